@@ -1,0 +1,41 @@
+# Each target does its own set-up of .venv, from nothing but make and Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export RAY_USAGE_STATS_ENABLED ?= 0
+
+.PHONY: demo ablations test test-pure check format base clean
+
+demo: $(READY)            ## render a labelled world and let a tiny model teach itself its labels
+	$(BIN)/starloop demo
+
+ablations: $(READY)       ## the demo, then the loop without rationalization and plain finetuning, in the same summary
+	$(BIN)/starloop demo --ablations
+
+test: $(READY)            ## all tests
+	$(BIN)/python -m pytest
+
+test-pure: $(READY)       ## the tests that need neither torch nor Ray: seconds
+	$(BIN)/python -m pytest tests/pure engine jobs/view.py
+
+check: $(READY)           ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+base: $(READY)            ## make the shipped tiny base model anew, about 30 minutes
+	$(BIN)/starloop make-base
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("starloop needs Python 3.11 or newer; set PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $(READY)
+
+clean:
+	rm -rf runs .venv

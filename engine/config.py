@@ -1,0 +1,229 @@
+"""RunConfig: everything that decides a run, in sections. TOML in; unknown keys are refused; presets are overlays of defaults.
+
+The [cluster] section says where and how wide; all others say what, and cannot change within a run.
+"""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from engine.store import digest
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Run(Section):
+    uri: str = "runs/default"
+    """Folder or fsspec URI that holds the run's state."""
+    seed: int = 0
+    storage_options: dict[str, Any] = {}
+    """Passed to fsspec, e.g. {endpoint_url = "..."}; credentials come from the environment."""
+
+
+class Data(Section):
+    manifest: str = ""
+    """CSV, JSONL or Parquet with at least the columns video and label."""
+    videos: str = ""
+    """Folder or URI that relative video paths start from; default: the manifest's folder."""
+    question: str = "What is the action in this video?"
+    """Asked where the manifest has no question."""
+    heldout: float = Field(default=0.2, ge=0, lt=1)
+    """Share of videos held out where the manifest has no split."""
+
+
+class Model(Section):
+    base: str = "tiny"
+    """M: every finetune starts from it. "tiny", a folder, a URI or a hub id."""
+    instruct: str = ""
+    """M0: generates in cycle 0; default: the base."""
+
+
+class Generate(Section):
+    prompts: Literal["strict", "published"] = "strict"
+    temperature: float = Field(default=0.0, ge=0)
+    max_tokens: int = Field(default=256, gt=0)
+    piece_clips: int = Field(default=32, gt=0)
+    """Clips that travel, are generated and are written together: the GPU batch."""
+    rationalize: bool = True
+    """Show rejected clips their label and let the model explain again."""
+    decoder: Literal["pyav", "decord"] = "pyav"
+
+
+class Verify(Section):
+    preset: Literal["strict", "paper", "code"] = "strict"
+
+
+class Select(Section):
+    source: Literal["star", "template"] = "star"
+    """star: what survived verification. template: every label in a fixed sentence, the baseline that Video-STaR compares with."""
+    template: str = "The answer is {label}."
+
+
+class Train(Section):
+    epochs: float = Field(default=1.0, gt=0)
+    batch_rows: int = Field(default=128, gt=0)
+    """Examples per optimizer step, over all workers."""
+    micro_batch_rows: int = Field(default=4, gt=0)
+    """Examples per forward pass of one worker."""
+    num_workers: int = Field(default=1, gt=0)
+    lr: float = Field(default=2e-5, gt=0)
+    warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
+    weight_decay: float = 0.02
+    max_grad_norm: float = 1.0
+    lora_rank: int = Field(default=128, gt=0)
+    lora_alpha: float = 32.0
+    lora_dropout: float = Field(default=0.05, ge=0, lt=1)
+    zero_stage: Literal[0, 1, 2, 3] = 2
+    offload: bool = False
+    """Keep the optimizer's state in CPU memory."""
+    checkpoint_every_steps: int = Field(default=200, gt=0)
+
+    @model_validator(mode="after")
+    def _divides(self) -> "Train":
+        at_once = self.micro_batch_rows * self.num_workers
+        if self.batch_rows % at_once:
+            raise ValueError(
+                f"batch_rows {self.batch_rows} is not a multiple of micro_batch_rows x num_workers = {at_once}; change one of them"
+            )
+        return self
+
+
+class Loop(Section):
+    max_cycles: int = Field(default=3, gt=0)
+    min_delta: float = Field(default=0.005, ge=0)
+    """Held-out accuracy that a cycle must add to the best so far, or it counts as one without progress."""
+    patience: int = Field(default=1, gt=0)
+    """Cycles without progress that end the loop."""
+    final_direct_only: bool = True
+    """Make the last finetune of direct attempts only (Video-STaR section 2.2)."""
+
+
+class Cluster(Section):
+    address: str = ""
+    """Ray address; default: RAY_ADDRESS, else a local cluster."""
+    decode_cpus: float = Field(default=1.0, gt=0)
+    generator_actors: int = Field(default=1, gt=0)
+    generator_cpus: float = Field(default=1.0, ge=0)
+    generator_gpus: float = Field(default=0.0, ge=0)
+    train_cpus: float = Field(default=1.0, ge=0)
+    """Per training worker."""
+    train_gpus: float = Field(default=0.0, ge=0)
+    """Per training worker."""
+
+
+class RunConfig(Section):
+    preset: Literal["strict", "paper", "code"] = "strict"
+    """Which published or own constants are the defaults; see PRESETS."""
+    run: Run = Run()
+    data: Data = Data()
+    model: Model = Model()
+    generate: Generate = Generate()
+    verify: Verify = Verify()
+    select: Select = Select()
+    train: Train = Train()
+    loop: Loop = Loop()
+    cluster: Cluster = Cluster()
+
+    def identity(self) -> dict[str, Any]:
+        """What may not change within a run: all but where it lies and what runs it."""
+        value = self.model_dump(mode="json", exclude={"cluster": True, "run": {"uri", "storage_options"}})
+        assert isinstance(value, dict)
+        return value
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "strict": {},
+    "paper": {
+        "generate": {"prompts": "published", "temperature": 0.2, "max_tokens": 1024},
+        "verify": {"preset": "paper"},
+        "loop": {"max_cycles": 3},
+        "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0},
+    },
+    "code": {
+        "generate": {"prompts": "published", "temperature": 0.2, "max_tokens": 1024},
+        "verify": {"preset": "code"},
+        "loop": {"max_cycles": 10, "final_direct_only": False},
+        "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0},
+    },
+}
+"""Video-STaR's paper and released code differ (matcher 80 or 85, three cycles or ten, final set); strict is our own."""
+
+
+def load_config(path: Path | None, settings: list[str]) -> RunConfig:
+    """Preset, then the TOML file, then `section.key=value` settings. Raises ValueError in one line that names the remedy."""
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text())
+        except FileNotFoundError:
+            raise ValueError(f"no such config: {path}") from None
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{path} is not TOML: {error}") from None
+    for setting in settings:
+        _apply(values, setting)
+    return _resolve(values, str(path) if path else "--set")
+
+
+def _apply(values: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals:
+        raise ValueError(f"--set {setting}: expected section.key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, name = key.strip().split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ValueError(f"--set {setting}: {section} is not a section")
+    values[name] = value
+
+
+def _resolve(values: dict[str, Any], origin: str) -> RunConfig:
+    preset = values.get("preset", "strict")
+    merged = {key: dict(section) for key, section in PRESETS.get(preset, {}).items()} if isinstance(preset, str) else {}
+    for key, value in values.items():
+        merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
+    try:
+        return RunConfig.model_validate(merged)
+    except ValidationError as error:
+        raise ValueError(f"{origin}: {_one_line(error)}") from None
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        message = first["msg"].removeprefix("Value error, ")
+        return f"{key} = {first['input']!r}: {message}" if not isinstance(first["input"], dict) else f"[{key}] {message}"
+    section, name = first["loc"][:-1], str(first["loc"][-1])
+    fields = RunConfig.model_fields
+    known = list(fields) if not section else list(fields[str(section[0])].annotation.model_fields)  # type: ignore[union-attr]
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"no key {key!r}" + (f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}")
+
+
+def differing_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Dotted keys whose values differ.
+
+    >>> differing_keys({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
+    ['a.b: 1 -> 3']
+    """
+    found = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += differing_keys(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(f"{prefix}{key}: {before!r} -> {after!r}")
+    return found
+
+
+def config_digest(section: Section | dict[str, Any]) -> str:
+    return digest(section.model_dump(mode="json") if isinstance(section, Section) else section)

@@ -1,0 +1,115 @@
+"""Stage and run: rows through CPU tasks and GPU actors. The only file that uses ray.data."""
+
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+import ray.data
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step of the flow; it knows nothing of where it runs, and is safe to run twice on the same row.
+
+    Stage(name="decode", work=decode_piece, args={"size_px": 336}, cpus=1)            a function: tasks
+    Stage(name="generate", work=Generator, args={"spec": spec}, actors=8, gpus=1)     a class: a pool, built once per actor
+    """
+
+    name: str
+    work: Callable[..., Row]
+    args: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the function, or of the class's constructor."""
+    actors: int = 0
+    """0: tasks."""
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+
+def run(rows: list[Row], stages: list[Stage], ordered: bool = False) -> Iterator[Row]:
+    """Stream rows through the stages and yield what comes out, as it comes or in order.
+
+    One row is one block, so a row is the unit of travel, of retry and of loss: whoever calls makes it a piece.
+    """
+    if not rows:
+        return
+    context = ray.data.DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.preserve_order = ordered
+    context.execution_no_progress_timeout_s = -1  # fires on a slow consumer too, and ours may be a training step
+    context.max_errored_blocks = 0
+    with ray.data.DataContext.current(context):
+        dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
+        for stage in stages:
+            dataset = _mapped(dataset, stage)
+        yield from dataset.iter_rows()
+
+
+def _mapped(dataset: ray.data.Dataset, stage: Stage) -> ray.data.Dataset:
+    if not stage.actors:
+        return dataset.map(stage.work, fn_kwargs=dict(stage.args), num_cpus=stage.cpus, num_gpus=stage.gpus)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*deprecated", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=".*will be removed in Ray 2.64")  # 2.60 has no other way to bound restarts
+        return dataset.map(
+            stage.work,
+            fn_constructor_kwargs=dict(stage.args),
+            compute=ray.data.ActorPoolStrategy(size=stage.actors),
+            num_cpus=stage.cpus,
+            num_gpus=stage.gpus,
+            ray_remote_args_fn=_bounded_retries,
+        )
+
+
+def _bounded_retries() -> dict[str, int]:
+    """Ray Data would restart an actor that dies of one row for ever."""
+    return {"max_restarts": 3, "max_task_retries": 3}
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Hold back what Ray's C++ core prints past Python's logging while it starts; show it if starting fails."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[None]:
+    """Connect to the Ray at `address`, else at RAY_ADDRESS, else start one on this machine for as long as the block runs."""
+    if ray.is_initialized():
+        yield
+        return
+    remote = address or os.environ.get("RAY_ADDRESS")
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else a warning per actor pool: github.com/ray-project/ray/issues/53727
+    with _quiet_stderr():
+        ray.init(
+            address=remote or "local",
+            logging_level=logging.WARNING,
+            log_to_driver=False,
+            include_dashboard=None if remote else False,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()

@@ -1,0 +1,57 @@
+"""What the model is asked: strings, nothing else. The label is in the rationalization prompt and in no other."""
+
+from dataclasses import dataclass
+
+from engine.rows import Label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompts:
+    """Templates; {question} and {label} are filled in by position of meaning, other braces are left alone.
+
+    Prompts(answer="{question}\\nExplain.", rationalize="{question}\\nHint: {label}.\\nExplain.", train="{question}")
+    """
+
+    answer: str
+    """Direct attempts."""
+    rationalize: str
+    """Attempts that see the label."""
+    train: str
+    """The user turn of a training example and of evaluation: never a hint."""
+
+
+STRICT = Prompts(
+    answer="{question}\nExplain step by step what you see, then give the answer.",
+    rationalize="{question}\nHint: the answer is {label}.\nExplain step by step what you see, then give the answer.",
+    train="{question}\nExplain step by step what you see, then give the answer.",
+)
+"""Trains on what direct attempts are asked: a model finetuned on the bare question answers it and forgets how to explain when told to
+(docs/decisions.md has the figures)."""
+PUBLISHED = Prompts(
+    answer="Question: {question}\nCan you explain step-by-step how one can arrive at this conclusion?",
+    rationalize="Question: {question}\nAnswer: {label}.\nCan you explain step-by-step how one can arrive at this conclusion?",
+    train="{question}",
+)
+"""Video-STaR, appendix A.1 and the released generation script, which agree on it; the stored turn is the bare question."""
+
+BY_NAME = {"strict": STRICT, "published": PUBLISHED}
+
+
+def answer_prompt(prompts: Prompts, question: str) -> str:
+    """
+    >>> answer_prompt(PUBLISHED, "What is it?")
+    'Question: What is it?\\nCan you explain step-by-step how one can arrive at this conclusion?'
+    """
+    return prompts.answer.replace("{question}", question)
+
+
+def rationalize_prompt(prompts: Prompts, question: str, label: Label) -> str:
+    """
+    >>> rationalize_prompt(STRICT, "What is it?", Label(kind="keywords", text="doing yoga")).splitlines()[1]
+    'Hint: the answer is doing yoga.'
+    """
+    return prompts.rationalize.replace("{question}", question).replace("{label}", label.text)
+
+
+def train_prompt(prompts: Prompts, question: str) -> str:
+    return prompts.train.replace("{question}", question)

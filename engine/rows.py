@@ -1,0 +1,208 @@
+"""Every table's columns: the only file that names one. Rows are frozen; the Arrow schema stands beside its row."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self
+
+import pyarrow as pa
+
+Split = Literal["train", "heldout"]
+Mode = Literal["direct", "rationalized"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """What a human said about a clip, typed.
+
+    Label(kind="keywords", text="doing yoga", aliases=("yoga",))
+    """
+
+    kind: Literal["keywords"]
+    """How an answer is checked against it; see engine/verify."""
+    text: str
+    aliases: tuple[str, ...] = ()
+    """Other texts that mean the same; an answer that contains one of them contains the label."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        value = json.loads(text)
+        return cls(kind=value["kind"], text=value["text"], aliases=tuple(value.get("aliases", ())))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """A labelled stretch of one video.
+
+    Clip(clip_id="k700/abc+10", video="s3://bucket/k700/abc.mp4", start_s=10.0, end_s=20.0, question="What is happening?",
+         label=Label(kind="keywords", text="doing yoga"), split="train", verb="do", noun="yoga", description="")
+    """
+
+    clip_id: str
+    video: str
+    """URI that every worker can open."""
+    start_s: float | None
+    """Start of the window in seconds of presentation time; None: the start of the video."""
+    end_s: float | None
+    """End of the window in seconds, exclusive; None: the end of the video."""
+    question: str
+    label: Label
+    split: Split
+    """By video: no video is in both."""
+    verb: str
+    noun: str
+    description: str
+    """A truthful description where the dataset has one (the shapes world does); never shown to a model."""
+
+    def to_row(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {"label": self.label.to_json()}
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        return cls(**{f.name: row[f.name] for f in fields(cls)} | {"label": Label.from_json(row["label"])})
+
+
+CLIPS = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("video", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64()),
+        pa.field("end_s", pa.float64()),
+        pa.field("question", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("verb", pa.string(), nullable=False),
+        pa.field("noun", pa.string(), nullable=False),
+        pa.field("description", pa.string(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Keep or not, and why.
+
+    Verdict(keep=False, reason="label_missing", score=0.0, extracted="")
+    """
+
+    keep: bool
+    reason: str
+    """"contains_label" when kept, else why not; counted."""
+    score: float
+    """0..1: share of the label that was found."""
+    extracted: str
+    """The stretch of text that decided."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One generated answer to one clip, with its verdict: a row of a piece file. A clip that failed has one row too.
+
+    Attempt(piece_id="3f2a...", clip_id="train-00007", cycle=0, mode="direct", outcome="kept", reason="contains_label", ...)
+    """
+
+    piece_id: str
+    clip_id: str
+    cycle: int
+    mode: Mode
+    """direct: no hint. rationalized: saw the label. A failed clip counts as direct."""
+    outcome: Literal["kept", "rejected", "failed"]
+    reason: str
+    """The verdict's reason; for a failed clip the kind of failure."""
+    detail: str
+    """For a failed clip: what happened and the remedy. Else the stretch of text that decided."""
+    score: float
+    prompt: str
+    """What the model was asked, after the video."""
+    text: str
+    """What the model said."""
+    num_tokens: int
+    seed: int
+    model: str
+    """Digest of the model's weights."""
+
+    def to_row(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+ATTEMPTS = pa.schema(
+    [
+        pa.field("piece_id", pa.string(), nullable=False),
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("cycle", pa.int32(), nullable=False),
+        pa.field("mode", pa.string(), nullable=False),
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+        pa.field("score", pa.float64(), nullable=False),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("num_tokens", pa.int32(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One training row: a video window and what to say about it, with its lineage.
+
+    Example(example_id="train-00007/0/direct", clip_id="train-00007", video="...", prompt="What is the action?",
+            answer="The red circle ..., so the action is rising.", source="star", cycle=0, mode="direct", seed=9, model="ab12...")
+    """
+
+    example_id: str
+    clip_id: str
+    video: str
+    start_s: float | None
+    end_s: float | None
+    prompt: str
+    """The user turn after the video: the question as the train wording puts it, never a hint."""
+    answer: str
+    """The assistant turn; the loss is on it alone."""
+    source: str
+    """Which stream of the mixture it came from, e.g. "star" or "template"."""
+    cycle: int
+    mode: Mode
+    seed: int
+    model: str
+
+    def to_row(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        return cls(**{f.name: row[f.name] for f in fields(cls)})
+
+
+EXAMPLES = pa.schema(
+    [
+        pa.field("example_id", pa.string(), nullable=False),
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("video", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64()),
+        pa.field("end_s", pa.float64()),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("answer", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("cycle", pa.int32(), nullable=False),
+        pa.field("mode", pa.string(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A clip whose video could not be used. It becomes a failed Attempt row, never a gap.
+
+    Failure(kind="missing", detail="no such file: videos/a.mp4; check the manifest's video column")
+    """
+
+    kind: str
+    """missing, not_video, no_video_stream, truncated, empty_window, codec."""
+    detail: str

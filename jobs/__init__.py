@@ -1,0 +1,10 @@
+"""One file per thing you can run: `starloop JOB` and `python -m jobs JOB` are the same thing.
+
+cli        the commands and their options; imports a job only when it is run
+view       progress and tables on a terminal, plain lines elsewhere
+demo       a labelled world, then the loop on it
+ingest     check a manifest and write it as clips
+selftrain  the loop; generate, train and evaluate are the same loop stopped earlier
+submit     send a run to a Ray cluster and follow it
+make_base  make the shipped tiny base model
+"""

@@ -1,0 +1,5 @@
+"""python -m jobs JOB"""
+
+from jobs.cli import main
+
+main()

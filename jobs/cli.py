@@ -1,0 +1,103 @@
+"""The commands and their options. Imports a job only when it is run, so --help answers at once."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="starloop",
+    help="Labelled videos in, a video LLM that reasons about them out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Config = Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="TOML file; every key has a default.")]
+Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key, e.g. --set train.lr=1e-4.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[str, typer.Option(help="Run folder.")] = "runs/demo",
+    ablations: Annotated[bool, typer.Option("--ablations", help="Also run without rationalization, and plain finetuning.")] = False,
+    settings: Settings = [],  # noqa: B006  # typer reads the default
+) -> None:
+    """Render a labelled world and let a tiny model teach itself its labels: a few minutes on a laptop."""
+    from jobs import demo
+
+    demo.demo(out, ablations, settings)
+
+
+@app.command()
+def ingest(
+    manifest: Annotated[str, typer.Argument(help="CSV, JSONL or Parquet with at least the columns video and label.")],
+    out: Annotated[str, typer.Option(help="Where the checked clips go, as Parquet.")],
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Check a manifest, fix its split, and write it as clips."""
+    from jobs import ingest
+
+    ingest.ingest(manifest, out, settings)
+
+
+@app.command()
+def selftrain(config: Config = None, settings: Settings = []) -> None:  # noqa: B006
+    """Run the loop to its end; run again to continue, or to see that nothing is left to do."""
+    from jobs import selftrain
+
+    selftrain.selftrain(config, settings)
+
+
+@app.command()
+def generate(config: Config = None, settings: Settings = [], cycle: int = 0) -> None:  # noqa: B006
+    """The loop, stopped after a cycle's generation."""
+    from jobs import selftrain
+
+    selftrain.selftrain(config, settings, until=f"cycle-{cycle:03d}/generate")
+
+
+@app.command()
+def train(config: Config = None, settings: Settings = [], cycle: int = 0) -> None:  # noqa: B006
+    """The loop, stopped after a cycle's finetune."""
+    from jobs import selftrain
+
+    selftrain.selftrain(config, settings, until=f"cycle-{cycle:03d}/train")
+
+
+@app.command()
+def evaluate(config: Config = None, settings: Settings = []) -> None:  # noqa: B006
+    """Held-out accuracy of model.instruct, by default the base."""
+    from jobs import selftrain
+
+    selftrain.selftrain(config, settings, until="base/evaluate")
+
+
+@app.command()
+def submit(
+    config: Annotated[Path, typer.Argument(help="TOML file, inside the working directory.")],
+    address: Annotated[str, typer.Option(help="The cluster's job server, e.g. http://127.0.0.1:8265.")],
+    settings: Settings = [],  # noqa: B006
+    working_dir: Annotated[Path, typer.Option(help="Folder that is packed and sent: this project's.")] = Path("."),
+) -> None:
+    """Send `selftrain CONFIG` to a Ray cluster, follow its log, and return its status; again: continue it."""
+    from jobs import submit
+
+    submit.submit(config, address, settings, working_dir)
+
+
+@app.command(name="make-base")
+def make_base(out: Annotated[Path, typer.Option(help="Folder for the weights.")] = Path("models/weights/tiny")) -> None:
+    """Make the shipped tiny base model anew: about 40 minutes on two cores."""
+    from jobs import make_base
+
+    make_base.make_base(out, make_base.Recipe())
+
+
+def main() -> None:
+    try:
+        app()
+    except ValueError as error:  # by convention what a user wrote; everything else keeps its traceback
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; run the same command again to continue")

@@ -1,0 +1,55 @@
+"""A labelled world, then the loop on it; beside it, if asked, the same loop without what makes it work."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+from engine.config import RunConfig, load_config
+from engine.data import shapes
+from engine.store import Store
+from jobs import selftrain
+from jobs.view import a_console, print_summary
+
+CONFIG = Path(__file__).parent / "configs" / "demo.toml"
+NUM_TRAIN, NUM_HELDOUT = 300, 200
+ABLATIONS = {
+    "without_rationalization": ["generate.rationalize=false"],
+    "template_finetuning": ["select.source=template", "loop.max_cycles=1"],
+}
+
+
+def demo(out: str, ablations: bool, settings: list[str]) -> None:
+    console = a_console()
+    folder = Path(out) / "videos"
+    manifest = Path(out) / "manifest.jsonl"
+    if not manifest.exists():
+        console.print(f"rendering {NUM_TRAIN + NUM_HELDOUT} labelled videos into {folder}")
+        clips = shapes.write_world(folder, NUM_TRAIN, NUM_HELDOUT, seed=0)
+        rows = [clip.to_row() | {"label": clip.label.text, "video": f"videos/{Path(clip.video).name}"} for clip in clips]
+        Store(out).write(manifest.name, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    base = [f"data.manifest={manifest}", *settings]
+    config = load_config(CONFIG, [*base, f"run.uri={out}"])
+    summary = selftrain.run(config)
+    found = {name: _ablation(name, changes, base, out) for name, changes in ABLATIONS.items()} if ablations else _known_ablations(out)
+    if found:
+        summary["ablations"] = found
+        Store(out).write("summary.json", json.dumps(summary, indent=1).encode())
+        print_summary(summary | {"cycles": []}, console)
+    console.print(f"everything it did is in {out}: summary.json, and per step a seal.json with files and reasons")
+
+
+def _ablation(name: str, changes: list[str], base: list[str], out: str) -> dict[str, Any]:
+    a_console().print(f"ablation: {name.replace('_', ' ')}")
+    config: RunConfig = load_config(CONFIG, [*base, *changes, f"run.uri={out}/ablations/{name}"])
+    return selftrain.run(config)
+
+
+def _known_ablations(out: str) -> dict[str, Any]:
+    """Ablations that an earlier call ran: the summary keeps them."""
+    found = {}
+    for name in ABLATIONS:
+        data = Store(out).read(f"ablations/{name}/summary.json")
+        if data is not None:
+            found[name] = json.loads(data)
+    return found

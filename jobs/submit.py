@@ -1,0 +1,46 @@
+"""Send a run to a Ray cluster as one job, follow its log, return its status. Submitting the same run again continues it."""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+from engine.config import load_config
+
+EXCLUDES = ["/runs/", "/.venv/", "/.git/", "/docs/", "**/__pycache__/", "*.mp4"]
+"""Not sent: the cluster reads videos from where the manifest says."""
+POLL_S = 1.0
+
+
+def submit(config: Path, address: str, settings: list[str], working_dir: Path) -> None:
+    from ray.job_submission import JobStatus, JobSubmissionClient
+
+    load_config(config, settings)  # refuse a bad config here, not ten minutes later on the cluster
+    if config.is_absolute() or not (working_dir / config).is_file():
+        raise ValueError(f"{config} is not a file inside {working_dir}; only that folder is sent")
+    try:
+        client = JobSubmissionClient(address)
+    except ConnectionError as error:
+        raise ValueError(f"no Ray job server at {address}: {str(error).splitlines()[0]}") from None
+    arguments = [quoted for setting in settings for quoted in ("--set", _quote(setting))]
+    entrypoint = " ".join(["python -m jobs selftrain", _quote(str(config)), *arguments])
+    job = client.submit_job(entrypoint=entrypoint, runtime_env={"working_dir": str(working_dir), "excludes": EXCLUDES})
+    print(f"submitted {job}: {entrypoint}", flush=True)
+
+    async def follow() -> None:
+        async for lines in client.tail_job_logs(job):
+            print(lines, end="", flush=True)
+
+    asyncio.run(follow())
+    while not (status := client.get_job_status(job)).is_terminal():
+        time.sleep(POLL_S)
+    if status != JobStatus.SUCCEEDED:
+        info = client.get_job_info(job)
+        sys.exit(f"{job} ended as {status}: {(info.message or '').strip().splitlines()[-1:] or ['see its log']}")
+    print(f"{job} succeeded")
+
+
+def _quote(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)

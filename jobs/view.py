@@ -1,0 +1,151 @@
+"""What a person sees of a run: a live line in a terminal, plain lines elsewhere, a table at the end."""
+
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from engine.loop import Progress
+
+PLAIN_EVERY_S = 5.0
+
+
+def a_console() -> Console:
+    """A terminal's own width; elsewhere wide enough for the table."""
+    return Console(highlight=False, soft_wrap=True) if sys.stdout.isatty() else Console(highlight=False, soft_wrap=True, width=160)
+
+
+class View(logging.Handler):
+    """Takes Progress from the loop and log records from everywhere.
+
+    with View() as view: loop.run(config, view.show)
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__(logging.INFO)
+        self.console = console or a_console()
+        self._live = Live(console=self.console, refresh_per_second=4, transient=True) if self.console.is_terminal else None
+        self._last: Progress | None = None
+        self._began = (0.0, 0)
+        self._printed_at = 0.0
+
+    def __enter__(self) -> Self:
+        logger = logging.getLogger("engine")
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        logger.addHandler(self)
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("engine").removeHandler(self)
+        if self._live:
+            self._live.stop()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.console.print(f"{time.strftime('%H:%M:%S')}  {record.getMessage()}")
+
+    def show(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if self._last is None or self._last.step != progress.step or self._last.unit != progress.unit:
+            self._began = (now, progress.done)
+            self._printed_at = 0.0
+        self._last = progress
+        seconds = now - self._began[0]
+        rate = (progress.done - self._began[1]) / seconds if seconds > 0 else 0.0
+        if self._live:
+            self._live.update(self._row(progress, rate))
+        elif progress.unit and (now - self._printed_at >= PLAIN_EVERY_S or progress.done == progress.total):
+            self.console.print(f"{time.strftime('%H:%M:%S')}  {line(progress, rate)}")
+            self._printed_at = now
+
+    def _row(self, progress: Progress, rate: float) -> Table:
+        row = Table.grid(padding=(0, 2))
+        row.add_row(ProgressBar(total=max(1, progress.total), completed=progress.done, width=28), Text(line(progress, rate)))
+        return row
+
+
+def line(progress: Progress, rate: float) -> str:
+    """
+    >>> line(Progress(step="cycle-001/generate", unit="clips", done=64, total=320, kept=60), 12.8)
+    'cycle-001/generate  64/320 clips  kept 60  12.8 clips/s  20 s left'
+    >>> line(Progress(step="cycle-001/train", unit="", done=0, total=0), 0.0)
+    'cycle-001/train  starting'
+    """
+    if not progress.unit:
+        return f"{progress.step}  starting"
+    parts = [progress.step, f"{progress.done}/{progress.total} {progress.unit}"]
+    if progress.unit == "clips":
+        parts.append(f"kept {progress.kept}")
+    if progress.failed:
+        parts.append(f"failed {progress.failed}")
+    if progress.loss is not None:
+        parts.append(f"loss {progress.loss:.3f}")
+    if rate > 0:
+        parts += [f"{rate:.1f} {progress.unit}/s", f"{_span((progress.total - progress.done) / rate)} left"]
+    return "  ".join(parts)
+
+
+def _span(seconds: float) -> str:
+    """
+    >>> _span(20.4), _span(3700)
+    ('20 s', '1 h 2 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def print_summary(summary: Mapping[str, Any], console: Console | None = None) -> None:
+    """The run as a table, and one sentence."""
+    console = console or a_console()
+    if summary["cycles"]:
+        console.print(_table(summary))
+    if summary["base_accuracy"] is None:
+        return
+    where = f"cycle {summary['best_cycle']}" if summary["best_cycle"] >= 0 else "the base itself"
+    console.print(
+        f"held-out accuracy {summary['base_accuracy']:.3f} -> {summary['best_accuracy']:.3f} ({where}) "
+        f"on {summary['heldout_clips']} clips; stopped because: {summary['stopped_because']}"
+    )
+    for name, ablation in summary.get("ablations", {}).items():
+        console.print(f"  {name.replace('_', ' ')}: {ablation['base_accuracy']:.3f} -> {ablation['best_accuracy']:.3f}")
+
+
+def _table(summary: Mapping[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for column in ("cycle", "clips", "direct kept", "rationalized kept", "dropped", "failed", "examples", "loss", "held-out", "seconds"):
+        table.add_column(column, justify="left" if column in ("dropped", "failed") else "right", overflow="fold")
+    for cycle in summary["cycles"]:
+        loss = "" if cycle["loss_first"] is None else f"{cycle['loss_first']:.2f} -> {cycle['loss_last']:.2f}"
+        accuracy = cycle["heldout_accuracy"]
+        table.add_row(
+            f"{cycle['cycle']}{' *' if cycle['cycle'] == summary['best_cycle'] else ''}",
+            str(cycle["clips"]),
+            str(cycle["direct_kept"]),
+            str(cycle["rationalized_kept"]),
+            _reasons(cycle["dropped"]),
+            _reasons(cycle["failed"]),
+            str(cycle["examples"] if cycle["examples"] is not None else ""),
+            loss,
+            "" if accuracy is None else f"{accuracy:.3f}",
+            f"{sum(cycle['seconds'].values()):.0f}",
+        )
+    return table
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    """
+    >>> _reasons({"label_missing": 3, "cut_off": 1}), _reasons({})
+    ('3 label missing, 1 cut off', '0')
+    """
+    return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in counts.items()) or "0"

@@ -1,0 +1,26 @@
+"""LLaVA's configuration and the three facts that make it PLLaVA: the video token, the number of frames, the pooled shape."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, LlavaConfig
+
+
+@strict
+class PllavaConfig(LlavaConfig):
+    """PllavaConfig(vision_config=..., text_config=..., num_frames=16, pooling_shape=[16, 12, 12])
+
+    Defaults are the released recipe's (paper section 4.1): 16 frames of 24x24 patches, pooled to 16x12x12 = 2304 visual tokens.
+    """
+
+    model_type = "pllava"
+
+    video_token_index: int = 32002
+    num_frames: int = 16
+    pooling_shape: list[int] | tuple[int, ...] = (16, 12, 12)
+    """(T', H', W') after pooling; a video takes T' * H' * W' tokens."""
+
+    @property
+    def patches_per_side(self) -> int:
+        return self.vision_config.image_size // self.vision_config.patch_size
+
+
+AutoConfig.register(PllavaConfig.model_type, PllavaConfig, exist_ok=True)  # the tokenizer's loader looks the type up

@@ -1,0 +1,96 @@
+"""A real, tiny PLLaVA: CLIP-type tower, MLP projector, 3-D average pool, Llama-type LLM, its own tokenizer; 1.4 M parameters.
+
+Its base weights are made by `starloop make-base` and shipped beside this file. It is the fake in every test, and it is not fake.
+"""
+
+from collections.abc import Iterable
+
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
+from transformers import CLIPVisionConfig, LlamaConfig, PreTrainedTokenizerFast
+
+from models.pllava.configuration import PllavaConfig
+from models.pllava.modeling import PllavaForConditionalGeneration
+from models.pllava.processing import VIDEO_TOKEN, PllavaProcessor
+
+
+IMAGE_SIZE = 48
+NUM_FRAMES = 8
+POOLING_SHAPE = (8, 2, 2)
+VOCAB_SIZE = 640
+SPECIAL = ["<unk>", "<pad>", "<s>", "</s>", "<image>", VIDEO_TOKEN]
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message.role == 'user' %}USER: {% for part in message.content %}"
+    "{% if part.type == 'video' %}" + VIDEO_TOKEN + "\n{% else %}{{ part.text }}{% endif %}{% endfor %}"
+    "{% else %} ASSISTANT: {% for part in message.content %}{{ part.text }}{% endfor %}</s>{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %} ASSISTANT:{% endif %}"
+)
+
+
+def train_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
+    """Byte-level BPE, so any text of any user becomes tokens; the corpus' words become single ones."""
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = BpeTrainer(
+        vocab_size=VOCAB_SIZE,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        chat_template=CHAT_TEMPLATE,
+        padding_side="left",
+    )
+
+
+def processor(tokenizer: PreTrainedTokenizerFast) -> PllavaProcessor:
+    return PllavaProcessor(
+        tokenizer, image_size=IMAGE_SIZE, num_frames=NUM_FRAMES, pooling_shape=POOLING_SHAPE, chat_template=CHAT_TEMPLATE
+    )
+
+
+def config(tokenizer: PreTrainedTokenizerFast) -> PllavaConfig:
+    """3 tower layers of 128 (the last one is never run: features come from layer -2), 4 LLM layers of 128."""
+    return PllavaConfig(
+        vision_config=CLIPVisionConfig(
+            hidden_size=128,
+            intermediate_size=256,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            image_size=IMAGE_SIZE,
+            patch_size=8,
+            projection_dim=64,
+        ),
+        text_config=LlamaConfig(
+            vocab_size=VOCAB_SIZE,
+            hidden_size=128,
+            intermediate_size=320,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        ),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        video_token_index=tokenizer.convert_tokens_to_ids(VIDEO_TOKEN),
+        image_seq_length=(IMAGE_SIZE // 8) ** 2,
+        num_frames=NUM_FRAMES,
+        pooling_shape=list(POOLING_SHAPE),
+        tie_word_embeddings=True,
+    )
+
+
+def build(tokenizer: PreTrainedTokenizerFast) -> PllavaForConditionalGeneration:
+    """A tiny model with random weights."""
+    return PllavaForConditionalGeneration(config(tokenizer))

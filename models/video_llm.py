@@ -1,0 +1,133 @@
+"""A PLLaVA checkpoint as the engine sees it: watch, reply; or put an adapter on it, finetune, save.
+
+Shapes: B clips, T frames, S pixels a side, P prefix tokens, L tokens of a training row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from peft import LoraConfig, get_peft_model
+from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from models import checkpoints
+from models.base import FrameSpec, LoraSpec, ModelSpec, Reply, Sampling
+from models.decoding import Prefix, continue_from, prefill
+from models.pllava.modeling import PllavaForConditionalGeneration
+from models.pllava.processing import PllavaProcessor
+
+ENCODE_CLIPS = 8
+"""Clips that go through the tower at once: bounds its activations, whatever the piece's size."""
+
+
+def load(spec: ModelSpec) -> "PllavaVideoLLM":
+    model, processor = checkpoints.load(spec)
+    return PllavaVideoLLM(model, processor, checkpoints.digest(spec))
+
+
+def trainee(spec: ModelSpec, lora: LoraSpec, seed: int) -> "PllavaTrainee":
+    model, processor = checkpoints.load_base(spec.base)
+    torch.manual_seed(seed)
+    adapter = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft takes any number
+        lora_dropout=lora.dropout,
+        target_modules=checkpoints.LORA_TARGETS,
+        modules_to_save=[checkpoints.PROJECTOR],
+        base_model_name_or_path=spec.base,
+    )
+    return PllavaTrainee(get_peft_model(model, adapter), processor, spec.base)
+
+
+@dataclass(frozen=True)
+class PllavaVideoLLM:
+    model: PllavaForConditionalGeneration
+    processor: PllavaProcessor
+    digest: str
+
+    @property
+    def frames(self) -> FrameSpec:
+        return FrameSpec(num_frames=self.processor.num_frames, size_px=self.processor.image_size)
+
+    def prompt_token_ids(self, question: str) -> list[int]:
+        before, after = self.processor.prompt_ids(question)
+        return before + after
+
+    @torch.inference_mode()
+    def watch(self, frames: NDArray[np.uint8]) -> "PllavaWatched":
+        """frames uint8[B,T,S,S,3]."""
+        model, device = self.model, self.model.lm_head.weight.device
+        pixels = self.processor.pixels(torch.from_numpy(frames))
+        features = [
+            model.model.get_video_features(chunk.to(device, model.dtype)).pooler_output for chunk in pixels.split(ENCODE_CLIPS)
+        ]
+        before, _ = self.processor.prompt_ids("")
+        ids = torch.tensor(before, device=device).expand(len(frames), -1)
+        embeddings = model.get_input_embeddings()(ids)
+        slots = (ids == self.processor.video_token_id).unsqueeze(-1)
+        embeddings = embeddings.masked_scatter(slots, torch.cat(features).to(embeddings.dtype))
+        return PllavaWatched(self, prefill(model.model.language_model, embeddings), before)
+
+
+@dataclass(frozen=True)
+class PllavaWatched:
+    llm: PllavaVideoLLM
+    prefix: Prefix
+    prefix_ids: list[int]
+
+    def reply(self, rows: Sequence[int], questions: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> list[Reply]:
+        """Answer questions[i] about clip rows[i]."""
+        if not rows:
+            return []
+        processor = self.llm.processor
+        suffixes = []
+        for question in questions:
+            before, after = processor.prompt_ids(question)
+            assert before == self.prefix_ids, "the chat template must put the video before all that differs between questions"
+            suffixes.append(after)
+        end_ids = self.llm.model.generation_config.eos_token_id
+        ends = frozenset(end_ids if isinstance(end_ids, list) else [end_ids])
+        made = continue_from(self.llm.model, self.prefix, rows, suffixes, seeds, sampling, ends)
+        texts = processor.tokenizer.batch_decode(made, skip_special_tokens=True)
+        return [
+            Reply(text=text.strip(), num_tokens=len(ids), finished=len(ids) < sampling.max_tokens)
+            for text, ids in zip(texts, made, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class PllavaTrainee:
+    module: Any
+    processor: PllavaProcessor
+    base: str
+
+    @property
+    def frames(self) -> FrameSpec:
+        return FrameSpec(num_frames=self.processor.num_frames, size_px=self.processor.image_size)
+
+    def batch(self, frames: NDArray[np.uint8], questions: Sequence[str], answers: Sequence[str]) -> dict[str, Tensor]:
+        """Right-padded. frames uint8[B,T,S,S,3] -> input_ids, attention_mask, labels int64[B,L], pixel_values_videos."""
+        pairs = [self.processor.training_ids(q, a) for q, a in zip(questions, answers, strict=True)]
+        longest = max(len(ids) for ids, _ in pairs)
+        pad = self.processor.tokenizer.pad_token_id
+        ids = torch.tensor([row + [pad] * (longest - len(row)) for row, _ in pairs])
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row, _ in pairs])
+        labels = torch.tensor([row + [-100] * (longest - len(row)) for _, row in pairs])
+        pixels = self.processor.pixels(torch.from_numpy(frames))
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels, "pixel_values_videos": pixels}
+
+    def save(self, folder: Path, state: dict[str, Tensor]) -> None:
+        """Adapter and projector as PEFT's files."""
+        self.module.peft_config["default"].base_model_name_or_path = self.base
+        self.module.save_pretrained(folder, state_dict=state, safe_serialization=True)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card template says nothing of this model
+
+
+def video_embedding(features: Tensor) -> dict[str, BaseModelOutputWithPooling]:
+    """Precomputed video features [B,N,D] as the model's forward takes them."""
+    return {"video": BaseModelOutputWithPooling(pooler_output=features)}

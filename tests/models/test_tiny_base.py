@@ -1,0 +1,24 @@
+"""Pins what the shipped base can do and cannot: it sees and follows hints, but knows four of ten names."""
+
+from engine.data import shapes
+from jobs.make_base import GERUNDS, NAMELESS, corpus, examine
+from models import checkpoints
+
+
+def test_the_base_sees_and_follows_hints_but_lacks_names() -> None:
+    model, processor = checkpoints.load_base("tiny")
+    seen = examine(model.eval(), processor, seed=991, num_clips=100)
+    assert seen["motion_right"] >= 0.9
+    assert seen["hint_followed"] >= 0.9
+    assert 0.3 <= seen["name_right"] <= 0.5
+
+
+def test_the_base_never_read_the_names_that_it_lacks() -> None:
+    unknown = [name for name in shapes.ACTIONS if name not in shapes.KNOWN_NAMES]
+    assert len(unknown) == 6
+    text = " ".join(corpus()) + " ".join(GERUNDS) + NAMELESS
+    assert [name for name in unknown if name in text] == []
+
+
+def test_no_description_holds_a_label() -> None:
+    assert [name for name, (_, seen) in shapes.ACTIONS.items() if any(other in seen for other in shapes.ACTIONS)] == []

@@ -1,0 +1,70 @@
+"""Pins the accounts: each clip is kept, dropped or failed, once; and which attempts become examples, in which order."""
+
+from builders import a_clip, an_attempt
+from engine.data.pieces import cut
+from engine.generate.ledger import Ledger, balance
+from engine.train.mixture import from_template, order, select, share
+
+BOTH = frozenset({"direct", "rationalized"})
+
+
+def test_each_clip_counts_once_by_its_last_attempt() -> None:
+    attempts = [
+        an_attempt("a"),
+        an_attempt("b", outcome="rejected", reason="label_missing"),
+        an_attempt("b", mode="rationalized"),
+        an_attempt("c", mode="rationalized", outcome="rejected", reason="gives_away_hint"),
+        an_attempt("c", outcome="rejected", reason="label_missing"),
+        an_attempt("d", outcome="failed", reason="missing"),
+    ]
+    assert balance(attempts) == Ledger(
+        clips=4, direct_kept=1, rationalized_kept=1, dropped={"gives_away_hint": 1}, failed={"missing": 1}
+    )
+
+
+def test_a_direct_example_comes_before_a_rationalized_one() -> None:
+    attempts = [an_attempt("a", mode="rationalized", text="hinted"), an_attempt("a", text="own"), an_attempt("b", mode="rationalized")]
+    clips = [a_clip("b"), a_clip("a"), a_clip("c")]
+    chosen = select(clips, attempts, BOTH, "{question}")
+    assert [(example.clip_id, example.mode) for example in chosen] == [("b", "rationalized"), ("a", "direct")]
+    assert chosen[1].answer == "own"
+    assert [example.clip_id for example in select(clips, attempts, frozenset({"direct"}), "{question}")] == ["a"]
+
+
+def test_an_example_asks_the_question_alone_and_names_where_it_comes_from() -> None:
+    example = select([a_clip("a", question="What?")], [an_attempt("a", cycle=3, seed=9, model="m9")], BOTH, "{question}")[0]
+    assert (example.prompt, example.cycle, example.mode, example.seed, example.model) == ("What?", 3, "direct", 9, "m9")
+
+
+def test_rejected_attempts_are_never_examples() -> None:
+    assert select([a_clip("a")], [an_attempt("a", outcome="rejected", reason="label_missing")], BOTH, "{question}") == []
+
+
+def test_the_template_baseline_uses_every_label() -> None:
+    assert [e.answer for e in from_template([a_clip(label="x"), a_clip("b", label="y")], "The answer is {label}.", "{question}")] == [
+        "The answer is x.",
+        "The answer is y.",
+    ]
+
+
+def test_every_epoch_is_a_permutation_and_the_seed_decides_it() -> None:
+    steps = order(10, 3.0, 5, seed=1)
+    assert [sorted(steps[2 * epoch] + steps[2 * epoch + 1]) for epoch in range(3)] == [list(range(10))] * 3
+    assert steps == order(10, 3.0, 5, seed=1) != order(10, 3.0, 5, seed=2)
+    assert len(order(3, 1.0, 8, seed=0)) == 1
+
+
+def test_ranks_share_a_step_without_loss_or_overlap() -> None:
+    step = list(range(16))
+    shares = [share(step, rank, 4, 2) for rank in range(4)]
+    assert sorted(row for ranked in shares for micro in ranked for row in micro) == step
+    assert all([len(micro) for micro in ranked] == [2, 2] for ranked in shares)
+
+
+def test_a_piece_is_named_by_its_clips() -> None:
+    clips = [a_clip(str(i)) for i in range(7)]
+    pieces = cut(clips, 3)
+    assert [len(piece.clips) for piece in pieces] == [3, 3, 1]
+    assert [piece.piece_id for piece in pieces] == [piece.piece_id for piece in cut(clips, 3)]
+    changed = [a_clip("0", label="other"), *clips[1:]]
+    assert [a.piece_id == b.piece_id for a, b in zip(pieces, cut(changed, 3), strict=True)] == [False, True, True]

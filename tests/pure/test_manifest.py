@@ -1,0 +1,99 @@
+"""Pins what a manifest may hold, and that what a user wrote wrong is one line naming the place and the remedy."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.config import Data
+from engine.data import manifest
+from engine.rows import Clip
+
+
+def read(tmp_path: Path, text: str, name: str = "m.csv", **data: object) -> list[Clip]:
+    path = tmp_path / name
+    path.write_text(text)
+    return manifest.read_manifest(Data(manifest=str(path), **data))  # type: ignore[arg-type]
+
+
+def test_a_plain_csv(tmp_path: Path) -> None:
+    clips = read(tmp_path, "video,label,verb,noun\nyoga.mp4,doing yoga,do,yoga\nsub/a.mkv,dancing,dance,\n", heldout=0.0)
+    assert [clip.clip_id for clip in clips] == ["yoga", "sub/a"]
+    assert clips[0].video == str(tmp_path / "yoga.mp4")
+    assert clips[0].label.text == "doing yoga"
+    assert (clips[0].verb, clips[0].noun, clips[1].noun) == ("do", "yoga", "")
+    assert {clip.split for clip in clips} == {"train"}
+
+
+def test_windows_of_one_video_are_clips_of_their_own(tmp_path: Path) -> None:
+    clips = read(tmp_path, "video,label,start_s,end_s\na.mp4,x,0,2\na.mp4,y,2,\n")
+    assert [clip.clip_id for clip in clips] == ["a@0-2", "a@2-end"]
+    assert clips[0].split == clips[1].split
+
+
+def test_jsonl_and_the_parquet_that_ingest_writes(tmp_path: Path) -> None:
+    row = {"video": "s3://b/a.mp4", "label": "x", "aliases": "y|z", "split": "heldout", "question": "What?"}
+    clips = read(tmp_path, json.dumps(row) + "\n", "m.jsonl")
+    assert clips[0].label.aliases == ("y", "z")
+    assert manifest.from_table(manifest.to_table(clips)) == clips
+    import pyarrow.parquet as pq
+
+    pq.write_table(manifest.to_table(clips), tmp_path / "m.parquet")
+    assert manifest.read_manifest(Data(manifest=str(tmp_path / "m.parquet"))) == clips
+
+
+def test_the_split_is_by_video_and_the_same_everywhere(tmp_path: Path) -> None:
+    text = "video,label\n" + "".join(f"v{i}.mp4,x\n" for i in range(400))
+    clips = read(tmp_path, text, heldout=0.25)
+    heldout = [clip.clip_id for clip in clips if clip.split == "heldout"]
+    assert 60 < len(heldout) < 140
+    (tmp_path / "elsewhere").mkdir()
+    assert heldout == [clip.clip_id for clip in read(tmp_path / "elsewhere", text, heldout=0.25) if clip.split == "heldout"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("video,verb\na.mp4,x\n", "has no column 'label', only video, verb"),
+        ("video,label\na.mp4,\n", "line 2 has no label"),
+        ("video,label\na.mp4,--\n", "line 2 has no label"),
+        ("video,label\n,x\n", "line 2 has no video"),
+        ("video,label,clip_id\na.mp4,x,1\nb.mp4,y,1\n", "line 3: clip_id '1' is also at"),
+        ("video,label,split,clip_id\na.mp4,x,train,1\na.mp4,y,heldout,2\n", "is in heldout here and in train at"),
+        ("video,label,split\na.mp4,x,test\n", "split 'test' is neither"),
+        ("video,label,start_s,end_s\na.mp4,x,3,2\n", "start_s 3.0 is not before end_s 2.0"),
+        ("video,label,start_s\na.mp4,x,soon\n", "start_s 'soon' is not a number"),
+        ("video,label,question\na.mp4,diving,Is he diving?\n", "holds the label 'diving'"),
+        ("video,label\na.mp4,x,extra\n", "more cells than the header"),
+        ("video,label\n", "has no rows"),
+        ("", "has no column 'video'"),
+    ],
+)
+def test_a_wrong_manifest_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=".") as caught:
+        read(tmp_path, text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_manifest(tmp_path: Path) -> None:
+    for name, text, message in [
+        ("m.jsonl", "{]\n", "line 1 is not JSON"),
+        ("m.jsonl", "[1]\n", "line 1 is not a JSON object"),
+        ("m.parquet", "nonsense", "is not a Parquet file"),
+        ("m.doc", "x", "a manifest is .csv"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            read(tmp_path, text, name)
+    with pytest.raises(ValueError, match="no such manifest"):
+        manifest.read_manifest(Data(manifest=str(tmp_path / "none.csv")))
+    with pytest.raises(ValueError, match="no manifest: set data.manifest"):
+        manifest.read_manifest(Data())
+
+
+def test_missing_videos_are_counted_not_dropped(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    clips = read(tmp_path, "video,label\na.mp4,x\nb.mp4,y\nnone/c.mp4,z\n")
+    assert manifest.missing_videos(clips) == ["b", "none/c"]
+    assert manifest.card(clips)["missing_videos"] == 2
+    assert manifest.card(clips)["clips"] == 3

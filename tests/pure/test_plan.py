@@ -1,0 +1,99 @@
+"""Pins the loop: which step comes next, what it reads, when the loop ends. A wrong edge here trains on the wrong data, silently."""
+
+from builders import a_seal
+from engine.config import RunConfig, load_config
+from engine.plan import BASE, INGEST, History, cycle_steps, final_cycle, next_step, stopped_because
+from engine.store import Seal
+
+
+def config(**loop: object) -> RunConfig:
+    return load_config(None, [f"loop.{key}={str(value).lower()}" for key, value in loop.items()])
+
+
+def play(config: RunConfig, base: float, accuracies: list[float], until: str = "") -> tuple[list[str], dict[str, Seal]]:
+    """Seal whatever the plan asks for, with these accuracies, until it asks for nothing."""
+    sealed: dict[str, Seal] = {}
+    order = []
+    while (step := next_step(config, sealed, until)) is not None:
+        order.append(step.name)
+        accuracy = base if step.name == BASE else accuracies[step.cycle] if step.kind == "evaluate" else 0.0
+        sealed[step.name] = a_seal(step.name, accuracy=accuracy)
+        assert len(order) < 100
+    return order, sealed
+
+
+def test_two_cycles_in_order() -> None:
+    order, _ = play(config(max_cycles=2), 0.4, [0.8, 0.9])
+    assert order == [
+        "ingest",
+        "base/evaluate",
+        "cycle-000/generate",
+        "cycle-000/select",
+        "cycle-000/train",
+        "cycle-000/evaluate",
+        "cycle-001/generate",
+        "cycle-001/select",
+        "cycle-001/train",
+        "cycle-001/evaluate",
+    ]
+
+
+def test_generation_uses_the_best_model_so_far_and_training_always_the_base() -> None:
+    steps = {step.kind: step for step in cycle_steps(config(max_cycles=9, patience=2), History(base=0.4, cycles=(0.9, 0.7)), 2)}
+    assert steps["generate"].model == "cycle-000/train"
+    assert steps["generate"].inputs == (INGEST, "cycle-000/train")
+    assert steps["train"].inputs == ("cycle-002/select",)
+    assert steps["train"].model == ""
+
+
+def test_a_plateau_brings_a_last_cycle_of_direct_attempts() -> None:
+    order, sealed = play(config(max_cycles=9), 0.4, [0.8, 0.8, 0.81])
+    assert order[-3:] == ["cycle-002/select", "cycle-002/train", "cycle-002/evaluate"]
+    seen = History(base=0.4, cycles=(0.8, 0.8, 0.81))
+    assert final_cycle(config(max_cycles=9), seen) == 2
+    assert stopped_because(config(max_cycles=9), seen) == "plateau"
+
+
+def test_after_a_stall_the_last_pieces_are_read_again_instead_of_paid_for_again() -> None:
+    steps = cycle_steps(config(max_cycles=9), History(base=0.4, cycles=(0.8, 0.7)), 2)
+    assert [step.kind for step in steps] == ["select", "train", "evaluate"]
+    assert steps[0].inputs == (INGEST, "cycle-001/generate")
+    assert steps[0].final
+
+
+def test_a_promoted_last_cycle_generates_anew() -> None:
+    steps = cycle_steps(config(max_cycles=9, min_delta=0.05), History(base=0.4, cycles=(0.8, 0.81)), 2)
+    assert steps[0].kind == "generate"
+    assert steps[0].model == "cycle-001/train"
+    assert steps[0].final
+
+
+def test_without_a_direct_only_end_the_loop_stops_at_the_plateau_itself() -> None:
+    order, _ = play(config(max_cycles=9, final_direct_only=False), 0.4, [0.8, 0.8])
+    assert order[-1] == "cycle-001/evaluate"
+
+
+def test_the_loop_ends_at_max_cycles_with_a_direct_only_cycle() -> None:
+    settings = config(max_cycles=2)
+    last = cycle_steps(settings, History(base=0.1, cycles=(0.5,)), 1)
+    assert [step.final for step in last] == [True] * 4
+    assert stopped_because(settings, History(base=0.1, cycles=(0.5, 0.9))) == "max_cycles"
+    assert stopped_because(settings, History(base=0.1, cycles=(0.5,))) == "not finished"
+
+
+def test_until_stops_early_and_skips_what_the_step_does_not_need() -> None:
+    assert play(config(), 0.4, [], until="cycle-000/generate")[0] == ["ingest", "cycle-000/generate"]
+    assert play(config(), 0.4, [], until="base/evaluate")[0] == ["ingest", "base/evaluate"]
+    assert play(config(), 0.4, [0.8], until="cycle-000/evaluate")[0][:3] == ["ingest", "base/evaluate", "cycle-000/generate"]
+
+
+def test_a_run_stopped_at_generation_is_continued_by_the_whole_loop() -> None:
+    _, sealed = play(config(), 0.4, [], until="cycle-000/generate")
+    step = next_step(config(), sealed)
+    assert step is not None
+    assert step.name == BASE
+
+
+def test_template_finetuning_has_no_generation() -> None:
+    settings = load_config(None, ["select.source=template", "loop.max_cycles=1"])
+    assert play(settings, 0.4, [0.6])[0] == ["ingest", "base/evaluate", "cycle-000/select", "cycle-000/train", "cycle-000/evaluate"]
