@@ -25,7 +25,7 @@ class Stage:
     """
 
     name: str
-    work: Callable[..., Row]
+    work: Callable[..., Any]
     args: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments of the function, or of the class's constructor."""
     actors: int = 0
@@ -101,7 +101,9 @@ def cluster(address: str) -> Iterator[None]:
         return
     remote = address or os.environ.get("RAY_ADDRESS")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else a warning per actor pool: github.com/ray-project/ray/issues/53727
+    os.environ.setdefault(
+        "RAY_BACKEND_LOG_LEVEL", "fatal"
+    )  # else a warning per actor pool: github.com/ray-project/ray/issues/53727
     with _quiet_stderr():
         ray.init(
             address=remote or "local",

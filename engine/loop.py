@@ -20,10 +20,10 @@ from engine.data.decoder import decode_row
 from engine.data.pieces import cut
 from engine.evaluate.accuracy import accuracy
 from engine.generate import prompts
-from engine.generate.generator import Generator, GenerateSpec, write_piece
+from engine.generate.generator import GenerateSpec, Generator, write_piece
 from engine.generate.ledger import Ledger, balance
 from engine.plan import BASE, INGEST, Step
-from engine.rows import EXAMPLES, Attempt, Clip
+from engine.rows import EXAMPLES, Attempt, Clip, Mode
 from engine.store import Seal, Store, digest, read_seal, write_seal
 from engine.summary import summarize
 from engine.train.mixture import from_template, select
@@ -110,7 +110,9 @@ def _claim(store: Store, config: RunConfig) -> None:
     assert data is not None
     before = RunConfig.model_validate_json(data).identity()
     if changed := differing_keys(before, config.identity()):
-        raise ValueError(f"{store.uri} was begun with another configuration ({'; '.join(changed)}); restore it or choose another run.uri")
+        raise ValueError(
+            f"{store.uri} was begun with another configuration ({'; '.join(changed)}); restore it or choose another run.uri"
+        )
 
 
 def _do(step: Step, config: RunConfig, store: Store, sealed: dict[str, Seal], report: Report) -> Seal:
@@ -240,7 +242,7 @@ def _select(step: Step, config: RunConfig, store: Store, report: Report) -> Made
         generated = read_seal(store, step.inputs[-1])
         assert generated is not None
         attempts = read_attempts(store, [record.path for record in generated.files])
-        modes = frozenset({"direct"}) if step.final else frozenset({"direct", "rationalized"})
+        modes: frozenset[Mode] = frozenset({"direct"}) if step.final else frozenset({"direct", "rationalized"})
         examples = select(clips, attempts, modes, wording)
         facts = {key: generated.facts[key] for key in ("clips", "direct_kept", "rationalized_kept", "dropped", "failed")}
     if not examples:

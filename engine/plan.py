@@ -4,7 +4,7 @@ Every cycle finetunes from the base; generation uses the last promoted model; th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from engine.config import RunConfig
@@ -44,10 +44,15 @@ def name_of(cycle: int, kind: Kind) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """Held-out accuracies so far: of the base, and of each evaluated cycle."""
+    """Held-out accuracies so far: of the base, and of each evaluated cycle.
+
+    History(base=0.4, cycles=(0.97, 0.96), only_direct=(False, True))
+    """
 
     base: float
     cycles: tuple[float, ...]
+    only_direct: tuple[bool, ...]
+    """Whether each of these cycles finetuned on direct attempts alone."""
 
     @property
     def best(self) -> float:
@@ -65,39 +70,47 @@ class History:
     def stalled(self, min_delta: float, patience: int) -> bool:
         """Whether the last `patience` cycles each added less than min_delta to the best before them."""
         recent = range(len(self.cycles) - patience, len(self.cycles))
-        return len(self.cycles) >= patience and all(
-            self.cycles[i] < max((self.base, *self.cycles[:i])) + min_delta for i in recent
-        )
+        return len(self.cycles) >= patience and all(self.cycles[i] < max((self.base, *self.cycles[:i])) + min_delta for i in recent)
 
 
 def history(sealed: Mapping[str, Seal]) -> History:
-    cycles = []
+    cycles: list[float] = []
+    only_direct: list[bool] = []
     while (seal := sealed.get(name_of(len(cycles), "evaluate"))) is not None:
+        only_direct.append(sealed[name_of(len(cycles), "select")].counts.get("rationalized", 0) == 0)
         cycles.append(float(seal.facts["accuracy"]))
     base = sealed.get(BASE)
-    return History(base=float(base.facts["accuracy"]) if base else 0.0, cycles=tuple(cycles))
+    return History(base=float(base.facts["accuracy"]) if base else 0.0, cycles=tuple(cycles), only_direct=tuple(only_direct))
+
+
+def stall(config: RunConfig, seen: History) -> int | None:
+    """The first cycle after which the loop had stopped paying; None where it still pays."""
+    for cycle in range(len(seen.cycles)):
+        so_far = replace(seen, cycles=seen.cycles[: cycle + 1])
+        if so_far.stalled(config.loop.min_delta, config.loop.patience):
+            return cycle
+    return None
 
 
 def final_cycle(config: RunConfig, seen: History) -> int:
-    """The last cycle's number, as far as it is known: the one after a stall, at the latest max_cycles - 1."""
-    for done in range(1, len(seen.cycles) + 1):
-        so_far = History(base=seen.base, cycles=seen.cycles[:done])
-        if so_far.stalled(config.loop.min_delta, config.loop.patience):
-            return min(done if config.loop.final_direct_only else done - 1, config.loop.max_cycles - 1)
-    return config.loop.max_cycles - 1
+    """The last cycle's number, as far as it is known.
+
+    The one after a stall, which finetunes on direct attempts only; the stalled one itself where that is not wanted, or where its
+    examples were all direct already and the same finetune would be paid for twice; at the latest max_cycles - 1.
+    """
+    stalled, latest = stall(config, seen), config.loop.max_cycles - 1
+    if stalled is None:
+        return latest
+    done = not config.loop.final_direct_only or seen.only_direct[stalled]
+    return min(stalled if done else stalled + 1, latest)
 
 
 def stopped_because(config: RunConfig, seen: History) -> str:
     """Why the loop ended where it did, for the summary."""
-    last = final_cycle(config, seen)
+    last, stalled = final_cycle(config, seen), stall(config, seen)
     if len(seen.cycles) <= last:
         return "not finished"
-    return "max_cycles" if last == config.loop.max_cycles - 1 and not _stalled_before(config, seen, last) else "plateau"
-
-
-def _stalled_before(config: RunConfig, seen: History, last: int) -> bool:
-    before = History(base=seen.base, cycles=seen.cycles[: last if config.loop.final_direct_only else last + 1])
-    return before.stalled(config.loop.min_delta, config.loop.patience)
+    return "max_cycles" if stalled is None or stalled == config.loop.max_cycles - 1 else "plateau"
 
 
 def next_step(config: RunConfig, sealed: Mapping[str, Seal], until: str = "") -> Step | None:
@@ -105,7 +118,9 @@ def next_step(config: RunConfig, sealed: Mapping[str, Seal], until: str = "") ->
     if until in sealed and until:
         return None
     for step in _ahead(config, sealed):
-        if step.name not in sealed and not (step.name == BASE and until.startswith("cycle-000/") and until != name_of(0, "evaluate")):
+        if step.name not in sealed and not (
+            step.name == BASE and until.startswith("cycle-000/") and until != name_of(0, "evaluate")
+        ):
             return step
     return None
 
@@ -118,7 +133,7 @@ def _ahead(config: RunConfig, sealed: Mapping[str, Seal]) -> list[Step]:
         Step(name=BASE, kind="evaluate", cycle=-1, inputs=(INGEST,)),
     ]
     for cycle in range(min(len(seen.cycles), final_cycle(config, seen)) + 1):
-        steps += cycle_steps(config, History(base=seen.base, cycles=seen.cycles[:cycle]), cycle)
+        steps += cycle_steps(config, replace(seen, cycles=seen.cycles[:cycle], only_direct=seen.only_direct[:cycle]), cycle)
     return steps
 
 

@@ -11,10 +11,10 @@ KINDS: tuple[Kind, ...] = ("generate", "select", "train", "evaluate")
 
 
 def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
-    """{"base_accuracy", "best_accuracy", "best_cycle", "stopped_because", "heldout_clips", "cycles": [...]}; best_cycle -1: the base."""
+    """{"base_accuracy", "best_accuracy", "best_cycle", "stopped_because", "heldout_clips", "cycles"}; best_cycle -1: the base."""
     seen = history(sealed)
     base = sealed.get(BASE)
-    cycles = []
+    cycles: list[dict[str, Any]] = []
     while name_of(len(cycles), "select") in sealed or name_of(len(cycles), "generate") in sealed:
         cycles.append(_cycle(len(cycles), sealed))
     return {

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-
 from engine.config import RunConfig, load_config
 from engine.data import shapes
 from engine.store import Store
@@ -31,7 +30,9 @@ def demo(out: str, ablations: bool, settings: list[str]) -> None:
     base = [f"data.manifest={manifest}", *settings]
     config = load_config(CONFIG, [*base, f"run.uri={out}"])
     summary = selftrain.run(config)
-    found = {name: _ablation(name, changes, base, out) for name, changes in ABLATIONS.items()} if ablations else _known_ablations(out)
+    found = (
+        {name: _ablation(name, changes, base, out) for name, changes in ABLATIONS.items()} if ablations else _known_ablations(out)
+    )
     if found:
         summary["ablations"] = found
         Store(out).write("summary.json", json.dumps(summary, indent=1).encode())

@@ -2,7 +2,6 @@
 
 import os
 
-
 from engine.config import load_config
 from engine.data import manifest as manifests
 from engine.store import Store

@@ -147,9 +147,7 @@ def corpus() -> Iterator[str]:
         yield f", so the action is {rng.choice([*shapes.KNOWN_NAMES, NAMELESS])}."
 
 
-def train_llm(
-    model: PllavaForConditionalGeneration, processor: PllavaProcessor, features: Tensor, recipe: Recipe
-) -> float:
+def train_llm(model: PllavaForConditionalGeneration, processor: PllavaProcessor, features: Tensor, recipe: Recipe) -> float:
     """Teach projector and LLM on frozen tower features[N,T,P*P,C] (half precision). Returns the last steps' mean loss."""
     for parameter in model.model.vision_tower.parameters():
         parameter.requires_grad_(False)

@@ -123,7 +123,18 @@ def print_summary(summary: Mapping[str, Any], console: Console | None = None) ->
 
 def _table(summary: Mapping[str, Any]) -> Table:
     table = Table(box=None, padding=(0, 2), header_style="bold")
-    for column in ("cycle", "clips", "direct kept", "rationalized kept", "dropped", "failed", "examples", "loss", "held-out", "seconds"):
+    for column in (
+        "cycle",
+        "clips",
+        "direct kept",
+        "rationalized kept",
+        "dropped",
+        "failed",
+        "examples",
+        "loss",
+        "held-out",
+        "seconds",
+    ):
         table.add_column(column, justify="left" if column in ("dropped", "failed") else "right", overflow="fold")
     for cycle in summary["cycles"]:
         loss = "" if cycle["loss_first"] is None else f"{cycle['loss_first']:.2f} -> {cycle['loss_last']:.2f}"

@@ -14,7 +14,6 @@ from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaForConditionalGeneration
 from models.pllava.processing import VIDEO_TOKEN, PllavaProcessor
 
-
 IMAGE_SIZE = 48
 NUM_FRAMES = 8
 POOLING_SHAPE = (8, 2, 2)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import BinaryIO, Literal
 
 import av
@@ -30,7 +31,7 @@ class Unusable(Exception):
 
 
 def decode(clip: Clip | Example, spec: FrameSpec, backend: Backend = "pyav", jitter_seed: int | None = None) -> Frames | Failure:
-    """uint8[T,S,S,3] of the clip's window: T moments (see frames.choose), short side to S, centre crop. Never raises for bad media."""
+    """uint8[T,S,S,3] of the clip's window: T moments (see frames.choose), short side to S, centre crop. Bad media never raise."""
     read = {"pyav": _read_pyav, "decord": _read_decord}[backend]
     try:
         with _opened(clip.video) as file:
@@ -75,6 +76,8 @@ def _read_pyav(file: BinaryIO, clip: Clip | Example, spec: FrameSpec, jitter_see
                 raise Unusable("no_video_stream", f"{clip.video} has no video stream; drop its row")
             stream = container.streams.video[0]
             stream.thread_count = 1
+            if "avi" in container.format.name:
+                return _read_in_order(container, stream, clip, spec, jitter_seed)
             packets = sorted((p.pts, p.is_keyframe) for p in container.demux(stream) if p.pts is not None and p.size)
             if not packets or stream.time_base is None:
                 raise Unusable("truncated", f"{clip.video} announces a video stream and holds no frame; fetch it again")
@@ -95,6 +98,33 @@ def _read_pyav(file: BinaryIO, clip: Clip | Example, spec: FrameSpec, jitter_see
     return np.stack([shown[i] for i in wanted])
 
 
+def _read_in_order(
+    container: "av.container.InputContainer",
+    stream: "av.VideoStream",
+    clip: Clip | Example,
+    spec: FrameSpec,
+    jitter_seed: int | None,
+) -> Frames:
+    """AVI: it stores no presentation times, only a constant rate and an order, and what a decoder makes of it is not monotonic."""
+    num_frames, rate = stream.frames, stream.average_rate
+    if not num_frames or not rate:
+        raise Unusable("truncated", f"{clip.video} does not say how many frames it has, nor at what rate; remux it")
+    times_s = [float(i / rate) for i in range(num_frames)]
+    wanted = choose(times_s, spec.num_frames, *_window(times_s, clip), jitter_seed)
+    if not wanted:
+        raise Unusable("empty_window", f"{clip.video}: no frame lies in {clip.start_s}..{clip.end_s} s")
+    shown: dict[int, Frames] = {}
+    for i, frame in enumerate(container.decode(stream)):
+        if i in wanted:
+            shown[i] = square(frame, spec.size_px)
+        if i == wanted[-1]:
+            break
+    missing = [i for i in wanted if i not in shown]
+    if missing:
+        raise Unusable("truncated", f"{clip.video}: frame {missing[0]} of {num_frames} cannot be decoded; fetch it again")
+    return np.stack([shown[i] for i in wanted])
+
+
 def _decode_ticks(
     container: "av.container.InputContainer",
     stream: "av.VideoStream",
@@ -103,7 +133,7 @@ def _decode_ticks(
     keys: list[int],
     size_px: int,
 ) -> dict[int, Frames]:
-    """Decode the frames with the wanted indices, seeking wherever a keyframe lies between the last frame and the next one wanted."""
+    """Decode the wanted frames, seeking wherever a keyframe lies between the last frame and the next one wanted."""
     index_of = {pts: i for i, pts in enumerate(ticks)}
     shown: dict[int, Frames] = {}
     at: int | None = None
@@ -136,7 +166,9 @@ def _invalid(file: BinaryIO, video: str, error: Exception) -> Unusable:
     head = file.read(12)
     if head[4:8] in (b"ftyp", b"moov", b"mdat") or head[:4] in (b"\x1aE\xdf\xa3", b"RIFF"):
         return Unusable("truncated", f"{video} begins as a video and cannot be read to its end; fetch it again")
-    return Unusable("not_video", f"{video} is not a video file ({error.args[-1] if error.args else error}); replace it or drop its row")
+    return Unusable(
+        "not_video", f"{video} is not a video file ({error.args[-1] if error.args else error}); replace it or drop its row"
+    )
 
 
 def _read_decord(file: BinaryIO, clip: Clip | Example, spec: FrameSpec, jitter_seed: int | None) -> Frames:
@@ -144,10 +176,14 @@ def _read_decord(file: BinaryIO, clip: Clip | Example, spec: FrameSpec, jitter_s
     import decord  # the other backend works without it, and it loads a second FFmpeg
 
     try:
-        reader = decord.VideoReader(file if not isinstance(getattr(file, "name", None), str) else os.fspath(file.name), num_threads=1)
+        reader = decord.VideoReader(
+            file if not isinstance(getattr(file, "name", None), str) else os.fspath(file.name), num_threads=1
+        )
         times_s = [float(t) for t in reader.get_frame_timestamp(range(len(reader)))[:, 0]]
         if not times_s:
             raise Unusable("truncated", f"{clip.video} announces a video stream and holds no frame; fetch it again")
+        if any(b <= a for a, b in pairwise(times_s)):
+            raise Unusable("codec", f"{clip.video}: decord finds no presentation times in it; use generate.decoder=pyav")
         times_s = [t - times_s[0] for t in times_s]
         wanted = choose(times_s, spec.num_frames, *_window(times_s, clip), jitter_seed)
         if not wanted:
@@ -166,4 +202,5 @@ def square(frame: av.VideoFrame, size_px: int) -> Frames:
     width, height = max(size_px, round(frame.width * scale)), max(size_px, round(frame.height * scale))
     pixels = frame.reformat(width=width, height=height, format="rgb24", interpolation="BICUBIC").to_ndarray()
     top, left = (height - size_px) // 2, (width - size_px) // 2
-    return pixels[top : top + size_px, left : left + size_px]
+    cropped: Frames = pixels[top : top + size_px, left : left + size_px]
+    return cropped

@@ -1,6 +1,7 @@
 """The decode stage: a row of clips or examples in, the same row with frames and failures out."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from models.base import FrameSpec
 
 
 def decode_row(row: dict[str, Any], spec: FrameSpec, backend: Backend, jitter: bool = False) -> dict[str, Any]:
-    """Adds "frames" (bytes of uint8[K,T,S,S,3], K clips that decoded) and "failures" (JSON, one entry a clip, null where it decoded).
+    """Adds "frames" (bytes of uint8[K,T,S,S,3], the K clips that decoded) and "failures" (JSON, an entry a clip, or null).
 
     The row holds "clips" or "examples" as JSON, and with jitter "jitter_seeds", one for each.
     """
@@ -23,7 +24,7 @@ def decode_row(row: dict[str, Any], spec: FrameSpec, backend: Backend, jitter: b
     return row | {"frames": b"".join(one.tobytes() for one in frames), "failures": json.dumps(failures)}
 
 
-def media_of(row: dict[str, Any]) -> list[Clip] | list[Example]:
+def media_of(row: dict[str, Any]) -> Sequence[Clip | Example]:
     if "clips" in row:
         return [Clip.from_row(value) for value in json.loads(row["clips"])]
     return [Example.from_row(value) for value in json.loads(row["examples"])]

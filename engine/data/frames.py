@@ -4,6 +4,9 @@ import bisect
 import random
 from collections.abc import Sequence
 
+ROUNDING_S = 1e-4
+"""A moment this close before a frame is that frame's: containers and readers round times differently."""
+
 
 def choose(times_s: Sequence[float], num_frames: int, start_s: float, end_s: float, jitter_seed: int | None = None) -> list[int]:
     """Indices of `num_frames` frames that stand for the window [start_s, end_s), in order; an index may repeat.
@@ -24,4 +27,4 @@ def choose(times_s: Sequence[float], num_frames: int, start_s: float, end_s: flo
     part_s = (end_s - start_s) / num_frames
     rng = random.Random(jitter_seed) if jitter_seed is not None else None
     moments = (start_s + part_s * (i + (rng.random() if rng else 0.5)) for i in range(num_frames))
-    return [max(0, bisect.bisect_right(times_s, moment) - 1) for moment in moments]
+    return [max(0, bisect.bisect_right(times_s, moment + ROUNDING_S) - 1) for moment in moments]

@@ -1,4 +1,4 @@
-"""A labelled manifest -> Clip rows. What a user wrote wrong is one line with the place and the remedy; missing videos are counted."""
+"""A labelled manifest -> Clip rows. What a user wrote wrong is one line with place and remedy; missing videos are counted."""
 
 import csv
 import hashlib
@@ -7,14 +7,14 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.config import Data
-from engine.rows import CLIPS, Clip, Label, Split
+from engine.rows import CLIPS, Clip, Label
 from engine.verify.keywords import contains_label
 
 KNOWN_COLUMNS = frozenset({*CLIPS.names, "aliases"})
@@ -103,7 +103,7 @@ def _clip(row: dict[str, Any], place: str, data: Data) -> Clip:
         raise ValueError(f"{place}: start_s {start_s} is not before end_s {end_s}")
     window = "" if start_s is None and end_s is None else f"@{start_s or 0:g}-{'end' if end_s is None else f'{end_s:g}'}"
     split = _text(row, "split") or ("heldout" if _share(video) < data.heldout else "train")
-    if split not in get_args(Split):
+    if split not in ("train", "heldout"):
         raise ValueError(f"{place}: split {split!r} is neither 'train' nor 'heldout'")
     return Clip(
         clip_id=_text(row, "clip_id") or os.path.splitext(video)[0] + window,
@@ -112,7 +112,7 @@ def _clip(row: dict[str, Any], place: str, data: Data) -> Clip:
         end_s=end_s,
         question=_text(row, "question") or data.question,
         label=_label(row, place),
-        split=split,
+        split="train" if split == "train" else "heldout",
         verb=_text(row, "verb"),
         noun=_text(row, "noun"),
         description=_text(row, "description"),

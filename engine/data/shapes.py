@@ -159,20 +159,21 @@ def render(scene: Scene, t: float) -> NDArray[np.uint8]:
     return np.clip(frame + noise, 0, 255).astype(np.uint8)
 
 
-def _distance(noun: str, dx: NDArray[np.float32], dy: NDArray[np.float32], radius: float) -> NDArray[np.float32]:
+def _distance(noun: str, dx: NDArray[np.floating], dy: NDArray[np.floating], radius: float) -> NDArray[np.floating]:
     """Signed distance to the shape's edge, negative inside, in units of the central square."""
     match noun:
         case "circle":
-            return np.hypot(dx, dy) - radius
+            return np.asarray(np.hypot(dx, dy) - radius)
         case "square":
-            return np.maximum(abs(dx), abs(dy)) - 0.88 * radius
+            return np.asarray(np.maximum(abs(dx), abs(dy)) - 0.88 * radius)
         case "triangle":
-            return np.maximum(0.87 * abs(dx) - 0.5 * dy, dy) - 0.6 * radius
+            return np.asarray(np.maximum(0.87 * abs(dx) - 0.5 * dy, dy) - 0.6 * radius)
         case "cross":
             bar, arm = 0.36 * radius, 1.05 * radius
-            return np.minimum(
+            cross: NDArray[np.floating] = np.minimum(
                 np.maximum(abs(dx) - bar, abs(dy) - arm), np.maximum(abs(dx) - arm, abs(dy) - bar)
             )
+            return cross
     raise ValueError(f"no such noun: {noun!r}; use one of {', '.join(NOUNS)}")
 
 

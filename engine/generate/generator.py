@@ -38,9 +38,7 @@ class Generator:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         clips = [Clip.from_row(value) for value in json.loads(row["clips"])]
         frames, failures = frames_of(row, self.llm.frames)
-        attempts = [
-            self._failed(row["piece_id"], clip, failure) for clip, failure in zip(clips, failures, strict=True) if failure
-        ]
+        attempts = [self._failed(row["piece_id"], clip, failure) for clip, failure in zip(clips, failures, strict=True) if failure]
         seen = [clip for clip, failure in zip(clips, failures, strict=True) if not failure]
         if seen:
             attempts += self._attempt(row["piece_id"], seen, self.llm.watch(frames))

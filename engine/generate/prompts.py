@@ -25,7 +25,7 @@ STRICT = Prompts(
     rationalize="{question}\nHint: the answer is {label}.\nExplain step by step what you see, then give the answer.",
     train="{question}\nExplain step by step what you see, then give the answer.",
 )
-"""Trains on what direct attempts are asked: a model finetuned on the bare question answers it and forgets how to explain when told to
+"""Trains on what direct attempts are asked: finetuned on the bare question, a small model forgets to explain when told to
 (docs/decisions.md has the figures)."""
 PUBLISHED = Prompts(
     answer="Question: {question}\nCan you explain step-by-step how one can arrive at this conclusion?",

@@ -40,13 +40,15 @@ class Trained:
 
 def finetune(job: TrainJob, name: str, cpus: float, gpus: float, progress: Callable[[int, int, float], None]) -> Trained:
     """Run the workers until done. Called again with the same name after a crash, it goes on from the latest checkpoint."""
-    meter = Meter.remote()
+    meter = Meter.remote()  # type: ignore[attr-defined]  # the decorator adds it
     job = replace(job, meter=meter)
     trainer = TorchTrainer(
         train_worker,
         train_loop_config=job,
         scaling_config=ray.train.ScalingConfig(
-            num_workers=job.train.num_workers, use_gpu=gpus > 0, resources_per_worker={"CPU": cpus, **({"GPU": gpus} if gpus else {})}
+            num_workers=job.train.num_workers,
+            use_gpu=gpus > 0,
+            resources_per_worker={"CPU": cpus, **({"GPU": gpus} if gpus else {})},
         ),
         run_config=ray.train.RunConfig(
             name=name,

@@ -6,7 +6,8 @@ from engine.verify.text import normal
 
 _GIVEAWAYS = re.compile(
     r"\b(?:the|this|your|a|given|provided) (?:hint|label|annotation)\b|\bhints? (?:says?|tells?|states?|suggests?|is|was)\b"
-    r"|\b(?:given|provided|stated|correct|supplied) (?:answer|label)\b|\bas (?:the )?(?:answer|label) (?:says?|states?|suggests?|indicates?)\b"
+    r"|\b(?:given|provided|stated|correct|supplied) (?:answer|label)\b"
+    r"|\bas (?:the )?(?:answer|label) (?:says?|states?|suggests?|indicates?)\b"
     r"|\b(?:i|we) (?:was|were|am|are) (?:told|given)\b|\baccording to the (?:answer|label|hint)\b"
 )
 

@@ -9,8 +9,50 @@ _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n+")
 _VOWEL = re.compile(r"[aeiouy]|[^\x00-\x7f]")
 
 FUNCTION_WORDS = frozenset(
-    "a an and are as at be been by for from had has have he her his in into is it its of on onto or our she some that the their "
-    "them they this to was we were with you your".split()
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "been",
+        "by",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "he",
+        "her",
+        "his",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "of",
+        "on",
+        "onto",
+        "or",
+        "our",
+        "she",
+        "some",
+        "that",
+        "the",
+        "their",
+        "them",
+        "they",
+        "this",
+        "to",
+        "was",
+        "we",
+        "were",
+        "with",
+        "you",
+        "your",
+    ]
 )
 """Words that carry no label by themselves. Particles (up, down, off) and light verbs (put, take) do, so they are not here."""
 
@@ -25,10 +67,10 @@ IRREGULAR = {
         "make": "made", "give": "gave given", "hold": "held", "stand": "stood", "build": "built", "bend": "bent", "buy": "bought",
         "bring": "brought", "teach": "taught", "fight": "fought", "feed": "fed", "read": "read", "leave": "left", "lose": "lost",
         "swing": "swung", "spin": "spun", "win": "won", "dig": "dug", "hang": "hung", "stick": "stuck", "strike": "struck",
-        "sweep": "swept", "sleep": "slept", "weave": "wove woven", "wear": "wore worn", "tear": "tore torn", "lie": "lay lain lying",
+        "sweep": "swept", "sleep": "slept", "weave": "wove woven", "wear": "wore worn", "tear": "tore torn", "lie": "lay lying",
         "tie": "tying", "die": "dying", "pay": "paid", "say": "said", "get": "got gotten", "see": "saw seen", "know": "knew known",
         "steal": "stole stolen", "freeze": "froze frozen", "shoot": "shot", "light": "lit", "wind": "wound", "grind": "ground",
-        "person": "people", "man": "men", "woman": "women", "child": "children", "foot": "feet", "tooth": "teeth", "knife": "knives",
+        "person": "people", "man": "men", "woman": "women", "child": "children", "foot": "feet", "tooth": "teeth", "life": "lives",
     }.items()
     for form in forms.split()
 }  # fmt: skip

@@ -20,7 +20,7 @@ class PllavaConfig(LlavaConfig):
 
     @property
     def patches_per_side(self) -> int:
-        return self.vision_config.image_size // self.vision_config.patch_size
+        return int(self.vision_config.image_size // self.vision_config.patch_size)
 
 
 AutoConfig.register(PllavaConfig.model_type, PllavaConfig, exist_ok=True)  # the tokenizer's loader looks the type up

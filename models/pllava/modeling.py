@@ -24,7 +24,7 @@ for _ours, _theirs in (("pllava", "llava"), ("PllavaModel", "LlavaModel")):
 def pool3d(features: Tensor, shape: tuple[int, int, int]) -> Tensor:
     """Average features[B,D,T,H,W] to [B,D,*shape].
 
-    Plain average pooling where the shape divides: the same result as adaptive pooling, and its backward pass is deterministic on CUDA.
+    Plain average pooling where the shape divides: the result of adaptive pooling, and a deterministic backward pass on CUDA.
     """
     sizes = features.shape[2:]
     if all(size % wanted == 0 for size, wanted in zip(sizes, shape, strict=True)):
@@ -71,7 +71,8 @@ class PllavaModel(LlavaModel):
             hidden = tower.pre_layrnorm(tower.embeddings(pixel_values))
             for block in tower.encoder.layers[:num_layers]:
                 hidden = block(hidden, None)
-        return hidden[:, 1:] if self.config.vision_feature_select_strategy == "default" else hidden
+        features: Tensor = hidden[:, 1:] if self.config.vision_feature_select_strategy == "default" else hidden
+        return features
 
     def get_video_features(self, pixel_values_videos: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         """pixel_values_videos[B,T,3,S,S] -> .pooler_output[B,N,D], t-major."""
@@ -89,11 +90,12 @@ class PllavaModel(LlavaModel):
         **kwargs: Any,
     ) -> LlavaModelOutputWithPast:
         """LLaVA's forward; the videos' features take the places of the video tokens in input_ids."""
-        given = (mm_encoder_outputs or {}).get("video")
-        if given is not None or pixel_values_videos is not None:
+        video = (mm_encoder_outputs or {}).get("video")
+        if video is None and pixel_values_videos is not None:
+            video = self.get_video_features(pixel_values_videos)
+        if video is not None:
             if input_ids is None:
                 raise ValueError("videos need input_ids: the video tokens say where they go")
-            video = given if given is not None else self.get_video_features(pixel_values_videos)
             inputs_embeds = self.get_input_embeddings()(input_ids)
             features = video.pooler_output.to(inputs_embeds.device, inputs_embeds.dtype)
             slots = input_ids == self.config.video_token_index
@@ -104,9 +106,7 @@ class PllavaModel(LlavaModel):
                 )
             inputs_embeds = inputs_embeds.masked_scatter(slots.unsqueeze(-1), features)
             input_ids = None
-        return super().forward(
-            input_ids=input_ids, inputs_embeds=inputs_embeds, mm_encoder_outputs=mm_encoder_outputs, **kwargs
-        )
+        return super().forward(input_ids=input_ids, inputs_embeds=inputs_embeds, mm_encoder_outputs=mm_encoder_outputs, **kwargs)
 
 
 class PllavaForConditionalGeneration(LlavaForConditionalGeneration):

@@ -55,7 +55,8 @@ class PllavaProcessor(ProcessorMixin):
             top, left = (scaled[0] - size) // 2, (scaled[1] - size) // 2
             pixels = pixels[:, :, top : top + size, left : left + size]
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (self.image_mean, self.image_std))
-        return ((pixels - mean) / std).unflatten(0, (batch, num_frames))
+        normal: Tensor = ((pixels - mean) / std).unflatten(0, (batch, num_frames))
+        return normal
 
     def render(self, question: str, answer: str | None = None) -> str:
         """The chat as the model reads it: one video, one question, and the answer or the place where it begins."""
@@ -77,7 +78,7 @@ class PllavaProcessor(ProcessorMixin):
     def training_ids(self, question: str, answer: str) -> tuple[list[int], list[int]]:
         """Token ids of a finished chat and its labels: -100 except on the answer and what closes it.
 
-        Question and answer are tokenized in one go and split by character offsets, so training sees the tokens that generation makes.
+        Tokenized in one go and split by character offsets, so training sees the tokens that generation makes.
         """
         prompt, whole = self.render(question), self.render(question, answer)
         assert whole.startswith(prompt), "the chat template must render a prompt as the beginning of the finished chat"

@@ -60,6 +60,10 @@ def test_the_image_has_the_ray_that_the_project_pins() -> None:
     pinned = re.search(r"^ray==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     assert pinned is not None
     assert f"rayproject/ray:{pinned[1]}-" in dockerfile
-    assert all(document["spec"]["rayClusterSpec"]["rayVersion"] == pinned[1] for p in MANIFESTS for document in [yaml.safe_load(p.read_text())])
+    assert all(
+        document["spec"]["rayClusterSpec"]["rayVersion"] == pinned[1]
+        for p in MANIFESTS
+        for document in [yaml.safe_load(p.read_text())]
+    )
     for copied in re.findall(r"COPY --chown=ray (.+) \S+", dockerfile):
         assert all((ROOT / name).exists() for name in copied.split())

@@ -72,12 +72,13 @@ def test_a_missing_weight_is_an_error_that_names_it(tmp_path: Path) -> None:
     weights = load_file(tmp_path / "model.safetensors")
     del weights["multi_modal_projector.linear_2.weight"]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ValueError, match="missing keys: .*multi_modal_projector.linear_2.weight"):
+    with pytest.raises(ValueError, match=r"missing keys: .*multi_modal_projector\.linear_2\.weight"):
         checkpoints.load_base(str(tmp_path))
 
 
 @pytest.mark.parametrize(
-    ("base", "message"), [("/nowhere", "no checkpoint folder"), ("memory://nothing", "no checkpoint at"), ("./x", "no checkpoint folder")]
+    ("base", "message"),
+    [("/nowhere", "no checkpoint folder"), ("memory://nothing", "no checkpoint at"), ("./x", "no checkpoint folder")],
 )
 def test_a_checkpoint_that_is_not_there(base: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):

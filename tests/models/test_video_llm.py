@@ -1,4 +1,4 @@
-"""Pins generation and training batches: shared-prefix replies are transformers' own, seeds decide, the loss sees the answer alone."""
+"""Pins generation and training batches: replies are those of transformers, seeds decide, the loss sees the answer alone."""
 
 from pathlib import Path
 

@@ -23,7 +23,11 @@ def test_each_clip_counts_once_by_its_last_attempt() -> None:
 
 
 def test_a_direct_example_comes_before_a_rationalized_one() -> None:
-    attempts = [an_attempt("a", mode="rationalized", text="hinted"), an_attempt("a", text="own"), an_attempt("b", mode="rationalized")]
+    attempts = [
+        an_attempt("a", mode="rationalized", text="hinted"),
+        an_attempt("a", text="own"),
+        an_attempt("b", mode="rationalized"),
+    ]
     clips = [a_clip("b"), a_clip("a"), a_clip("c")]
     chosen = select(clips, attempts, BOTH, "{question}")
     assert [(example.clip_id, example.mode) for example in chosen] == [("b", "rationalized"), ("a", "direct")]
@@ -41,7 +45,9 @@ def test_rejected_attempts_are_never_examples() -> None:
 
 
 def test_the_template_baseline_uses_every_label() -> None:
-    assert [e.answer for e in from_template([a_clip(label="x"), a_clip("b", label="y")], "The answer is {label}.", "{question}")] == [
+    assert [
+        e.answer for e in from_template([a_clip(label="x"), a_clip("b", label="y")], "The answer is {label}.", "{question}")
+    ] == [
         "The answer is x.",
         "The answer is y.",
     ]

@@ -1,4 +1,4 @@
-"""Pins the shape of the house: imports point jobs -> engine -> models, one file uses ray.data, pure code needs no Ray and no torch."""
+"""Pins the shape of the house: imports point one way, one file uses ray.data, pure code needs neither Ray nor torch."""
 
 import ast
 import subprocess

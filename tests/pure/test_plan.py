@@ -1,9 +1,15 @@
 """Pins the loop: which step comes next, what it reads, when the loop ends. A wrong edge here trains on the wrong data, silently."""
 
+from dataclasses import replace
+
 from builders import a_seal
 from engine.config import RunConfig, load_config
 from engine.plan import BASE, INGEST, History, cycle_steps, final_cycle, next_step, stopped_because
 from engine.store import Seal
+
+
+def a_history(base: float, *cycles: float, only_direct: bool = False) -> History:
+    return History(base=base, cycles=cycles, only_direct=(only_direct,) * len(cycles))
 
 
 def config(**loop: object) -> RunConfig:
@@ -17,7 +23,8 @@ def play(config: RunConfig, base: float, accuracies: list[float], until: str = "
     while (step := next_step(config, sealed, until)) is not None:
         order.append(step.name)
         accuracy = base if step.name == BASE else accuracies[step.cycle] if step.kind == "evaluate" else 0.0
-        sealed[step.name] = a_seal(step.name, accuracy=accuracy)
+        counts = {"rationalized": 5} if step.kind == "select" and not step.final else {}
+        sealed[step.name] = replace(a_seal(step.name, accuracy=accuracy), counts=counts)
         assert len(order) < 100
     return order, sealed
 
@@ -39,7 +46,7 @@ def test_two_cycles_in_order() -> None:
 
 
 def test_generation_uses_the_best_model_so_far_and_training_always_the_base() -> None:
-    steps = {step.kind: step for step in cycle_steps(config(max_cycles=9, patience=2), History(base=0.4, cycles=(0.9, 0.7)), 2)}
+    steps = {step.kind: step for step in cycle_steps(config(max_cycles=9, patience=2), a_history(0.4, 0.9, 0.7), 2)}
     assert steps["generate"].model == "cycle-000/train"
     assert steps["generate"].inputs == (INGEST, "cycle-000/train")
     assert steps["train"].inputs == ("cycle-002/select",)
@@ -49,20 +56,27 @@ def test_generation_uses_the_best_model_so_far_and_training_always_the_base() ->
 def test_a_plateau_brings_a_last_cycle_of_direct_attempts() -> None:
     order, sealed = play(config(max_cycles=9), 0.4, [0.8, 0.8, 0.81])
     assert order[-3:] == ["cycle-002/select", "cycle-002/train", "cycle-002/evaluate"]
-    seen = History(base=0.4, cycles=(0.8, 0.8, 0.81))
+    seen = a_history(0.4, 0.8, 0.8, 0.81)
     assert final_cycle(config(max_cycles=9), seen) == 2
     assert stopped_because(config(max_cycles=9), seen) == "plateau"
 
 
 def test_after_a_stall_the_last_pieces_are_read_again_instead_of_paid_for_again() -> None:
-    steps = cycle_steps(config(max_cycles=9), History(base=0.4, cycles=(0.8, 0.7)), 2)
+    steps = cycle_steps(config(max_cycles=9), a_history(0.4, 0.8, 0.7), 2)
     assert [step.kind for step in steps] == ["select", "train", "evaluate"]
     assert steps[0].inputs == (INGEST, "cycle-001/generate")
     assert steps[0].final
 
 
+def test_a_stalled_cycle_of_direct_attempts_alone_is_the_last() -> None:
+    settings, seen = config(max_cycles=9), a_history(0.4, 0.8, 0.8, only_direct=True)
+    assert final_cycle(settings, seen) == 1
+    assert stopped_because(settings, seen) == "plateau"
+    assert final_cycle(settings, a_history(0.4, 0.8, 0.8)) == 2
+
+
 def test_a_promoted_last_cycle_generates_anew() -> None:
-    steps = cycle_steps(config(max_cycles=9, min_delta=0.05), History(base=0.4, cycles=(0.8, 0.81)), 2)
+    steps = cycle_steps(config(max_cycles=9, min_delta=0.05), a_history(0.4, 0.8, 0.81), 2)
     assert steps[0].kind == "generate"
     assert steps[0].model == "cycle-001/train"
     assert steps[0].final
@@ -75,10 +89,10 @@ def test_without_a_direct_only_end_the_loop_stops_at_the_plateau_itself() -> Non
 
 def test_the_loop_ends_at_max_cycles_with_a_direct_only_cycle() -> None:
     settings = config(max_cycles=2)
-    last = cycle_steps(settings, History(base=0.1, cycles=(0.5,)), 1)
+    last = cycle_steps(settings, a_history(0.1, 0.5), 1)
     assert [step.final for step in last] == [True] * 4
-    assert stopped_because(settings, History(base=0.1, cycles=(0.5, 0.9))) == "max_cycles"
-    assert stopped_because(settings, History(base=0.1, cycles=(0.5,))) == "not finished"
+    assert stopped_because(settings, a_history(0.1, 0.5, 0.9)) == "max_cycles"
+    assert stopped_because(settings, a_history(0.1, 0.5)) == "not finished"
 
 
 def test_until_stops_early_and_skips_what_the_step_does_not_need() -> None:

@@ -51,7 +51,9 @@ def test_an_answer_cut_off_at_the_limit_is_rejected() -> None:
     assert verify("It is rising", a_label(), "direct", False, STRICT).reason == "cut_off"
 
 
-@pytest.mark.parametrize("text", ["As the label says, it is rising.", "According to the hint it is rising.", "I was told it is rising."])
+@pytest.mark.parametrize(
+    "text", ["As the label says, it is rising.", "According to the hint it is rising.", "I was told it is rising."]
+)
 def test_a_rationalization_that_gives_its_hint_away_is_rejected(text: str) -> None:
     assert verify(text, a_label(), "rationalized", True, STRICT).reason == "gives_away_hint"
     assert verify(text, a_label(), "direct", True, STRICT).keep

@@ -1,0 +1,172 @@
+"""Pins the loop on a real Ray, real files and a real model: accounts that add up, runs that resume, prompts that hold no label."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import loop
+from engine.config import RunConfig, load_config
+from engine.data.manifest import from_table
+from engine.generate import prompts
+from engine.generate.prompts import answer_prompt, train_prompt
+from engine.store import Store
+from models.base import ModelSpec, load
+
+ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+SETTINGS = [
+    "generate.max_tokens=48", "generate.piece_clips=5", "train.epochs=16.0", "train.batch_rows=8", "train.micro_batch_rows=8",
+    "train.lr=2e-3", "train.lora_rank=16", "train.lora_dropout=0.1", "train.checkpoint_every_steps=10", "loop.max_cycles=2",
+]  # fmt: skip
+
+
+def settings(world: Path, run: Path) -> list[str]:
+    return [*SETTINGS, f"data.manifest={world}", f"run.uri={run}"]
+
+
+def attempts(run: Path, step: str) -> list[dict[str, Any]]:
+    store = Store(str(run))
+    rows = [row for name in store.names(f"{step}/pieces") for row in store.read_table(f"{step}/pieces/{name}").to_pylist()]
+    return sorted(rows, key=lambda row: (row["clip_id"], row["mode"]))
+
+
+def examples(run: Path, cycle: int) -> list[dict[str, Any]]:
+    return list(Store(str(run)).read_table(f"cycle-{cycle:03d}/select/examples.parquet").to_pylist())
+
+
+@pytest.fixture(scope="module")
+def undisturbed(world: Path, tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tuple[RunConfig, Path, dict[str, Any]]:
+    run = tmp_path_factory.mktemp("run") / "r"
+    config = load_config(None, settings(world, run))
+    return config, run, loop.run(config, lambda progress: None)
+
+
+def test_every_clip_is_accounted_for(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> None:
+    _, run, summary = undisturbed
+    first, last = summary["cycles"]
+    for cycle in (first, last):
+        kept = cycle["direct_kept"] + cycle["rationalized_kept"]
+        assert kept + sum(cycle["dropped"].values()) + sum(cycle["failed"].values()) == cycle["clips"] == 30
+        assert cycle["failed"] == {"missing": 1, "not_video": 2}
+        assert cycle["examples"] <= kept
+        assert cycle["loss_last"] < cycle["loss_first"]
+        assert set(cycle["seconds"]) == {"generate", "select", "train", "evaluate"}
+    assert first["direct_kept"] == 11  # of 27 usable clips, those with the four names that the base knows
+    assert first["rationalized_kept"] >= 10
+    assert last["rationalized_kept"] == 0
+    assert (summary["heldout_clips"], summary["base_accuracy"], summary["stopped_because"]) == (10, 0.4, "max_cycles")
+    assert summary["best_accuracy"] > summary["base_accuracy"]
+    assert json.loads((run / "summary.json").read_text()) == summary
+
+
+def test_a_failed_clip_names_itself_and_the_remedy(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> None:
+    failed = [row for row in attempts(undisturbed[1], "cycle-000/generate") if row["outcome"] == "failed"]
+    assert [(row["clip_id"], row["reason"]) for row in failed] == [
+        ("train-00003", "missing"),
+        ("train-00004", "not_video"),
+        ("train-00005", "not_video"),
+    ]
+    assert all(row["clip_id"] in row["detail"] for row in failed)
+    assert "check the manifest" in failed[0]["detail"]
+
+
+def test_the_label_is_in_no_direct_and_no_evaluation_prompt(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> None:
+    _, run, _ = undisturbed
+    llm = load(ModelSpec(base="tiny"))
+    clips = from_table(Store(str(run)).read_table(loop.CLIPS_PATH))
+    label_of = {clip.clip_id: clip.label.text for clip in clips}
+    asked = [row for step in ("base/evaluate", "cycle-000/generate", "cycle-001/evaluate") for row in attempts(run, step)]
+    direct = [row for row in asked if row["mode"] == "direct" and row["outcome"] != "failed"]
+    hinted = [row for row in asked if row["mode"] == "rationalized"]
+    decode = llm.processor.tokenizer.decode  # type: ignore[attr-defined]
+    assert len(direct) == 10 + 27 + 10
+    assert [row for row in direct if label_of[row["clip_id"]] in decode(llm.prompt_token_ids(row["prompt"]))] == []
+    assert [row for row in hinted if label_of[row["clip_id"]] not in decode(llm.prompt_token_ids(row["prompt"]))] == []
+    for wording in prompts.BY_NAME.values():
+        for clip in clips:
+            for prompt in (answer_prompt(wording, clip.question), train_prompt(wording, clip.question)):
+                assert clip.label.text not in decode(llm.prompt_token_ids(prompt))
+
+
+def test_lineage_and_seals(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> None:
+    _, run, _ = undisturbed
+    rows = examples(run, 0)
+    assert {row["mode"] for row in rows} == {"direct", "rationalized"}
+    assert all(row["model"] and row["seed"] and row["cycle"] == 0 for row in rows)
+    seal = json.loads((run / "cycle-000" / "train" / "seal.json").read_text())
+    assert {Path(record["path"]).name for record in seal["files"]} == {"adapter_config.json", "adapter_model.safetensors"}
+
+
+def test_a_finished_run_does_nothing(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> None:
+    config, run, summary = undisturbed
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file() and path.name != "summary.json"}
+    told: list[loop.Progress] = []
+    assert loop.is_complete(Store(str(run)), config)
+    assert loop.run(config, told.append) == summary
+    assert told == []
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_another_configuration_for_the_same_run_is_refused(
+    undisturbed: tuple[RunConfig, Path, dict[str, Any]], world: Path
+) -> None:
+    changed = load_config(None, [*settings(world, undisturbed[1]), "train.lr=1e-4", "cluster.decode_cpus=0.5"])
+    with pytest.raises(ValueError, match=r"begun with another configuration \(train.lr: 0.002 -> 0.0001\)"):
+        loop.run(changed, lambda progress: None)
+
+
+def test_no_held_out_clips_is_said_before_anything_is_paid_for(world: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in world.read_text().splitlines()]
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows if row["split"] == "train"))
+    config = load_config(None, [f"data.manifest={manifest}", f"run.uri={tmp_path / 'r'}"])
+    with pytest.raises(ValueError, match="no clips in split 'heldout'"):
+        loop.run(config, lambda progress: None)
+
+
+@pytest.mark.parametrize("moment", ["cycle-000/generate/pieces", "checkpoints/cycle-000-train/step-", "cycle-001/train/seal.json"])
+def test_a_killed_driver_goes_on_to_the_same_end(
+    undisturbed: tuple[RunConfig, Path, dict[str, Any]], world: Path, tmp_path: Path, moment: str
+) -> None:
+    """SIGKILL when the first path that begins with `moment` appears, then the same command again."""
+    _, reference, _ = undisturbed
+    run = tmp_path / "r"
+    sets = [part for setting in settings(world, run) for part in ("--set", setting)]
+    command = [sys.executable, "-m", "jobs", "selftrain", *sets]
+    driver = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 240
+    folder, _, prefix = moment.rpartition("/")
+    while driver.poll() is None and time.monotonic() < deadline:
+        if any(
+            (path.name.startswith(prefix) and any(path.rglob("*"))) or path.is_file() for path in (run / folder).glob(f"{prefix}*")
+        ):
+            break
+        time.sleep(0.02)
+    assert driver.poll() is None, "the driver ended before the moment came"
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait(30)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for cycle in (0, 1):
+        assert examples(run, cycle) == examples(reference, cycle)
+        assert attempts(run, f"cycle-{cycle:03d}/generate") == attempts(reference, f"cycle-{cycle:03d}/generate")
+        adapter = Path(f"cycle-{cycle:03d}") / "train" / "model" / "adapter_model.safetensors"
+        assert (run / adapter).read_bytes() == (reference / adapter).read_bytes()
+
+
+@pytest.mark.skipif("STARLOOP_TEST_VIDEOS" not in os.environ, reason="set STARLOOP_TEST_VIDEOS to a folder of real clips")
+def test_real_clips_are_all_accounted_for(tmp_path: Path, ray_cluster: None) -> None:
+    labels = Path(os.environ["STARLOOP_TEST_VIDEOS"]) / "labels.csv"
+    config = load_config(None, [f"data.manifest={labels}", "data.heldout=0.0", f"run.uri={tmp_path}", "generate.max_tokens=48"])
+    cycle = loop.run(config, lambda progress: None, until="cycle-000/generate")["cycles"][0]
+    assert cycle["clips"] == 12
+    assert cycle["failed"] == {}
+    assert cycle["direct_kept"] + cycle["rationalized_kept"] + sum(cycle["dropped"].values()) == 12

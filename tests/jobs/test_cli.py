@@ -1,0 +1,68 @@
+"""Pins the command line: help at once, one line and no traceback for what a user got wrong."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+JOBS = ["demo", "ingest", "selftrain", "generate", "train", "evaluate", "submit", "make-base"]
+
+
+def starloop(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", "jobs", *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_help_names_every_job_at_once() -> None:
+    starloop("--help")  # the first run compiles
+    start = time.monotonic()
+    done = starloop("--help")
+    seconds = time.monotonic() - start
+    assert done.returncode == 0
+    assert all(job in done.stdout for job in JOBS)
+    assert seconds < 3  # well under one on an idle machine; tests share theirs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["selftrain", "--set", "train.rate=1"], "error: --set: no key 'train.rate'"),
+        (["selftrain", "none.toml"], "error: no such config: none.toml"),
+        (["selftrain"], "error: no manifest: set data.manifest"),
+        (["selftrain", "--set", "data.manifest=none.csv"], "error: no such manifest: none.csv"),
+        (["generate", "--set", "model.base=/nowhere", "--set", "data.manifest=m.csv"], "error: no checkpoint folder '/nowhere'"),
+        (["ingest", "m.csv", "--out", "clips.csv"], "clips are written as one .parquet file"),
+        (["submit", "none.toml", "--address", "http://127.0.0.1:1"], "error: no such config"),
+    ],
+)
+def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "m.csv").write_text("video,label\na.mp4,x\n")
+    done = starloop(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_ingest_writes_clips_and_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("video,label\na.mp4,x\nb.mp4,y\n")
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    done = starloop("ingest", "m.csv", "--out", "out/clips.parquet", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "clips 2" in done.stdout
+    assert "1 clips have no video (b" in done.stdout
+    again = starloop("ingest", "out/clips.parquet", "--out", "out/again.parquet", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "out" / "clips.parquet").read_bytes() == (tmp_path / "out" / "again.parquet").read_bytes()
