@@ -70,7 +70,7 @@ def test_the_split_is_by_video_and_the_same_everywhere(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_manifest_is_one_line(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=r".+") as caught:
         read(tmp_path, text)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -87,7 +87,7 @@ def test_files_that_are_no_manifest(tmp_path: Path) -> None:
             read(tmp_path, text, name)
     with pytest.raises(ValueError, match="no such manifest"):
         manifest.read_manifest(Data(manifest=str(tmp_path / "none.csv")))
-    with pytest.raises(ValueError, match="no manifest: set data.manifest"):
+    with pytest.raises(ValueError, match="no manifest: set"):
         manifest.read_manifest(Data())
 
 

@@ -54,7 +54,7 @@ def test_generation_uses_the_best_model_so_far_and_training_always_the_base() ->
 
 
 def test_a_plateau_brings_a_last_cycle_of_direct_attempts() -> None:
-    order, sealed = play(config(max_cycles=9), 0.4, [0.8, 0.8, 0.81])
+    order, _ = play(config(max_cycles=9), 0.4, [0.8, 0.8, 0.81])
     assert order[-3:] == ["cycle-002/select", "cycle-002/train", "cycle-002/evaluate"]
     seen = a_history(0.4, 0.8, 0.8, 0.81)
     assert final_cycle(config(max_cycles=9), seen) == 2
