@@ -18,7 +18,9 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
 
 def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[tuple[int, int, float]]]:
-    clips = [clip for clip in read_manifest(Data(manifest=str(world))) if clip.split == "train"][:8]  # three of them have no usable video
+    clips = [clip for clip in read_manifest(Data(manifest=str(world))) if clip.split == "train"][
+        :8
+    ]  # three of them have no usable video
     store = Store(str(run))
     rows = [example.to_row() for example in from_template(clips, "The answer is {label}.", "{question}")]
     store.write_table("examples.parquet", pa.Table.from_pylist(rows, schema=EXAMPLES))

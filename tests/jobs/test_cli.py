@@ -1,28 +1,13 @@
 """Pins the command line: help at once, one line and no traceback for what a user got wrong."""
 
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from command import starloop
+
 JOBS = ["demo", "ingest", "selftrain", "generate", "train", "evaluate", "submit", "make-base"]
-
-
-def starloop(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, "-m", "jobs", *arguments],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def test_help_names_every_job_at_once() -> None:

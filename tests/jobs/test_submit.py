@@ -1,7 +1,6 @@
 """Pins submission: a run sent to a Ray that somebody else started runs there, and sent again it continues."""
 
-import os
-import signal
+import contextlib
 import socket
 import subprocess
 import sys
@@ -9,8 +8,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
-from test_cli import starloop
+
+from command import starloop
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -30,7 +31,7 @@ def job_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     dashboard = a_port()
     command = [
         str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=2", f"--port={a_port()}",
-        f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={a_port()}", f"--ray-client-server-port={a_port()}",
+        f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={a_port()}",
         f"--temp-dir={tempfile.mkdtemp(prefix='sl-')}", "--disable-usage-stats", "--include-dashboard=true",
     ]  # fmt: skip
     head = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -44,12 +45,16 @@ def job_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         time.sleep(3)  # the agent that runs jobs registers a little after the port opens
         yield f"http://127.0.0.1:{dashboard}"
     finally:
-        os.killpg(head.pid, signal.SIGTERM)
-        try:
-            head.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(head.pid, signal.SIGKILL)
-            head.wait(10)
+        end(head)
+
+
+def end(head: subprocess.Popen[bytes]) -> None:
+    """The head and what it started, by id: the daemons are in process groups of their own."""
+    family = [psutil.Process(head.pid), *psutil.Process(head.pid).children(recursive=True)]
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    head.wait(30)
 
 
 def test_a_run_is_sent_and_continued(job_server: str, world: Path, tmp_path: Path) -> None:
@@ -58,10 +63,10 @@ def test_a_run_is_sent_and_continued(job_server: str, world: Path, tmp_path: Pat
         "train.epochs=1.0", "train.batch_rows=8", "train.micro_batch_rows=8", "train.lora_rank=4", "loop.max_cycles=1",
     ]  # fmt: skip
     arguments = [part for setting in sets for part in ("--set", setting)]
-    sent = starloop("submit", "jobs/configs/demo.toml", "--address", job_server, *arguments)
+    sent = starloop("submit", "jobs/configs/demo.toml", "--address", job_server, *arguments, timeout_s=240)
     assert sent.returncode == 0, sent.stdout[-3000:] + sent.stderr[-1000:]
     assert "cycle-000/train" in sent.stdout
     assert (tmp_path / "r" / "summary.json").is_file()
-    again = starloop("submit", "jobs/configs/demo.toml", "--address", job_server, *arguments)
+    again = starloop("submit", "jobs/configs/demo.toml", "--address", job_server, *arguments, timeout_s=240)
     assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-1000:]
     assert "nothing to do" in again.stdout
