@@ -4,7 +4,8 @@ config     RunConfig: everything that decides a run
 rows       every table's columns
 store      a run folder on any fsspec URI, and its seals
 plan       which step comes next: a pure function of the configuration and the seals
-loop       what each step does; the reconciler
+steps      what each step does
+loop       the reconciler: read the seals, do the next step, seal it
 flow       stages through Ray Data
 summary    the run's facts from its seals
 data       manifest, pieces, frames (which), decode (how), decoder (the stage), shapes (a labelled world)

@@ -10,8 +10,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from engine.store import digest
-
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -223,7 +221,3 @@ def differing_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -
         elif before != after:
             found.append(f"{prefix}{key}: {before!r} -> {after!r}")
     return found
-
-
-def config_digest(section: Section | dict[str, Any]) -> str:
-    return digest(section.model_dump(mode="json") if isinstance(section, Section) else section)

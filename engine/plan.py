@@ -77,7 +77,7 @@ def history(sealed: Mapping[str, Seal]) -> History:
     cycles: list[float] = []
     only_direct: list[bool] = []
     while (seal := sealed.get(name_of(len(cycles), "evaluate"))) is not None:
-        only_direct.append(sealed[name_of(len(cycles), "select")].counts.get("rationalized", 0) == 0)
+        only_direct.append(bool(sealed[name_of(len(cycles), "select")].facts["direct_only"]))
         cycles.append(float(seal.facts["accuracy"]))
     base = sealed.get(BASE)
     return History(base=float(base.facts["accuracy"]) if base else 0.0, cycles=tuple(cycles), only_direct=tuple(only_direct))

@@ -16,10 +16,10 @@ def selftrain(path: Path | None, settings: list[str], until: str = "") -> None:
 def run(config: RunConfig, until: str = "") -> dict[str, object]:
     """Run, show progress, print the table; says so where nothing was left to do."""
     store = Store(config.run.uri, config.run.storage_options)
-    begun = loop.is_complete(store, config, until)
+    complete = loop.is_complete(config, until)
     with View() as view:
         summary = loop.run(config, view.show, until)
-        if begun:
+        if complete:
             view.console.print(f"nothing to do: {until or 'the run'} is complete in {store.url()}")
     print_summary(summary)
     return summary

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from engine.loop import Progress
+from engine.steps import Progress
 
 PLAIN_EVERY_S = 5.0
 

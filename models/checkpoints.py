@@ -36,7 +36,10 @@ def fetch(uri: str) -> Path:
         raise ValueError(f"no checkpoint folder {uri!r}; give 'tiny', a folder, a URI or a hub id such as owner/name")
     from huggingface_hub import snapshot_download  # only a hub id needs it
 
-    return Path(snapshot_download(uri, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model"]))
+    try:
+        return Path(snapshot_download(uri, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model"]))
+    except OSError as error:  # what the hub's errors have in common
+        raise ValueError(f"cannot fetch {uri!r} from the hub: {str(error).splitlines()[0]}; give a folder or a URI") from None
 
 
 def frame_spec(spec: ModelSpec) -> FrameSpec:

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from models import checkpoints
 from models.base import FrameSpec, LoraSpec, ModelSpec, Reply, Sampling
@@ -27,6 +26,7 @@ ENCODE_CLIPS = 8
 
 def load(spec: ModelSpec) -> "PllavaVideoLLM":
     model, processor = checkpoints.load(spec)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
     return PllavaVideoLLM(model, processor, checkpoints.digest(spec))
 
 
@@ -126,8 +126,3 @@ class PllavaTrainee:
         self.module.peft_config["default"].base_model_name_or_path = self.base
         self.module.save_pretrained(folder, state_dict=state, safe_serialization=True)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card template says nothing of this model
-
-
-def video_embedding(features: Tensor) -> dict[str, BaseModelOutputWithPooling]:
-    """Precomputed video features [B,N,D] as the model's forward takes them."""
-    return {"video": BaseModelOutputWithPooling(pooler_output=features)}

@@ -9,50 +9,8 @@ _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n+")
 _VOWEL = re.compile(r"[aeiouy]|[^\x00-\x7f]")
 
 FUNCTION_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "by",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "he",
-        "her",
-        "his",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "of",
-        "on",
-        "onto",
-        "or",
-        "our",
-        "she",
-        "some",
-        "that",
-        "the",
-        "their",
-        "them",
-        "they",
-        "this",
-        "to",
-        "was",
-        "we",
-        "were",
-        "with",
-        "you",
-        "your",
-    ]
+    "a an and are as at be been by for from had has have he her his in into is it its of on onto or our she some that the "
+    "their them they this to was we were with you your".split()
 )
 """Words that carry no label by themselves. Particles (up, down, off) and light verbs (put, take) do, so they are not here."""
 

@@ -18,9 +18,5 @@ class PllavaConfig(LlavaConfig):
     pooling_shape: list[int] | tuple[int, ...] = (16, 12, 12)
     """(T', H', W') after pooling; a video takes T' * H' * W' tokens."""
 
-    @property
-    def patches_per_side(self) -> int:
-        return int(self.vision_config.image_size // self.vision_config.patch_size)
-
 
 AutoConfig.register(PllavaConfig.model_type, PllavaConfig, exist_ok=True)  # the tokenizer's loader looks the type up

@@ -6,7 +6,7 @@ Shapes: B videos, T frames, S pixels a side, P patches a side, D hidden size of 
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from transformers import LlavaForConditionalGeneration, LlavaModel
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
@@ -145,10 +145,3 @@ class PllavaForConditionalGeneration(LlavaForConditionalGeneration):
         if is_first_iteration:
             inputs["pixel_values_videos"] = videos
         return inputs
-
-
-def build(config: PllavaConfig) -> PllavaForConditionalGeneration:
-    """A model with random weights."""
-    model: PllavaForConditionalGeneration = PllavaForConditionalGeneration(config)
-    assert isinstance(model.lm_head, nn.Linear)
-    return model

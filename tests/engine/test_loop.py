@@ -16,6 +16,7 @@ from engine.config import RunConfig, load_config
 from engine.data.manifest import from_table
 from engine.generate import prompts
 from engine.generate.prompts import answer_prompt, train_prompt
+from engine.steps import CLIPS_PATH, Progress
 from engine.store import Store
 from models.base import ModelSpec, load
 
@@ -81,7 +82,7 @@ def test_a_failed_clip_names_itself_and_the_remedy(undisturbed: tuple[RunConfig,
 def test_the_label_is_in_no_direct_and_no_evaluation_prompt(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> None:
     _, run, _ = undisturbed
     llm = load(ModelSpec(base="tiny"))
-    clips = from_table(Store(str(run)).read_table(loop.CLIPS_PATH))
+    clips = from_table(Store(str(run)).read_table(CLIPS_PATH))
     label_of = {clip.clip_id: clip.label.text for clip in clips}
     asked = [row for step in ("base/evaluate", "cycle-000/generate", "cycle-001/evaluate") for row in attempts(run, step)]
     direct = [row for row in asked if row["mode"] == "direct" and row["outcome"] != "failed"]
@@ -108,8 +109,8 @@ def test_lineage_and_seals(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) 
 def test_a_finished_run_does_nothing(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> None:
     config, run, summary = undisturbed
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file() and path.name != "summary.json"}
-    told: list[loop.Progress] = []
-    assert loop.is_complete(Store(str(run)), config)
+    told: list[Progress] = []
+    assert loop.is_complete(config)
     assert loop.run(config, told.append) == summary
     assert told == []
     assert before == {path: path.stat().st_mtime_ns for path in before}

@@ -1,7 +1,5 @@
 """Pins the loop: which step comes next, what it reads, when the loop ends. A wrong edge here trains on the wrong data, silently."""
 
-from dataclasses import replace
-
 from builders import a_seal
 from engine.config import RunConfig, load_config
 from engine.plan import BASE, INGEST, History, cycle_steps, final_cycle, next_step, stopped_because
@@ -23,8 +21,7 @@ def play(config: RunConfig, base: float, accuracies: list[float], until: str = "
     while (step := next_step(config, sealed, until)) is not None:
         order.append(step.name)
         accuracy = base if step.name == BASE else accuracies[step.cycle] if step.kind == "evaluate" else 0.0
-        counts = {"rationalized": 5} if step.kind == "select" and not step.final else {}
-        sealed[step.name] = replace(a_seal(step.name, accuracy=accuracy), counts=counts)
+        sealed[step.name] = a_seal(step.name, accuracy=accuracy, direct_only=step.final)
         assert len(order) < 100
     return order, sealed
 
