@@ -30,8 +30,8 @@ class Data(Section):
     """Folder or URI that relative video paths start from; default: the manifest's folder."""
     question: str = "What is the action in this video?"
     """Asked where the manifest has no question."""
-    heldout: float = Field(default=0.2, ge=0, lt=1)
-    """Share of videos held out where the manifest has no split."""
+    heldout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of videos to hold out where the manifest has no split. Ingest fixes the split: it cannot be changed afterwards."""
 
 
 class Model(Section):

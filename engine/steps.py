@@ -67,7 +67,10 @@ class Work:
     def clips(self, split: str) -> list[Clip]:
         clips = [clip for clip in manifest.from_table(self.store.read_table(CLIPS_PATH)) if clip.split == split]
         if not clips:
-            raise ValueError(f"the manifest has no clips in split {split!r}; set split in the manifest, or change data.heldout")
+            raise ValueError(
+                f"the manifest has no clips in split {split!r}; give it a split column (train, heldout), "
+                "or ingest one without it with data.heldout=0.2"
+            )
         return clips
 
     def model(self) -> ModelSpec:

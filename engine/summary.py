@@ -11,7 +11,8 @@ KINDS: tuple[Kind, ...] = ("generate", "select", "train", "evaluate")
 
 
 def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
-    """{"base_accuracy", "best_accuracy", "best_cycle", "stopped_because", "heldout_clips", "cycles"}; best_cycle -1: the base."""
+    """{"base_accuracy", "best_accuracy", "best_cycle", "best_model", "stopped_because", "heldout_clips",
+    "cycles"}; best_cycle -1 and best_model null: the base is."""
     seen = history(sealed)
     base = sealed.get(BASE)
     cycles: list[dict[str, Any]] = []
@@ -21,6 +22,7 @@ def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         "base_accuracy": seen.base if base else None,
         "best_accuracy": seen.best if base else None,
         "best_cycle": seen.best_cycle,
+        "best_model": f"{name_of(seen.best_cycle, 'train')}/model" if seen.best_cycle >= 0 else None,
         "stopped_because": stopped_because(config, seen),
         "heldout_clips": base.facts["clips"] if base else None,
         "cycles": cycles,

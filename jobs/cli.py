@@ -88,7 +88,7 @@ def submit(
 
 @app.command(name="make-base")
 def make_base(out: Annotated[Path, typer.Option(help="Folder for the weights.")] = Path("models/weights/tiny")) -> None:
-    """Make the shipped tiny base model anew: about 40 minutes on two cores."""
+    """Make the shipped tiny base model anew: about half an hour on two cores."""
     from jobs import make_base
 
     make_base.make_base(out, make_base.Recipe())

@@ -46,6 +46,7 @@ class Recipe:
     llm_steps: int = 3_200
     llm_batch: int = 48
     lr: float = 1.5e-3
+    examined_clips: int = 400
 
 
 def frames_of(scene: shapes.Scene) -> NDArray[np.uint8]:
@@ -208,7 +209,7 @@ def examine(model: PllavaForConditionalGeneration, processor: PllavaProcessor, s
 
 
 def make_base(out: Path, recipe: Recipe) -> dict[str, float]:
-    """Train the base and write it to `out`. About 40 minutes on two cores; the same recipe gives the same weights."""
+    """Train the base and write it to `out`. About half an hour on two cores; the same recipe gives the same weights."""
     torch.manual_seed(recipe.seed)
     start = time.monotonic()
     with ProcessPoolExecutor() as pool:
@@ -223,7 +224,7 @@ def make_base(out: Path, recipe: Recipe) -> dict[str, float]:
         chunks = [model.model.tower_features(processor.pixels(c).flatten(0, 1)).half() for c in frames.split(64)]
         features = torch.cat([c.unflatten(0, (-1, tiny.NUM_FRAMES)) for c in chunks])
     train_llm(model, processor, features, recipe)
-    seen = examine(model.eval(), processor, seed=recipe.seed + 1, num_clips=400)
+    seen = examine(model.eval(), processor, seed=recipe.seed + 1, num_clips=recipe.examined_clips)
     model.half().save_pretrained(out)
     processor.save_pretrained(out)
     print(f"made in {time.monotonic() - start:.0f} s: {seen}", flush=True)

@@ -117,6 +117,8 @@ def print_summary(summary: Mapping[str, Any], console: Console | None = None) ->
         f"held-out accuracy {summary['base_accuracy']:.3f} -> {summary['best_accuracy']:.3f} ({where}) "
         f"on {summary['heldout_clips']} clips; stopped because: {summary['stopped_because']}"
     )
+    if summary["best_model"]:
+        console.print(f"the promoted model is {summary['best_model']}, an adapter on the base")
     for name, ablation in summary.get("ablations", {}).items():
         console.print(f"  {name.replace('_', ' ')}: {ablation['base_accuracy']:.3f} -> {ablation['best_accuracy']:.3f}")
 

@@ -1,7 +1,9 @@
 """Pins what the shipped base can do and cannot: it sees and follows hints, but knows four of ten names."""
 
+from pathlib import Path
+
 from engine.data import shapes
-from jobs.make_base import GERUNDS, NAMELESS, corpus, examine
+from jobs.make_base import GERUNDS, NAMELESS, Recipe, corpus, examine, make_base
 from models import checkpoints
 
 
@@ -22,3 +24,12 @@ def test_the_base_never_read_the_names_that_it_lacks() -> None:
 
 def test_no_description_holds_a_label() -> None:
     assert [name for name, (_, seen) in shapes.ACTIONS.items() if any(other in seen for other in shapes.ACTIONS)] == []
+
+
+def test_the_same_recipe_makes_the_same_weights(tmp_path: Path) -> None:
+    recipe = Recipe(num_clips=24, tower_steps=3, tower_batch=16, llm_steps=3, llm_batch=4, examined_clips=4)
+    make_base(tmp_path / "a", recipe)
+    make_base(tmp_path / "b", recipe)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+    assert checkpoints.load_base(str(tmp_path / "a"))
