@@ -13,4 +13,5 @@ generate   prompts, generator (the GPU actor), ledger (its accounts)
 verify     text, keywords, leakage, verdict
 train      mixture, deepspeed_config, worker, trainer
 evaluate   accuracy
+report     evidence (what to show), page (how)
 """

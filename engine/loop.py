@@ -8,11 +8,16 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from engine import flow, plan, steps
 from engine.config import RunConfig, differing_keys
+from engine.data import manifest
 from engine.plan import BASE, INGEST, Kind, Step
+from engine.report import evidence
+from engine.report.page import page
+from engine.rows import Attempt, Clip
 from engine.steps import Made, Progress, Work
 from engine.store import Seal, Store, digest, read_seal, write_seal
 from engine.summary import KINDS, summarize
@@ -26,6 +31,8 @@ DO: dict[Kind, Callable[[Work], Made]] = {
     "train": steps.train,
     "evaluate": steps.evaluate,
 }
+STORIES = 8
+"""Clips that the report shows of each kind."""
 NEED_RAY = frozenset({"generate", "train", "evaluate"})
 
 
@@ -43,7 +50,32 @@ def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") 
             sealed[step.name] = _do(Work(step=step, config=config, store=store, report=report), sealed)
     summary = summarize(config, sealed)
     store.write("summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
+    if summary["best_accuracy"] is not None and summary["cycles"]:
+        store.write("report.html", _report(store, summary, sealed).encode())
     return summary
+
+
+def _report(store: Store, summary: dict[str, Any], sealed: dict[str, Seal]) -> str:
+    """The page, from what the steps left; videos inside the run's folder are named relative to it."""
+
+    def attempts(step: str) -> list[Attempt]:
+        return steps.read_attempts(store, [record.path for record in sealed[step].files]) if step in sealed else []
+
+    def local(clip: Clip) -> Clip:
+        return replace(clip, video=clip.video.removeprefix(store.url() + "/"))
+
+    clips = [local(clip) for clip in manifest.from_table(store.read_table(steps.CLIPS_PATH))]
+    heldout = [clip for clip in clips if clip.split == "heldout"]
+    best = summary["best_cycle"]
+    before, after = attempts(BASE), attempts(plan.name_of(best, "evaluate") if best >= 0 else BASE)
+    first = attempts(plan.name_of(0, "generate"))
+    return page(
+        summary,
+        evidence.by_label(heldout, before, after),
+        evidence.learned(heldout, before, after, most=STORIES),
+        evidence.rescued(clips, first, most=STORIES),
+        evidence.true_reasons(clips, first),
+    )
 
 
 def is_complete(config: RunConfig, until: str = "") -> bool:
