@@ -16,7 +16,7 @@ test: $(READY)            ## all tests
 	$(BIN)/python -m pytest
 
 test-pure: $(READY)       ## the tests that need neither torch nor Ray: seconds
-	$(BIN)/python -m pytest tests/pure engine jobs/view.py
+	$(BIN)/python -m pytest tests/pure engine/verify engine/plan.py engine/config.py engine/store.py engine/data/frames.py engine/generate/prompts.py engine/train/mixture.py engine/train/deepspeed_config.py jobs/view.py
 
 check: $(READY)           ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 Config = Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="TOML file; every key has a default.")]
 Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key, e.g. --set train.lr=1e-4.")]
+Cycle = Annotated[int, typer.Option(min=0, help="Which cycle.")]
 
 
 @app.command()
@@ -50,19 +51,19 @@ def selftrain(config: Config = None, settings: Settings = []) -> None:  # noqa: 
 
 
 @app.command()
-def generate(config: Config = None, settings: Settings = [], cycle: int = 0) -> None:  # noqa: B006
+def generate(config: Config = None, settings: Settings = [], cycle: Cycle = 0) -> None:  # noqa: B006
     """The loop, stopped after a cycle's generation."""
     from jobs import selftrain
 
-    selftrain.selftrain(config, settings, until=f"cycle-{cycle:03d}/generate")
+    selftrain.selftrain(config, settings, cycle=cycle, kind="generate")
 
 
 @app.command()
-def train(config: Config = None, settings: Settings = [], cycle: int = 0) -> None:  # noqa: B006
+def train(config: Config = None, settings: Settings = [], cycle: Cycle = 0) -> None:  # noqa: B006
     """The loop, stopped after a cycle's finetune."""
     from jobs import selftrain
 
-    selftrain.selftrain(config, settings, until=f"cycle-{cycle:03d}/train")
+    selftrain.selftrain(config, settings, cycle=cycle, kind="train")
 
 
 @app.command()
@@ -70,7 +71,7 @@ def evaluate(config: Config = None, settings: Settings = []) -> None:  # noqa: B
     """Held-out accuracy of model.instruct, by default the base."""
     from jobs import selftrain
 
-    selftrain.selftrain(config, settings, until="base/evaluate")
+    selftrain.evaluate(config, settings)
 
 
 @app.command()

@@ -4,13 +4,21 @@ from pathlib import Path
 
 from engine import loop
 from engine.config import RunConfig, load_config
+from engine.plan import BASE, Kind, name_of
 from engine.store import Store
 from jobs.view import View, print_summary
 
 
-def selftrain(path: Path | None, settings: list[str], until: str = "") -> None:
+def selftrain(path: Path | None, settings: list[str], cycle: int = 0, kind: Kind | None = None) -> None:
+    """The whole loop; with `kind`, stopped after that step of the cycle."""
     config = load_config(path, settings)
-    run(config, until)
+    if cycle >= config.loop.max_cycles:
+        raise ValueError(f"--cycle {cycle}: the last cycle is {config.loop.max_cycles - 1}; raise loop.max_cycles")
+    run(config, name_of(cycle, kind) if kind else "")
+
+
+def evaluate(path: Path | None, settings: list[str]) -> None:
+    run(load_config(path, settings), BASE)
 
 
 def run(config: RunConfig, until: str = "") -> dict[str, object]:
