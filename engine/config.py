@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Run(Section):
-    uri: str = "runs/default"
+    uri: str = Field(default="runs/default", min_length=1)
     """Folder or fsspec URI that holds the run's state."""
     seed: int = 0
     storage_options: dict[str, Any] = {}

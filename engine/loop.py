@@ -49,10 +49,16 @@ def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") 
                 connected = True
             sealed[step.name] = _do(Work(step=step, config=config, store=store, report=report), sealed)
     summary = summarize(config, sealed)
-    store.write("summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
+    _refresh(store, "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
     if summary["best_accuracy"] is not None and summary["cycles"]:
-        store.write("report.html", _report(store, summary, sealed).encode())
+        _refresh(store, "report.html", _report(store, summary, sealed).encode())
     return summary
+
+
+def _refresh(store: Store, path: str, data: bytes) -> None:
+    """Write what follows from the seals, unless it stands there already: a finished run is left as it is."""
+    if store.read(path) != data:
+        store.write(path, data)
 
 
 def _report(store: Store, summary: dict[str, Any], sealed: dict[str, Seal]) -> str:
@@ -104,8 +110,8 @@ def _claim(store: Store, config: RunConfig) -> None:
     try:
         if store.create("config.json", wanted):
             return
-    except (NotADirectoryError, FileExistsError, PermissionError) as error:
-        raise ValueError(f"run.uri {config.run.uri!r} cannot be a run's folder: {error.strerror}; choose another") from None
+    except OSError as error:
+        raise ValueError(f"run.uri {config.run.uri!r} cannot be written: {error.strerror or error}; choose another") from None
     saved = store.read("config.json")
     assert saved is not None
     if changed := differing_keys(RunConfig.model_validate_json(saved).identity(), config.identity()):

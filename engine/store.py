@@ -52,7 +52,7 @@ class Store:
         """The file's bytes; None where there is no such file."""
         try:
             data: bytes = self._fs_and_root[0].cat_file(self._path(path))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         return data
 

@@ -22,13 +22,13 @@ def ray_cluster() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A manifest of 30 train and 10 held-out clips; three of the train clips have no usable video."""
+    """A manifest of 60 train and 20 held-out clips; three of the train clips have no usable video."""
     import json
 
     from engine.data import shapes
 
     folder = tmp_path_factory.mktemp("world")
-    clips = shapes.write_world(folder, 30, 10, seed=3)
+    clips = shapes.write_world(folder, 60, 20, seed=3)
     rows = [clip.to_row() | {"label": clip.label.text} for clip in clips]
     (folder / "train-00003.mp4").unlink()
     (folder / "train-00004.mp4").write_text("no video at all\n" * 100)

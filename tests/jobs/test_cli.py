@@ -28,6 +28,8 @@ def test_help_names_every_job_at_once() -> None:
         (["selftrain"], "error: no manifest: set data.manifest"),
         (["selftrain", "--set", "data.manifest=none.csv"], "error: no such manifest: none.csv"),
         (["generate", "--set", "model.base=/nowhere", "--set", "data.manifest=m.csv"], "error: no checkpoint folder '/nowhere'"),
+        (["generate", "--set", "run.uri=m.csv", "--set", "data.manifest=m.csv"], "error: run.uri 'm.csv' cannot be written"),
+        (["generate", "--set", "run.uri=/proc/x", "--set", "data.manifest=m.csv"], "error: run.uri '/proc/x' cannot be written"),
         (["ingest", "m.csv", "--out", "clips.csv"], "clips are written as one .parquet file"),
         (["submit", "none.toml", "--address", "http://127.0.0.1:1"], "error: no such config"),
     ],
