@@ -160,6 +160,10 @@ def load_config(path: Path | None, settings: list[str]) -> RunConfig:
             values = tomllib.loads(path.read_text())
         except FileNotFoundError:
             raise ValueError(f"no such config: {path}") from None
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read as a config: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} is not TOML: it is not even UTF-8 text") from None
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{path} is not TOML: {error}") from None
     for setting in settings:

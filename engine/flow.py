@@ -100,7 +100,8 @@ def cluster(address: str) -> Iterator[None]:
         yield
         return
     remote = address or os.environ.get("RAY_ADDRESS")
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    for name in ("ray.data", "ray._private.authentication"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault(
         "RAY_BACKEND_LOG_LEVEL", "fatal"
     )  # else a warning per actor pool: github.com/ray-project/ray/issues/53727

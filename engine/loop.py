@@ -42,12 +42,15 @@ def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") 
     _claim(store, config)
     sealed = read_seals(store)
     with ExitStack() as stack:
-        connected = False
+        connected, done = False, 0
         while (step := plan.next_step(config, sealed, until)) is not None:
             if step.kind in NEED_RAY and not connected:
                 stack.enter_context(flow.cluster(config.cluster.address))
                 connected = True
             sealed[step.name] = _do(Work(step=step, config=config, store=store, report=report), sealed)
+            done += 1
+    if not done:
+        log.info("nothing to do: %s is complete in %s", until or "the run", store.url())
     summary = summarize(config, sealed)
     _refresh(store, "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
     if summary["best_accuracy"] is not None and summary["cycles"]:
@@ -84,12 +87,6 @@ def _report(store: Store, summary: dict[str, Any], sealed: dict[str, Seal]) -> s
     )
 
 
-def is_complete(config: RunConfig, until: str = "") -> bool:
-    """Whether the run, or the step named `until`, has nothing left to do."""
-    sealed = read_seals(Store(config.run.uri, config.run.storage_options))
-    return plan.next_step(config, sealed, until) is None
-
-
 def read_seals(store: Store) -> dict[str, Seal]:
     """All seals of a run, by step: the first cycle without any is the end."""
     sealed = _read(store, [INGEST, BASE])
@@ -110,8 +107,9 @@ def _claim(store: Store, config: RunConfig) -> None:
     try:
         if store.create("config.json", wanted):
             return
-    except OSError as error:
-        raise ValueError(f"run.uri {config.run.uri!r} cannot be written: {error.strerror or error}; choose another") from None
+    except (OSError, NotImplementedError) as error:
+        why = getattr(error, "strerror", None) or repr(error)
+        raise ValueError(f"run.uri {config.run.uri!r} cannot be written: {why}; choose another") from None
     saved = store.read("config.json")
     assert saved is not None
     if changed := differing_keys(RunConfig.model_validate_json(saved).identity(), config.identity()):

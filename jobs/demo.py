@@ -22,6 +22,10 @@ def demo(out: str, ablations: bool, settings: list[str]) -> None:
     console = a_console()
     folder = Path(out) / "videos"
     manifest = Path(out) / "manifest.jsonl"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--out {out}: {error.strerror}; choose another folder") from None
     if not manifest.exists():
         console.print(f"rendering {NUM_TRAIN + NUM_HELDOUT} labelled videos into {folder}")
         clips = shapes.write_world(folder, NUM_TRAIN, NUM_HELDOUT, seed=0)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -106,12 +105,13 @@ def test_lineage_and_seals(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) 
     assert {Path(record["path"]).name for record in seal["files"]} == {"adapter_config.json", "adapter_model.safetensors"}
 
 
-def test_a_finished_run_does_nothing(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> None:
+def test_a_finished_run_does_nothing(undisturbed: tuple[RunConfig, Path, dict[str, Any]], caplog: pytest.LogCaptureFixture) -> None:
     config, run, summary = undisturbed
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
     told: list[Progress] = []
-    assert loop.is_complete(config)
-    assert loop.run(config, told.append) == summary
+    with caplog.at_level("INFO", logger="engine"):
+        assert loop.run(config, told.append) == summary
+    assert "nothing to do: the run is complete" in caplog.text
     assert told == []
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
@@ -152,12 +152,14 @@ def test_a_killed_driver_goes_on_to_the_same_end(
     command = [sys.executable, "-m", "jobs", "selftrain", *sets]
     for moment in MOMENTS:
         driver = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        deadline = time.monotonic() + 200
-        while driver.poll() is None and time.monotonic() < deadline and not has_come(run, moment):
-            time.sleep(0.02)
-        assert driver.poll() is None, f"the driver ended before {moment} came"
-        os.kill(driver.pid, signal.SIGKILL)
-        driver.wait(30)
+        try:
+            deadline = time.monotonic() + 200
+            while driver.poll() is None and time.monotonic() < deadline and not has_come(run, moment):
+                time.sleep(0.02)
+            assert driver.poll() is None, f"the driver ended before {moment} came"
+        finally:
+            driver.kill()
+            driver.wait(30)
         assert has_come(run, moment)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

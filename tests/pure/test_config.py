@@ -45,6 +45,11 @@ def test_a_wrong_setting_is_one_line(setting: str, message: str) -> None:
 def test_a_missing_and_a_broken_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such config"):
         load_config(tmp_path / "none.toml", [])
+    with pytest.raises(ValueError, match="cannot be read as a config: Is a directory"):
+        load_config(tmp_path, [])
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="is not TOML"):
+        load_config(tmp_path / "binary.toml", [])
     (tmp_path / "bad.toml").write_text("[run\n")
     with pytest.raises(ValueError, match="is not TOML"):
         load_config(tmp_path / "bad.toml", [])
