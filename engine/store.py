@@ -33,7 +33,10 @@ class Store:
 
     @cached_property
     def _fs_and_root(self) -> tuple[fsspec.AbstractFileSystem, str]:
-        filesystem, root = fsspec.core.url_to_fs(self.uri, **self.options)
+        try:
+            filesystem, root = fsspec.core.url_to_fs(self.uri, **self.options)
+        except ImportError as error:
+            raise ValueError(f"{self.uri}: {error}; starloop[gcs] and starloop[azure] bring what they need") from None
         return filesystem, root.rstrip("/")
 
     def __reduce__(self) -> tuple[Any, ...]:
