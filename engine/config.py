@@ -25,7 +25,7 @@ class Run(Section):
 
 class Data(Section):
     manifest: str = ""
-    """CSV, JSONL or Parquet with at least the columns video and label."""
+    """CSV, TSV, JSONL or Parquet with at least the columns video and label."""
     videos: str = ""
     """Folder or URI that relative video paths start from; default: the manifest's folder."""
     question: str = "What is the action in this video?"
@@ -208,7 +208,8 @@ def _one_line(error: ValidationError) -> str:
     fields = RunConfig.model_fields
     known = list(fields) if not section else list(fields[str(section[0])].annotation.model_fields)  # type: ignore[union-attr]
     close = difflib.get_close_matches(name, known, n=1)
-    return f"no key {key!r}" + (f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}")
+    meant = ".".join([*map(str, section), close[0]]) if close else ""
+    return f"no key {key!r}" + (f"; did you mean {meant!r}?" if close else f"; known: {', '.join(known)}")
 
 
 def differing_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 import tempfile
 import warnings
@@ -12,6 +13,8 @@ from typing import Any
 
 import ray
 import ray.data
+
+log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
@@ -94,12 +97,18 @@ def _quiet_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def cluster(address: str) -> Iterator[None]:
-    """Connect to the Ray at `address`, else at RAY_ADDRESS, else start one on this machine for as long as the block runs."""
+def cluster(address: str, cpus: float = 0, gpus: float = 0) -> Iterator[None]:
+    """Connect to the Ray at `address`, else at RAY_ADDRESS, else start one on this machine for as long as the block runs.
+
+    Raises ValueError where nobody listens at the address, or where this machine has less than the CPUs and GPUs asked for; a
+    cluster that has less now may be growing, so there it is a warning.
+    """
     if ray.is_initialized():
         yield
         return
     remote = address or os.environ.get("RAY_ADDRESS")
+    if remote:
+        _knock(remote)
     for name in ("ray.data", "ray._private.authentication"):
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault(
@@ -113,6 +122,28 @@ def cluster(address: str) -> Iterator[None]:
             include_dashboard=None if remote else False,
         )
     try:
+        _compare({"CPU": cpus, "GPU": gpus}, ray.cluster_resources(), is_remote=bool(remote))
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """ray.init waits minutes for a head that is not there."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.rpartition("/")[2].strip("[]"), int(port)), timeout=5).close()
+    except OSError as error:
+        raise ValueError(f"no Ray cluster at {address} ({error}); check cluster.address and RAY_ADDRESS") from None
+
+
+def _compare(needed: dict[str, float], there: Mapping[str, float], is_remote: bool) -> None:
+    for kind, amount in needed.items():
+        if there.get(kind, 0) >= amount:
+            continue
+        lack = f"the [cluster] section asks for {amount:g} {kind}s at once, and there are {there.get(kind, 0):g}"
+        if not is_remote:
+            raise ValueError(f"{lack} on this machine; lower its numbers or name a cluster's address")
+        log.warning("%s now; waiting for the cluster to grow", lack)

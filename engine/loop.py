@@ -21,6 +21,7 @@ from engine.rows import Attempt, Clip
 from engine.steps import Made, Progress, Work
 from engine.store import Seal, Store, digest, read_seal, write_seal
 from engine.summary import KINDS, summarize
+from models.base import ModelSpec, frame_spec
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +40,17 @@ NEED_RAY = frozenset({"generate", "train", "evaluate"})
 def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") -> dict[str, Any]:
     """Bring the run to its end, or to the step named `until`; returns the summary. Raises ValueError for what a user got wrong."""
     store = Store(config.run.uri, config.run.storage_options)
+    if store.read("config.json") is None:
+        _check(config, until)
     _claim(store, config)
     sealed = read_seals(store)
+    if INGEST in sealed and sealed[INGEST].facts["manifest"] != manifest.fingerprint(config.data):
+        raise ValueError(f"{config.data.manifest} has changed since {store.url()} read it; restore it or choose another run.uri")
     with ExitStack() as stack:
         connected, done = False, 0
         while (step := plan.next_step(config, sealed, until)) is not None:
             if step.kind in NEED_RAY and not connected:
-                stack.enter_context(flow.cluster(config.cluster.address))
+                stack.enter_context(flow.cluster(config.cluster.address, *_needs(config)))
                 connected = True
             sealed[step.name] = _do(Work(step=step, config=config, store=store, report=report), sealed)
             done += 1
@@ -85,6 +90,24 @@ def _report(store: Store, summary: dict[str, Any], sealed: dict[str, Seal]) -> s
         evidence.rescued(clips, first, most=STORIES),
         evidence.true_reasons(clips, first),
     )
+
+
+def _check(config: RunConfig, until: str) -> None:
+    """Find what a user got wrong before the run's folder is claimed by a configuration that cannot work."""
+    clips = manifest.read_manifest(config.data)
+    if until != BASE:
+        steps.of_split(clips, "train")
+    if until == BASE or not until.startswith("cycle-000/"):
+        steps.of_split(clips, "heldout")
+    frame_spec(ModelSpec(base=config.model.instruct or config.model.base))
+
+
+def _needs(config: RunConfig) -> tuple[float, float]:
+    """CPUs and GPUs without which a step would wait for ever: the actors, and one decode task beside them."""
+    cluster, workers = config.cluster, config.train.num_workers
+    generating, training = cluster.generator_actors * cluster.generator_cpus, workers * cluster.train_cpus
+    gpus = max(cluster.generator_actors * cluster.generator_gpus, workers * cluster.train_gpus)
+    return max(generating, training) + cluster.decode_cpus, gpus
 
 
 def read_seals(store: Store) -> dict[str, Seal]:

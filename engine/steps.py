@@ -65,13 +65,7 @@ class Work:
     report: Callable[[Progress], None]
 
     def clips(self, split: str) -> list[Clip]:
-        clips = [clip for clip in manifest.from_table(self.store.read_table(CLIPS_PATH)) if clip.split == split]
-        if not clips:
-            raise ValueError(
-                f"the manifest has no clips in split {split!r}; give it a split column (train, heldout), "
-                "or ingest one without it with data.heldout=0.2"
-            )
-        return clips
+        return of_split(manifest.from_table(self.store.read_table(CLIPS_PATH)), split)
 
     def model(self) -> ModelSpec:
         """The adapter that the plan names, on the base; before the first cycle the instruct model."""
@@ -80,11 +74,22 @@ class Work:
         return ModelSpec(base=self.config.model.instruct or self.config.model.base)
 
 
+def of_split(clips: list[Clip], split: str) -> list[Clip]:
+    """Raises ValueError where there is none."""
+    found = [clip for clip in clips if clip.split == split]
+    if not found:
+        raise ValueError(
+            f"the manifest has no clips in split {split!r}; give it a split column (train, heldout), "
+            "or ingest one without it with data.heldout=0.2"
+        )
+    return found
+
+
 def ingest(work: Work) -> Made:
     """Check the manifest and write its clips: what is split here stays split."""
     clips = manifest.read_manifest(work.config.data)
     work.store.write_table(CLIPS_PATH, manifest.to_table(clips))
-    return Made(files=[CLIPS_PATH], counts=manifest.card(clips), facts={})
+    return Made(files=[CLIPS_PATH], counts=manifest.card(clips), facts={"manifest": manifest.fingerprint(work.config.data)})
 
 
 def generate(work: Work) -> Made:

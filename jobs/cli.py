@@ -32,7 +32,7 @@ def demo(
 
 @app.command()
 def ingest(
-    manifest: Annotated[str, typer.Argument(help="CSV, JSONL or Parquet with at least the columns video and label.")],
+    manifest: Annotated[str, typer.Argument(help="CSV, TSV, JSONL or Parquet with at least the columns video and label.")],
     out: Annotated[str, typer.Option(help="Where the checked clips go, as Parquet.")],
     settings: Settings = [],  # noqa: B006
 ) -> None:
@@ -100,5 +100,7 @@ def main() -> None:
         app()
     except ValueError as error:  # by convention what a user wrote; everything else keeps its traceback
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted; run the same command again to continue")
+    except Exception as error:
+        if type(error).__module__.startswith("botocore."):  # not an OSError, though it is one
+            sys.exit(f"error: object store: {error}; check the credentials and endpoint in the environment")
+        raise

@@ -15,7 +15,10 @@ def ingest(manifest: str, out: str, settings: list[str]) -> None:
     clips = manifests.read_manifest(config.data)
     card = manifests.card(clips)
     folder, _, name = out.rpartition("/")
-    Store(folder or os.curdir, config.run.storage_options).write_table(name, manifests.to_table(clips))
+    try:
+        Store(folder or os.curdir, config.run.storage_options).write_table(name, manifests.to_table(clips))
+    except OSError as error:
+        raise ValueError(f"--out {out} cannot be written: {error.strerror or error}") from None
     console = a_console()
     console.print("  ".join(f"{name.replace('_', ' ')} {count}" for name, count in card.items()))
     if card["missing_videos"]:

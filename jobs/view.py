@@ -45,10 +45,12 @@ class View(logging.Handler):
             self._live.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         logging.getLogger("engine").removeHandler(self)
         if self._live:
             self._live.stop()
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self.console.print("interrupted; run the same command again to continue")
 
     def emit(self, record: logging.LogRecord) -> None:
         self.console.print(f"{time.strftime('%H:%M:%S')}  {record.getMessage()}")
@@ -63,7 +65,9 @@ class View(logging.Handler):
         rate = (progress.done - self._began[1]) / seconds if seconds > 0 else 0.0
         if self._live:
             self._live.update(self._row(progress, rate))
-        elif progress.unit and (now - self._printed_at >= PLAIN_EVERY_S or progress.done == progress.total):
+        elif not progress.unit:
+            self.console.print(f"{time.strftime('%H:%M:%S')}  {line(progress, rate)}")
+        elif now - self._printed_at >= PLAIN_EVERY_S or progress.done == progress.total:
             self.console.print(f"{time.strftime('%H:%M:%S')}  {line(progress, rate)}")
             self._printed_at = now
 
@@ -84,7 +88,7 @@ def line(progress: Progress, rate: float) -> str:
         return f"{progress.step}  starting"
     parts = [progress.step, f"{progress.done}/{progress.total} {progress.unit}"]
     if progress.unit == "clips":
-        parts.append(f"kept {progress.kept}")
+        parts.append(f"{'right' if progress.step.endswith('evaluate') else 'kept'} {progress.kept}")
     if progress.failed:
         parts.append(f"failed {progress.failed}")
     if progress.loss is not None:

@@ -24,7 +24,7 @@ def read_manifest(data: Data) -> list[Clip]:
     """The clips of data.manifest, checked. Raises ValueError in one line that names the row and the remedy."""
     path = data.manifest
     if not path:
-        raise ValueError("no manifest: set data.manifest to a CSV, JSONL or Parquet file with the columns video and label")
+        raise ValueError("no manifest: set data.manifest to a CSV, TSV, JSONL or Parquet file with the columns video and label")
     clips, places = [], []
     for place, row in _rows(path):
         clips.append(_clip(row, place, data))
@@ -35,14 +35,26 @@ def read_manifest(data: Data) -> list[Clip]:
     return clips
 
 
-def _rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def fingerprint(data: Data) -> str:
+    """Hex digest of the manifest's bytes: a run refuses one that changed after it was ingested."""
+    return hashlib.sha256(_content(data.manifest)).hexdigest()[:32]
+
+
+def _content(path: str) -> bytes:
     try:
         with fsspec.open(path, "rb") as file:
-            content = file.read()
+            content: bytes = file.read()
     except FileNotFoundError:
         raise ValueError(f"no such manifest: {path}; check data.manifest") from None
     except IsADirectoryError:
-        raise ValueError(f"{path} is a folder; data.manifest names a CSV, JSONL or Parquet file") from None
+        raise ValueError(f"{path} is a folder; data.manifest names a CSV, TSV, JSONL or Parquet file") from None
+    except ImportError as error:
+        raise ValueError(f"{path}: {error}; starloop[gcs] and starloop[azure] bring what they need") from None
+    return content
+
+
+def _rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    content = _content(path)
     suffix = path.rsplit(".", 1)[-1].lower()
     match suffix:
         case "csv" | "tsv":
@@ -69,13 +81,17 @@ def _csv_rows(path: str, content: bytes, delimiter: str) -> Iterator[tuple[str, 
                 raise ValueError(f"{path} line {reader.line_num} has more cells than the header; quote cells that hold a comma")
             yield f"{path} line {reader.line_num}", row
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from None
+        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except csv.Error as error:
         raise ValueError(f"{path}: {error}") from None
 
 
 def _jsonl_rows(path: str, content: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(content.decode("utf-8", errors="replace").splitlines(), 1):
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -92,6 +108,9 @@ def _check_columns(where: str, columns: list[str]) -> None:
     for needed in ("video", "label"):
         if needed not in columns:
             raise ValueError(f"{where} has no column {needed!r}, only {', '.join(columns) or 'none'}; rename or add it")
+    twice = [column for column, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise ValueError(f"{where} has two columns {twice[0]!r}; rename one")
 
 
 def _clip(row: dict[str, Any], place: str, data: Data) -> Clip:
@@ -121,6 +140,8 @@ def _clip(row: dict[str, Any], place: str, data: Data) -> Clip:
 
 def _text(row: dict[str, Any], column: str) -> str:
     value = row.get(column)
+    if isinstance(value, list | dict):
+        raise ValueError(f"{column} {value!r} is not a text; write it as one")
     return "" if value is None else str(value).strip()
 
 
@@ -185,11 +206,13 @@ def missing_videos(clips: list[Clip]) -> list[str]:
     for clip in clips:
         folder, _, name = clip.video.rpartition("/")
         if folder not in listed:
-            filesystem, path = fsspec.core.url_to_fs(folder or "/")
             try:
+                filesystem, path = fsspec.core.url_to_fs(folder or "/")
                 listed[folder] = frozenset(entry.rsplit("/", 1)[-1] for entry in filesystem.ls(path, detail=False))
             except (FileNotFoundError, NotADirectoryError):
                 listed[folder] = frozenset()
+            except ImportError as error:
+                raise ValueError(f"{clip.video}: {error}; starloop[gcs] and starloop[azure] bring what they need") from None
         if name not in listed[folder]:
             missing.append(clip.clip_id)
     return missing

@@ -30,6 +30,13 @@ def test_help_names_every_job_at_once() -> None:
         (["generate", "--set", "model.base=/nowhere", "--set", "data.manifest=m.csv"], "error: no checkpoint folder '/nowhere'"),
         (["generate", "--set", "run.uri=m.csv", "--set", "data.manifest=m.csv"], "error: run.uri 'm.csv' cannot be written"),
         (["generate", "--set", "run.uri=/proc/x", "--set", "data.manifest=m.csv"], "error: run.uri '/proc/x' cannot be written"),
+        (
+            ["generate", "--set", "data.manifest=m.csv", "--set", "cluster.address=127.0.0.1:1"],
+            "error: no Ray cluster at 127.0.0.1:1",
+        ),
+        (["generate", "--set", "data.manifest=m.csv", "--set", "cluster.generator_gpus=64"], "asks for 64 GPUs at once"),
+        (["selftrain", "--set", "data.manifest=m.csv"], "error: the manifest has no clips in split 'heldout'"),
+        (["ingest", "m.csv", "--out", "m.csv/c.parquet"], "error: --out m.csv/c.parquet cannot be written"),
         (["ingest", "m.csv", "--out", "clips.csv"], "clips are written as one .parquet file"),
         (["submit", "none.toml", "--address", "http://127.0.0.1:1"], "error: no such config"),
     ],
@@ -41,6 +48,25 @@ def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], message: st
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_mistake_does_not_claim_the_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("video,label\na.mp4,x\n")
+    assert starloop("generate", "--set", "data.manifest=mm.csv", cwd=tmp_path).returncode == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_manifest_that_changed_is_not_ignored(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("video,label\na.mp4,x\n")
+    arguments = ["generate", "--set", "data.manifest=m.csv"]
+    done = starloop(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1 missing" in done.stdout
+    assert "nothing to do" in starloop(*arguments, cwd=tmp_path).stdout
+    (tmp_path / "m.csv").write_text("video,label\na.mp4,y\n")
+    changed = starloop(*arguments, cwd=tmp_path)
+    assert changed.returncode == 1
+    assert "m.csv has changed since" in changed.stderr
 
 
 def test_ingest_writes_clips_and_says_what_is_missing(tmp_path: Path) -> None:

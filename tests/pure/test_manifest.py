@@ -76,6 +76,22 @@ def test_a_wrong_manifest_is_one_line(tmp_path: Path, text: str, message: str) -
     assert "\n" not in str(caught.value)
 
 
+def test_text_that_is_not_utf8_is_refused_everywhere(tmp_path: Path) -> None:
+    for name, row in (("m.csv", "video,label\na.mp4,caf\xe9\n"), ("m.jsonl", '{"video": "a.mp4", "label": "caf\xe9"}\n')):
+        (tmp_path / name).write_bytes(row.encode("latin-1"))
+        with pytest.raises(ValueError, match="is not UTF-8 text"):
+            manifest.read_manifest(Data(manifest=str(tmp_path / name)))
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + row.encode())
+        assert manifest.read_manifest(Data(manifest=str(tmp_path / name)))[0].label.text == "café"
+
+
+def test_columns_twice_and_labels_that_are_lists(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="two columns 'video'"):
+        read(tmp_path, "video,label,video\na.mp4,x,b.mp4\n")
+    with pytest.raises(ValueError, match="is not a text"):
+        read(tmp_path, '{"video": "a.mp4", "label": ["x"]}\n', "m.jsonl")
+
+
 def test_files_that_are_no_manifest(tmp_path: Path) -> None:
     for name, text, message in [
         ("m.jsonl", "{]\n", "line 1 is not JSON"),
