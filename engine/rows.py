@@ -204,5 +204,5 @@ class Failure:
     """
 
     kind: str
-    """missing, not_video, no_video_stream, truncated, empty_window, codec."""
+    """missing, denied, unreachable, not_video, no_video_stream, truncated, empty_window, codec."""
     detail: str

@@ -55,6 +55,8 @@ def _opened(video: str) -> Iterator[BinaryIO]:
         raise Unusable("missing", f"{video} is a folder, not a video; check the manifest's video column") from None
     except PermissionError as error:
         raise Unusable("denied", f"may not read {video}: {error}; check the permissions of the workers") from None
+    except OSError as error:
+        raise Unusable("unreachable", f"cannot open {video}: {error}; can the workers reach it?") from None
 
 
 def _window(times_s: list[float], clip: Clip | Example) -> tuple[float, float]:

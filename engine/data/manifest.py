@@ -1,6 +1,7 @@
 """A labelled manifest -> Clip rows. What a user wrote wrong is one line with place and remedy; missing videos are counted."""
 
 import csv
+import difflib
 import hashlib
 import io
 import json
@@ -108,6 +109,9 @@ def _check_columns(where: str, columns: list[str]) -> None:
     for needed in ("video", "label"):
         if needed not in columns:
             raise ValueError(f"{where} has no column {needed!r}, only {', '.join(columns) or 'none'}; rename or add it")
+    for column in set(columns) - KNOWN_COLUMNS:
+        if close := difflib.get_close_matches(column.strip().lower(), KNOWN_COLUMNS, n=1, cutoff=0.8):
+            raise ValueError(f"{where} has a column {column!r}; did you mean {close[0]!r}?")
     twice = [column for column, count in Counter(columns).items() if count > 1]
     if twice:
         raise ValueError(f"{where} has two columns {twice[0]!r}; rename one")
@@ -162,7 +166,10 @@ def _label(row: dict[str, Any], place: str) -> Label:
     text = _text(row, "label")
     if text.startswith("{"):
         try:
-            return Label.from_json(text)
+            label = Label.from_json(text)
+            if label.kind != "keywords":
+                raise ValueError(f"{place}: label kind {label.kind!r} is not known; use 'keywords'")
+            return label
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(f"{place}: label {text[:60]!r} is not a typed label: {error!r}") from None
     if not any(character.isalnum() for character in text):
@@ -177,8 +184,10 @@ def _share(video: str) -> float:
 
 
 def _locate(video: str, data: Data) -> str:
-    if "://" in video or os.path.isabs(video):
+    if "://" in video:
         return video
+    if os.path.isabs(video):
+        return os.path.normpath(video)  # two spellings of one video must not end in two splits
     folder = data.videos or data.manifest.rpartition("/")[0]
     if "://" in folder:
         return f"{folder.rstrip('/')}/{video}"
@@ -190,7 +199,9 @@ def _check(clips: list[Clip], places: list[str]) -> None:
     splits: dict[str, tuple[str, str]] = {}
     for clip, place in zip(clips, places, strict=True):
         if clip.clip_id in seen:
-            raise ValueError(f"{place}: clip_id {clip.clip_id!r} is also at {seen[clip.clip_id]}; give each clip its own")
+            raise ValueError(
+                f"{place}: clip_id {clip.clip_id!r} is also at {seen[clip.clip_id]}; give each clip its own in a clip_id column"
+            )
         seen[clip.clip_id] = place
         split, first = splits.setdefault(clip.video, (clip.split, place))
         if split != clip.split:
@@ -209,7 +220,7 @@ def missing_videos(clips: list[Clip]) -> list[str]:
             try:
                 filesystem, path = fsspec.core.url_to_fs(folder or "/")
                 listed[folder] = frozenset(entry.rsplit("/", 1)[-1] for entry in filesystem.ls(path, detail=False))
-            except (FileNotFoundError, NotADirectoryError):
+            except OSError:  # not there, or not to be reached: decoding says which
                 listed[folder] = frozenset()
             except ImportError as error:
                 raise ValueError(f"{clip.video}: {error}; starloop[gcs] and starloop[azure] bring what they need") from None

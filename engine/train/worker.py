@@ -58,6 +58,9 @@ def train_worker(job: TrainJob) -> None:
     examples = [Example.from_row(row) for row in job.store.read_table(job.examples).to_pylist()]
     steps = order(len(examples), job.train.epochs, job.train.batch_rows, job.seed)
     on_gpu = torch.cuda.is_available()
+    if not on_gpu:
+        # compiled when a process group starts; a worker killed meanwhile leaves a lock that the next one waits for, for ever
+        deepspeed.ops.__compatible_ops__.pop("deepspeed_shm_comm", None)
     deepspeed.init_distributed(dist_backend="nccl" if on_gpu else "gloo", verbose=False)
     lora = LoraSpec(rank=job.train.lora_rank, alpha=job.train.lora_alpha, dropout=job.train.lora_dropout)
     student = trainee(job.model, lora, job.seed)
