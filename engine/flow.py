@@ -111,9 +111,8 @@ def cluster(address: str, cpus: float = 0, gpus: float = 0) -> Iterator[None]:
         _knock(remote)
     for name in ("ray.data", "ray._private.authentication"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    os.environ.setdefault(
-        "RAY_BACKEND_LOG_LEVEL", "fatal"
-    )  # else a warning per actor pool: github.com/ray-project/ray/issues/53727
+    # else a warning per actor pool, of no use to whoever reads it: github.com/ray-project/ray/issues/53727
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with _quiet_stderr():
         ray.init(
             address=remote or "local",

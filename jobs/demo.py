@@ -41,7 +41,7 @@ def demo(out: str, ablations: bool, settings: list[str]) -> None:
         summary["ablations"] = found
         Store(out).write("summary.json", json.dumps(summary, indent=1).encode())
         print_summary(summary | {"cycles": []}, console)
-    console.print(f"everything it did is in {out}: summary.json, and per step a seal.json with files and reasons")
+    console.print(f"open {out}/report.html to see why to believe it; README.md says what else is in {out}")
 
 
 def _ablation(name: str, changes: list[str], base: list[str], out: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Send a run to a Ray cluster as one job, follow its log, return its status. Submitting the same run again continues it."""
 
 import asyncio
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -22,8 +23,8 @@ def submit(config: Path, address: str, settings: list[str], working_dir: Path) -
         client = JobSubmissionClient(address)
     except ConnectionError as error:
         raise ValueError(f"no Ray job server at {address}: {str(error).splitlines()[0]}") from None
-    arguments = [quoted for setting in settings for quoted in ("--set", _quote(setting))]
-    entrypoint = " ".join(["python -m jobs selftrain", _quote(str(config)), *arguments])
+    arguments = [quoted for setting in settings for quoted in ("--set", shlex.quote(setting))]
+    entrypoint = " ".join(["python -m jobs selftrain", shlex.quote(str(config)), *arguments])
     job = client.submit_job(entrypoint=entrypoint, runtime_env={"working_dir": str(working_dir), "excludes": EXCLUDES})
     print(f"submitted {job}: {entrypoint}", flush=True)
 
@@ -36,11 +37,5 @@ def submit(config: Path, address: str, settings: list[str], working_dir: Path) -
         time.sleep(POLL_S)
     if status != JobStatus.SUCCEEDED:
         info = client.get_job_info(job)
-        sys.exit(f"{job} ended as {status}: {(info.message or '').strip().splitlines()[-1:] or ['see its log']}")
+        sys.exit(f"{job} ended as {status}: {info.message or 'see its log'}")
     print(f"{job} succeeded")
-
-
-def _quote(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
