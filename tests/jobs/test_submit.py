@@ -1,6 +1,7 @@
 """Pins submission: a run sent to a Ray that somebody else started runs there, and sent again it continues."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -34,7 +35,9 @@ def job_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={a_port()}",
         f"--temp-dir={tempfile.mkdtemp(prefix='sl-')}", "--disable-usage-stats", "--include-dashboard=true",
     ]  # fmt: skip
-    head = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    # on a cluster `python` is the image's; here it is the one that runs the tests
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    head = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         deadline = time.monotonic() + 90
         while time.monotonic() < deadline and head.poll() is None:
