@@ -20,7 +20,8 @@ PUBLISHED_STOP_WORDS = FUNCTION_WORDS | frozenset(
     "there these those through together too top toward towards two under until up upon us using various very via well "
     "what when where which while who whole why will within without would yet".split()
 )
-"""The stop words that the published matcher drops (spaCy's English list): negations, particles and light verbs among them."""
+"""Stop words as the published matcher drops them: negations, particles and light verbs among them. It uses spaCy's English list, of
+which this is the greater part, not the whole."""
 
 
 def contains_label(text: str, label: Label) -> Verdict:
