@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: demo ablations test test-pure check format base clean
+.PHONY: demo ablations test test-pure chaos bench check format base clean
 
 demo: $(READY)            ## render a labelled world and let a tiny model teach itself its labels
 	$(BIN)/starloop demo
@@ -16,7 +16,14 @@ test: $(READY)            ## all tests
 	$(BIN)/python -m pytest
 
 test-pure: $(READY)       ## the tests that need neither torch nor Ray: seconds
-	$(BIN)/python -m pytest tests/pure engine/verify engine/plan.py engine/config.py engine/store.py engine/data/frames.py engine/generate/prompts.py engine/train/mixture.py engine/train/deepspeed_config.py jobs/view.py
+	$(BIN)/python -m pytest tests/pure engine/verify engine/plan.py engine/config.py engine/store.py engine/storage.py engine/data/frames.py engine/data/clips.py engine/generate/ledger.py engine/generate/prompts.py engine/train/mixture.py engine/train/deepspeed_config.py jobs/view.py
+
+chaos: $(READY)           ## kill the loop in every way we know and compare its end, byte by byte: about half an hour
+	PYTHONPATH=.:tests $(BIN)/python tests/chaos.py
+
+bench: $(READY)           ## CPU of decoding beside a bare loop; memory of the driver for a million clips
+	PYTHONPATH=.:tests $(BIN)/python tests/bench/decode.py
+	PYTHONPATH=.:tests $(BIN)/python tests/bench/memory.py
 
 check: $(READY)           ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -2,14 +2,22 @@
 
 config     RunConfig: everything that decides a run
 rows       every table's columns
-store      a run folder on any fsspec URI, and its seals
+storage    objects behind any fsspec URI: what is waited for, byte ranges of one version
+store      a run folder: whole files, created if absent
+seals      the record whose presence means that a step is complete
+lease      one driver a run
+weights    a checkpoint on any URI, fetched once per machine
 plan       which step comes next: a pure function of the configuration and the seals
-steps      what each step does
+work       what a step is given and gives back
+steps      ingest, select, train; generation: generate, evaluate
 loop       the reconciler: read the seals, do the next step, seal it
+status     what a run has done, what failed in it, and trying that again
+doctor     what would go wrong, before it costs anything
 flow       stages through Ray Data
 summary    the run's facts from its seals
-data       manifest, pieces, frames (which), decode (how), decoder (the stage), shapes (a labelled world)
-generate   prompts, generator (the GPU actor), ledger (its accounts)
+data       manifest, clips (in parts), pieces, frames (which), decode (how), child and isolation (where), decoder (the stage),
+           shapes (a labelled world)
+generate   prompts, generator (the GPU actor), watch (pieces that take it down), ledger (its accounts)
 verify     text, keywords, leakage, verdict
 train      mixture, deepspeed_config, worker, trainer
 evaluate   accuracy

@@ -1,6 +1,7 @@
 """RunConfig: everything that decides a run, in sections. TOML in; unknown keys are refused; presets are overlays of defaults.
 
-The [cluster] section says where and how wide; all others say what, and cannot change within a run.
+[cluster] says where and how wide, [limits] what it may cost, [storage] how URIs are opened; all others say what, and cannot change
+within a run.
 """
 
 import difflib
@@ -8,7 +9,9 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from engine.storage import Storage, refuse_secrets
 
 
 class Section(BaseModel):
@@ -19,8 +22,6 @@ class Run(Section):
     uri: str = Field(default="runs/default", min_length=1)
     """Folder or fsspec URI that holds the run's state."""
     seed: int = 0
-    storage_options: dict[str, Any] = {}
-    """Passed to fsspec, e.g. {endpoint_url = "..."}; credentials come from the environment."""
 
 
 class Data(Section):
@@ -114,6 +115,25 @@ class Cluster(Section):
     """Per training worker."""
 
 
+class Limits(Section):
+    """What a clip and a run may cost before they are given up. May change between two commands on the same run."""
+
+    decode_timeout_s: float = Field(default=60.0, gt=0)
+    """Wall clock of the decoding process for one clip; the time that storage takes is not counted."""
+    decode_memory_bytes: int = Field(default=4 << 30, ge=1 << 28)
+    """Address space of the decoding process."""
+    read_bytes: int = Field(default=8 << 30, gt=0)
+    """Bytes that may be read for one clip."""
+    frame_pixels: int = Field(default=8192 * 4320, gt=0)
+    """Width times height of a video."""
+    decode_pixels: int = Field(default=50_000_000_000, gt=0)
+    """Pixels that may be decoded for one clip, all frames together: 6,000 frames of 4K."""
+    failure_rate: float = Field(default=0.2, ge=0, le=1)
+    """Share of failed clips at which a step stops with an explanation, once 20 failed."""
+    storage_patience_s: float = Field(default=120.0, ge=0)
+    """How long storage may be away before a step gives up; what is denied or not there is not waited for."""
+
+
 class RunConfig(Section):
     preset: Literal["strict", "paper", "code"] = "strict"
     """Which published or own constants are the defaults; see PRESETS."""
@@ -126,10 +146,23 @@ class RunConfig(Section):
     train: Train = Train()
     loop: Loop = Loop()
     cluster: Cluster = Cluster()
+    limits: Limits = Limits()
+    storage: dict[str, dict[str, Any]] = {}
+    """fsspec options by protocol, for every URI: [storage.s3] endpoint_url = "..."; credentials come from the environment."""
+
+    @field_validator("storage")
+    @classmethod
+    def _no_secrets(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        refuse_secrets(value)
+        return value
+
+    def access(self) -> Storage:
+        """How every process of the run opens URIs."""
+        return Storage(self.storage, self.limits.storage_patience_s)
 
     def identity(self) -> dict[str, Any]:
-        """What may not change within a run: all but where it lies and what runs it."""
-        value = self.model_dump(mode="json", exclude={"cluster": True, "run": {"uri", "storage_options"}})
+        """What may not change within a run: all but where it lies, what runs it and what it may cost."""
+        value = self.model_dump(mode="json", exclude={"cluster": True, "limits": True, "storage": True, "run": {"uri"}})
         assert isinstance(value, dict)
         return value
 

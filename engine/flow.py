@@ -2,21 +2,32 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
+import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
+from itertools import islice
 from typing import Any
 
 import ray
 import ray.data
 
+from engine.storage import StorageError
+
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
+WINDOW_ROWS, WINDOW_ROWS_PER_ACTOR = 4096, 256
+"""Rows of one dataset: as few as memory wants, and enough for each actor that loading its model anew hardly counts."""
+ACTOR_RESTARTS = 20
+AWAY = "storage_error"
+"""Column of a row that stands for a StorageError."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,19 +48,56 @@ class Stage:
     gpus: float = 0.0
 
 
-def run(rows: list[Row], stages: list[Stage], ordered: bool = False) -> Iterator[Row]:
+def run(rows: Iterable[Row], stages: list[Stage], ordered: bool = False) -> Iterator[Row]:
     """Stream rows through the stages and yield what comes out, as it comes or in order.
 
-    One row is one block, so a row is the unit of travel, of retry and of loss: whoever calls makes it a piece.
+    One row is one block, so a row is the unit of travel, of retry and of loss: whoever calls makes it a piece. The driver keeps
+    a few kB for each block of a dataset (github.com/ray-project/ray/issues/66016), so long inputs go as several datasets.
+    Raises StorageError where a stage did; whatever else a stage raises comes as Ray's exception around it.
     """
-    if not rows:
-        return
+    waiting = iter(rows)
+    while window := list(islice(waiting, max(WINDOW_ROWS, WINDOW_ROWS_PER_ACTOR * max(stage.actors for stage in stages)))):
+        for row in _stream(window, stages, ordered):
+            if AWAY in row:
+                raise StorageError(*row[AWAY])
+            yield row
+
+
+def _carrying(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The same work, but a StorageError travels on as a row: Ray Data wraps what a stage raises and loses what it was."""
+    if isinstance(work, type):
+
+        class Carrying(work):  # type: ignore[valid-type,misc]
+            def __call__(self, row: Row) -> Row:
+                return _carry(super().__call__, row)
+
+        Carrying.__name__, Carrying.__qualname__ = work.__name__, work.__qualname__
+        return Carrying
+
+    @wraps(work)
+    def call(row: Row, **arguments: Any) -> Row:
+        return _carry(work, row, **arguments)
+
+    return call
+
+
+def _carry(work: Callable[..., Row], row: Row, **arguments: Any) -> Row:
+    if AWAY in row:
+        return row
+    try:
+        return work(row, **arguments)
+    except StorageError as error:
+        return {AWAY: [error.trouble, str(error)]}
+
+
+def _stream(rows: list[Row], stages: list[Stage], ordered: bool) -> Iterator[Row]:
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = ordered
     context.execution_no_progress_timeout_s = -1  # fires on a slow consumer too, and ours may be a training step
     context.max_errored_blocks = 0
+    context.max_consecutive_actor_init_deaths = 3
     with ray.data.DataContext.current(context):
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
         for stage in stages:
@@ -59,12 +107,12 @@ def run(rows: list[Row], stages: list[Stage], ordered: bool = False) -> Iterator
 
 def _mapped(dataset: ray.data.Dataset, stage: Stage) -> ray.data.Dataset:
     if not stage.actors:
-        return dataset.map(stage.work, fn_kwargs=dict(stage.args), num_cpus=stage.cpus, num_gpus=stage.gpus)
+        return dataset.map(_carrying(stage.work), fn_kwargs=dict(stage.args), num_cpus=stage.cpus, num_gpus=stage.gpus)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*deprecated", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message=".*will be removed in Ray 2.64")  # 2.60 has no other way to bound restarts
         return dataset.map(
-            stage.work,
+            _carrying(stage.work),
             fn_constructor_kwargs=dict(stage.args),
             compute=ray.data.ActorPoolStrategy(size=stage.actors),
             num_cpus=stage.cpus,
@@ -74,8 +122,8 @@ def _mapped(dataset: ray.data.Dataset, stage: Stage) -> ray.data.Dataset:
 
 
 def _bounded_retries() -> dict[str, int]:
-    """Ray Data would restart an actor that dies of one row for ever."""
-    return {"max_restarts": 3, "max_task_retries": 3}
+    """Ray Data would restart an actor that dies of one row for ever. Which row is to blame is engine/generate/watch.py's to say."""
+    return {"max_restarts": ACTOR_RESTARTS, "max_task_retries": ACTOR_RESTARTS}
 
 
 @contextmanager
@@ -97,14 +145,15 @@ def _quiet_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def cluster(address: str, cpus: float = 0, gpus: float = 0) -> Iterator[None]:
+def cluster(address: str, cpus: float = 0, gpus: float = 0) -> Iterator[Mapping[str, float]]:
     """Connect to the Ray at `address`, else at RAY_ADDRESS, else start one on this machine for as long as the block runs.
 
+    Gives the resources that it has by kind, e.g. {"CPU": 64, "GPU": 8}.
     Raises ValueError where nobody listens at the address, or where this machine has less than the CPUs and GPUs asked for; a
     cluster that has less now may be growing, so there it is a warning.
     """
     if ray.is_initialized():
-        yield
+        yield ray.cluster_resources()
         return
     remote = address or os.environ.get("RAY_ADDRESS")
     if remote:
@@ -113,6 +162,7 @@ def cluster(address: str, cpus: float = 0, gpus: float = 0) -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.ERROR)
     # else a warning per actor pool, of no use to whoever reads it: github.com/ray-project/ray/issues/53727
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    terminated = signal.getsignal(signal.SIGTERM)
     with _quiet_stderr():
         ray.init(
             address=remote or "local",
@@ -120,9 +170,12 @@ def cluster(address: str, cpus: float = 0, gpus: float = 0) -> Iterator[None]:
             log_to_driver=False,
             include_dashboard=None if remote else False,
         )
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminated)  # Ray's own prints its stack
     try:
-        _compare({"CPU": cpus, "GPU": gpus}, ray.cluster_resources(), is_remote=bool(remote))
-        yield
+        there = ray.cluster_resources()
+        _compare({"CPU": cpus, "GPU": gpus}, there, is_remote=bool(remote))
+        yield there
     finally:
         ray.shutdown()
 

@@ -9,58 +9,79 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from engine import flow, plan, steps
 from engine.config import RunConfig, differing_keys
 from engine.data import manifest
+from engine.data.clips import read_parts
+from engine.data.pieces import cut
+from engine.lease import Lease
 from engine.plan import BASE, INGEST, Kind, Step
 from engine.report import evidence
 from engine.report.page import page
 from engine.rows import Attempt, Clip
-from engine.steps import Made, Progress, Work
-from engine.store import Seal, Store, digest, read_seal, write_seal
+from engine.seals import Seal, read_seal, write_seal
+from engine.store import Store, digest
 from engine.summary import KINDS, summarize
+from engine.weights import local
+from engine.work import CHECKPOINTS, RESUME, Progress, Work, pieces_of, read_attempts
 from models.base import ModelSpec, frame_spec
 
 log = logging.getLogger(__name__)
 
-DO: dict[Kind, Callable[[Work], Made]] = {
-    "ingest": steps.ingest,
-    "generate": steps.generate,
-    "select": steps.select_examples,
-    "train": steps.train,
-    "evaluate": steps.evaluate,
-}
 STORIES = 8
 """Clips that the report shows of each kind."""
-NEED_RAY = frozenset({"generate", "train", "evaluate"})
+NEED_RAY: frozenset[Kind] = frozenset({"generate", "train", "evaluate"})
 
 
 def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") -> dict[str, Any]:
-    """Bring the run to its end, or to the step named `until`; returns the summary. Raises ValueError for what a user got wrong."""
-    store = Store(config.run.uri, config.run.storage_options)
+    """Bring the run to its end, or to the step named `until`; returns the summary.
+
+    Raises ValueError for what a user got wrong, StorageError where storage fails, Fenced where another driver took over.
+    """
+    store = Store(config.run.uri, config.access())
     if store.read("config.json") is None:
         _check(config, until)
     _claim(store, config)
     sealed = read_seals(store)
-    if INGEST in sealed and sealed[INGEST].facts["manifest"] != manifest.fingerprint(config.data):
+    if INGEST in sealed and sealed[INGEST].facts["manifest"] != manifest.fingerprint(config.data, config.access()):
         raise ValueError(f"{config.data.manifest} has changed since {store.url()} read it; restore it or choose another run.uri")
-    with ExitStack() as stack:
-        connected, done = False, 0
-        while (step := plan.next_step(config, sealed, until)) is not None:
-            if step.kind in NEED_RAY and not connected:
-                stack.enter_context(flow.cluster(config.cluster.address, *_needs(config)))
-                connected = True
-            sealed[step.name] = _do(Work(step=step, config=config, store=store, report=report), sealed)
-            done += 1
-    if not done:
+    if INGEST in sealed:
+        sizes = {split: sum(parts) for split, parts in sealed[INGEST].facts["parts"].items()}
+        steps.refuse_empty(sizes, _splits_for(until))
+    if plan.next_step(config, sealed, until) is None:
         log.info("nothing to do: %s is complete in %s", until or "the run", store.url())
+    else:
+        with Lease(store) as lease:
+            _advance(config, store, lease, report, until)
+        sealed = read_seals(store)
     summary = summarize(config, sealed)
     _refresh(store, "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
     if summary["best_accuracy"] is not None and summary["cycles"]:
-        _refresh(store, "report.html", _report(store, summary, sealed).encode())
+        _refresh(store, "report.html", _report(config, store, summary, sealed).encode())
     return summary
+
+
+def _advance(config: RunConfig, store: Store, lease: Lease, report: Callable[[Progress], None], until: str) -> None:
+    """Step after step, while the lease holds."""
+
+    def tell(progress: Progress) -> None:
+        lease.check()
+        report(progress)
+
+    sealed = read_seals(store)  # what a driver before us sealed while we waited for the lease
+    for name in sealed:
+        _tidy(store, name)
+    with ExitStack() as stack:
+        connected = False
+        while (step := plan.next_step(config, sealed, until)) is not None:
+            if step.kind in NEED_RAY and not connected:
+                stack.enter_context(flow.cluster(config.cluster.address, *needs(config)))
+                connected = True
+            identity = digest([step.name, config.identity(), [sealed[name].output for name in step.inputs]])
+            sealed[step.name] = _do(Work(step=step, identity=identity, config=config, store=store, report=tell), lease)
 
 
 def _refresh(store: Store, path: str, data: bytes) -> None:
@@ -69,40 +90,49 @@ def _refresh(store: Store, path: str, data: bytes) -> None:
         store.write(path, data)
 
 
-def _report(store: Store, summary: dict[str, Any], sealed: dict[str, Seal]) -> str:
-    """The page, from what the steps left; videos inside the run's folder are named relative to it."""
+def _report(config: RunConfig, store: Store, summary: dict[str, Any], sealed: dict[str, Seal]) -> str:
+    """The page, from what the steps left: of a long run the first part of each split. Videos inside the run are named relative."""
 
-    def attempts(step: str) -> list[Attempt]:
-        return steps.read_attempts(store, [record.path for record in sealed[step].files]) if step in sealed else []
+    def first_part(split: str) -> tuple[list[Clip], list[str]]:
+        for path, clips in islice(read_parts(store, split, sealed[INGEST].facts["parts"]), 1):
+            return clips, [f"{piece.piece_id}.parquet" for piece in cut(path, clips, config.generate.piece_clips)]
+        return [], []
 
-    def local(clip: Clip) -> Clip:
-        return replace(clip, video=clip.video.removeprefix(store.url() + "/"))
+    def attempts(step: str, pieces: list[str]) -> list[Attempt]:
+        return read_attempts(store, [f"{pieces_of(step)}/{piece}" for piece in pieces]) if step in sealed else []
 
-    clips = [local(clip) for clip in manifest.from_table(store.read_table(steps.CLIPS_PATH))]
-    heldout = [clip for clip in clips if clip.split == "heldout"]
+    def nearby(clips: list[Clip]) -> list[Clip]:
+        return [replace(clip, video=clip.video.removeprefix(store.url() + "/")) for clip in clips]
+
+    heldout, heldout_pieces = first_part("heldout")
+    train, train_pieces = first_part("train")
     best = summary["best_cycle"]
-    before, after = attempts(BASE), attempts(plan.name_of(best, "evaluate") if best >= 0 else BASE)
-    first = attempts(plan.name_of(0, "generate"))
+    before = attempts(BASE, heldout_pieces)
+    after = attempts(plan.name_of(best, "evaluate") if best >= 0 else BASE, heldout_pieces)
+    first = attempts(plan.name_of(0, "generate"), train_pieces)
     return page(
         summary,
         evidence.by_label(heldout, before, after),
-        evidence.learned(heldout, before, after, most=STORIES),
-        evidence.rescued(clips, first, most=STORIES),
-        evidence.true_reasons(clips, first),
+        evidence.learned(nearby(heldout), before, after, most=STORIES),
+        evidence.rescued(nearby(train), first, most=STORIES),
+        evidence.true_reasons(train, first),
     )
 
 
 def _check(config: RunConfig, until: str) -> None:
     """Find what a user got wrong before the run's folder is claimed by a configuration that cannot work."""
-    clips = manifest.read_manifest(config.data)
-    if until != BASE:
-        steps.of_split(clips, "train")
-    if until == BASE or not until.startswith("cycle-000/"):
-        steps.of_split(clips, "heldout")
-    frame_spec(ModelSpec(base=config.model.instruct or config.model.base))
+    card = manifest.Card()
+    for clip in manifest.read_manifest(config.data, config.access()):
+        card.add(clip)
+    steps.refuse_empty(card.counts(), _splits_for(until))
+    frame_spec(local(ModelSpec(base=config.model.instruct or config.model.base), config.access(), only=".json"))
 
 
-def _needs(config: RunConfig) -> tuple[float, float]:
+def _splits_for(until: str) -> list[str]:
+    return {"": ["train", "heldout"], INGEST: [], BASE: ["heldout"]}.get(until, ["train"])
+
+
+def needs(config: RunConfig) -> tuple[float, float]:
     """CPUs and GPUs without which a step would wait for ever: the actors, and one decode task beside them."""
     cluster, workers = config.cluster, config.train.num_workers
     generating, training = cluster.generator_actors * cluster.generator_cpus, workers * cluster.train_cpus
@@ -130,9 +160,8 @@ def _claim(store: Store, config: RunConfig) -> None:
     try:
         if store.create("config.json", wanted):
             return
-    except (OSError, NotImplementedError) as error:
-        why = getattr(error, "strerror", None) or repr(error)
-        raise ValueError(f"run.uri {config.run.uri!r} cannot be written: {why}; choose another") from None
+    except NotImplementedError as error:
+        raise ValueError(f"run.uri {config.run.uri!r} cannot be written: {error!r}; choose another") from None
     saved = store.read("config.json")
     assert saved is not None
     if changed := differing_keys(RunConfig.model_validate_json(saved).identity(), config.identity()):
@@ -141,21 +170,31 @@ def _claim(store: Store, config: RunConfig) -> None:
         )
 
 
-def _do(work: Work, sealed: dict[str, Seal]) -> Seal:
-    """Run a step and seal it."""
+def _tidy(store: Store, sealed_step: str) -> None:
+    """Take away what only the way to the seal needed."""
+    if sealed_step.endswith("/train"):
+        for name in (RESUME, CHECKPOINTS):
+            store.delete(f"{sealed_step}/{name}")
+
+
+def _do(work: Work, lease: Lease) -> Seal:
+    """Run a step and seal it, unless another driver has taken the run over meanwhile."""
     step: Step = work.step
-    identity = digest([step.name, work.config.identity(), [sealed[name].output for name in step.inputs]])
     work.report(Progress(step=step.name, unit="", done=0, total=0))
     start = time.monotonic()
-    made = DO[step.kind](work)
+    made = steps.DO[step.kind](work)
     seconds = round(time.monotonic() - start, 3)
     seal = Seal(
         step=step.name,
-        identity=identity,
+        identity=work.identity,
         files=work.store.describe(made.files),
         counts=made.counts,
         facts=made.facts,
         seconds=seconds,
+        epoch=lease.epoch,
     )
     log.info("%s: %s in %.1f s", step.name, ", ".join(f"{name} {count}" for name, count in made.counts.items()), seconds)
-    return write_seal(work.store, seal)
+    lease.confirm()
+    sealed = write_seal(work.store, seal)
+    _tidy(work.store, step.name)
+    return sealed

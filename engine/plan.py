@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from engine.config import RunConfig
-from engine.store import Seal
+from engine.seals import Seal
 
 Kind = Literal["ingest", "generate", "select", "train", "evaluate"]
 INGEST = "ingest"
@@ -117,7 +117,7 @@ def next_step(config: RunConfig, sealed: Mapping[str, Seal], until: str = "") ->
     """The next step to run; None when the run, or the step named `until`, is complete."""
     if until in sealed and until:
         return None
-    for step in _ahead(config, sealed):
+    for step in so_far(config, sealed):
         if step.name not in sealed and not (
             step.name == BASE and until.startswith("cycle-000/") and until != name_of(0, "evaluate")
         ):
@@ -125,8 +125,8 @@ def next_step(config: RunConfig, sealed: Mapping[str, Seal], until: str = "") ->
     return None
 
 
-def _ahead(config: RunConfig, sealed: Mapping[str, Seal]) -> list[Step]:
-    """All steps up to and including the cycle that is not evaluated yet."""
+def so_far(config: RunConfig, sealed: Mapping[str, Seal]) -> list[Step]:
+    """All steps up to and including the cycle that is not evaluated yet, in order."""
     seen = history(sealed)
     steps = [
         Step(name=INGEST, kind="ingest", cycle=-1, inputs=()),

@@ -122,6 +122,10 @@ class Attempt:
     seed: int
     model: str
     """Digest of the model's weights."""
+    etag: str
+    """The version of the video that was watched; "" for a failed clip."""
+    in_order: bool
+    """Whether the video had to be read from its start, for want of an index."""
 
     def to_row(self) -> dict[str, Any]:
         return asdict(self)
@@ -142,6 +146,8 @@ ATTEMPTS = pa.schema(
         pa.field("num_tokens", pa.int32(), nullable=False),
         pa.field("seed", pa.int64(), nullable=False),
         pa.field("model", pa.string(), nullable=False),
+        pa.field("etag", pa.string(), nullable=False),
+        pa.field("in_order", pa.bool_(), nullable=False),
     ]
 )
 
@@ -169,6 +175,8 @@ class Example:
     mode: Mode
     seed: int
     model: str
+    etag: str
+    """The version of the video that the answer is about; "": any."""
 
     def to_row(self) -> dict[str, Any]:
         return asdict(self)
@@ -192,8 +200,13 @@ EXAMPLES = pa.schema(
         pa.field("mode", pa.string(), nullable=False),
         pa.field("seed", pa.int64(), nullable=False),
         pa.field("model", pa.string(), nullable=False),
+        pa.field("etag", pa.string(), nullable=False),
     ]
 )
+
+
+FAILURES = tuple("missing denied replaced not_video no_video_stream truncated codec empty_window too_large timeout crashed".split())
+"""Kinds of failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,5 +217,6 @@ class Failure:
     """
 
     kind: str
-    """missing, denied, unreachable, not_video, no_video_stream, truncated, empty_window, codec."""
+    """missing, denied, replaced: the object. truncated, not_video, no_video_stream, codec, empty_window: what is in it.
+    too_large, timeout, crashed: what decoding it, or answering about it, takes."""
     detail: str

@@ -1,46 +1,47 @@
-"""A run folder on any fsspec URI: paths, create-if-absent, atomic publish, seals.
+"""A run folder on any fsspec URI: whole files, published at once, created if absent.
 
-State lives here and nowhere else. A Store pickles as its URI and options: each worker builds its own filesystem and finds its
-own credentials.
+State lives here and nowhere else. Every call waits for storage that is away for a while, and says in one line what it cannot do.
 """
 
+import errno
 import hashlib
 import json
 import os
 import uuid
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, TypeVar
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-SEAL = "seal.json"
+from engine.storage import Storage, StorageError, is_taken
+
+T = TypeVar("T")
+HALF = ".part-"
+"""Begins the name of a local file that is being written."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """Files under one URI; every path is relative to it, with forward slashes.
+    """Files under one URI; every path is relative to it, with forward slashes. All methods may raise StorageError.
 
-    Store("runs/demo"), Store("s3://bucket/runs/demo", {"endpoint_url": "http://127.0.0.1:9000"})
+    Store("runs/demo"), Store("s3://bucket/runs/demo", Storage({"s3": {"endpoint_url": "http://127.0.0.1:9000"}}))
     """
 
     uri: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    storage: Storage = field(default_factory=Storage)
 
     @cached_property
     def _fs_and_root(self) -> tuple[fsspec.AbstractFileSystem, str]:
-        try:
-            filesystem, root = fsspec.core.url_to_fs(self.uri, **self.options)
-        except ImportError as error:
-            raise ValueError(f"{self.uri}: {error}; starloop[gcs] and starloop[azure] bring what they need") from None
-        return filesystem, root.rstrip("/")
+        return self.storage.filesystem(self.uri)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Store, (self.url(), dict(self.options))  # a worker has another working directory
+        return Store, (self.url(), self.storage)  # a worker has another working directory
 
     def _path(self, path: str) -> str:
         root = self._fs_and_root[1]
@@ -51,51 +52,73 @@ class Store:
         filesystem, _ = self._fs_and_root
         return self._path(path) if isinstance(filesystem, LocalFileSystem) else filesystem.unstrip_protocol(self._path(path))
 
+    def _try(self, verb: str, path: str, call: Callable[[], T]) -> T:
+        return self.storage.patiently(f"cannot {verb} {self.uri}/{path}".rstrip("/"), call)
+
     def read(self, path: str) -> bytes | None:
         """The file's bytes; None where there is no such file."""
+        filesystem, full = self._fs_and_root[0], self._path(path)
         try:
-            data: bytes = self._fs_and_root[0].cat_file(self._path(path))
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            data: bytes = self._try("read", path, lambda: filesystem.cat_file(full))
+        except StorageError as error:
+            if error.trouble != "missing":
+                raise
             return None
         return data
 
     def write(self, path: str, data: bytes) -> None:
         """Publish the file whole: a reader sees the old file, none, or this one, never a part of it."""
         filesystem, full = self._fs_and_root[0], self._path(path)
-        if not isinstance(filesystem, LocalFileSystem):
-            filesystem.pipe_file(full, data)
-            return
-        half = _write_beside(full, data)
-        os.replace(half, full)
+        if isinstance(filesystem, LocalFileSystem):
+            self._try("write", path, lambda: _publish(full, data, os.replace))
+        else:
+            self._try("write", path, lambda: filesystem.pipe_file(full, data))
 
     def create(self, path: str, data: bytes) -> bool:
-        """Publish the file if there is none yet; False where there is one. Two callers cannot both get True."""
+        """Publish the file if there is none yet; False where there is one. Two callers with different data cannot both get True."""
         filesystem, full = self._fs_and_root[0], self._path(path)
-        if not isinstance(filesystem, LocalFileSystem):
-            try:
-                filesystem.pipe_file(full, data, mode="create")
-            except FileExistsError:
-                return False
-            return True
-        half = _write_beside(full, data)  # fsspec's own local mode="create" is not atomic; a hard link is
         try:
-            os.link(half, full)
+            if isinstance(filesystem, LocalFileSystem):
+                # fsspec's own local mode="create" is not atomic; a hard link is
+                self._try("create", path, lambda: _publish(full, data, os.link))
+            else:
+                self._try("create", path, lambda: _create_remote(filesystem, full, data))
         except FileExistsError:
-            return False
-        finally:
-            os.unlink(half)
+            return self.read(path) == data  # ours, if an answer was lost on its way and the call was made again
         return True
 
     def names(self, folder: str) -> list[str]:
         """File names directly in a folder, sorted; half-written ones are not listed."""
-        filesystem = self._fs_and_root[0]
-        filesystem.invalidate_cache()
+        filesystem, full = self._fs_and_root[0], self._path(folder)
+
+        def ls() -> list[str]:
+            if isinstance(filesystem, LocalFileSystem):
+                with os.scandir(full) as entries:
+                    return [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(HALF)]
+            filesystem.invalidate_cache()
+            return [e["name"].rsplit("/", 1)[-1] for e in filesystem.ls(full, detail=True) if e["type"] == "file"]
+
         try:
-            entries = filesystem.ls(self._path(folder), detail=True)
-        except FileNotFoundError:
+            return sorted(self._try("list", folder, ls))
+        except StorageError as error:
+            if error.trouble != "missing":
+                raise
             return []
-        names = (entry["name"].rsplit("/", 1)[-1] for entry in entries if entry["type"] == "file")
-        return sorted(name for name in names if not name.startswith(".part-"))
+
+    def delete(self, path: str) -> None:
+        """Remove a file, or a folder and what is in it; no error where there is none."""
+        filesystem, full = self._fs_and_root[0], self._path(path)
+
+        def remove() -> None:
+            filesystem.invalidate_cache()
+            if filesystem.exists(full):
+                filesystem.rm(full, recursive=True)
+
+        try:
+            self._try("delete", path, remove)
+        except StorageError as error:
+            if error.trouble != "missing":
+                raise
 
     def write_table(self, path: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
@@ -103,38 +126,66 @@ class Store:
         self.write(path, sink.getvalue().to_pybytes())
 
     def read_table(self, path: str) -> pa.Table:
-        """Raises FileNotFoundError."""
+        """Raises StorageError where there is none."""
+        return pq.read_table(pa.BufferReader(self._read_there(path)))
+
+    def _read_there(self, path: str) -> bytes:
         data = self.read(path)
         if data is None:
-            raise FileNotFoundError(self.url(path))
-        return pq.read_table(pa.BufferReader(data))
+            raise StorageError("missing", f"{self.url(path)} is gone; restore it, or take away the seals of its step and go on")
+        return data
 
-    def put_folder(self, local: str, path: str) -> None:
-        """Copy a local folder's files, one level deep."""
-        for name in sorted(os.listdir(local)):
-            with open(os.path.join(local, name), "rb") as file:
-                self.write(f"{path}/{name}", file.read())
-
-    def describe(self, paths: list[str]) -> list["FileRecord"]:
-        """Size and sha256 of each file. Raises FileNotFoundError."""
+    def put_folder(self, local: Path, path: str) -> list["FileRecord"]:
+        """Copy a local folder's files; returns what was written, by paths relative to the run."""
         records = []
-        for path in paths:
-            data = self.read(path)
-            if data is None:
-                raise FileNotFoundError(self.url(path))
-            records.append(FileRecord(path=path, size=len(data), sha256=hashlib.sha256(data).hexdigest()))
+        for file in sorted(local.rglob("*")):
+            if file.is_file():
+                data, target = file.read_bytes(), f"{path}/{file.relative_to(local).as_posix()}"
+                self.write(target, data)
+                records.append(_record(target, data))
         return records
 
+    def get_folder(self, records: list["FileRecord"], path: str, local: Path) -> None:
+        """Copy files below `path` into a local folder. Raises StorageError where one is gone, or is not what was written."""
+        for record in records:
+            data = self._read_there(record.path)
+            if _record(record.path, data) != record:
+                raise StorageError("replaced", f"{self.url(record.path)} is not what was written: its sha256 is another")
+            target = local / record.path.removeprefix(f"{path}/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
 
-def _write_beside(full: str, data: bytes) -> str:
+    def describe(self, paths: list[str]) -> list["FileRecord"]:
+        """Size and sha256 of each file."""
+        return [_record(path, self._read_there(path)) for path in paths]
+
+
+def _create_remote(filesystem: fsspec.AbstractFileSystem, full: str, data: bytes) -> None:
+    try:
+        filesystem.pipe_file(full, data, mode="create")
+    except Exception as error:
+        if is_taken(error):
+            raise FileExistsError(full) from None
+        raise
+
+
+def _publish(full: str, data: bytes, commit: Callable[[str, str], None]) -> None:
+    """Write beside the file, then commit(half, full): os.replace, or os.link, which raises FileExistsError."""
     folder = os.path.dirname(full)
-    os.makedirs(folder, exist_ok=True)
-    half = os.path.join(folder, f".part-{uuid.uuid4().hex}")
-    with open(half, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return half
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except FileExistsError:  # which commit() would have meant in another way
+        raise NotADirectoryError(errno.ENOTDIR, "a file is in the way of a folder", folder) from None
+    half = os.path.join(folder, f"{HALF}{uuid.uuid4().hex}")
+    try:
+        with open(half, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        commit(half, full)
+    finally:
+        if os.path.exists(half):
+            os.unlink(half)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,35 +197,8 @@ class FileRecord:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seal:
-    """The record whose presence means that a step is complete.
-
-    Seal(step="cycle-000/generate", identity="9a...", files=[...], counts={"contains_label": 212}, facts={}, seconds=31.2)
-    """
-
-    step: str
-    identity: str
-    """Digest of the step, its configuration and its inputs' outputs: what was asked for."""
-    files: list[FileRecord]
-    counts: dict[str, int]
-    """Rows by reason."""
-    facts: dict[str, Any]
-    """What else later steps and the report need, e.g. an accuracy."""
-    seconds: float
-
-    @property
-    def output(self) -> str:
-        """Digest of what came out: the files' contents. Seconds do not count."""
-        return digest([self.identity, [[record.path, record.sha256] for record in self.files]])
-
-    def to_json(self) -> bytes:
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False).encode()
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        value = json.loads(data)
-        return cls(**value | {"files": [FileRecord(**record) for record in value["files"]]})
+def _record(path: str, data: bytes) -> FileRecord:
+    return FileRecord(path=path, size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
 def digest(value: Any) -> str:
@@ -185,17 +209,3 @@ def digest(value: Any) -> str:
     """
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def read_seal(store: Store, step: str) -> Seal | None:
-    data = store.read(f"{step}/{SEAL}")
-    return None if data is None else Seal.from_json(data)
-
-
-def write_seal(store: Store, seal: Seal) -> Seal:
-    """Create the seal; where another driver was first, its seal counts and is returned."""
-    if store.create(f"{seal.step}/{SEAL}", seal.to_json()):
-        return seal
-    first = read_seal(store, seal.step)
-    assert first is not None, f"{seal.step} has a seal that cannot be read"
-    return first

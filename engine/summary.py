@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.config import RunConfig
 from engine.plan import BASE, Kind, history, name_of, stopped_because
-from engine.store import Seal
+from engine.seals import Seal
 
 KINDS: tuple[Kind, ...] = ("generate", "select", "train", "evaluate")
 

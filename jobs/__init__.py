@@ -5,6 +5,8 @@ view       progress and tables on a terminal, plain lines elsewhere
 demo       a labelled world, then the loop on it
 ingest     check a manifest and write it as clips
 selftrain  the loop; generate, train and evaluate are the same loop stopped earlier
+status     what a run has done, and its failures: list, try again
+doctor     what would go wrong
 submit     send a run to a Ray cluster and follow it
 make_base  make the shipped tiny base model
 """

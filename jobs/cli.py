@@ -1,5 +1,6 @@
 """The commands and their options. Imports a job only when it is run, so --help answers at once."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -74,6 +75,42 @@ def evaluate(config: Config = None, settings: Settings = []) -> None:  # noqa: B
     selftrain.evaluate(config, settings)
 
 
+Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's folder or URI.")]
+
+
+@app.command()
+def status(run: Run, settings: Settings = []) -> None:  # noqa: B006
+    """What is sealed, who works on it, what comes next, and what failed, by kind."""
+    from jobs import status
+
+    status.status(run, settings)
+
+
+@app.command()
+def failures(
+    run: Run,
+    retry: Annotated[str, typer.Option(metavar="KIND", help="Let clips that failed in this way be tried again.")] = "",
+    rewind: Annotated[bool, typer.Option("--rewind", help="With --retry: undo later steps that used them.")] = False,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """The failed clips, one a line: step, clip, kind, what to do. Tab-separated."""
+    from jobs import status
+
+    status.failures(run, retry, rewind, settings)
+
+
+@app.command()
+def doctor(
+    config: Config = None,
+    settings: Settings = [],  # noqa: B006
+    model: Annotated[bool, typer.Option(help="Load the model, as an actor would.")] = True,
+) -> None:
+    """Find out what would go wrong: storage, videos, model, versions, cluster. Exit status 1 if anything would."""
+    from jobs import doctor
+
+    doctor.doctor(config, settings, model)
+
+
 @app.command()
 def submit(
     config: Annotated[Path, typer.Argument(help="TOML file, inside the working directory.")],
@@ -95,12 +132,18 @@ def make_base(out: Annotated[Path, typer.Option(help="Folder for the weights.")]
     make_base.make_base(out, make_base.Recipe())
 
 
+def _terminated(number: int, frame: object) -> None:
+    """As systemd and Kubernetes stop a job: the lease is given back on the way out."""
+    sys.exit("terminated; run the same command again to continue")
+
+
 def main() -> None:
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app()
     except ValueError as error:  # by convention what a user wrote; everything else keeps its traceback
         sys.exit(f"error: {error}")
-    except Exception as error:
-        if type(error).__module__.startswith("botocore."):  # not an OSError, though it is one
-            sys.exit(f"error: object store: {error}; check the credentials and endpoint in the environment")
-        raise
+    except OSError as error:
+        if type(error).__name__ != "StorageError":  # by name: --help must not wait for the import
+            raise
+        sys.exit(f"error: {error}")

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from engine.data import shapes
-from engine.data.decode import square
+from engine.data.windowed import square
 from engine.generate import prompts
 from engine.rows import Label
 from models import tiny

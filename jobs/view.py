@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from engine.steps import Progress
+from engine.work import Progress
 
 PLAIN_EVERY_S = 5.0
 
@@ -150,8 +150,8 @@ def _table(summary: Mapping[str, Any]) -> Table:
             str(cycle["clips"]),
             str(cycle["direct_kept"]),
             str(cycle["rationalized_kept"]),
-            _reasons(cycle["dropped"]),
-            _reasons(cycle["failed"]),
+            reasons(cycle["dropped"]),
+            reasons(cycle["failed"]),
             str(cycle["examples"] if cycle["examples"] is not None else ""),
             loss,
             "" if accuracy is None else f"{accuracy:.3f}",
@@ -160,9 +160,9 @@ def _table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def _reasons(counts: Mapping[str, int]) -> str:
+def reasons(counts: Mapping[str, int]) -> str:
     """
-    >>> _reasons({"label_missing": 3, "cut_off": 1}), _reasons({})
+    >>> reasons({"label_missing": 3, "cut_off": 1}), reasons({})
     ('3 label missing, 1 cut off', '0')
     """
     return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in counts.items()) or "0"

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 class ModelSpec:
     """Which weights: a base and, after a finetune, the adapter on it.
 
-    ModelSpec(base="tiny"), ModelSpec(base="llava-hf/llava-v1.6-vicuna-7b-hf", adapter="s3://bucket/run/cycle-000/train/model")
+    ModelSpec(base="tiny"), ModelSpec(base="llava-hf/llava-v1.6-vicuna-7b-hf", adapter="runs/a/cycle-000/train/model")
     """
 
     base: str
-    """"tiny" for the shipped one, a folder, a URI of a folder, or a hub id."""
+    """"tiny" for the shipped one, a folder, or a hub id; a URI has to be fetched first (engine/weights.py)."""
     adapter: str | None = None
-    """Folder or URI of a PEFT adapter."""
+    """Folder of a PEFT adapter; a URI has to be fetched first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

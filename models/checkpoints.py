@@ -2,12 +2,9 @@
 
 import hashlib
 import json
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import fsspec
 
 from models.base import FrameSpec, ModelSpec
 
@@ -23,17 +20,10 @@ def fetch(uri: str) -> Path:
     """A local folder with the checkpoint's files. Raises ValueError where there is none."""
     if uri == "tiny":
         return TINY
-    if "://" in uri:
-        filesystem, root = fsspec.core.url_to_fs(uri)
-        if not filesystem.exists(f"{root}/config.json") and not filesystem.exists(f"{root}/adapter_config.json"):
-            raise ValueError(f"no checkpoint at {uri}: it has neither config.json nor adapter_config.json")
-        local = tempfile.mkdtemp(prefix="starloop-model-")
-        filesystem.get(root.rstrip("/") + "/", local, recursive=True)
-        return Path(local)
     if Path(uri).is_dir():
         return Path(uri)
     if uri.startswith((".", "/", "~")) or uri.count("/") != 1:
-        raise ValueError(f"no checkpoint folder {uri!r}; give 'tiny', a folder, a URI or a hub id such as owner/name")
+        raise ValueError(f"no checkpoint folder {uri!r}; give 'tiny', a folder, a URI of one, or a hub id such as owner/name")
     from huggingface_hub import snapshot_download  # only a hub id needs it
 
     try:

@@ -2,8 +2,14 @@
 
 from typing import Any
 
+from engine.data.decoder import Decoding
+from engine.data.isolation import Budget
 from engine.rows import Attempt, Clip, Label
-from engine.store import Seal
+from engine.seals import Seal
+from engine.storage import Storage
+
+BUDGET = Budget(timeout_s=30, memory_bytes=4 << 30, read_bytes=1 << 30, frame_pixels=8192 * 4320, decode_pixels=20_000_000_000)
+DECODING = Decoding(backend="pyav", budget=BUDGET, storage=Storage())
 
 
 def a_label(text: str = "rising", **fields: Any) -> Label:
@@ -41,9 +47,11 @@ def an_attempt(clip_id: str = "a", **fields: Any) -> Attempt:
         "num_tokens": 4,
         "seed": 1,
         "model": "m",
+        "etag": "v1",
+        "in_order": False,
     }
     return Attempt(**defaults | fields)
 
 
 def a_seal(step: str, **facts: Any) -> Seal:
-    return Seal(step=step, identity=step, files=[], counts={}, facts=facts, seconds=1.0)
+    return Seal(step=step, identity=step, files=[], counts={}, facts=facts, seconds=1.0, epoch=1)

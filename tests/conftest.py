@@ -4,12 +4,23 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from object_store import KEY, SECRET
+
+if TYPE_CHECKING:
+    from engine.storage import Storage
+    from object_store import Swift
+
 PRIVATE = tempfile.mkdtemp(prefix="sl-")  # short: Ray puts unix sockets below it
 os.environ.update(RAY_AUTH_MODE="disabled", RAY_TMPDIR=PRIVATE, RAY_USAGE_STATS_ENABLED="0", HF_HUB_OFFLINE="1")
+os.environ.update(
+    AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, AWS_DEFAULT_REGION="us-east-1"
+)  # before Ray: workers inherit
 os.environ.pop("RAY_ADDRESS", None)
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])  # for Ray's workers
 
 
 @pytest.fixture(scope="session")
@@ -23,15 +34,36 @@ def ray_cluster() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A manifest of 60 train and 20 held-out clips; three of the train clips have no usable video."""
-    import json
+    from loops import write_world
 
-    from engine.data import shapes
+    return Path(write_world(tmp_path_factory.mktemp("world")))
 
-    folder = tmp_path_factory.mktemp("world")
-    clips = shapes.write_world(folder, 60, 20, seed=3)
-    rows = [clip.to_row() | {"label": clip.label.text} for clip in clips]
-    (folder / "train-00003.mp4").unlink()
-    (folder / "train-00004.mp4").write_text("no video at all\n" * 100)
-    (folder / "train-00005.mp4").write_bytes(b"")
-    (folder / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return folder / "manifest.jsonl"
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Swift"]:
+    """A real S3 server, with one bucket; its credentials are in the environment."""
+    from object_store import BUCKET, Swift
+
+    with Swift(tmp_path_factory.mktemp("swift")) as server:
+        server.filesystem().mkdir(BUCKET)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3(swift: "Swift") -> "Storage":
+    """How to reach it."""
+    from engine.storage import Storage
+
+    return Storage({"s3": {"endpoint_url": swift.endpoint}}, patience_s=60)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(world: Path, tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tuple[Any, Path, Any]:
+    """A run of two cycles that nothing happened to: its configuration, its folder, its summary."""
+    from engine import loop
+    from engine.config import load_config
+    from loops import settings
+
+    run = tmp_path_factory.mktemp("run") / "r"
+    config = load_config(None, settings(world, run))
+    return config, run, loop.run(config, lambda progress: None)

@@ -1,37 +1,74 @@
 """The decode stage: a row of clips or examples in, the same row with frames and failures out."""
 
 import json
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from engine.data.decode import Backend, Frames, decode
-from engine.rows import Clip, Example, Failure
+from engine.data.clips import part
+from engine.data.isolation import Budget, Decoder, Seen
+from engine.data.media import Backend, Frames
+from engine.rows import Example, Failure
+from engine.storage import Storage
+from engine.store import Store
 from models.base import FrameSpec
 
 
-def decode_row(row: dict[str, Any], spec: FrameSpec, backend: Backend, jitter: bool = False) -> dict[str, Any]:
-    """Adds "frames" (bytes of uint8[K,T,S,S,3], the K clips that decoded) and "failures" (JSON, an entry a clip, or null).
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How a run decodes; the same for generation, evaluation and training."""
 
-    The row holds "clips" or "examples" as JSON, and with jitter "jitter_seeds", one for each.
-    """
-    media = media_of(row)
-    seeds = json.loads(row["jitter_seeds"]) if jitter else [None] * len(media)
-    decoded = [decode(item, spec, backend, seed) for item, seed in zip(media, seeds, strict=True)]
-    frames = [one for one in decoded if not isinstance(one, Failure)]
-    failures = [[one.kind, one.detail] if isinstance(one, Failure) else None for one in decoded]
-    return row | {"frames": b"".join(one.tobytes() for one in frames), "failures": json.dumps(failures)}
+    backend: Backend
+    budget: Budget
+    storage: Storage
 
 
-def media_of(row: dict[str, Any]) -> Sequence[Clip | Example]:
-    if "clips" in row:
-        return [Clip.from_row(value) for value in json.loads(row["clips"])]
-    return [Example.from_row(value) for value in json.loads(row["examples"])]
+_DECODERS: dict[str, Decoder] = {}
+"""This process's, by how it decodes: a child lives as long as the worker process that asks it."""
 
 
-def frames_of(row: dict[str, Any], spec: FrameSpec) -> tuple[Frames, list[Failure | None]]:
-    """uint8[K,T,S,S,3] of the clips that decoded, and each clip's failure."""
+def decoder_of(decoding: Decoding) -> Decoder:
+    key = repr(decoding)
+    if key not in _DECODERS:
+        _DECODERS[key] = Decoder(decoding.storage, decoding.budget, decoding.backend)
+    return _DECODERS[key]
+
+
+def decode_piece(row: dict[str, Any], spec: FrameSpec, decoding: Decoding, store: Store) -> dict[str, Any]:
+    """Decode the clips of a Piece (as a row); adds them as "clips" (JSON of Clip rows), and what `decoded` adds."""
+    clips = part(store, row["part"])[row["start"] : row["start"] + row["count"]]
+    decoder = decoder_of(decoding)
+    results = decoded([decoder.decode(clip, spec) for clip in clips])
+    return {"piece_id": row["piece_id"], "clips": json.dumps([clip.to_row() for clip in clips])} | results
+
+
+def decode_examples(row: dict[str, Any], spec: FrameSpec, decoding: Decoding) -> dict[str, Any]:
+    """Decode the row's "examples" (JSON of Example rows) at random moments, by its "jitter_seeds" (JSON, one for each)."""
+    examples = [Example.from_row(value) for value in json.loads(row["examples"])]
+    seeds = json.loads(row["jitter_seeds"])
+    decoder = decoder_of(decoding)
+    return row | decoded([decoder.decode(e, spec, seed, e.etag) for e, seed in zip(examples, seeds, strict=True)])
+
+
+def decoded(results: list[Seen | Failure]) -> dict[str, Any]:
+    """As columns: "frames", bytes of uint8[K,T,S,S,3], the K that decoded, and "results", JSON, an entry for each."""
+    frames = b"".join(one.frames.tobytes() for one in results if isinstance(one, Seen))
+    entries = [[one.etag, one.in_order] if isinstance(one, Seen) else [one.kind, one.detail] for one in results]
+    return {"frames": frames, "results": json.dumps([[isinstance(r, Seen), *e] for r, e in zip(results, entries, strict=True)])}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a clip's frames come from: which version of the video, and whether it had to be read from its start."""
+
+    etag: str
+    in_order: bool
+
+
+def frames_of(row: dict[str, Any], spec: FrameSpec) -> tuple[Frames, list[Origin | Failure]]:
+    """uint8[K,T,S,S,3] of the clips that decoded; and of each clip the origin, or its failure."""
     shape = (-1, spec.num_frames, spec.size_px, spec.size_px, 3)
     frames = np.frombuffer(row["frames"], np.uint8).reshape(shape).copy()
-    return frames, [Failure(kind=one[0], detail=one[1]) if one else None for one in json.loads(row["failures"])]
+    entries = json.loads(row["results"])
+    return frames, [Origin(a, b) if ok else Failure(kind=a, detail=b) for ok, a, b in entries]

@@ -6,93 +6,142 @@ import hashlib
 import io
 import json
 import os
+from array import array
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from typing import Any, BinaryIO, TextIO
 
-import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.config import Data
 from engine.rows import CLIPS, Clip, Label
+from engine.storage import Storage, StorageError
 from engine.verify.keywords import contains_label
 
 KNOWN_COLUMNS = frozenset({*CLIPS.names, "aliases"})
+BATCH_ROWS = 8192
 
 
-def read_manifest(data: Data) -> list[Clip]:
-    """The clips of data.manifest, checked. Raises ValueError in one line that names the row and the remedy."""
-    path = data.manifest
-    if not path:
+def read_manifest(data: Data, storage: Storage) -> Iterator[Clip]:
+    """The clips of data.manifest, checked as they come. Raises ValueError in one line that names the row and the remedy.
+
+    What only the whole can tell (a clip_id twice, a video in both splits, no rows at all) is raised at the end.
+    """
+    if not data.manifest:
         raise ValueError("no manifest: set data.manifest to a CSV, TSV, JSONL or Parquet file with the columns video and label")
-    clips, places = [], []
-    for place, row in _rows(path):
-        clips.append(_clip(row, place, data))
-        places.append(place)
-    if not clips:
-        raise ValueError(f"{path} has no rows; it needs at least one with a video and a label")
-    _check(clips, places)
-    return clips
+    seen = _Seen()
+    for number, (place, row) in enumerate(_rows(data.manifest, storage)):
+        clip = _clip(row, place, data)
+        if contains_label(clip.question, clip.label).keep:
+            raise ValueError(f"{place}: the question {clip.question!r} holds the label {clip.label.text!r}; ask without it")
+        seen.add(clip, number)
+        yield clip
+    if not len(seen):
+        raise ValueError(f"{data.manifest} has no rows; it needs at least one with a video and a label")
+    seen.check(lambda number: _there(data, storage, number))
 
 
-def fingerprint(data: Data) -> str:
+def _there(data: Data, storage: Storage, number: int) -> tuple[str, Clip]:
+    """Row `number` once more, and its place: only to name it in an error."""
+    place, row = next(islice(_rows(data.manifest, storage), number, None))
+    return place, _clip(row, place, data)
+
+
+class _Seen:
+    """What tells whether rows agree, in 24 bytes a row: a manifest may have millions."""
+
+    def __init__(self) -> None:
+        self._ids, self._videos, self._heldout = array("Q"), array("Q"), array("B")
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, clip: Clip, number: int) -> None:
+        assert number == len(self._ids)
+        self._ids.append(_hash(clip.clip_id))
+        self._videos.append(_hash(clip.video))
+        self._heldout.append(clip.split == "heldout")
+
+    def check(self, row: Callable[[int], tuple[str, Clip]]) -> None:
+        ids, videos = np.frombuffer(self._ids, np.uint64), np.frombuffer(self._videos, np.uint64)
+        order = np.argsort(ids, kind="stable")
+        for at in np.flatnonzero(ids[order][1:] == ids[order][:-1])[:1]:
+            (first, _), (place, clip) = row(int(order[at])), row(int(order[at + 1]))
+            raise ValueError(f"{place}: clip_id {clip.clip_id!r} is also at {first}; give each clip its own in a clip_id column")
+        order = np.argsort(videos, kind="stable")
+        split = np.frombuffer(self._heldout, np.uint8)[order]
+        for at in np.flatnonzero((videos[order][1:] == videos[order][:-1]) & (split[1:] != split[:-1]))[:1]:
+            (first, one), (place, other) = row(int(order[at])), row(int(order[at + 1]))
+            raise ValueError(f"{place}: video {other.video} is in {other.split} here and in {one.split} at {first}; split by video")
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def fingerprint(data: Data, storage: Storage) -> str:
     """Hex digest of the manifest's bytes: a run refuses one that changed after it was ingested."""
-    return hashlib.sha256(_content(data.manifest)).hexdigest()[:32]
+    with _opened(data.manifest, storage) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]  # type: ignore[arg-type]  # it is a buffered reader
 
 
-def _content(path: str) -> bytes:
+@contextmanager
+def _opened(path: str, storage: Storage) -> Iterator[BinaryIO]:
     try:
-        with fsspec.open(path, "rb") as file:
-            content: bytes = file.read()
-    except FileNotFoundError:
-        raise ValueError(f"no such manifest: {path}; check data.manifest") from None
-    except IsADirectoryError:
-        raise ValueError(f"{path} is a folder; data.manifest names a CSV, TSV, JSONL or Parquet file") from None
-    except ImportError as error:
-        raise ValueError(f"{path}: {error}; starloop[gcs] and starloop[azure] bring what they need") from None
-    return content
+        with storage.file(path) as file:
+            yield file
+    except StorageError as error:
+        if error.trouble != "missing":
+            raise
+        raise ValueError(f"no such manifest: {path}; data.manifest names a CSV, TSV, JSONL or Parquet file") from None
 
 
-def _rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    content = _content(path)
+def _rows(path: str, storage: Storage) -> Iterator[tuple[str, dict[str, Any]]]:
     suffix = path.rsplit(".", 1)[-1].lower()
-    match suffix:
-        case "csv" | "tsv":
-            yield from _csv_rows(path, content, "\t" if suffix == "tsv" else ",")
-        case "jsonl":
-            yield from _jsonl_rows(path, content)
-        case "parquet":
-            try:
-                table = pq.read_table(io.BytesIO(content))
-            except pa.ArrowInvalid as error:
-                raise ValueError(f"{path} is not a Parquet file: {str(error).splitlines()[0]}") from None
-            _check_columns(path, table.column_names)
-            yield from ((f"{path} row {i}", row) for i, row in enumerate(table.to_pylist()))
-        case _:
-            raise ValueError(f"{path}: a manifest is .csv, .tsv, .jsonl or .parquet, not .{suffix}")
+    if suffix not in ("csv", "tsv", "jsonl", "parquet"):
+        raise ValueError(f"{path}: a manifest is .csv, .tsv, .jsonl or .parquet, not .{suffix}")
+    with _opened(path, storage) as file:
+        if suffix == "parquet":
+            yield from _parquet_rows(path, file)
+            return
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="" if suffix != "jsonl" else "\n")
+        try:
+            yield from _jsonl_rows(path, text) if suffix == "jsonl" else _csv_rows(path, text, "\t" if suffix == "tsv" else ",")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8") from None
+        finally:
+            text.detach()
 
 
-def _csv_rows(path: str, content: bytes, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _parquet_rows(path: str, file: BinaryIO) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=delimiter)
+        table = pq.ParquetFile(file)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} is not a Parquet file: {str(error).splitlines()[0]}") from None
+    _check_columns(path, table.schema_arrow.names)
+    rows = (row for batch in table.iter_batches(BATCH_ROWS) for row in batch.to_pylist())
+    yield from ((f"{path} row {i}", row) for i, row in enumerate(rows))
+
+
+def _csv_rows(path: str, text: TextIO, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        reader = csv.DictReader(text, delimiter=delimiter)
         _check_columns(path, list(reader.fieldnames or []))
         for row in reader:
             if None in row:
                 raise ValueError(f"{path} line {reader.line_num} has more cells than the header; quote cells that hold a comma")
             yield f"{path} line {reader.line_num}", row
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except csv.Error as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _jsonl_rows(path: str, content: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    for number, line in enumerate(text.split("\n"), 1):
+def _jsonl_rows(path: str, text: TextIO) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in enumerate(text, 1):
         if not line.strip():
             continue
         try:
@@ -194,58 +243,46 @@ def _locate(video: str, data: Data) -> str:
     return os.path.abspath(os.path.join(folder, video))
 
 
-def _check(clips: list[Clip], places: list[str]) -> None:
-    seen: dict[str, str] = {}
-    splits: dict[str, tuple[str, str]] = {}
-    for clip, place in zip(clips, places, strict=True):
-        if clip.clip_id in seen:
-            raise ValueError(
-                f"{place}: clip_id {clip.clip_id!r} is also at {seen[clip.clip_id]}; give each clip its own in a clip_id column"
-            )
-        seen[clip.clip_id] = place
-        split, first = splits.setdefault(clip.video, (clip.split, place))
-        if split != clip.split:
-            raise ValueError(f"{place}: video {clip.video} is in {clip.split} here and in {split} at {first}; split by video")
-        if contains_label(clip.question, clip.label).keep:
-            raise ValueError(f"{place}: the question {clip.question!r} holds the label {clip.label.text!r}; ask without it")
+class Card:
+    """What a manifest holds: clips, videos and labels, by split, and how long the tail is. 16 bytes a clip."""
+
+    def __init__(self) -> None:
+        self._splits: Counter[str] = Counter()
+        self._videos, self._labels = array("Q"), array("Q")
+
+    def add(self, clip: Clip) -> Clip:
+        self._splits[clip.split] += 1
+        self._videos.append(_hash(clip.video))
+        self._labels.append(_hash(clip.label.text))
+        return clip
+
+    def counts(self) -> dict[str, int]:
+        _, clips_of_label = np.unique(np.frombuffer(self._labels, np.uint64), return_counts=True)
+        return {
+            "clips": self._splits.total(),
+            "videos": len(np.unique(np.frombuffer(self._videos, np.uint64))),
+            "labels": len(clips_of_label),
+            "labels_with_one_clip": int((clips_of_label == 1).sum()),
+            "train": self._splits["train"],
+            "heldout": self._splits["heldout"],
+        }
 
 
-def missing_videos(clips: list[Clip]) -> list[str]:
+def missing_videos(clips: Iterable[Clip], storage: Storage) -> list[str]:
     """Clip ids whose video is not there: by listing each folder once, not by opening."""
     listed: dict[str, frozenset[str]] = {}
     missing = []
     for clip in clips:
         folder, _, name = clip.video.rpartition("/")
         if folder not in listed:
+            filesystem, path = storage.filesystem(folder or "/")
             try:
-                filesystem, path = fsspec.core.url_to_fs(folder or "/")
-                listed[folder] = frozenset(entry.rsplit("/", 1)[-1] for entry in filesystem.ls(path, detail=False))
-            except OSError:  # not there, or not to be reached: decoding says which
-                listed[folder] = frozenset()
-            except ImportError as error:
-                raise ValueError(f"{clip.video}: {error}; starloop[gcs] and starloop[azure] bring what they need") from None
+                entries = storage.patiently(f"cannot list {folder}", partial(filesystem.ls, path, detail=False))
+            except StorageError as error:
+                if error.trouble == "unavailable":
+                    raise
+                entries = []  # not there, or not to be listed: decoding says which
+            listed[folder] = frozenset(entry.rsplit("/", 1)[-1] for entry in entries)
         if name not in listed[folder]:
             missing.append(clip.clip_id)
     return missing
-
-
-def to_table(clips: list[Clip]) -> pa.Table:
-    return pa.Table.from_pylist([clip.to_row() for clip in clips], schema=CLIPS)
-
-
-def from_table(table: pa.Table) -> list[Clip]:
-    return [Clip.from_row(row) for row in table.to_pylist()]
-
-
-def card(clips: list[Clip]) -> dict[str, int]:
-    """What a manifest holds: clips, videos and labels, by split, and how long the tail is."""
-    labels = Counter(clip.label.text for clip in clips)
-    return {
-        "clips": len(clips),
-        "videos": len({clip.video for clip in clips}),
-        "labels": len(labels),
-        "labels_with_one_clip": sum(count == 1 for count in labels.values()),
-        "train": sum(clip.split == "train" for clip in clips),
-        "heldout": sum(clip.split == "heldout" for clip in clips),
-        "missing_videos": len(missing_videos(clips)),
-    }

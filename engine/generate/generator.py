@@ -2,16 +2,20 @@
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from engine.data.decoder import frames_of
+from engine.data.decoder import Origin, frames_of
 from engine.generate.prompts import Prompts, answer_prompt, rationalize_prompt
+from engine.generate.watch import PIECE_TRIES, begin
 from engine.rows import ATTEMPTS, Attempt, Clip, Failure, Mode
+from engine.storage import Storage
 from engine.store import Store
 from engine.verify.verdict import VerifySpec, verify
+from engine.weights import local
 from models.base import ModelSpec, Reply, Sampling, VideoLLM, Watched, load
 
 
@@ -20,6 +24,8 @@ class GenerateSpec:
     """GenerateSpec(model=ModelSpec(base="tiny"), prompts=STRICT, sampling=Sampling(temperature=0, max_tokens=64), ...)"""
 
     model: ModelSpec
+    storage: Storage
+    """Fetches the model's files."""
     prompts: Prompts
     sampling: Sampling
     verify: VerifySpec
@@ -31,29 +37,34 @@ class GenerateSpec:
 class Generator:
     """Built once per actor: loads the model; then maps decoded pieces to attempts."""
 
-    def __init__(self, spec: GenerateSpec) -> None:
-        self.spec = spec
-        self.llm: VideoLLM = load(spec.model)
+    def __init__(self, spec: GenerateSpec, watch: Any) -> None:
+        """`watch`: handle of the step's Watch (engine/generate/watch.py)."""
+        self.spec, self._watch = spec, watch
+        self.llm: VideoLLM = load(local(spec.model, spec.storage))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        piece_id = row["piece_id"]
         clips = [Clip.from_row(value) for value in json.loads(row["clips"])]
-        frames, failures = frames_of(row, self.llm.frames)
-        attempts = [self._failed(row["piece_id"], clip, failure) for clip, failure in zip(clips, failures, strict=True) if failure]
-        seen = [clip for clip, failure in zip(clips, failures, strict=True) if not failure]
+        frames, found = frames_of(row, self.llm.frames)
+        if (begun := begin(self._watch, piece_id)) > PIECE_TRIES:
+            detail = f"the model went down {begun - 1} times while it answered about this clip's piece {piece_id}"
+            found = [origin if isinstance(origin, Failure) else Failure(kind="crashed", detail=detail) for origin in found]
+        attempts = [self._failed(piece_id, clip, one) for clip, one in zip(clips, found, strict=True) if isinstance(one, Failure)]
+        seen = [(clip, one) for clip, one in zip(clips, found, strict=True) if isinstance(one, Origin)]
         if seen:
-            attempts += self._attempt(row["piece_id"], seen, self.llm.watch(frames))
-        return {"piece_id": row["piece_id"], "attempts": json.dumps([attempt.to_row() for attempt in attempts])}
+            attempts += self._attempt(piece_id, seen, self.llm.watch(frames))
+        return {"piece_id": piece_id, "attempts": json.dumps([attempt.to_row() for attempt in attempts])}
 
-    def _attempt(self, piece_id: str, clips: list[Clip], watched: Watched) -> list[Attempt]:
-        everyone = list(range(len(clips)))
-        direct = self._ask(piece_id, clips, watched, everyone, "direct")
+    def _attempt(self, piece_id: str, seen: list[tuple[Clip, Origin]], watched: Watched) -> list[Attempt]:
+        everyone = list(range(len(seen)))
+        direct = self._ask(piece_id, seen, watched, everyone, "direct")
         if not self.spec.rationalize:
             return direct
         rejected = [i for i, attempt in zip(everyone, direct, strict=True) if attempt.outcome == "rejected"]
-        return direct + self._ask(piece_id, clips, watched, rejected, "rationalized")
+        return direct + self._ask(piece_id, seen, watched, rejected, "rationalized")
 
-    def _ask(self, piece_id: str, clips: list[Clip], watched: Watched, rows: list[int], mode: Mode) -> list[Attempt]:
-        spec, asked = self.spec, [clips[i] for i in rows]
+    def _ask(self, piece_id: str, seen: list[tuple[Clip, Origin]], watched: Watched, rows: list[int], mode: Mode) -> list[Attempt]:
+        spec, asked = self.spec, [seen[i][0] for i in rows]
         prompts = [
             answer_prompt(spec.prompts, clip.question)
             if mode == "direct"
@@ -63,11 +74,12 @@ class Generator:
         seeds = [derive_seed(spec.run_seed, spec.cycle, clip.clip_id, mode) for clip in asked]
         replies = watched.reply(rows, prompts, seeds, spec.sampling)
         return [
-            self._judged(piece_id, clip, mode, prompt, seed, reply)
-            for clip, prompt, seed, reply in zip(asked, prompts, seeds, replies, strict=True)
+            self._judged(piece_id, seen[i], mode, prompt, seed, reply)
+            for i, prompt, seed, reply in zip(rows, prompts, seeds, replies, strict=True)
         ]
 
-    def _judged(self, piece_id: str, clip: Clip, mode: Mode, prompt: str, seed: int, reply: Reply) -> Attempt:
+    def _judged(self, piece_id: str, seen: tuple[Clip, Origin], mode: Mode, prompt: str, seed: int, reply: Reply) -> Attempt:
+        clip, origin = seen
         verdict = verify(reply.text, clip.label, mode, reply.finished, self.spec.verify)
         return Attempt(
             piece_id=piece_id,
@@ -83,6 +95,8 @@ class Generator:
             num_tokens=reply.num_tokens,
             seed=seed,
             model=self.llm.digest,
+            etag=origin.etag,
+            in_order=origin.in_order,
         )
 
     def _failed(self, piece_id: str, clip: Clip, failure: Failure) -> Attempt:
@@ -100,6 +114,8 @@ class Generator:
             num_tokens=0,
             seed=0,
             model=self.llm.digest,
+            etag="",
+            in_order=False,
         )
 
 
@@ -121,5 +137,5 @@ def write_piece(row: dict[str, Any], store: Store, folder: str) -> dict[str, Any
         "piece_id": row["piece_id"],
         "clips": len({attempt["clip_id"] for attempt in attempts}),
         "kept": sum(attempt["outcome"] == "kept" for attempt in attempts),
-        "failed": sum(attempt["outcome"] == "failed" for attempt in attempts),
+        "failed": json.dumps(Counter(attempt["reason"] for attempt in attempts if attempt["outcome"] == "failed")),
     }

@@ -1,15 +1,18 @@
 """The accounts of a generate step: every clip ends as exactly one of kept, dropped, failed."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.rows import Attempt
 
+ENOUGH = 20
+"""Failed clips from which on their share means something."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """Ledger(clips=300, direct_kept=118, rationalized_kept=176, dropped={"label_missing": 4}, failed={"missing": 2})"""
+    """Ledger(clips=300, direct_kept=118, rationalized_kept=176, dropped={"label_missing": 4}, failed={"missing": 2}, in_order=1)"""
 
     clips: int
     direct_kept: int
@@ -18,6 +21,8 @@ class Ledger:
     """By the reason of the clip's last rejected attempt."""
     failed: dict[str, int] = field(default_factory=dict)
     """By kind of failure."""
+    in_order: int = 0
+    """Clips whose video had to be read from its start, for want of an index."""
 
     @property
     def accounted(self) -> int:
@@ -38,6 +43,47 @@ def balance(attempts: Sequence[Attempt]) -> Ledger:
         rationalized_kept=kept["rationalized"],
         dropped=dict(sorted(Counter(a.reason for a in last.values() if a.outcome == "rejected").items())),
         failed=dict(sorted(Counter(a.reason for a in last.values() if a.outcome == "failed").items())),
+        in_order=sum(attempt.in_order for attempt in last.values()),
     )
     assert ledger.accounted == ledger.clips, f"{ledger} does not add up"
     return ledger
+
+
+def total(ledgers: Iterable[Ledger]) -> Ledger:
+    """The accounts of pieces as one. No clip is in two pieces.
+
+    >>> a = Ledger(clips=2, direct_kept=2, rationalized_kept=0)
+    >>> b = Ledger(clips=1, direct_kept=0, rationalized_kept=0, failed={"missing": 1})
+    >>> total([a, b])
+    Ledger(clips=3, direct_kept=2, rationalized_kept=0, dropped={}, failed={'missing': 1}, in_order=0)
+    """
+    clips = direct = rationalized = in_order = 0
+    dropped: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    for one in ledgers:
+        clips, direct, rationalized = clips + one.clips, direct + one.direct_kept, rationalized + one.rationalized_kept
+        dropped.update(one.dropped)
+        failed.update(one.failed)
+        in_order += one.in_order
+    return Ledger(
+        clips=clips,
+        direct_kept=direct,
+        rationalized_kept=rationalized,
+        dropped=dict(sorted(dropped.items())),
+        failed=dict(sorted(failed.items())),
+        in_order=in_order,
+    )
+
+
+def too_many_failed(failed: Mapping[str, int], clips: int, most: float) -> str | None:
+    """Why a step should stop, or None while failures are few.
+
+    >>> too_many_failed({"missing": 30, "codec": 5}, 100, 0.2)
+    '35 of 100 clips failed (missing 30, codec 5), more than limits.failure_rate = 0.2'
+    >>> too_many_failed({"missing": 10}, 10, 0.2)
+    """
+    count = sum(failed.values())
+    if count < ENOUGH or count <= most * clips:
+        return None
+    kinds = ", ".join(f"{kind} {n}" for kind, n in sorted(failed.items(), key=lambda item: -item[1]))
+    return f"{count} of {clips} clips failed ({kinds}), more than limits.failure_rate = {most:g}"

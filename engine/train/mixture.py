@@ -29,6 +29,7 @@ def _example(clip: Clip, attempt: Attempt, train_prompt: str) -> Example:
         mode=attempt.mode,
         seed=attempt.seed,
         model=attempt.model,
+        etag=attempt.etag,
     )
 
 
@@ -48,6 +49,7 @@ def from_template(clips: Sequence[Clip], template: str, train_prompt: str) -> li
             mode="direct",
             seed=0,
             model="",
+            etag="",
         )
         for clip in clips
     ]

@@ -1,6 +1,8 @@
 """Ray Train around the worker: how many workers, what they hold, where checkpoints go, what happens when one dies."""
 
 import json
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -12,22 +14,27 @@ from ray.train.torch import TorchTrainer
 
 from engine.train.worker import LOSSES, TrainJob, train_worker, worker_environment
 
-MAX_FAILURES = 3
+MAX_FAILURES = 10
+"""Restarts of the workers, each from the latest checkpoint, that are not a preemption's."""
 POLL_S = 0.5
 
 
-@ray.remote(num_cpus=0)
+@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
 class Meter:
-    """Holds the last step that a worker told of, for whoever draws progress."""
+    """Holds the last step that a worker told of, for whoever draws progress, and what no restart will mend."""
 
     def __init__(self) -> None:
         self.last: tuple[int, int, float] | None = None
+        self.fatal: Exception | None = None
 
     def tell(self, done: int, total: int, loss: float) -> None:
         self.last = (done, total, loss)
 
-    def ask(self) -> tuple[int, int, float] | None:
-        return self.last
+    def give_up(self, error: Exception) -> None:
+        self.fatal = error
+
+    def ask(self) -> tuple[tuple[int, int, float] | None, Exception | None]:
+        return self.last, self.fatal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +45,9 @@ class Trained:
     """Examples that were fed without loss because their video could no longer be decoded, counted each time."""
 
 
-def finetune(job: TrainJob, name: str, cpus: float, gpus: float, progress: Callable[[int, int, float], None]) -> Trained:
-    """Run the workers until done. Called again with the same name after a crash, it goes on from the latest checkpoint."""
+def finetune(job: TrainJob, cpus: float, gpus: float, progress: Callable[[int, int, float], None]) -> Trained:
+    """Run the workers until done. Called again after a crash, it goes on from the latest checkpoint in the job's folder."""
+    scratch = tempfile.mkdtemp(prefix="starloop-train-")
     meter = Meter.remote()  # type: ignore[attr-defined]  # the decorator adds it
     job = replace(job, meter=meter)
     trainer = TorchTrainer(
@@ -51,9 +59,7 @@ def finetune(job: TrainJob, name: str, cpus: float, gpus: float, progress: Calla
             resources_per_worker={"CPU": cpus, **({"GPU": gpus} if gpus else {})},
         ),
         run_config=ray.train.RunConfig(
-            name=name,
-            storage_path=job.store.url("checkpoints"),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+            storage_path=scratch,  # Ray Train's own notes; what counts is in the store
             failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES, controller_failure_limit=20),
             worker_runtime_env={"env_vars": worker_environment(gpus > 0)},
         ),
@@ -70,12 +76,15 @@ def finetune(job: TrainJob, name: str, cpus: float, gpus: float, progress: Calla
     thread.start()
     before = None
     while thread.is_alive():
-        told = ray.get(meter.ask.remote())
+        told, fatal = ray.get(meter.ask.remote())
+        if fatal is not None:
+            raise fatal
         if told and told != before:
             progress(*told)
             before = told
         time.sleep(POLL_S)
     ray.kill(meter)
+    shutil.rmtree(scratch, ignore_errors=True)
     if "error" in outcome:
         raise outcome["error"]
     left = job.store.read(f"{job.out}/{LOSSES}")

@@ -6,11 +6,14 @@ Shapes: B examples of a micro-batch, L tokens, V vocabulary.
 import json
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import ray
 import ray.train
 import torch
 import torch.distributed
@@ -19,13 +22,15 @@ from torch.nn import functional as F
 
 from engine import flow
 from engine.config import Train
-from engine.data.decode import Backend
-from engine.data.decoder import decode_row, frames_of
+from engine.data.decoder import Decoding, Origin, decode_examples, frames_of
 from engine.generate.generator import derive_seed
 from engine.rows import Example
-from engine.store import Store
+from engine.storage import StorageError
+from engine.store import FileRecord, Store
 from engine.train.deepspeed_config import deepspeed_config, learning_rate
 from engine.train.mixture import order, share
+from engine.weights import local
+from engine.work import CHECKPOINTS, RESUME
 from models.base import LoraSpec, ModelSpec, Trainee, trainee
 
 LOSSES = "losses.json"
@@ -35,15 +40,17 @@ LOSSES = "losses.json"
 class TrainJob:
     """What to finetune, on what, and where the adapter goes."""
 
+    identity: str
+    """Of the step: a checkpoint of another identity is not resumed from."""
     model: ModelSpec
     train: Train
     store: Store
     examples: str
     """Path of the examples table in the store."""
     out: str
-    """Folder in the store: model/ for the adapter, losses.json."""
+    """Folder in the store: model/ for the adapter, losses.json, and while it runs resume.json and checkpoints/."""
     seed: int
-    decoder: Backend
+    decoding: Decoding
     decode_cpus: float
     meter: Any
     """Actor handle that is told of every step: progress only."""
@@ -51,11 +58,19 @@ class TrainJob:
 
 def train_worker(job: TrainJob) -> None:
     """The train loop of one rank. Rank 0 leaves the adapter and losses.json: {"losses": one per step, "undecodable": examples}."""
+    try:
+        _train(job)
+    except (ValueError, StorageError) as error:
+        ray.get(job.meter.give_up.remote(error))  # Ray Train would restart the workers over it, again and again
+        raise
+
+
+def _train(job: TrainJob) -> None:
     import deepspeed  # reads DS_ACCELERATOR when it is imported, so not before Ray has set the worker's environment
 
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
-    examples = [Example.from_row(row) for row in job.store.read_table(job.examples).to_pylist()]
+    examples = job.store.read_table(job.examples)
     steps = order(len(examples), job.train.epochs, job.train.batch_rows, job.seed)
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
@@ -63,14 +78,14 @@ def train_worker(job: TrainJob) -> None:
         deepspeed.ops.__compatible_ops__.pop("deepspeed_shm_comm", None)
     deepspeed.init_distributed(dist_backend="nccl" if on_gpu else "gloo", verbose=False)
     lora = LoraSpec(rank=job.train.lora_rank, alpha=job.train.lora_alpha, dropout=job.train.lora_dropout)
-    student = trainee(job.model, lora, job.seed)
+    student = trainee(local(job.model, job.decoding.storage), lora, job.seed)
     engine, *_ = deepspeed.initialize(
         model=student.module,
         model_parameters=[p for p in student.module.parameters() if p.requires_grad],
         config=deepspeed_config(job.train, on_gpu),
     )
     engine.train()
-    state = _resume(engine)
+    state = _resume(engine, job)
     todo = list(range(len(state["losses"]), len(steps)))
     stream = _micro_batches(job, examples, steps, todo, rank, world_size, student)
     for step in todo:
@@ -78,23 +93,30 @@ def train_worker(job: TrainJob) -> None:
             group["lr"] = learning_rate(step, len(steps), job.train)
         torch.manual_seed(derive_seed(job.seed, step, f"rank-{rank}", "direct"))  # dropout, the same on a resumed run
         micro_batches = [next(stream) for _ in share(steps[step], rank, world_size, job.train.micro_batch_rows)]
-        state["losses"].append(_optimizer_step(engine, [batch for batch, _ in micro_batches], world_size))
-        state["undecodable"] += sum(undecodable for _, undecodable in micro_batches)
+        loss, undecodable = _optimizer_step(
+            engine, [batch for batch, _ in micro_batches], sum(n for _, n in micro_batches), world_size
+        )
+        state["losses"].append(loss)
+        state["undecodable"] += undecodable
         if rank == 0:
             job.meter.tell.remote(step + 1, len(steps), state["losses"][-1])
         if (step + 1) % job.train.checkpoint_every_steps == 0 and step + 1 < len(steps):
-            _checkpoint(engine, step + 1, state)
+            _checkpoint(engine, job, step + 1, state, rank, world_size)
     _save(engine, student, job, rank)
     if rank == 0:
         job.store.write(f"{job.out}/{LOSSES}", json.dumps(state).encode())
 
 
-def _optimizer_step(engine: Any, batches: list[dict[str, Tensor]], world_size: int) -> float:
-    """One optimizer step over the rank's micro-batches: the mean over all answer tokens of all ranks. Returns that loss."""
+def _optimizer_step(engine: Any, batches: list[dict[str, Tensor]], undecodable: int, world_size: int) -> tuple[float, int]:
+    """One optimizer step over the rank's micro-batches: the mean over all answer tokens of all ranks.
+
+    Returns that loss, and how many examples of all ranks had no usable video.
+    """
     device = engine.device
-    counts = torch.tensor(float(sum(int((batch["labels"][:, 1:] != -100).sum()) for batch in batches)), device=device)
+    answered = float(sum(int((batch["labels"][:, 1:] != -100).sum()) for batch in batches))
+    counts = torch.tensor([answered, float(undecodable)], device=device)
     torch.distributed.all_reduce(counts)
-    num_tokens = max(1.0, counts.item())
+    num_tokens = max(1.0, counts[0].item())
     total = torch.zeros((), device=device)
     for index, batch in enumerate(batches):
         labels = batch.pop("labels").to(device)
@@ -106,52 +128,72 @@ def _optimizer_step(engine: Any, batches: list[dict[str, Tensor]], world_size: i
         engine.step()
         total += summed.detach()
     torch.distributed.all_reduce(total)
-    return total.item() / num_tokens
+    return total.item() / num_tokens, int(counts[1].item())
 
 
 def _micro_batches(
-    job: TrainJob, examples: list[Example], steps: list[list[int]], todo: list[int], rank: int, world_size: int, student: Trainee
+    job: TrainJob, examples: pa.Table, steps: list[list[int]], todo: list[int], rank: int, world_size: int, student: Trainee
 ) -> Iterator[tuple[dict[str, Tensor], int]]:
     """The rank's micro-batches from step todo[0] on, in order, decoded beside it; and how many examples had no usable video.
 
     An example whose video has gone since it was generated keeps its place, as black frames without loss: every rank must run the
     same modules each step, or ZeRO-3 waits for ever.
     """
-    rows = []
-    for step in todo:
-        for micro in share(steps[step], rank, world_size, job.train.micro_batch_rows):
-            seeds = [derive_seed(job.seed, step, examples[i].example_id, "direct") for i in micro]
-            picked = [examples[i].to_row() for i in micro]
-            rows.append({"examples": json.dumps(picked), "jitter_seeds": json.dumps(seeds)})
-    args = {"spec": student.frames, "backend": job.decoder, "jitter": True}
-    decode = flow.Stage(name="decode", work=decode_row, args=args, cpus=job.decode_cpus)
-    for row in flow.run(rows, [decode], ordered=True):
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for step in todo:
+            for micro in share(steps[step], rank, world_size, job.train.micro_batch_rows):
+                picked = examples.take(micro).to_pylist()
+                seeds = [derive_seed(job.seed, step, row["example_id"], "direct") for row in picked]
+                yield {"examples": json.dumps(picked), "jitter_seeds": json.dumps(seeds)}
+
+    args = {"spec": student.frames, "decoding": job.decoding}
+    decode = flow.Stage(name="decode", work=decode_examples, args=args, cpus=job.decode_cpus)
+    for row in flow.run(rows(), [decode], ordered=True):
         batch_of = [Example.from_row(value) for value in json.loads(row["examples"])]
-        seen, failures = frames_of(row, student.frames)
+        seen, found = frames_of(row, student.frames)
         frames = torch.zeros(len(batch_of), *seen.shape[1:], dtype=torch.uint8).numpy()
-        usable = [failure is None for failure in failures]
+        usable = [isinstance(one, Origin) for one in found]
         frames[usable] = seen
         batch = student.batch(frames, [e.prompt for e in batch_of], [e.answer for e in batch_of])
         batch["labels"][[not ok for ok in usable]] = -100
         yield batch, usable.count(False)
 
 
-def _resume(engine: Any) -> dict[str, Any]:
-    """Load the run's latest checkpoint, if there is one; returns the losses so far, whose number is the number of steps done."""
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is None:
+def _resume(engine: Any, job: TrainJob) -> dict[str, Any]:
+    """Load the step's latest complete checkpoint, if there is one; returns the losses so far: as many as steps were done."""
+    data = job.store.read(f"{job.out}/{RESUME}")
+    if data is None:
         return {"losses": [], "undecodable": 0}
-    with checkpoint.as_directory() as folder:
+    latest = json.loads(data)
+    if latest["identity"] != job.identity:
+        return {"losses": [], "undecodable": 0}
+    with tempfile.TemporaryDirectory() as folder:
+        job.store.get_folder([FileRecord(**record) for record in latest["files"]], latest["folder"], Path(folder))
         _, client_state = engine.load_checkpoint(folder, load_module_strict=False)
     return {"losses": list(client_state["losses"]), "undecodable": client_state["undecodable"]}
 
 
-def _checkpoint(engine: Any, step: int, state: dict[str, Any]) -> None:
-    """All ranks write their part, Ray Train merges the parts into one checkpoint."""
+def _checkpoint(engine: Any, job: TrainJob, step: int, state: dict[str, Any], rank: int, world_size: int) -> None:
+    """All ranks publish their part; then rank 0 says that the checkpoint is the one to resume from, and takes the last one away.
+
+    Ray Train could do this too, but its upload gives up after three tries and its record says which checkpoint is the latest, not
+    that all parts of it are there and whole. A folder's name is used once, so two attempts never mix.
+    """
+    name = [f"{job.out}/{CHECKPOINTS}/{step:08d}-{uuid.uuid4().hex[:8]}"]
+    torch.distributed.broadcast_object_list(name, src=0)
     with tempfile.TemporaryDirectory() as folder:
         engine.save_checkpoint(folder, tag=f"step-{step:08d}", client_state=dict(state), exclude_frozen_parameters=True)
-        checkpoint = ray.train.Checkpoint.from_directory(folder)
-        ray.train.report({"step": step}, checkpoint=checkpoint, checkpoint_dir_name=f"step-{step:08d}")
+        mine = [asdict(record) for record in job.store.put_folder(Path(folder), name[0])]
+    parts: list[Any] = [None] * world_size
+    torch.distributed.all_gather_object(parts, mine)
+    if rank == 0:
+        before = job.store.read(f"{job.out}/{RESUME}")
+        files = [record for part in parts for record in part]
+        latest = {"identity": job.identity, "step": step, "folder": name[0], "files": files}
+        job.store.write(f"{job.out}/{RESUME}", json.dumps(latest).encode())
+        if before is not None:
+            job.store.delete(json.loads(before)["folder"])
 
 
 def _save(engine: Any, student: Trainee, job: TrainJob, rank: int) -> None:
@@ -163,7 +205,7 @@ def _save(engine: Any, student: Trainee, job: TrainJob, rank: int) -> None:
         if rank == 0:
             with tempfile.TemporaryDirectory() as folder:
                 student.save(Path(folder), {name: p.detach().cpu().clone() for name, p in trained.items()})
-                job.store.put_folder(folder, f"{job.out}/model")
+                job.store.put_folder(Path(folder), f"{job.out}/model")
 
 
 def worker_environment(on_gpu: bool) -> dict[str, str]:

@@ -1,37 +1,32 @@
 """Pins that the right frames come out of a video, by presentation time, in both backends, and that no video is a Failure."""
 
 import os
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from builders import a_clip
+from builders import BUDGET, a_clip
 from engine.data import shapes
-from engine.data.decode import Backend, decode
-from engine.rows import Failure
+from engine.data.isolation import Decoder, Seen
+from engine.data.media import Backend
+from engine.rows import Clip, Failure
+from engine.storage import Storage
 from models.base import FrameSpec
+from videos import write_counting
 
 SPEC = FrameSpec(num_frames=4, size_px=32)
 BACKENDS: list[Backend] = ["pyav", "decord"]
 REAL = os.environ.get("STARLOOP_TEST_VIDEOS")
 
 
-def write_counting(path: Path, times_ms: list[int], codec: str = "libx264", side: int = 64, **options: str) -> Path:
-    """A video whose n-th frame is uniformly grey n * 5, shown at times_ms[n]."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25, options={"crf": "10", "g": "12"} | options)
-        stream.width = stream.height = side
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 1000)
-        for number, ms in enumerate(times_ms):
-            frame = av.VideoFrame.from_ndarray(np.full((side, side, 3), number * 5, np.uint8), format="rgb24")
-            frame.pts, frame.time_base = ms, Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
+DECODERS: dict[Backend, Decoder] = {backend: Decoder(Storage(), BUDGET, backend) for backend in BACKENDS}
+
+
+def decode(clip: Clip, spec: FrameSpec, backend: Backend = "pyav", jitter_seed: int | None = None) -> np.ndarray | Failure:
+    seen = DECODERS[backend].decode(clip, spec, jitter_seed)
+    return seen.frames if isinstance(seen, Seen) else seen
 
 
 def numbers(frames: np.ndarray | Failure) -> list[int]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,43 +11,20 @@ from typing import Any
 
 import pytest
 
+import chaos
 from engine import loop
 from engine.config import RunConfig, load_config
-from engine.data.manifest import from_table
+from engine.data.clips import from_table, path_of
 from engine.generate import prompts
 from engine.generate.prompts import answer_prompt, train_prompt
-from engine.steps import CLIPS_PATH, Progress
+from engine.status import Retried, retry, status
 from engine.store import Store
+from engine.work import Progress
+from loops import attempts_of, examples_of, settings
 from models.base import ModelSpec, load
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
-
-SETTINGS = [
-    "generate.max_tokens=48", "generate.piece_clips=10", "train.epochs=20.0", "train.batch_rows=8", "train.micro_batch_rows=8",
-    "train.lr=2e-3", "train.lora_rank=16", "train.lora_dropout=0.1", "train.checkpoint_every_steps=30", "loop.max_cycles=2",
-]  # fmt: skip
-
-
-def settings(world: Path, run: Path) -> list[str]:
-    return [*SETTINGS, f"data.manifest={world}", f"run.uri={run}"]
-
-
-def attempts(run: Path, step: str) -> list[dict[str, Any]]:
-    store = Store(str(run))
-    rows = [row for name in store.names(f"{step}/pieces") for row in store.read_table(f"{step}/pieces/{name}").to_pylist()]
-    return sorted(rows, key=lambda row: (row["clip_id"], row["mode"]))
-
-
-def examples(run: Path, cycle: int) -> list[dict[str, Any]]:
-    return list(Store(str(run)).read_table(f"cycle-{cycle:03d}/select/examples.parquet").to_pylist())
-
-
-@pytest.fixture(scope="module")
-def undisturbed(world: Path, tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tuple[RunConfig, Path, dict[str, Any]]:
-    run = tmp_path_factory.mktemp("run") / "r"
-    config = load_config(None, settings(world, run))
-    return config, run, loop.run(config, lambda progress: None)
 
 
 def test_every_clip_is_accounted_for(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> None:
@@ -68,7 +46,7 @@ def test_every_clip_is_accounted_for(undisturbed: tuple[RunConfig, Path, dict[st
 
 
 def test_a_failed_clip_names_itself_and_the_remedy(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> None:
-    failed = [row for row in attempts(undisturbed[1], "cycle-000/generate") if row["outcome"] == "failed"]
+    failed = [row for row in attempts_of(Store(str(undisturbed[1])), "cycle-000/generate") if row["outcome"] == "failed"]
     assert [(row["clip_id"], row["reason"]) for row in failed] == [
         ("train-00003", "missing"),
         ("train-00004", "not_video"),
@@ -81,9 +59,11 @@ def test_a_failed_clip_names_itself_and_the_remedy(undisturbed: tuple[RunConfig,
 def test_the_label_is_in_no_direct_and_no_evaluation_prompt(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> None:
     _, run, _ = undisturbed
     llm = load(ModelSpec(base="tiny"))
-    clips = from_table(Store(str(run)).read_table(CLIPS_PATH))
+    clips = [clip for split in ("train", "heldout") for clip in from_table(Store(str(run)).read_table(path_of(split, 0)))]
     label_of = {clip.clip_id: clip.label.text for clip in clips}
-    asked = [row for step in ("base/evaluate", "cycle-000/generate", "cycle-001/evaluate") for row in attempts(run, step)]
+    asked = [
+        row for step in ("base/evaluate", "cycle-000/generate", "cycle-001/evaluate") for row in attempts_of(Store(str(run)), step)
+    ]
     direct = [row for row in asked if row["mode"] == "direct" and row["outcome"] != "failed"]
     hinted = [row for row in asked if row["mode"] == "rationalized"]
     decode = llm.processor.tokenizer.decode  # type: ignore[attr-defined]
@@ -98,7 +78,7 @@ def test_the_label_is_in_no_direct_and_no_evaluation_prompt(undisturbed: tuple[R
 
 def test_lineage_and_seals(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> None:
     _, run, _ = undisturbed
-    rows = examples(run, 0)
+    rows = examples_of(Store(str(run)), 0)
     assert {row["mode"] for row in rows} == {"direct", "rationalized"}
     assert all(row["model"] and row["seed"] and row["cycle"] == 0 for row in rows)
     seal = json.loads((run / "cycle-000" / "train" / "seal.json").read_text())
@@ -133,7 +113,28 @@ def test_no_held_out_clips_is_said_before_anything_is_paid_for(world: Path, tmp_
         loop.run(config, lambda progress: None)
 
 
-MOMENTS = ["cycle-000/generate/pieces/", "checkpoints/cycle-000-train/step-", "cycle-001/train/seal.json"]
+def test_what_failed_can_be_tried_again_and_what_came_after_is_undone_only_if_asked(
+    undisturbed: tuple[RunConfig, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    run = tmp_path / "r"
+    shutil.copytree(undisturbed[1], run)
+    store = Store(str(run))
+    with pytest.raises(ValueError, match="--rewind undoes the sealed steps after it too"):
+        retry(store, "not_video", rewind=False)
+    assert status(store).next_step is None
+    assert retry(store, "timeout", rewind=True) is None
+    assert status(store).next_step is None
+    assert retry(store, "not_video", rewind=True) == Retried(step="cycle-000/generate", failed=2, pieces=1, clips=10)
+    now = status(store)
+    assert now.next_step is not None
+    assert now.next_step.name == "cycle-000/generate"
+    assert [(begun.step, begun.written, begun.planned) for begun in now.begun] == [("cycle-000/generate", 5, 6)]
+    assert set(now.sealed) == {"ingest", "base/evaluate"}
+    assert not (run / "cycle-000" / "train").exists()
+    assert not (run / "cycle-001").exists()
+
+
+MOMENTS = ["cycle-000/generate/pieces/", "cycle-000/train/resume.json", "cycle-001/train/seal.json"]
 
 
 def has_come(run: Path, moment: str) -> bool:
@@ -164,10 +165,20 @@ def test_a_killed_driver_goes_on_to_the_same_end(
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     for cycle in (0, 1):
-        assert examples(run, cycle) == examples(reference, cycle)
-        assert attempts(run, f"cycle-{cycle:03d}/generate") == attempts(reference, f"cycle-{cycle:03d}/generate")
+        assert examples_of(Store(str(run)), cycle) == examples_of(Store(str(reference)), cycle)
+        assert attempts_of(Store(str(run)), f"cycle-{cycle:03d}/generate") == attempts_of(
+            Store(str(reference)), f"cycle-{cycle:03d}/generate"
+        )
         adapter = Path(f"cycle-{cycle:03d}") / "train" / "model" / "adapter_model.safetensors"
         assert (run / adapter).read_bytes() == (reference / adapter).read_bytes()
+
+
+def test_killed_workers_are_made_up_for(undisturbed: tuple[RunConfig, Path, dict[str, Any]], world: Path, tmp_path: Path) -> None:
+    """SIGKILL of one of each kind of process, in one run: a short form of `make chaos`."""
+    runs = chaos.Runs(folder=tmp_path, manifest=str(world), base=str(tmp_path), settings=[])
+    row = chaos.workers_killed(runs, "r", list(chaos.WORKERS), 1, chaos.outcome(Store(str(undisturbed[1]))))
+    assert row.kills == len(chaos.WORKERS)
+    assert row.is_good, str(row)
 
 
 @pytest.mark.skipif("STARLOOP_TEST_VIDEOS" not in os.environ, reason="set STARLOOP_TEST_VIDEOS to a folder of real clips")

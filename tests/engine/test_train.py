@@ -5,9 +5,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from builders import DECODING
 from engine.config import Data, Train
 from engine.data.manifest import read_manifest
 from engine.rows import EXAMPLES
+from engine.storage import Storage
 from engine.store import Store
 from engine.train.mixture import from_template
 from engine.train.trainer import Trained, finetune
@@ -18,26 +20,27 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
 
 def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[tuple[int, int, float]]]:
-    clips = [clip for clip in read_manifest(Data(manifest=str(world))) if clip.split == "train"][
-        :8
-    ]  # three of them have no usable video
+    clips = [clip for clip in read_manifest(Data(manifest=str(world)), Storage()) if clip.split == "train"]
     store = Store(str(run))
-    rows = [example.to_row() for example in from_template(clips, "The answer is {label}.", "{question}")]
+    rows = [
+        example.to_row() for example in from_template(clips[:8], "The answer is {label}.", "{question}")
+    ]  # three have no usable video
     store.write_table("examples.parquet", pa.Table.from_pylist(rows, schema=EXAMPLES))
     settings = {"batch_rows": 4, "micro_batch_rows": 2, "epochs": 3.0, "lr": 1e-3, "lora_rank": 4, "lora_dropout": 0.0}
     job = TrainJob(
+        identity="test",
         model=ModelSpec(base="tiny"),
         train=Train.model_validate(settings | section),
         store=store,
         examples="examples.parquet",
         out="out",
         seed=0,
-        decoder="pyav",
+        decoding=DECODING,
         decode_cpus=0.5,
         meter=None,
     )
     told: list[tuple[int, int, float]] = []
-    return finetune(job, "test", cpus=0.5, gpus=0, progress=lambda *step: told.append(step)), told
+    return finetune(job, cpus=0.5, gpus=0, progress=lambda *step: told.append(step)), told
 
 
 def test_two_workers_with_zero_3_train_as_one_without(world: Path, tmp_path: Path, ray_cluster: None) -> None:

@@ -69,8 +69,8 @@ def test_ranks_share_a_step_without_loss_or_overlap() -> None:
 
 def test_a_piece_is_named_by_its_clips() -> None:
     clips = [a_clip(str(i)) for i in range(7)]
-    pieces = cut(clips, 3)
-    assert [len(piece.clips) for piece in pieces] == [3, 3, 1]
-    assert [piece.piece_id for piece in pieces] == [piece.piece_id for piece in cut(clips, 3)]
+    pieces = list(cut("part", clips, 3))
+    assert [(piece.start, piece.count) for piece in pieces] == [(0, 3), (3, 3), (6, 1)]
+    assert [piece.piece_id for piece in pieces] == [piece.piece_id for piece in cut("part", clips, 3)]
     changed = [a_clip("0", label="other"), *clips[1:]]
-    assert [a.piece_id == b.piece_id for a, b in zip(pieces, cut(changed, 3), strict=True)] == [False, True, True]
+    assert [a.piece_id == b.piece_id for a, b in zip(pieces, cut("part", changed, 3), strict=True)] == [False, True, True]

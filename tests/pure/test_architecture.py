@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[2]
 LAYERS = {"models": 0, "engine": 1, "jobs": 2}
 SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 PURE = [
-    "engine.config", "engine.rows", "engine.store", "engine.plan", "engine.summary", "engine.data.frames", "engine.data.manifest",
+    "engine.config", "engine.rows", "engine.storage", "engine.store", "engine.seals", "engine.lease", "engine.data.clips",
+    "engine.plan", "engine.summary", "engine.data.frames", "engine.data.manifest",
     "engine.data.pieces", "engine.evaluate.accuracy",
     "engine.report.evidence", "engine.report.page", "engine.generate.ledger", "engine.generate.prompts", "engine.train.mixture",
     "engine.train.deepspeed_config", "engine.verify.keywords", "engine.verify.leakage", "engine.verify.text",

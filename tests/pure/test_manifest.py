@@ -7,13 +7,15 @@ import pytest
 
 from engine.config import Data
 from engine.data import manifest
+from engine.data.clips import from_table, to_table
 from engine.rows import Clip
+from engine.storage import Storage
 
 
 def read(tmp_path: Path, text: str, name: str = "m.csv", **data: object) -> list[Clip]:
     path = tmp_path / name
     path.write_text(text)
-    return manifest.read_manifest(Data(manifest=str(path), **data))  # type: ignore[arg-type]
+    return list(manifest.read_manifest(Data(manifest=str(path), **data), Storage()))  # type: ignore[arg-type]
 
 
 def test_a_plain_csv(tmp_path: Path) -> None:
@@ -35,11 +37,11 @@ def test_jsonl_and_the_parquet_that_ingest_writes(tmp_path: Path) -> None:
     row = {"video": "s3://b/a.mp4", "label": "x", "aliases": "y|z", "split": "heldout", "question": "What?"}
     clips = read(tmp_path, json.dumps(row) + "\n", "m.jsonl")
     assert clips[0].label.aliases == ("y", "z")
-    assert manifest.from_table(manifest.to_table(clips)) == clips
+    assert from_table(to_table(clips)) == clips
     import pyarrow.parquet as pq
 
-    pq.write_table(manifest.to_table(clips), tmp_path / "m.parquet")
-    assert manifest.read_manifest(Data(manifest=str(tmp_path / "m.parquet"))) == clips
+    pq.write_table(to_table(clips), tmp_path / "m.parquet")
+    assert list(manifest.read_manifest(Data(manifest=str(tmp_path / "m.parquet")), Storage())) == clips
 
 
 def test_the_split_is_by_video_and_the_same_everywhere(tmp_path: Path) -> None:
@@ -84,9 +86,9 @@ def test_text_that_is_not_utf8_is_refused_everywhere(tmp_path: Path) -> None:
     for name, row in (("m.csv", "video,label\na.mp4,caf\xe9\n"), ("m.jsonl", '{"video": "a.mp4", "label": "caf\xe9"}\n')):
         (tmp_path / name).write_bytes(row.encode("latin-1"))
         with pytest.raises(ValueError, match="is not UTF-8 text"):
-            manifest.read_manifest(Data(manifest=str(tmp_path / name)))
+            list(manifest.read_manifest(Data(manifest=str(tmp_path / name)), Storage()))
         (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + row.encode())
-        assert manifest.read_manifest(Data(manifest=str(tmp_path / name)))[0].label.text == "café"
+        assert next(manifest.read_manifest(Data(manifest=str(tmp_path / name)), Storage())).label.text == "café"
 
 
 def test_columns_twice_and_labels_that_are_lists(tmp_path: Path) -> None:
@@ -106,14 +108,19 @@ def test_files_that_are_no_manifest(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=message):
             read(tmp_path, text, name)
     with pytest.raises(ValueError, match="no such manifest"):
-        manifest.read_manifest(Data(manifest=str(tmp_path / "none.csv")))
+        list(manifest.read_manifest(Data(manifest=str(tmp_path / "none.csv")), Storage()))
     with pytest.raises(ValueError, match="no manifest: set"):
-        manifest.read_manifest(Data())
+        list(manifest.read_manifest(Data(), Storage()))
 
 
 def test_missing_videos_are_counted_not_dropped(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     clips = read(tmp_path, "video,label\na.mp4,x\nb.mp4,y\nnone/c.mp4,z\n")
-    assert manifest.missing_videos(clips) == ["b", "none/c"]
-    assert manifest.card(clips)["missing_videos"] == 2
-    assert manifest.card(clips)["clips"] == 3
+    assert manifest.missing_videos(clips, Storage()) == ["b", "none/c"]
+
+
+def test_a_card_counts_what_there_is(tmp_path: Path) -> None:
+    card = manifest.Card()
+    for clip in read(tmp_path, "video,label,split,clip_id\na.mp4,x,train,1\na.mp4,y,train,2\nb.mp4,x,heldout,3\n"):
+        card.add(clip)
+    assert card.counts() == {"clips": 3, "videos": 2, "labels": 2, "labels_with_one_clip": 1, "train": 2, "heldout": 1}

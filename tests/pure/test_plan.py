@@ -3,7 +3,7 @@
 from builders import a_seal
 from engine.config import RunConfig, load_config
 from engine.plan import BASE, INGEST, History, cycle_steps, final_cycle, next_step, stopped_because
-from engine.store import Seal
+from engine.seals import Seal
 
 
 def a_history(base: float, *cycles: float, only_direct: bool = False) -> History:

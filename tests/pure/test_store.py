@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from builders import a_seal
-from engine.store import Store, read_seal, write_seal
+from engine.seals import read_seal, write_seal
+from engine.storage import StorageError
+from engine.store import Store
 
 
 def test_write_read_list(tmp_path: Path) -> None:
@@ -63,5 +65,5 @@ def test_describe_names_a_file_that_is_not_there(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.write("a", b"abc")
     assert store.describe(["a"])[0].size == 3
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(StorageError, match="b is gone"):
         store.describe(["a", "b"])

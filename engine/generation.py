@@ -1,0 +1,133 @@
+"""The steps that ask a model: generate and evaluate. Decode, answer, verify, write; then count what is there."""
+
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+
+from engine import flow
+from engine.data.decoder import decode_piece
+from engine.evaluate.accuracy import accuracy
+from engine.generate import prompts
+from engine.generate.generator import GenerateSpec, Generator, write_piece
+from engine.generate.ledger import Ledger, balance, too_many_failed, total
+from engine.generate.watch import Watch
+from engine.store import FileRecord
+from engine.verify.verdict import VerifySpec
+from engine.weights import local
+from engine.work import INDEX, Made, Progress, Work, pieces_of, read_attempts
+from models.base import Sampling, frame_spec
+
+READERS = 16
+"""Piece files that are read back at once: each is a round trip to the store."""
+PATHS_AT_ONCE = 512
+
+
+def generate(work: Work) -> Made:
+    """Direct attempts, then rationalizations of the rejects; in the last cycle direct attempts only."""
+    section = work.config.generate
+    spec = GenerateSpec(
+        model=work.model(),
+        storage=work.config.access(),
+        prompts=prompts.BY_NAME[section.prompts],
+        sampling=Sampling(temperature=section.temperature, max_tokens=section.max_tokens),
+        verify=VerifySpec(preset=work.config.verify.preset),
+        rationalize=section.rationalize and not work.step.final,
+        run_seed=work.config.run.seed,
+        cycle=work.step.cycle,
+    )
+    ledger = _attempt(work, spec, "train")
+    return Made(files=[f"{work.step.name}/{INDEX}"], counts=_counts(ledger), facts=asdict(ledger))
+
+
+def evaluate(work: Work) -> Made:
+    """The same actors on the held-out clips: greedy, asked as training asks, without a hint and without a second chance."""
+    section = work.config.generate
+    wording = prompts.BY_NAME[section.prompts].train
+    spec = GenerateSpec(
+        model=work.model(),
+        storage=work.config.access(),
+        prompts=prompts.Prompts(answer=wording, rationalize="", train=wording),
+        sampling=Sampling(temperature=0.0, max_tokens=section.max_tokens),
+        verify=VerifySpec(preset=work.config.verify.preset),
+        rationalize=False,
+        run_seed=work.config.run.seed,
+        cycle=work.step.cycle,
+    )
+    ledger = _attempt(work, spec, "heldout")
+    facts = {"accuracy": accuracy(ledger)} | asdict(ledger)
+    return Made(files=[f"{work.step.name}/{INDEX}"], counts=_counts(ledger), facts=facts)
+
+
+def _attempt(work: Work, spec: GenerateSpec, split: str) -> Ledger:
+    """Decode, generate and write the pieces that are not in the store yet; count all of them, and leave their index."""
+    name, folder = work.step.name, pieces_of(work.step.name)
+    written = {path.removesuffix(".parquet") for path in work.store.names(folder)}
+    there = sum(piece.count for piece in work.pieces(split) if piece.piece_id in written)
+    done, clips, kept, failed = there, sum(work.part_sizes()[split]), 0, Counter[str]()
+    work.report(Progress(step=name, unit="clips", done=done, total=clips))
+    todo = (asdict(piece) for piece in work.pieces(split) if piece.piece_id not in written)
+    if done < clips:
+        watch = Watch.remote()  # type: ignore[attr-defined]  # the decorator adds it
+        for row in flow.run(todo, _stages(work, spec, folder, watch)):
+            done, kept = done + row["clips"], kept + row["kept"]
+            failed.update(json.loads(row["failed"]))
+            work.report(Progress(step=name, unit="clips", done=done, total=clips, kept=kept, failed=failed.total()))
+            work.stop_if(too_many_failed(failed, done - there, work.config.limits.failure_rate))
+    ledger = _account(work, split)
+    assert ledger.clips == clips, f"{name}: {clips} clips went in, {ledger.clips} came out"
+    work.stop_if(too_many_failed(ledger.failed, ledger.clips, work.config.limits.failure_rate))
+    return ledger
+
+
+def _stages(work: Work, spec: GenerateSpec, folder: str, watch: Any) -> list[flow.Stage]:
+    cluster = work.config.cluster
+    frames = frame_spec(local(spec.model, work.config.access(), only=".json"))
+    decoding = {"spec": frames, "decoding": work.decoding(), "store": work.store}
+    return [
+        flow.Stage(name="decode", work=decode_piece, args=decoding, cpus=cluster.decode_cpus),
+        flow.Stage(
+            name="generate",
+            work=Generator,
+            args={"spec": spec, "watch": watch},
+            actors=cluster.generator_actors,
+            cpus=cluster.generator_cpus,
+            gpus=cluster.generator_gpus,
+        ),
+        flow.Stage(name="write", work=write_piece, args={"store": work.store, "folder": folder}, cpus=0),
+    ]
+
+
+def _account(work: Work, split: str) -> Ledger:
+    """Read every piece back: what is counted and indexed is what is there."""
+    folder = pieces_of(work.step.name)
+    paths = (f"{folder}/{piece.piece_id}.parquet" for piece in work.pieces(split))
+    index: list[dict[str, Any]] = []
+    ledgers: list[Ledger] = []
+
+    def read(path: str) -> tuple[FileRecord, Ledger]:
+        return work.store.describe([path])[0], balance(read_attempts(work.store, [path]))
+
+    with ThreadPoolExecutor(READERS) as readers:
+        while some := list(islice(paths, PATHS_AT_ONCE)):
+            for record, ledger in readers.map(read, some):
+                index.append(asdict(record))
+                ledgers.append(ledger)
+            ledgers = [total(ledgers)]
+    work.store.write_table(f"{work.step.name}/{INDEX}", pa.Table.from_pylist(index))
+    return total(ledgers)
+
+
+def _counts(ledger: Ledger) -> dict[str, int]:
+    return {
+        "clips": ledger.clips,
+        "direct_kept": ledger.direct_kept,
+        "rationalized_kept": ledger.rationalized_kept,
+        **{f"dropped.{reason}": count for reason, count in ledger.dropped.items()},
+        **{f"failed.{kind}": count for kind, count in ledger.failed.items()},
+        **({"read_in_order": ledger.in_order} if ledger.in_order else {}),
+    }

@@ -1,0 +1,299 @@
+"""Objects behind any fsspec URI: what went wrong, calling again where it will pass, and byte ranges of one version of an object.
+
+A Storage pickles as its options: each process builds its own filesystems and finds its own credentials, by the protocol's default
+chain. Options that hold a credential are refused, because they would be pickled into every task and written into config.json.
+"""
+
+import errno
+import io
+import logging
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Literal, Protocol, TypeVar
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Trouble = Literal["missing", "denied", "full", "replaced", "unavailable"]
+REMEDY: dict[Trouble, str] = {
+    "missing": "check the path, and in an object store the bucket",
+    "denied": "check permissions, and for an object store credentials and the clock of this machine",
+    "full": "free space or quota, or choose another place; what is written stays",
+    "replaced": "leave inputs alone while a run reads them",
+    "unavailable": "check endpoint and network, then run the same command again: it goes on where it was",
+}
+SECRET = re.compile(r"secret|token|passw|credential|connection_string|^key$|_key$|access_key", re.IGNORECASE)
+NO_SECRETS = frozenset({"anon", "cloud", "google_default"})
+"""Values of gcsfs' token option that name a way to find one."""
+PATIENCE_S = 120.0
+BUFFER_BYTES = 1 << 20
+S3_DEFAULTS: dict[str, Any] = {"use_listings_cache": False, "config_kwargs": {"retries": {"total_max_attempts": 1}}}
+"""One layer of retries, ours: botocore's five times s3fs' five held a write to an absent server for 50 s before we heard of it."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 10.0
+
+
+class StorageError(OSError):
+    """Storage that cannot be used, in one line with the remedy."""
+
+    def __init__(self, trouble: Trouble, message: str) -> None:
+        super().__init__(message)
+        self.trouble: Trouble = trouble
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StorageError, (self.trouble, str(self))
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How URIs are opened: fsspec options by protocol, and how long to wait for storage that is not there.
+
+    Storage({"s3": {"endpoint_url": "http://127.0.0.1:9000"}})
+    """
+
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    patience_s: float = PATIENCE_S
+
+    def filesystem(self, uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+        """The filesystem and the path in it. Raises ValueError where its package is not installed."""
+        protocol = fsspec.core.split_protocol(uri)[0] or "file"
+        options = {**(S3_DEFAULTS if protocol in ("s3", "s3a") else {}), **self.options.get(protocol, {})}
+        try:
+            filesystem, path = fsspec.core.url_to_fs(uri, **options)
+        except ImportError as error:
+            raise ValueError(f"{uri}: {error}; starloop[gcs] and starloop[azure] bring what they need") from None
+        except ValueError as error:
+            raise ValueError(f"{uri}: {error}; use a path, s3://, gs:// or az://") from None
+        if hasattr(filesystem, "retries"):
+            filesystem.retries = 1
+        return filesystem, path.rstrip("/") if path.strip("/") else path
+
+    def patiently(self, what: str, call: Callable[[], T]) -> T:
+        """What call() returns, calling again for up to patience_s while the trouble may pass, and not at all where it will not.
+
+        Raises StorageError. The waits are random between 0 and a bound that doubles, so that a thousand workers do not come
+        back at once.
+        """
+        deadline, bound = time.monotonic() + self.patience_s, FIRST_WAIT_S
+        while True:
+            try:
+                return call()
+            except Exception as error:
+                trouble = trouble_of(error)
+                if trouble is None:
+                    raise
+                wait = random.uniform(0, bound)
+                if trouble != "unavailable" or time.monotonic() + wait > deadline:
+                    raise StorageError(trouble, f"{what}: {_reason(error)}; {REMEDY[trouble]}") from None
+                log.warning("%s: %s; trying again in %.1f s", what, _reason(error), wait)
+            time.sleep(wait)
+            bound = min(LONGEST_WAIT_S, bound * 2)
+
+    def read(self, uri: str) -> bytes:
+        """The object's bytes, all of them. Raises StorageError."""
+        filesystem, path = self.filesystem(uri)
+        data: bytes = self.patiently(f"cannot read {uri}", lambda: filesystem.cat_file(path))
+        return data
+
+    @contextmanager
+    def opened(self, uri: str) -> Iterator["Source"]:
+        """One version of an object, for reading ranges. Raises StorageError."""
+        filesystem, path = self.filesystem(uri)
+        what = f"cannot read {uri}"
+        if isinstance(filesystem, LocalFileSystem):
+            source: Source = self.patiently(what, lambda: _LocalSource(path))
+        else:
+            source = self.patiently(what, lambda: _RemoteSource(self, filesystem, path, what))
+        try:
+            yield source
+        finally:
+            source.close()
+
+    @contextmanager
+    def file(self, uri: str) -> Iterator[BinaryIO]:
+        """One version of an object as a seekable file, read a megabyte at a time. Raises StorageError."""
+        with self.opened(uri) as source, io.BufferedReader(_SourceFile(source), BUFFER_BYTES) as file:
+            yield file
+
+
+def refuse_secrets(options: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises ValueError for an option that looks like a credential."""
+    for protocol, section in options.items():
+        for name, value in _leaves(section):
+            if SECRET.search(name) and value not in NO_SECRETS:
+                raise ValueError(
+                    f"storage.{protocol}.{name} looks like a credential; leave it out, and give it to the workers' environment "
+                    "(AWS_ACCESS_KEY_ID, AWS_PROFILE, GOOGLE_APPLICATION_CREDENTIALS, a pod's identity)"
+                )
+
+
+def _leaves(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value)
+        else:
+            yield name, value
+
+
+class Source(Protocol):
+    """One version of an object."""
+
+    size: int
+    """Bytes."""
+    etag: str
+    """Names the version: other bytes, another etag."""
+    bytes_read: int
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Those bytes, fewer only at the end. Raises StorageError, also where the object is another one by now."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class _SourceFile(io.RawIOBase):
+    def __init__(self, source: Source) -> None:
+        self._source, self._at = source, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._source.size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._source.read(self._at, len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+class _LocalSource:
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe must not keep us waiting
+        status = os.fstat(self._file)
+        if not os.path.isfile(path):
+            os.close(self._file)
+            raise IsADirectoryError(errno.EISDIR, "not a regular file", path)
+        self.size, self.etag, self.bytes_read = status.st_size, _version(status), 0
+
+    def read(self, offset: int, length: int) -> bytes:
+        data = os.pread(self._file, length, offset)
+        self.bytes_read += len(data)
+        if _version(os.fstat(self._file)) != self.etag:
+            raise StorageError("replaced", f"{self._path} was written to while it was read; {REMEDY['replaced']}")
+        return data
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def _version(status: os.stat_result) -> str:
+    return f"{status.st_size:x}-{status.st_mtime_ns:x}"
+
+
+class _RemoteSource:
+    """A file of fsspec without its cache: each read is one range request, with If-Match where the store has it (s3fs)."""
+
+    def __init__(self, storage: Storage, filesystem: fsspec.AbstractFileSystem, path: str, what: str) -> None:
+        self._storage, self._what = storage, what
+        self._file = filesystem.open(path, "rb", cache_type="none")
+        details = self._file.details if isinstance(self._file.details, Mapping) else {}
+        named = (details.get(name) for name in ("ETag", "etag", "generation", "content_md5", "md5Hash"))
+        self.size, self.bytes_read = int(self._file.size), 0
+        self.etag = next((str(value).strip('"') for value in named if value), "")
+
+    def read(self, offset: int, length: int) -> bytes:
+        length = min(length, self.size - offset)
+        if length <= 0:
+            return b""
+
+        def fetch() -> bytes:
+            self._file.seek(offset)
+            data: bytes = self._file.read(length)
+            if len(data) != length:
+                raise ConnectionError(f"{len(data)} bytes came of {length}")
+            return data
+
+        data = self._storage.patiently(self._what, fetch)
+        self.bytes_read += len(data)
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMSGSIZE}
+"""EMSGSIZE: what s3fs makes of EntityTooLarge, which is how a store says that a quota is used up."""
+PASSING = {
+    errno.EAGAIN, errno.EBUSY, errno.EIO, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED, errno.EPIPE,
+    errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ESTALE, getattr(errno, "EREMOTEIO", errno.EIO),
+}  # fmt: skip
+NO_CREDENTIALS = frozenset("NoCredentialsError PartialCredentialsError CredentialRetrievalError ProfileNotFound".split())
+PASSING_NAMES = frozenset(
+    "HTTPClientError EndpointConnectionError ConnectTimeoutError ReadTimeoutError ConnectionClosedError ProxyConnectionError "
+    "IncompleteRead IncompleteReadError ResponseParserError ResponseStreamingError ServiceRequestError ServiceResponseError".split()
+)
+"""By name, as botocore and Azure's client say it: neither is imported where it is not used."""
+PASSING_PACKAGES = ("aiohttp.", "requests.", "urllib3.")
+
+
+def trouble_of(error: BaseException) -> Trouble | None:
+    """What an exception of any filesystem means; None for one that is not about storage.
+
+    >>> trouble_of(PermissionError("no")), trouble_of(OSError(errno.ENOSPC, "full")), trouble_of(ConnectionResetError())
+    ('denied', 'full', 'unavailable')
+    """
+    if isinstance(error, StorageError):
+        return error.trouble
+    name, status = type(error).__name__, _http_status(error)
+    if name == "FileExpired" or status == 412 or _s3_code(error) == "PreconditionFailed":
+        return "replaced"
+    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError) or status == 404:
+        return "missing"
+    if isinstance(error, PermissionError) or name in NO_CREDENTIALS or status in (401, 403):
+        return "denied"
+    code = error.errno if isinstance(error, OSError) else None
+    if code in FULL or status in (413, 507):
+        return "full"
+    passing = isinstance(error, ConnectionError | TimeoutError) or name in PASSING_NAMES or code in PASSING
+    if passing or status == 429 or status >= 500 or type(error).__module__.startswith(PASSING_PACKAGES):
+        return "unavailable"
+    return None
+
+
+def is_taken(error: BaseException) -> bool:
+    """Whether a create-if-absent found something. s3fs says FileExistsError only where the answer names the condition."""
+    return isinstance(error, FileExistsError) or _s3_code(error) == "PreconditionFailed" or _http_status(error) == 412
+
+
+def _s3_code(error: BaseException) -> str:
+    """What the store itself called it, where s3fs made an OSError of it."""
+    response = getattr(error.__cause__, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+def _http_status(error: BaseException) -> int:
+    """gcsfs says code, Azure's client status_code; 0 where there is none."""
+    for name in ("status_code", "code", "status"):
+        value = getattr(error, name, None)
+        if isinstance(value, int) and 400 <= value < 600:
+            return value
+    return 0
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text).splitlines()[0].rstrip(".")

@@ -1,0 +1,51 @@
+"""A checkpoint folder on any URI -> a local folder, fetched once per machine and version; models/ sees local folders only."""
+
+import fcntl
+import os
+import tempfile
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from engine.storage import Storage, StorageError
+from engine.store import digest
+from models.base import ModelSpec
+
+
+def local(spec: ModelSpec, storage: Storage, only: str = "") -> ModelSpec:
+    """The same weights under local paths. `only`: the suffix of the files that are needed, e.g. ".json" to look and not to load.
+
+    Raises ValueError where there is no checkpoint, StorageError where it cannot be read.
+    """
+    return replace(
+        spec, base=_fetched(spec.base, storage, only), adapter=_fetched(spec.adapter, storage, only) if spec.adapter else None
+    )
+
+
+def _fetched(uri: str, storage: Storage, only: str) -> str:
+    if "://" not in uri:
+        return uri
+    filesystem, root = storage.filesystem(uri)
+    try:
+        listed = storage.patiently(f"cannot list {uri}", lambda: filesystem.ls(root, detail=True))
+    except StorageError as error:
+        if error.trouble != "missing":
+            raise
+        listed = []
+    files = {e["name"].rsplit("/", 1)[-1]: e for e in listed if e["type"] == "file" and e["name"].endswith(only)}
+    if not files.keys() & {"config.json", "adapter_config.json"}:
+        raise ValueError(f"no checkpoint at {uri}: it has neither config.json nor adapter_config.json")
+    versions = [[name, e["size"], str(e.get("ETag") or e.get("etag") or e.get("mtime") or "")] for name, e in sorted(files.items())]
+    folder = Path(tempfile.gettempdir()) / f"starloop-weights-{os.getuid()}" / digest([uri, versions])
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # eight actors of one machine want the same fourteen gigabytes
+        for name, size, _ in versions:
+            if not (folder / name).exists():
+                half = folder / f"{name}.part"
+                get = partial(filesystem.get_file, f"{root}/{name}", str(half))
+                storage.patiently(f"cannot read {uri}/{name}", get)
+                if half.stat().st_size != size:
+                    raise StorageError("replaced", f"{uri}/{name} changed while it was fetched; run the same command again")
+                half.rename(folder / name)
+    return str(folder)

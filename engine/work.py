@@ -1,0 +1,120 @@
+"""What every step is given, and what it gives back."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from engine.config import RunConfig
+from engine.data.clips import read_parts
+from engine.data.decoder import Decoding
+from engine.data.isolation import Budget
+from engine.data.pieces import Piece, cut
+from engine.plan import INGEST, Step
+from engine.rows import Attempt, Clip
+from engine.seals import read_seal
+from engine.store import Store
+from models.base import ModelSpec
+
+INDEX = "index.parquet"
+"""Names a step's pieces, with size and sha256 of each: the seal names it, and so all of them."""
+
+
+RESUME, CHECKPOINTS = "resume.json", "checkpoints"
+"""In a train step's folder, while it is not sealed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a step is: done of total, in clips (generate, evaluate) or optimizer steps (train).
+
+    Progress(step="cycle-000/generate", unit="clips", done=64, total=300, kept=60)
+    """
+
+    step: str
+    unit: str
+    """"" while the step is starting."""
+    done: int
+    total: int
+    kept: int = 0
+    failed: int = 0
+    loss: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What a step made."""
+
+    files: list[str]
+    """Their paths in the store."""
+    counts: dict[str, int]
+    """Rows by reason."""
+    facts: dict[str, Any]
+    """What later steps and the summary need."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What every step is given."""
+
+    step: Step
+    identity: str
+    """Digest of what is asked for: the step, its configuration, its inputs' outputs."""
+    config: RunConfig
+    store: Store
+    report: Callable[[Progress], None]
+
+    def part_sizes(self) -> dict[str, list[int]]:
+        """Clips in each part, by split."""
+        ingested = read_seal(self.store, INGEST)
+        assert ingested is not None, "nothing is planned before ingest is sealed"
+        sizes: dict[str, list[int]] = ingested.facts["parts"]
+        return sizes
+
+    def parts(self, split: str) -> Iterator[tuple[str, list[Clip]]]:
+        """The split's clips, part by part."""
+        return read_parts(self.store, split, self.part_sizes())
+
+    def pieces(self, split: str) -> Iterator[Piece]:
+        for path, clips in self.parts(split):
+            yield from cut(path, clips, self.config.generate.piece_clips)
+
+    def model(self) -> ModelSpec:
+        """The adapter that the plan names, on the base; before the first cycle the instruct model."""
+        if self.step.model:
+            return ModelSpec(base=self.config.model.base, adapter=self.store.url(f"{self.step.model}/model"))
+        return ModelSpec(base=self.config.model.instruct or self.config.model.base)
+
+    def decoding(self) -> Decoding:
+        return decoding_of(self.config)
+
+    def stop_if(self, reason: str | None) -> None:
+        """Raises ValueError with the reason why the step had better not go on, if there is one."""
+        if reason:
+            raise ValueError(
+                f"{self.step.name} stopped: {reason}; `starloop failures {self.config.run.uri}` lists them with what to do, "
+                "`--retry KIND` lets them be tried again; or raise the limit"
+            )
+
+
+def pieces_of(step: str) -> str:
+    """
+    >>> pieces_of("cycle-000/generate")
+    'cycle-000/generate/pieces'
+    """
+    return f"{step}/pieces"
+
+
+def read_attempts(store: Store, files: Iterable[str]) -> list[Attempt]:
+    return [Attempt(**row) for path in files for row in store.read_table(path).to_pylist()]
+
+
+def decoding_of(config: RunConfig) -> Decoding:
+    limits = config.limits
+    budget = Budget(
+        timeout_s=limits.decode_timeout_s,
+        memory_bytes=limits.decode_memory_bytes,
+        read_bytes=limits.read_bytes,
+        frame_pixels=limits.frame_pixels,
+        decode_pixels=limits.decode_pixels,
+    )
+    return Decoding(backend=config.generate.decoder, budget=budget, storage=config.access())

@@ -1,0 +1,74 @@
+"""What a run has done and what failed in it, printed."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+
+from engine import status as runs
+from engine.config import load_config
+from engine.store import Store
+from jobs.view import a_console, reasons
+
+
+def status(uri: str, settings: list[str]) -> None:
+    now, console = runs.status(_store(uri, settings)), a_console()
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for column in ("step", "state", "clips", "kept", "dropped", "failed", "seconds"):
+        table.add_column(column, justify="right" if column in ("clips", "kept", "seconds") else "left", overflow="fold")
+    for name, seal in now.sealed.items():
+        facts = seal.facts if "accuracy" in seal.facts or name.endswith("generate") else {}
+        table.add_row(name, "sealed", *_accounts(facts), f"{seal.seconds:.0f}")
+    for begun in now.begun:
+        state = f"{'running' if now.holder else 'not finished'}, {begun.written} of {begun.planned} pieces"
+        table.add_row(begun.step, state, *_accounts(asdict(begun.accounts)))
+    if now.next_step is not None and now.next_step.name not in {begun.step for begun in now.begun}:
+        table.add_row(now.next_step.name, "running" if now.holder else "next")
+    console.print(table)
+    console.print(f"{'worked on by ' + now.holder if now.holder else 'nobody works on it'}", markup=False)
+    if now.next_step is None:
+        console.print("complete")
+    accounts = [seal.facts.get("failed") for seal in now.sealed.values()] + [begun.accounts.failed for begun in now.begun]
+    if any(accounts):
+        console.print(f"starloop failures {uri} names the failed clips, and what to do")
+
+
+def _accounts(facts: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    if not facts:
+        return "", "", "", ""
+    kept = facts["direct_kept"] + facts["rationalized_kept"]
+    return str(facts["clips"]), str(kept), reasons(facts["dropped"]), _kinds(facts["failed"])
+
+
+def _kinds(counts: Mapping[str, int]) -> str:
+    """As --retry wants them.
+
+    >>> _kinds({"not_video": 2, "missing": 1}), _kinds({})
+    ('2 not_video, 1 missing', '0')
+    """
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "0"
+
+
+def failures(uri: str, retry: str, rewind: bool, settings: list[str]) -> None:
+    if rewind and not retry:
+        raise ValueError("--rewind goes with --retry KIND")
+    store, console = _store(uri, settings), a_console()
+    if retry:
+        again = runs.retry(store, retry, rewind)
+        if again is None:
+            console.print(f"no clip failed as {retry}")
+            return
+        made_again = f"the {again.clips} clips of their {again.pieces} pieces will be made again: run the same command as before"
+        console.print(f"{again.failed} clips of {again.step} failed as {retry}; {made_again}")
+        return
+    kinds: Counter[str] = Counter()
+    for step, attempt in runs.failures(store):
+        kinds[attempt.reason] += 1
+        print(step, attempt.clip_id, attempt.reason, attempt.detail, sep="\t")
+    console.print(f"{kinds.total()} failed: {_kinds(kinds)}" if kinds else "no clip failed in what is written")
+
+
+def _store(uri: str, settings: list[str]) -> Store:
+    return Store(uri, load_config(None, settings).access())

@@ -1,0 +1,171 @@
+"""CPU seconds to decode 150 clips: a bare loop, the same through this project's pipeline, through plain Ray Data, and read_videos.
+
+    make bench-decode
+
+Every way gives 8 frames of 224 px a clip with the same backend (read_videos: every frame, its only way). All processes of the
+machine's Ray are counted, the decoding processes among them; ray.init and one warm-up of each way are not.
+"""
+
+import argparse
+import io
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from builders import BUDGET, DECODING, a_clip
+from engine import flow
+from engine.data.clips import path_of, write_parts
+from engine.data.decode import read
+from engine.data.decoder import decode_piece
+from engine.data.media import Request
+from engine.data.pieces import cut
+from engine.store import Store
+from models.base import FrameSpec
+from videos import write_noisy
+
+SPEC = FrameSpec(num_frames=8, size_px=224)
+DISTINCT = 6
+"""Videos that are encoded; the others are copies under their own names."""
+
+
+class Drop:
+    """A model that answers at once."""
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        assert len(row["frames"]) == len(json.loads(row["results"])) * SPEC.num_frames * SPEC.size_px**2 * 3
+        return {"clips": len(json.loads(row["results"]))}
+
+
+def bare(path: str) -> None:
+    """One clip, in this process, out of memory: what the backend itself costs."""
+    data = Path(path).read_bytes()
+    request = Request(
+        video=path,
+        size=len(data),
+        start_s=None,
+        end_s=None,
+        num_frames=SPEC.num_frames,
+        size_px=SPEC.size_px,
+        backend="pyav",
+        jitter_seed=None,
+        frame_pixels=BUDGET.frame_pixels,
+        decode_pixels=BUDGET.decode_pixels,
+    )
+    assert read(io.BytesIO(data), request).frames.shape == (8, 224, 224, 3)
+
+
+def bare_row(row: dict[str, Any]) -> dict[str, Any]:
+    bare(row["path"])
+    return {"clips": 1}
+
+
+def through_ours(store: Store, rows: list[dict[str, Any]]) -> int:
+    decoding = {"spec": SPEC, "decoding": DECODING, "store": store}
+    stages = [
+        flow.Stage(name="decode", work=decode_piece, args=decoding, cpus=1),
+        flow.Stage(name="drop", work=Drop, actors=1, cpus=0),
+    ]
+    return sum(row["clips"] for row in flow.run(rows, stages))
+
+
+def through_plain_ray(paths: list[str]) -> int:
+    import ray.data
+
+    dataset = ray.data.from_items([{"path": path} for path in paths]).map(bare_row)
+    return sum(row["clips"] for row in dataset.iter_rows())
+
+
+def through_read_videos(paths: list[str]) -> int:
+    import ray.data
+
+    dataset = ray.data.read_videos(paths, include_paths=True)
+    return len({row["path"] for row in dataset.select_columns(["path"]).iter_rows()})
+
+
+@contextmanager
+def counted_cpu() -> Iterator[Callable[[], float]]:
+    """CPU seconds of this process and all its descendants, also of those that end meanwhile."""
+    seen: dict[tuple[int, float], float] = {}
+    stop = threading.Event()
+
+    def look() -> None:
+        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+            try:
+                times = process.cpu_times()
+                seen[process.pid, process.create_time()] = times.user + times.system
+            except psutil.NoSuchProcess:
+                continue
+
+    def keep_looking() -> None:
+        while not stop.wait(0.25):
+            look()
+
+    thread = threading.Thread(target=keep_looking, daemon=True)
+    thread.start()
+
+    def total() -> float:
+        look()
+        return sum(seen.values())
+
+    try:
+        yield total
+    finally:
+        stop.set()
+        thread.join()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=150)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--read-videos", action="store_true", help="also the way that decodes every frame: minutes")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="starloop-bench-"))
+    made = [write_noisy(folder / f"made-{i}.mp4", 10 + i, 480, 270, g="50").read_bytes() for i in range(DISTINCT)]
+    paths = []
+    for number in range(arguments.clips):
+        paths.append(str(folder / f"{number:04d}.mp4"))
+        Path(paths[-1]).write_bytes(made[number % DISTINCT])
+    store = Store(str(folder / "run"))
+    clips = [a_clip(str(number), video=path) for number, path in enumerate(paths)]
+    write_parts(store, clips)
+    pieces = [
+        {"piece_id": p.piece_id, "part": p.part, "start": p.start, "count": p.count} for p in cut(path_of("train", 0), clips, 10)
+    ]
+    ways: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+        "bare loop, one process": (lambda: [bare(path) for path in paths], lambda: bare(paths[0])),
+        "starloop: isolated, in pieces of 10, to an actor": (
+            lambda: through_ours(store, pieces),
+            lambda: through_ours(store, pieces[:2]),
+        ),
+        "plain Ray Data map, not isolated": (lambda: through_plain_ray(paths), lambda: through_plain_ray(paths[:2])),
+    }
+    if arguments.read_videos:
+        ways["ray.data.read_videos"] = (lambda: through_read_videos(paths), lambda: through_read_videos(paths[:2]))
+    print(f"{arguments.clips} clips of 10 to {9 + DISTINCT} s, 480 x 270; CPU seconds, best of {arguments.repeats} taken in turn")
+    best = dict.fromkeys(ways, float("inf"))
+    walls = dict.fromkeys(ways, float("inf"))
+    with flow.cluster(""), counted_cpu() as cpu:
+        for repeat in range(arguments.repeats):
+            for name, (whole, little) in ways.items():
+                if repeat == 0:
+                    little()
+                    time.sleep(2)
+                before, began = cpu(), time.monotonic()
+                whole()
+                best[name] = min(best[name], cpu() - before)
+                walls[name] = min(walls[name], time.monotonic() - began)
+    bare_s = next(iter(best.values()))
+    for name, seconds in best.items():
+        print(f"{seconds:7.1f} s  {seconds / bare_s:4.2f}x  {walls[name]:6.1f} s wall  {name}")
+
+
+if __name__ == "__main__":
+    main()

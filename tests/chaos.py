@@ -1,0 +1,342 @@
+"""The crash matrix: the loop, killed in every way we know, ends as an undisturbed run does, byte by byte. `make chaos` prints it.
+
+Each row is one run. Whatever is killed is killed with SIGKILL; a killed driver is started again with the same command line. The
+run is compared with an undisturbed one: every attempt (kept, rejected, failed), every example, the adapters, the losses. A piece
+counts as made twice if it was in the store when nothing was at work any more, and is another file at the end.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from engine.seals import SEAL
+from engine.storage import Storage
+from engine.store import Store
+from loops import SETTINGS, outcome, write_world
+from object_store import BUCKET, KEY, SECRET, Swift
+
+ROOT = Path(__file__).parents[1]
+QUICK = ["train.epochs=10.0", "train.checkpoint_every_steps=20"]
+STEPS = [
+    "ingest",
+    "base/evaluate",
+    *(f"cycle-{c:03d}/{kind}" for c in (0, 1) for kind in ("generate", "select", "train", "evaluate")),
+]
+LAST_FILE = {"ingest": "heldout/00000.parquet", "select": "examples.parquet", "train": "losses.json"}
+RUN_TIMEOUT_S = 900.0
+
+
+@dataclass
+class Runs:
+    """One place for runs that are to end alike."""
+
+    folder: Path
+    manifest: str
+    base: str
+    """URI that run folders lie under."""
+    storage: Storage = field(default_factory=Storage)
+    settings: list[str] = field(default_factory=lambda: list(QUICK))
+
+    def store(self, name: str) -> Store:
+        return Store(f"{self.base}/{name}", self.storage)
+
+    def command(self, name: str, *settings: str) -> list[str]:
+        sets = [*SETTINGS, f"data.manifest={self.manifest}", f"run.uri={self.base}/{name}", *self.settings, *settings]
+        return [sys.executable, "-m", "jobs", "selftrain", *(part for one in sets for part in ("--set", one))]
+
+
+@contextmanager
+def driver(command: list[str], log: Path) -> Iterator[psutil.Popen]:
+    """The command, running; killed with all that it started if it still runs at the end."""
+    with open(log, "ab") as out:
+        process = psutil.Popen(command, cwd=ROOT, stdout=out, stderr=out, start_new_session=True)
+    try:
+        yield process
+    finally:
+        kill_family(process)
+
+
+def kill_family(process: psutil.Popen) -> None:
+    try:
+        family = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        family = []
+    for one in family:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(family, timeout=20)
+
+
+def find(process: psutil.Popen, words: tuple[str, ...]) -> list[psutil.Process]:
+    """The driver's descendants whose command line holds one of the words."""
+    found = []
+    for one in process.children(recursive=True):
+        try:
+            if any(word in " ".join(one.cmdline()) for word in words):
+                found.append(one)
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return found
+
+
+@dataclass
+class Watcher:
+    """Which piece files there are, as versions: on disk an inode, in S3 the time of the last write."""
+
+    store: Store
+    seen: dict[str, str] = field(default_factory=dict)
+    twice: int = 0
+
+    def look(self) -> None:
+        for path, version in self._versions().items():
+            if path in self.seen and self.seen[path] != version:
+                self.twice += 1
+            self.seen[path] = version
+
+    def _versions(self) -> dict[str, str]:
+        filesystem, root = self.store.storage.filesystem(self.store.uri)
+        filesystem.invalidate_cache()
+        if not filesystem.exists(root):
+            return {}
+        found = filesystem.find(root, detail=True)
+        return {p: str(d.get("ino") or d.get("LastModified")) for p, d in found.items() if "/pieces/" in p and "/.part-" not in p}
+
+
+@dataclass
+class Row:
+    what: str
+    kills: int
+    differing: list[str]
+    twice: int
+    clips_twice: int
+    seconds: float
+
+    def __str__(self) -> str:
+        same = "identical" if not self.differing else f"DIFFERS: {', '.join(self.differing[:3])}"
+        return f"| {self.what} | {self.kills} | {same} | {self.twice} | {self.clips_twice} | {self.seconds:.0f} |"
+
+    @property
+    def is_good(self) -> bool:
+        return not (self.differing or self.twice or self.clips_twice)
+
+
+HEADER = "| disturbance | kills | end | pieces made twice | clips counted twice | seconds |\n|---|---|---|---|---|---|"
+
+
+def judge(what: str, store: Store, reference: dict[str, bytes], kills: int, watcher: Watcher, seconds: float) -> Row:
+    watcher.look()
+    ours = outcome(store)
+    differing = sorted(path for path in {*ours, *reference} if ours.get(path) != reference.get(path))
+    clips_twice = 0
+    for folder in {path.rpartition("/")[0] for path in ours if "/pieces/" in path}:
+        rows = [row for name in store.names(folder) for row in store.read_table(f"{folder}/{name}").to_pylist()]
+        asked = [(row["clip_id"], row["mode"]) for row in rows]
+        clips_twice += len(asked) - len(set(asked))
+    return Row(what, kills, differing, watcher.twice, clips_twice, seconds)
+
+
+def finish(runs: Runs, name: str, *settings: str) -> None:
+    with driver(runs.command(name, *settings), runs.folder / f"{name}.log") as process:
+        assert process.wait(RUN_TIMEOUT_S) == 0, (runs.folder / f"{name}.log").read_text()[-3000:]
+
+
+def drivers_killed(runs: Runs, name: str, moments: list[Callable[[], bool]], what: str, reference: dict[str, bytes]) -> Row:
+    """Kill the driver when a moment has come, start it again, kill it at the next one; then let it finish."""
+    store, began, kills = runs.store(name), time.monotonic(), 0
+    watcher = Watcher(store)
+    for moment in moments:
+        with driver(runs.command(name), runs.folder / f"{name}.log") as process:
+            deadline = time.monotonic() + RUN_TIMEOUT_S
+            while process.poll() is None and time.monotonic() < deadline and not moment():
+                time.sleep(0.02)
+            kills += process.poll() is None
+            process.kill()
+        watcher.look()
+    finish(runs, name)
+    return judge(what, store, reference, kills, watcher, time.monotonic() - began)
+
+
+def boundaries(store: Store) -> list[Callable[[], bool]]:
+    """For every step: its last file is there, its seal not yet if we are quick; and its seal is there."""
+    moments: list[Callable[[], bool]] = []
+    for step in STEPS:
+        for path in (f"{step}/{LAST_FILE.get(step.rpartition('/')[2], 'index.parquet')}", f"{step}/{SEAL}"):
+            moments.append(lambda path=path: store.read(path) is not None)
+    return moments
+
+
+def random_moments(count: int, longest_s: float, seed: int) -> list[Callable[[], bool]]:
+    rng = random.Random(seed)
+
+    def after(seconds: float) -> Callable[[], bool]:
+        began: list[float] = []
+
+        def is_over() -> bool:
+            began.append(began[0] if began else time.monotonic())
+            return time.monotonic() - began[0] > seconds
+
+        return is_over
+
+    return [after(rng.uniform(2, longest_s)) for _ in range(count)]
+
+
+WORKERS: dict[str, tuple[str, ...]] = {
+    "decoding processes": ("engine.data.child",),
+    "decode workers": ("ray::Map(decode_", "ray::MapBatches(decode_"),
+    "generator actors": ("ray::MapWorker",),
+    "train workers": ("ray::RayTrainWorker", "ray::_RayTrainWorker"),
+}
+
+
+def workers_killed(runs: Runs, name: str, kinds: list[str], most: int, reference: dict[str, bytes]) -> Row:
+    """Kill a process of each kind in turn whenever there is one, some seconds apart, up to `most` of each."""
+    store, began = runs.store(name), time.monotonic()
+    watcher, killed = Watcher(store), dict.fromkeys(kinds, 0)
+    with driver(runs.command(name), runs.folder / f"{name}.log") as process:
+        last = dict.fromkeys(kinds, time.monotonic())
+        while process.poll() is None and time.monotonic() - began < RUN_TIMEOUT_S:
+            for kind in kinds:
+                if killed[kind] < most and time.monotonic() - last[kind] > 3:
+                    for one in find(process, WORKERS[kind])[:1]:
+                        one.kill()
+                        killed[kind] += 1
+                        last[kind] = time.monotonic()
+            time.sleep(0.05)
+        assert process.wait(5) == 0, (runs.folder / f"{name}.log").read_text()[-3000:]
+    assert all(killed.values()), f"nothing to kill was found: {killed}"
+    what = ", ".join(f"{kind} x {count}" for kind, count in killed.items())
+    return judge(what, store, reference, sum(killed.values()), watcher, time.monotonic() - began)
+
+
+def nodes_killed(runs: Runs, name: str, reference: dict[str, bytes]) -> Row:
+    """Three raylets on this machine; the one with the workers goes down while pieces are written, and again while it trains."""
+    from ray.cluster_utils import Cluster
+
+    store, began, kills = runs.store(name), time.monotonic(), 0
+    watcher = Watcher(store)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    node = cluster.add_node(num_cpus=2)
+    try:
+        with driver(runs.command(name, f"cluster.address={cluster.address}"), runs.folder / f"{name}.log") as process:
+            for moment in ("cycle-000/generate/pieces", "cycle-000/train"):
+                deadline = time.monotonic() + RUN_TIMEOUT_S
+                while process.poll() is None and time.monotonic() < deadline and not store.names(moment):
+                    time.sleep(0.1)
+                if process.poll() is None:
+                    cluster.remove_node(node, allow_graceful=False)
+                    kills += 1
+                    time.sleep(2)
+                    node = cluster.add_node(num_cpus=2)
+            assert process.wait(RUN_TIMEOUT_S) == 0, (runs.folder / f"{name}.log").read_text()[-3000:]
+    finally:
+        cluster.shutdown()
+    return judge("a whole node, while generating and while training", store, reference, kills, watcher, time.monotonic() - began)
+
+
+def object_server_away(runs: Runs, name: str, swift: Swift, seconds: float, reference: dict[str, bytes]) -> Row:
+    store, began, kills = runs.store(name), time.monotonic(), 0
+    watcher = Watcher(store)
+    with driver(runs.command(name), runs.folder / f"{name}.log") as process:
+        for moment in ("cycle-000/generate/pieces", "cycle-000/train"):
+            deadline = time.monotonic() + RUN_TIMEOUT_S
+            while process.poll() is None and time.monotonic() < deadline and not store.names(moment):
+                time.sleep(0.1)
+            if process.poll() is None:
+                swift.stop("object")
+                kills += 1
+                time.sleep(seconds)
+                swift.start("object")
+        assert process.wait(RUN_TIMEOUT_S) == 0, (runs.folder / f"{name}.log").read_text()[-3000:]
+    what = f"the store's object server away for {seconds:.0f} s, while generating and while training"
+    return judge(what, store, reference, kills, watcher, time.monotonic() - began)
+
+
+ROWS = ["again", "seals", "random", *WORKERS, "node", "s3"]
+
+
+def matrix(folder: Path, moments: int, rows: list[str]) -> Iterator[Row]:
+    (folder / "world").mkdir()
+    runs = Runs(folder=folder, manifest=write_world(folder / "world"), base=str(folder / "runs"))
+    finish(runs, "reference")
+    reference = outcome(runs.store("reference"))
+    assert any("cycle-001/generate" in path for path in reference), "the second cycle generated nothing"
+    if "again" in rows:
+        yield judge("none: the same command in another folder", _again(runs), reference, 0, Watcher(runs.store("again")), 0)
+    if "seals" in rows:
+        at_seals = boundaries(runs.store("seals"))
+        yield drivers_killed(runs, "seals", at_seals, "the driver, before and after every seal", reference)
+    if "random" in rows:
+        at_random = random_moments(moments, 45, seed=0)
+        yield drivers_killed(runs, "random", at_random, f"the driver, at {moments} random moments", reference)
+    for kind in WORKERS:
+        if kind in rows:
+            yield workers_killed(runs, kind.replace(" ", "-"), [kind], 3, reference)
+    if "node" in rows:
+        yield nodes_killed(runs, "node", reference)
+    if "s3" in rows:
+        with Swift(folder / "swift") as swift:
+            yield from _on_s3(folder, runs, swift)
+
+
+def _again(runs: Runs) -> Store:
+    finish(runs, "again")
+    return runs.store("again")
+
+
+def _on_s3(folder: Path, runs: Runs, swift: Swift) -> Iterator[Row]:
+    """Run folder and videos both."""
+    filesystem = swift.filesystem()
+    filesystem.mkdir(BUCKET)
+    for path in sorted((folder / "world").iterdir()):
+        filesystem.put_file(str(path), f"{BUCKET}/world/{path.name}")
+    options = {"s3": {"endpoint_url": swift.endpoint}}
+    there = Runs(
+        folder=folder,
+        manifest=f"s3://{BUCKET}/world/manifest.jsonl",
+        base=f"s3://{BUCKET}/runs",
+        storage=Storage(options),
+        settings=[*QUICK, f"storage.s3.endpoint_url={swift.endpoint}"],
+    )
+    finish(there, "s3-reference")
+    reference = outcome(there.store("s3-reference"))
+    yield object_server_away(there, "s3-away", swift, 20, reference)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--moments", type=int, default=20, help="random moments at which the driver is killed")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, help="which disturbances")
+    arguments = parser.parse_args()
+    private = tempfile.mkdtemp(prefix="sl-")
+    os.environ.update(RAY_AUTH_MODE="disabled", RAY_TMPDIR=private, RAY_USAGE_STATS_ENABLED="0", HF_HUB_OFFLINE="1")
+    os.environ.update(AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, AWS_DEFAULT_REGION="us-east-1")
+    os.environ.pop("RAY_ADDRESS", None)
+    folder = Path(tempfile.mkdtemp(prefix="starloop-chaos-"))
+    print(HEADER, flush=True)
+    rows = []
+    try:
+        for row in matrix(folder, arguments.moments, arguments.rows):
+            print(row, flush=True)
+            rows.append(row)
+    except BaseException:
+        print(f"logs and runs are in {folder}", file=sys.stderr)
+        raise
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+    if bad := sum(not row.is_good for row in rows):
+        sys.exit(f"{bad} rows are not as they should be; logs and runs are in {folder}")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

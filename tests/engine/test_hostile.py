@@ -1,0 +1,514 @@
+"""Pins what hostile and odd files become: a clip or a Failure of the right kind, within budget, the rest of the piece untouched."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from builders import BUDGET, DECODING, a_clip
+from engine.data.clips import path_of, write_parts
+from engine.data.decoder import Origin, decode_piece, frames_of
+from engine.data.isolation import Decoder, Seen
+from engine.rows import Failure
+from engine.storage import Storage
+from engine.store import Store
+from models.base import FrameSpec
+from videos import remux, write_counting, write_noisy
+
+SPEC = FrameSpec(num_frames=4, size_px=32)
+TIGHT = replace(
+    BUDGET, timeout_s=20, memory_bytes=2 << 30, read_bytes=64 << 20, frame_pixels=4096 * 2304, decode_pixels=2_000_000_000
+)
+CLIP = "clip"
+Made = tuple[Path, frozenset[str]]
+Maker = Callable[[Path], Made]
+MAKERS: dict[str, Maker] = {}
+
+
+def makes(*kinds: str) -> Callable[[Callable[[Path], Path]], Callable[[Path], Path]]:
+    """Register a hostile file under its function's name, with what it may become."""
+
+    def register(maker: Callable[[Path], Path]) -> Callable[[Path], Path]:
+        MAKERS[maker.__name__] = lambda folder: (maker(folder), frozenset(kinds))
+        return maker
+
+    return register
+
+
+def plain(folder: Path, name: str = "plain.mp4", **options: str) -> Path:
+    path = folder / name
+    return path if path.exists() else write_noisy(path, 4, 320, 240, **options)
+
+
+def remuxed(folder: Path, name: str, **options: str) -> Path:
+    """The same packets in another arrangement."""
+    path = folder / name
+    if not path.exists():
+        remux(plain(folder), path, 1, options)
+    return path
+
+
+def cut(folder: Path, source: str, share: float) -> Path:
+    whole = remuxed(folder, source, movflags="faststart") if source == "front.mp4" else plain(folder, source)
+    data = whole.read_bytes()
+    path = folder / f"cut-{share}-{source}"
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+for share in (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9, 0.99):
+    for source in ("plain.mp4", "front.mp4", "plain.mkv"):
+        MAKERS[f"cut at {share} of {source}"] = lambda folder, share=share, source=source: (
+            cut(folder, source, share),
+            frozenset({"truncated"}),
+        )
+
+for seed in range(6):
+
+    def flipped(folder: Path, seed: int = seed) -> Made:
+        data = bytearray(plain(folder).read_bytes())
+        rng = np.random.default_rng(seed)
+        for at in rng.integers(48, len(data), 40 * 4**seed // 64 + 1):
+            data[at] ^= 1 << int(rng.integers(8))
+        path = folder / f"flipped-{seed}.mp4"
+        path.write_bytes(data)
+        return path, frozenset({CLIP, "codec", "truncated", "not_video", "too_large", "empty_window", "no_video_stream"})
+
+    MAKERS[f"bits flipped, {seed}"] = flipped
+
+
+@makes("not_video")
+def zero_bytes(folder: Path) -> Path:
+    path = folder / "zero.mp4"
+    path.write_bytes(b"")
+    return path
+
+
+@makes("not_video")
+def text(folder: Path) -> Path:
+    path = folder / "text.mp4"
+    path.write_text("This is a letter, and not a video.\n" * 500)
+    return path
+
+
+@makes("not_video")
+def html(folder: Path) -> Path:
+    path = folder / "error.mp4"
+    path.write_text("<html><body>404 not found, with status 200</body></html>" * 30)
+    return path
+
+
+@makes("not_video", "truncated")
+def zeros(folder: Path) -> Path:
+    path = folder / "zeros.mp4"
+    path.write_bytes(bytes(1 << 20))
+    return path
+
+
+@makes("not_video")
+def zip_bomb(folder: Path) -> Path:
+    path = folder / "bomb.mp4"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("zeros", bytes(50 << 20))
+    return path
+
+
+@makes("not_video")
+def playlist(folder: Path) -> Path:
+    path = folder / "playlist.mp4"
+    path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{plain(folder)}\n#EXT-X-ENDLIST\n")
+    return path
+
+
+@makes("not_video")
+def concat_script(folder: Path) -> Path:
+    path = folder / "concat.mp4"
+    path.write_text(f"ffconcat version 1.0\nfile {plain(folder)}\n")
+    return path
+
+
+@makes("not_video")
+def sdp(folder: Path) -> Path:
+    path = folder / "stream.mp4"
+    path.write_text(
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+    )
+    return path
+
+
+@makes("not_video")
+def picture(folder: Path) -> Path:
+    path = folder / "picture.mp4"
+    with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
+        stream = container.add_stream("png", rate=1)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "rgb24"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@makes(CLIP)
+def a_header_that_exaggerates(folder: Path) -> Path:
+    """A small mp4 whose container says 20,000 x 20,000; its stream knows better."""
+    data = bytearray(plain(folder).read_bytes())
+    struct.pack_into(">HH", data, data.index(b"avc1") + 28, 20_000, 20_000)
+    path = folder / "huge.mp4"
+    path.write_bytes(data)
+    return path
+
+
+def with_jpeg_size(path: Path, side: int) -> bytearray:
+    data, at = bytearray(path.read_bytes()), 0
+    while (at := data.find(b"\xff\xc0\x00\x11\x08", at + 1)) > 0:
+        struct.pack_into(">HH", data, at + 5, side, side)
+    return data
+
+
+@makes("too_large")
+def a_header_of_20k_by_20k(folder: Path) -> Path:
+    """Motion JPEG that says 20,000 x 20,000 in the container and in its pictures."""
+    path = write_counting(folder / "huge.mkv", [40 * n for n in range(20)], "mjpeg", 512, 512, "yuvj420p")
+    data = with_jpeg_size(path, 20_000)
+    path.write_bytes(data.replace(b"\xb0\x82\x02\x00", b"\xb0\x82\x4e\x20").replace(b"\xba\x82\x02\x00", b"\xba\x82\x4e\x20"))
+    return path
+
+
+@makes("too_large", "codec")
+def pictures_of_20k_by_20k_behind_a_small_header(folder: Path) -> Path:
+    path = write_counting(folder / "behind.mkv", [40 * n for n in range(20)], "mjpeg", 512, 512, "yuvj420p")
+    path.write_bytes(with_jpeg_size(path, 20_000))
+    return path
+
+
+@makes("too_large")
+def really_large(folder: Path) -> Path:
+    return write_counting(folder / "large.mp4", [0, 40], "mpeg4", 8000, 4000)
+
+
+def write_sound(path: Path, cover: bool = False) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        if cover:
+            picture = container.add_stream("mjpeg", rate=1)
+            picture.width = picture.height = 64
+            picture.pix_fmt = "yuvj420p"
+            picture.disposition = av.stream.Disposition.attached_pic
+        for number in range(40):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 44100, number * 1024
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        if cover:
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
+    return path
+
+
+@makes("no_video_stream")
+def sound_only(folder: Path) -> Path:
+    return write_sound(folder / "sound.mp4")
+
+
+@makes("no_video_stream")
+def sound_only_mkv(folder: Path) -> Path:
+    return write_sound(folder / "sound.mkv")
+
+
+@makes("not_video")
+def wave(folder: Path) -> Path:
+    path = folder / "wave.mp4"
+    with av.open(str(path), "w", format="wav") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+    return path
+
+
+@makes(CLIP)
+def endless_duration(folder: Path) -> Path:
+    """The last frame stays for thirty years."""
+    return write_counting(folder / "endless.mkv", [0, 40, 80, 10**12])
+
+
+@makes(CLIP)
+def odd_sizes(folder: Path) -> Path:
+    return write_counting(folder / "odd.mp4", [40 * n for n in range(20)], "libx264", 67, 35, "yuv444p")
+
+
+@makes(CLIP)
+def tiny_size(folder: Path) -> Path:
+    return write_counting(folder / "tiny.mp4", [40 * n for n in range(20)], "mpeg4", 2, 2)
+
+
+@makes(CLIP)
+def very_wide(folder: Path) -> Path:
+    return write_counting(folder / "wide.mp4", [40 * n for n in range(20)], "libx264", 2048, 16)
+
+
+@makes(CLIP)
+def one_frame(folder: Path) -> Path:
+    return write_counting(folder / "one.mp4", [0])
+
+
+@makes(CLIP)
+def ten_bit(folder: Path) -> Path:
+    return write_counting(folder / "ten.mp4", [40 * n for n in range(20)], "libx265", 128, 128, "yuv420p10le")
+
+
+@makes(CLIP)
+def hevc(folder: Path) -> Path:
+    return write_counting(folder / "hevc.mp4", [40 * n for n in range(20)], "libx265", 128, 128)
+
+
+@makes(CLIP)
+def vp8(folder: Path) -> Path:
+    return write_counting(folder / "vp8.webm", [40 * n for n in range(20)], "libvpx")
+
+
+@makes(CLIP)
+def vp9(folder: Path) -> Path:
+    return write_counting(folder / "vp9.webm", [40 * n for n in range(20)], "libvpx-vp9")
+
+
+@makes(CLIP)
+def av1(folder: Path) -> Path:
+    """Encoded in a process of its own: SVT-AV1, where it may, gives the thread that opens it real-time priority, and that is
+    inherited by whatever is started later. A whole Ray at SCHED_FIFO leaves its machine nothing else to do."""
+    path = folder / "av1.mp4"
+    code = "import sys; from pathlib import Path; from videos import write_counting as w;"
+    code += "w(Path(sys.argv[1]), [40 * n for n in range(20)], 'libsvtav1', 64, 64)"
+    tests = str(Path(__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code, str(path)], env=os.environ | {"PYTHONPATH": tests}, check=True, timeout=60)
+    return path
+
+
+@makes(CLIP)
+def mpeg4_in_avi(folder: Path) -> Path:
+    return write_noisy(folder / "a.avi", 2, 64, 64, "mpeg4")
+
+
+@makes(CLIP)
+def transport_stream(folder: Path) -> Path:
+    return write_counting(folder / "a.ts", [40 * n for n in range(20)])
+
+
+@makes("codec")
+def a_codec_that_is_not_allowed(folder: Path) -> Path:
+    return write_counting(folder / "ffv1.mkv", [40 * n for n in range(20)], "ffv1")
+
+
+@makes(CLIP)
+def variable_frame_rate(folder: Path) -> Path:
+    return write_counting(folder / "vfr.mp4", [*range(0, 400, 20), *range(400, 4000, 300)])
+
+
+@makes(CLIP)
+def fragmented(folder: Path) -> Path:
+    return remuxed(folder, "fragmented.mp4", movflags="frag_keyframe+empty_moov")
+
+
+@makes(CLIP)
+def no_index(folder: Path) -> Path:
+    path = folder / "live.webm"
+    with av.open(str(path), "w", format="webm", options={"live": "1"}) as container:
+        stream = container.add_stream("libvpx", rate=25)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for number in range(30):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((64, 64, 3), number * 5, np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@makes("missing")
+def a_folder(folder: Path) -> Path:
+    path = folder / "folder.mp4"
+    path.mkdir()
+    return path
+
+
+@makes("missing")
+def a_pipe_that_nobody_writes_to(folder: Path) -> Path:
+    os.mkfifo(folder / "pipe.mp4")
+    return folder / "pipe.mp4"
+
+
+@makes("missing")
+def nothing(folder: Path) -> Path:
+    return folder / "nothing.mp4"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("hostile")
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Decoder:
+    return Decoder(Storage(), TIGHT)
+
+
+def test_there_are_at_least_forty() -> None:
+    assert len(MAKERS) >= 40
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_clip_or_a_failure_of_the_right_kind(folder: Path, decoder: Decoder, name: str) -> None:
+    path, kinds = MAKERS[name](folder)
+    began = time.monotonic()
+    seen = decoder.decode(a_clip(video=str(path)), SPEC)
+    assert time.monotonic() - began < TIGHT.timeout_s
+    if isinstance(seen, Failure):
+        assert seen.kind in kinds, seen
+        assert path.name in seen.detail
+        assert "\n" not in seen.detail
+    else:
+        assert CLIP in kinds
+        assert seen.frames.shape == (4, 32, 32, 3)
+
+
+def test_a_window_before_the_cut_is_a_clip(folder: Path, decoder: Decoder) -> None:
+    path = cut(folder, "front.mp4", 0.7)
+    assert isinstance(decoder.decode(a_clip(video=str(path), start_s=0.5, end_s=1.5), SPEC), Seen)
+
+
+def test_the_rest_of_the_piece_is_untouched(folder: Path, tmp_path: Path) -> None:
+    """One piece of all hostile files, a good one between any two: each good one has the frames that it has alone."""
+    good = str(plain(folder))
+    clips = []
+    for number, (name, maker) in enumerate(MAKERS.items()):
+        (folder / str(number)).mkdir()
+        clips += [a_clip(name, video=str(maker(folder / str(number))[0])), a_clip(f"good {number}", video=good)]
+    store = Store(str(tmp_path))
+    write_parts(store, clips)
+    decoding = replace(DECODING, budget=TIGHT)
+    row = {"piece_id": "p", "part": path_of("train", 0), "start": 0, "count": len(clips)}
+    frames, found = frames_of(decode_piece(row, spec=SPEC, decoding=decoding, store=store), SPEC)
+    assert len(found) == len(clips)
+    decoded = iter(frames)
+    shown = {clip.clip_id: next(decoded) for clip, one in zip(clips, found, strict=True) if isinstance(one, Origin)}
+    goods = [shown[clip.clip_id] for clip in clips if clip.clip_id.startswith("good")]
+    assert len(goods) == len(MAKERS)
+    assert all(np.array_equal(one, goods[0]) for one in goods)
+    assert next(decoded, None) is None
+
+
+LIE = 'F\\0\\0\\0\\x13{"in_order": false}\\xff\\xff\\xff\\xff'
+"""Frames of four gigabytes."""
+
+
+@pytest.mark.parametrize(
+    ("program", "kind"),
+    [
+        ("connection.recv(1 << 16); time.sleep(3600)", "timeout"),
+        ("connection.recv(1 << 16); os.abort()", "crashed"),
+        ("connection.recv(1 << 16); os._exit(3)", "crashed"),
+        ("connection.recv(1 << 16); connection.sendall(b'?' * 100); time.sleep(3600)", "crashed"),
+        ("connection.recv(1 << 16); connection.sendall(b'X' + b'\\xff' * 100); time.sleep(3600)", "crashed"),
+        (f"connection.recv(1 << 16); connection.sendall(b'{LIE}'); time.sleep(3600)", "crashed"),
+    ],
+)  # fmt: skip
+def test_a_decoder_that_never_returns_dies_or_lies(folder: Path, program: str, kind: str) -> None:
+    code = f"import os, socket, sys, time; connection = socket.socket(fileno=int(sys.argv[2])); connection.sendall(b'H'); {program}"
+    with Decoder(Storage(), replace(TIGHT, timeout_s=1.0), program=("-c", code)) as decoder:
+        began = time.monotonic()
+        failure = decoder.decode(a_clip(video=str(plain(folder))), SPEC)
+        assert isinstance(failure, Failure)
+        assert failure.kind == kind
+        assert time.monotonic() - began < 30
+
+
+def test_a_decoder_that_was_killed_is_replaced_without_a_word(folder: Path, decoder: Decoder) -> None:
+    clip = a_clip(video=str(plain(folder)))
+    before = decoder.decode(clip, SPEC)
+    assert decoder.pid is not None
+    os.kill(decoder.pid, 9)
+    after = decoder.decode(clip, SPEC)
+    assert isinstance(before, Seen)
+    assert isinstance(after, Seen)
+    assert np.array_equal(before.frames, after.frames)
+
+
+def test_a_decoder_that_does_not_start_is_nobody_s_failure(folder: Path) -> None:
+    with (
+        Decoder(Storage(), TIGHT, program=("-c", "raise SystemExit('no library')")) as decoder,
+        pytest.raises(RuntimeError, match=r"does not start \(exit 1: no library\)"),
+    ):
+        decoder.decode(a_clip(video=str(plain(folder))), SPEC)
+
+
+def test_the_decoding_process_holds_no_credential_and_opens_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret")
+    with Decoder(Storage(), TIGHT) as decoder:
+        decoder.decode(a_clip(video=str(plain(folder))), SPEC)
+        process = Path(f"/proc/{decoder.pid}")
+        assert b"AWS" not in (process / "environ").read_bytes()
+        limits = (process / "limits").read_text()
+        assert sorted(os.listdir(process / "fd")) == ["0", "1", "2", "3"]
+        assert "Max open files            4 " in limits
+        assert f"Max address space         {TIGHT.memory_bytes} " in limits
+
+
+def test_memory_is_bounded(folder: Path) -> None:
+    path = write_counting(folder / "wide-4k.mp4", [0, 40, 80], "mpeg4", 4096, 2160)
+    with Decoder(Storage(), replace(TIGHT, memory_bytes=1 << 28)) as decoder:
+        failure = decoder.decode(a_clip(video=str(path)), SPEC)
+        assert isinstance(failure, Failure)
+        assert failure.kind in ("too_large", "crashed")
+        assert isinstance(decoder.decode(a_clip(video=str(plain(folder))), SPEC), Seen)
+
+
+def test_decoding_is_bounded(folder: Path) -> None:
+    with Decoder(Storage(), replace(TIGHT, decode_pixels=1_000_000)) as decoder:
+        failure = decoder.decode(a_clip(video=str(plain(folder))), SPEC)
+    assert isinstance(failure, Failure)
+    assert failure.kind == "too_large"
+    assert "limits.decode_pixels" in failure.detail
+
+
+def test_reading_is_bounded(folder: Path) -> None:
+    with Decoder(Storage(), replace(TIGHT, read_bytes=10_000)) as decoder:
+        failure = decoder.decode(a_clip(video=str(plain(folder))), SPEC)
+    assert isinstance(failure, Failure)
+    assert failure.kind == "too_large"
+    assert "limits.read_bytes" in failure.detail
+
+
+def test_a_video_replaced_since_the_answer_is_told_apart(folder: Path, tmp_path: Path, decoder: Decoder) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(plain(folder).read_bytes())
+    clip = a_clip(video=str(path))
+    seen = decoder.decode(clip, SPEC)
+    assert isinstance(seen, Seen)
+    assert isinstance(decoder.decode(clip, SPEC, etag=seen.etag), Seen)
+    path.write_bytes(one_frame(tmp_path).read_bytes())
+    failure = decoder.decode(clip, SPEC, etag=seen.etag)
+    assert isinstance(failure, Failure)
+    assert failure.kind == "replaced"
+
+
+def test_a_file_without_an_index_is_read_in_order_and_says_so(folder: Path, decoder: Decoder) -> None:
+    for maker, in_order in ((no_index, True), (transport_stream, True), (mpeg4_in_avi, True), (hevc, False), (vp9, False)):
+        seen = decoder.decode(a_clip(video=str(maker(folder))), SPEC)
+        assert isinstance(seen, Seen)
+        assert seen.in_order == in_order
+
+
+def test_failures_are_rows() -> None:
+    row = {"frames": b"", "results": json.dumps([[False, "codec", "why"]])}
+    assert frames_of(row, SPEC)[1] == [Failure(kind="codec", detail="why")]
+
+
+def test_no_video_gave_this_process_real_time_priority() -> None:
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER

@@ -1,0 +1,304 @@
+"""Pins the store on a real S3 server: publication, what is waited for and what is not, and videos read by ranges."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from builders import BUDGET, a_clip
+from engine import loop
+from engine.config import load_config
+from engine.data.isolation import Decoder, Seen
+from engine.doctor import examine
+from engine.lease import Lease
+from engine.rows import Failure
+from engine.storage import Storage, StorageError
+from engine.store import Store
+from models.base import FrameSpec
+from object_store import BUCKET, READER_KEY, READER_SECRET, Swift
+from videos import remux, write_noisy
+
+pytestmark = pytest.mark.timeout(400)
+ROOT = Path(__file__).parents[2]
+SPEC = FrameSpec(num_frames=8, size_px=64)
+
+
+def test_publication(s3: Storage) -> None:
+    store = Store(f"s3://{BUCKET}/publication", s3)
+    assert (store.read("a"), store.names("")) == (None, [])
+    assert store.create("a", b"1")
+    assert not store.create("a", b"2")
+    assert store.create("a", b"1")  # the same again: as when an answer was lost and the call repeated
+    store.write("f/b", b"3")
+    assert (store.read("a"), store.names(""), store.names("f")) == (b"1", ["a"], ["b"])
+    assert pickle.loads(pickle.dumps(store)).read("f/b") == b"3"
+    store.delete("f")
+    store.delete("f")
+    assert store.names("f") == []
+
+
+def test_only_one_of_many_creators_wins(s3: Storage) -> None:
+    won: list[int] = []
+
+    def create(number: int) -> None:
+        if Store(f"s3://{BUCKET}/race", s3).create("seal", str(number).encode() * 1000):
+            won.append(number)
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(won) == 1
+    assert Store(f"s3://{BUCKET}/race", s3).read("seal") == str(won[0]).encode() * 1000
+
+
+def test_a_server_that_is_away_is_waited_for(swift: Swift, s3: Storage, caplog: pytest.LogCaptureFixture) -> None:
+    store = Store(f"s3://{BUCKET}/away", s3)
+    store.write("a", b"1")
+    swift.stop("object")
+    back = threading.Timer(5, lambda: swift.start("object"))
+    back.start()
+    try:
+        began = time.monotonic()
+        store.write("b", b"2")
+        assert time.monotonic() - began > 2
+        assert (store.read("a"), store.read("b")) == (b"1", b"2")
+    finally:
+        back.join(60)
+    assert "trying again" in caplog.text
+    assert "testing" not in caplog.text  # the secret
+
+
+def test_a_storm_of_503_ends_the_wait_with_one_line(swift: Swift) -> None:
+    store = Store(f"s3://{BUCKET}/storm", Storage({"s3": {"endpoint_url": swift.endpoint}}, patience_s=3))
+    swift.stop("object")
+    try:
+        for call in (lambda: store.write("a", b"1"), lambda: store.create("a", b"1")):
+            with pytest.raises(StorageError) as caught:
+                call()
+            assert caught.value.trouble == "unavailable"
+            assert "run the same command again" in str(caught.value)
+    finally:
+        swift.start("object")
+
+
+WRONG: dict[str, tuple[dict[str, str], str, str]] = {
+    "wrong key": ({"AWS_SECRET_ACCESS_KEY": "wrong"}, BUCKET, "credentials and the clock"),
+    "no such user": ({"AWS_ACCESS_KEY_ID": "test:nobody"}, BUCKET, "credentials and the clock"),
+    "no credentials": (
+        {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"},
+        BUCKET,
+        "credentials and the clock",
+    ),
+    "wrong bucket": ({}, "nosuchbucket", "in an object store the bucket"),
+    "read-only bucket": (
+        {"AWS_ACCESS_KEY_ID": READER_KEY, "AWS_SECRET_ACCESS_KEY": READER_SECRET},
+        "readable",
+        "credentials and the clock",
+    ),
+    "quota used up": ({}, "small", "free space or quota"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_said_at_once_and_not_waited_for(swift: Swift, tmp_path: Path, name: str) -> None:
+    """As a user: the whole command, with another environment."""
+    environment, bucket, remedy = WRONG[name]
+    if bucket in ("readable", "small"):
+        swift.filesystem().mkdir(bucket)
+        headers = {"X_Container_Read": READER_KEY} if bucket == "readable" else {"X_Container_Meta_Quota_Bytes": "10"}
+        swift.configure_bucket(bucket, **headers)
+    (tmp_path / "m.csv").write_text("video,label\na.mp4,x\n")
+    sets = [f"data.manifest={tmp_path / 'm.csv'}", f"run.uri=s3://{bucket}/run", f"storage.s3.endpoint_url={swift.endpoint}"]
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs", "generate", *(part for one in sets for part in ("--set", one))],
+        cwd=ROOT,
+        env=os.environ | {"HOME": str(tmp_path)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert time.monotonic() - began < 30
+    assert done.returncode == 1
+    assert remedy in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    assert not any(secret in done.stderr for secret in ("testing", "reading", "wrong"))
+
+
+def test_a_clock_that_is_wrong_is_denied_and_says_clock(swift: Swift, s3: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datetime
+
+    import botocore.auth
+    import s3fs
+
+    store = Store(f"s3://{BUCKET}/clock", s3)
+    store.write("a", b"1")
+    late = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=2)
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda remove_tzinfo=True: late.replace(tzinfo=None))
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(StorageError, match="the clock of this machine"):
+        Store(f"s3://{BUCKET}/clock", s3).read("a")
+
+
+def test_credentials_are_neither_pickled_nor_accepted_in_a_config(s3: Storage, tmp_path: Path) -> None:
+    store = Store(f"s3://{BUCKET}/pickle", s3)
+    store.write("a", b"1")
+    assert b"testing" not in pickle.dumps(store)
+    for setting in ("storage.s3.secret=x", "storage.s3.client_kwargs.aws_secret_access_key=x", "storage.gs.token=/key.json"):
+        with pytest.raises(ValueError, match="looks like a credential"):
+            load_config(None, [setting])
+
+
+ON_S3 = frozenset({"end.mp4", "a.webm"})
+
+
+@pytest.fixture(scope="module")
+def hour(tmp_path_factory: pytest.TempPathFactory, s3: Storage) -> Callable[[str], tuple[Path, str]]:
+    """A one-hour 720p video out of a short one, as a file and as an object: hour("end.mp4")."""
+    folder = tmp_path_factory.mktemp("hour")
+    short = {
+        "mp4": write_noisy(folder / "short.mp4", 12, 1280, 720, preset="ultrafast", crf="40", bf="2"),
+        "webm": write_noisy(folder / "short.webm", 4, 1280, 720, "libvpx", deadline="realtime", speed="16", b="400k"),
+    }
+    made: dict[str, tuple[Path, str]] = {}
+
+    def make(name: str) -> tuple[Path, str]:
+        if name not in made:
+            source = short["webm" if name.endswith("webm") else "mp4"]
+            seconds = 4 if name.endswith("webm") else 12
+            options = {"movflags": "faststart"} if name == "front.mp4" else {}
+            path = remux(source, folder / name, 3600 // seconds, options)
+            if name in ON_S3:
+                filesystem, remote = s3.filesystem(f"s3://{BUCKET}/hour/{name}")
+                s3.patiently("put", partial(filesystem.put_file, str(path), remote))
+            made[name] = (path, f"s3://{BUCKET}/hour/{name}")
+        return made[name]
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["end.mp4", "front.mp4", "a.mkv", "a.webm"])
+def test_eight_seconds_of_an_hour_cost_two_hundredths_of_its_bytes(
+    hour: Callable[[str], tuple[Path, str]], s3: Storage, name: str
+) -> None:
+    path, uri = hour(name)
+    size = path.stat().st_size
+    laps = 4 if name.endswith("webm") else 12
+    reference = path.parent / ("short.webm" if name.endswith("webm") else "short.mp4")
+    with Decoder(s3, BUDGET) as decoder:
+        for start_s in (0.0, 1803.0, 3590.0):
+            here = decoder.decode(a_clip(video=str(path), start_s=start_s, end_s=start_s + 8), SPEC)
+            assert isinstance(here, Seen), here
+            assert np.array_equal(here.frames, full_decode(reference, start_s, laps))
+            assert here.bytes_read / size <= 0.02
+            told = f"{here.bytes_read / size:.4f} of it on disk"
+            if name in ON_S3:
+                there = decoder.decode(a_clip(video=uri, start_s=start_s, end_s=start_s + 8), SPEC)
+                assert isinstance(there, Seen), there
+                assert np.array_equal(here.frames, there.frames)
+                assert there.bytes_read / size <= 0.02
+                told += f", {there.bytes_read / size:.4f} on S3"
+            print(f"{name}, {size >> 20} MiB, from {start_s:g} s: read {told}")
+
+
+def full_decode(short: Path, start_s: float, lap_s: float) -> np.ndarray:
+    """The frames at the window's mid-points, from every frame of the short video decoded in order; the long one is laps of it."""
+    import av
+
+    from engine.data.frames import choose, moments
+    from engine.data.windowed import square
+
+    with av.open(str(short)) as container:
+        frames = [(float(frame.pts * frame.time_base), square(frame, SPEC.size_px)) for frame in container.decode(video=0)]
+    times = [time_s - frames[0][0] for time_s, _ in frames]
+    lap_times = [lap * lap_s + time_s for lap in range(int(3600 / lap_s)) for time_s in times]
+    return np.stack([frames[i % len(frames)][1] for i in choose(lap_times, moments(SPEC.num_frames, start_s, start_s + 8.0))])
+
+
+def test_objects_that_are_not_there_denied_or_replaced(s3: Storage, swift: Swift, tmp_path: Path) -> None:
+    filesystem, _ = s3.filesystem(f"s3://{BUCKET}")
+    short = write_noisy(tmp_path / "a.mp4", 2, 64, 64)
+    other = write_noisy(tmp_path / "b.mp4", 3, 64, 64)
+    uri = f"s3://{BUCKET}/objects/a.mp4"
+    filesystem.put_file(str(short), uri)
+    with Decoder(s3, BUDGET) as decoder:
+        missing = decoder.decode(a_clip(video=f"s3://{BUCKET}/objects/none.mp4"), SPEC)
+        seen = decoder.decode(a_clip(video=uri), SPEC)
+        filesystem.put_file(str(other), uri)
+        replaced = decoder.decode(a_clip(video=uri), SPEC, etag=seen.etag if isinstance(seen, Seen) else "")
+        filesystem.rm(uri)
+        gone = decoder.decode(a_clip(video=uri), SPEC)
+    assert [one.kind for one in (missing, replaced, gone) if isinstance(one, Failure)] == ["missing", "replaced", "missing"]
+    assert isinstance(seen, Seen)
+    assert seen.etag
+
+
+def test_an_object_replaced_while_it_is_read_is_never_mixed(s3: Storage, tmp_path: Path) -> None:
+    filesystem, path = s3.filesystem(f"s3://{BUCKET}/mixed/a.bin")
+    filesystem.pipe_file(path, b"a" * 1000)
+    with s3.opened(f"s3://{BUCKET}/mixed/a.bin") as source:
+        assert source.read(0, 10) == b"a" * 10
+        filesystem.pipe_file(path, b"b" * 1000)
+        with pytest.raises(StorageError) as caught:
+            source.read(10, 10)
+    assert caught.value.trouble == "replaced"
+
+
+def test_a_lease_on_s3(s3: Storage) -> None:
+    store = Store(f"s3://{BUCKET}/lease", s3)
+    with Lease(store) as first:
+        assert first.epoch == 1
+        with pytest.raises(ValueError, match="is being worked on by"), Lease(store, stale_s=8):
+            pass
+    with Lease(store) as second:
+        assert second.epoch == 2
+
+
+def test_the_doctor_on_s3(s3: Storage, swift: Swift, world: Path) -> None:
+    sets = [f"data.manifest={world}", f"run.uri=s3://{BUCKET}/doctor", f"storage.s3.endpoint_url={swift.endpoint}"]
+    findings = {finding.what: finding for finding in examine(load_config(None, sets), model=False)}
+    assert findings["conditional create"].remedy == ""
+    assert findings["run folder"].remedy == ""
+    assert Store(f"s3://{BUCKET}/doctor", s3).names("") == []
+
+
+@pytest.mark.ray
+def test_the_loop_with_its_run_folder_and_its_videos_on_s3(
+    s3: Storage, swift: Swift, world: Path, ray_cluster: None, undisturbed: tuple[Any, Path, dict[str, Any]]
+) -> None:
+    """Ends with the same accounts and the same kept answers as on disk."""
+    _, reference, summary = undisturbed
+    filesystem, _ = s3.filesystem(f"s3://{BUCKET}")
+    rows = [json.loads(line) for line in world.read_text().splitlines()]
+    for row in rows:
+        if (world.parent / row["video"]).exists():
+            filesystem.put_file(str(world.parent / row["video"]), f"{BUCKET}/world/{row['video']}")
+    Store(f"s3://{BUCKET}/world", s3).write("manifest.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    from loops import SETTINGS, examples_of
+
+    uri = f"s3://{BUCKET}/runs/a"
+    sets = [*SETTINGS, f"data.manifest=s3://{BUCKET}/world/manifest.jsonl", f"run.uri={uri}"]
+    config = load_config(None, [*sets, f"storage.s3.endpoint_url={swift.endpoint}"])
+    again = loop.run(config, lambda progress: None)
+    for cycle, other in zip(again["cycles"], summary["cycles"], strict=True):
+        assert {key: cycle[key] for key in cycle if key != "seconds"} == {key: other[key] for key in other if key != "seconds"}
+    ours, theirs = (
+        [{key: row[key] for key in row if key not in ("video", "etag")} for row in examples_of(store, 0)]
+        for store in (Store(uri, s3), Store(str(reference)))
+    )
+    assert ours == theirs
+    assert not any(name.startswith("checkpoints") for name in Store(uri, s3).names("cycle-000/train"))

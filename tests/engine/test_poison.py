@@ -1,0 +1,90 @@
+"""Pins that a piece which takes its actor down ends as failed rows, after so many tries, and costs no other piece anything."""
+
+import json
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+
+from builders import a_clip
+from engine import flow
+from engine.data.decoder import decoded
+from engine.data.isolation import Seen
+from engine.generate import prompts
+from engine.generate.generator import GenerateSpec, Generator
+from engine.generate.watch import PIECE_TRIES, Watch, begin
+from engine.storage import Storage, StorageError
+from engine.verify.verdict import VerifySpec
+from models.base import ModelSpec, Sampling
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+
+class Fragile:
+    """Goes down on row 3, as a model may on a clip."""
+
+    def __init__(self, watch: Any) -> None:
+        self._watch = watch
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        times = begin(self._watch, str(row["number"]))
+        if row["number"] == 3 and times <= PIECE_TRIES:
+            os._exit(1)
+        return {"number": row["number"], "times": times}
+
+
+def test_other_pieces_come_through_and_the_poison_is_told(ray_cluster: None) -> None:
+    rows = [{"number": number} for number in range(8)]
+    stages = [flow.Stage(name="fragile", work=Fragile, args={"watch": Watch.remote()}, actors=1, cpus=0.5)]  # type: ignore[attr-defined]
+    times = {row["number"]: row["times"] for row in flow.run(rows, stages)}
+    assert set(times) == set(range(8))
+    assert times[3] == PIECE_TRIES + 1
+
+
+def test_a_piece_begun_too_often_is_failed_rows(ray_cluster: None) -> None:
+    watch = Watch.remote()  # type: ignore[attr-defined]
+    spec = GenerateSpec(
+        model=ModelSpec(base="tiny"),
+        storage=Storage(),
+        prompts=prompts.STRICT,
+        sampling=Sampling(temperature=0.0, max_tokens=8),
+        verify=VerifySpec(preset="strict"),
+        rationalize=True,
+        run_seed=0,
+        cycle=0,
+    )
+    seen = Seen(np.zeros((8, 48, 48, 3), np.uint8), "v1", False, 0)
+    row = {"piece_id": "p", "clips": json.dumps([a_clip("a").to_row()])} | decoded([seen])
+    generator = Generator(spec, watch)
+    first = json.loads(generator(row)["attempts"])
+    assert [attempt["outcome"] for attempt in first] == ["rejected", "rejected"]
+    assert first[0]["etag"] == "v1"
+    for _ in range(PIECE_TRIES - 1):
+        begin(watch, "p")
+    last = json.loads(generator(row)["attempts"])
+    assert [(attempt["outcome"], attempt["reason"]) for attempt in last] == [("failed", "crashed")]
+    assert f"went down {PIECE_TRIES} times" in last[0]["detail"]
+
+
+def away(row: dict[str, Any]) -> dict[str, Any]:
+    raise StorageError("unavailable", "cannot read s3://b/a: away; check endpoint")
+
+
+def test_what_a_stage_raises_comes_out_as_it_was(ray_cluster: None) -> None:
+    with pytest.raises(StorageError, match="cannot read s3://b/a: away") as caught:
+        list(flow.run([{"number": 1}], [flow.Stage(name="away", work=away)]))
+    assert caught.value.trouble == "unavailable"
+
+
+def same(row: dict[str, Any]) -> dict[str, Any]:
+    return row
+
+
+def test_long_inputs_go_as_several_datasets(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow, "WINDOW_ROWS", 4)
+    rows = ({"number": number} for number in range(10))
+    out = list(flow.run(rows, [flow.Stage(name="same", work=same, cpus=0.5)], ordered=True))
+    assert [row["number"] for row in out] == list(range(10))
+    assert ray.is_initialized()

@@ -1,0 +1,56 @@
+"""Runs of the loop in tests: a small configuration, and what a run left."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from engine.data import shapes
+from engine.status import run_config
+from engine.store import Store
+
+SETTINGS = [
+    "generate.max_tokens=48", "generate.piece_clips=10", "train.epochs=20.0", "train.batch_rows=8", "train.micro_batch_rows=8",
+    "train.lr=2e-3", "train.lora_rank=16", "train.lora_dropout=0.1", "train.checkpoint_every_steps=30", "loop.max_cycles=2",
+]  # fmt: skip
+
+
+def write_world(folder: Path) -> str:
+    """A world of 60 train and 20 held-out clips, three of them without a usable video; returns its manifest."""
+    clips = shapes.write_world(folder, 60, 20, seed=3)
+    (folder / "train-00003.mp4").unlink()
+    (folder / "train-00004.mp4").write_text("no video at all\n" * 100)
+    (folder / "train-00005.mp4").write_bytes(b"")
+    rows = [clip.to_row() | {"label": clip.label.text, "video": Path(clip.video).name} for clip in clips]
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(folder / "manifest.jsonl")
+
+
+def settings(world: Path | str, run: Path | str) -> list[str]:
+    return [*SETTINGS, f"data.manifest={world}", f"run.uri={run}"]
+
+
+def attempts_of(store: Store, step: str) -> list[dict[str, Any]]:
+    rows = [row for name in store.names(f"{step}/pieces") for row in store.read_table(f"{step}/pieces/{name}").to_pylist()]
+    return sorted(rows, key=lambda row: (row["clip_id"], row["mode"]))
+
+
+def examples_of(store: Store, cycle: int) -> list[dict[str, Any]]:
+    return list(store.read_table(f"cycle-{cycle:03d}/select/examples.parquet").to_pylist())
+
+
+def outcome(store: Store) -> dict[str, bytes]:
+    """All that a run's end consists of, byte by byte: pieces (kept, rejected and failed rows), examples, adapters, losses."""
+    found = {}
+    for cycle in range(run_config(store).loop.max_cycles):
+        name = f"cycle-{cycle:03d}"
+        for folder in (
+            f"{name}/generate/pieces",
+            f"{name}/select",
+            f"{name}/train",
+            f"{name}/train/model",
+            f"{name}/evaluate/pieces",
+        ):
+            for file in store.names(folder):
+                if file != "seal.json":  # it tells seconds
+                    found[f"{folder}/{file}"] = store.read(f"{folder}/{file}") or b""
+    return found

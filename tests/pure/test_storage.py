@@ -1,0 +1,141 @@
+"""Pins what is waited for and what is not, and that a full disk, a folder without rights and a wrong URI are one line each."""
+
+import errno
+import os
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.storage import Storage, StorageError, Trouble, refuse_secrets, trouble_of
+from engine.store import Store
+
+ROOT = Path(__file__).parents[2]
+
+
+class Answer(Exception):
+    """As gcsfs and Azure's client say it."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status_code = status
+
+
+@pytest.mark.parametrize(
+    ("error", "trouble"),
+    [
+        (FileNotFoundError(), "missing"),
+        (IsADirectoryError(), "missing"),
+        (PermissionError(), "denied"),
+        (OSError(errno.ENOSPC, "No space left on device"), "full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "full"),
+        (OSError(errno.EBUSY, "Slow Down"), "unavailable"),
+        (OSError(errno.ESTALE, "Stale file handle"), "unavailable"),
+        (TimeoutError(), "unavailable"),
+        (ConnectionResetError(), "unavailable"),
+        (Answer(404), "missing"),
+        (Answer(403), "denied"),
+        (Answer(429), "unavailable"),
+        (Answer(503), "unavailable"),
+        (Answer(412), "replaced"),
+        (Answer(507), "full"),
+        (StorageError("full", "x"), "full"),
+        (ValueError("x"), None),
+        (KeyError("x"), None),
+    ],
+)
+def test_what_an_error_means(error: Exception, trouble: Trouble | None) -> None:
+    assert trouble_of(error) == trouble
+
+
+def test_only_what_passes_is_tried_again() -> None:
+    calls: list[Exception] = []
+
+    def fails(*errors: Exception) -> Storage:
+        calls[:] = errors
+        return Storage(patience_s=5)
+
+    def call() -> str:
+        if calls:
+            raise calls.pop(0)
+        return "done"
+
+    assert fails(ConnectionResetError(), TimeoutError()).patiently("x", call) == "done"
+    for error in (PermissionError("no"), FileNotFoundError("none"), OSError(errno.ENOSPC, "full")):
+        with pytest.raises(StorageError):
+            fails(error, ConnectionResetError()).patiently("x", call)
+        assert len(calls) == 1
+    with pytest.raises(KeyError):
+        fails(KeyError("ours")).patiently("x", call)
+
+
+def test_patience_ends() -> None:
+    def call() -> None:
+        raise ConnectionResetError("reset")
+
+    began = time.monotonic()
+    with pytest.raises(StorageError, match="cannot read x: reset; check endpoint and network"):
+        Storage(patience_s=0.5).patiently("cannot read x", call)
+    assert time.monotonic() - began < 3
+
+
+def test_a_storage_error_survives_the_way_from_a_worker() -> None:
+    error = pickle.loads(pickle.dumps(StorageError("denied", "cannot write x; check credentials")))
+    assert (error.trouble, str(error)) == ("denied", "cannot write x; check credentials")
+
+
+def test_secrets_are_refused_and_ways_to_find_them_are_not() -> None:
+    refuse_secrets({"s3": {"endpoint_url": "http://x", "anon": True, "profile": "a"}, "gs": {"token": "anon"}})
+    for options in ({"s3": {"key": "x"}}, {"s3": {"client_kwargs": {"aws_session_token": "x"}}}, {"az": {"account_key": "x"}}):
+        with pytest.raises(ValueError, match="looks like a credential"):
+            refuse_secrets(options)  # type: ignore[arg-type]
+
+
+def test_a_wrong_protocol_is_one_line() -> None:
+    with pytest.raises(ValueError, match="foo://x: Protocol not known: foo; use a path, s3://, gs:// or az://"):
+        Store("foo://x").read("a")
+
+
+def test_a_file_written_to_while_it_is_read_is_never_mixed(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"a" * 100)
+    with Storage().opened(str(path)) as source:
+        assert source.read(0, 10) == b"a" * 10
+        path.write_bytes(b"b" * 101)
+        with pytest.raises(StorageError) as caught:
+            source.read(10, 10)
+    assert caught.value.trouble == "replaced"
+
+
+FILL = """
+import subprocess, sys
+from engine.storage import StorageError
+from engine.store import Store
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", sys.argv[1]], check=True)
+store = Store(sys.argv[1])
+store.write("a", b"1" * 1000)
+try:
+    store.write("b", b"2" * 1_000_000)
+except StorageError as error:
+    print(error.trouble, error, store.names(""), store.read("b"))
+"""
+
+
+def test_a_full_disk_is_said_so_and_leaves_no_half_file(tmp_path: Path) -> None:
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no user namespaces here: no small disk can be made")
+    done = subprocess.run(
+        ["unshare", "-rm", sys.executable, "-c", FILL, str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.startswith("full cannot write")
+    assert "No space left on device; free space or quota" in done.stdout
+    assert done.stdout.endswith("['a'] None\n")
