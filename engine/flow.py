@@ -170,7 +170,7 @@ def cluster(address: str, cpus: float = 0, gpus: float = 0) -> Iterator[Mapping[
             log_to_driver=False,
             include_dashboard=None if remote else False,
         )
-    if threading.current_thread() is threading.main_thread():
+    if threading.current_thread() is threading.main_thread() and terminated is not None:  # None: not Python's, no way back
         signal.signal(signal.SIGTERM, terminated)  # Ray's own prints its stack
     try:
         there = ray.cluster_resources()

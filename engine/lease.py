@@ -2,7 +2,8 @@
 
 `lease/00003.json` is created if absent by whoever begins epoch 3, and names him; `lease/00003.beat` is what he overwrites while he
 lives. Nobody's clock is compared with anybody's: a beat that does not change for STALE_S is a driver that is no more. A driver
-that was only asleep finds the next epoch's record when it wakes, and stops before it seals anything.
+that was only asleep finds the next epoch's record when it wakes, and stops before it seals anything. So does one whose own record
+names another: some stores look first and write then, and may tell two who come at once that each of them was the first.
 """
 
 import json
@@ -37,6 +38,7 @@ class Lease:
     def __init__(self, store: Store, stale_s: float = STALE_S) -> None:
         self._store, self._stale_s = store, stale_s
         self.epoch = 0
+        self._me = b""
         self._lost: str = ""
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
@@ -47,8 +49,8 @@ class Lease:
         while True:
             if latest:
                 self._wait_for_the_end_of(latest)
-            me = json.dumps(whoami() | {"token": uuid.uuid4().hex}).encode()
-            if self._store.create(f"{FOLDER}/{latest + 1:05d}.json", me):
+            self._me = json.dumps(whoami() | {"token": uuid.uuid4().hex}).encode()
+            if self._store.create(f"{FOLDER}/{latest + 1:05d}.json", self._me):
                 break
             latest += 1  # somebody was faster; he is alive, or a beat will tell
         self.epoch = latest + 1
@@ -89,12 +91,12 @@ class Lease:
                 return
 
     def _beat(self) -> None:
-        if not self._done.is_set():
+        if not self._done.is_set() and not self._lost:
             self._store.write(f"{FOLDER}/{self.epoch:05d}.beat", uuid.uuid4().bytes)
 
     def _look(self) -> None:
         latest = newest(self._store)
-        if latest > self.epoch:
+        if latest > self.epoch or self._store.read(f"{FOLDER}/{latest:05d}.json") != self._me:
             self._lost = (
                 f"{self._store.url()} was taken over by {_name(holder(self._store, latest))}; this driver stops, nothing is lost"
             )

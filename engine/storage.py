@@ -96,12 +96,6 @@ class Storage:
             time.sleep(wait)
             bound = min(LONGEST_WAIT_S, bound * 2)
 
-    def read(self, uri: str) -> bytes:
-        """The object's bytes, all of them. Raises StorageError."""
-        filesystem, path = self.filesystem(uri)
-        data: bytes = self.patiently(f"cannot read {uri}", lambda: filesystem.cat_file(path))
-        return data
-
     @contextmanager
     def opened(self, uri: str) -> Iterator["Source"]:
         """One version of an object, for reading ranges. Raises StorageError."""

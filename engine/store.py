@@ -75,7 +75,11 @@ class Store:
             self._try("write", path, lambda: filesystem.pipe_file(full, data))
 
     def create(self, path: str, data: bytes) -> bool:
-        """Publish the file if there is none yet; False where there is one. Two callers with different data cannot both get True."""
+        """Publish the file if there is none yet; False where there is one.
+
+        Of callers with different data only one gets True, where the store decides in one step (a disk, S3, GCS, Azure). One that
+        looks first and writes then (OpenStack Swift) may tell several who come within the same moment; the last one's data stays.
+        """
         filesystem, full = self._fs_and_root[0], self._path(path)
         try:
             if isinstance(filesystem, LocalFileSystem):

@@ -1,5 +1,6 @@
 """Videos that tests make: frames that say their number, long ones out of short ones, hostile ones."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def write_noisy(path: Path, seconds: float, width: int, height: int, codec: str 
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
     return path
+
+
+def turn(mp4: bytes, target: Path) -> Path:
+    """The same mp4 with the note that it is to be shown a quarter turn clockwise: tkhd's matrix, in 16.16 and 2.30 fixed point."""
+    data, one = bytearray(mp4), 1 << 16
+    width = struct.unpack_from(">I", data, data.index(b"tkhd") + 80)[0]
+    struct.pack_into(">9i", data, data.index(b"tkhd") + 44, 0, one, 0, -one, 0, 0, width, 0, 1 << 30)
+    target.write_bytes(data)
+    return target
 
 
 def remux(source: Path, target: Path, times: int, options: dict[str, str] | None = None) -> Path:

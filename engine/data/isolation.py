@@ -7,7 +7,6 @@ checked against what was asked for, and messages are cut.
 import contextlib
 import io
 import json
-import logging
 import os
 import signal
 import socket
@@ -28,8 +27,6 @@ from engine.data.media import Backend, Request, frames_shape
 from engine.rows import Clip, Example, Failure
 from engine.storage import Source, Storage, StorageError
 from models.base import FrameSpec
-
-log = logging.getLogger(__name__)
 
 Frames = NDArray[np.uint8]
 TRIES = 3

@@ -65,6 +65,7 @@ def frames_shape(request: Request) -> Sequence[int]:
 
 
 def open_container(file: BinaryIO, video: str) -> "av.container.InputContainer":
+    """With none but the allowed demuxers and no protocol. Raises Unusable."""
     try:
         return av.open(file, mode="r", options={"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "none"})
     except (av.error.FFmpegError, EOFError) as error:
@@ -72,6 +73,7 @@ def open_container(file: BinaryIO, video: str) -> "av.container.InputContainer":
 
 
 def video_stream(file: BinaryIO, container: "av.container.InputContainer", request: Request) -> "av.VideoStream":
+    """The first moving one, its decoder bounded in pixels. Raises Unusable: no video, another codec, too large."""
     video = request.video
     if container.format.name not in CONTAINERS:
         raise Unusable("not_video", f"{video} is {container.format.long_name!r}, not a video container")
@@ -93,6 +95,7 @@ def video_stream(file: BinaryIO, container: "av.container.InputContainer", reque
 
 
 def is_indexed(file: BinaryIO, container: "av.container.InputContainer") -> bool:
+    """Whether a seek reads an index. A Matroska file that was streamed has none, and is searched from its start instead."""
     return container.format.name != "matroska,webm" or CUES in _head(file)
 
 
@@ -105,29 +108,35 @@ def _head(file: BinaryIO) -> bytes:
 
 
 def empty(request: Request, length_s: float) -> Unusable:
+    """No frame lies in the window that was asked for."""
     span = f"{request.start_s}..{request.end_s} s"
     return Unusable("empty_window", f"{request.video} is {length_s:.2f} s long; nothing lies in {span}")
 
 
 def too_wide(request: Request, what: str) -> Unusable:
+    """A frame, or what announces one, is above the budget."""
     return Unusable("too_large", f"{request.video}: {what} larger than limits.frame_pixels = {request.frame_pixels}")
 
 
 def damaged(file: BinaryIO, request: Request, error: Exception) -> Unusable:
+    """What an error of the decoder means: the end is missing, or something in the middle is wrong."""
     if is_cut(file, request.size):
         return truncated(request.video)
     return Unusable("codec", f"{request.video} cannot be decoded: {error}; can ffmpeg play it?")
 
 
 def no_frame(video: str) -> Unusable:
+    """A stream is announced, and no packet of it is there."""
     return Unusable("truncated", f"{video} announces a video stream and holds no frame; fetch it again")
 
 
 def truncated(video: str) -> Unusable:
+    """Fewer bytes than the container says."""
     return Unusable("truncated", f"{video} begins as a video and cannot be read to its end; fetch it again")
 
 
 def invalid(file: BinaryIO, video: str, error: Exception) -> Unusable:
+    """No demuxer opens it: the beginning of a video, or none."""
     head = _head(file)
     if head[4:8] in BOXES or head[:4] == EBML or (head[:4] == b"RIFF" and head[8:12] == b"AVI "):
         return truncated(video)

@@ -18,6 +18,7 @@ class Budget:
         self._left, self._request = request.decode_pixels, request
 
     def spend(self, frame: av.VideoFrame) -> None:
+        """Raises Unusable where the clip's pixels are used up."""
         pixels = frame.width * frame.height
         if pixels > self._request.frame_pixels:
             raise too_wide(self._request, f"{frame.width} x {frame.height} is")
@@ -49,6 +50,7 @@ class Windowed:
         """Decode time, in ticks, of the last packet that went in."""
 
     def frames(self) -> Frames:
+        """uint8[T,S,S,3] at the window's moments. Raises Unusable, FFmpegError."""
         request = self._request
         span = window(request.start_s, request.end_s, self._length_s())
         if span is None:
@@ -166,6 +168,7 @@ class Windowed:
 
 
 def usable(frame: av.VideoFrame, request: Request) -> Frames:
+    """uint8[S,S,3]. Raises Unusable where the decoder says that it had to guess."""
     if frame.is_corrupt:
         raise Unusable("codec", f"{request.video} is damaged at {frame.time} s; fetch it again")
     return square(frame, request.size_px)

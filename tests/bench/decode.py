@@ -1,6 +1,6 @@
 """CPU seconds to decode 150 clips: a bare loop, the same through this project's pipeline, through plain Ray Data, and read_videos.
 
-    make bench-decode
+    make bench
 
 Every way gives 8 frames of 224 px a clip with the same backend (read_videos: every frame, its only way). All processes of the
 machine's Ray are counted, the decoding processes among them; ray.init and one warm-up of each way are not.
@@ -127,7 +127,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--read-videos", action="store_true", help="also the way that decodes every frame: minutes")
     arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="starloop-bench-"))
+    with tempfile.TemporaryDirectory(prefix="starloop-bench-") as folder:
+        compare(Path(folder), arguments)
+
+
+def compare(folder: Path, arguments: argparse.Namespace) -> None:
+    """Print a line for each way."""
     made = [write_noisy(folder / f"made-{i}.mp4", 10 + i, 480, 270, g="50").read_bytes() for i in range(DISTINCT)]
     paths = []
     for number in range(arguments.clips):

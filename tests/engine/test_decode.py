@@ -14,7 +14,7 @@ from engine.data.media import Backend
 from engine.rows import Clip, Failure
 from engine.storage import Storage
 from models.base import FrameSpec
-from videos import write_counting
+from videos import turn, write_counting
 
 SPEC = FrameSpec(num_frames=4, size_px=32)
 BACKENDS: list[Backend] = ["pyav", "decord"]
@@ -45,6 +45,24 @@ def test_mid_points_of_the_whole(tmp_path: Path, backend: Backend, suffix: str) 
 def test_a_window(tmp_path: Path, backend: Backend) -> None:
     path = write_counting(tmp_path / "a.mp4", [40 * n for n in range(50)])
     assert numbers(decode(a_clip(video=str(path), start_s=1.0, end_s=1.32), SPEC, backend)) == [26, 28, 30, 32]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_frames_are_turned_as_they_are_to_be_shown(tmp_path: Path, backend: Backend) -> None:
+    """A white left half, a quarter turn clockwise: a white top."""
+    picture = np.zeros((64, 96, 3), np.uint8)
+    picture[:, :48] = 255
+    with av.open(str(tmp_path / "flat.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for _ in range(8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    upright = turn((tmp_path / "flat.mp4").read_bytes(), tmp_path / "turned.mp4")
+    frames = decode(a_clip(video=str(upright)), SPEC, backend)
+    assert isinstance(frames, np.ndarray)
+    assert frames[:, :14].min() > 200
+    assert frames[:, 18:].max() < 55
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

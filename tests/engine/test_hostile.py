@@ -23,7 +23,7 @@ from engine.rows import Failure
 from engine.storage import Storage
 from engine.store import Store
 from models.base import FrameSpec
-from videos import remux, write_counting, write_noisy
+from videos import remux, turn, write_counting, write_noisy
 
 SPEC = FrameSpec(num_frames=4, size_px=32)
 TIGHT = replace(
@@ -220,6 +220,11 @@ def sound_only(folder: Path) -> Path:
 
 
 @makes("no_video_stream")
+def sound_with_a_picture_of_its_cover(folder: Path) -> Path:
+    return write_sound(folder / "cover.mp4", cover=True)
+
+
+@makes("no_video_stream")
 def sound_only_mkv(folder: Path) -> Path:
     return write_sound(folder / "sound.mkv")
 
@@ -239,6 +244,12 @@ def wave(folder: Path) -> Path:
 def endless_duration(folder: Path) -> Path:
     """The last frame stays for thirty years."""
     return write_counting(folder / "endless.mkv", [0, 40, 80, 10**12])
+
+
+@makes(CLIP)
+def rotated(folder: Path) -> Path:
+    """As a phone writes it that was held upright; tests/engine/test_decode.py looks which way round the frames are."""
+    return turn(plain(folder).read_bytes(), folder / "rotated.mp4")
 
 
 @makes(CLIP)

@@ -78,7 +78,7 @@ def test_a_missing_weight_is_an_error_that_names_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("base", "message"),
-    [("/nowhere", "no checkpoint folder"), ("memory://nothing", "no checkpoint at"), ("./x", "no checkpoint folder")],
+    [("/nowhere", "no checkpoint folder"), ("memory://nothing", "no checkpoint folder"), ("./x", "no checkpoint folder")],
 )
 def test_a_checkpoint_that_is_not_there(base: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
