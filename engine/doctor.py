@@ -144,8 +144,7 @@ def _storage(store: Store) -> Iterator[Finding]:
 def _manifest(config: RunConfig, clips: list[Clip]) -> Iterator[Finding]:
     """Also samples clips, evenly over the manifest: one in every 2^k of those seen."""
     card, stride = manifest.Card(), 1
-    for number, clip in enumerate(manifest.read_manifest(config.data, config.access())):
-        card.add(clip)
+    for number, clip in enumerate(manifest.read_manifest(config.data, config.access(), card)):
         if number % stride == 0:
             clips.append(clip)
             if len(clips) == 2 * SAMPLED:

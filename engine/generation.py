@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from engine import flow
 from engine.data.decoder import decode_piece
@@ -16,7 +17,7 @@ from engine.generate import prompts
 from engine.generate.generator import GenerateSpec, Generator, write_piece
 from engine.generate.ledger import Ledger, balance, too_many_failed, total
 from engine.generate.watch import Watch
-from engine.store import FileRecord
+from engine.store import FILES, FileRecord
 from engine.verify.verdict import VerifySpec
 from engine.weights import local
 from engine.work import INDEX, Made, Progress, Work, pieces_of, read_attempts
@@ -69,14 +70,15 @@ def _attempt(work: Work, spec: GenerateSpec, split: str) -> Ledger:
     written = {path.removesuffix(".parquet") for path in work.store.names(folder)}
     there = sum(piece.count for piece in work.pieces(split) if piece.piece_id in written)
     done, clips, kept, failed = there, sum(work.part_sizes()[split]), 0, Counter[str]()
-    work.report(Progress(step=name, unit="clips", done=done, total=clips))
+    work.report(Progress(step=name, unit="clips", done=done, total=clips, before=there))
     todo = (asdict(piece) for piece in work.pieces(split) if piece.piece_id not in written)
     if done < clips:
         watch = Watch.remote()  # type: ignore[attr-defined]  # the decorator adds it
         for row in flow.run(todo, _stages(work, spec, folder, watch)):
             done, kept = done + row["clips"], kept + row["kept"]
             failed.update(json.loads(row["failed"]))
-            work.report(Progress(step=name, unit="clips", done=done, total=clips, kept=kept, failed=failed.total()))
+            now = Progress(step=name, unit="clips", done=done, total=clips, before=there, kept=kept, failed=failed.total())
+            work.report(now)
             work.stop_if(too_many_failed(failed, done - there, work.config.limits.failure_rate))
     ledger = _account(work, split)
     assert ledger.clips == clips, f"{name}: {clips} clips went in, {ledger.clips} came out"
@@ -106,20 +108,18 @@ def _account(work: Work, split: str) -> Ledger:
     """Read every piece back: what is counted and indexed is what is there."""
     folder = pieces_of(work.step.name)
     paths = (f"{folder}/{piece.piece_id}.parquet" for piece in work.pieces(split))
-    index: list[dict[str, Any]] = []
-    ledgers: list[Ledger] = []
+    ledger, sink = total([]), pa.BufferOutputStream()
 
     def read(path: str) -> tuple[FileRecord, Ledger]:
         return work.store.describe([path])[0], balance(read_attempts(work.store, [path]))
 
-    with ThreadPoolExecutor(READERS) as readers:
+    with ThreadPoolExecutor(READERS) as readers, pq.ParquetWriter(sink, FILES, compression="zstd") as index:
         while some := list(islice(paths, PATHS_AT_ONCE)):
-            for record, ledger in readers.map(read, some):
-                index.append(asdict(record))
-                ledgers.append(ledger)
-            ledgers = [total(ledgers)]
-    work.store.write_table(f"{work.step.name}/{INDEX}", pa.Table.from_pylist(index))
-    return total(ledgers)
+            found = list(readers.map(read, some))
+            index.write_table(pa.Table.from_pylist([asdict(record) for record, _ in found], schema=FILES))
+            ledger = total([ledger, *(more for _, more in found)])
+    work.store.write(f"{work.step.name}/{INDEX}", sink.getvalue().to_pybytes())
+    return ledger
 
 
 def _counts(ledger: Ledger) -> dict[str, int]:

@@ -122,8 +122,8 @@ def _report(config: RunConfig, store: Store, summary: dict[str, Any], sealed: di
 def _check(config: RunConfig, until: str) -> None:
     """Find what a user got wrong before the run's folder is claimed by a configuration that cannot work."""
     card = manifest.Card()
-    for clip in manifest.read_manifest(config.data, config.access()):
-        card.add(clip)
+    for _ in manifest.read_manifest(config.data, config.access(), card):
+        pass
     steps.refuse_empty(card.counts(), _splits_for(until))
     frame_spec(local(ModelSpec(base=config.model.instruct or config.model.base), config.access(), only=".json"))
 

@@ -34,7 +34,7 @@ def refuse_empty(sizes: Mapping[str, int], splits: Sequence[str]) -> None:
 def ingest(work: Work) -> Made:
     """Check the manifest and write its clips: what is split here stays split."""
     data, card = work.config.data, manifest.Card()
-    parts = write_parts(work.store, map(card.add, manifest.read_manifest(data, work.config.access())))
+    parts = write_parts(work.store, manifest.read_manifest(data, work.config.access(), card))
     files = [path_of(split, number) for split, sizes in parts.items() for number in range(len(sizes))]
     return Made(
         files=files, counts=card.counts(), facts={"manifest": manifest.fingerprint(data, work.config.access()), "parts": parts}

@@ -201,6 +201,10 @@ class FileRecord:
     sha256: str
 
 
+FILES = pa.schema([("path", pa.string()), ("size", pa.int64()), ("sha256", pa.string())])
+"""FileRecords as a table."""
+
+
 def _record(path: str, data: bytes) -> FileRecord:
     return FileRecord(path=path, size=len(data), sha256=hashlib.sha256(data).hexdigest())
 

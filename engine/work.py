@@ -35,6 +35,8 @@ class Progress:
     """"" while the step is starting."""
     done: int
     total: int
+    before: int = 0
+    """Of those done, the ones that an earlier command has done. What follows is about the others."""
     kept: int = 0
     failed: int = 0
     loss: float | None = None

@@ -10,11 +10,13 @@ from jobs.view import a_console
 
 
 def ingest(manifest: str, out: str, settings: list[str]) -> None:
+    if given := [setting for setting in settings if setting.partition("=")[0].strip() == "data.manifest"]:
+        raise ValueError(f"--set {given[0]}: the manifest is {manifest}, the argument; give one of them")
     config = load_config(None, [*settings, f"data.manifest={manifest}"])
     if not out.endswith(".parquet"):
         raise ValueError(f"--out {out}: clips are written as one .parquet file")
     storage, card = config.access(), manifests.Card()
-    clips = [card.add(clip) for clip in manifests.read_manifest(config.data, storage)]
+    clips = list(manifests.read_manifest(config.data, storage, card))
     folder, _, name = out.rpartition("/")
     Store(folder or os.curdir, storage).write_table(name, to_table(clips))
     missing = manifests.missing_videos(clips, storage)

@@ -81,12 +81,16 @@ def line(progress: Progress, rate: float) -> str:
     """
     >>> line(Progress(step="cycle-001/generate", unit="clips", done=64, total=320, kept=60), 12.8)
     'cycle-001/generate  64/320 clips  kept 60  12.8 clips/s  20 s left'
+    >>> line(Progress(step="cycle-001/generate", unit="clips", done=64, total=320, before=32, kept=30), 0.0)
+    'cycle-001/generate  64/320 clips  32 from before  kept 30'
     >>> line(Progress(step="cycle-001/train", unit="", done=0, total=0), 0.0)
     'cycle-001/train  starting'
     """
     if not progress.unit:
         return f"{progress.step}  starting"
     parts = [progress.step, f"{progress.done}/{progress.total} {progress.unit}"]
+    if progress.before:
+        parts.append(f"{progress.before} from before")
     if progress.unit == "clips":
         parts.append(f"{'right' if progress.step.endswith('evaluate') else 'kept'} {progress.kept}")
     if progress.failed:

@@ -8,7 +8,7 @@ import json
 import os
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, TextIO
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from engine.config import Data
 from engine.rows import CLIPS, Clip, Label
@@ -27,57 +28,40 @@ KNOWN_COLUMNS = frozenset({*CLIPS.names, "aliases"})
 BATCH_ROWS = 8192
 
 
-def read_manifest(data: Data, storage: Storage) -> Iterator[Clip]:
-    """The clips of data.manifest, checked as they come. Raises ValueError in one line that names the row and the remedy.
+def read_manifest(data: Data, storage: Storage, card: "Card | None" = None) -> Iterator[Clip]:
+    """The clips of data.manifest, checked as they come and counted on the card.
 
-    What only the whole can tell (a clip_id twice, a video in both splits, no rows at all) is raised at the end.
+    Raises ValueError in one line that names the row and the remedy. What only the whole can tell (a clip_id twice, a video in both
+    splits, no rows at all) is raised at the end.
     """
     if not data.manifest:
         raise ValueError("no manifest: set data.manifest to a CSV, TSV, JSONL or Parquet file with the columns video and label")
-    seen = _Seen()
-    for number, (place, row) in enumerate(_rows(data.manifest, storage)):
-        clip = _clip(row, place, data)
+    card = Card() if card is None else card
+    for place, clip in _clips(data, storage):
         if contains_label(clip.question, clip.label).keep:
             raise ValueError(f"{place}: the question {clip.question!r} holds the label {clip.label.text!r}; ask without it")
-        seen.add(clip, number)
+        card.add(clip)
         yield clip
-    if not len(seen):
+    if not len(card):
         raise ValueError(f"{data.manifest} has no rows; it needs at least one with a video and a label")
-    seen.check(lambda number: _there(data, storage, number))
+    _refuse_twins(data, storage, card)
 
 
-def _there(data: Data, storage: Storage, number: int) -> tuple[str, Clip]:
-    """Row `number` once more, and its place: only to name it in an error."""
-    place, row = next(islice(_rows(data.manifest, storage), number, None))
-    return place, _clip(row, place, data)
+def _clips(data: Data, storage: Storage) -> Iterator[tuple[str, Clip]]:
+    """Each row's place and clip."""
+    return ((place, _clip(row, place, data)) for place, row in _rows(data.manifest, storage))
 
 
-class _Seen:
-    """What tells whether rows agree, in 24 bytes a row: a manifest may have millions."""
-
-    def __init__(self) -> None:
-        self._ids, self._videos, self._heldout = array("Q"), array("Q"), array("B")
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def add(self, clip: Clip, number: int) -> None:
-        assert number == len(self._ids)
-        self._ids.append(_hash(clip.clip_id))
-        self._videos.append(_hash(clip.video))
-        self._heldout.append(clip.split == "heldout")
-
-    def check(self, row: Callable[[int], tuple[str, Clip]]) -> None:
-        ids, videos = np.frombuffer(self._ids, np.uint64), np.frombuffer(self._videos, np.uint64)
-        order = np.argsort(ids, kind="stable")
-        for at in np.flatnonzero(ids[order][1:] == ids[order][:-1])[:1]:
-            (first, _), (place, clip) = row(int(order[at])), row(int(order[at + 1]))
-            raise ValueError(f"{place}: clip_id {clip.clip_id!r} is also at {first}; give each clip its own in a clip_id column")
-        order = np.argsort(videos, kind="stable")
-        split = np.frombuffer(self._heldout, np.uint8)[order]
-        for at in np.flatnonzero((videos[order][1:] == videos[order][:-1]) & (split[1:] != split[:-1]))[:1]:
-            (first, one), (place, other) = row(int(order[at])), row(int(order[at + 1]))
-            raise ValueError(f"{place}: video {other.video} is in {other.split} here and in {one.split} at {first}; split by video")
+def _refuse_twins(data: Data, storage: Storage, card: "Card") -> None:
+    """Rows that cannot both be. The card knows only that there are such; which ones, another look at the manifest tells."""
+    if (id_hash := card.id_twice()) is not None:
+        (first, _), (place, clip) = islice((at for at in _clips(data, storage) if _hash(at[1].clip_id) == id_hash), 2)
+        raise ValueError(f"{place}: clip_id {clip.clip_id!r} is also at {first}; give each clip its own in a clip_id column")
+    if (video_hash := card.video_in_both()) is not None:
+        same = (at for at in _clips(data, storage) if _hash(at[1].video) | 1 == video_hash)
+        first, one = next(same)
+        place, other = next(at for at in same if at[1].split != one.split)
+        raise ValueError(f"{place}: video {other.video} is in {other.split} here and in {one.split} at {first}; split by video")
 
 
 def _hash(text: str) -> int:
@@ -244,28 +228,55 @@ def _locate(video: str, data: Data) -> str:
 
 
 class Card:
-    """What a manifest holds: clips, videos and labels, by split, and how long the tail is. 16 bytes a clip."""
+    """What a manifest holds: clips, videos and labels, by split, and how long the tail is. 24 bytes for each of millions of clips."""
 
     def __init__(self) -> None:
         self._splits: Counter[str] = Counter()
-        self._videos, self._labels = array("Q"), array("Q")
+        self._ids, self._labels = array("Q"), array("Q")
+        self._videos = array("Q")
+        """The last bit of a video's hash says whether the clip is held out."""
 
-    def add(self, clip: Clip) -> Clip:
+    def __len__(self) -> int:
+        return self._splits.total()
+
+    def add(self, clip: Clip) -> None:
         self._splits[clip.split] += 1
-        self._videos.append(_hash(clip.video))
+        self._ids.append(_hash(clip.clip_id))
         self._labels.append(_hash(clip.label.text))
-        return clip
+        self._videos.append(_hash(clip.video) | 1 if clip.split == "heldout" else _hash(clip.video) & ~1)
+
+    def id_twice(self) -> int | None:
+        """The hash of a clip_id that two clips have."""
+        hashes = _sorted(self._ids)
+        return next((int(hashes[at]) for at in np.flatnonzero(hashes[1:] == hashes[:-1])[:1]), None)
+
+    def video_in_both(self) -> int | None:
+        """The hash, its last bit set, of a video with clips in both splits."""
+        hashes = _sorted(self._videos)
+        return next((int(hashes[at + 1]) for at in np.flatnonzero((hashes[1:] ^ hashes[:-1]) == 1)[:1]), None)
 
     def counts(self) -> dict[str, int]:
-        _, clips_of_label = np.unique(np.frombuffer(self._labels, np.uint64), return_counts=True)
+        labels = _sorted(self._labels)
         return {
-            "clips": self._splits.total(),
-            "videos": len(np.unique(np.frombuffer(self._videos, np.uint64))),
-            "labels": len(clips_of_label),
-            "labels_with_one_clip": int((clips_of_label == 1).sum()),
+            "clips": len(self),
+            "videos": len(_starts(_sorted(self._videos) | np.uint64(1))),
+            "labels": len(_starts(labels)),
+            "labels_with_one_clip": int((np.diff(_starts(labels), append=len(labels)) == 1).sum()),
             "train": self._splits["train"],
             "heldout": self._splits["heldout"],
         }
+
+
+def _sorted(hashes: "array[int]") -> NDArray[np.uint64]:
+    """In place: nobody asks in which order they came."""
+    view = np.frombuffer(hashes, np.uint64)
+    view.sort()
+    return view
+
+
+def _starts(values: NDArray[np.uint64]) -> NDArray[np.intp]:
+    """Where each run of equal values begins."""
+    return np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])[: len(values)])
 
 
 def missing_videos(clips: Iterable[Clip], storage: Storage) -> list[str]:

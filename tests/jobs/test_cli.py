@@ -42,6 +42,10 @@ def test_help_names_every_job_at_once() -> None:
         (["selftrain", "--set", "data.manifest=m.csv"], "error: the manifest has no clips in split 'heldout'"),
         (["ingest", "m.csv", "--out", "m.csv/c.parquet"], "error: cannot write m.csv/c.parquet: a file is in the way"),
         (["ingest", "m.csv", "--out", "clips.csv"], "clips are written as one .parquet file"),
+        (
+            ["ingest", "m.csv", "--out", "c.parquet", "--set", "data.manifest=n.csv"],
+            "error: --set data.manifest=n.csv: the manifest is",
+        ),
         (["submit", "none.toml", "--address", "http://127.0.0.1:1"], "error: no such config"),
     ],
 )

@@ -121,6 +121,9 @@ def test_missing_videos_are_counted_not_dropped(tmp_path: Path) -> None:
 
 def test_a_card_counts_what_there_is(tmp_path: Path) -> None:
     card = manifest.Card()
-    for clip in read(tmp_path, "video,label,split,clip_id\na.mp4,x,train,1\na.mp4,y,train,2\nb.mp4,x,heldout,3\n"):
-        card.add(clip)
+    (tmp_path / "m.csv").write_text("video,label,split,clip_id\na.mp4,x,train,1\na.mp4,y,train,2\nb.mp4,x,heldout,3\n")
+    for _ in manifest.read_manifest(Data(manifest=str(tmp_path / "m.csv")), Storage(), card):
+        pass
+    assert card.id_twice() is None
+    assert card.video_in_both() is None
     assert card.counts() == {"clips": 3, "videos": 2, "labels": 2, "labels_with_one_clip": 1, "train": 2, "heldout": 1}
