@@ -228,7 +228,7 @@ def _locate(video: str, data: Data) -> str:
 
 
 class Card:
-    """What a manifest holds: clips, videos and labels, by split, and how long the tail is. 24 bytes a clip: there may be millions."""
+    """What a manifest holds: clips, videos and labels, by split, and how long the tail is. 24 bytes a clip: some have millions."""
 
     def __init__(self) -> None:
         self._splits: Counter[str] = Counter()
