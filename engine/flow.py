@@ -52,7 +52,7 @@ def run(rows: Iterable[Row], stages: list[Stage], ordered: bool = False) -> Iter
     """Stream rows through the stages and yield what comes out, as it comes or in order.
 
     One row is one block, so a row is the unit of travel, of retry and of loss: whoever calls makes it a piece. The driver keeps
-    a few kB for each block of a dataset (github.com/ray-project/ray/issues/66016), so long inputs go as several datasets.
+    something of each block of a dataset (github.com/ray-project/ray/issues/66016), so long inputs go as several datasets.
     Raises StorageError where a stage did; whatever else a stage raises comes as Ray's exception around it.
     """
     waiting = iter(rows)
