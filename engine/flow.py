@@ -23,7 +23,7 @@ from engine.storage import StorageError
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
-WINDOW_ROWS, WINDOW_ROWS_PER_ACTOR = 4096, 256
+WINDOW_ROWS, WINDOW_ROWS_PER_ACTOR = 1024, 256
 """Rows of one dataset: as few as memory wants, and enough for each actor that loading its model anew hardly counts."""
 ACTOR_RESTARTS = 20
 AWAY = "storage_error"
