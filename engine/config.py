@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from engine.storage import Storage, refuse_secrets
+from engine.storage import Storage, check_options
 
 
 class Section(BaseModel):
@@ -152,8 +152,8 @@ class RunConfig(Section):
 
     @field_validator("storage")
     @classmethod
-    def _no_secrets(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        refuse_secrets(value)
+    def _checked(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        check_options(value)
         return value
 
     def access(self) -> Storage:

@@ -26,8 +26,10 @@ Row = dict[str, Any]
 WINDOW_ROWS, WINDOW_ROWS_PER_ACTOR = 1024, 256
 """Rows of one dataset: as few as memory wants, and enough for each actor that loading its model anew hardly counts."""
 ACTOR_RESTARTS = 20
-AWAY = "storage_error"
-"""Column of a row that stands for a StorageError."""
+CARRIED: dict[str, type[OSError]] = {error.__name__: error for error in (StorageError, ChildProcessError)}
+"""What a node or a store lacks, and a user can mend: it comes out of the flow as it was raised."""
+AWAY = "carried_error"
+"""Column of a row that stands for such an error: its name and arguments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,18 +55,19 @@ def run(rows: Iterable[Row], stages: list[Stage], ordered: bool = False) -> Iter
 
     One row is one block, so a row is the unit of travel, of retry and of loss: whoever calls makes it a piece. The driver keeps
     something of each block of a dataset (github.com/ray-project/ray/issues/66016), so long inputs go as several datasets.
-    Raises StorageError where a stage did; whatever else a stage raises comes as Ray's exception around it.
+    Raises what is CARRIED where a stage did; whatever else a stage raises comes as Ray's exception around it.
     """
     waiting = iter(rows)
     while window := list(islice(waiting, max(WINDOW_ROWS, WINDOW_ROWS_PER_ACTOR * max(stage.actors for stage in stages)))):
         for row in _stream(window, stages, ordered):
             if AWAY in row:
-                raise StorageError(*row[AWAY])
+                name, *arguments = row[AWAY]
+                raise CARRIED[name](*arguments)
             yield row
 
 
 def _carrying(work: Callable[..., Any]) -> Callable[..., Any]:
-    """The same work, but a StorageError travels on as a row: Ray Data wraps what a stage raises and loses what it was."""
+    """The same work, but what is CARRIED travels on as a row: Ray Data wraps what a stage raises and loses what it was."""
     if isinstance(work, type):
 
         class Carrying(work):  # type: ignore[valid-type,misc]
@@ -87,7 +90,9 @@ def _carry(work: Callable[..., Row], row: Row, **arguments: Any) -> Row:
     try:
         return work(row, **arguments)
     except StorageError as error:
-        return {AWAY: [error.trouble, str(error)]}
+        return {AWAY: [StorageError.__name__, error.trouble, str(error)]}
+    except ChildProcessError as error:
+        return {AWAY: [ChildProcessError.__name__, str(error)]}
 
 
 def _stream(rows: list[Row], stages: list[Stage], ordered: bool) -> Iterator[Row]:

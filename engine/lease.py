@@ -1,9 +1,10 @@
 """One driver a run: a lease with an epoch. A second driver is refused while the first one lives, and fences it when it does not.
 
 `lease/00003.json` is created if absent by whoever begins epoch 3, and names him; `lease/00003.beat` is what he overwrites while he
-lives. Nobody's clock is compared with anybody's: a beat that does not change for STALE_S is a driver that is no more. A driver
-that was only asleep finds the next epoch's record when it wakes, and stops before it seals anything. So does one whose own record
-names another: some stores look first and write then, and may tell two who come at once that each of them was the first.
+lives, and names the step he is at. Nobody's clock is compared with anybody's: a beat that does not change for STALE_S is a driver
+that is no more. A driver that was only asleep finds the next epoch's record when it wakes, and stops before it seals anything. So
+does one whose own record names another: some stores look first and write then, and may tell two who come at once that each of them
+was the first.
 """
 
 import json
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 FOLDER = "lease"
 BEAT_S, STALE_S = 3.0, 20.0
 RELEASED = b"released"
+"""Begins the last beat of one who gave the run back."""
 
 
 class Fenced(ValueError):
@@ -39,6 +41,7 @@ class Lease:
         self._store, self._stale_s = store, stale_s
         self.epoch = 0
         self._me = b""
+        self._step = ""
         self._lost: str = ""
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
@@ -65,9 +68,14 @@ class Lease:
             self._thread.join(2 * BEAT_S)
         if not self._lost:
             try:
-                self._store.write(f"{FOLDER}/{self.epoch:05d}.beat", RELEASED)
+                self._store.write(f"{FOLDER}/{self.epoch:05d}.beat", RELEASED + f" {self._step}".encode())
             except StorageError as trouble:
                 log.warning("the lease could not be given back: %s", trouble)
+
+    def begin(self, step: str) -> None:
+        """Let whoever looks know what is being done."""
+        self._step = step
+        self._beat()
 
     def check(self) -> None:
         """Raises Fenced where another driver has taken the run over: call before anything is sealed."""
@@ -92,7 +100,7 @@ class Lease:
 
     def _beat(self) -> None:
         if not self._done.is_set() and not self._lost:
-            self._store.write(f"{FOLDER}/{self.epoch:05d}.beat", uuid.uuid4().bytes)
+            self._store.write(f"{FOLDER}/{self.epoch:05d}.beat", f"{uuid.uuid4().hex} {self._step}".encode())
 
     def _look(self) -> None:
         latest = newest(self._store)
@@ -104,14 +112,14 @@ class Lease:
     def _wait_for_the_end_of(self, epoch: int) -> None:
         him, path = holder(self._store, epoch), f"{FOLDER}/{epoch:05d}.beat"
         beat = self._store.read(path)
-        if beat == RELEASED or is_gone(him):
+        if _is_released(beat) or is_gone(him):
             return
         log.info("%s holds this run; waiting %.0f s for a sign of life", _name(him), self._stale_s)
         deadline = time.monotonic() + self._stale_s
         while time.monotonic() < deadline:
             time.sleep(min(1.0, self._stale_s / 5))
             now = self._store.read(path)
-            if now == RELEASED or is_gone(him):
+            if _is_released(now) or is_gone(him):
                 return
             if now != beat:
                 raise ValueError(f"{self._store.url()} is being worked on by {_name(him)}; wait for its end or stop it first")
@@ -131,9 +139,19 @@ def holder(store: Store, epoch: int) -> dict[str, Any]:
 def is_held(store: Store) -> str:
     """Who holds the run, as far as can be told without waiting; "" if it was given back or its holder is dead."""
     epoch = newest(store)
-    if not epoch or store.read(f"{FOLDER}/{epoch:05d}.beat") == RELEASED or is_gone(holder(store, epoch)):
+    if not epoch or _is_released(store.read(f"{FOLDER}/{epoch:05d}.beat")) or is_gone(holder(store, epoch)):
         return ""
     return _name(holder(store, epoch))
+
+
+def last_step(store: Store) -> str:
+    """The step that the run's driver, or the last one, was at; "" where none has begun."""
+    beat = store.read(f"{FOLDER}/{newest(store):05d}.beat") or b""
+    return beat.decode(errors="replace").partition(" ")[2]
+
+
+def _is_released(beat: bytes | None) -> bool:
+    return beat is not None and beat.startswith(RELEASED)
 
 
 def whoami() -> dict[str, Any]:

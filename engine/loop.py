@@ -94,7 +94,7 @@ def _report(config: RunConfig, store: Store, summary: dict[str, Any], sealed: di
     """The page, from what the steps left: of a long run the first part of each split. Videos inside the run are named relative."""
 
     def first_part(split: str) -> tuple[list[Clip], list[str]]:
-        for path, clips in islice(read_parts(store, split, sealed[INGEST].facts["parts"]), 1):
+        for path, clips in islice(read_parts(store, split, sealed[INGEST].files), 1):
             return clips, [f"{piece.piece_id}.parquet" for piece in cut(path, clips, config.generate.piece_clips)]
         return [], []
 
@@ -180,6 +180,7 @@ def _tidy(store: Store, sealed_step: str) -> None:
 def _do(work: Work, lease: Lease) -> Seal:
     """Run a step and seal it, unless another driver has taken the run over meanwhile."""
     step: Step = work.step
+    lease.begin(step.name)
     work.report(Progress(step=step.name, unit="", done=0, total=0))
     start = time.monotonic()
     made = steps.DO[step.kind](work)

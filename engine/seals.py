@@ -44,7 +44,10 @@ class Seal:
 
 def read_seal(store: Store, step: str) -> Seal | None:
     data = store.read(f"{step}/{SEAL}")
-    return None if data is None else Seal.from_json(data)
+    try:
+        return None if data is None else Seal.from_json(data)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{store.url(f'{step}/{SEAL}')} is no seal ({error}); restore it, or take it away and go on") from None
 
 
 def write_seal(store: Store, seal: Seal) -> Seal:

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from engine import plan
 from engine.config import RunConfig
 from engine.generate.ledger import Ledger, balance, total
-from engine.lease import Lease, is_held
+from engine.lease import Lease, is_held, last_step
 from engine.loop import read_seals
 from engine.plan import INGEST, Step
 from engine.rows import FAILURES, Attempt
 from engine.seals import SEAL, Seal
-from engine.store import Store
-from engine.work import INDEX, pieces_of, read_attempts
+from engine.storage import StorageError
+from engine.store import FileRecord, Store
+from engine.work import INDEX, pieces_of, read_attempts, read_index
 
+DAMAGED = "damaged"
 ASKING = frozenset({"generate", "evaluate"})
 """Kinds of steps that leave pieces."""
 
@@ -38,7 +40,7 @@ class Status:
     sealed: Mapping[str, Seal]
     begun: list[Begun]
     next_step: Step | None
-    """None: the run is complete."""
+    """What is being done, or else would be done next; None: the run is complete."""
     holder: str
     """Who works on it, as far as can be told without waiting; "" where nobody does."""
 
@@ -48,11 +50,9 @@ def status(store: Store) -> Status:
     config, sealed = run_config(store), read_seals(store)
     steps = plan.so_far(config, sealed)
     begun = [_begun(store, config, step, sealed) for step in steps if step.kind in ASKING and step.name not in sealed]
-    next_step = next((step for step in steps if step.name not in sealed), None)
-    for one in begun:  # a run that was stopped earlier (starloop generate) has begun what is not the first step without a seal
-        if one.written and (next_step is None or next_step.kind == "evaluate"):
-            next_step = next(step for step in steps if step.name == one.step)
-            break
+    left = [step for step in steps if step.name not in sealed]
+    at = last_step(store)  # a driver that is to stop earlier (starloop generate) leaves out what selftrain would do first
+    next_step = next((step for step in left if step.name == at), left[0] if left else None)
     return Status(sealed=sealed, begun=[one for one in begun if one.written], next_step=next_step, holder=is_held(store))
 
 
@@ -68,7 +68,11 @@ def run_config(store: Store) -> RunConfig:
     data = store.read("config.json")
     if data is None:
         raise ValueError(f"no run at {store.uri}: it has no config.json")
-    return RunConfig.model_validate_json(data)
+    try:
+        return RunConfig.model_validate_json(data)
+    except ValueError as error:
+        reason = str(error).splitlines()[-2 if "https://" in str(error) else -1].strip()
+        raise ValueError(f"{store.url('config.json')} is not what a run writes ({reason}); restore it") from None
 
 
 def failures(store: Store) -> Iterator[tuple[str, Attempt]]:
@@ -82,17 +86,40 @@ def _asking(store: Store) -> list[Step]:
     return [step for step in plan.so_far(run_config(store), read_seals(store)) if step.kind in ASKING]
 
 
-def _failed(store: Store, step: Step) -> Iterator[tuple[str, list[Attempt]]]:
-    """Pieces with failed clips, and these."""
+def _pieces(store: Store, step: Step) -> list[str | FileRecord]:
+    """Where the step's pieces lie; once it is sealed, also what they were."""
+    index = read_index(store, step.name)
     folder = pieces_of(step.name)
-    for name in store.names(folder) if step.kind in ASKING else []:
-        failed = [attempt for attempt in read_attempts(store, [f"{folder}/{name}"]) if attempt.outcome == "failed"]
+    return list(index.values()) if index is not None else [f"{folder}/{name}" for name in store.names(folder)]
+
+
+def _failed(store: Store, step: Step) -> Iterator[tuple[str, list[Attempt]]]:
+    """Paths of pieces with failed clips, and these."""
+    for piece in _pieces(store, step) if step.kind in ASKING else []:
+        failed = [attempt for attempt in read_attempts(store, [piece]) if attempt.outcome == "failed"]
         if failed:
-            yield f"{folder}/{name}", failed
+            yield _path(piece), failed
 
 
-def _failed_pieces(store: Store, step: Step, kind: str) -> list[tuple[str, int]]:
-    """Paths of pieces with clips that failed as kind, and how many."""
+def _damaged(store: Store, step: Step) -> Iterator[str]:
+    """Paths of pieces that are gone, or are not what they were."""
+    for piece in _pieces(store, step) if step.kind in ASKING else []:
+        try:
+            read_attempts(store, [piece])
+        except StorageError as error:
+            if error.trouble not in ("missing", "replaced"):
+                raise
+            yield _path(piece)
+
+
+def _path(piece: str | FileRecord) -> str:
+    return piece if isinstance(piece, str) else piece.path
+
+
+def _to_retry(store: Store, step: Step, kind: str) -> list[tuple[str, int]]:
+    """Paths of pieces, and how many of their clips failed as kind."""
+    if kind == DAMAGED:
+        return [(path, 0) for path in _damaged(store, step)]
     counted = ((path, sum(attempt.reason == kind for attempt in failed)) for path, failed in _failed(store, step))
     return [(path, count) for path, count in counted if count]
 
@@ -105,32 +132,37 @@ class Retried:
     failed: int
     pieces: int
     clips: int
+    """0: of damaged pieces nobody can say."""
 
 
 def retry(store: Store, kind: str, rewind: bool) -> Retried | None:
     """Take away the pieces with failures of that kind, so that the next command makes them anew; None where there are none.
 
+    The kind "damaged" is for pieces that are gone, or are not what the step's index says that they were.
+
     Where later steps have used such a piece, they go too if `rewind`; else nothing is done and ValueError says so. Steps go from
     the last to the first, each one's seal before its files: whenever this is interrupted, the run can go on.
     """
-    if kind not in FAILURES:
-        raise ValueError(f"no kind of failure is called {kind!r}; known are {', '.join(FAILURES)}")
+    if kind not in (*FAILURES, DAMAGED):
+        raise ValueError(f"no kind of failure is called {kind!r}; known are {', '.join((*FAILURES, DAMAGED))}")
     config = run_config(store)
     with Lease(store) as lease:
         sealed = read_seals(store)
         steps = plan.so_far(config, sealed)
-        found = ((number, _failed_pieces(store, step, kind)) for number, step in enumerate(steps))
+        found = ((number, _to_retry(store, step, kind)) for number, step in enumerate(steps))
         number, pieces = next(((number, pieces) for number, pieces in found if pieces), (0, []))
         if not pieces:
             return None
         step, later = steps[number], [other for other in steps[number + 1 :] if other.name in sealed]
+        what = "pieces that are damaged" if kind == DAMAGED else f"clips that failed as {kind}"
         if later and not rewind:
             raise ValueError(
-                f"{step.name} has clips that failed as {kind}, and {later[-1].name} came after it; --rewind undoes the sealed "
+                f"{step.name} has {what}, and {later[-1].name} came after it; --rewind undoes the sealed "
                 f"steps after it too ({len(later)}), or the next cycle tries them anyway"
             )
         lease.confirm()
-        clips = sum(balance(read_attempts(store, [path])).clips for path, _ in pieces)
+        lease.begin(step.name)
+        clips = 0 if kind == DAMAGED else sum(balance(read_attempts(store, [path])).clips for path, _ in pieces)
         for other in reversed(steps[number + 1 :]):
             store.delete(f"{other.name}/{SEAL}")
             store.delete(other.name)

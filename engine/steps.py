@@ -17,7 +17,7 @@ from engine.plan import Kind
 from engine.rows import EXAMPLES, Example, Mode
 from engine.seals import read_seal
 from engine.train.mixture import from_template, select
-from engine.work import Made, Progress, Work, pieces_of, read_attempts
+from engine.work import Made, Progress, Work, pieces_of, read_attempts, read_index
 from models.base import ModelSpec
 
 
@@ -70,13 +70,14 @@ def _examples(work: Work) -> Iterator[list[Example]]:
     section = work.config.select
     wording = prompts.BY_NAME[work.config.generate.prompts].train
     modes: frozenset[Mode] = frozenset({"direct"}) if work.step.final else frozenset({"direct", "rationalized"})
+    index = read_index(work.store, work.step.inputs[-1]) if section.source == "star" else None
     folder = pieces_of(work.step.inputs[-1])
     for part, clips in work.parts("train"):
-        if section.source == "template":
+        if index is None:
             yield from_template(clips, section.template, wording)
             continue
         for piece in cut(part, clips, work.config.generate.piece_clips):
-            attempts = read_attempts(work.store, [f"{folder}/{piece.piece_id}.parquet"])
+            attempts = read_attempts(work.store, [index[f"{folder}/{piece.piece_id}.parquet"]])
             yield select(clips[piece.start : piece.start + piece.count], attempts, modes, wording)
 
 
@@ -86,12 +87,14 @@ def train(work: Work) -> Made:
     from engine.train.worker import TrainJob
 
     step, config = work.step, work.config
+    selected = read_seal(work.store, step.inputs[0])
+    assert selected is not None
     job = TrainJob(
         identity=work.identity,
         model=ModelSpec(base=config.model.base),
         train=config.train,
         store=work.store,
-        examples=f"{step.inputs[0]}/examples.parquet",
+        examples=selected.files[0],
         out=step.name,
         seed=config.run.seed,
         decoding=work.decoding(),

@@ -4,7 +4,9 @@ A Storage pickles as its options: each process builds its own filesystems and fi
 chain. Options that hold a credential are refused, because they would be pickled into every task and written into config.json.
 """
 
+import difflib
 import errno
+import inspect
 import io
 import logging
 import os
@@ -33,10 +35,15 @@ REMEDY: dict[Trouble, str] = {
 SECRET = re.compile(r"secret|token|passw|credential|connection_string|^key$|_key$|access_key", re.IGNORECASE)
 NO_SECRETS = frozenset({"anon", "cloud", "google_default"})
 """Values of gcsfs' token option that name a way to find one."""
+PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 PATIENCE_S = 120.0
+PROTOCOLS = frozenset("file local memory http https s3 s3a gs gcs az abfs abfss".split())
+OBJECT_STORES = PROTOCOLS - {"file", "local", "memory", "http", "https"}
 BUFFER_BYTES = 1 << 20
 S3_DEFAULTS: dict[str, Any] = {"use_listings_cache": False, "config_kwargs": {"retries": {"total_max_attempts": 1}}}
 """One layer of retries, ours: botocore's five times s3fs' five held a write to an absent server for 50 s before we heard of it."""
+S3_ALSO = frozenset("use_listings_cache listings_expiry_time max_paths skip_instance_cache profile".split())
+"""What s3fs takes beside the arguments that it names."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 10.0
 
 
@@ -62,8 +69,9 @@ class Storage:
     patience_s: float = PATIENCE_S
 
     def filesystem(self, uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
-        """The filesystem and the path in it. Raises ValueError where its package is not installed."""
+        """The filesystem and the path in it. Raises ValueError where its package is not installed, or does not know an option."""
         protocol = fsspec.core.split_protocol(uri)[0] or "file"
+        _refuse_password(uri)
         options = {**(S3_DEFAULTS if protocol in ("s3", "s3a") else {}), **self.options.get(protocol, {})}
         try:
             filesystem, path = fsspec.core.url_to_fs(uri, **options)
@@ -71,8 +79,9 @@ class Storage:
             raise ValueError(f"{uri}: {error}; starloop[gcs] and starloop[azure] bring what they need") from None
         except ValueError as error:
             raise ValueError(f"{uri}: {error}; use a path, s3://, gs:// or az://") from None
-        if hasattr(filesystem, "retries"):
+        if protocol in ("s3", "s3a"):
             filesystem.retries = 1
+            _refuse_unknown(filesystem, self.options.get(protocol, {}))
         return filesystem, path.rstrip("/") if path.strip("/") else path
 
     def patiently(self, what: str, call: Callable[[], T]) -> T:
@@ -85,8 +94,12 @@ class Storage:
         while True:
             try:
                 return call()
+            except FileExistsError:
+                raise
             except Exception as error:
                 trouble = trouble_of(error)
+                if trouble is None and isinstance(error, OSError):
+                    raise StorageError("unavailable", f"{what}: {_reason(error)}; {REMEDY['unavailable']}") from None
                 if trouble is None:
                     raise
                 wait = random.uniform(0, bound)
@@ -117,11 +130,46 @@ class Storage:
             yield file
 
 
-def refuse_secrets(options: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raises ValueError for an option that looks like a credential."""
+def refuse_odd(uri: str) -> None:
+    """Raises ValueError for what names no object: an unknown protocol, a bucket alone, one URI inside another, a NUL."""
+    try:
+        uri.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{uri!r} is not Unicode text; mend it") from None
+    if "\0" in uri:
+        raise ValueError(f"{uri!r} holds a NUL; mend it")
+    _refuse_password(uri)
+    protocol, separator, rest = uri.partition("://")
+    if not separator:
+        return
+    if protocol not in PROTOCOLS or "://" in rest:
+        raise ValueError(f"{uri!r} is not a path or one of s3://, gs://, az://; copy the object where one of them leads")
+    if protocol in OBJECT_STORES and not rest.partition("/")[2]:
+        raise ValueError(f"{uri!r} names a bucket and no object in it")
+
+
+def _refuse_password(uri: str) -> None:
+    if PASSWORD.search(uri):
+        raise ValueError(f"{PASSWORD.sub('://...@', uri)} holds a password; give it to the workers' environment")
+
+
+def _refuse_unknown(filesystem: fsspec.AbstractFileSystem, options: Mapping[str, Any]) -> None:
+    """s3fs would hand an option that it does not know to aiobotocore, and fail at the first call."""
+    known = {*inspect.signature(type(filesystem).__init__).parameters, *S3_ALSO}
+    for name in set(options) - known:
+        close = difflib.get_close_matches(name, known, n=1)
+        raise ValueError(f"[storage.s3] has no option {name!r}{f'; did you mean {close[0]!r}?' if close else ': see s3fs'}")
+
+
+def check_options(options: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises ValueError for an option that looks like a credential, and for a protocol that is not known."""
     for protocol, section in options.items():
+        if protocol not in PROTOCOLS:
+            close = difflib.get_close_matches(protocol, PROTOCOLS, n=1, cutoff=0.5)
+            hint = f"did you mean [storage.{close[0]}]?" if close else f"known are {', '.join(sorted(PROTOCOLS))}"
+            raise ValueError(f"[storage.{protocol}] is no protocol; {hint}")
         for name, value in _leaves(section):
-            if SECRET.search(name) and value not in NO_SECRETS:
+            if (SECRET.search(name) and value not in NO_SECRETS) or PASSWORD.search(str(value)):
                 raise ValueError(
                     f"storage.{protocol}.{name} looks like a credential; leave it out, and give it to the workers' environment "
                     "(AWS_ACCESS_KEY_ID, AWS_PROFILE, GOOGLE_APPLICATION_CREDENTIALS, a pod's identity)"
@@ -229,6 +277,7 @@ class _RemoteSource:
         self._file.close()
 
 
+NOT_THERE = {errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMSGSIZE}
 """EMSGSIZE: what s3fs makes of EntityTooLarge, which is how a store says that a quota is used up."""
 PASSING = {
@@ -255,11 +304,11 @@ def trouble_of(error: BaseException) -> Trouble | None:
     name, status = type(error).__name__, _http_status(error)
     if name == "FileExpired" or status == 412 or _s3_code(error) == "PreconditionFailed":
         return "replaced"
-    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError) or status == 404:
-        return "missing"
-    if isinstance(error, PermissionError) or name in NO_CREDENTIALS or status in (401, 403):
-        return "denied"
     code = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError) or status == 404 or code in NOT_THERE:
+        return "missing"
+    if isinstance(error, PermissionError) or name in NO_CREDENTIALS or status in (401, 403) or code == errno.EROFS:
+        return "denied"
     if code in FULL or status in (413, 507):
         return "full"
     passing = isinstance(error, ConnectionError | TimeoutError) or name in PASSING_NAMES or code in PASSING

@@ -22,6 +22,7 @@ from fsspec.implementations.local import LocalFileSystem
 from engine.storage import Storage, StorageError, is_taken
 
 T = TypeVar("T")
+RESTORE = "restore it, or let `starloop failures RUN --retry damaged` take away what is damaged, to be made again"
 HALF = ".part-"
 """Begins the name of a local file that is being written."""
 
@@ -129,14 +130,26 @@ class Store:
         pq.write_table(table, sink, compression="zstd")
         self.write(path, sink.getvalue().to_pybytes())
 
-    def read_table(self, path: str) -> pa.Table:
-        """Raises StorageError where there is none."""
-        return pq.read_table(pa.BufferReader(self._read_there(path)))
+    def read_table(self, path: "str | FileRecord") -> pa.Table:
+        """A path's table; with a record, only as it was recorded. Raises StorageError where it is gone, damaged or another."""
+        data = self._read_there(path) if isinstance(path, str) else self.read_recorded(path)
+        try:
+            return pq.read_table(pa.BufferReader(data))
+        except (pa.ArrowException, OSError) as error:
+            where = self.url(path if isinstance(path, str) else path.path)
+            raise StorageError("replaced", f"{where} is damaged ({str(error).splitlines()[0][:80]}); {RESTORE}") from None
 
     def _read_there(self, path: str) -> bytes:
         data = self.read(path)
         if data is None:
-            raise StorageError("missing", f"{self.url(path)} is gone; restore it, or take away the seals of its step and go on")
+            raise StorageError("missing", f"{self.url(path)} is gone; {RESTORE}")
+        return data
+
+    def read_recorded(self, record: "FileRecord") -> bytes:
+        """A file's bytes as they were when it was recorded. Raises StorageError where it is gone or is another one."""
+        data = self._read_there(record.path)
+        if _record(record.path, data) != record:
+            raise StorageError("replaced", f"{self.url(record.path)} is not what was written: its sha256 is another; {RESTORE}")
         return data
 
     def put_folder(self, local: Path, path: str) -> list["FileRecord"]:
@@ -152,9 +165,7 @@ class Store:
     def get_folder(self, records: list["FileRecord"], path: str, local: Path) -> None:
         """Copy files below `path` into a local folder. Raises StorageError where one is gone, or is not what was written."""
         for record in records:
-            data = self._read_there(record.path)
-            if _record(record.path, data) != record:
-                raise StorageError("replaced", f"{self.url(record.path)} is not what was written: its sha256 is another")
+            data = self.read_recorded(record)
             target = local / record.path.removeprefix(f"{path}/")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)

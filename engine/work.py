@@ -11,8 +11,8 @@ from engine.data.isolation import Budget
 from engine.data.pieces import Piece, cut
 from engine.plan import INGEST, Step
 from engine.rows import Attempt, Clip
-from engine.seals import read_seal
-from engine.store import Store
+from engine.seals import Seal, read_seal
+from engine.store import FileRecord, Store
 from models.base import ModelSpec
 
 INDEX = "index.parquet"
@@ -67,14 +67,17 @@ class Work:
 
     def part_sizes(self) -> dict[str, list[int]]:
         """Clips in each part, by split."""
-        ingested = read_seal(self.store, INGEST)
-        assert ingested is not None, "nothing is planned before ingest is sealed"
-        sizes: dict[str, list[int]] = ingested.facts["parts"]
+        sizes: dict[str, list[int]] = self._ingested().facts["parts"]
         return sizes
+
+    def _ingested(self) -> Seal:
+        sealed = read_seal(self.store, INGEST)
+        assert sealed is not None, "nothing is planned before ingest is sealed"
+        return sealed
 
     def parts(self, split: str) -> Iterator[tuple[str, list[Clip]]]:
         """The split's clips, part by part."""
-        return read_parts(self.store, split, self.part_sizes())
+        return read_parts(self.store, split, self._ingested().files)
 
     def pieces(self, split: str) -> Iterator[Piece]:
         for path, clips in self.parts(split):
@@ -106,7 +109,17 @@ def pieces_of(step: str) -> str:
     return f"{step}/pieces"
 
 
-def read_attempts(store: Store, files: Iterable[str]) -> list[Attempt]:
+def read_index(store: Store, step: str) -> dict[str, FileRecord] | None:
+    """The pieces of a sealed step, by path; None where it is not sealed. Raises StorageError where the index is not what it was."""
+    seal = read_seal(store, step)
+    if seal is None:
+        return None
+    rows = (row for record in seal.files if record.path.endswith(INDEX) for row in store.read_table(record).to_pylist())
+    return {row["path"]: FileRecord(**row) for row in rows}
+
+
+def read_attempts(store: Store, files: Iterable[str | FileRecord]) -> list[Attempt]:
+    """Of pieces; of those that are given as records, only as they were recorded. Raises StorageError."""
     return [Attempt(**row) for path in files for row in store.read_table(path).to_pylist()]
 
 

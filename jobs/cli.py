@@ -144,6 +144,6 @@ def main() -> None:
     except ValueError as error:  # by convention what a user wrote; everything else keeps its traceback
         sys.exit(f"error: {error}")
     except OSError as error:
-        if type(error).__name__ != "StorageError":  # by name: --help must not wait for the import
+        if type(error).__name__ not in ("StorageError", "ChildProcessError"):  # by name: --help must not wait for the import
             raise
         sys.exit(f"error: {error}")

@@ -19,7 +19,7 @@ def ingest(manifest: str, out: str, settings: list[str]) -> None:
     clips = list(manifests.read_manifest(config.data, storage, card))
     folder, _, name = out.rpartition("/")
     Store(folder or os.curdir, storage).write_table(name, to_table(clips))
-    missing = manifests.missing_videos(clips, storage)
+    missing, unanswered = manifests.missing_videos(clips, storage)
     console = a_console()
     counts = card.counts() | {"missing_videos": len(missing)}
     console.print("  ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items()))
@@ -28,4 +28,6 @@ def ingest(manifest: str, out: str, settings: list[str]) -> None:
             f"{len(missing)} clips have no video ({', '.join(missing[:3])} ...); "
             "they are kept as rows and will be counted as failed: missing",
         )
+    if unanswered:
+        console.print(f"where the videos of {len(unanswered)} clips lie ({', '.join(unanswered[:3])} ...), nobody answered")
     console.print(f"wrote {out}")

@@ -58,10 +58,11 @@ def failures(uri: str, retry: str, rewind: bool, settings: list[str]) -> None:
     if retry:
         again = runs.retry(store, retry, rewind)
         if again is None:
-            console.print(f"no clip failed as {retry}")
+            console.print("no piece is damaged" if retry == runs.DAMAGED else f"no clip failed as {retry}")
             return
-        made_again = f"the {again.clips} clips of their {again.pieces} pieces will be made again: run the same command as before"
-        console.print(f"{again.failed} clips of {again.step} failed as {retry}; {made_again}")
+        failed = f"{again.failed} clips of {again.step} failed as {retry}; the {again.clips} clips of their {again.pieces} pieces"
+        damaged = f"{again.pieces} pieces of {again.step} are damaged; they"
+        console.print(f"{failed if again.failed else damaged} will be made again: run the same command as before")
         return
     kinds: Counter[str] = Counter()
     for step, attempt in runs.failures(store):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 
 from engine.rows import CLIPS, Clip
-from engine.store import Store
+from engine.store import FileRecord, Store
 
 PART_CLIPS = 8192
 
@@ -38,11 +38,11 @@ def write_parts(store: Store, clips: Iterable[Clip]) -> dict[str, list[int]]:
     return sizes
 
 
-def read_parts(store: Store, split: str, sizes: dict[str, list[int]]) -> Iterator[tuple[str, list[Clip]]]:
-    """Each part's path and clips."""
-    for number in range(len(sizes[split])):
-        path = path_of(split, number)
-        yield path, from_table(store.read_table(path))
+def read_parts(store: Store, split: str, written: Iterable[FileRecord]) -> Iterator[tuple[str, list[Clip]]]:
+    """The path and clips of each part of a split, of those that ingest sealed. Raises StorageError where one is not what it was."""
+    for record in written:
+        if record.path.startswith(f"ingest/{split}/"):
+            yield record.path, from_table(store.read_table(record))
 
 
 _PARTS: dict[str, tuple[Clip, ...]] = {}

@@ -32,6 +32,8 @@ Frames = NDArray[np.uint8]
 TRIES = 3
 """How often a video may take its decoder down, or change while it is read, before it is a Failure."""
 START_TIMEOUT_S = 60.0
+NOT_STARTED_WAIT_S = 2.0
+"""A node short of memory may need a moment."""
 LONGEST_DETAIL = 1000
 PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); from engine.data.child import main;"
@@ -107,7 +109,7 @@ class Decoder:
     def decode(self, clip: Clip | Example, spec: FrameSpec, jitter_seed: int | None = None, etag: str = "") -> Seen | Failure:
         """The clip's frames, or why there are none. With an etag, only of that version of the video.
 
-        Raises StorageError where storage is away: that is nobody's clip's fault.
+        Raises StorageError where storage is away, ChildProcessError where no decoder can be started: that is no clip's fault.
         """
         trouble: Failure | None = None
         not_started: NotStarted | None = None
@@ -137,8 +139,12 @@ class Decoder:
             except NotStarted as error:
                 self.close()
                 not_started = error
+                time.sleep(NOT_STARTED_WAIT_S)
         if trouble is None:
-            raise RuntimeError(f"the decoding process does not start ({not_started}); is limits.decode_memory_bytes too low?")
+            raise ChildProcessError(
+                f"the decoding process does not start ({not_started}); is the node out of memory, or limits.decode_memory_bytes "
+                "too low? Then run the same command again"
+            )
         return trouble
 
     def _request(self, clip: Clip | Example, source: Source, spec: FrameSpec, jitter_seed: int | None) -> Request:

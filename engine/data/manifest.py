@@ -10,6 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any, BinaryIO, TextIO
@@ -21,11 +22,13 @@ from numpy.typing import NDArray
 
 from engine.config import Data
 from engine.rows import CLIPS, Clip, Label
-from engine.storage import Storage, StorageError
+from engine.storage import Storage, StorageError, refuse_odd
 from engine.verify.keywords import contains_label
 
 KNOWN_COLUMNS = frozenset({*CLIPS.names, "aliases"})
 BATCH_ROWS = 8192
+LISTING_PATIENCE_S = 10.0
+"""Ingest only tells what it finds; a run waits longer."""
 
 
 def read_manifest(data: Data, storage: Storage, card: "Card | None" = None) -> Iterator[Clip]:
@@ -88,7 +91,7 @@ def _opened(path: str, storage: Storage) -> Iterator[BinaryIO]:
 def _rows(path: str, storage: Storage) -> Iterator[tuple[str, dict[str, Any]]]:
     suffix = path.rsplit(".", 1)[-1].lower()
     if suffix not in ("csv", "tsv", "jsonl", "parquet"):
-        raise ValueError(f"{path}: a manifest is .csv, .tsv, .jsonl or .parquet, not .{suffix}")
+        raise ValueError(f"{path}: a manifest is .csv, .tsv, .jsonl or .parquet")
     with _opened(path, storage) as file:
         if suffix == "parquet":
             yield from _parquet_rows(path, file)
@@ -141,7 +144,7 @@ def _jsonl_rows(path: str, text: TextIO) -> Iterator[tuple[str, dict[str, Any]]]
 def _check_columns(where: str, columns: list[str]) -> None:
     for needed in ("video", "label"):
         if needed not in columns:
-            raise ValueError(f"{where} has no column {needed!r}, only {', '.join(columns) or 'none'}; rename or add it")
+            raise ValueError(f"{where} has no column {needed!r}, only {', '.join(map(repr, columns)) or 'none'}; rename or add it")
     for column in set(columns) - KNOWN_COLUMNS:
         if close := difflib.get_close_matches(column.strip().lower(), KNOWN_COLUMNS, n=1, cutoff=0.8):
             raise ValueError(f"{where} has a column {column!r}; did you mean {close[0]!r}?")
@@ -151,39 +154,45 @@ def _check_columns(where: str, columns: list[str]) -> None:
 
 
 def _clip(row: dict[str, Any], place: str, data: Data) -> Clip:
-    video = _text(row, "video")
+    video = _text(row, place, "video")
     if not video:
         raise ValueError(f"{place} has no video; fill it in or drop the row")
     start_s, end_s = _seconds(row, "start_s", place), _seconds(row, "end_s", place)
     if start_s is not None and end_s is not None and start_s >= end_s:
         raise ValueError(f"{place}: start_s {start_s} is not before end_s {end_s}")
     window = "" if start_s is None and end_s is None else f"@{start_s or 0:g}-{'end' if end_s is None else f'{end_s:g}'}"
-    split = _text(row, "split") or ("heldout" if _share(video) < data.heldout else "train")
+    located = _locate(video, data)
+    try:
+        refuse_odd(located)
+    except ValueError as error:
+        raise ValueError(f"{place}: video {error}") from None
+    split = _text(row, place, "split") or ("heldout" if _share(video) < data.heldout else "train")
     if split not in ("train", "heldout"):
         raise ValueError(f"{place}: split {split!r} is neither 'train' nor 'heldout'")
     return Clip(
-        clip_id=_text(row, "clip_id") or os.path.splitext(video)[0] + window,
-        video=_locate(video, data),
+        clip_id=_text(row, place, "clip_id") or os.path.splitext(video)[0] + window,
+        video=located,
         start_s=start_s,
         end_s=end_s,
-        question=_text(row, "question") or data.question,
+        question=_text(row, place, "question") or data.question,
         label=_label(row, place),
         split="train" if split == "train" else "heldout",
-        verb=_text(row, "verb"),
-        noun=_text(row, "noun"),
-        description=_text(row, "description"),
+        verb=_text(row, place, "verb"),
+        noun=_text(row, place, "noun"),
+        description=_text(row, place, "description"),
     )
 
 
-def _text(row: dict[str, Any], column: str) -> str:
+def _text(row: dict[str, Any], place: str, column: str) -> str:
     value = row.get(column)
-    if isinstance(value, list | dict):
-        raise ValueError(f"{column} {value!r} is not a text; write it as one")
-    return "" if value is None else str(value).strip()
+    text = "" if value is None else str(value).strip()
+    if isinstance(value, list | dict) or (not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text)):
+        raise ValueError(f"{place}: {column} {value!r} is not a text; write it as one")
+    return text
 
 
 def _seconds(row: dict[str, Any], column: str, place: str) -> float | None:
-    text = _text(row, column)
+    text = _text(row, place, column)
     if not text:
         return None
     try:
@@ -196,7 +205,7 @@ def _seconds(row: dict[str, Any], column: str, place: str) -> float | None:
 
 
 def _label(row: dict[str, Any], place: str) -> Label:
-    text = _text(row, "label")
+    text = _text(row, place, "label")
     if text.startswith("{"):
         try:
             label = Label.from_json(text)
@@ -207,7 +216,7 @@ def _label(row: dict[str, Any], place: str) -> Label:
             raise ValueError(f"{place}: label {text[:60]!r} is not a typed label: {error!r}") from None
     if not any(character.isalnum() for character in text):
         raise ValueError(f"{place} has no label; fill it in or drop the row")
-    aliases = tuple(alias.strip() for alias in _text(row, "aliases").split("|") if alias.strip())
+    aliases = tuple(alias.strip() for alias in _text(row, place, "aliases").split("|") if alias.strip())
     return Label(kind="keywords", text=text, aliases=aliases)
 
 
@@ -279,21 +288,29 @@ def _starts(values: NDArray[np.uint64]) -> NDArray[np.intp]:
     return np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])[: len(values)])
 
 
-def missing_videos(clips: Iterable[Clip], storage: Storage) -> list[str]:
-    """Clip ids whose video is not there: by listing each folder once, not by opening."""
-    listed: dict[str, frozenset[str]] = {}
-    missing = []
+def missing_videos(clips: Iterable[Clip], storage: Storage) -> tuple[list[str], list[str]]:
+    """Clip ids whose video is not there, and those where nobody answered: by listing each folder once, not by opening."""
+    listed: dict[str, frozenset[str] | None] = {}
+    missing: list[str] = []
+    unanswered: list[str] = []
     for clip in clips:
         folder, _, name = clip.video.rpartition("/")
         if folder not in listed:
-            filesystem, path = storage.filesystem(folder or "/")
-            try:
-                entries = storage.patiently(f"cannot list {folder}", partial(filesystem.ls, path, detail=False))
-            except StorageError as error:
-                if error.trouble == "unavailable":
-                    raise
-                entries = []  # not there, or not to be listed: decoding says which
-            listed[folder] = frozenset(entry.rsplit("/", 1)[-1] for entry in entries)
-        if name not in listed[folder]:
+            listed[folder] = _names(folder, replace(storage, patience_s=min(LISTING_PATIENCE_S, storage.patience_s)))
+        there = listed[folder]
+        if there is None:
+            unanswered.append(clip.clip_id)
+        elif name not in there:
             missing.append(clip.clip_id)
-    return missing
+    return missing, unanswered
+
+
+def _names(folder: str, storage: Storage) -> frozenset[str] | None:
+    filesystem, path = storage.filesystem(folder or "/")
+    try:
+        entries = storage.patiently(f"cannot list {folder}", partial(filesystem.ls, path, detail=False))
+    except StorageError as error:
+        if error.trouble == "unavailable":
+            return None
+        entries = []  # not there, or not to be listed: decoding says which
+    return frozenset(entry.rsplit("/", 1)[-1] for entry in entries)

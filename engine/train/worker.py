@@ -45,8 +45,8 @@ class TrainJob:
     model: ModelSpec
     train: Train
     store: Store
-    examples: str
-    """Path of the examples table in the store."""
+    examples: FileRecord
+    """The examples table, as select sealed it."""
     out: str
     """Folder in the store: model/ for the adapter, losses.json, and while it runs resume.json and checkpoints/."""
     seed: int
@@ -60,7 +60,7 @@ def train_worker(job: TrainJob) -> None:
     """The train loop of one rank. Rank 0 leaves the adapter and losses.json: {"losses": one per step, "undecodable": examples}."""
     try:
         _train(job)
-    except (ValueError, StorageError) as error:
+    except (ValueError, StorageError, ChildProcessError) as error:
         ray.get(job.meter.give_up.remote(error))  # Ray Train would restart the workers over it, again and again
         raise
 

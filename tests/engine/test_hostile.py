@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from builders import BUDGET, DECODING, a_clip
+from engine.data import isolation
 from engine.data.clips import path_of, write_parts
 from engine.data.decoder import Origin, decode_piece, frames_of
 from engine.data.isolation import Decoder, Seen
@@ -356,6 +357,17 @@ def a_pipe_that_nobody_writes_to(folder: Path) -> Path:
 
 
 @makes("missing")
+def a_link_to_itself(folder: Path) -> Path:
+    (folder / "loop.mp4").symlink_to(folder / "loop.mp4")
+    return folder / "loop.mp4"
+
+
+@makes("missing")
+def a_name_that_is_too_long(folder: Path) -> Path:
+    return folder / f"{'n' * 300}.mp4"
+
+
+@makes("missing")
 def nothing(folder: Path) -> Path:
     return folder / "nothing.mp4"
 
@@ -451,10 +463,11 @@ def test_a_decoder_that_was_killed_is_replaced_without_a_word(folder: Path, deco
     assert np.array_equal(before.frames, after.frames)
 
 
-def test_a_decoder_that_does_not_start_is_nobody_s_failure(folder: Path) -> None:
+def test_a_decoder_that_does_not_start_is_nobody_s_failure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "NOT_STARTED_WAIT_S", 0.0)
     with (
         Decoder(Storage(), TIGHT, program=("-c", "raise SystemExit('no library')")) as decoder,
-        pytest.raises(RuntimeError, match=r"does not start \(exit 1: no library\)"),
+        pytest.raises(ChildProcessError, match=r"does not start \(exit 1: no library\)"),
     ):
         decoder.decode(a_clip(video=str(plain(folder))), SPEC)
 

@@ -17,7 +17,8 @@ from engine.config import RunConfig, load_config
 from engine.data.clips import from_table, path_of
 from engine.generate import prompts
 from engine.generate.prompts import answer_prompt, train_prompt
-from engine.status import Retried, retry, status
+from engine.status import Retried, failures, retry, status
+from engine.storage import StorageError
 from engine.store import Store
 from engine.work import Progress
 from loops import attempts_of, examples_of, settings
@@ -132,6 +133,30 @@ def test_what_failed_can_be_tried_again_and_what_came_after_is_undone_only_if_as
     assert set(now.sealed) == {"ingest", "base/evaluate"}
     assert not (run / "cycle-000" / "train").exists()
     assert not [path for path in (run / "cycle-001").rglob("*") if path.is_file()]
+
+
+def test_a_piece_that_is_not_what_was_written_is_never_trained_on(
+    undisturbed: tuple[RunConfig, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    config, reference, _ = undisturbed
+    shutil.copytree(reference, tmp_path / "r")
+    store = Store(str(tmp_path / "r"))
+    config = config.model_copy(update={"run": config.run.model_copy(update={"uri": store.uri})})
+    for step in ("cycle-000/select", "cycle-000/train", "cycle-000/evaluate", "cycle-001"):
+        store.delete(step)
+    forged, gone, *_ = store.names("cycle-000/generate/pieces")
+    rows = store.read_table(f"cycle-000/generate/pieces/{forged}")
+    store.write_table(f"cycle-000/generate/pieces/{forged}", rows.slice(1))
+    with pytest.raises(StorageError, match=rf"{forged} is not what was written: its sha256 is another; .* --retry damaged"):
+        loop.run(config, lambda progress: None, until="cycle-000/select")
+    store.delete(f"cycle-000/generate/pieces/{gone}")
+    with pytest.raises(StorageError, match=rf"{forged} is not what was written|{gone} is gone"):
+        list(failures(store))
+    assert retry(store, "damaged", rewind=False) == Retried(step="cycle-000/generate", failed=0, pieces=2, clips=0)
+    now = status(store)
+    assert now.next_step is not None
+    assert now.next_step.name == "cycle-000/generate"
+    assert [begun.written for begun in now.begun] == [4]
 
 
 MOMENTS = ["cycle-000/generate/pieces/", "cycle-000/train/resume.json", "cycle-001/train/seal.json"]

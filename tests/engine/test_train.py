@@ -32,7 +32,7 @@ def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[tupl
         model=ModelSpec(base="tiny"),
         train=Train.model_validate(settings | section),
         store=store,
-        examples="examples.parquet",
+        examples=store.describe(["examples.parquet"])[0],
         out="out",
         seed=0,
         decoding=DECODING,

@@ -116,9 +116,16 @@ def test_failures_are_listed_and_tried_again(tmp_path: Path) -> None:
     assert "--rewind goes with --retry KIND" in starloop("failures", "r", "--rewind", cwd=tmp_path).stderr
     told = starloop("failures", "r", "--retry", "missing", cwd=tmp_path).stdout
     assert "2 clips of cycle-000/generate failed as missing; the 2 clips of their 1 pieces will be made again" in told
+    assert ["cycle-000/generate", "next"] in [line.split() for line in starloop("status", "r", cwd=tmp_path).stdout.splitlines()]
     again = starloop(*arguments, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "1 missing" in starloop("status", "r", cwd=tmp_path).stdout
+    assert "no piece is damaged" in starloop("failures", "r", "--retry", "damaged", cwd=tmp_path).stdout
+    for name, message in (("cycle-000/generate/seal.json", "is no seal"), ("config.json", "is not what a run writes")):
+        (tmp_path / "r" / name).write_text("{")
+        told = starloop("status", "r", cwd=tmp_path)
+        assert told.stderr.startswith(f"error: {tmp_path}/r/{name} {message}")
+        assert told.stderr.count("\n") == 1
 
 
 def test_too_many_failures_stop_the_step_and_say_why(tmp_path: Path) -> None:

@@ -56,7 +56,10 @@ def test_the_split_is_by_video_and_the_same_everywhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("video,verb\na.mp4,x\n", "has no column 'label', only video, verb"),
+        ("video,verb\na.mp4,x\n", "has no column 'label', only 'video', 'verb'"),
+        ("video,label\nzip://a.mp4::file:///b.zip,x\n", "line 2: video 'zip://a.mp4::file:///b.zip' is not a path or one of s3://"),
+        ("video,label\nfoo://a/b.mp4,x\n", "line 2: video 'foo://a/b.mp4' is not a path or one of s3://"),
+        ("video,label\ns3://bucket,x\n", "line 2: video 's3://bucket' names a bucket and no object in it"),
         ("video,label\na.mp4,\n", "line 2 has no label"),
         ("video,label\na.mp4,--\n", "line 2 has no label"),
         ("video,label\n,x\n", "line 2 has no video"),
@@ -94,7 +97,10 @@ def test_text_that_is_not_utf8_is_refused_everywhere(tmp_path: Path) -> None:
 def test_columns_twice_and_labels_that_are_lists(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="two columns 'video'"):
         read(tmp_path, "video,label,video\na.mp4,x,b.mp4\n")
-    with pytest.raises(ValueError, match="is not a text"):
+    for cell in ("a\\u0000.mp4", "a\\ud800.mp4"):
+        with pytest.raises(ValueError, match=r"line 1: video .*(holds a NUL|is not a text)"):
+            read(tmp_path, f'{{"video": "{cell}", "label": "x"}}\n', "m.jsonl")
+    with pytest.raises(ValueError, match=r"line 1: label .* is not a text"):
         read(tmp_path, '{"video": "a.mp4", "label": ["x"]}\n', "m.jsonl")
 
 
@@ -116,7 +122,7 @@ def test_files_that_are_no_manifest(tmp_path: Path) -> None:
 def test_missing_videos_are_counted_not_dropped(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     clips = read(tmp_path, "video,label\na.mp4,x\nb.mp4,y\nnone/c.mp4,z\n")
-    assert manifest.missing_videos(clips, Storage()) == ["b", "none/c"]
+    assert manifest.missing_videos(clips, Storage()) == (["b", "none/c"], [])
 
 
 def test_a_card_counts_what_there_is(tmp_path: Path) -> None:

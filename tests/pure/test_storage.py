@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.storage import Storage, StorageError, Trouble, refuse_secrets, trouble_of
+from engine.storage import Storage, StorageError, Trouble, check_options, trouble_of
 from engine.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +30,9 @@ class Answer(Exception):
         (FileNotFoundError(), "missing"),
         (IsADirectoryError(), "missing"),
         (PermissionError(), "denied"),
+        (OSError(errno.ELOOP, "Too many levels of symbolic links"), "missing"),
+        (OSError(errno.ENAMETOOLONG, "File name too long"), "missing"),
+        (OSError(errno.EROFS, "Read-only file system"), "denied"),
         (OSError(errno.ENOSPC, "No space left on device"), "full"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "full"),
         (OSError(errno.EBUSY, "Slow Down"), "unavailable"),
@@ -88,10 +91,31 @@ def test_a_storage_error_survives_the_way_from_a_worker() -> None:
 
 
 def test_secrets_are_refused_and_ways_to_find_them_are_not() -> None:
-    refuse_secrets({"s3": {"endpoint_url": "http://x", "anon": True, "profile": "a"}, "gs": {"token": "anon"}})
-    for options in ({"s3": {"key": "x"}}, {"s3": {"client_kwargs": {"aws_session_token": "x"}}}, {"az": {"account_key": "x"}}):
+    check_options({"s3": {"endpoint_url": "http://x", "anon": True, "profile": "a"}, "gs": {"token": "anon"}})
+    for options in (
+        {"s3": {"endpoint_url": "http://user:word@127.0.0.1:1"}},
+        {"s3": {"key": "x"}},
+        {"s3": {"client_kwargs": {"aws_session_token": "x"}}},
+        {"az": {"account_key": "x"}},
+    ):
         with pytest.raises(ValueError, match="looks like a credential"):
-            refuse_secrets(options)  # type: ignore[arg-type]
+            check_options(options)  # type: ignore[arg-type]
+
+
+def test_what_no_store_knows_is_one_line() -> None:
+    with pytest.raises(ValueError, match=r"\[storage.s4\] is no protocol; did you mean \[storage.s3"):
+        check_options({"s4": {"endpoint_url": "http://x"}})
+    with pytest.raises(ValueError, match=r"\[storage.s3\] has no option 'endpont_url'; did you mean 'endpoint_url'"):
+        Store("s3://bucket/x", Storage({"s3": {"endpont_url": "http://x"}})).read("a")
+    with pytest.raises(ValueError, match=r"^http://...@host/a holds a password"):
+        Store("http://me:word@host/a").read("a")
+    with pytest.raises(StorageError, match="cannot read x: odd; check endpoint") as caught:
+        Storage().patiently("cannot read x", fails_oddly)
+    assert caught.value.trouble == "unavailable"
+
+
+def fails_oddly() -> None:
+    raise OSError(errno.EOPNOTSUPP, "odd")
 
 
 def test_a_wrong_protocol_is_one_line() -> None:
