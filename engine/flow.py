@@ -167,7 +167,7 @@ def cluster(address: str, cpus: float = 0, gpus: float = 0) -> Iterator[Mapping[
         logging.getLogger(name).setLevel(logging.ERROR)
     # else a warning per actor pool, of no use to whoever reads it: github.com/ray-project/ray/issues/53727
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    # by default after one: every window would start its processes anew, seconds of imports each; heard by a Ray started here
+    # by default 1 s, after which every window starts its processes anew, imports and all; heard by a Ray that is started here
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "30000")
     terminated = signal.getsignal(signal.SIGTERM)
     with _quiet_stderr():

@@ -218,7 +218,7 @@ def workers_killed(runs: Runs, name: str, kinds: list[str], most: int, reference
 
 
 def nodes_killed(runs: Runs, name: str, reference: dict[str, bytes]) -> Row:
-    """Two raylets on this machine; the one with most of the workers goes down while pieces are written, and again while it trains."""
+    """Two raylets on this machine; the one with most workers goes down while pieces are written, and again while it trains."""
     from ray.cluster_utils import Cluster
 
     store, began, kills = runs.store(name), time.monotonic(), 0
