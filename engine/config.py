@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from engine.storage import Storage, check_options
+from models.base import ModelSpec
 
 
 class Section(BaseModel):
@@ -40,6 +41,10 @@ class Model(Section):
     """M: every finetune starts from it. "tiny", a folder, a URI or a hub id."""
     instruct: str = ""
     """M0: generates in cycle 0; default: the base."""
+    num_frames: int | None = Field(default=None, gt=0)
+    """Frames of a video; default: what the checkpoint says, or 16 for an image model."""
+    pooling_shape: tuple[int, int, int] | None = None
+    """[T', H', W'] of a video's tokens; default: what the checkpoint says, or half the patches a side for an image model."""
 
 
 class Generate(Section):
@@ -50,7 +55,14 @@ class Generate(Section):
     """Clips that travel, are generated and are written together: the GPU batch."""
     rationalize: bool = True
     """Show rejected clips their label and let the model explain again."""
+    lora_alpha: float | None = Field(default=None, ge=0)
+    """LoRA alpha to answer with; default: the one of its training. PLLaVA's scripts train with 32 and answer with 4."""
     decoder: Literal["pyav", "decord"] = "pyav"
+
+
+class Evaluate(Section):
+    lora_alpha: float | None = Field(default=None, ge=0)
+    """As generate.lora_alpha, on the held-out clips; `starloop alpha-sweep` shows what it does."""
 
 
 class Verify(Section):
@@ -72,6 +84,8 @@ class Train(Section):
     num_workers: int = Field(default=1, gt=0)
     lr: float = Field(default=2e-5, gt=0)
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
+    lr_floor: float = Field(default=0.0, ge=0, le=1)
+    """Share of lr that neither warm-up nor decay goes below; PLLaVA's code has 0.25."""
     weight_decay: float = 0.02
     max_grad_norm: float = 1.0
     lora_rank: int = Field(default=128, gt=0)
@@ -80,6 +94,8 @@ class Train(Section):
     zero_stage: Literal[0, 1, 2, 3] = 2
     offload: bool = False
     """Keep the optimizer's state in CPU memory."""
+    gradient_checkpointing: bool = False
+    """Compute each layer again for the backward pass instead of keeping what it made: slower, and far less memory."""
     checkpoint_every_steps: int = Field(default=200, gt=0)
 
     @model_validator(mode="after")
@@ -113,6 +129,8 @@ class Cluster(Section):
     """Per training worker."""
     train_gpus: float = Field(default=0.0, ge=0)
     """Per training worker."""
+    gpu_memory_gib: float = Field(default=79.0, gt=0)
+    """Of one GPU: what would need more is refused before a GPU is asked for."""
 
 
 class Limits(Section):
@@ -141,6 +159,7 @@ class RunConfig(Section):
     data: Data = Data()
     model: Model = Model()
     generate: Generate = Generate()
+    evaluate: Evaluate = Evaluate()
     verify: Verify = Verify()
     select: Select = Select()
     train: Train = Train()
@@ -155,6 +174,15 @@ class RunConfig(Section):
     def _checked(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         check_options(value)
         return value
+
+    def models(self) -> list[ModelSpec]:
+        """M0 and M, without an adapter; once where they are one."""
+        return [self.spec(base) for base in dict.fromkeys((self.model.instruct or self.model.base, self.model.base))]
+
+    def spec(self, base: str, adapter: str | None = None, alpha: float | None = None) -> ModelSpec:
+        """A model of the run, watched as the run watches."""
+        shape = self.model.pooling_shape
+        return ModelSpec(base=base, adapter=adapter, alpha=alpha, num_frames=self.model.num_frames, pooling_shape=shape)
 
     def access(self) -> Storage:
         """How every process of the run opens URIs."""

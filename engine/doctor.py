@@ -13,13 +13,13 @@ from engine import flow
 from engine.config import RunConfig
 from engine.data import manifest
 from engine.data.isolation import Decoder, Seen
-from engine.loop import needs
+from engine.loop import afford, needs
 from engine.rows import Clip
 from engine.storage import StorageError
 from engine.store import Store
 from engine.weights import local
 from engine.work import decoding_of
-from models.base import FrameSpec, ModelSpec, frame_spec, load
+from models.base import FrameSpec, frame_spec, load
 
 SAMPLED = 8
 """Videos that are decoded."""
@@ -162,13 +162,14 @@ def _manifest(config: RunConfig, clips: list[Clip]) -> Iterator[Finding]:
 
 
 def _model(config: RunConfig, whole: bool) -> Iterator[Finding]:
-    for base in dict.fromkeys((config.model.instruct or config.model.base, config.model.base)):
-        spec = ModelSpec(base=base)
+    for spec in config.models():
         frames = frame_spec(local(spec, config.access(), only=".json"))
-        detail = f"{base} watches {frames.num_frames} frames of {frames.size_px} x {frames.size_px}"
+        detail = f"{spec.base} watches {frames.num_frames} frames of {frames.size_px} x {frames.size_px}"
         if whole:
             detail += f"; it loads, with digest {load(local(spec, config.access())).digest}"
         yield Finding("model", detail)
+    for line in afford(config):
+        yield Finding("budget", line)
 
 
 def _videos(config: RunConfig, clips: list[Clip]) -> Iterator[Finding]:

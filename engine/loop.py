@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from engine import flow, plan, steps
+from engine.budget import budget
 from engine.config import RunConfig, differing_keys
 from engine.data import manifest
 from engine.data.clips import read_parts
@@ -27,7 +28,7 @@ from engine.store import Store, digest
 from engine.summary import KINDS, summarize
 from engine.weights import local
 from engine.work import CHECKPOINTS, RESUME, Progress, Work, pieces_of, read_attempts
-from models.base import ModelSpec, frame_spec
+from models.base import size
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") 
     if plan.next_step(config, sealed, until) is None:
         log.info("nothing to do: %s is complete in %s", until or "the run", store.url())
     else:
+        for told in afford(config):
+            log.info("%s", told)
         with Lease(store) as lease:
             _advance(config, store, lease, report, until)
         sealed = read_seals(store)
@@ -125,7 +128,21 @@ def _check(config: RunConfig, until: str) -> None:
     for _ in manifest.read_manifest(config.data, config.access(), card):
         pass
     steps.refuse_empty(card.counts(), _splits_for(until))
-    frame_spec(local(ModelSpec(base=config.model.instruct or config.model.base), config.access(), only=".json"))
+    afford(config)
+
+
+def afford(config: RunConfig) -> list[str]:
+    """The run's budget of tokens and memory, line by line, of the models' small files alone.
+
+    Raises ValueError with the numbers where it cannot work: before a GPU is asked for.
+    """
+    told: list[str] = []
+    for spec in config.models():
+        made = budget(config, size(local(spec, config.access(), only=".json"), config.train.lora_rank))
+        if made.refusals:
+            raise ValueError(f"{spec.base}: {made.refusals[0]}")
+        told += [f"{spec.base}: {line}" for line in made.lines]
+    return told
 
 
 def _splits_for(until: str) -> list[str]:

@@ -205,7 +205,9 @@ EXAMPLES = pa.schema(
 )
 
 
-FAILURES = tuple("missing denied replaced not_video no_video_stream truncated codec empty_window too_large timeout crashed".split())
+FAILURES = tuple(
+    "missing denied replaced not_video no_video_stream truncated codec empty_window too_large timeout crashed too_long".split()
+)
 """Kinds of failure."""
 
 
@@ -218,5 +220,5 @@ class Failure:
 
     kind: str
     """missing, denied, replaced: the object. truncated, not_video, no_video_stream, codec, empty_window: what is in it.
-    too_large, timeout, crashed: what decoding it, or answering about it, takes."""
+    too_large, timeout, crashed: what decoding it, or answering about it, takes. too_long: its question, for the model's context."""
     detail: str

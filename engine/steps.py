@@ -18,7 +18,6 @@ from engine.rows import EXAMPLES, Example, Mode
 from engine.seals import read_seal
 from engine.train.mixture import from_template, select
 from engine.work import Made, Progress, Work, pieces_of, read_attempts, read_index
-from models.base import ModelSpec
 
 
 def refuse_empty(sizes: Mapping[str, int], splits: Sequence[str]) -> None:
@@ -91,7 +90,7 @@ def train(work: Work) -> Made:
     assert selected is not None
     job = TrainJob(
         identity=work.identity,
-        model=ModelSpec(base=config.model.base),
+        model=config.spec(config.model.base),
         train=config.train,
         store=work.store,
         examples=selected.files[0],

@@ -85,9 +85,11 @@ class Work:
 
     def model(self) -> ModelSpec:
         """The adapter that the plan names, on the base; before the first cycle the instruct model."""
+        config = self.config
+        alpha = config.generate.lora_alpha if self.step.kind == "generate" else config.evaluate.lora_alpha
         if self.step.model:
-            return ModelSpec(base=self.config.model.base, adapter=self.store.url(f"{self.step.model}/model"))
-        return ModelSpec(base=self.config.model.instruct or self.config.model.base)
+            return config.spec(config.model.base, self.store.url(f"{self.step.model}/model"), alpha)
+        return config.spec(config.model.instruct or config.model.base, alpha=alpha)
 
     def decoding(self) -> Decoding:
         return decoding_of(self.config)

@@ -161,13 +161,10 @@ def train_llm(model: PllavaForConditionalGeneration, processor: PllavaProcessor,
     for step in range(recipe.llm_steps):
         rows = [rng.randrange(len(features)) for _ in range(recipe.llm_batch)]
         pairs = [processor.training_ids(*conversation(shapes.scene(recipe.seed, row), rng)) for row in rows]
-        longest = max(len(ids) for ids, _ in pairs)
-        pad = processor.tokenizer.pad_token_id
-        ids = torch.tensor([i + [pad] * (longest - len(i)) for i, _ in pairs])
-        labels = torch.tensor([label + [-100] * (longest - len(label)) for _, label in pairs])
+        batch = processor.training_batch(pairs)
         video = model.model.multi_modal_projector(features[rows].float().flatten(0, 1), shape)
         given = {"video": BaseModelOutputWithPooling(pooler_output=video)}
-        loss = model(input_ids=ids, labels=labels, attention_mask=(ids != pad).long(), mm_encoder_outputs=given).loss
+        loss = model(**batch, mm_encoder_outputs=given).loss
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -188,8 +185,7 @@ def examine(model: PllavaForConditionalGeneration, processor: PllavaProcessor, s
     pixels = processor.pixels(frames)
 
     def replies(asked: list[str]) -> list[str]:
-        texts = [processor.render(question) for question in asked]
-        batch = processor(texts, padding=True)
+        batch = processor([processor.chat(question) for question in asked])
         out = model.generate(**batch, pixel_values_videos=pixels, max_new_tokens=48, do_sample=False)
         return list(processor.tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True))
 

@@ -23,6 +23,12 @@ class ModelSpec:
     """"tiny" for the shipped one, a folder, or a hub id; a URI has to be fetched first (engine/weights.py)."""
     adapter: str | None = None
     """Folder of a PEFT adapter; a URI has to be fetched first."""
+    alpha: float | None = None
+    """LoRA alpha to answer with, of the adapter, or where there is none of the LoRA in a released PLLaVA; None: as trained."""
+    num_frames: int | None = None
+    """None: what the checkpoint says, or 16 for an image model."""
+    pooling_shape: tuple[int, int, int] | None = None
+    """(T', H', W') of a video's tokens. None: what the checkpoint says, or half the patches a side for an image model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +62,41 @@ class LoraSpec:
     rank: int
     alpha: float
     dropout: float
+    gradient_checkpointing: bool = False
+    """Keep only what enters each layer, and compute the layer again for the backward pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSize:
+    """What a model's memory follows from. Parameters are counted one by one: ModelSize(llm_params=6_738_939_904, ...)."""
+
+    tower_params: int
+    projector_params: int
+    llm_params: int
+    lora_params: int
+    """Of the LoRA that the size was asked for with."""
+    num_layers: int
+    hidden_size: int
+    intermediate_size: int
+    vocab_size: int
+    kv_values_per_token: int
+    """Keys and values of one token in all layers."""
+    tower_size: int
+    tower_intermediate_size: int
+    num_frames: int
+    patches_per_frame: int
+    video_tokens: int
+    """Of one video, after pooling."""
+    context_tokens: int
+
+    @property
+    def params(self) -> int:
+        return self.tower_params + self.projector_params + self.llm_params
+
+    @property
+    def trainable_params(self) -> int:
+        """The LoRA, and the projector in full."""
+        return self.lora_params + self.projector_params
 
 
 class Watched(Protocol):
@@ -77,6 +118,11 @@ class VideoLLM(Protocol):
 
     def watch(self, frames: NDArray[np.uint8]) -> Watched:
         """frames uint8[B,T,S,S,3]."""
+        ...
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens that prompt and answer may have together."""
         ...
 
     def prompt_token_ids(self, question: str) -> list[int]:
@@ -116,6 +162,14 @@ def frame_spec(spec: ModelSpec) -> FrameSpec:
     from models import checkpoints
 
     return checkpoints.frame_spec(spec)
+
+
+def size(spec: ModelSpec, lora_rank: int) -> ModelSize:
+    """How large the model is, of its config.json alone."""
+    from models import checkpoints
+    from models.size import size_of
+
+    return size_of(checkpoints.fetch(spec.base, ("*.json",)), spec, lora_rank)
 
 
 def trainee(spec: ModelSpec, lora: LoraSpec, seed: int) -> Trainee:

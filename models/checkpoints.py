@@ -1,23 +1,46 @@
 """Load a checkpoint, refuse a missing weight; put an adapter on it. safetensors only, no code from a checkpoint is run."""
 
 import hashlib
-import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from models.base import FrameSpec, ModelSpec
+from models.layouts import Adapter, Weights, open_adapter, open_weights, read_json, stock_name, view_of
 
 TINY = Path(__file__).parent / "weights" / "tiny"
 """Where the shipped tiny base lies."""
 LORA_TARGETS = r".*language_model\.layers\.\d+\.self_attn\.(q_proj|v_proj)"
 """q and v of the LLM only. A plain list of names would also hit the CLIP tower."""
 PROJECTOR = "multi_modal_projector"
+FILES = ("*.safetensors", "*.json", "*.jinja", "*.model")
+COPIED = (
+    "image_token_index",
+    "projector_hidden_act",
+    "vision_feature_layer",
+    "vision_feature_select_strategy",
+    "multimodal_projector_bias",
+)
+"""Fields of LLaVA's configuration that PLLaVA's has too."""
+TURNS = {
+    "vicuna": ("USER: ", " ASSISTANT:", " ", ""),
+    "chatml": ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n", "", "<|im_end|>"),
+}
+"""What opens a user's turn, opens the answer's, stands before the answer and closes it ("": the end token): of Vicuna (7B, 13B), of
+Yi (34B)."""
+CHAT = (
+    "@begin@{% for message in messages %}{% if message.role == 'user' %}@user@{% for part in message.content %}"
+    "{% if part.type == 'text' %}{{ part.text }}{% else %}<{{ part.type }}>\n{% endif %}{% endfor %}"
+    "{% else %}@assistant@@gap@{% for part in message.content %}{{ part.text }}{% endfor %}@close@{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}@assistant@{% endif %}"
+)
+"""The template that a stock tokenizer is given: its own knows no videos."""
 
 
 @cache
-def fetch(uri: str) -> Path:
-    """A local folder with the checkpoint's files. Raises ValueError where there is none."""
+def fetch(uri: str, only: tuple[str, ...] = FILES) -> Path:
+    """A local folder with the checkpoint's files, at least those of the patterns. Raises ValueError where there is none."""
     if uri == "tiny":
         return TINY
     if Path(uri).is_dir():
@@ -27,60 +50,185 @@ def fetch(uri: str) -> Path:
     from huggingface_hub import snapshot_download  # only a hub id needs it
 
     try:
-        return Path(snapshot_download(uri, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model"]))
+        return Path(snapshot_download(uri, allow_patterns=list(only)))
     except OSError as error:  # what the hub's errors have in common
         raise ValueError(f"cannot fetch {uri!r} from the hub: {str(error).splitlines()[0]}; give a folder or a URI") from None
 
 
 def frame_spec(spec: ModelSpec) -> FrameSpec:
-    """What the checkpoint wants to watch, read from its configuration alone."""
-    folder = fetch(spec.base)
-    path = folder / "processor_config.json"
-    if not path.is_file():
-        raise ValueError(f"{spec.base} has no processor_config.json with num_frames and image_size; convert it first")
-    processor = json.loads(path.read_text())
-    return FrameSpec(num_frames=processor["num_frames"], size_px=processor["image_size"])
+    """What the checkpoint wants to watch, read from its JSON files alone."""
+    size, _, frames, _ = view_of(fetch(spec.base, ("*.json",)), spec)
+    return FrameSpec(num_frames=frames, size_px=size)
 
 
 def digest(spec: ModelSpec) -> str:
-    """Hex digest of the files' names, sizes and, up to 64 MB each, contents."""
-    seen = hashlib.sha256()
+    """Hex digest of how the model is watched and of its files: names, sizes, and of each its first and last 32 MB."""
+    seen = hashlib.sha256(f"{spec.alpha} {spec.num_frames} {spec.pooling_shape}\n".encode())
     for uri in (spec.base, spec.adapter):
         for path in sorted(fetch(uri).glob("*")) if uri else []:
-            size = path.stat().st_size
+            size, most = path.stat().st_size, 32 << 20
             seen.update(f"{path.name} {size}\n".encode())
-            if size <= 64 << 20:
-                seen.update(path.read_bytes())
+            with open(path, "rb") as file:
+                seen.update(file.read(most))
+                file.seek(max(most, size - most))
+                seen.update(file.read())
     return seen.hexdigest()[:16]
 
 
-def load_base(base: str) -> tuple[Any, Any]:
-    """(model, processor) in float32 on CPU, bfloat16 on GPU. Raises ValueError naming a missing, unexpected or misshapen weight."""
+def load(spec: ModelSpec, dtype: Any = None) -> tuple[Any, Any]:
+    """(model, processor) for inference, adapters merged; bfloat16 on GPU and float32 on CPU unless a dtype is given.
+
+    Raises ValueError naming a file or a missing, unexpected or misshapen weight.
+    """
+    adapters = [open_adapter(fetch(spec.adapter), spec.alpha)] if spec.adapter else []
+    model, processor = _load(spec, adapters, dtype)
+    return model.eval().requires_grad_(False), processor
+
+
+def load_base(spec: ModelSpec, dtype: Any = None) -> tuple[Any, Any]:
+    """(model, processor) to finetune from: without the spec's adapter."""
+    return _load(spec, [], dtype)
+
+
+def _load(spec: ModelSpec, adapters: Sequence[Adapter], dtype: Any) -> tuple[Any, Any]:
+    import torch
+    from transformers import GenerationConfig
+
+    from models.pllava.modeling import PllavaForConditionalGeneration
+
+    folder = fetch(spec.base)
+    config, processor = describe(spec)
+    weights = open_weights(folder)
+    refuse_others(weights, config)
+    merged = [weights.built_in(None if adapters else spec.alpha), *adapters]
+    for adapter in merged:
+        refuse_stray(adapter, weights, spec)
+    state = {}
+    for _, tensors in weights.shards():
+        for name, tensor in tensors.items():
+            for adapter in merged:
+                tensor = adapter.apply(name, tensor)
+            state[name] = tensor
+    dtype = dtype or (torch.bfloat16 if torch.cuda.is_available() else torch.float32)
+    model, report = PllavaForConditionalGeneration.from_pretrained(
+        None, config=config, state_dict=state, output_loading_info=True, dtype=dtype
+    )
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")), report
+    if (folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder)
+    model.generation_config.eos_token_id = _ends(model.generation_config.eos_token_id, processor)
+    model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+    return model, processor
+
+
+def describe(spec: ModelSpec) -> tuple[Any, Any]:
+    """(configuration, processor) of a checkpoint, of its small files alone. Stock LLaVA becomes PLLaVA here.
+
+    The configuration is made anew: PllavaConfig.from_pretrained of a LLaVA-NeXT folder would keep that type's name.
+    """
+    from models.pllava.configuration import PllavaConfig
+    from models.pllava.processing import PllavaProcessor
+
+    folder = fetch(spec.base, FILES[1:])
+    size, patch, frames, shape = view_of(folder, spec)
+    found = read_json(folder / "config.json")
+    if found["model_type"] == "pllava":
+        config, processor = PllavaConfig.from_pretrained(folder), PllavaProcessor.from_pretrained(folder)
+    else:
+        pixels = read_json(folder / "preprocessor_config.json") if (folder / "preprocessor_config.json").is_file() else {}
+        means = {name: pixels[name] for name in ("image_mean", "image_std") if name in pixels}
+        processor = PllavaProcessor(_tokenizer(folder), image_size=size, patch_size=patch, **means)
+        tied = found.get("tie_word_embeddings", found.get("text_config", {}).get("tie_word_embeddings", False))
+        config = PllavaConfig(
+            vision_config=found.get("vision_config"),
+            text_config=found.get("text_config"),
+            video_token_index=processor.video_token_id,
+            image_seq_length=(size // patch) ** 2,
+            tie_word_embeddings=tied,
+            **{name: found[name] for name in COPIED if name in found},
+        )
+    if not isinstance(config.vision_feature_layer, int):
+        raise ValueError(
+            f"{folder}: vision_feature_layer {config.vision_feature_layer} is more than one layer, which PLLaVA does not use"
+        )
+    if processor.image_token_id != config.image_token_index:
+        raise ValueError(f"{folder}: <image> is token {processor.image_token_id}, and {config.image_token_index} in config.json")
+    config.num_frames = processor.num_frames = frames
+    config.pooling_shape = processor.pooling_shape = list(shape)
+    return config, processor
+
+
+def _tokenizer(folder: Path) -> Any:
+    """A stock LLaVA's, with a video token and a chat template that knows videos."""
+    from transformers import AddedToken, AutoTokenizer
+
+    from models.pllava.processing import IMAGE_TOKEN, VIDEO_TOKEN
+
+    if not (folder / "tokenizer.json").is_file():
+        raise ValueError(f"{folder} has no tokenizer.json; save its fast tokenizer there")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if IMAGE_TOKEN not in tokenizer.get_vocab():
+        raise ValueError(f"{folder}: the tokenizer has no {IMAGE_TOKEN} token; is it a LLaVA checkpoint in transformers' layout?")
+    tokenizer.add_tokens([AddedToken(VIDEO_TOKEN, special=True, normalized=False)], special_tokens=True)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    user, assistant, gap, close = TURNS["chatml" if "<|im_start|>" in tokenizer.get_vocab() else "vicuna"]
+    template = CHAT
+    begin = tokenizer.bos_token if tokenizer("a").input_ids[0] == tokenizer.bos_token_id else ""
+    close = close or tokenizer.eos_token
+    for place, words in {"@begin@": begin, "@user@": user, "@assistant@": assistant, "@gap@": gap, "@close@": close}.items():
+        template = template.replace(place, words)
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def _ends(known: int | list[int] | None, processor: Any) -> list[int]:
+    """All ids that end an answer: what the checkpoint says, and what closes an answer in the chat."""
+    closing = processor.training_ids("q", "a")[1][-1]
+    listed = known if isinstance(known, list) else [known]
+    return sorted({token for token in (*listed, closing, processor.tokenizer.eos_token_id) if token is not None})
+
+
+def expected_shapes(config: Any) -> dict[str, tuple[int, ...]]:
+    """Shape of every weight of the model by stock name; nothing is allocated."""
     import torch
 
     from models.pllava.modeling import PllavaForConditionalGeneration
-    from models.pllava.processing import PllavaProcessor
 
-    folder = fetch(base)
-    if not list(folder.glob("*.safetensors")):
-        raise ValueError(f"{base} has no .safetensors file; other weight formats are not loaded, convert it first")
-    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
-    model, report = PllavaForConditionalGeneration.from_pretrained(
-        folder, output_loading_info=True, dtype=dtype, use_safetensors=True, trust_remote_code=False
-    )
-    for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
-        # a LLaVA-NeXT checkpoint carries image_newline, which belongs to any-res tiling and is not used
-        keys = sorted(str(key) for key in report[problem] if "image_newline" not in str(key))
-        if keys:
-            raise ValueError(f"{base}: {problem.replace('_', ' ')}: {', '.join(keys[:3])}{' ...' if len(keys) > 3 else ''}")
-    return model, PllavaProcessor.from_pretrained(folder)
+    with torch.device("meta"):
+        model = PllavaForConditionalGeneration(config)
+    shapes = {stock_name(name): tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if config.tie_word_embeddings:
+        del shapes["language_model.lm_head.weight"]
+    return shapes
 
 
-def load(spec: ModelSpec) -> tuple[Any, Any]:
-    """(model, processor) for inference, the adapter merged."""
-    from peft import PeftModel
+def refuse_others(weights: Weights, config: Any) -> None:
+    """Raises ValueError naming a weight that is missing, unexpected or misshapen."""
+    expected, there = expected_shapes(config), weights.shapes
+    tied = {"language_model.lm_head.weight"} if config.tie_word_embeddings else set()
+    problems = {
+        "lacks": [name for name in expected if name not in there],
+        "has, beyond what the model holds,": [name for name in there if name not in expected and name not in tied],
+        "has in another shape": [
+            f"{name} {list(there[name])} instead of {list(shape)}"
+            for name, shape in expected.items()
+            if there.get(name, shape) != shape
+        ],
+    }
+    for verb, names in problems.items():
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise ValueError(f"{weights.folder} {verb} {', '.join(names[:3])}{more}; is config.json of the same model?")
 
-    model, processor = load_base(spec.base)
-    if spec.adapter:
-        model = PeftModel.from_pretrained(model, str(fetch(spec.adapter))).merge_and_unload()
-    return model.eval().requires_grad_(False), processor
+
+def refuse_stray(adapter: Adapter, weights: Weights, spec: ModelSpec) -> None:
+    """Raises ValueError naming a weight that an adapter changes and the base does not have, or has in another shape."""
+    changes = {name: (delta.b.shape[0], delta.a.shape[1]) for name, delta in adapter.deltas.items()}
+    changes |= {name: tuple(tensor.shape) for name, tensor in adapter.replaced.items()}
+    for name, shape in changes.items():
+        if weights.shapes.get(name) != shape:
+            has = f"has it as {list(weights.shapes[name])}" if name in weights.shapes else "does not have it"
+            raise ValueError(
+                f"{spec.adapter or spec.base} changes {name} {list(shape)}, and {spec.base} {has}; is it of another base?"
+            )

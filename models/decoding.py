@@ -1,40 +1,81 @@
 """Shared-prefix batched sampling: what all continuations of a clip have in common is computed once.
 
-Shapes: B clips in the prefix, P prefix tokens, R rows being answered, L their question's tokens, V vocabulary.
+Shapes: B clips in the prefix, P prefix tokens, R rows being answered, L their question's tokens, D hidden size, V vocabulary;
+keys and values [B or R, heads, tokens, head size].
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import Cache, DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from models.base import Sampling
+
+LEAVES = 0.25
+"""Finished share of the batch at which it is cut down to the others: a cut copies all their keys and values."""
+
+
+class Room(DynamicLayer):
+    """A layer's keys and values with room for what is to come, which is written in place.
+
+    DynamicLayer copies all of them for every token: at 7B three times the memory traffic of the attention itself.
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor, rows: Tensor, room: int) -> None:
+        super().__init__()
+        shape = (len(rows), keys.shape[1], keys.shape[2] + room, keys.shape[3])
+        self.keys, self.values, self._length = keys.new_empty(shape), values.new_empty(shape), keys.shape[2]
+        for mine, given in ((self.keys, keys), (self.values, values)):
+            mine[:, :, : self._length] = given.index_select(0, rows)
+        self.is_initialized = True
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        start, self._length = self._length, self._length + key_states.shape[2]
+        assert self.keys is not None
+        assert self.values is not None
+        self.keys[:, :, start : self._length] = key_states
+        self.values[:, :, start : self._length] = value_states
+        return self.keys[:, :, : self._length], self.values[:, :, : self._length]
+
+    def get_seq_length(self) -> int:
+        return self._length
 
 
 @dataclass(frozen=True)
 class Prefix:
-    """Keys and values of B prefilled prefixes of the same length."""
+    """Keys and values of B prefilled prefixes of P tokens each."""
 
-    cache: DynamicCache
+    layers: list[tuple[Tensor, Tensor]]
     length: int
 
-    def select(self, rows: Tensor) -> DynamicCache:
-        """A copy of some rows' keys and values; a row may be taken more than once."""
-        copy = DynamicCache()
-        for index, layer in enumerate(self.cache.layers):
-            copy.update(layer.keys.index_select(0, rows), layer.values.index_select(0, rows), index)
-        return copy
+    def select(self, rows: Tensor, room: int) -> Cache:
+        """A copy of some rows' keys and values, with room for more tokens; a row may be taken more than once."""
+        return Cache(layers=[Room(keys, values, rows, room) for keys, values in self.layers])
 
 
 @torch.inference_mode()
-def prefill(language_model: Any, embeddings: Tensor) -> Prefix:
-    """Run embeddings[B,P,D] through the LLM and keep its keys and values."""
-    cache = DynamicCache()
-    language_model(inputs_embeds=embeddings, past_key_values=cache, use_cache=True)
-    return Prefix(cache=cache, length=embeddings.shape[1])
+def prefill(language_model: Any, embeddings: Iterable[Tensor], num_rows: int) -> Prefix:
+    """Run embeddings, as chunks [some of B,P,D], through the LLM and keep its keys and values.
+
+    In chunks, because a whole piece's activations at once are gigabytes beyond what is kept.
+    """
+    layers: list[tuple[Tensor, Tensor]] = []
+    done, length = 0, 0
+    for chunk in embeddings:
+        cache = DynamicCache()
+        language_model(inputs_embeds=chunk, past_key_values=cache, use_cache=True)
+        if not layers:
+            length = chunk.shape[1]
+            layers = [tuple(t.new_empty(num_rows, *t.shape[1:]) for t in (one.keys, one.values)) for one in cache.layers]
+        for (keys, values), one in zip(layers, cache.layers, strict=True):
+            keys[done : done + len(chunk)], values[done : done + len(chunk)] = one.keys, one.values
+        done += len(chunk)
+    assert done == num_rows
+    return Prefix(layers=layers, length=length)
 
 
 @torch.inference_mode()
@@ -55,40 +96,39 @@ def continue_from(
     device = model.lm_head.weight.device
     longest = max(len(question) for question in questions)
     ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    mask = torch.ones(len(rows), prefix.length + longest, dtype=torch.long)
+    mask = torch.ones(len(rows), prefix.length + longest + sampling.max_tokens, dtype=torch.long)
     for i, question in enumerate(questions):
         ids[i, longest - len(question) :] = torch.tensor(list(question))
         mask[i, prefix.length : prefix.length + longest - len(question)] = 0
     ids, mask = ids.to(device), mask.to(device)
-    positions = mask.cumsum(1)[:, prefix.length :] - 1
-    cache = prefix.select(torch.tensor(list(rows), device=device))
-    noise = [torch.Generator().manual_seed(seed) for seed in seeds] if sampling.temperature > 0 else []
+    end = prefix.length + longest
+    positions = (mask[:, :end].cumsum(1)[:, prefix.length :] - 1).clamp(min=0)
+    cache = prefix.select(torch.tensor(list(rows), device=device), longest + sampling.max_tokens)
+    noise = [torch.Generator(device).manual_seed(seed) for seed in seeds] if sampling.temperature > 0 else []
     replies: list[list[int]] = [[] for _ in rows]
-    alive = list(range(len(rows)))
+    batch, unfinished = list(range(len(rows))), set(range(len(rows)))
     for _ in range(sampling.max_tokens):
         hidden = model.model.language_model(
             inputs_embeds=model.get_input_embeddings()(ids),
-            attention_mask=mask,
-            position_ids=positions.clamp(min=0),
+            attention_mask=mask[:, :end],
+            position_ids=positions,
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state
-        drawn = _draw(model.lm_head(hidden[:, -1]), [noise[i] for i in alive] if noise else [], sampling.temperature)
-        keep = []
-        for slot, (i, token) in enumerate(zip(alive, drawn.tolist(), strict=True)):
-            if token not in end_ids:
+        drawn = _draw(model.lm_head(hidden[:, -1]), [noise[i] for i in batch] if noise else [], sampling.temperature)
+        for i, token in zip(batch, drawn.tolist(), strict=True):
+            if i in unfinished and token in end_ids:
+                unfinished.remove(i)
+            elif i in unfinished:
                 replies[i].append(token)
-                keep.append(slot)
-        if not keep:
+        if not unfinished:
             break
-        chosen = torch.tensor(keep, device=device)
-        if len(keep) < len(alive):
+        if len(unfinished) <= (1 - LEAVES) * len(batch):
+            chosen = torch.tensor([slot for slot, i in enumerate(batch) if i in unfinished], device=device)
             cache.batch_select_indices(chosen)
-            mask, positions = mask[chosen], positions[chosen]
-            alive = [alive[slot] for slot in keep]
-        ids = drawn[chosen].unsqueeze(1)
-        mask = torch.cat([mask, mask.new_ones(len(keep), 1)], dim=1)
-        positions = positions[:, -1:] + 1
+            drawn, mask, positions = drawn[chosen], mask[chosen], positions[chosen]
+            batch = [i for i in batch if i in unfinished]
+        ids, end, positions = drawn.unsqueeze(1), end + 1, positions[:, -1:] + 1
     return replies
 
 
@@ -96,6 +136,6 @@ def _draw(logits: Tensor, generators: list[torch.Generator], temperature: float)
     """One token id a row from logits[R,V]: the likeliest, or by the Gumbel trick with each row's own noise."""
     if temperature == 0:
         return logits.argmax(-1)
-    uniform = torch.stack([torch.rand(logits.shape[-1], generator=generator) for generator in generators])
+    uniform = torch.stack([torch.rand(logits.shape[-1], generator=one, device=one.device) for one in generators])
     gumbel = -(-uniform.clamp(min=1e-20).log()).log()
-    return (logits.float() / temperature + gumbel.to(logits.device)).argmax(-1)
+    return (logits.float() / temperature + gumbel).argmax(-1)

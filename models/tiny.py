@@ -14,7 +14,7 @@ from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaForConditionalGeneration
 from models.pllava.processing import VIDEO_TOKEN, PllavaProcessor
 
-IMAGE_SIZE = 48
+IMAGE_SIZE, PATCH_SIZE = 48, 8
 NUM_FRAMES = 8
 POOLING_SHAPE = (8, 2, 2)
 VOCAB_SIZE = 640
@@ -22,7 +22,7 @@ SPECIAL = ["<unk>", "<pad>", "<s>", "</s>", "<image>", VIDEO_TOKEN]
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message.role == 'user' %}USER: {% for part in message.content %}"
-    "{% if part.type == 'video' %}" + VIDEO_TOKEN + "\n{% else %}{{ part.text }}{% endif %}{% endfor %}"
+    "{% if part.type == 'text' %}{{ part.text }}{% else %}<{{ part.type }}>\n{% endif %}{% endfor %}"
     "{% else %} ASSISTANT: {% for part in message.content %}{{ part.text }}{% endfor %}</s>{% endif %}"
     "{% endfor %}{% if add_generation_prompt %} ASSISTANT:{% endif %}"
 )
@@ -53,7 +53,12 @@ def train_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
 
 def processor(tokenizer: PreTrainedTokenizerFast) -> PllavaProcessor:
     return PllavaProcessor(
-        tokenizer, image_size=IMAGE_SIZE, num_frames=NUM_FRAMES, pooling_shape=POOLING_SHAPE, chat_template=CHAT_TEMPLATE
+        tokenizer,
+        image_size=IMAGE_SIZE,
+        patch_size=PATCH_SIZE,
+        num_frames=NUM_FRAMES,
+        pooling_shape=POOLING_SHAPE,
+        chat_template=CHAT_TEMPLATE,
     )
 
 
@@ -66,7 +71,7 @@ def config(tokenizer: PreTrainedTokenizerFast) -> PllavaConfig:
             num_hidden_layers=3,
             num_attention_heads=4,
             image_size=IMAGE_SIZE,
-            patch_size=8,
+            patch_size=PATCH_SIZE,
             projection_dim=64,
         ),
         text_config=LlamaConfig(
@@ -83,7 +88,7 @@ def config(tokenizer: PreTrainedTokenizerFast) -> PllavaConfig:
         ),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         video_token_index=tokenizer.convert_tokens_to_ids(VIDEO_TOKEN),
-        image_seq_length=(IMAGE_SIZE // 8) ** 2,
+        image_seq_length=(IMAGE_SIZE // PATCH_SIZE) ** 2,
         num_frames=NUM_FRAMES,
         pooling_shape=list(POOLING_SHAPE),
         tie_word_embeddings=True,

@@ -31,7 +31,9 @@ def load(spec: ModelSpec) -> "PllavaVideoLLM":
 
 
 def trainee(spec: ModelSpec, lora: LoraSpec, seed: int) -> "PllavaTrainee":
-    model, processor = checkpoints.load_base(spec.base)
+    model, processor = checkpoints.load_base(spec)
+    if lora.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     torch.manual_seed(seed)
     adapter = LoraConfig(
         r=lora.rank,
@@ -58,20 +60,24 @@ class PllavaVideoLLM:
         before, after = self.processor.prompt_ids(question)
         return before + after
 
+    @property
+    def context_tokens(self) -> int:
+        return int(self.model.config.text_config.max_position_embeddings)
+
     @torch.inference_mode()
     def watch(self, frames: NDArray[np.uint8]) -> "PllavaWatched":
         """frames uint8[B,T,S,S,3]."""
         model, device = self.model, self.model.lm_head.weight.device
         pixels = self.processor.pixels(torch.from_numpy(frames))
-        features = [
-            model.model.get_video_features(chunk.to(device, model.dtype)).pooler_output for chunk in pixels.split(ENCODE_CLIPS)
-        ]
         before, _ = self.processor.prompt_ids("")
-        ids = torch.tensor(before, device=device).expand(len(frames), -1)
-        embeddings = model.get_input_embeddings()(ids)
-        slots = (ids == self.processor.video_token_id).unsqueeze(-1)
-        embeddings = embeddings.masked_scatter(slots, torch.cat(features).to(embeddings.dtype))
-        return PllavaWatched(self, prefill(model.model.language_model, embeddings), before)
+        ids = torch.tensor(before, device=device)
+
+        def embedded(chunk: Tensor) -> Tensor:
+            video = model.model.get_video_features(chunk.to(device, model.dtype))
+            return model.model.embed(ids.expand(len(chunk), -1), {"video": video})
+
+        chunks = (embedded(chunk) for chunk in pixels.split(ENCODE_CLIPS))
+        return PllavaWatched(self, prefill(model.model.language_model, chunks, len(frames)), before)
 
 
 @dataclass(frozen=True)
@@ -90,8 +96,15 @@ class PllavaWatched:
             before, after = processor.prompt_ids(question)
             assert before == self.prefix_ids, "the chat template must put the video before all that differs between questions"
             suffixes.append(after)
-        end_ids = self.llm.model.generation_config.eos_token_id
-        ends = frozenset(end_ids if isinstance(end_ids, list) else [end_ids])
+        longest = max(range(len(suffixes)), key=lambda i: len(suffixes[i]))
+        needed = self.prefix.length + len(suffixes[longest]) + sampling.max_tokens
+        if needed > self.llm.context_tokens:
+            raise ValueError(
+                f"question {longest} ({questions[longest][:40]!r} ...) needs {needed} tokens: {self.prefix.length} to the end of the "
+                f"video, {len(suffixes[longest])} of question, {sampling.max_tokens} of answer; the model's context is "
+                f"{self.llm.context_tokens}; shorten it, or lower max_tokens or the pooling_shape"
+            )
+        ends = frozenset(self.llm.model.generation_config.eos_token_id)
         made = continue_from(self.llm.model, self.prefix, rows, suffixes, seeds, sampling, ends)
         texts = processor.tokenizer.batch_decode(made, skip_special_tokens=True)
         return [
@@ -113,13 +126,7 @@ class PllavaTrainee:
     def batch(self, frames: NDArray[np.uint8], questions: Sequence[str], answers: Sequence[str]) -> dict[str, Tensor]:
         """Right-padded. frames uint8[B,T,S,S,3] -> input_ids, attention_mask, labels int64[B,L], pixel_values_videos."""
         pairs = [self.processor.training_ids(q, a) for q, a in zip(questions, answers, strict=True)]
-        longest = max(len(ids) for ids, _ in pairs)
-        pad = self.processor.tokenizer.pad_token_id
-        ids = torch.tensor([row + [pad] * (longest - len(row)) for row, _ in pairs])
-        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row, _ in pairs])
-        labels = torch.tensor([row + [-100] * (longest - len(row)) for _, row in pairs])
-        pixels = self.processor.pixels(torch.from_numpy(frames))
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels, "pixel_values_videos": pixels}
+        return self.processor.training_batch(pairs) | {"pixel_values_videos": self.processor.pixels(torch.from_numpy(frames))}
 
     def save(self, folder: Path, state: dict[str, Tensor]) -> None:
         """Adapter and projector as PEFT's files."""

@@ -49,11 +49,29 @@ class Generator:
         if (begun := begin(self._watch, piece_id)) > PIECE_TRIES:
             detail = f"the model went down {begun - 1} times while it answered about this clip's piece {piece_id}"
             found = [origin if isinstance(origin, Failure) else Failure(kind="crashed", detail=detail) for origin in found]
+        watched = [clip for clip, one in zip(clips, found, strict=True) if isinstance(one, Origin)]  # whose frames there are
+        found = [one if isinstance(one, Failure) else self._fits(clip) or one for clip, one in zip(clips, found, strict=True)]
         attempts = [self._failed(piece_id, clip, one) for clip, one in zip(clips, found, strict=True) if isinstance(one, Failure)]
         seen = [(clip, one) for clip, one in zip(clips, found, strict=True) if isinstance(one, Origin)]
         if seen:
+            fitting = {clip.clip_id for clip, _ in seen}
+            frames = frames[[clip.clip_id in fitting for clip in watched]]
             attempts += self._attempt(piece_id, seen, self.llm.watch(frames))
         return {"piece_id": piece_id, "attempts": json.dumps([attempt.to_row() for attempt in attempts])}
+
+    def _fits(self, clip: Clip) -> Failure | None:
+        """A failure where the clip's prompts leave no room in the model's context for an answer."""
+        spec, context = self.spec, self.llm.context_tokens
+        asked = [answer_prompt(spec.prompts, clip.question)]
+        asked += [rationalize_prompt(spec.prompts, clip.question, clip.label)] if spec.rationalize else []
+        longest = max(len(self.llm.prompt_token_ids(prompt)) for prompt in asked)
+        if longest + spec.sampling.max_tokens <= context:
+            return None
+        detail = (
+            f"prompt of {longest} tokens, the video's included, and generate.max_tokens = {spec.sampling.max_tokens} are more than "
+            f"the model's context of {context}; shorten its question or label, or lower model.pooling_shape"
+        )
+        return Failure(kind="too_long", detail=detail)
 
     def _attempt(self, piece_id: str, seen: list[tuple[Clip, Origin]], watched: Watched) -> list[Attempt]:
         everyone = list(range(len(seen)))

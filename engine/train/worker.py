@@ -77,7 +77,12 @@ def _train(job: TrainJob) -> None:
         # compiled when a process group starts; a worker killed meanwhile leaves a lock that the next one waits for, for ever
         deepspeed.ops.__compatible_ops__.pop("deepspeed_shm_comm", None)
     deepspeed.init_distributed(dist_backend="nccl" if on_gpu else "gloo", verbose=False)
-    lora = LoraSpec(rank=job.train.lora_rank, alpha=job.train.lora_alpha, dropout=job.train.lora_dropout)
+    lora = LoraSpec(
+        rank=job.train.lora_rank,
+        alpha=job.train.lora_alpha,
+        dropout=job.train.lora_dropout,
+        gradient_checkpointing=job.train.gradient_checkpointing,
+    )
     student = trainee(local(job.model, job.decoding.storage), lora, job.seed)
     engine, *_ = deepspeed.initialize(
         model=student.module,

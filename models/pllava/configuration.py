@@ -12,6 +12,7 @@ class PllavaConfig(LlavaConfig):
     """
 
     model_type = "pllava"
+    attribute_map = {"image_token_id": "image_token_index", "video_token_id": "video_token_index"}  # noqa: RUF012  # as LLaVA's
 
     video_token_index: int = 32002
     num_frames: int = 16

@@ -3,6 +3,7 @@
 Shapes: B videos, T frames, S pixels a side, P patches a side, D hidden size of the LLM, N = T' * H' * W' tokens a video.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,21 +22,31 @@ for _ours, _theirs in (("pllava", "llava"), ("PllavaModel", "LlavaModel")):
     register_checkpoint_conversion_mapping(_ours, get_checkpoint_conversion_mapping(_theirs), overwrite=True)
 
 
-def pool3d(features: Tensor, shape: tuple[int, int, int]) -> Tensor:
+Shape = tuple[int, int, int]
+"""(T', H', W') of a video after pooling."""
+
+NOT_OURS = ("vision_feature_layer", "vision_feature_select_strategy", "image_sizes")
+"""Arguments of LLaVA that it passes on even where nobody gave them."""
+
+
+def pool3d(features: Tensor, shape: Shape) -> Tensor:
     """Average features[B,D,T,H,W] to [B,D,*shape].
 
-    Plain average pooling where the shape divides: the result of adaptive pooling, and a deterministic backward pass on CUDA.
+    Plain means where the shape divides: the result of adaptive pooling, in any precision on any device, and with a deterministic
+    backward pass on CUDA.
     """
     sizes = features.shape[2:]
     if all(size % wanted == 0 for size, wanted in zip(sizes, shape, strict=True)):
-        return F.avg_pool3d(features, tuple(size // wanted for size, wanted in zip(sizes, shape, strict=True)))
-    return F.adaptive_avg_pool3d(features, shape)
+        for dim, wanted in zip((2, 4, 6), shape, strict=True):
+            features = features.unflatten(dim, (wanted, -1))
+        return features.mean((3, 5, 7))
+    return F.adaptive_avg_pool3d(features.float(), shape).to(features.dtype)
 
 
 class PllavaMultiModalProjector(LlavaMultiModalProjector):
     """LLaVA's projector; for videos the pool sits before linear_2, with which a mean commutes, at a fraction of its work."""
 
-    def forward(self, features: Tensor, frames_and_shape: tuple[int, tuple[int, int, int]] | None = None) -> Tensor:
+    def forward(self, features: Tensor, frames_and_shape: tuple[int, Shape] | None = None) -> Tensor:
         """features[B*T, P*P, C] -> [B, N, D] given (T, (T', H', W')); without it LLaVA's image path, [B*T, P*P, D]."""
         hidden = self.act(self.linear_1(features))
         if frames_and_shape is not None:
@@ -74,39 +85,87 @@ class PllavaModel(LlavaModel):
         features: Tensor = hidden[:, 1:] if self.config.vision_feature_select_strategy == "default" else hidden
         return features
 
-    def get_video_features(self, pixel_values_videos: Tensor, **_: Any) -> BaseModelOutputWithPooling:
-        """pixel_values_videos[B,T,3,S,S] -> .pooler_output[B,N,D], t-major."""
-        num_frames = pixel_values_videos.shape[1]
-        features = self.tower_features(pixel_values_videos.flatten(0, 1))
-        pooled = self.multi_modal_projector(features, (num_frames, tuple(self.config.pooling_shape)))
+    def get_image_features(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
+        """pixel_values[I,3,S,S] -> .pooler_output, I times [P*P, D]: LLaVA's own path, nothing is pooled."""
+        return BaseModelOutputWithPooling(pooler_output=list(self.multi_modal_projector(self.tower_features(pixel_values))))
+
+    def get_video_features(
+        self, pixel_values_videos: Tensor | Sequence[Tensor], pooling_shapes: Sequence[Shape] | None = None, **_: Any
+    ) -> BaseModelOutputWithPooling:
+        """Videos of the same length [B,T,3,S,S], or each with its own as B times [T,3,S,S] -> .pooler_output, t-major.
+
+        One pooled shape a video, the configuration's by default. The output is [B,N,D] where all are alike, else B times [N,D].
+        """
+        usual: Shape = tuple(self.config.pooling_shape)  # type: ignore[assignment]  # of three, as the loader checks
+        shapes = [tuple(shape) for shape in pooling_shapes] if pooling_shapes else [usual] * len(pixel_values_videos)
+        if len(shapes) != len(pixel_values_videos):
+            raise ValueError(f"{len(shapes)} pooling_shapes for {len(pixel_values_videos)} videos")
+        lengths = [len(video) for video in pixel_values_videos]
+        if 0 in lengths:
+            raise ValueError(f"video {lengths.index(0)} of {len(lengths)} has no frames; leave it out, with its question")
+        frames = (
+            pixel_values_videos.flatten(0, 1) if isinstance(pixel_values_videos, Tensor) else torch.cat(list(pixel_values_videos))
+        )
+        features = self.tower_features(frames)
+        if len({*zip(lengths, shapes, strict=True)}) == 1:
+            return BaseModelOutputWithPooling(pooler_output=self.multi_modal_projector(features, (lengths[0], shapes[0])))
+        pooled = [
+            self.multi_modal_projector(one, (length, shape))[0]
+            for one, length, shape in zip(features.split(lengths), lengths, shapes, strict=True)
+        ]
         return BaseModelOutputWithPooling(pooler_output=pooled)
+
+    def embed(self, input_ids: Tensor, features: Mapping[str, BaseModelOutputWithPooling]) -> Tensor:
+        """Embeddings[B,L,D] of input_ids[B,L]; the "image" and "video" features, in order, take the places of their tokens.
+
+        Raises ValueError where there are more or fewer tokens than features.
+        """
+        places = {"image": self.config.image_token_index, "video": self.config.video_token_index}
+        taken = sum((input_ids == token for token in places.values()), torch.zeros_like(input_ids, dtype=torch.bool))
+        embeddings: Tensor = self.get_input_embeddings()(
+            input_ids.masked_fill(taken, 0)
+        )  # a placeholder may have no row of its own
+        for kind, given in features.items():
+            flat = torch.cat([one.flatten(0, -2) for one in given.pooler_output])
+            slots = input_ids == places[kind]
+            if int(slots.sum()) != len(flat):
+                raise ValueError(
+                    f"{int(slots.sum())} {kind} tokens for {len(given.pooler_output)} {kind}s of {len(flat)} tokens together; "
+                    "processor and model must have the same pooling_shape"
+                )
+            embeddings = embeddings.masked_scatter(slots.unsqueeze(-1), flat.to(embeddings.device, embeddings.dtype))
+        return embeddings
 
     def forward(
         self,
         input_ids: Tensor | None = None,
-        pixel_values_videos: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        pixel_values_videos: Tensor | Sequence[Tensor] | None = None,
+        pooling_shapes: Sequence[Shape] | None = None,
         inputs_embeds: Tensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         **kwargs: Any,
     ) -> LlavaModelOutputWithPast:
-        """LLaVA's forward; the videos' features take the places of the video tokens in input_ids."""
-        video = (mm_encoder_outputs or {}).get("video")
-        if video is None and pixel_values_videos is not None:
-            video = self.get_video_features(pixel_values_videos)
-        if video is not None:
-            if input_ids is None:
-                raise ValueError("videos need input_ids: the video tokens say where they go")
-            inputs_embeds = self.get_input_embeddings()(input_ids)
-            features = video.pooler_output.to(inputs_embeds.device, inputs_embeds.dtype)
-            slots = input_ids == self.config.video_token_index
-            if int(slots.sum()) != features.shape[0] * features.shape[1]:
-                raise ValueError(
-                    f"{int(slots.sum())} video tokens for {features.shape[0]} videos of {features.shape[1]} tokens each; "
-                    "processor and model must have the same pooling_shape"
-                )
-            inputs_embeds = inputs_embeds.masked_scatter(slots.unsqueeze(-1), features)
-            input_ids = None
-        return super().forward(input_ids=input_ids, inputs_embeds=inputs_embeds, mm_encoder_outputs=mm_encoder_outputs, **kwargs)
+        """LLaVA's forward, with videos. Features come from the configuration's layer; any-res tiling is not used."""
+        if given := [name for name in NOT_OURS if kwargs.pop(name, None) is not None]:
+            raise ValueError(f"{', '.join(given)}: not an argument of PLLaVA; the configuration says which features are used")
+        features = {kind: output for kind, output in (mm_encoder_outputs or {}).items() if output is not None}
+        if pixel_values is not None:
+            features["image"] = self.get_image_features(pixel_values)
+        if pixel_values_videos is not None:
+            features["video"] = self.get_video_features(pixel_values_videos, pooling_shapes)
+        if (input_ids is None) == (inputs_embeds is None) or (features and input_ids is None):
+            raise ValueError("give input_ids, which say where images and videos go; or inputs_embeds, and neither of those")
+        if inputs_embeds is None:
+            assert input_ids is not None
+            inputs_embeds = self.embed(input_ids, features)
+        outputs = self.language_model(inputs_embeds=inputs_embeds, **kwargs)
+        return LlavaModelOutputWithPast(
+            last_hidden_state=outputs.last_hidden_state,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
 
 
 class PllavaForConditionalGeneration(LlavaForConditionalGeneration):
@@ -125,23 +184,20 @@ class PllavaForConditionalGeneration(LlavaForConditionalGeneration):
     def forward(
         self,
         input_ids: Tensor | None = None,
-        pixel_values_videos: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        pixel_values_videos: Tensor | Sequence[Tensor] | None = None,
+        pooling_shapes: Sequence[Shape] | None = None,
         attention_mask: Tensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         **kwargs: Any,
     ) -> Any:
-        """LLaVA's forward with pixel_values_videos[B,T,3,S,S]. generate() reads this signature to know what it may pass."""
+        """LLaVA's forward with videos: see PllavaModel. generate() reads this signature to know what it may pass."""
         return super().forward(
             input_ids=input_ids,
+            pixel_values=pixel_values,
             pixel_values_videos=pixel_values_videos,
+            pooling_shapes=pooling_shapes,
             attention_mask=attention_mask,
             mm_encoder_outputs=mm_encoder_outputs,
             **kwargs,
         )
-
-    def prepare_inputs_for_generation(self, input_ids: Tensor, is_first_iteration: bool = False, **kwargs: Any) -> Any:
-        videos = kwargs.pop("pixel_values_videos", None)
-        inputs = super().prepare_inputs_for_generation(input_ids, is_first_iteration=is_first_iteration, **kwargs)
-        if is_first_iteration:
-            inputs["pixel_values_videos"] = videos
-        return inputs

@@ -1,5 +1,10 @@
-"""Frames and messages in, tensors out. A video token becomes T' * H' * W' of them here, so batches need no merging in the model."""
+"""Frames and messages in, tensors out. A video token becomes T' * H' * W' of them here, so batches need no merging in the model.
 
+Shapes: B samples, V videos and I images of all samples together, T frames, S pixels a side, L tokens.
+"""
+
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,13 +13,15 @@ from torch.nn import functional as F
 from transformers import BatchFeature, ProcessorMixin
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-VIDEO_TOKEN = "<video>"
+from models.pllava.modeling import Shape
+
+VIDEO_TOKEN, IMAGE_TOKEN = "<video>", "<image>"
 
 
 class PllavaProcessor(ProcessorMixin):
     """Tokenizer and pixel rules of one checkpoint.
 
-    PllavaProcessor(tokenizer, image_size=336, num_frames=16, pooling_shape=[16, 12, 12])
+    PllavaProcessor(tokenizer, image_size=336, patch_size=14, num_frames=16, pooling_shape=[16, 12, 12])
     """
 
     def __init__(
@@ -22,6 +29,7 @@ class PllavaProcessor(ProcessorMixin):
         tokenizer: Any = None,
         chat_template: str | None = None,
         image_size: int = 336,
+        patch_size: int = 14,
         num_frames: int = 16,
         pooling_shape: list[int] | tuple[int, ...] = (16, 12, 12),
         image_mean: list[float] | tuple[float, ...] = tuple(OPENAI_CLIP_MEAN),
@@ -30,21 +38,28 @@ class PllavaProcessor(ProcessorMixin):
     ) -> None:
         super().__init__(tokenizer, chat_template=chat_template or tokenizer.chat_template)
         self.image_size = image_size
+        self.patch_size = patch_size
         self.num_frames = num_frames
         self.pooling_shape = list(pooling_shape)
         self.image_mean, self.image_std = list(image_mean), list(image_std)
-        self.video_token = VIDEO_TOKEN
+        self.video_token, self.image_token = VIDEO_TOKEN, IMAGE_TOKEN
         self.video_token_id = tokenizer.convert_tokens_to_ids(VIDEO_TOKEN)
+        self.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
 
     @property
     def tokens_per_video(self) -> int:
-        t, h, w = self.pooling_shape
-        return t * h * w
+        return math.prod(self.pooling_shape)
+
+    @property
+    def tokens_per_image(self) -> int:
+        return (self.image_size // self.patch_size) ** 2
 
     def pixels(self, frames: Tensor) -> Tensor:
         """uint8[B,T,H,W,3] -> float[B,T,3,S,S]: short side to S (bicubic), centre crop, CLIP's mean and deviation."""
-        if frames.dtype != torch.uint8 or frames.ndim != 5 or frames.shape[-1] != 3:
-            raise ValueError(f"frames must be uint8[B,T,H,W,3], not {frames.dtype}{list(frames.shape)}")
+        if frames.dtype != torch.uint8 or frames.ndim != 5 or frames.shape[-1] != 3 or 0 in frames.shape:
+            raise ValueError(
+                f"frames must be uint8[B,T,H,W,3] with at least one frame each, not {frames.dtype}{list(frames.shape)}"
+            )
         batch, num_frames, height, width, _ = frames.shape
         pixels = frames.permute(0, 1, 4, 2, 3).flatten(0, 1).float() / 255
         size = self.image_size
@@ -58,20 +73,43 @@ class PllavaProcessor(ProcessorMixin):
         normal: Tensor = ((pixels - mean) / std).unflatten(0, (batch, num_frames))
         return normal
 
-    def render(self, question: str, answer: str | None = None) -> str:
-        """The chat as the model reads it: one video, one question, and the answer or the place where it begins."""
-        content = [{"type": "video"}, {"type": "text", "text": question}]
+    def chat(self, question: str, answer: str | None = None) -> str:
+        """The chat as text: one video, one question, and the answer or the place where it begins."""
+        content = [{"type": "video"}, {"type": "text", "text": self._plain(question)}]
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
         if answer is not None:
-            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": self._plain(answer)}]})
         text: str = self.tokenizer.apply_chat_template(
             messages, chat_template=self.chat_template, tokenize=False, add_generation_prompt=answer is None
         )
-        return text.replace(VIDEO_TOKEN, VIDEO_TOKEN * self.tokens_per_video)
+        return text
+
+    def _plain(self, text: str) -> str:
+        """A person's or a model's words, with special tokens taken apart: in the chat they would be the chat's own."""
+        for token in (*self.tokenizer.all_special_tokens, VIDEO_TOKEN, IMAGE_TOKEN):
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
+
+    def token_ids(self, text: str, pooling_shapes: Sequence[Shape] | None = None) -> list[int]:
+        """Token ids of a chat, each video token as many times as its video has tokens after pooling, image tokens likewise.
+
+        pooling_shapes: one a video, in order; by default the checkpoint's for all. Raises ValueError where their number is another.
+        """
+        ids = self.tokenizer(text, add_special_tokens=False).input_ids
+        return [token for token, count in zip(ids, self._widths(ids, pooling_shapes), strict=True) for _ in range(count)]
+
+    def _widths(self, ids: list[int], pooling_shapes: Sequence[Shape] | None = None) -> list[int]:
+        """How many places each token takes."""
+        videos = ids.count(self.video_token_id)
+        shapes = iter(pooling_shapes if pooling_shapes is not None else [self.pooling_shape] * videos)
+        if pooling_shapes is not None and len(pooling_shapes) != videos:
+            raise ValueError(f"{len(pooling_shapes)} pooling_shapes for {videos} {VIDEO_TOKEN} in the text")
+        widths = {self.image_token_id: self.tokens_per_image}
+        return [math.prod(next(shapes)) if token == self.video_token_id else widths.get(token, 1) for token in ids]
 
     def prompt_ids(self, question: str) -> tuple[list[int], list[int]]:
         """Token ids before and after the end of the video. What comes before is the same for every question: the shared prefix."""
-        ids = self.tokenizer(self.render(question), add_special_tokens=False).input_ids
+        ids = self.token_ids(self.chat(question))
         end = len(ids) - ids[::-1].index(self.video_token_id)
         return ids[:end], ids[end:]
 
@@ -80,18 +118,56 @@ class PllavaProcessor(ProcessorMixin):
 
         Tokenized in one go and split by character offsets, so training sees the tokens that generation makes.
         """
-        prompt, whole = self.render(question), self.render(question, answer)
+        prompt, whole = self.chat(question), self.chat(question, answer)
         assert whole.startswith(prompt), "the chat template must render a prompt as the beginning of the finished chat"
         encoded = self.tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
-        labels = [
-            token if start >= len(prompt) else -100
-            for token, (start, _) in zip(encoded.input_ids, encoded.offset_mapping, strict=True)
-        ]
-        return encoded.input_ids, labels
+        ids, labels = [], []
+        for token, (start, _), count in zip(
+            encoded.input_ids, encoded.offset_mapping, self._widths(encoded.input_ids), strict=True
+        ):
+            ids += [token] * count
+            labels += [token if start >= len(prompt) else -100] * count
+        return ids, labels
 
-    def __call__(self, text: str | list[str], videos: Tensor | None = None, **kwargs: Any) -> BatchFeature:
-        """text with the video tokens already expanded (see `render`); videos uint8[B,T,H,W,3]."""
-        inputs = dict(self.tokenizer(text, add_special_tokens=False, return_tensors="pt", **kwargs))
-        if videos is not None:
+    def pad(self, rows: Sequence[Sequence[int]], side: str) -> dict[str, Tensor]:
+        """input_ids and attention_mask int64[B,L]."""
+        padded = self.tokenizer.pad({"input_ids": [list(row) for row in rows]}, padding_side=side, return_tensors="pt")
+        return {name: padded[name] for name in ("input_ids", "attention_mask")}
+
+    def training_batch(self, pairs: Sequence[tuple[list[int], list[int]]]) -> dict[str, Tensor]:
+        """Right-padded input_ids, attention_mask and labels int64[B,L] of what training_ids gave."""
+        batch = self.pad([ids for ids, _ in pairs], "right")
+        length = batch["input_ids"].shape[1]
+        return batch | {"labels": torch.tensor([labels + [-100] * (length - len(labels)) for _, labels in pairs])}
+
+    def __call__(
+        self,
+        text: str | Sequence[str],
+        images: Tensor | None = None,
+        videos: Tensor | Sequence[Tensor] | None = None,
+        pooling_shapes: Sequence[Shape] | None = None,
+        padding_side: str = "left",
+    ) -> BatchFeature:
+        """Chats with one video token a video and one image token an image; their pixels in the same order.
+
+        images uint8[I,H,W,3]; videos uint8[V,T,H,W,3], or a sequence of uint8[T,H,W,3] of their own lengths; pooling_shapes one a
+        video. Returns what PllavaForConditionalGeneration takes.
+        """
+        texts = [text] if isinstance(text, str) else list(text)
+        counts = [self.tokenizer(one, add_special_tokens=False).input_ids.count(self.video_token_id) for one in texts]
+        if pooling_shapes is not None and len(pooling_shapes) != sum(counts):
+            raise ValueError(f"{len(pooling_shapes)} pooling_shapes for {sum(counts)} {VIDEO_TOKEN} in the texts")
+        rows, first = [], 0
+        for one, count in zip(texts, counts, strict=True):
+            rows.append(self.token_ids(one, pooling_shapes[first : first + count] if pooling_shapes is not None else None))
+            first += count
+        inputs: dict[str, Any] = self.pad(rows, padding_side)
+        if images is not None:
+            inputs["pixel_values"] = self.pixels(images.unsqueeze(1)).squeeze(1)
+        if isinstance(videos, Tensor):
             inputs["pixel_values_videos"] = self.pixels(videos)
+        elif videos is not None:
+            inputs["pixel_values_videos"] = [self.pixels(video.unsqueeze(0)).squeeze(0) for video in videos]
+        if pooling_shapes is not None:
+            inputs["pooling_shapes"] = [tuple(shape) for shape in pooling_shapes]
         return BatchFeature(inputs)

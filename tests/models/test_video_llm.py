@@ -30,7 +30,7 @@ def test_greedy_replies_are_those_of_generate(llm: video_llm.PllavaVideoLLM, fra
     rows, questions = [0, 1, 2, 3, 3, 0], [*QUESTIONS, QUESTIONS[0], QUESTIONS[1]]
     replies = llm.watch(frames).reply(rows, questions, [0] * 6, GREEDY)
     for row, question, reply in zip(rows, questions, replies, strict=True):
-        batch = llm.processor([llm.processor.render(question)], torch.from_numpy(frames[row : row + 1]))
+        batch = llm.processor([llm.processor.chat(question)], videos=torch.from_numpy(frames[row : row + 1]))
         ids = llm.model.generate(**batch, max_new_tokens=40, do_sample=False)[0, batch["input_ids"].shape[1] :]
         assert reply.text == llm.processor.tokenizer.decode(ids, skip_special_tokens=True).strip()
         assert reply.finished
@@ -51,7 +51,7 @@ def test_an_answer_at_the_limit_is_not_finished(llm: video_llm.PllavaVideoLLM, f
 
 
 def test_training_reads_what_generation_reads() -> None:
-    _, processor = checkpoints.load_base("tiny")
+    _, processor = checkpoints.load_base(ModelSpec(base="tiny"))
     for question in QUESTIONS:
         before, after = processor.prompt_ids(question)
         ids, labels = processor.training_ids(question, "The red circle is rising.")
@@ -62,7 +62,7 @@ def test_training_reads_what_generation_reads() -> None:
 
 
 def test_any_text_survives_the_tokenizer() -> None:
-    _, processor = checkpoints.load_base("tiny")
+    _, processor = checkpoints.load_base(ModelSpec(base="tiny"))
     for text in ("putting on eyeliner", "faire du vélo", "跳舞", "a\tb\n🎬"):
         assert processor.tokenizer.decode(processor.tokenizer(text, add_special_tokens=False).input_ids) == text
 
