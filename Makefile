@@ -21,7 +21,8 @@ test-pure: $(READY)       ## the tests that need neither torch nor Ray: seconds
 chaos: $(READY)           ## kill the loop in every way we know and compare its end, byte by byte: about half an hour
 	PYTHONPATH=.:tests $(BIN)/python tests/chaos.py
 
-bench: $(READY)           ## CPU of decoding beside a bare loop; memory of the driver for a million clips
+bench: $(READY)           ## generation beside the published way; CPU of decoding beside a bare loop; memory of a driver with a million clips
+	PYTHONPATH=.:tests $(BIN)/python tests/bench/generate.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/decode.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/memory.py
 

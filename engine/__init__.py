@@ -6,11 +6,13 @@ storage    objects behind any fsspec URI: what is waited for, byte ranges of one
 store      a run folder: whole files, created if absent
 seals      the record whose presence means that a step is complete
 lease      one driver a run
-weights    a checkpoint on any URI, fetched once per machine
+weights    a checkpoint on any URI, fetched once per machine; a made one published
+budget     tokens of the context and bytes of each GPU, before one is asked for
 plan       which step comes next: a pure function of the configuration and the seals
 work       what a step is given and gives back
 steps      ingest, select, train; generation: generate, evaluate
 loop       the reconciler: read the seals, do the next step, seal it
+sweep      one adapter at many LoRA alphas
 status     what a run has done, what failed in it, and trying that again
 doctor     what would go wrong, before it costs anything
 flow       stages through Ray Data

@@ -22,6 +22,20 @@ def local(spec: ModelSpec, storage: Storage, only: str = "") -> ModelSpec:
     )
 
 
+def publish(folder: Path, uri: str, storage: Storage) -> None:
+    """Copy a checkpoint's files below a URI, config.json last of each folder: without it nothing takes them for a checkpoint.
+
+    Raises ValueError where something is there already, StorageError where it cannot be written.
+    """
+    filesystem, root = storage.filesystem(uri)
+    if storage.patiently(f"cannot list {uri}", lambda: filesystem.exists(root) and filesystem.find(root)):
+        raise ValueError(f"{uri} is not empty; name another place")
+    files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: (path.name == "config.json", path))
+    for path in files:
+        target = f"{root}/{path.relative_to(folder).as_posix()}"
+        storage.patiently(f"cannot write {target}", partial(filesystem.put_file, str(path), target))
+
+
 def _fetched(uri: str, storage: Storage, only: str) -> str:
     if "://" not in uri:
         return uri

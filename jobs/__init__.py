@@ -7,6 +7,8 @@ ingest     check a manifest and write it as clips
 selftrain  the loop; generate, train and evaluate are the same loop stopped earlier
 status     what a run has done, and its failures: list, try again
 doctor     what would go wrong
+convert    checkpoints into other layouts: convert, export
+alpha_sweep  one adapter at many LoRA alphas
 submit     send a run to a Ray cluster and follow it
 make_base  make the shipped tiny base model
 """

@@ -124,6 +124,45 @@ def submit(
     submit.submit(config, address, settings, working_dir)
 
 
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="A released PLLaVA or a LLaVA: folder, URI or hub id.")],
+    out: Annotated[str, typer.Option(help="Folder or URI for base/ and, where the source holds a LoRA, adapter/.")],
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Split a released checkpoint into a base and a PEFT adapter, file by file."""
+    from jobs import convert
+
+    convert.convert(source, out, settings)
+
+
+@app.command()
+def export(
+    base: Annotated[str, typer.Argument(help="The base: folder, URI, hub id or 'tiny'.")],
+    out: Annotated[str, typer.Option(help="Folder or URI for the merged model.")],
+    adapter: Annotated[str, typer.Option(help="A PEFT adapter, e.g. RUN/cycle-000/train/model.")] = "",
+    alpha: Annotated[float | None, typer.Option(min=0, help="LoRA alpha to merge with; default: the one of its training.")] = None,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Merge an adapter into its base, in float32, and write a stock LLaVA folder that other tools load."""
+    from jobs import convert
+
+    convert.export(base, out, adapter, alpha, settings)
+
+
+@app.command(name="alpha-sweep")
+def alpha_sweep(
+    run: Run,
+    alpha: Annotated[list[float], typer.Option(help="A LoRA alpha; give it again for more. Default: 0 2 4 8 12 16 20 32.")] = [],  # noqa: B006
+    cycle: Annotated[int | None, typer.Option(min=0, help="Whose adapter; default: the best cycle's.")] = None,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Held-out accuracy of one trained adapter at many LoRA alphas; nothing is trained."""
+    from jobs import alpha_sweep
+
+    alpha_sweep.alpha_sweep(run, cycle, alpha, settings)
+
+
 @app.command(name="make-base")
 def make_base(out: Annotated[Path, typer.Option(help="Folder for the weights.")] = Path("models/weights/tiny")) -> None:
     """Make the shipped tiny base model anew: about half an hour on two cores."""

@@ -103,13 +103,14 @@ def _load(spec: ModelSpec, adapters: Sequence[Adapter], dtype: Any) -> tuple[Any
     merged = [weights.built_in(None if adapters else spec.alpha), *adapters]
     for adapter in merged:
         refuse_stray(adapter, weights, spec)
+    dtype = dtype or (torch.bfloat16 if torch.cuda.is_available() else torch.float32)
     state = {}
     for _, tensors in weights.shards():
-        for name, tensor in tensors.items():
+        for name in list(tensors):
+            tensor = tensors.pop(name)  # so that there is never more than the model and one file of it
             for adapter in merged:
                 tensor = adapter.apply(name, tensor)
-            state[name] = tensor
-    dtype = dtype or (torch.bfloat16 if torch.cuda.is_available() else torch.float32)
+            state[name] = tensor.to(dtype)
     model, report = PllavaForConditionalGeneration.from_pretrained(
         None, config=config, state_dict=state, output_loading_info=True, dtype=dtype
     )

@@ -23,8 +23,8 @@ def convert(spec: ModelSpec, out: Path, tell: Tell) -> None:
     Raises ValueError naming what is wrong with the source, or where `out` holds something already.
     """
     folder = checkpoints.fetch(spec.base)
-    weights = open_weights(folder)
     config, processor = checkpoints.describe(spec)
+    weights = open_weights(folder)
     checkpoints.refuse_others(weights, config)
     built_in = weights.built_in()
     checkpoints.refuse_stray(built_in, weights, spec)
@@ -42,8 +42,8 @@ def convert(spec: ModelSpec, out: Path, tell: Tell) -> None:
 def export(spec: ModelSpec, out: Path, tell: Tell) -> None:
     """Merge the spec's adapter, at its alpha, in float32, and write a stock LLaVA layout. Raises ValueError as `convert`."""
     folder = checkpoints.fetch(spec.base)
-    weights = open_weights(folder)
     config, processor = checkpoints.describe(spec)
+    weights = open_weights(folder)
     checkpoints.refuse_others(weights, config)
     adapters = [weights.built_in(None if spec.adapter else spec.alpha)]
     adapters += [open_adapter(checkpoints.fetch(spec.adapter), spec.alpha)] if spec.adapter else []

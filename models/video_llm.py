@@ -100,8 +100,8 @@ class PllavaWatched:
         needed = self.prefix.length + len(suffixes[longest]) + sampling.max_tokens
         if needed > self.llm.context_tokens:
             raise ValueError(
-                f"question {longest} ({questions[longest][:40]!r} ...) needs {needed} tokens: {self.prefix.length} to the end of the "
-                f"video, {len(suffixes[longest])} of question, {sampling.max_tokens} of answer; the model's context is "
+                f"question {longest}, {questions[longest][:40]!r} ..., needs {needed} tokens: {self.prefix.length} to the video's "
+                f"end, {len(suffixes[longest])} of question, {sampling.max_tokens} of answer; the model's context is "
                 f"{self.llm.context_tokens}; shorten it, or lower max_tokens or the pooling_shape"
             )
         ends = frozenset(self.llm.model.generation_config.eos_token_id)

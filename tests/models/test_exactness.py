@@ -159,7 +159,7 @@ def test_shared_prefix_generation_is_generate_token_for_token(both: tuple[Any, A
 
 def test_a_question_beyond_the_context_is_named_with_the_numbers(both: tuple[Any, Any]) -> None:
     llm = video_llm.PllavaVideoLLM(*both, "")
-    with pytest.raises(ValueError, match=r"question 1 \('is it .*\) needs \d+ tokens: .* the model's context is 256; shorten it"):
+    with pytest.raises(ValueError, match=r"question 1, 'is it .* needs \d+ tokens: .* the model's context is 256; shorten it"):
         llm.watch(videos(1).numpy()).reply([0, 0], ["what?", "is it " * 300], [0, 0], Sampling(temperature=0, max_tokens=5))
 
 

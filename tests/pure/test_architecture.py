@@ -16,7 +16,7 @@ PURE = [
     "engine.data.pieces", "engine.evaluate.accuracy",
     "engine.report.evidence", "engine.report.page", "engine.generate.ledger", "engine.generate.prompts", "engine.train.mixture",
     "engine.train.deepspeed_config", "engine.verify.keywords", "engine.verify.leakage", "engine.verify.text",
-    "engine.verify.verdict", "models.base", "jobs.cli",
+    "engine.verify.verdict", "engine.budget", "models.base", "models.size", "jobs.cli",
 ]  # fmt: skip
 
 

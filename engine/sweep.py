@@ -1,0 +1,55 @@
+"""One trained adapter, evaluated at many LoRA alphas without training anew (PLLaVA section 3.3: "post-optimization").
+
+Each alpha is a step of its own below alpha-sweep/, with pieces and a seal: a killed sweep goes on, a finished one is read.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from engine import flow, plan, steps
+from engine.config import Evaluate
+from engine.loop import needs, read_seals
+from engine.plan import BASE, INGEST, Step
+from engine.seals import Seal, read_seal, write_seal
+from engine.status import run_config
+from engine.store import Store, digest
+from engine.work import Progress, Work
+
+SWEEP = "alpha-sweep"
+
+
+def sweep(store: Store, cycle: int | None, alphas: Sequence[float], report: Callable[[Progress], None]) -> dict[str, Any]:
+    """{"cycle", "trained_alpha", "base_accuracy", "alphas": [{"alpha", "accuracy", "clips", "failed"}]}; the run folder has it too.
+
+    The run's best cycle unless one is named. Raises ValueError where that cycle has no adapter.
+    """
+    config, sealed = run_config(store), read_seals(store)
+    cycle = plan.history(sealed).best_cycle if cycle is None else cycle
+    trained = plan.name_of(cycle, "train")
+    if trained not in sealed:
+        raise ValueError(
+            f"{store.url()} has no adapter of {f'cycle {cycle}' if cycle >= 0 else 'a cycle better than the base'}; train it first"
+        )
+    folder, rows = f"{SWEEP}/cycle-{cycle:03d}", []
+    with flow.cluster(config.cluster.address, *needs(config)):
+        for alpha in sorted(set(alphas)):
+            name = f"{folder}/{alpha:g}/evaluate"
+            step = Step(name=name, kind="evaluate", cycle=cycle, inputs=(INGEST, trained), model=trained)
+            asked = config.model_copy(update={"evaluate": Evaluate(lora_alpha=alpha)})
+            identity = digest([name, asked.identity(), [sealed[one].output for one in step.inputs]])
+            seal = read_seal(store, name)
+            if seal is None or seal.identity != identity:
+                store.delete(name)
+                made = steps.DO["evaluate"](Work(step=step, identity=identity, config=asked, store=store, report=report))
+                files = store.describe(made.files)
+                seal = write_seal(
+                    store,
+                    Seal(step=name, identity=identity, files=files, counts=made.counts, facts=made.facts, seconds=0.0, epoch=0),
+                )
+            facts = seal.facts
+            rows.append({"alpha": alpha, "accuracy": facts["accuracy"], "clips": facts["clips"], "failed": facts["failed"]})
+    base = sealed[BASE].facts["accuracy"] if BASE in sealed else None
+    found = {"cycle": cycle, "trained_alpha": config.train.lora_alpha, "base_accuracy": base, "alphas": rows}
+    store.write(f"{folder}.json", json.dumps(found, indent=1).encode())
+    return found

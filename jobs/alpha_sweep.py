@@ -1,0 +1,28 @@
+"""Held-out accuracy of one adapter at many LoRA alphas, as a table."""
+
+from rich.table import Table
+
+from engine.config import load_config
+from engine.store import Store
+from engine.sweep import SWEEP, sweep
+from jobs.view import View, reasons
+
+ALPHAS = [0.0, 2.0, 4.0, 8.0, 12.0, 16.0, 20.0, 32.0]
+"""Those of PLLaVA's figure 9."""
+
+
+def alpha_sweep(uri: str, cycle: int | None, alphas: list[float], settings: list[str]) -> None:
+    if bad := [alpha for alpha in alphas if alpha < 0]:
+        raise ValueError(f"--alpha {bad[0]:g}: an alpha is at least 0")
+    store = Store(uri, load_config(None, settings).access())
+    with View() as view:
+        found = sweep(store, cycle, alphas or ALPHAS, view.show)
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for column in ("alpha", "held-out", "clips", "failed"):
+        table.add_column(column, justify="right")
+    for row in found["alphas"]:
+        trained = " (trained)" if row["alpha"] == found["trained_alpha"] else ""
+        table.add_row(f"{row['alpha']:g}{trained}", f"{row['accuracy']:.3f}", str(row["clips"]), reasons(row["failed"]))
+    view.console.print(table)
+    base = "" if found["base_accuracy"] is None else f"; the base alone has {found['base_accuracy']:.3f}"
+    view.console.print(f"cycle {found['cycle']}'s adapter{base}; {store.url(SWEEP)} has the answers")

@@ -1,0 +1,102 @@
+"""Pins what the engine does with models people have: a stock LLaVA through a whole cycle, an alpha sweep, questions too long."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from builders import a_clip
+from engine import loop
+from engine.config import RunConfig, load_config
+from engine.data.decoder import decoded
+from engine.data.isolation import Seen
+from engine.generate import prompts
+from engine.generate.generator import GenerateSpec, Generator
+from engine.generate.watch import Watch
+from engine.storage import Storage
+from engine.store import Store
+from engine.sweep import sweep
+from engine.verify.verdict import VerifySpec
+from llavas import write_stock
+from loops import attempts_of, settings
+from models.base import ModelSpec, Sampling
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+
+def test_a_cycle_on_a_stock_llava(world: Path, tmp_path: Path, ray_cluster: None) -> None:
+    """Random weights say nothing, so it is finetuned on the template; pinned is that every step works on the real layout."""
+    write_stock(tmp_path / "stock")
+    ask = [
+        f"model.base={tmp_path / 'stock'}", "model.num_frames=4", "model.pooling_shape=[2,2,2]", "generate.max_tokens=6",
+        "select.source=template", "train.epochs=1.0", "loop.max_cycles=1", "train.gradient_checkpointing=true",
+        "evaluate.lora_alpha=4.0", "train.zero_stage=3",
+    ]  # fmt: skip
+    summary = loop.run(load_config(None, [*settings(world, tmp_path / "run"), *ask]), lambda progress: None)
+    assert summary["stopped_because"] == "max_cycles"
+    rows = attempts_of(Store(str(tmp_path / "run")), "cycle-000/evaluate")
+    assert len(rows) == 20
+    assert {row["outcome"] for row in rows} == {"rejected"}
+    assert (tmp_path / "run" / "cycle-000" / "train" / "model" / "adapter_model.safetensors").is_file()
+
+
+def test_an_alpha_sweep(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> None:
+    config, run, summary = undisturbed
+    best, store = summary["best_cycle"], Store(str(run))
+    found = sweep(store, None, [config.train.lora_alpha, 0.0], lambda progress: None)
+    assert (found["cycle"], found["trained_alpha"]) == (best, config.train.lora_alpha)
+    at_zero, as_trained = found["alphas"]
+    assert as_trained["accuracy"] == summary["best_accuracy"]
+    assert at_zero["accuracy"] < as_trained["accuracy"]
+    trained = attempts_of(store, f"cycle-{best:03d}/evaluate")
+    swept = attempts_of(store, f"alpha-sweep/cycle-{best:03d}/{config.train.lora_alpha:g}/evaluate")
+    assert [row["text"] for row in swept] == [row["text"] for row in trained]
+    began: list[Any] = []
+    assert sweep(store, None, [0.0, config.train.lora_alpha], began.append) == found
+    assert began == []
+    with pytest.raises(ValueError, match="has no adapter of cycle 7; train it first"):
+        sweep(store, 7, [0.0], began.append)
+
+
+def test_a_question_too_long_is_a_failed_row_and_the_others_are_answered(ray_cluster: None) -> None:
+    spec = GenerateSpec(
+        model=ModelSpec(base="tiny"),
+        storage=Storage(),
+        prompts=prompts.STRICT,
+        sampling=Sampling(temperature=0.0, max_tokens=8),
+        verify=VerifySpec(preset="strict"),
+        rationalize=True,
+        run_seed=0,
+        cycle=0,
+    )
+    rng = np.random.default_rng(0)
+    seen = [Seen(rng.integers(0, 256, (8, 48, 48, 3), dtype=np.uint8), "v1", False, 0) for _ in range(3)]
+    clips = [a_clip("a"), a_clip("b", question="What is it? " * 200), a_clip("c")]
+    generator = Generator(spec, Watch.remote())  # type: ignore[attr-defined]
+
+    def rows(which: list[int]) -> list[dict[str, Any]]:
+        row = {"piece_id": "p", "clips": json.dumps([clips[i].to_row() for i in which])} | decoded([seen[i] for i in which])
+        return list(json.loads(generator(row)["attempts"]))
+
+    made = rows([0, 1, 2])
+    (failed,) = [row for row in made if row["outcome"] == "failed"]
+    assert (failed["clip_id"], failed["reason"]) == ("b", "too_long")
+    assert "the model's context of 512; shorten its question or label" in failed["detail"]
+    assert [row for row in made if row["outcome"] != "failed"] == rows([0, 2])
+
+
+def test_a_model_too_large_is_refused_before_anything_is_claimed(world: Path, tmp_path: Path) -> None:
+    """Of its config.json alone: no weights are there."""
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large" / "config.json").write_text(
+        json.dumps({"model_type": "llava", "text_config": {"max_position_embeddings": 4096}})
+    )
+    ask = [f"model.base={tmp_path / 'large'}", "cluster.generator_gpus=1.0", "cluster.gpu_memory_gib=24"]
+    config = load_config(None, [*settings(world, tmp_path / "run"), *ask])
+    with pytest.raises(
+        ValueError, match=r"large: generate: \d+\.\d GiB a GPU \(weights 13\.\d, .* and cluster\.gpu_memory_gib is 24"
+    ):
+        loop.run(config, lambda progress: None)
+    assert not (tmp_path / "run").exists()

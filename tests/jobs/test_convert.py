@@ -1,0 +1,76 @@
+"""Pins convert and export as a user runs them, from and to folders and an object store, and what they say where it cannot be."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from transformers import LlavaForConditionalGeneration
+
+from command import starloop
+from llavas import stock_tensors, write_released, write_stock
+from object_store import BUCKET
+
+if TYPE_CHECKING:
+    from object_store import Swift
+
+
+def test_released_to_stock_and_back(tmp_path: Path) -> None:
+    write_released(tmp_path / "released")
+    done = starloop("convert", "released", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "adapter: LoRA on 6 weights, alpha 32" in done.stdout
+    assert json.loads((tmp_path / "out" / "adapter" / "adapter_config.json").read_text())["lora_alpha"] == 32
+    done = starloop("export", "out/base", "--adapter", "out/adapter", "--alpha", "4", "--out", "stock", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    _, report = LlavaForConditionalGeneration.from_pretrained(tmp_path / "stock", output_loading_info=True)
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    again = starloop("export", "out/base", "--out", "stock", cwd=tmp_path)
+    assert (again.returncode, again.stderr) == (1, "error: stock is not empty; name another folder\n")
+
+
+def test_from_and_to_an_object_store(swift: "Swift", tmp_path: Path) -> None:
+    write_released(tmp_path / "released")
+    swift.filesystem().put(str(tmp_path / "released"), f"{BUCKET}/released", recursive=True)
+    endpoint = ["--set", f"storage.s3.endpoint_url={swift.endpoint}"]
+    for arguments in (
+        ["convert", f"s3://{BUCKET}/released", "--out", f"s3://{BUCKET}/converted"],
+        [
+            "export",
+            f"s3://{BUCKET}/converted/base",
+            "--adapter",
+            f"s3://{BUCKET}/converted/adapter",
+            "--out",
+            str(tmp_path / "stock"),
+        ],
+    ):
+        done = starloop(*arguments, *endpoint)
+        assert done.returncode == 0, done.stderr
+    assert starloop("convert", str(tmp_path / "released"), "--out", str(tmp_path / "out")).returncode == 0
+    assert starloop("export", str(tmp_path / "released"), "--out", str(tmp_path / "direct")).returncode == 0
+    one, two = stock_tensors(tmp_path / "stock"), stock_tensors(tmp_path / "direct")
+    assert one.keys() == two.keys()
+    assert all(one[name].equal(two[name]) for name in one)
+    done = starloop("convert", f"s3://{BUCKET}/released", "--out", f"s3://{BUCKET}/converted", *endpoint)
+    assert done.stderr == f"error: s3://{BUCKET}/converted is not empty; name another place\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["convert", "nowhere/at/all", "--out", "o"], "error: no checkpoint folder 'nowhere/at/all'"),
+        (["convert", "empty", "--out", "o"], "error: empty has no config.json; is it a checkpoint's folder?"),
+        (["export", "stock", "--adapter", "empty", "--out", "o"], "error: empty has no adapter_config.json"),
+        (["export", "stock", "--adapter", "gone", "--out", "o"], "error: no checkpoint folder 'gone'"),
+        (["alpha-sweep", "empty"], "error: no run at empty: it has no config.json"),
+        (["alpha-sweep", "empty", "--alpha", "-1"], "error: --alpha -1: an alpha is at least 0"),
+    ],
+)
+def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    write_stock(tmp_path / "stock")
+    (tmp_path / "empty").mkdir()
+    done = starloop(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "o").exists()
