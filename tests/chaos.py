@@ -149,44 +149,54 @@ def finish(runs: Runs, name: str, *settings: str) -> None:
         assert process.wait(RUN_TIMEOUT_S) == 0, (runs.folder / f"{name}.log").read_text()[-3000:]
 
 
-def drivers_killed(runs: Runs, name: str, moments: list[Callable[[], bool]], what: str, reference: dict[str, bytes]) -> Row:
-    """Kill the driver when a moment has come, start it again, kill it at the next one; then let it finish."""
-    store, began, kills = runs.store(name), time.monotonic(), 0
-    watcher = Watcher(store)
-    for moment in moments:
-        with driver(runs.command(name), runs.folder / f"{name}.log") as process:
-            deadline = time.monotonic() + RUN_TIMEOUT_S
-            while process.poll() is None and time.monotonic() < deadline and not moment():
-                time.sleep(0.02)
-            kills += process.poll() is None
-            process.kill()
-        watcher.look()
-    finish(runs, name)
-    return judge(what, store, reference, kills, watcher, time.monotonic() - began)
+Moment = Callable[[float], bool]
+"""Whether it has come, given the seconds since the driver was started."""
 
 
-def boundaries(store: Store) -> list[Callable[[], bool]]:
+def drivers_killed(runs: Runs, name: str, moments: list[Moment], what: str, reference: dict[str, bytes]) -> Row:
+    """Kill the driver when a moment has come, start it again, kill it at the next one; then let it finish.
+
+    A run that ends before a moment comes is judged, and another one is begun for the moments that are left.
+    """
+    began, kills, left, ended = time.monotonic(), 0, list(moments), []
+    while not ended or left:
+        folder = f"{name}-{len(ended)}" if ended else name
+        store = runs.store(folder)
+        watcher = Watcher(store)
+        while left:
+            with driver(runs.command(folder), runs.folder / f"{folder}.log") as process:
+                start = time.monotonic()
+                while process.poll() is None and not left[0](time.monotonic() - start):
+                    assert time.monotonic() - start < RUN_TIMEOUT_S, "the driver hangs"
+                    time.sleep(0.02)
+                is_over = process.poll() is not None
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()  # it alone: what it started notices, and may still write for a moment
+            watcher.look()
+            if is_over and not left[0](0.0):
+                break
+            kills += not is_over
+            left.pop(0)
+        finish(runs, folder)
+        ended.append(judge(what, store, reference, kills, watcher, time.monotonic() - began))
+    differing = [path for row in ended for path in row.differing]
+    twice, clips = sum(row.twice for row in ended), sum(row.clips_twice for row in ended)
+    return Row(what, kills, differing, twice, clips, time.monotonic() - began)
+
+
+def boundaries(store: Store) -> list[Moment]:
     """For every step: its last file is there, its seal not yet if we are quick; and its seal is there."""
-    moments: list[Callable[[], bool]] = []
+    moments: list[Moment] = []
     for step in STEPS:
         for path in (f"{step}/{LAST_FILE.get(step.rpartition('/')[2], 'index.parquet')}", f"{step}/{SEAL}"):
-            moments.append(lambda path=path: store.read(path) is not None)
+            moments.append(lambda _, path=path: store.read(path) is not None)
     return moments
 
 
-def random_moments(count: int, longest_s: float, seed: int) -> list[Callable[[], bool]]:
+def random_moments(count: int, longest_s: float, seed: int) -> list[Moment]:
     rng = random.Random(seed)
-
-    def after(seconds: float) -> Callable[[], bool]:
-        began: list[float] = []
-
-        def is_over() -> bool:
-            began.append(began[0] if began else time.monotonic())
-            return time.monotonic() - began[0] > seconds
-
-        return is_over
-
-    return [after(rng.uniform(2, longest_s)) for _ in range(count)]
+    drawn = [rng.uniform(2, longest_s) for _ in range(count)]
+    return [lambda passed, after=after: passed > after for after in drawn]
 
 
 WORKERS: dict[str, tuple[str, ...]] = {
