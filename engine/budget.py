@@ -36,6 +36,14 @@ class Use:
         return f"{self.what}: {self.total / GIB:.1f} GiB a GPU ({parts})"
 
 
+def _many(count: int) -> str:
+    """
+    >>> _many(7_063_000_000), _many(88_100_000)
+    ('7.06 B', '88.1 M')
+    """
+    return f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.1f} M"
+
+
 @dataclass(frozen=True)
 class Budget:
     lines: list[str] = field(default_factory=list)
@@ -48,8 +56,8 @@ def budget(config: RunConfig, size: ModelSize) -> Budget:
     """The tokens always; the bytes of each GPU where GPUs are asked for."""
     made = Budget()
     made.lines.append(
-        f"{size.params / 1e9:.2f} B parameters, {size.trainable_params / 1e6:.1f} M of them trained "
-        f"(LoRA {size.lora_params / 1e6:.1f} M, projector {size.projector_params / 1e6:.1f} M)"
+        f"{_many(size.params)} parameters, and {_many(size.trainable_params)} that are trained "
+        f"(LoRA {_many(size.lora_params)}, projector {_many(size.projector_params)})"
     )
     answer = config.generate.max_tokens
     left = size.context_tokens - size.video_tokens - answer

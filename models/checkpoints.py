@@ -152,6 +152,10 @@ def describe(spec: ModelSpec) -> tuple[Any, Any]:
         raise ValueError(
             f"{folder}: vision_feature_layer {config.vision_feature_layer} is more than one layer, which PLLaVA does not use"
         )
+    if config.vision_feature_select_strategy != "default":
+        raise ValueError(
+            f"{folder}: vision_feature_select_strategy {config.vision_feature_select_strategy!r}; PLLaVA drops the class token"
+        )
     if processor.image_token_id != config.image_token_index:
         raise ValueError(f"{folder}: <image> is token {processor.image_token_id}, and {config.image_token_index} in config.json")
     config.num_frames = processor.num_frames = frames
@@ -173,6 +177,8 @@ def _tokenizer(folder: Path) -> Any:
     tokenizer.add_tokens([AddedToken(VIDEO_TOKEN, special=True, normalized=False)], special_tokens=True)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if _knows_videos(tokenizer):
+        return tokenizer
     user, assistant, gap, close = TURNS["chatml" if "<|im_start|>" in tokenizer.get_vocab() else "vicuna"]
     template = CHAT
     begin = tokenizer.bos_token if tokenizer("a").input_ids[0] == tokenizer.bos_token_id else ""
@@ -181,6 +187,22 @@ def _tokenizer(folder: Path) -> Any:
         template = template.replace(place, words)
     tokenizer.chat_template = template
     return tokenizer
+
+
+def _knows_videos(tokenizer: Any) -> bool:
+    """Whether the tokenizer's own chat template makes a video token of a video: that of an export does."""
+    from jinja2 import TemplateError
+
+    from models.pllava.processing import VIDEO_TOKEN
+
+    if not tokenizer.chat_template:
+        return False
+    content = [{"type": "video"}, {"type": "text", "text": "q"}]
+    try:
+        text = tokenizer.apply_chat_template([{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True)
+    except (TemplateError, TypeError, KeyError):  # it was written for other messages
+        return False
+    return str(text).count(VIDEO_TOKEN) == 1
 
 
 def _ends(known: int | list[int] | None, processor: Any) -> list[int]:

@@ -68,15 +68,16 @@ class PllavaVideoLLM:
     def watch(self, frames: NDArray[np.uint8]) -> "PllavaWatched":
         """frames uint8[B,T,S,S,3]."""
         model, device = self.model, self.model.lm_head.weight.device
-        pixels = self.processor.pixels(torch.from_numpy(frames))
+        seen = torch.from_numpy(frames)
         before, _ = self.processor.prompt_ids("")
         ids = torch.tensor(before, device=device)
 
         def embedded(chunk: Tensor) -> Tensor:
-            video = model.model.get_video_features(chunk.to(device, model.dtype))
+            pixels = self.processor.pixels(chunk.to(device))  # bytes travel, and the GPU makes numbers of them
+            video = model.model.get_video_features(pixels.to(model.dtype))
             return model.model.embed(ids.expand(len(chunk), -1), {"video": video})
 
-        chunks = (embedded(chunk) for chunk in pixels.split(ENCODE_CLIPS))
+        chunks = (embedded(chunk) for chunk in seen.split(ENCODE_CLIPS))
         return PllavaWatched(self, prefill(model.model.language_model, chunks, len(frames)), before)
 
 

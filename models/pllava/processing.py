@@ -69,7 +69,7 @@ class PllavaProcessor(ProcessorMixin):
             pixels = F.interpolate(pixels, scaled, mode="bicubic", antialias=True).clamp(0, 1)
             top, left = (scaled[0] - size) // 2, (scaled[1] - size) // 2
             pixels = pixels[:, :, top : top + size, left : left + size]
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (self.image_mean, self.image_std))
+        mean, std = (torch.tensor(values, device=frames.device).view(1, 3, 1, 1) for values in (self.image_mean, self.image_std))
         normal: Tensor = ((pixels - mean) / std).unflatten(0, (batch, num_frames))
         return normal
 

@@ -161,6 +161,18 @@ def test_stock_tokenizers_get_a_chat(tmp_path: Path, chatml: bool) -> None:
     assert replies[0].num_tokens <= 5
 
 
+def test_a_chat_template_that_knows_videos_is_kept_and_another_is_not(tmp_path: Path) -> None:
+    write_stock(tmp_path)
+    shout = "{% for m in messages %}HEY {% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}{% else %}"
+    shout += "<{{ part.type }}>{% endif %}{% endfor %}{% endfor %}{% if add_generation_prompt %} YOU:{% endif %}"
+    hub = "{% for m in messages %}{% for part in m.content | selectattr('type', 'equalto', 'image') %}<image>\n{% endfor %}"
+    hub += "{% endfor %}"
+    for template, expected in ((shout, "HEY <video>what? YOU:"), (hub, "<s>USER: <video>\nwhat? ASSISTANT:")):
+        (tmp_path / "chat_template.jinja").write_text(template)
+        _, processor = checkpoints.describe(ModelSpec(base=str(tmp_path)))
+        assert processor.chat("what?") == expected
+
+
 def test_a_finetune_of_a_stock_folder_is_saved_loaded_and_exported(tmp_path: Path) -> None:
     write_stock(tmp_path / "stock")
     spec = ModelSpec(base=str(tmp_path / "stock"), num_frames=2, pooling_shape=(2, 2, 2))

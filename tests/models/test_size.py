@@ -78,7 +78,7 @@ def test_the_7b_budget_is_the_published_one(tmp_path: Path) -> None:
     assert (round(seven.lora_params / 1e6, 1), round(seven.projector_params / 1e6, 2)) == (67.1, 20.98)
     assert seven.kv_values_per_token * 2 == 524_288
     lines = budget(a_config(), seven).lines
-    assert lines[0] == "7.06 B parameters, 88.1 M of them trained (LoRA 67.1 M, projector 21.0 M)"
+    assert lines[0] == "7.06 B parameters, and 88.1 M that are trained (LoRA 67.1 M, projector 21.0 M)"
     assert lines[1].startswith("16 frames become 2304 visual tokens; with 256 of answer they leave 1536 of the context's 4096")
     assert generation(a_config(), seven).parts["keys and values of 16 clips"] == 16 * 2304 * 524_288
 
