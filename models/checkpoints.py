@@ -1,7 +1,7 @@
 """Load a checkpoint, refuse a missing weight; put an adapter on it. safetensors only, no code from a checkpoint is run."""
 
 import hashlib
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -80,46 +80,61 @@ def load(spec: ModelSpec, dtype: Any = None) -> tuple[Any, Any]:
 
     Raises ValueError naming a file or a missing, unexpected or misshapen weight.
     """
-    adapters = [open_adapter(fetch(spec.adapter), spec.alpha)] if spec.adapter else []
-    model, processor = _load(spec, adapters, dtype)
+    model, processor = load_base(spec, dtype)
     return model.eval().requires_grad_(False), processor
 
 
 def load_base(spec: ModelSpec, dtype: Any = None) -> tuple[Any, Any]:
-    """(model, processor) to finetune from: without the spec's adapter."""
-    return _load(spec, [], dtype)
-
-
-def _load(spec: ModelSpec, adapters: Sequence[Adapter], dtype: Any) -> tuple[Any, Any]:
+    """(model, processor) to finetune: as `load`, and still to be trained."""
     import torch
     from transformers import GenerationConfig
 
     from models.pllava.modeling import PllavaForConditionalGeneration
 
-    folder = fetch(spec.base)
-    config, processor = describe(spec)
-    weights = open_weights(folder)
-    refuse_others(weights, config)
-    merged = [weights.built_in(None if adapters else spec.alpha), *adapters]
-    for adapter in merged:
-        refuse_stray(adapter, weights, spec)
+    found = open_checkpoint(spec)
     dtype = dtype or (torch.bfloat16 if torch.cuda.is_available() else torch.float32)
     state = {}
-    for _, tensors in weights.shards():
+    for _, tensors in found.weights.shards():
         for name in list(tensors):
-            tensor = tensors.pop(name)  # so that there is never more than the model and one file of it
-            for adapter in merged:
-                tensor = adapter.apply(name, tensor)
-            state[name] = tensor.to(dtype)
+            state[name] = found.merge(name, tensors.pop(name)).to(dtype)  # so there is never more than the model and one file of it
     model, report = PllavaForConditionalGeneration.from_pretrained(
-        None, config=config, state_dict=state, output_loading_info=True, dtype=dtype
+        None, config=found.config, state_dict=state, output_loading_info=True, dtype=dtype
     )
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")), report
-    if (folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(folder)
-    model.generation_config.eos_token_id = _ends(model.generation_config.eos_token_id, processor)
-    model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
-    return model, processor
+    if (found.weights.folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(found.weights.folder)
+    model.generation_config.eos_token_id = _ends(model.generation_config.eos_token_id, found.processor)
+    model.generation_config.pad_token_id = found.processor.tokenizer.pad_token_id
+    return model, found.processor
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model as its files have it, found to be whole; its weights are read when they are asked for."""
+
+    config: Any
+    processor: Any
+    weights: Weights
+    adapters: list[Adapter]
+    """What is merged into the weights: a released PLLaVA's own LoRA, and the spec's adapter."""
+
+    def merge(self, name: str, tensor: Any) -> Any:
+        """The weight with all adapters in it; float32 where one changes it."""
+        for adapter in self.adapters:
+            tensor = adapter.apply(name, tensor)
+        return tensor
+
+
+def open_checkpoint(spec: ModelSpec) -> Checkpoint:
+    """Raises ValueError naming the file, the key or the weight that is not as it should be."""
+    config, processor = describe(spec)
+    weights = open_weights(fetch(spec.base))
+    refuse_others(weights, config)
+    adapters = [weights.built_in(None if spec.adapter else spec.alpha)]
+    adapters += [open_adapter(fetch(spec.adapter), spec.alpha)] if spec.adapter else []
+    for adapter in adapters:
+        refuse_stray(adapter, weights, spec)
+    return Checkpoint(config=config, processor=processor, weights=weights, adapters=adapters)
 
 
 def describe(spec: ModelSpec) -> tuple[Any, Any]:

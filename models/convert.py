@@ -12,7 +12,7 @@ from typing import Any
 
 from models import checkpoints
 from models.base import ModelSpec
-from models.layouts import RELEASED_ALPHA, Adapter, open_adapter, open_weights
+from models.layouts import RELEASED_ALPHA, Adapter
 
 Tell = Callable[[str], None]
 
@@ -22,18 +22,14 @@ def convert(spec: ModelSpec, out: Path, tell: Tell) -> None:
 
     Raises ValueError naming what is wrong with the source, or where `out` holds something already.
     """
-    folder = checkpoints.fetch(spec.base)
-    config, processor = checkpoints.describe(spec)
-    weights = open_weights(folder)
-    checkpoints.refuse_others(weights, config)
-    built_in = weights.built_in()
-    checkpoints.refuse_stray(built_in, weights, spec)
+    found = checkpoints.open_checkpoint(spec)
+    (built_in,) = found.adapters
     _claim(out)
-    config.architectures = ["PllavaForConditionalGeneration"]
-    _write(weights.shards(), out / "base", lambda name, tensor: tensor, tell)
-    config.save_pretrained(out / "base")
-    processor.save_pretrained(out / "base")
-    _copy_ends(folder, out / "base")
+    found.config.architectures = ["PllavaForConditionalGeneration"]
+    _write(found.weights.shards(), out / "base", lambda name, tensor: tensor, tell)
+    _copy_ends(found.weights.folder, out / "base")
+    found.processor.save_pretrained(out / "base")
+    found.config.save_pretrained(out / "base")
     if built_in.deltas:
         _write_adapter(built_in, out / "adapter", str(out / "base"))
         tell(f"adapter: LoRA on {len(built_in.deltas)} weights, alpha {RELEASED_ALPHA:g}")
@@ -41,25 +37,11 @@ def convert(spec: ModelSpec, out: Path, tell: Tell) -> None:
 
 def export(spec: ModelSpec, out: Path, tell: Tell) -> None:
     """Merge the spec's adapter, at its alpha, in float32, and write a stock LLaVA layout. Raises ValueError as `convert`."""
-    folder = checkpoints.fetch(spec.base)
-    config, processor = checkpoints.describe(spec)
-    weights = open_weights(folder)
-    checkpoints.refuse_others(weights, config)
-    adapters = [weights.built_in(None if spec.adapter else spec.alpha)]
-    adapters += [open_adapter(checkpoints.fetch(spec.adapter), spec.alpha)] if spec.adapter else []
-    for adapter in adapters:
-        checkpoints.refuse_stray(adapter, weights, spec)
+    found = checkpoints.open_checkpoint(spec)
     _claim(out)
-
-    def merged(name: str, tensor: Any) -> Any:
-        dtype = tensor.dtype
-        for adapter in adapters:
-            tensor = adapter.apply(name, tensor)
-        return tensor.to(dtype)
-
-    _write(weights.shards(), out, merged, tell)
-    _write_stock(config, processor, out)
-    _copy_ends(folder, out)
+    _write(found.weights.shards(), out, lambda name, tensor: found.merge(name, tensor).to(tensor.dtype), tell)
+    _copy_ends(found.weights.folder, out)
+    _write_stock(found.config, found.processor, out)
 
 
 def _claim(out: Path) -> None:
@@ -121,7 +103,6 @@ def _write_stock(config: Any, processor: Any, out: Path) -> None:
     )
     stock.architectures = ["LlavaForConditionalGeneration"]
     stock.num_frames, stock.pooling_shape = config.num_frames, list(config.pooling_shape)  # others pass over them, we read them
-    stock.save_pretrained(out)
     side = processor.image_size
     pixels = {
         "image_processor_type": "CLIPImageProcessor",
@@ -149,6 +130,7 @@ def _write_stock(config: Any, processor: Any, out: Path) -> None:
     (out / "processor_config.json").write_text(json.dumps(told, indent=1))
     processor.tokenizer.chat_template = processor.chat_template
     processor.tokenizer.save_pretrained(out)
+    stock.save_pretrained(out)  # last: without config.json nothing takes the folder for a checkpoint
 
 
 def _copy_ends(folder: Path, out: Path) -> None:

@@ -31,6 +31,7 @@ def load(spec: ModelSpec) -> "PllavaVideoLLM":
 
 
 def trainee(spec: ModelSpec, lora: LoraSpec, seed: int) -> "PllavaTrainee":
+    assert spec.adapter is None, "every finetune starts from the base"
     model, processor = checkpoints.load_base(spec)
     if lora.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})

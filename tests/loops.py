@@ -1,12 +1,17 @@
-"""Runs of the loop in tests: a small configuration, and what a run left."""
+"""Runs of the loop in tests: a small configuration, what a generator is given, and what a run left."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from engine.data import shapes
+from engine.generate import prompts
+from engine.generate.generator import GenerateSpec
 from engine.status import run_config
+from engine.storage import Storage
 from engine.store import Store
+from engine.verify.verdict import VerifySpec
+from models.base import ModelSpec, Sampling
 
 SETTINGS = [
     "generate.max_tokens=48", "generate.piece_clips=10", "train.epochs=10.0", "train.batch_rows=8", "train.micro_batch_rows=8",
@@ -54,3 +59,17 @@ def outcome(store: Store) -> dict[str, bytes]:
                 if file != "seal.json":  # it tells seconds
                     found[f"{folder}/{file}"] = store.read(f"{folder}/{file}") or b""
     return found
+
+
+def a_generate_spec(**fields: Any) -> GenerateSpec:
+    defaults: dict[str, Any] = {
+        "model": ModelSpec(base="tiny"),
+        "storage": Storage(),
+        "prompts": prompts.STRICT,
+        "sampling": Sampling(temperature=0.0, max_tokens=8),
+        "verify": VerifySpec(preset="strict"),
+        "rationalize": True,
+        "run_seed": 0,
+        "cycle": 0,
+    }
+    return GenerateSpec(**defaults | fields)

@@ -32,13 +32,13 @@ from engine.data import shapes
 from engine.data.decoder import decoded
 from engine.data.isolation import Seen
 from engine.generate import prompts
-from engine.generate.generator import GenerateSpec, Generator, write_piece
+from engine.generate.generator import Generator, write_piece
 from engine.generate.watch import Watch
 from engine.rows import Clip
-from engine.storage import Storage
 from engine.store import Store
-from engine.verify.verdict import VerifySpec, verify
+from engine.verify.verdict import verify
 from jobs.make_base import frames_of
+from loops import a_generate_spec
 from models import checkpoints, tiny, video_llm
 from models.base import ModelSpec, Sampling
 from models.pllava.configuration import PllavaConfig
@@ -112,16 +112,7 @@ class Bench:
     """One model, its clips, and what is asked."""
 
     def __init__(self, base: str, count: int, max_tokens: int, piece: int) -> None:
-        self.spec = GenerateSpec(
-            model=ModelSpec(base=base),
-            storage=Storage(),
-            prompts=prompts.STRICT,
-            sampling=Sampling(temperature=0.0, max_tokens=max_tokens),
-            verify=VerifySpec(preset="strict"),
-            rationalize=True,
-            run_seed=0,
-            cycle=0,
-        )
+        self.spec = a_generate_spec(model=ModelSpec(base=base), sampling=Sampling(temperature=0.0, max_tokens=max_tokens))
         self.llm = video_llm.load(self.spec.model)
         self.clips, self.frames = clips_and_frames(count, self.llm)
         self.pieces = [slice(start, start + piece) for start in range(0, count, piece)]

@@ -12,16 +12,12 @@ from engine import loop
 from engine.config import RunConfig, load_config
 from engine.data.decoder import decoded
 from engine.data.isolation import Seen
-from engine.generate import prompts
-from engine.generate.generator import GenerateSpec, Generator
+from engine.generate.generator import Generator
 from engine.generate.watch import Watch
-from engine.storage import Storage
 from engine.store import Store
 from engine.sweep import sweep
-from engine.verify.verdict import VerifySpec
 from llavas import write_stock
-from loops import attempts_of, settings
-from models.base import ModelSpec, Sampling
+from loops import a_generate_spec, attempts_of, settings
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -61,16 +57,7 @@ def test_an_alpha_sweep(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> 
 
 
 def test_a_question_too_long_is_a_failed_row_and_the_others_are_answered(ray_cluster: None) -> None:
-    spec = GenerateSpec(
-        model=ModelSpec(base="tiny"),
-        storage=Storage(),
-        prompts=prompts.STRICT,
-        sampling=Sampling(temperature=0.0, max_tokens=8),
-        verify=VerifySpec(preset="strict"),
-        rationalize=True,
-        run_seed=0,
-        cycle=0,
-    )
+    spec = a_generate_spec()
     rng = np.random.default_rng(0)
     seen = [Seen(rng.integers(0, 256, (8, 48, 48, 3), dtype=np.uint8), "v1", False, 0) for _ in range(3)]
     clips = [a_clip("a"), a_clip("b", question="What is it? " * 200), a_clip("c")]

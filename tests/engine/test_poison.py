@@ -12,12 +12,10 @@ from builders import a_clip
 from engine import flow
 from engine.data.decoder import decoded
 from engine.data.isolation import Seen
-from engine.generate import prompts
-from engine.generate.generator import GenerateSpec, Generator
+from engine.generate.generator import Generator
 from engine.generate.watch import PIECE_TRIES, Watch, begin
-from engine.storage import Storage, StorageError
-from engine.verify.verdict import VerifySpec
-from models.base import ModelSpec, Sampling
+from engine.storage import StorageError
+from loops import a_generate_spec
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -45,16 +43,7 @@ def test_other_pieces_come_through_and_the_poison_is_told(ray_cluster: None) -> 
 
 def test_a_piece_begun_too_often_is_failed_rows(ray_cluster: None) -> None:
     watch = Watch.remote()  # type: ignore[attr-defined]
-    spec = GenerateSpec(
-        model=ModelSpec(base="tiny"),
-        storage=Storage(),
-        prompts=prompts.STRICT,
-        sampling=Sampling(temperature=0.0, max_tokens=8),
-        verify=VerifySpec(preset="strict"),
-        rationalize=True,
-        run_seed=0,
-        cycle=0,
-    )
+    spec = a_generate_spec()
     seen = Seen(np.zeros((8, 48, 48, 3), np.uint8), "v1", False, 0)
     row = {"piece_id": "p", "clips": json.dumps([a_clip("a").to_row()])} | decoded([seen])
     generator = Generator(spec, watch)
