@@ -18,7 +18,7 @@ test: $(READY)            ## all tests
 test-pure: $(READY)       ## the tests that need neither torch nor Ray: seconds
 	$(BIN)/python -m pytest tests/pure engine/verify engine/plan.py engine/config.py engine/store.py engine/storage.py engine/data/frames.py engine/data/clips.py engine/generate/ledger.py engine/generate/prompts.py engine/train/mixture.py engine/train/deepspeed_config.py jobs/view.py
 
-chaos: $(READY)           ## kill the loop in every way we know and compare its end, byte by byte: about half an hour
+chaos: $(READY)           ## kill the loop in every way we know and compare its end, byte by byte: about 40 minutes
 	PYTHONPATH=.:tests $(BIN)/python tests/chaos.py
 
 bench: $(READY)           ## generation beside the published way; CPU of decoding beside a bare loop; memory of a driver with a million clips
