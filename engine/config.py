@@ -41,7 +41,7 @@ class Model(Section):
     """M: every finetune starts from it. "tiny", a folder, a URI or a hub id."""
     instruct: str = ""
     """M0: generates in cycle 0; default: the base."""
-    num_frames: int | None = Field(default=None, gt=0)
+    num_frames: int | None = Field(default=None, gt=0, le=4096)
     """Frames of a video; default: what the checkpoint says, or 16 for an image model."""
     pooling_shape: tuple[int, int, int] | None = None
     """[T', H', W'] of a video's tokens; default: what the checkpoint says, or half the patches a side for an image model."""
@@ -56,7 +56,8 @@ class Generate(Section):
     rationalize: bool = True
     """Show rejected clips their label and let the model explain again."""
     lora_alpha: float | None = Field(default=None, ge=0)
-    """LoRA alpha to answer with; default: the one of its training. PLLaVA's scripts train with 32 and answer with 4."""
+    """LoRA alpha at which the loop's adapters answer; default: the one of their training. PLLaVA's scripts train with 32 and answer
+    with 4. The base is the base: a LoRA that it came with is merged as it was trained."""
     decoder: Literal["pyav", "decord"] = "pyav"
 
 
@@ -89,7 +90,7 @@ class Train(Section):
     weight_decay: float = 0.02
     max_grad_norm: float = 1.0
     lora_rank: int = Field(default=128, gt=0)
-    lora_alpha: float = 32.0
+    lora_alpha: float = Field(default=32.0, gt=0)
     lora_dropout: float = Field(default=0.05, ge=0, lt=1)
     zero_stage: Literal[0, 1, 2, 3] = 2
     offload: bool = False

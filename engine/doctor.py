@@ -51,6 +51,7 @@ def examine(config: RunConfig, model: bool = True) -> Iterator[Finding]:
     yield from _careful("run folder", "choose another run.uri", lambda: _storage(Store(config.run.uri, config.access())))
     clips: list[Clip] = []
     yield from _careful("manifest", "mend data.manifest", lambda: _manifest(config, clips))
+    yield from _careful("budget", "see [model], [generate], [train] and cluster.gpu_memory_gib", lambda: _budget(config))
     yield from _careful("model", "check model.base and model.instruct", lambda: _model(config, model))
     yield from _careful("videos", "see the kinds of failure; starloop ingest names missing videos", lambda: _videos(config, clips))
     yield from _careful("cluster", "check cluster.address and the [cluster] section", lambda: _cluster(config))
@@ -161,6 +162,11 @@ def _manifest(config: RunConfig, clips: list[Clip]) -> Iterator[Finding]:
             )
 
 
+def _budget(config: RunConfig) -> Iterator[Finding]:
+    for line in afford(config):
+        yield Finding("budget", line)
+
+
 def _model(config: RunConfig, whole: bool) -> Iterator[Finding]:
     for spec in config.models():
         frames = frame_spec(local(spec, config.access(), only=".json"))
@@ -168,8 +174,6 @@ def _model(config: RunConfig, whole: bool) -> Iterator[Finding]:
         if whole:
             detail += f"; it loads, with digest {load(local(spec, config.access())).digest}"
         yield Finding("model", detail)
-    for line in afford(config):
-        yield Finding("budget", line)
 
 
 def _videos(config: RunConfig, clips: list[Clip]) -> Iterator[Finding]:

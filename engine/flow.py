@@ -26,8 +26,8 @@ Row = dict[str, Any]
 WINDOW_ROWS, WINDOW_ROWS_PER_ACTOR = 1024, 256
 """Rows of one dataset: as few as memory wants, and enough for each actor that loading its model anew hardly counts."""
 ACTOR_RESTARTS = 20
-CARRIED: dict[str, type[OSError]] = {error.__name__: error for error in (StorageError, ChildProcessError)}
-"""What a node or a store lacks, and a user can mend: it comes out of the flow as it was raised."""
+CARRIED: dict[str, type[Exception]] = {error.__name__: error for error in (StorageError, ChildProcessError, ValueError)}
+"""What a user can mend: it comes out of the flow as it was raised. A ValueError only where a pool's worker was being built."""
 AWAY = "carried_error"
 """Column of a row that stands for such an error: its name and arguments."""
 
@@ -71,8 +71,15 @@ def _carrying(work: Callable[..., Any]) -> Callable[..., Any]:
     if isinstance(work, type):
 
         class Carrying(work):  # type: ignore[valid-type,misc]
+            def __init__(self, **arguments: Any) -> None:
+                self._refused: Row | None = None
+                try:
+                    super().__init__(**arguments)
+                except tuple(CARRIED.values()) as error:
+                    self._refused = _away(error)
+
             def __call__(self, row: Row) -> Row:
-                return _carry(super().__call__, row)
+                return self._refused or _carry(super().__call__, row)
 
         Carrying.__name__, Carrying.__qualname__ = work.__name__, work.__qualname__
         return Carrying
@@ -89,10 +96,13 @@ def _carry(work: Callable[..., Row], row: Row, **arguments: Any) -> Row:
         return row
     try:
         return work(row, **arguments)
-    except StorageError as error:
-        return {AWAY: [StorageError.__name__, error.trouble, str(error)]}
-    except ChildProcessError as error:
-        return {AWAY: [ChildProcessError.__name__, str(error)]}
+    except (StorageError, ChildProcessError) as error:
+        return _away(error)
+
+
+def _away(error: Exception) -> Row:
+    trouble = [error.trouble] if isinstance(error, StorageError) else []
+    return {AWAY: [type(error).__name__ if type(error).__name__ in CARRIED else "ValueError", *trouble, str(error)]}
 
 
 def _stream(rows: list[Row], stages: list[Stage], ordered: bool) -> Iterator[Row]:

@@ -28,7 +28,7 @@ from engine.store import Store, digest
 from engine.summary import KINDS, summarize
 from engine.weights import local
 from engine.work import CHECKPOINTS, RESUME, Progress, Work, pieces_of, read_attempts
-from models.base import size
+from models.base import check, size
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +129,9 @@ def _check(config: RunConfig, until: str) -> None:
         pass
     steps.refuse_empty(card.counts(), _splits_for(until))
     afford(config)
+    for spec in config.models():
+        if "://" not in spec.base:  # else the actors find out: fetching it would cost the driver what it costs them
+            check(spec)
 
 
 def afford(config: RunConfig) -> list[str]:

@@ -22,17 +22,23 @@ def local(spec: ModelSpec, storage: Storage, only: str = "") -> ModelSpec:
     )
 
 
-def publish(folder: Path, uri: str, storage: Storage) -> None:
-    """Copy a checkpoint's files below a URI, config.json last of each folder: without it nothing takes them for a checkpoint.
-
-    Raises ValueError where something is there already, StorageError where it cannot be written.
-    """
+def refuse_occupied(uri: str, storage: Storage) -> None:
+    """Raises ValueError where something lies at a URI, StorageError where that cannot be known."""
     filesystem, root = storage.filesystem(uri)
     if storage.patiently(f"cannot list {uri}", lambda: filesystem.exists(root) and filesystem.find(root)):
         raise ValueError(f"{uri} is not empty; name another place")
+
+
+def publish(folder: Path, uri: str, storage: Storage) -> None:
+    """Copy a checkpoint's files below a URI, all config.json last: without one nothing takes a folder for a checkpoint.
+
+    Raises StorageError where it cannot be written.
+    """
+    filesystem, root = storage.filesystem(uri)
     files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: (path.name == "config.json", path))
     for path in files:
         target = f"{root}/{path.relative_to(folder).as_posix()}"
+        filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
         storage.patiently(f"cannot write {target}", partial(filesystem.put_file, str(path), target))
 
 

@@ -89,7 +89,7 @@ class Work:
         alpha = config.generate.lora_alpha if self.step.kind == "generate" else config.evaluate.lora_alpha
         if self.step.model:
             return config.spec(config.model.base, self.store.url(f"{self.step.model}/model"), alpha)
-        return config.spec(config.model.instruct or config.model.base, alpha=alpha)
+        return config.spec(config.model.instruct or config.model.base)
 
     def decoding(self) -> Decoding:
         return decoding_of(self.config)

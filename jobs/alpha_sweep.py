@@ -1,5 +1,7 @@
 """Held-out accuracy of one adapter at many LoRA alphas, as a table."""
 
+import math
+
 from rich.table import Table
 
 from engine.config import load_config
@@ -12,8 +14,8 @@ ALPHAS = [0.0, 2.0, 4.0, 8.0, 12.0, 16.0, 20.0, 32.0]
 
 
 def alpha_sweep(uri: str, cycle: int | None, alphas: list[float], settings: list[str]) -> None:
-    if bad := [alpha for alpha in alphas if alpha < 0]:
-        raise ValueError(f"--alpha {bad[0]:g}: an alpha is at least 0")
+    if bad := [alpha for alpha in alphas if not 0 <= alpha < math.inf]:
+        raise ValueError(f"--alpha {bad[0]:g}: an alpha is a number of at least 0")
     store = Store(uri, load_config(None, settings).access())
     with View() as view:
         found = sweep(store, cycle, alphas or ALPHAS, view.show)

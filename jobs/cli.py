@@ -141,7 +141,7 @@ def export(
     base: Annotated[str, typer.Argument(help="The base: folder, URI, hub id or 'tiny'.")],
     out: Annotated[str, typer.Option(help="Folder or URI for the merged model.")],
     adapter: Annotated[str, typer.Option(help="A PEFT adapter, e.g. RUN/cycle-000/train/model.")] = "",
-    alpha: Annotated[float | None, typer.Option(min=0, help="LoRA alpha to merge with; default: the one of its training.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="LoRA alpha to merge with; default: the one of its training.")] = None,
     settings: Settings = [],  # noqa: B006
 ) -> None:
     """Merge an adapter into its base, in float32, and write a stock LLaVA folder that other tools load."""

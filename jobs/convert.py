@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers.utils.logging import disable_progress_bar
 
 from engine.config import RunConfig, load_config
-from engine.weights import local, publish
+from engine.weights import local, publish, refuse_occupied
 from jobs.view import a_console
 from models.base import ModelSpec
 from models.convert import Tell
@@ -34,14 +34,16 @@ def _make(make: Callable[[ModelSpec, Path, Tell], None], config: RunConfig, spec
     def tell(line: str) -> None:
         console.print(line, markup=False)
 
+    if "://" in out:
+        refuse_occupied(out, storage)
     there = local(spec, storage)
     if "://" not in out:
         make(there, Path(out).expanduser(), tell)
     else:
         scratch = Path(tempfile.mkdtemp(prefix="starloop-convert-"))
         try:
-            make(there, scratch, tell)
-            publish(scratch, out, storage)
+            make(there, scratch / "made", tell)
+            publish(scratch / "made", out, storage)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     console.print(f"wrote {out}", markup=False)

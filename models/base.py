@@ -24,7 +24,7 @@ class ModelSpec:
     adapter: str | None = None
     """Folder of a PEFT adapter; a URI has to be fetched first."""
     alpha: float | None = None
-    """LoRA alpha to answer with, of the adapter, or where there is none of the LoRA in a released PLLaVA; None: as trained."""
+    """LoRA alpha to merge with: of the adapter, or where there is none of the LoRA in a released PLLaVA. None: as trained."""
     num_frames: int | None = None
     """None: what the checkpoint says, or 16 for an image model."""
     pooling_shape: tuple[int, int, int] | None = None
@@ -162,6 +162,13 @@ def frame_spec(spec: ModelSpec) -> FrameSpec:
     from models import checkpoints
 
     return checkpoints.frame_spec(spec)
+
+
+def check(spec: ModelSpec) -> None:
+    """Raises ValueError naming what is wrong with the checkpoint's files; of weights it reads the headers only."""
+    from models import checkpoints
+
+    checkpoints.open_checkpoint(spec)
 
 
 def size(spec: ModelSpec, lora_rank: int) -> ModelSize:

@@ -8,6 +8,7 @@ from typing import Any
 
 from models.base import FrameSpec, ModelSpec
 from models.layouts import Adapter, Weights, open_adapter, open_weights, read_json, stock_name, view_of
+from models.size import size_of
 
 TINY = Path(__file__).parent / "weights" / "tiny"
 """Where the shipped tiny base lies."""
@@ -43,8 +44,8 @@ def fetch(uri: str, only: tuple[str, ...] = FILES) -> Path:
     """A local folder with the checkpoint's files, at least those of the patterns. Raises ValueError where there is none."""
     if uri == "tiny":
         return TINY
-    if Path(uri).is_dir():
-        return Path(uri)
+    if (folder := Path(uri).expanduser()).is_dir():
+        return folder
     if uri.startswith((".", "/", "~")) or uri.count("/") != 1:
         raise ValueError(f"no checkpoint folder {uri!r}; give 'tiny', a folder, a URI of one, or a hub id such as owner/name")
     from huggingface_hub import snapshot_download  # only a hub id needs it
@@ -52,7 +53,8 @@ def fetch(uri: str, only: tuple[str, ...] = FILES) -> Path:
     try:
         return Path(snapshot_download(uri, allow_patterns=list(only)))
     except OSError as error:  # what the hub's errors have in common
-        raise ValueError(f"cannot fetch {uri!r} from the hub: {str(error).splitlines()[0]}; give a folder or a URI") from None
+        why = str(error).splitlines()[0]
+        raise ValueError(f"no folder {uri!r} is here, and the hub does not give it: {why}; give a folder or a URI") from None
 
 
 def frame_spec(spec: ModelSpec) -> FrameSpec:
@@ -134,18 +136,35 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
     adapters += [open_adapter(fetch(spec.adapter), spec.alpha)] if spec.adapter else []
     for adapter in adapters:
         refuse_stray(adapter, weights, spec)
+    for name, delta in adapters[0].deltas.items() if spec.adapter else ():
+        if (other := adapters[1].deltas.get(name)) is not None and other.a.shape == delta.a.shape and other.a.equal(delta.a):
+            raise ValueError(f"{spec.base} holds the LoRA of {spec.adapter} already; give the base that it was converted to")
     return Checkpoint(config=config, processor=processor, weights=weights, adapters=adapters)
 
 
 def describe(spec: ModelSpec) -> tuple[Any, Any]:
     """(configuration, processor) of a checkpoint, of its small files alone. Stock LLaVA becomes PLLaVA here.
 
-    The configuration is made anew: PllavaConfig.from_pretrained of a LLaVA-NeXT folder would keep that type's name.
+    Raises ValueError naming the folder, and file and key where we know.
     """
+    folder = fetch(spec.base, FILES[1:])
+    size_of(folder, spec, lora_rank=1)  # whether the sizes are sizes
+    try:
+        return _describe(folder, spec)
+    except Exception as error:  # transformers raises of every kind where a file holds what it does not expect
+        if isinstance(error, ValueError) and str(folder) in str(error):
+            raise
+        why = " ".join(str(error).split())[:200]
+        raise ValueError(f"{folder}: config.json and the tokenizer's files make no model: {type(error).__name__}: {why}") from None
+
+
+def _describe(folder: Path, spec: ModelSpec) -> tuple[Any, Any]:
+    """The configuration is made anew: PllavaConfig.from_pretrained of a LLaVA-NeXT folder would keep that type's name."""
+    from transformers import GenerationConfig
+
     from models.pllava.configuration import PllavaConfig
     from models.pllava.processing import PllavaProcessor
 
-    folder = fetch(spec.base, FILES[1:])
     size, patch, frames, shape = view_of(folder, spec)
     found = read_json(folder / "config.json")
     if found["model_type"] == "pllava":
@@ -163,10 +182,14 @@ def describe(spec: ModelSpec) -> tuple[Any, Any]:
             tie_word_embeddings=tied,
             **{name: found[name] for name in COPIED if name in found},
         )
-    if not isinstance(config.vision_feature_layer, int):
-        raise ValueError(
-            f"{folder}: vision_feature_layer {config.vision_feature_layer} is more than one layer, which PLLaVA does not use"
-        )
+    layer, depth = config.vision_feature_layer, config.vision_config.num_hidden_layers
+    if type(layer) is not int or not -depth - 1 <= layer <= depth:
+        raise ValueError(f"{folder}: vision_feature_layer {layer} is not one of the tower's {depth} layers")
+    if (folder / "generation_config.json").is_file():
+        ends = GenerationConfig.from_pretrained(folder).eos_token_id
+        if not all(isinstance(one, int) for one in (ends if isinstance(ends, list) else [ends or 0])):
+            raise ValueError(f"{folder}/generation_config.json: eos_token_id {ends!r} is no token")
+    expected_shapes(config)
     if config.vision_feature_select_strategy != "default":
         raise ValueError(
             f"{folder}: vision_feature_select_strategy {config.vision_feature_select_strategy!r}; PLLaVA drops the class token"
@@ -244,10 +267,9 @@ def expected_shapes(config: Any) -> dict[str, tuple[int, ...]]:
 def refuse_others(weights: Weights, config: Any) -> None:
     """Raises ValueError naming a weight that is missing, unexpected or misshapen."""
     expected, there = expected_shapes(config), weights.shapes
-    tied = {"language_model.lm_head.weight"} if config.tie_word_embeddings else set()
     problems = {
         "lacks": [name for name in expected if name not in there],
-        "has, beyond what the model holds,": [name for name in there if name not in expected and name not in tied],
+        "has, beyond what the model holds,": [name for name in there if name not in expected],
         "has in another shape": [
             f"{name} {list(there[name])} instead of {list(shape)}"
             for name, shape in expected.items()

@@ -7,8 +7,11 @@ export    a base and an adapter -> one stock LLaVA folder, merged, that transfor
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from models import checkpoints
 from models.base import ModelSpec
@@ -24,30 +27,44 @@ def convert(spec: ModelSpec, out: Path, tell: Tell) -> None:
     """
     found = checkpoints.open_checkpoint(spec)
     (built_in,) = found.adapters
-    _claim(out)
-    found.config.architectures = ["PllavaForConditionalGeneration"]
-    _write(found.weights.shards(), out / "base", lambda name, tensor: tensor, tell)
-    _copy_ends(found.weights.folder, out / "base")
-    found.processor.save_pretrained(out / "base")
-    found.config.save_pretrained(out / "base")
-    if built_in.deltas:
-        _write_adapter(built_in, out / "adapter", str(out / "base"))
-        tell(f"adapter: LoRA on {len(built_in.deltas)} weights, alpha {RELEASED_ALPHA:g}")
+    with _made(out) as half:
+        found.config.architectures = ["PllavaForConditionalGeneration"]
+        _write(found.weights.shards(), half / "base", lambda name, tensor: tensor, tell)
+        _copy_ends(found.weights.folder, half / "base")
+        found.processor.save_pretrained(half / "base")
+        found.config.save_pretrained(half / "base")
+        if built_in.deltas:
+            _write_adapter(built_in, half / "adapter", str(out / "base"))
+            tell(f"adapter: LoRA on {len(built_in.deltas)} weights, alpha {RELEASED_ALPHA:g}")
 
 
 def export(spec: ModelSpec, out: Path, tell: Tell) -> None:
     """Merge the spec's adapter, at its alpha, in float32, and write a stock LLaVA layout. Raises ValueError as `convert`."""
     found = checkpoints.open_checkpoint(spec)
-    _claim(out)
-    _write(found.weights.shards(), out, lambda name, tensor: found.merge(name, tensor).to(tensor.dtype), tell)
-    _copy_ends(found.weights.folder, out)
-    _write_stock(found.config, found.processor, out)
+    with _made(out) as half:
+        _write(found.weights.shards(), half, lambda name, tensor: found.merge(name, tensor).to(tensor.dtype), tell)
+        _copy_ends(found.weights.folder, half)
+        _write_stock(found.config, found.processor, half)
 
 
-def _claim(out: Path) -> None:
-    if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty; name another folder")
-    out.mkdir(parents=True, exist_ok=True)
+@contextmanager
+def _made(out: Path) -> Iterator[Path]:
+    """A folder beside `out` to write into, which takes that name when all is there. Raises ValueError where it cannot."""
+    half = out.with_name(f"{out.name}.part")
+    try:
+        if out.exists() and any(out.iterdir()):
+            raise ValueError(f"{out} is not empty; name another folder")
+        shutil.rmtree(half, ignore_errors=True)
+        half.mkdir(parents=True)
+        try:
+            yield half
+            if out.exists():
+                out.rmdir()
+            half.rename(out)
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"cannot write {out}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _write(shards: Iterator[tuple[str, dict[str, Any]]], out: Path, change: Callable[[str, Any], Any], tell: Tell) -> None:
@@ -61,7 +78,7 @@ def _write(shards: Iterator[tuple[str, dict[str, Any]]], out: Path, change: Call
         save_file(made, out / file, metadata={"format": "pt"})
         where |= dict.fromkeys(made, file)
         total += sum(tensor.nbytes for tensor in made.values())
-        tell(f"{out / file}: {len(made)} weights")
+        tell(f"{file}: {len(made)} weights")
     index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(where.items()))}
     (out / "model.safetensors.index.json").write_text(json.dumps(index, indent=1))
 

@@ -20,6 +20,12 @@ RELEASED_ALPHA = 32.0
 NOT_USED = ("image_newline", "language_model.model.rotary_emb.inv_freq", "vision_tower.vision_model.embeddings.position_ids")
 """Names, or their ends, that files may hold and the model has no use for."""
 LORA = (".lora_A.", ".lora_B.")
+PRECISIONS = ("F64", "F32", "F16", "BF16")
+MERGED_OTHERWISE = {
+    "peft_type": "LORA", "use_rslora": False, "use_dora": False, "fan_in_fan_out": False, "bias": "none", "alpha_pattern": {},
+    "rank_pattern": {}, "layers_to_transform": None,
+}  # fmt: skip
+"""Keys of adapter_config.json with the value that a plain LoRA has: with another the adapter means something else."""
 
 
 def stock_name(key: str) -> str:
@@ -44,12 +50,27 @@ def stock_name(key: str) -> str:
     return key
 
 
+def whole(path: Path, name: str, value: Any, most: int = 10_000_000) -> int:
+    """The value, if it is a whole number of at least 1. Raises ValueError naming file and key."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise ValueError(f"{path}: {name} = {value!r} is not a whole number from 1 to {most}")
+    return value
+
+
+def section(path: Path, found: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A part of a configuration, {} where it is not there. Raises ValueError where it is no object."""
+    part = found.get(name, {})
+    if not isinstance(part, dict):
+        raise ValueError(f"{path}: {name} is {part!r}, not an object")
+    return part
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Raises ValueError naming the file where it is not there or not a JSON object."""
+    if not path.is_file():
+        raise ValueError(f"{path.parent} has no {path.name}; is it a checkpoint's folder?")
     try:
         value = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ValueError(f"{path.parent} has no {path.name}; is it a checkpoint's folder?") from None
     except ValueError:
         value = None
     if not isinstance(value, dict):
@@ -131,7 +152,14 @@ def open_weights(folder: Path) -> Weights:
 
 def open_adapter(folder: Path, alpha: float | None = None) -> Adapter:
     """A PEFT adapter at an alpha, by default at that of its training. Raises ValueError naming what is wrong with its files."""
-    config = read_json(folder / "adapter_config.json")
+    told = folder / "adapter_config.json"
+    config = read_json(told)
+    for name, plain in MERGED_OTHERWISE.items():
+        if (config.get(name) or plain) != plain:
+            raise ValueError(f"{told}: {name} = {config[name]!r}; only plain LoRA adapters are merged")
+    trained = config.get("lora_alpha")
+    if not isinstance(trained, int | float) or isinstance(trained, bool) or not 0 < trained < math.inf:
+        raise ValueError(f"{told}: lora_alpha = {trained!r} is not a number above 0")
     path = folder / "adapter_model.safetensors"
     if not path.is_file():
         raise ValueError(f"{folder} has no adapter_model.safetensors; other weight formats are not loaded")
@@ -146,7 +174,12 @@ def open_adapter(folder: Path, alpha: float | None = None) -> Adapter:
                 halves.setdefault(target, {})[half] = file.get_tensor(key)
             else:
                 replaced[name] = file.get_tensor(key)
-    return Adapter(deltas=_deltas(folder, halves, float(config["lora_alpha"]) if alpha is None else alpha), replaced=replaced)
+    if not keys:
+        raise ValueError(f"{path} holds no weights")
+    deltas = _deltas(folder, halves, float(trained) if alpha is None else alpha)
+    if deltas and config.get("r") != (rank := next(iter(deltas.values())).a.shape[0]):
+        raise ValueError(f"{told}: r = {config.get('r')!r}, and the weights beside it are of rank {rank}")
+    return Adapter(deltas=deltas, replaced=replaced)
 
 
 def _lora_target(name: str) -> tuple[str, str]:
@@ -159,16 +192,26 @@ def _lora_target(name: str) -> tuple[str, str]:
 
 
 def _deltas(folder: Path, halves: Mapping[str, Mapping[str, Any]], alpha: float) -> dict[str, Delta]:
+    if not 0 <= alpha < math.inf:
+        raise ValueError(f"a LoRA alpha of {alpha} is not a number of at least 0")
+    ranks = set()
     for target, found in halves.items():
-        if set(found) != {"A", "B"} or found["A"].shape[0] != found["B"].shape[1]:
+        two = [found[half] for half in ("A", "B") if half in found]
+        if len(two) != 2 or any(t.ndim != 2 for t in two) or two[0].shape[0] != two[1].shape[1] or 0 in two[0].shape:
             raise ValueError(f"{folder}: the LoRA of {target} is not whole: lora_A [r, in] and lora_B [out, r] are needed")
+        ranks.add(two[0].shape[0])
+    if len(ranks) > 1:
+        raise ValueError(f"{folder}: LoRA of ranks {sorted(ranks)}; only one rank is read")
     return {name: Delta(a=two["A"], b=two["B"], scale=alpha / two["A"].shape[0]) for name, two in halves.items()}
 
 
 def _files(folder: Path) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        names = sorted(set(read_json(index).get("weight_map", {}).values()))
+        listed = read_json(index).get("weight_map")
+        if not isinstance(listed, dict) or not listed or not all(isinstance(name, str) for name in listed.values()):
+            raise ValueError(f"{index} has no weight_map that names files")
+        names = sorted(set(listed.values()))
         if lost := [name for name in names if not (folder / name).is_file()]:
             raise ValueError(f"{folder} lacks {lost[0]}, which {index.name} names; fetch it again")
         files = [folder / name for name in names]
@@ -185,7 +228,10 @@ def _header(path: Path) -> dict[str, tuple[int, ...]]:
     """Shape of each tensor."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118  # not a dict
+            parts = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  # not a dict
+            if odd := [key for key, part in parts.items() if part.get_dtype() not in PRECISIONS and "position_ids" not in key]:
+                raise ValueError(f"{path}: {odd[0]} is {parts[odd[0]].get_dtype()}; floats of 16 bits or more are read")
+            return {key: tuple(part.get_shape()) for key, part in parts.items()}
     except (SafetensorError, OSError) as error:
         with open(path, "rb") as bytes_of:
             start = bytes_of.read(20)
@@ -201,13 +247,22 @@ def view_of(folder: Path, spec: ModelSpec) -> tuple[int, int, int, tuple[int, in
     kind = config.get("model_type")
     if kind not in ("pllava", "llava", "llava_next"):
         raise ValueError(f"{folder} is a {kind!r} checkpoint; PLLaVA, LLaVA-1.5 and LLaVA-NeXT ones are read")
-    vision = config.get("vision_config", {"image_size": 336, "patch_size": 14})
-    size, patch = vision.get("image_size", 224), vision.get("patch_size", 32)
+    path, vision = folder / "config.json", section(folder / "config.json", config, "vision_config")
+    if config.get("quantization_config"):
+        raise ValueError(f"{path}: quantization_config; give weights of full precision")
+    if config.get("pooling_method", "avg") != "avg":
+        raise ValueError(f"{path}: pooling_method = {config['pooling_method']!r}; PLLaVA's pool takes averages")
+    usual = {"image_size": 224, "patch_size": 32} if "vision_config" in config else {"image_size": 336, "patch_size": 14}
+    size, patch = (whole(path, name, vision.get(name, value), 65_536) for name, value in usual.items())
+    if patch > size:
+        raise ValueError(f"{path}: patch_size = {patch} is more than image_size = {size}")
     side = size // patch
     released = kind == "pllava" or "pooling_shape" in config
-    frames = spec.num_frames or (config.get("num_frames", 16) if released else 16)
+    frames = spec.num_frames or whole(path, "num_frames", config.get("num_frames", 16) if released else 16, 4096)
     half = math.ceil(side / 2)
-    shape = tuple(spec.pooling_shape or (config.get("pooling_shape", (16, 12, 12)) if released else (frames, half, half)))
-    if len(shape) != 3 or shape[0] > frames or max(shape[1:]) > side or min(shape) < 1:
+    shape = spec.pooling_shape or (config.get("pooling_shape", (16, 12, 12)) if released else (frames, half, half))
+    if not isinstance(shape, list | tuple) or len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape):
+        raise ValueError(f"{path}: pooling_shape = {shape!r} is not [T', H', W']")
+    if shape[0] > frames or max(shape[1:]) > side:
         raise ValueError(f"pooling_shape {list(shape)} does not fit {frames} frames of {side} x {side} patches; give (T', H', W')")
     return size, patch, frames, (shape[0], shape[1], shape[2])

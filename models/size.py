@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from models.base import ModelSize, ModelSpec
-from models.layouts import read_json, view_of
+from models.layouts import read_json, section, view_of, whole
 
 LLAMA = {
     "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
@@ -19,12 +19,17 @@ def size_of(folder: Path, spec: ModelSpec, lora_rank: int) -> ModelSize:
     """Raises ValueError where config.json is not one of a checkpoint that is read."""
     _, _, frames, (t, h, w) = view_of(folder, spec)
     found = read_json(folder / "config.json")
-    text: dict[str, Any] = LLAMA | found.get("text_config", {})
-    vision: dict[str, Any] = CLIP | found["vision_config"] if "vision_config" in found else LLAVA_CLIP
+    path = folder / "config.json"
+    text: dict[str, Any] = LLAMA | section(path, found, "text_config")
+    vision: dict[str, Any] = CLIP | section(path, found, "vision_config") if "vision_config" in found else LLAVA_CLIP
+    for part in (text, vision):
+        for name in (LLAMA if part is text else CLIP).keys() - {"num_hidden_layers"}:
+            whole(path, name, part[name])
+        whole(path, "num_hidden_layers", part["num_hidden_layers"], 1000)
     hidden, inter, layers, vocab = (text[name] for name in ("hidden_size", "intermediate_size", "num_hidden_layers", "vocab_size"))
     heads = text["num_attention_heads"]
-    head = text.get("head_dim") or hidden // heads
-    kv = (text.get("num_key_value_heads") or heads) * head
+    head = whole(path, "head_dim", text.get("head_dim") or max(1, hidden // heads))
+    kv = whole(path, "num_key_value_heads", text.get("num_key_value_heads") or heads) * head
     attention = 2 * hidden * heads * head + 2 * hidden * kv
     tied = found.get("tie_word_embeddings", text.get("tie_word_embeddings", False))
     llm = layers * (attention + 3 * hidden * inter + 2 * hidden) + hidden + vocab * hidden * (1 if tied else 2)

@@ -60,18 +60,21 @@ class Generator:
         return {"piece_id": piece_id, "attempts": json.dumps([attempt.to_row() for attempt in attempts])}
 
     def _fits(self, clip: Clip) -> Failure | None:
-        """A failure where the clip's prompts leave no room in the model's context for an answer."""
+        """A failure where one of the clip's prompts leaves no room in the model's context for an answer."""
         spec, context = self.spec, self.llm.context_tokens
-        asked = [answer_prompt(spec.prompts, clip.question)]
-        asked += [rationalize_prompt(spec.prompts, clip.question, clip.label)] if spec.rationalize else []
-        longest = max(len(self.llm.prompt_token_ids(prompt)) for prompt in asked)
-        if longest + spec.sampling.max_tokens <= context:
-            return None
-        detail = (
-            f"prompt of {longest} tokens, the video's included, and generate.max_tokens = {spec.sampling.max_tokens} are more than "
-            f"the model's context of {context}; shorten its question or label, or lower model.pooling_shape"
-        )
-        return Failure(kind="too_long", detail=detail)
+        prompts = {"question": answer_prompt(spec.prompts, clip.question)}
+        if spec.rationalize:
+            prompts["question with its label"] = rationalize_prompt(spec.prompts, clip.question, clip.label)
+        for what, prompt in prompts.items():
+            tokens = len(self.llm.prompt_token_ids(prompt))
+            if tokens + spec.sampling.max_tokens > context:
+                detail = (
+                    f"its {what} makes a prompt of {tokens} tokens, the video's included, and with generate.max_tokens = "
+                    f"{spec.sampling.max_tokens} that is more than the model's context of {context}; shorten it, or lower "
+                    "model.pooling_shape"
+                )
+                return Failure(kind="too_long", detail=detail)
+        return None
 
     def _attempt(self, piece_id: str, seen: list[tuple[Clip, Origin]], watched: Watched) -> list[Attempt]:
         everyone = list(range(len(seen)))

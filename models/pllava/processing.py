@@ -18,6 +18,14 @@ from models.pllava.modeling import Shape
 VIDEO_TOKEN, IMAGE_TOKEN = "<video>", "<image>"
 
 
+def _three(values: Any) -> bool:
+    return (
+        isinstance(values, list | tuple)
+        and len(values) == 3
+        and all(isinstance(v, float | int) and math.isfinite(v) for v in values)
+    )
+
+
 class PllavaProcessor(ProcessorMixin):
     """Tokenizer and pixel rules of one checkpoint.
 
@@ -41,10 +49,15 @@ class PllavaProcessor(ProcessorMixin):
         self.patch_size = patch_size
         self.num_frames = num_frames
         self.pooling_shape = list(pooling_shape)
+        if not (_three(image_mean) and _three(image_std) and min(image_std) > 0):
+            raise ValueError(f"image_mean {image_mean} and image_std {image_std} must be three numbers each, the latter above 0")
         self.image_mean, self.image_std = list(image_mean), list(image_std)
         self.video_token, self.image_token = VIDEO_TOKEN, IMAGE_TOKEN
         self.video_token_id = tokenizer.convert_tokens_to_ids(VIDEO_TOKEN)
         self.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+
+        added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+        self.control_tokens = sorted({*added, *tokenizer.all_special_tokens, VIDEO_TOKEN, IMAGE_TOKEN}, key=len, reverse=True)
 
     @property
     def tokens_per_video(self) -> int:
@@ -86,7 +99,7 @@ class PllavaProcessor(ProcessorMixin):
 
     def _plain(self, text: str) -> str:
         """A person's or a model's words, with special tokens taken apart: in the chat they would be the chat's own."""
-        for token in (*self.tokenizer.all_special_tokens, VIDEO_TOKEN, IMAGE_TOKEN):
+        for token in self.control_tokens:
             text = text.replace(token, f"{token[0]} {token[1:]}")
         return text
 

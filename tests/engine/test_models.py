@@ -70,7 +70,7 @@ def test_a_question_too_long_is_a_failed_row_and_the_others_are_answered(ray_clu
     made = rows([0, 1, 2])
     (failed,) = [row for row in made if row["outcome"] == "failed"]
     assert (failed["clip_id"], failed["reason"]) == ("b", "too_long")
-    assert "the model's context of 512; shorten its question or label" in failed["detail"]
+    assert "the model's context of 512; shorten it" in failed["detail"]
     assert [row for row in made if row["outcome"] != "failed"] == rows([0, 2])
 
 
@@ -87,3 +87,23 @@ def test_a_model_too_large_is_refused_before_anything_is_claimed(world: Path, tm
     ):
         loop.run(config, lambda progress: None)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_spoilt_checkpoint_is_one_line_before_anything_is_claimed(world: Path, tmp_path: Path) -> None:
+    write_stock(tmp_path / "stock")
+    sorted((tmp_path / "stock").glob("*.safetensors"))[1].write_text("<!DOCTYPE html>")
+    config = load_config(None, [*settings(world, tmp_path / "run"), f"model.base={tmp_path / 'stock'}", "model.num_frames=4"])
+    with pytest.raises(ValueError, match=r"is not a whole safetensors file: .* it begins with b'<!DOCTYPE html>'"):
+        loop.run(config, lambda progress: None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_only_the_actor_finds_out_is_one_line_too(world: Path, tmp_path: Path, ray_cluster: None) -> None:
+    write_stock(tmp_path / "stock")
+    ask = ["model.num_frames=4", "model.pooling_shape=[2,2,2]", "generate.max_tokens=4"]
+    base = f"file://{tmp_path / 'stock'}"
+    sorted((tmp_path / "stock").glob("*.safetensors"))[1].write_text("<!DOCTYPE html>")
+    config = load_config(None, [*settings(world, tmp_path / "run"), f"model.base={base}", *ask])
+    with pytest.raises(ValueError, match=r"is not a whole safetensors file") as caught:
+        loop.run(config, lambda progress: None)
+    assert len(str(caught.value).splitlines()) == 1

@@ -9,6 +9,8 @@ from transformers import LlavaForConditionalGeneration
 
 from command import starloop
 from llavas import stock_tensors, write_released, write_stock
+from models.base import ModelSpec
+from models.convert import export
 from object_store import BUCKET
 
 if TYPE_CHECKING:
@@ -46,8 +48,7 @@ def test_from_and_to_an_object_store(swift: "Swift", tmp_path: Path) -> None:
     ):
         done = starloop(*arguments, *endpoint)
         assert done.returncode == 0, done.stderr
-    assert starloop("convert", str(tmp_path / "released"), "--out", str(tmp_path / "out")).returncode == 0
-    assert starloop("export", str(tmp_path / "released"), "--out", str(tmp_path / "direct")).returncode == 0
+    export(ModelSpec(base=str(tmp_path / "released")), tmp_path / "direct", lambda line: None)
     one, two = stock_tensors(tmp_path / "stock"), stock_tensors(tmp_path / "direct")
     assert one.keys() == two.keys()
     assert all(one[name].equal(two[name]) for name in one)
@@ -63,7 +64,15 @@ def test_from_and_to_an_object_store(swift: "Swift", tmp_path: Path) -> None:
         (["export", "stock", "--adapter", "empty", "--out", "o"], "error: empty has no adapter_config.json"),
         (["export", "stock", "--adapter", "gone", "--out", "o"], "error: no checkpoint folder 'gone'"),
         (["alpha-sweep", "empty"], "error: no run at empty: it has no config.json"),
-        (["alpha-sweep", "empty", "--alpha", "-1"], "error: --alpha -1: an alpha is at least 0"),
+        (["alpha-sweep", "empty", "--alpha", "-1"], "error: --alpha -1: an alpha is a number of at least 0"),
+        (["export", "stock", "--alpha", "nan", "--out", "o"], "error: a LoRA alpha of nan is not a number of at least 0"),
+        (
+            ["export", "stock", "--out", "empty/../stock/config.json"],
+            "error: cannot write empty/../stock/config.json: Not a directory",
+        ),
+        (["export", "stock", "--out", "/proc/o"], "error: cannot write /proc/o"),
+        (["convert", "stock", "--out", "stock"], "error: stock is not empty; name another folder"),
+        (["convert", "stock", "--out", "frob://x/y"], "error: "),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:

@@ -282,6 +282,114 @@ def test_what_is_wrong_with_a_checkpoint_is_named(
     assert not (tmp_path / "out").exists()
 
 
+ODD: list[tuple[str, str, Any]] = [
+    ("", "num_frames", "sixteen"), ("", "num_frames", None), ("", "num_frames", 0), ("", "num_frames", 10**12),
+    ("", "pooling_shape", 4), ("", "pooling_shape", [4, 4]), ("", "pooling_shape", [4.0, 4, 4]), ("", "pooling_method", "max"),
+    ("", "projector_hidden_act", "frob"), ("", "vision_feature_layer", "-2"), ("", "vision_feature_layer", -99),
+    ("", "vision_feature_select_strategy", "full"), ("", "tie_word_embeddings", True), ("", "quantization_config", {"bits": 4}),
+    ("", "text_config", None), ("", "vision_config", []), ("", "image_token_index", 7), ("text_config", "hidden_act", "frob"),
+    ("text_config", "num_hidden_layers", 10**7), ("text_config", "num_hidden_layers", "3"),
+    ("text_config", "hidden_size", float("nan")),
+    ("text_config", "hidden_size", 10**15), ("text_config", "num_attention_heads", 0), ("text_config", "model_type", "frob"),
+    ("text_config", "pad_token_id", 99_999), ("text_config", "vocab_size", 100), ("vision_config", "patch_size", 0),
+    ("vision_config", "patch_size", 6.0), ("vision_config", "image_size", float("nan")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("part", "key", "value"), ODD)
+def test_odd_values_in_config_json_are_one_line_that_names_the_folder(
+    released: Path, tmp_path: Path, part: str, key: str, value: Any
+) -> None:
+    folder = tmp_path / "odd"
+    shutil.copytree(released, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (config[part] if part else config)[key] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=str(folder)) as caught:
+        load(folder)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tokenizer.json", "<html>"), ("tokenizer_config.json", "[]"), ("tokenizer_config.json", '{"tokenizer_class": "Frob"}'),
+        ("generation_config.json", "<html>"), ("generation_config.json", '{"eos_token_id": "two"}'),
+        ("preprocessor_config.json", '{"image_mean": "x"}'), ("preprocessor_config.json", '{"image_std": [0, 0, 0]}'),
+        ("model.safetensors.index.json", "{}"), ("model.safetensors.index.json", '{"weight_map": [1]}'),
+    ],
+)  # fmt: skip
+def test_spoilt_side_files_are_one_line_that_names_the_folder(released: Path, tmp_path: Path, name: str, content: str) -> None:
+    folder = tmp_path / "spoilt"
+    shutil.copytree(released, folder)
+    (folder / name).write_text(content)
+    with pytest.raises(ValueError, match=str(folder)) as caught:
+        load(folder)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("use_rslora", True, "use_rslora = True; only plain LoRA adapters are merged"),
+        ("use_dora", True, "use_dora = True"),
+        ("alpha_pattern", {".*": 8}, "alpha_pattern = "),
+        ("peft_type", "IA3", "peft_type = 'IA3'"),
+        ("bias", "lora_only", "bias = 'lora_only'"),
+        ("r", 999, "r = 999, and the weights beside it are of rank 8"),
+        ("lora_alpha", float("nan"), "lora_alpha = nan is not a number above 0"),
+        ("lora_alpha", None, "lora_alpha = None is not a number above 0"),
+    ],
+)
+def test_an_adapter_that_means_something_else_is_refused(
+    converted: Path, tmp_path: Path, key: str, value: Any, message: str
+) -> None:
+    shutil.copytree(converted / "adapter", tmp_path / "adapter")
+    path = tmp_path / "adapter" / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(ValueError, match=rf"adapter_config\.json: {message}"):
+        load(converted / "base", adapter=str(tmp_path / "adapter"))
+
+
+def test_a_lora_is_not_merged_twice(released: Path, converted: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds the LoRA of .*adapter already"):
+        load(released, adapter=str(converted / "adapter"))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.complex64])
+def test_weights_that_are_no_plain_floats_are_named(released: Path, tmp_path: Path, dtype: torch.dtype) -> None:
+    shutil.copytree(released, tmp_path / "odd")
+    change(lambda t: t.update({n: t[n].to(dtype) for n in t if "mlp" in n}))(tmp_path / "odd")
+    with pytest.raises(ValueError, match=r"model-00001-of-00003\.safetensors: \S+mlp\S+ is \S+; floats of 16 bits or more"):
+        load(tmp_path / "odd")
+
+
+def test_what_is_not_all_written_has_not_the_name(released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(convert, "_write_adapter", fail)
+    with pytest.raises(ValueError, match=r"cannot write .*out: No space left on device"):
+        convert.convert(ModelSpec(base=str(released)), tmp_path / "out", lambda line: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("chatml", [False, True])
+def test_nobody_can_write_a_control_token(tmp_path: Path, chatml: bool) -> None:
+    write_stock(tmp_path, chatml=chatml)
+    _, processor = checkpoints.describe(ModelSpec(base=str(tmp_path)))
+    tokens = processor.control_tokens
+    assert ("<|im_end|>" in tokens) == chatml
+    control = set(processor.tokenizer.convert_tokens_to_ids(tokens))
+    usual = [i for i in processor.token_ids(processor.chat("a")) if i in control]
+    for inner in tokens:
+        for text in (
+            inner,
+            *(outer[:cut] + inner + outer[cut:] for outer in tokens for cut in (1, len(outer) // 2, len(outer) - 1)),
+        ):
+            assert [i for i in processor.token_ids(processor.chat(text)) if i in control] == usual, text
+
+
 def test_an_adapter_of_another_base_is_named(converted: Path) -> None:
     with pytest.raises(
         ValueError, match=r"changes language_model\S+ \[64, 64\], and tiny has it as \[128, 128\]; is it of another base"
