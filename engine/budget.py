@@ -70,7 +70,10 @@ def budget(config: RunConfig, size: ModelSize) -> Budget:
             f"{size.video_tokens} visual tokens and generate.max_tokens = {answer} fill the model's context of "
             f"{size.context_tokens}; lower generate.max_tokens or model.pooling_shape"
         )
-    made.lines.append(f"each process that loads it needs {size.params * BF16 / GIB:.1f} GiB of its machine's memory meanwhile")
+    made.lines.append(
+        f"each process that loads it needs {size.params * BF16 / GIB:.1f} GiB of its machine's memory meanwhile; "
+        "of training workers with ZeRO-3 the first alone"
+    )
     for use in _uses(config, size):
         made.lines.append(str(use))
         if use.total > config.cluster.gpu_memory_gib * GIB:

@@ -179,8 +179,8 @@ def size(spec: ModelSpec, lora_rank: int) -> ModelSize:
     return size_of(checkpoints.fetch(spec.base, ("*.json",)), spec, lora_rank)
 
 
-def trainee(spec: ModelSpec, lora: LoraSpec, seed: int) -> Trainee:
-    """The base with a fresh adapter, initialised from the seed."""
+def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, partition: dict[str, Any] | None = None) -> Trainee:
+    """The base with a fresh adapter, initialised from the seed; partitioned as it is built, given a ZeRO-3 configuration."""
     from models import video_llm
 
-    return video_llm.trainee(spec, lora, seed)
+    return video_llm.trainee(spec, lora, seed, partition)

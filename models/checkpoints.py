@@ -86,22 +86,32 @@ def load(spec: ModelSpec, dtype: Any = None) -> tuple[Any, Any]:
     return model.eval().requires_grad_(False), processor
 
 
-def load_base(spec: ModelSpec, dtype: Any = None) -> tuple[Any, Any]:
-    """(model, processor) to finetune: as `load`, and still to be trained."""
+def load_base(spec: ModelSpec, dtype: Any = None, partition: dict[str, Any] | None = None) -> tuple[Any, Any]:
+    """(model, processor) to finetune: as `load`, and still to be trained.
+
+    With `partition`, DeepSpeed's configuration of ZeRO-3, the model is partitioned as it is built: rank 0 reads the weights and the
+    others are sent theirs. Eight processes that read a 34B each would want half a terabyte of their machine.
+    """
     import torch
     from transformers import GenerationConfig
+    from transformers.integrations import HfDeepSpeedConfig
 
     from models.pllava.modeling import PllavaForConditionalGeneration
 
     found = open_checkpoint(spec)
     dtype = dtype or (torch.bfloat16 if torch.cuda.is_available() else torch.float32)
-    state = {}
-    for _, tensors in found.weights.shards():
-        for name in list(tensors):
-            state[name] = found.merge(name, tensors.pop(name)).to(dtype)  # so there is never more than the model and one file of it
+    state: dict[str, Any] = {}
+    if partition and torch.distributed.get_rank() > 0:
+        state = {name: torch.empty(shape, dtype=dtype, device="meta") for name, shape in found.weights.shapes.items()}
+    else:
+        for _, tensors in found.weights.shards():
+            for name in list(tensors):
+                state[name] = found.merge(name, tensors.pop(name)).to(dtype)  # never more than the model and one file of it
+    living = HfDeepSpeedConfig(partition) if partition else None  # while there is one, transformers partitions what it builds
     model, report = PllavaForConditionalGeneration.from_pretrained(
         None, config=found.config, state_dict=state, output_loading_info=True, dtype=dtype
     )
+    del living
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")), report
     if (found.weights.folder / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(found.weights.folder)

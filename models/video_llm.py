@@ -30,9 +30,9 @@ def load(spec: ModelSpec) -> "PllavaVideoLLM":
     return PllavaVideoLLM(model, processor, checkpoints.digest(spec))
 
 
-def trainee(spec: ModelSpec, lora: LoraSpec, seed: int) -> "PllavaTrainee":
+def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, partition: dict[str, Any] | None = None) -> "PllavaTrainee":
     assert spec.adapter is None, "every finetune starts from the base"
-    model, processor = checkpoints.load_base(spec)
+    model, processor = checkpoints.load_base(spec, partition=partition)
     if lora.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     torch.manual_seed(seed)

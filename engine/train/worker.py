@@ -83,11 +83,13 @@ def _train(job: TrainJob) -> None:
         dropout=job.train.lora_dropout,
         gradient_checkpointing=job.train.gradient_checkpointing,
     )
-    student = trainee(local(job.model, job.decoding.storage), lora, job.seed)
+    section = deepspeed_config(job.train, on_gpu)
+    partition = section if job.train.zero_stage == 3 else None
+    student = trainee(local(job.model, job.decoding.storage), lora, job.seed, partition)
     engine, *_ = deepspeed.initialize(
         model=student.module,
         model_parameters=[p for p in student.module.parameters() if p.requires_grad],
-        config=deepspeed_config(job.train, on_gpu),
+        config=section,
     )
     engine.train()
     state = _resume(engine, job)
