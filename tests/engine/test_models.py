@@ -47,11 +47,15 @@ def test_an_alpha_sweep(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> 
     assert as_trained["accuracy"] == summary["best_accuracy"]
     assert at_zero["accuracy"] < as_trained["accuracy"]
     trained = attempts_of(store, f"cycle-{best:03d}/evaluate")
-    swept = attempts_of(store, f"alpha-sweep/cycle-{best:03d}/{config.train.lora_alpha:g}/evaluate")
+    (folder,) = (run / "alpha-sweep").glob(f"cycle-{best:03d}-*")
+    swept = attempts_of(store, f"alpha-sweep/{folder.name}/{config.train.lora_alpha:g}/evaluate")
     assert [row["text"] for row in swept] == [row["text"] for row in trained]
     began: list[Any] = []
     assert sweep(store, None, [0.0, config.train.lora_alpha], began.append) == found
     assert began == []
+    (folder / "0" / "evaluate" / "seal.json").unlink()  # as a sweep that was killed leaves it: pieces, and no seal
+    assert sweep(store, None, [0.0], began.append)["alphas"] == found["alphas"][:1]
+    assert began[-1].before == began[-1].total, "pieces that were there were made again"
     with pytest.raises(ValueError, match="has no adapter of cycle 7; train it first"):
         sweep(store, 7, [0.0], began.append)
 
