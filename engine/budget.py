@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from engine.config import RunConfig
-from models.base import ModelSize
+from models.base import ENCODE_CLIPS, ModelSize
 
 BF16, FP32 = 2, 4
 GIB = 1 << 30
 PROMPT_TOKENS = 256
 """Room for system prompt, question and hint; what a clip really needs is checked when it is asked."""
-ENCODED_AT_ONCE = 8
-"""Clips that go through tower and prefill together."""
 WORKSPACE = 2 * GIB
 
 
@@ -111,7 +109,7 @@ def _encoding(size: ModelSize) -> float:
     tower = size.num_frames * size.patches_per_frame * (6 * size.tower_size + 2 * size.tower_intermediate_size)
     projector = size.num_frames * size.patches_per_frame * 2 * size.hidden_size
     prefill = size.video_tokens * (6 * size.hidden_size + 3 * size.intermediate_size)
-    return ENCODED_AT_ONCE * BF16 * max(tower, projector, prefill)
+    return ENCODE_CLIPS * BF16 * max(tower, projector, prefill)
 
 
 def training(config: RunConfig, size: ModelSize) -> Use:

@@ -11,6 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+ENCODE_CLIPS = 8
+"""Clips that go through tower and prefill at once: bounds their activations, whatever the piece's size."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:

@@ -15,13 +15,10 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
 from models import checkpoints
-from models.base import FrameSpec, LoraSpec, ModelSpec, Reply, Sampling
+from models.base import ENCODE_CLIPS, FrameSpec, LoraSpec, ModelSpec, Reply, Sampling
 from models.decoding import Prefix, continue_from, prefill
 from models.pllava.modeling import PllavaForConditionalGeneration
 from models.pllava.processing import PllavaProcessor
-
-ENCODE_CLIPS = 8
-"""Clips that go through the tower at once: bounds its activations, whatever the piece's size."""
 
 
 def load(spec: ModelSpec) -> "PllavaVideoLLM":
