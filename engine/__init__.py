@@ -2,6 +2,7 @@
 
 config     RunConfig: everything that decides a run
 rows       every table's columns
+labels     what a human said about a clip: one class a kind
 storage    objects behind any fsspec URI: what is waited for, byte ranges of one version
 store      a run folder: whole files, created if absent
 seals      the record whose presence means that a step is complete
@@ -20,7 +21,9 @@ summary    the run's facts from its seals
 data       manifest, clips (in parts), pieces, frames (which), decode (how), child and isolation (where), decoder (the stage),
            shapes (a labelled world)
 generate   prompts, generator (the GPU actor), watch (pieces that take it down), ledger (its accounts)
-verify     text, keywords, leakage, verdict
+verify     verdict (what is asked of it); a file a kind: keywords, choice, number, timestamp, time_range, box, sentences, sequence;
+           text, vocabulary, stance (is it meant?), numbers, times, order, relevance, enumeration, similarity; leakage, loops;
+           published (the paper's and the code's rules)
 train      mixture, deepspeed_config, worker, trainer
 evaluate   accuracy
 report     evidence (what to show), page (how)

@@ -68,6 +68,9 @@ class Evaluate(Section):
 
 class Verify(Section):
     preset: Literal["strict", "paper", "code"] = "strict"
+    """Which rules: our own, or as published in the paper or in the code."""
+    sentence_model: str = ""
+    """Compares sentences by meaning: folder or hub id of a sentence-transformers model. Default: ROUGE-L, by words."""
 
 
 class Select(Section):

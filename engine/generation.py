@@ -18,6 +18,7 @@ from engine.generate.generator import GenerateSpec, Generator, write_piece
 from engine.generate.ledger import Ledger, balance, too_many_failed, total
 from engine.generate.watch import Watch
 from engine.store import FILES, FileRecord
+from engine.verify import similarity
 from engine.verify.verdict import VerifySpec
 from engine.weights import local
 from engine.work import INDEX, Made, Progress, Work, pieces_of, read_attempts
@@ -36,13 +37,14 @@ def generate(work: Work) -> Made:
         storage=work.config.access(),
         prompts=prompts.BY_NAME[section.prompts],
         sampling=Sampling(temperature=section.temperature, max_tokens=section.max_tokens),
-        verify=VerifySpec(preset=work.config.verify.preset),
+        verify=VerifySpec(**work.config.verify.model_dump()),
         rationalize=section.rationalize and not work.step.final,
         run_seed=work.config.run.seed,
         cycle=work.step.cycle,
     )
     ledger = _attempt(work, spec, "train")
-    return Made(files=[f"{work.step.name}/{INDEX}"], counts=_counts(ledger), facts=asdict(ledger))
+    facts = asdict(ledger) | {"similarity": similarity.name(work.config.verify.sentence_model)}
+    return Made(files=[f"{work.step.name}/{INDEX}"], counts=_counts(ledger), facts=facts)
 
 
 def evaluate(work: Work) -> Made:
@@ -54,7 +56,7 @@ def evaluate(work: Work) -> Made:
         storage=work.config.access(),
         prompts=prompts.Prompts(answer=wording, rationalize="", train=wording),
         sampling=Sampling(temperature=0.0, max_tokens=section.max_tokens),
-        verify=VerifySpec(preset=work.config.verify.preset),
+        verify=VerifySpec(**work.config.verify.model_dump()),
         rationalize=False,
         run_seed=work.config.run.seed,
         cycle=work.step.cycle,

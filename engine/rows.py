@@ -1,35 +1,15 @@
 """Every table's columns: the only file that names one. Rows are frozen; the Arrow schema stands beside its row."""
 
-import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
 import pyarrow as pa
 
+from engine import labels
+from engine.labels import Label
+
 Split = Literal["train", "heldout"]
 Mode = Literal["direct", "rationalized"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
-    """What a human said about a clip, typed.
-
-    Label(kind="keywords", text="doing yoga", aliases=("yoga",))
-    """
-
-    kind: Literal["keywords"]
-    """How an answer is checked against it; see engine/verify."""
-    text: str
-    aliases: tuple[str, ...] = ()
-    """Other texts that mean the same; an answer that contains one of them contains the label."""
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        value = json.loads(text)
-        return cls(kind=value["kind"], text=value["text"], aliases=tuple(value.get("aliases", ())))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +17,7 @@ class Clip:
     """A labelled stretch of one video.
 
     Clip(clip_id="k700/abc+10", video="s3://bucket/k700/abc.mp4", start_s=10.0, end_s=20.0, question="What is happening?",
-         label=Label(kind="keywords", text="doing yoga"), split="train", verb="do", noun="yoga", description="")
+         label=Keywords(text="doing yoga"), split="train", verb="do", noun="yoga", description="")
     """
 
     clip_id: str
@@ -57,11 +37,11 @@ class Clip:
     """A truthful description where the dataset has one (the shapes world does); never shown to a model."""
 
     def to_row(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self)} | {"label": self.label.to_json()}
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {"label": labels.to_json(self.label)}
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
-        return cls(**{f.name: row[f.name] for f in fields(cls)} | {"label": Label.from_json(row["label"])})
+        return cls(**{f.name: row[f.name] for f in fields(cls)} | {"label": labels.from_json(row["label"])})
 
 
 CLIPS = pa.schema(
@@ -94,6 +74,8 @@ class Verdict:
     """0..1: share of the label that was found."""
     extracted: str
     """The stretch of text that decided."""
+    found: tuple[tuple[int, int], ...] = ()
+    """Where in the text: start and end of each place; shown by `starloop verify --explain`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,20 @@ def doctor(
 
 
 @app.command()
+def verify(
+    cases: Annotated[Path, typer.Argument(help="JSONL: {text, question, label, hint} a line; - for standard input.")],
+    preset: Annotated[str, typer.Option(help="strict, or paper or code as published.")] = "strict",
+    explain: Annotated[bool, typer.Option("--explain", help="Add what was found, and where in the text.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out lines that are wrong, and count them.")] = False,
+    sentence_model: Annotated[str, typer.Option(help="sentence-transformers model, folder or hub id; default: ROUGE-L.")] = "",
+) -> None:
+    """Try a label rule without a GPU: each line out again, with keep, reason, score and what was extracted."""
+    from jobs import verify
+
+    verify.verify_cases(cases, preset, explain, skip_bad, sentence_model)
+
+
+@app.command()
 def submit(
     config: Annotated[Path, typer.Argument(help="TOML file, inside the working directory.")],
     address: Annotated[str, typer.Option(help="The cluster's job server, e.g. http://127.0.0.1:8265.")],

@@ -22,7 +22,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from engine.data import shapes
 from engine.data.windowed import square
 from engine.generate import prompts
-from engine.rows import Label
+from engine.labels import Keywords
 from models import tiny
 from models.pllava.modeling import PllavaForConditionalGeneration
 from models.pllava.processing import PllavaProcessor
@@ -128,7 +128,7 @@ def conversation(scene: shapes.Scene, rng: random.Random) -> tuple[str, str]:
         return "What colour is the shape?", f"The {scene.noun} is {scene.colour}."
     if kind < 0.5:
         hint = rng.choice(shapes.KNOWN_NAMES) if rng.random() < 0.15 else made_up(rng)
-        asked = prompts.rationalize_prompt(wording, question, Label(kind="keywords", text=hint))
+        asked = prompts.rationalize_prompt(wording, question, Keywords(text=hint))
         return asked, f"{scene.description}, so the action is {hint}."
     name = scene.name if scene.name in shapes.KNOWN_NAMES else NAMELESS
     asked = prompts.answer_prompt(wording, question) if rng.random() < 0.6 else question
@@ -191,9 +191,7 @@ def examine(model: PllavaForConditionalGeneration, processor: PllavaProcessor, s
 
     plain = replies([shapes.QUESTIONS[0]] * num_clips)
     hints = [scene.name if index % 2 else made_up(rng) for index, scene in enumerate(scenes)]
-    hinted = replies(
-        [prompts.rationalize_prompt(prompts.STRICT, shapes.QUESTIONS[0], Label(kind="keywords", text=h)) for h in hints]
-    )
+    hinted = replies([prompts.rationalize_prompt(prompts.STRICT, shapes.QUESTIONS[0], Keywords(text=h)) for h in hints])
     print(plain[:10], hinted[:4])
     return {
         "description_right": float(np.mean([s.description in text for s, text in zip(scenes, plain, strict=True)])),

@@ -4,7 +4,8 @@ from typing import Any
 
 from engine.data.decoder import Decoding
 from engine.data.isolation import Budget
-from engine.rows import Attempt, Clip, Label
+from engine.labels import Keywords
+from engine.rows import Attempt, Clip
 from engine.seals import Seal
 from engine.storage import Storage
 
@@ -12,8 +13,8 @@ BUDGET = Budget(timeout_s=30, memory_bytes=4 << 30, read_bytes=1 << 30, frame_pi
 DECODING = Decoding(backend="pyav", budget=BUDGET, storage=Storage())
 
 
-def a_label(text: str = "rising", **fields: Any) -> Label:
-    return Label(**{"kind": "keywords", "text": text} | fields)
+def a_label(text: str = "rising", **fields: Any) -> Keywords:
+    return Keywords(text=text, **fields)
 
 
 def a_clip(clip_id: str = "a", label: str = "rising", **fields: Any) -> Clip:

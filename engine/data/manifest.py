@@ -20,10 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from engine import labels
 from engine.config import Data
-from engine.rows import CLIPS, Clip, Label
+from engine.labels import Keywords, Label
+from engine.rows import CLIPS, Clip
 from engine.storage import Storage, StorageError, refuse_odd
-from engine.verify.keywords import contains_label
+from engine.verify.keywords import mentions
 
 KNOWN_COLUMNS = frozenset({*CLIPS.names, "aliases"})
 BATCH_ROWS = 8192
@@ -41,7 +43,7 @@ def read_manifest(data: Data, storage: Storage, card: "Card | None" = None) -> I
         raise ValueError("no manifest: set data.manifest to a CSV, TSV, JSONL or Parquet file with the columns video and label")
     card = Card() if card is None else card
     for place, clip in _clips(data, storage):
-        if contains_label(clip.question, clip.label).keep:
+        if isinstance(clip.label, Keywords) and mentions(clip.question, clip.label):
             raise ValueError(f"{place}: the question {clip.question!r} holds the label {clip.label.text!r}; ask without it")
         card.add(clip)
         yield clip
@@ -205,19 +207,23 @@ def _seconds(row: dict[str, Any], column: str, place: str) -> float | None:
 
 
 def _label(row: dict[str, Any], place: str) -> Label:
-    text = _text(row, place, "label")
-    if text.startswith("{"):
-        try:
-            label = Label.from_json(text)
-            if label.kind != "keywords":
-                raise ValueError(f"{place}: label kind {label.kind!r} is not known; use 'keywords'")
-            return label
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"{place}: label {text[:60]!r} is not a typed label: {error!r}") from None
-    if not any(character.isalnum() for character in text):
-        raise ValueError(f"{place} has no label; fill it in or drop the row")
-    aliases = tuple(alias.strip() for alias in _text(row, place, "aliases").split("|") if alias.strip())
-    return Label(kind="keywords", text=text, aliases=aliases)
+    value = row.get("label")
+    try:
+        if isinstance(value, dict):
+            return labels.parse(
+                {name: part for name, part in value.items() if part is not None}
+            )  # Parquet fills in what a kind lacks
+        text = _text(row, place, "label")
+        if text.startswith("{"):
+            return labels.parse(json.loads(text))
+        if not any(character.isalnum() for character in text):
+            raise ValueError(f"{place} has no label; fill it in or drop the row")
+        aliases = tuple(alias.strip() for alias in _text(row, place, "aliases").split("|") if alias.strip())
+        return Keywords(text=text, aliases=aliases)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{place}: label {text[:60]!r} is not JSON: {error.msg}; a typed label is one JSON object") from None
+    except ValueError as error:
+        raise error if str(error).startswith(place) else ValueError(f"{place}: {error}") from None
 
 
 def _share(video: str) -> float:

@@ -13,7 +13,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.rows import Clip, Label, Split
+from engine.labels import Keywords
+from engine.rows import Clip, Split
 
 ACTIONS: dict[str, tuple[str, str]] = {
     "rising": ("rise", "starts at the bottom and ends at the top"),
@@ -200,7 +201,7 @@ def clip(scene: Scene, index: int, video: str, split: Split) -> Clip:
         start_s=None,
         end_s=None,
         question=QUESTIONS[scene.seed % len(QUESTIONS)],
-        label=Label(kind="keywords", text=scene.name, aliases=()),
+        label=Keywords(text=scene.name),
         split=split,
         verb=ACTIONS[scene.name][0],
         noun=scene.noun,

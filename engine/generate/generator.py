@@ -14,6 +14,7 @@ from engine.generate.watch import PIECE_TRIES, begin
 from engine.rows import ATTEMPTS, Attempt, Clip, Failure, Mode
 from engine.storage import Storage
 from engine.store import Store
+from engine.verify import similarity
 from engine.verify.verdict import VerifySpec, verify
 from engine.weights import local
 from models.base import ModelSpec, Reply, Sampling, VideoLLM, Watched, load
@@ -40,6 +41,7 @@ class Generator:
     def __init__(self, spec: GenerateSpec, watch: Any) -> None:
         """`watch`: handle of the step's Watch (engine/generate/watch.py)."""
         self.spec, self._watch = spec, watch
+        similarity.of(spec.verify.sentence_model)
         self.llm: VideoLLM = load(local(spec.model, spec.storage))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +103,7 @@ class Generator:
 
     def _judged(self, piece_id: str, seen: tuple[Clip, Origin], mode: Mode, prompt: str, seed: int, reply: Reply) -> Attempt:
         clip, origin = seen
-        verdict = verify(reply.text, clip.label, mode, reply.finished, self.spec.verify)
+        verdict = verify(reply.text, clip.question, clip.label, mode, reply.finished, self.spec.verify)
         return Attempt(
             piece_id=piece_id,
             clip_id=clip.clip_id,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from engine.rows import Label
+from engine.labels import Label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,8 @@ def answer_prompt(prompts: Prompts, question: str) -> str:
 
 def rationalize_prompt(prompts: Prompts, question: str, label: Label) -> str:
     """
-    >>> rationalize_prompt(STRICT, "What is it?", Label(kind="keywords", text="doing yoga")).splitlines()[1]
+    >>> from engine.labels import Keywords
+    >>> rationalize_prompt(STRICT, "What is it?", Keywords(text="doing yoga")).splitlines()[1]
     'Hint: the answer is doing yoga.'
     """
     return prompts.rationalize.replace("{question}", question).replace("{label}", label.text)

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.labels import name_of
 from engine.rows import Attempt, Clip
 
 
@@ -30,7 +31,7 @@ def by_label(clips: Sequence[Clip], before: Sequence[Attempt], after: Sequence[A
     right = [{attempt.clip_id for attempt in attempts if attempt.outcome == "kept"} for attempts in (before, after)]
     groups: dict[str, list[str]] = defaultdict(list)
     for clip in clips:
-        groups[clip.label.text].append(clip.clip_id)
+        groups[name_of(clip.label)].append(clip.clip_id)
     return [
         LabelScore(
             label=label,
@@ -73,7 +74,7 @@ def _said(who: str, attempt: Attempt) -> tuple[str, str, bool, str]:
 
 
 def _one_per_label(stories: list[Story]) -> list[Story]:
-    return list({story.clip.label.text: story for story in reversed(stories)}.values())[::-1]
+    return list({name_of(story.clip.label): story for story in reversed(stories)}.values())[::-1]
 
 
 def true_reasons(clips: Sequence[Clip], attempts: Sequence[Attempt]) -> Mapping[str, tuple[int, int]]:

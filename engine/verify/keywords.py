@@ -1,88 +1,254 @@
-"""Does a text contain a label's words? The strict rule, and the published one with its constants."""
+"""Does a text contain a label's words, in any of their forms, together, and does it mean them?"""
 
-from rapidfuzz import fuzz
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 
-from engine.rows import Label, Verdict
-from engine.verify.text import FUNCTION_WORDS, same_word, sentences, words
+from engine.labels import Keywords
+from engine.rows import Verdict
+from engine.verify.enumeration import lists_others
+from engine.verify.stance import CLAUSE, DENIED, OPEN, alternative, dismissed_after, stances
+from engine.verify.text import Said, is_unspaced, label_words, same_word
+from engine.verify.vocabulary import ARTICLES, FUNCTION_WORDS, OPPOSITE, PARTICLES, PLACES
 
-NEGATORS = frozenset("not no never without nor neither cannot hardly".split())
-NEGATION_REACH = 5
-"""Words after a negator that it may negate, up to the end of its clause."""
-CLAUSE_WORDS = frozenset("but instead rather however so then".split())
-
-PUBLISHED_STOP_WORDS = FUNCTION_WORDS | frozenset(
-    "about above across after again against all almost along also although always am among another any anyone anything "
-    "around back because become before behind below beside between both bottom but call can cannot could did do does "
-    "doing done down during each either else empty enough even ever every everything except few first front full get give "
-    "go here how however i if just keep last least less made make many may me might more most move much must my name "
-    "neither never next no nobody none nor not nothing now off often once one only other out over own part per perhaps "
-    "please put quite rather re really same say see seem several show side since so something still such take than then "
-    "there these those through together too top toward towards two under until up upon us using various very via well "
-    "what when where which while who whole why will within without would yet".split()
+REACH = 8
+"""Words between one word of the label and the next: in a longer sentence they are about different things."""
+PARTICLE_REACH, PREPOSITION_REACH = 5, 4
+SMALL = FUNCTION_WORDS | (PARTICLES.keys() - {"off", "up", "down"}) | {"to"}
+"""No part of a word that some write in one: run up and take off may be."""
+BESIDE = frozenset("next beside near behind under top front alongside".split())
+"""Between a verb and a noun with another noun before: what stands there is where it is done, not what it is done to."""
+OTHER_PREPOSITIONS = (PLACES | PARTICLES.keys() | {"to"}) - {"of"}
+NO_ANSWER = frozenset(
+    "clear obvious simple below as that shown given based found in derived evident yes no not because on it this".split()
 )
-"""Stop words as the published matcher drops them: negations, particles and light verbs among them. It uses spaCy's English list, of
-which this is the greater part, not the whole."""
+"""After "the answer is" these do not begin one."""
+ANSWER_WORDS = 8
 
 
-def contains_label(text: str, label: Label) -> Verdict:
-    """The strict rule: one sentence holds every content word of the label, in any of its forms, not negated.
+@dataclass(frozen=True)
+class Wanted:
+    """A label's text, taken apart: places in its words."""
 
-    A label of function words only must occur as a phrase. Aliases count as the label does.
-    """
-    verdicts = [_contains(text, wanted) for wanted in (label.text, *label.aliases)]
-    return max(verdicts, key=lambda verdict: (verdict.keep, verdict.score))
+    words: tuple[str, ...]
+    content: tuple[int, ...]
+    """Words that have to be found; none: all of them, side by side."""
+    particles: tuple[tuple[int, int], ...]
+    """A verb, and the particle right behind it: turn on."""
+    prepositions: tuple[tuple[int, int], ...]
+    """A preposition, and the noun behind it: into the cup."""
 
 
-def _contains(text: str, wanted: str) -> Verdict:
-    label_words = words(wanted)
-    if not label_words:
-        return Verdict(keep=False, reason="empty_label", score=0.0, extracted="")
-    content = [word for word in label_words if word not in FUNCTION_WORDS]
-    best, negated = 0.0, ""
-    for sentence in sentences(text):
-        clauses = _clauses(sentence)
-        if not content:
-            if _has_phrase([word for word, _ in clauses], label_words):
-                return Verdict(keep=True, reason="contains_label", score=1.0, extracted=sentence)
+@lru_cache(maxsize=1 << 16)
+def wanted(text: str) -> tuple[Wanted, ...]:
+    """The text's ways of being written: as it is, and with two neighbours as one word (sky diving, skydiving)."""
+    found = label_words(text)
+    joined = [
+        (*found[:i], a + b, *found[i + 2 :])
+        for i, (a, b) in enumerate(pairwise(found))
+        if len(a + b) > 4 and a.isalpha() and b.isalpha() and not {a, b} & SMALL
+    ]
+    return tuple(_wanted(way) for way in (found, *joined))
+
+
+def _wanted(found: tuple[str, ...]) -> Wanted:
+    content = [i for i, word in enumerate(found) if word not in FUNCTION_WORDS and word not in PARTICLES]
+    if not content or any(is_unspaced(word) for word in found):
+        return Wanted(found, (), (), ())
+    particles, prepositions = [], []
+    for i, word in enumerate(found):
+        if word not in PARTICLES or not i:
             continue
-        said = [[is_negated for word, is_negated in clauses if same_word(word, wanted)] for wanted in content]
-        best = max(best, sum(bool(places) for places in said) / len(content))
-        if all(said):
-            if all(not all(places) for places in said):
-                return Verdict(keep=True, reason="contains_label", score=1.0, extracted=sentence)
-            negated = negated or sentence
-    if negated:
-        return Verdict(keep=False, reason="label_negated", score=0.0, extracted=negated)
-    return Verdict(keep=False, reason="label_missing", score=best, extracted="")
+        noun = next((j for j in content if j > i), None)
+        if i - 1 == content[0]:
+            particles.append((i - 1, i))
+        elif noun is not None:
+            prepositions.append((i, noun))
+        else:
+            particles.append((content[0], i))
+    return Wanted(found, tuple(sorted([*content, *(i for _, i in particles)])), tuple(particles), tuple(prepositions))
 
 
-def _clauses(sentence: str) -> list[tuple[str, bool]]:
-    """The sentence's words, each with whether a negator reaches it."""
-    marked: list[tuple[str, bool]] = []
-    for clause in sentence.replace(":", ",").split(","):
-        reach = 0
-        for word in words(clause):
-            if word in CLAUSE_WORDS:
-                reach = 0
-            marked.append((word, reach > 0))
-            reach = NEGATION_REACH if word in NEGATORS or word.endswith("n't") else max(0, reach - 1)
-    return marked
+def mentions(text: str, label: Keywords) -> bool:
+    """Whether the label's words are there at all, meant or not."""
+    said = Said(text)
+    return any(_contains(said, way).reason != "label_missing" for one in (label.text, *label.aliases) for way in wanted(one))
 
 
-def _has_phrase(said: list[str], phrase: list[str]) -> bool:
-    return any(said[i : i + len(phrase)] == phrase for i in range(len(said) - len(phrase) + 1))
+def contains(said: Said, label: Keywords, others: Sequence[str] = ()) -> Verdict:
+    """The strict rule. `others`: what else the answer may list, as other parts of the same label do."""
+    best: Verdict | None = None
+    for text in (label.text, *label.aliases):
+        for way in wanted(text):
+            verdict = _contains(said, way)
+            if verdict.keep:
+                return _settled(said, verdict, label, others)
+            if best is None or verdict.score > best.score or (verdict.score == best.score and best.reason == "label_missing"):
+                best = verdict
+    assert best is not None
+    return best
 
 
-def contains_label_fuzzily(text: str, label: Label, min_ratio: float, inclusive: bool) -> Verdict:
-    """Video-STaR's rule: every label word but stop words and words of two letters has a look-alike anywhere in the text.
+def _settled(said: Said, verdict: Verdict, label: Keywords, others: Sequence[str]) -> Verdict:
+    """The verdict, unless the answer says many things beside, or says something else in the end."""
+    texts = (label.text, *label.aliases)
+    if any(said.words == label_words(text) for text in texts):
+        return verdict
+    if listed := lists_others(said, verdict.found[0], [*texts, *others]):
+        return Verdict(keep=False, reason="lists_classes", score=0.0, extracted=listed)
+    if (final := said.answer) and not others:
+        first, end = final
+        if 0 < end - first <= ANSWER_WORDS and said.words[first] not in NO_ANSWER and len(said.words[first]) > 1:
+            part = Said(said.stretch(first, end - 1))
+            if not any(_contains(part, way).keep for text in texts for way in wanted(text)):
+                return Verdict(keep=False, reason="other_answer", score=0.0, extracted=part.text)
+    return verdict
 
-    ratio >= 80 in the paper (appendix A.1), > 85 in the released verifier (word_matching). As published, it does not see
-    negation or word order, and a label of stop words only is contained in any text.
-    """
-    wanted = [word for word in words(label.text) if word not in PUBLISHED_STOP_WORDS and len(word) > 2]
-    said = [word for word in words(text) if word not in PUBLISHED_STOP_WORDS and len(word) > 2]
-    ratios = [max((fuzz.ratio(word, other) for other in said), default=0.0) for word in wanted]
-    found = [ratio >= min_ratio if inclusive else ratio > min_ratio for ratio in ratios]
-    keep = all(found)
-    score = sum(found) / len(found) if found else 1.0
-    return Verdict(keep=keep, reason="contains_label" if keep else "label_missing", score=score, extracted=" ".join(wanted))
+
+def _contains(said: Said, want: Wanted) -> Verdict:
+    """The last place where the label's words are together decides: asserted or denied. One that is left open does not count."""
+    if not want.content:
+        return _has_phrase(said, want)
+    places = [places_of(said, want.words[at]) for at in want.content]
+    score = sum(map(bool, places)) / len(places)
+    if score < 1:
+        return Verdict(keep=False, reason="label_missing", score=score, extracted="")
+    best = Verdict(keep=False, reason="label_missing", score=score, extracted="")
+    for chosen in _occurrences(said, want, places):
+        verdict = _judged(said, want, chosen)
+        if verdict.reason != "label_open" or best.reason == "label_missing":
+            best = verdict
+    return best if best.reason != "label_missing" else _has_phrase(said, want)
+
+
+def places_of(said: Said, word: str) -> list[int]:
+    """Where a label's word is said: in any form, by what says the same, in two halves, or by a pronoun."""
+    if word in PARTICLES:
+        return sorted({i for same in (word, *PARTICLES[word]) for i in said.places(same)})
+    found = said.places(word) or _halves(said, word)
+    return (
+        sorted({*found, *(i for i, named in said.pronouns.items() if any(at in named for at in found))}) if said.pronouns else found
+    )
+
+
+def _halves(said: Said, word: str) -> list[int]:
+    """Where two words side by side make up this one (sky diving for skydiving)."""
+    if len(word) < 6:
+        return []
+    starts = [i for size in range(2, len(word) - 1) for i in said.places(word[:size]) if i + 1 < len(said.words)]
+    return sorted({i for i in starts if same_word(said.words[i] + said.words[i + 1], word)})
+
+
+def _occurrences(said: Said, want: Wanted, places: list[list[int]]) -> list[list[int]]:
+    """Where all of the label's words are together, one place for each, in the order of the text."""
+    found = []
+    for anchor in places[0]:
+        first, end = next((a, b) for a, b in said.sentences if a <= anchor < b)
+        inside = [[i for i in at if first <= i < end] for at in places[1:]]
+        if not all(inside) or (not inside and anchor in said.pronouns):
+            continue
+        nearest = [anchor, *(min(at, key=lambda i: (abs(i - anchor), i)) for at in inside)]
+        ahead = [anchor, *(min(at, key=lambda i: (i < anchor, abs(i - anchor))) for at in inside)]
+        chosen = next((some for some in (nearest, ahead) if _together(said, want, some) and _whole(said, want, some)), None)
+        if chosen:
+            found.append(chosen)
+    return sorted(found, key=max)
+
+
+def _judged(said: Said, want: Wanted, chosen: list[int]) -> Verdict:
+    first, end = next((a, b) for a, b in said.sentences if a <= max(chosen) < b)
+    sentence, breaks, own = said.words[first:end], said.breaks(first, end), frozenset(want.words)
+    flags = _asked(sentence) or stances(sentence, breaks, own)
+    inside = [i - first for i in chosen if i >= first]
+    marks = {flags[i] for i in inside}
+    lowest, highest = min(chosen), max(chosen)
+    if said.is_printed(lowest):
+        return Verdict(keep=False, reason="label_open", score=0.0, extracted=said.stretch(first, end - 1))
+    if DENIED in marks or dismissed_after(sentence, max(inside) + 1) or _answered_no(said, end):
+        return Verdict(keep=False, reason="label_denied", score=0.0, extracted=said.stretch(first, end - 1))
+    if OPEN in marks or ("or" not in own and alternative(sentence, breaks, min(inside), max(inside))):
+        return Verdict(keep=False, reason="label_open", score=0.0, extracted=said.stretch(first, end - 1))
+    found = tuple(sorted(said.spans[i] for i in chosen))
+    return Verdict(keep=True, reason="contains_label", score=1.0, extracted=said.stretch(lowest, highest), found=found)
+
+
+def _answered_no(said: Said, end: int) -> bool:
+    """ "Fishing? No." """
+    return end < len(said.words) and "?" in said.gap(end) and said.words[end] in ("no", "nope", "not")
+
+
+def _asked(sentence: Sequence[str]) -> bytearray | None:
+    """A question asserts nothing: all open."""
+    asks = sentence[0] in ("is", "are", "was", "were", "does", "do", "did", "could", "can", "should") and len(sentence) > 2
+    return bytearray([OPEN]) * len(sentence) if asks and sentence[1] in ASKED else None
+
+
+ASKED = frozenset("he she it they this that the there a an we you someone anyone".split())
+
+
+def _together(said: Said, want: Wanted, chosen: list[int]) -> bool:
+    """Whether words of one sentence are near each other, and stand to each other as in the label."""
+    inner = sorted(chosen)
+    at = dict(zip(want.content, chosen, strict=True))
+    for a, b in pairwise(inner):
+        between = said.words[a + 1 : b]
+        if len(between) >= REACH or not CLAUSE.isdisjoint(between):
+            return False
+        if _turns(between):
+            return False
+        if not BESIDE.isdisjoint(between) and BESIDE.isdisjoint(want.words) and between[0] not in BESIDE:
+            return False
+    for verb, particle in want.particles:
+        distance = at[particle] - at[verb]
+        if not 0 < distance <= PARTICLE_REACH or OPPOSITE.get(want.words[particle]) in said.words[at[verb] : at[particle]]:
+            return False
+    return all(_governed(said, want.words[preposition], at[noun]) for preposition, noun in want.prepositions)
+
+
+def _turns(between: Sequence[str]) -> bool:
+    """Whether another verb with its own thing begins between two words: closes [the cupboard and leaves the] drawer."""
+    for i, word in enumerate(between[:-1]):
+        if word == "and" and not ARTICLES.isdisjoint(between[:i]) and between[i + 1] not in ARTICLES:
+            return True
+    return False
+
+
+def _governed(said: Said, preposition: str, noun: int) -> bool:
+    """Whether a preposition, or what says the same, stands before a noun, and no other between them."""
+    same = (preposition, *PARTICLES[preposition])
+    for i in range(noun - 1, max(-1, noun - 1 - PREPOSITION_REACH), -1):
+        if said.words[i] in same:
+            return "out" not in said.words[max(0, i - 1) : noun] or "out" in same
+        if said.words[i] in OTHER_PREPOSITIONS:
+            return False
+    return False
+
+
+def _whole(said: Said, want: Wanted, chosen: list[int]) -> bool:
+    """Whether no word is a part of a longer one with a hyphen, as diving is of sky-diving."""
+    for i in chosen:
+        parts = said.compound(i)
+        strange = [j for j in parts if j not in chosen and not any(same_word(said.words[j], word) for word in want.words)]
+        if strange and not any(same_word("".join(said.words[j] for j in parts), word) for word in want.words):
+            return False
+    return True
+
+
+def _has_phrase(said: Said, want: Wanted) -> Verdict:
+    """The label's words side by side, whatever stands between them; the last such place decides."""
+    size, own = len(want.words), frozenset(want.words)
+    verdict = Verdict(keep=False, reason="label_missing", score=0.0, extracted="")
+    for i in range(len(said.words) - size + 1):
+        if not all(same_word(said.words[i + k], word) for k, word in enumerate(want.words)):
+            continue
+        first, end = next((a, b) for a, b in said.sentences if a <= i < b)
+        marks = {*stances(said.words[first:end], said.breaks(first, end), own)[i - first : i + size - first]}
+        if DENIED in marks:
+            verdict = Verdict(keep=False, reason="label_denied", score=0.0, extracted=said.stretch(first, end - 1))
+        elif OPEN in marks and not verdict.keep:
+            verdict = Verdict(keep=False, reason="label_open", score=0.0, extracted=said.stretch(first, end - 1))
+        elif OPEN not in marks:
+            found = tuple(said.spans[i + k] for k in range(size))
+            verdict = Verdict(keep=True, reason="contains_label", score=1.0, extracted=said.stretch(i, i + size - 1), found=found)
+    return verdict

@@ -1,22 +1,86 @@
-"""Does a rationalization give away that it was told the answer?"""
+"""Does a rationalization give away that it was told the answer, or only repeat it?"""
 
-import re
+import regex
 
-from engine.verify.text import normal
+from engine.labels import Label
+from engine.verify.text import Said, label_words, lemmas
+from engine.verify.vocabulary import FUNCTION_WORDS
 
-_GIVEAWAYS = re.compile(
-    r"\b(?:the|this|your|a|given|provided) (?:hint|label|annotation)\b|\bhints? (?:says?|tells?|states?|suggests?|is|was)\b"
-    r"|\b(?:given|provided|stated|correct|supplied) (?:answer|label)\b"
-    r"|\bas (?:the )?(?:answer|label) (?:says?|states?|suggests?|indicates?)\b"
-    r"|\b(?:i|we) (?:was|were|am|are) (?:told|given)\b|\baccording to the (?:answer|label|hint)\b"
+_SAYS = (
+    r"(?:says?|said|tells?|told|states?|stated|suggests?|indicates?|mentions?|mentioned|confirms?|implies|reveals?|gives?|gave"
+    r"|describes?|identif(?:y|ies)|specif(?:y|ies)|provides?|provided|given|already)"
 )
+_TOLD = r"(?:given|provided|stated|supplied|known|told|mentioned|revealed|specified|indicated)"
+_RIGHT = r"(?:correct |right |true |given |provided )?"
+_WERE = r"(?:'ve| have| had)? (?:was |were |am |are |been )?(?:already )?"
+_GIVEAWAYS = regex.compile(
+    "|".join(
+        rf"\b(?:{pattern})"
+        for pattern in (
+            r"(?:the|this|that|your|given|provided) hints?\b(?! of\b)",
+            r"hint\s*[:=]",
+            r"as (?:a )?hint(?:ed)?\b(?! of\b)",
+            rf"hints? {_SAYS}\b",
+            rf"(?:the|this|that|your|video'?s|clip'?s) {_RIGHT}(?:label|annotation)s? {_SAYS}\b",
+            r"ground[\s-]truth|answer key|final label\s*[:=]",
+            r"(?:given|provided|supplied|correct|true|gold) (?:label|annotation)s?\b",
+            r"(?:according to|based on|as per|given|per|consistent with|in line with|in accordance with|match(?:es|ing)?|knowing"
+            r"|following) (?:the|this|your) (?:correct |true )?(?:label|annotation|answer)s?\b(?! (?:on|of|to)\b)",
+            r"expected (?:answer|label)\b",
+            r"(?:video|clip|action|activity|it|this) (?:is|was|has been) (?:labell?ed|annotated|tagged)\b",
+            r"(?:answer|label|solution)s?,? (?:that |which )?(?:i|we|is|was|were|has been)(?: (?:was|were|am|are))? "
+            rf"{_TOLD}\b(?! (?:as|by)\b)",
+            rf"{_TOLD} (?:correct |right |true )?(?:answer|solution)s?\b",
+            r"(?:answer|solution|action|activity) (?:that )?(?:is|was|has been|had been|being) (?:already )?"
+            rf"{_TOLD}\b(?! (?:as|by)\b)",
+            r"(?:answer|solution) (?:that )?you (?:gave|mentioned|provided|stated)",
+            rf"(?:the )?(?:answer|solution|prompt|question|instructions?) (?:already )?{_SAYS}\b(?! (?:the viewer|us to|me to)\b)",
+            r"(?:since|because|as|given that|knowing that|if) (?:the|your) (?:correct |right )?answer "
+            r"(?:is|was|must be|has to be)\b",
+            r"(?:i|we)(?:'ve)?(?: (?:have|had|was|were|am|are|been|already|just))* (?:told|informed)\b",
+            rf"(?:i|we){_WERE}(?:given|provided with) (?:the|this|that|an?) {_RIGHT}(?:answer|label|hint|solution|information)\b",
+            r"(?:i|we) (?:already )?know (?:that )?the (?:correct |right )?(?:answer|label)\b",
+            r"you (?:told|gave|said|mentioned|provided)\b",
+            rf"as (?:is |was )?{_TOLD}\b\s*[,.]",
+            rf"as (?:is |was )?{_TOLD}(?: \w+)? (?:in|by|with) (?:the|your) "
+            r"(?:prompt|question|answer|hint|label|instructions?|user)\b",
+            rf"it (?:is|was|has been) {_TOLD} (?:in the (?:question|prompt|answer|hint) )?that\b",
+        )
+    ),
+    regex.IGNORECASE,
+)
+EMPTY = FUNCTION_WORDS | frozenset(
+    "answer answers final correct label hint action activity video clip shows show showing depicts question explanation reason "
+    "reasoning because so therefore thus hence which what there here does do yes see seen can be step steps first then".split()
+)
+"""Words by which nothing is explained."""
+LONG_LABEL_WORDS, OWN_SHARE = 8, 0.25
+"""Of an answer to a label of so many words so much must be its own."""
 
 
 def gives_away_hint(text: str) -> str:
     """The stretch that does, "" where none does.
 
     >>> gives_away_hint("As the label says, he dives."), gives_away_hint("He bends, leaps and dives.")
-    ('as the label says', '')
+    ('the label says', '')
     """
-    match = _GIVEAWAYS.search(normal(text))
+    match = _GIVEAWAYS.search(text)
     return match.group(0) if match else ""
+
+
+def copies_hint(said: Said, question: str, label: Label) -> bool:
+    """Whether nothing, or of a long label hardly anything, is said beside what the prompt said.
+
+    >>> from engine.labels import Keywords
+    >>> diving = Keywords(text="diving")
+    >>> copies_hint(Said("The answer is diving."), "What is it?", diving)
+    True
+    >>> copies_hint(Said("He leaps: diving."), "What is it?", diving)
+    False
+    """
+    told = frozenset(form for word in [*label_words(label.text), *label_words(question)] for form in lemmas(word))
+    content = [word for word in said.words if word not in EMPTY]
+    own = [word for word in content if lemmas(word).isdisjoint(told)]
+    if not own:
+        return True
+    return len(label_words(label.text)) >= LONG_LABEL_WORDS and len(own) < OWN_SHARE * len(content)

@@ -1,97 +1,289 @@
-"""Text as the verifiers see it: words, sentences, and when two English words are forms of one another."""
+"""An answer as the verifiers see it: words with their places, sentences, and when two English words are forms of one another."""
 
-import re
 import unicodedata
-from functools import lru_cache
+from bisect import bisect_left
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from itertools import pairwise
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
-_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n+")
-_VOWEL = re.compile(r"[aeiouy]|[^\x00-\x7f]")
+import regex
+import simplemma
 
-FUNCTION_WORDS = frozenset(
-    "a an and are as at be been by for from had has have he her his in into is it its of on onto or our she some that the "
-    "their them they this to was we were with you your".split()
+from engine.verify.vocabulary import ARTICLES, DIGITS, NOUN_BEFORE, NOUNS, PAST, PLACES, PRONOUNS, THING_ENDS
+
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+"""Scripts that put no space between words: each letter is a word here, and a label's letters must stand side by side."""
+_WORD = regex.compile(
+    r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\p{L}\p{N}])|\d+\.\d+(?![\p{L}\p{N}])"
+    rf"|[{_UNSPACED}]\p{{M}}*|[[\p{{L}}\p{{N}}\p{{M}}]--[{_UNSPACED}]]+(?:['’][[\p{{L}}\p{{N}}\p{{M}}]--[{_UNSPACED}]]+)*",
+    regex.VERSION1,
 )
-"""Words that carry no label by themselves. Particles (up, down, off) and light verbs (put, take) do, so they are not here."""
+_IS_UNSPACED = regex.compile(f"[{_UNSPACED}]", regex.VERSION1)
+_SENTENCE_END = regex.compile(r"[.!?;][\"'”’)\]*_]*\s|[。！？]|\n\s*\n|\n\s*[-*•]")
+_BREAK = regex.compile(r"[,:;.!?()\[\]—–|/•。！？、，]|\s-+\s|-{2,}")
+_CUE_WORDS = frozenset("answer answers label prediction conclusion".split())
+_CUE = regex.compile(
+    r"(?:\b(?:answers?|prediction|conclusion)\b[*_]*\s*(?:(?:is|would be|must be|should be|was)\b\s*[:=]?|[:=]|[-–—]\s)"
+    r"|\blabel[*_]*\s*[:=])[\s*_\"'“]*",
+    regex.IGNORECASE,
+)
+"""What an answer announces itself with."""
+_CORRECTION = regex.compile(
+    r"\b(?:(?:oh,? )?wait\b(?:,? (?:no|actually|that(?:'s| is) (?:not right|wrong)))?|scratch that|correction"
+    r"|on second thoughts?|i was wrong|i (?:made|have made) a mistake|no,? actually|actually,? no"
+    r"|let me (?:correct|revise|rethink)(?: (?:that|this|myself|my answer))?)\s*[,.:;!—-]\s*",
+    regex.IGNORECASE,
+)
+_CORRECTION_WORDS = frozenset("wait scratch correction second wrong mistake correct revise rethink actually".split())
+_PRINTED = regex.compile(
+    r"\b(?:reads?|reading|says|saying|words?|titled|printed|written|logo|sign|caption|banner|poster)\s*:?\s*(?:[\"“][^\"”]*|['‘][^'’]*)$",
+    regex.IGNORECASE,
+)
+_ABBREVIATIONS = frozenset("e g i vs mr mrs ms dr st approx ca cf".split())
 
-IRREGULAR = {
-    form: lemma
-    for lemma, forms in {
-        "be": "am is are was were been", "do": "does did done", "go": "went gone goes", "have": "has had", "run": "ran",
-        "eat": "ate eaten", "throw": "threw thrown", "catch": "caught", "swim": "swam swum", "sing": "sang sung", "sit": "sat",
-        "ride": "rode ridden", "drive": "drove driven", "write": "wrote written", "draw": "drew drawn", "fly": "flew flown",
-        "fall": "fell fallen", "rise": "rose risen", "sink": "sank sunk", "shrink": "shrank shrunk", "grow": "grew grown",
-        "blow": "blew blown", "break": "broke broken", "speak": "spoke spoken", "shake": "shook shaken", "take": "took taken",
-        "make": "made", "give": "gave given", "hold": "held", "stand": "stood", "build": "built", "bend": "bent", "buy": "bought",
-        "bring": "brought", "teach": "taught", "fight": "fought", "feed": "fed", "read": "read", "leave": "left", "lose": "lost",
-        "swing": "swung", "spin": "spun", "win": "won", "dig": "dug", "hang": "hung", "stick": "stuck", "strike": "struck",
-        "sweep": "swept", "sleep": "slept", "weave": "wove woven", "wear": "wore worn", "tear": "tore torn", "lie": "lay lying",
-        "tie": "tying", "die": "dying", "pay": "paid", "say": "said", "get": "got gotten", "see": "saw seen", "know": "knew known",
-        "steal": "stole stolen", "freeze": "froze frozen", "shoot": "shot", "light": "lit", "wind": "wound", "grind": "ground",
-        "person": "people", "man": "men", "woman": "women", "child": "children", "foot": "feet", "tooth": "teeth", "life": "lives",
-    }.items()
-    for form in forms.split()
-}  # fmt: skip
+_VOWELS = frozenset("aeiou")
 
 
-def normal(text: str) -> str:
-    """Unicode compatibility form, case folded.
+@lru_cache(maxsize=1 << 17)
+def fold(word: str) -> str:
+    """A word without its case and its Unicode variants; numbers in one way of writing.
 
-    >>> normal("Ｄｏｉｎｇ YOGA")
-    'doing yoga'
+    >>> fold("Ｙｏｇａ"), fold("ΣΊΣΥΦΟΣ") == fold("σίσυφος"), fold("3.50"), fold("1,000")
+    ('yoga', True, '3.5', '1000')
     """
-    return unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).casefold()).replace("’", "'")
+    if folded[0].isdigit() and ("." in folded or "," in folded):
+        number = folded.replace(",", "")
+        return number.rstrip("0").rstrip(".") if "." in number else number
+    return folded
 
 
-def words(text: str) -> list[str]:
+def words(text: str) -> tuple[str, ...]:
     """
-    >>> words("It isn't diving: sky-diving, naïve!")
-    ['it', "isn't", 'diving', 'sky', 'diving', 'naïve']
+    >>> words("It isn't diving: sky-diving, naïve! 3.50 跑步")
+    ('it', "isn't", 'diving', 'sky', 'diving', 'naïve', '3.5', '跑', '步')
     """
-    return [word.replace("’", "'") for word in _WORD.findall(normal(text))]
+    return tuple([fold(word) for word in _WORD.findall(text)])
 
 
-def sentences(text: str) -> list[str]:
-    """
-    >>> sentences("It goes up. Then down;\\nit stops")
-    ['It goes up.', 'Then down;', 'it stops']
-    """
-    return [part for part in _SENTENCE_END.split(text.strip()) if part]
+label_words = lru_cache(maxsize=1 << 16)(words)
+"""The same for labels, which come again and again."""
 
 
-@lru_cache(maxsize=65_536)
+class Said:
+    """A text with its words; places are worked out when somebody asks."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.words = words(text)
+
+    @cached_property
+    def spans(self) -> list[tuple[int, int]]:
+        """Start and end of each word in the text."""
+        return [match.span() for match in _WORD.finditer(self.text)]
+
+    def word_from(self, place: int) -> int:
+        """The first word that begins at a place of the text or after it."""
+        return bisect_left(self._starts, place)
+
+    def gap(self, i: int) -> str:
+        """What stands before word i, after the one before it."""
+        return self.text[self.spans[i - 1][1] if i else 0 : self.spans[i][0]]
+
+    def stretch(self, first: int, last: int) -> str:
+        """The text from word `first` to word `last`, both included."""
+        return self.text[self.spans[first][0] : self.spans[last][1]]
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [start for start, _ in self.spans]
+
+    @cached_property
+    def _forms(self) -> dict[str, list[int]]:
+        places: dict[str, list[int]] = {}
+        for i, word in enumerate(self.words):
+            is_noun = word in NOUNS and i > 0 and self.words[i - 1] in NOUN_BEFORE
+            for form in (word,) if is_noun else lemmas(word):
+                places.setdefault(form, []).append(i)
+        return places
+
+    def places(self, word: str) -> list[int]:
+        """Which words are forms of a folded word."""
+        found = [self._forms[form] for form in lemmas(word) if form in self._forms]
+        return found[0] if len(found) == 1 else sorted({i for places in found for i in places})
+
+    @cached_property
+    def sentences(self) -> list[tuple[int, int]]:
+        """Each sentence's first word, and the one after its last."""
+        edges = [0]
+        for match in _SENTENCE_END.finditer(self.text):
+            i = bisect_left(self._starts, match.start())
+            if (
+                edges[-1] < i < len(self.words)
+                and not self._is_key(edges[-1], i)
+                and not (match[0][0] == "." and self.words[i - 1] in _ABBREVIATIONS and "\n" not in match[0])
+            ):
+                edges.append(i)
+        return list(pairwise([*edges, len(self.words)])) if self.words else []
+
+    def _is_key(self, first: int, i: int) -> bool:
+        """Whether a sentence that would end before word i were no more than "B." or "2."."""
+        return i == first + 1 and len(self.words[first]) == 1 and not is_unspaced(self.words[first])
+
+    def breaks(self, first: int, end: int) -> list[bool]:
+        """For each of the words first..end whether punctuation stands before it, within the sentence."""
+        found = [False] * (end - first)
+        for match in _BREAK.finditer(self.text, self.spans[first][1], self.spans[end - 1][0]):
+            i = bisect_left(self._starts, match.end())
+            if match.start() >= self.spans[i - 1][1]:  # not one within a word
+                found[i - first] = True
+        return found
+
+    @cached_property
+    def pronouns(self) -> dict[int, range]:
+        """What each "it" and "them" stands for: the words of the last thing named before it that is not what acts in its clause.
+
+        >>> said = Said("There is a ball on the floor. The boy throws it.")
+        >>> {i: [said.words[j] for j in named] for i, named in said.pronouns.items()}
+        {10: ['a', 'ball']}
+        """
+        found: dict[int, range] = {}
+        if PRONOUNS.isdisjoint(self.words):
+            return found
+        things, firsts = self._things, {first for first, _ in self.sentences}
+        for i, word in enumerate(self.words):
+            if word in PRONOUNS and i:
+                sentence = max(first for first in firsts if first <= i)
+                if self.words[i + 1 : i + 3] and self.words[i + 1] in ("is", "was") and {*self.words[i + 2 : i + 3]} & ARTICLES:
+                    continue  # it is a ...
+                before = [thing for thing in things if thing.stop <= i and (thing.start != sentence or thing.start in found)]
+                if before and sum(sentence > first >= before[-1].start for first in firsts) <= 1:
+                    found[i] = before[-1]
+        return found
+
+    @cached_property
+    def _things(self) -> list[range]:
+        """An article or the like and the words behind it, unless a preposition stands before: where, not what."""
+        found = []
+        for i, word in enumerate(self.words):
+            if word in ARTICLES and not (i and self.words[i - 1] in PLACES):
+                end = i + 1
+                while end < min(len(self.words), i + 6) and (self.words[end] == "of" or self.words[end] not in THING_ENDS):
+                    if self.gap(end).strip() not in ("", "-"):
+                        break
+                    end += 1
+                if end > i + 1:
+                    found.append(range(i, end))
+        return found
+
+    def sentence_texts(self) -> list[str]:
+        """
+        >>> Said("It goes up. Then down;\\n\\nit stops, e.g. here").sentence_texts()
+        ['It goes up', 'Then down', 'it stops, e.g. here']
+        """
+        return [self.stretch(a, b - 1) for a, b in self.sentences]
+
+    @cached_property
+    def answer(self) -> tuple[int, int] | None:
+        """Where the text says what its answer is, the last time: the first word of it, and the one after its sentence's last.
+
+        >>> said = Said("At first a dive. So the final answer is: a jump. He is wet.")
+        >>> said.stretch(said.answer[0], said.answer[1] - 1)
+        'a jump'
+        """
+        if not _CUE_WORDS.intersection(self.words):
+            return None
+        cues = list(_CUE.finditer(self.text))
+        if not cues:
+            return None
+        first = next((i for i, (start, _) in enumerate(self.spans) if start >= cues[-1].end()), len(self.words))
+        line = self.text.find("\n", cues[-1].end() + 1)
+        ends = [b for a, b in self.sentences if b > first and a <= first]
+        if not ends:
+            return None
+        end = next((i for i in range(first, ends[0]) if 0 <= line < self.spans[i][0]), ends[0])
+        return (first, end) if first < end else None
+
+    def is_printed(self, i: int) -> bool:
+        """Whether word i stands in quotes, as what a shirt or a sign says."""
+        before = self.text[: self.spans[i][0]]
+        return bool(_PRINTED.search(before))
+
+    @cached_property
+    def settled(self) -> "Said":
+        """The text after it has corrected itself for the last time, each word where it was; all of it where it never does.
+
+        >>> Said("He dives. Wait, no: he jumps.").settled.words
+        ('he', 'jumps')
+        """
+        cues = list(_CORRECTION.finditer(self.text)) if not _CORRECTION_WORDS.isdisjoint(self.words) else []
+        if not cues or not any(start >= cues[-1].end() for start in self._starts):
+            return self
+        return Said(" " * cues[-1].end() + self.text[cues[-1].end() :])
+
+    def compound(self, i: int) -> range:
+        """The words that are hyphenated to word i, itself included."""
+        first, end = i, i + 1
+        while first and self.gap(first) in ("-", "‐", "‑"):
+            first -= 1
+        while end < len(self.words) and self.gap(end) in ("-", "‐", "‑"):
+            end += 1
+        return range(first, end)
+
+
+def is_unspaced(word: str) -> bool:
+    return bool(_IS_UNSPACED.match(word))
+
+
+@lru_cache(maxsize=1 << 17)
 def lemmas(word: str) -> frozenset[str]:
     """What a word may be a form of, itself included; two words are forms of one another where these sets meet.
 
-    >>> sorted(lemmas("running") & lemmas("runs")), lemmas("diving") & lemmas("driving"), lemmas("sing") & lemmas("s")
+    The dictionary knows one reading of each word, so what it leaves as it is gets its ending taken off too.
+
+    >>> sorted(lemmas("running") & lemmas("runs")), lemmas("diving") & lemmas("driving"), lemmas("hoping") & lemmas("hopping")
     (['run'], frozenset(), frozenset())
+    >>> bool(lemmas("dove") & lemmas("diving")), bool(lemmas("paragliding") & lemmas("paraglides")), lemmas("sing") & lemmas("s")
+    (True, True, frozenset())
     """
     word = word.removesuffix("'s")
-    found = {word, IRREGULAR.get(word, word)}
-    if word.endswith("ing"):
-        found |= _stems(word[:-3])
-    if word.endswith("ed"):
-        found |= _stems(word[:-2])
-    if word.endswith("ies") and len(word) > 4:
-        found.add(word[:-3] + "y")
-    if word.endswith("ied") and len(word) > 4:
-        found.add(word[:-3] + "y")
-    if word.endswith("es") and len(word) > 3:
-        found.add(word[:-2])
-    if word.endswith("s") and not word.endswith("ss") and len(word) > 2:
-        found.add(word[:-1])
+    known = simplemma.lemmatize(word, lang="en")
+    found = {word, known.casefold(), PAST.get(word, word)}
+    if word in DIGITS:
+        found.add(str(DIGITS.index(word)))
+    found |= set(_without_ending(word))
     return frozenset(found)
 
 
-def _stems(base: str) -> set[str]:
-    """What is left of a word without its ending: as it is, with its e back, with its last letter single again."""
-    if len(base) < 2 or not _VOWEL.search(base):
-        return set()
-    stems = {base, base + "e"}
-    if len(base) > 2 and base[-1] == base[-2]:
-        stems.add(base[:-1])
-    return stems
+def _without_ending(word: str) -> Iterator[str]:
+    if word.endswith("ing"):
+        yield from _stems(word[:-3])
+    elif word.endswith("ied") or (word.endswith("ies") and len(word) > 4):
+        yield word[:-3] + "y"
+    elif word.endswith("ed"):
+        yield from _stems(word[:-2])
+    elif word.endswith(("ches", "shes", "sses", "xes", "zes")):
+        yield word[:-2]
+    elif word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3:
+        yield word[:-1]
 
 
+def _stems(base: str) -> Iterator[str]:
+    """What an ending -ing or -ed was put to: hoping is of hope and not of hop, which doubles its last letter."""
+    if len(base) < 2 or not _VOWELS & {*base, *("u" if "y" in base else "")}:
+        return
+    doubled = base[-1] == base[-2] and base[-1] not in _VOWELS
+    short = len(base) >= 3 and base[-1] not in {*_VOWELS, *"wxy"} and base[-2] in _VOWELS and base[-3] not in _VOWELS
+    if doubled:
+        yield base
+        yield base[:-1]
+        return
+    yield base + "e"
+    if not (short and sum(letter in _VOWELS for letter in base) == 1):
+        yield base
+
+
+@lru_cache(maxsize=1 << 18)
 def same_word(a: str, b: str) -> bool:
+    """Whether two folded words are forms of one word."""
     return a == b or not lemmas(a).isdisjoint(lemmas(b))

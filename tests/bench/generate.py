@@ -125,7 +125,7 @@ class Bench:
         return prompts.answer_prompt(words, clip.question), prompts.rationalize_prompt(words, clip.question, clip.label)
 
     def is_kept(self, text: str, finished: bool, clip: Clip) -> bool:
-        return verify(text, clip.label, "direct", finished, self.spec.verify).keep
+        return verify(text, clip.question, clip.label, "direct", finished, self.spec.verify).keep
 
     def published(self, count: int) -> tuple[float, list[list[str]]]:
         """Seconds a clip, and the texts: one clip at a time, every call from pixels."""

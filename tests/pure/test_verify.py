@@ -1,80 +1,262 @@
 """Pins when an answer contains a label, and the reason given when it does not. A wrong verdict becomes training data."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from builders import a_label
+from engine import labels
+from engine.labels import All, AnyOf, Box, Choice, ClassSequence, Keywords, Label, Number, Sentences, TimeRange, Timestamp
 from engine.verify.verdict import VerifySpec, verify
 
 STRICT, PAPER, CODE = (VerifySpec(preset=preset) for preset in ("strict", "paper", "code"))
+SUITE = sorted((Path(__file__).parents[1] / "verdicts").glob("*.jsonl"))
+CASES = [(path.stem, number, json.loads(line)) for path in SUITE for number, line in enumerate(path.open(), 1)]
+
+
+@pytest.mark.parametrize(("name", "number", "case"), CASES, ids=[f"{name}-{number}" for name, number, _ in CASES])
+def test_the_suite(name: str, number: int, case: dict[str, Any]) -> None:
+    mode = "rationalized" if case["hint"] else "direct"
+    verdict = verify(case["text"], case["question"], labels.parse(case["label"]), mode, True, STRICT)
+    assert verdict.keep is case["keep"], f"{verdict.reason}: {case['why']}"
+
+
+def test_the_suite_has_every_kind_both_ways() -> None:
+    assert len(CASES) >= 300
+    seen = {(case["label"]["kind"], case["keep"]) for _, _, case in CASES}
+    assert seen == {(kind, keep) for kind in labels.KINDS for keep in (True, False)}
+
+
+DIVING = Keywords(text="diving")
+CHOICE = Choice(option="B", options={"A": "running", "B": "diving", "C": "swimming"})
+MOMENT = Timestamp(time_s=5, duration_s=20, tolerance_s=1)
+STRETCH = TimeRange(start_s=2, end_s=6, duration_s=20)
+PLACE = Box(box=(0.1, 0.1, 0.5, 0.5))
+STEPS = ClassSequence(items=("run", "jump", "dive"))
+STORY = Sentences(items=("He opens the door.", "He leaves."), ordered=True)
 
 
 @pytest.mark.parametrize(
     ("text", "label", "reason"),
     [
-        ("The red circle starts low and ends high, so the action is rising.", "rising", "contains_label"),
-        ("It RISES, slowly!", "rising", "contains_label"),
-        ("The ball rose to the top.", "rising", "contains_label"),
-        ("He runs along the beach.", "running", "contains_label"),
-        ("She is eating a slice of apple pie.", "eating apple pie", "contains_label"),
-        ("They have eaten the pie made of apples.", "eating apple pie", "contains_label"),
-        ("He is driving a car.", "diving", "label_missing"),
-        ("A skydiver in the air.", "dive", "label_missing"),
-        ("He is cooking.", "looking", "label_missing"),
-        ("The person is not eating apple pie.", "eating apple pie", "label_negated"),
-        ("It isn't rising.", "rising", "label_negated"),
-        ("It is not sinking, it is rising.", "rising", "contains_label"),
-        ("It is not sinking but rising.", "rising", "contains_label"),
-        ("It never stops. It is rising.", "rising", "contains_label"),
-        ("He picks the cup up.", "put down", "label_missing"),
-        ("He puts the cup down.", "put down", "contains_label"),
-        ("He is in the water.", "in the", "contains_label"),
-        ("He is at home.", "in the", "label_missing"),
-        ("An apple lies there. He is eating pie.", "eating apple pie", "label_missing"),
-        ("", "rising", "empty_answer"),
-        ("   \n", "rising", "empty_answer"),
-        ("???", "rising", "label_missing"),
-        ("Une personne fait du vélo.", "vélo", "contains_label"),
-        ("Ｒｉｓｉｎｇ fast", "rising", "contains_label"),
+        ("He dives.", DIVING, "contains_label"),
+        ("He swims.", DIVING, "label_missing"),
+        ("He is not diving.", DIVING, "label_denied"),
+        ("He may be diving.", DIVING, "label_open"),
+        ("Running, jumping, diving, swimming, cooking.", DIVING, "lists_classes"),
+        ("He looks like diving. Final answer: swimming.", DIVING, "other_answer"),
+        ("He is diving, diving, diving, diving, diving, diving.", DIVING, "repetition"),
+        ("He is diving because the", DIVING, "cut_off"),
+        ("", DIVING, "empty_answer"),
+        ("???", DIVING, "empty_answer"),
+        ("(B)", CHOICE, "contains_label"),
+        ("It is A.", CHOICE, "wrong_option"),
+        ("A and B", CHOICE, "no_single_answer"),
+        ("Nothing much.", CHOICE, "no_answer"),
+        ("I would say 21, on a scale of 1 to 100.", Number(value=20), "contains_label"),
+        ("I would say 21.1.", Number(value=20), "wrong_number"),
+        ("More than 19.", Number(value=20), "no_single_answer"),
+        ("Many.", Number(value=20), "no_answer"),
+        ("At 0:06.", MOMENT, "contains_label"),
+        ("At 0:07.", MOMENT, "wrong_time"),
+        ("Soon.", MOMENT, "no_answer"),
+        ("From 2 to 4 seconds.", STRETCH, "contains_label"),
+        ("From 2 to 3.9 seconds.", STRETCH, "low_iou"),
+        ("From 6 s to 2 s.", STRETCH, "reversed_range"),
+        ("At some time.", STRETCH, "no_answer"),
+        ("[.1, .1, 0.5, 0.5]", PLACE, "contains_label"),
+        ("[0.6, 0.6, 0.9, 0.9]", PLACE, "low_iou"),
+        ("[0.5, 0.5, 0.1, 0.1]", PLACE, "no_area"),
+        ("[10, 10, 50, 50]", PLACE, "outside_frame"),
+        ("On the left.", PLACE, "no_answer"),
+        ("He runs, jumps and then dives.", STEPS, "contains_label"),
+        ("He jumps, runs and then dives.", STEPS, "wrong_order"),
+        ("He runs and jumps.", STEPS, "label_missing"),
+        ("He opens the door. Then he leaves.", STORY, "contains_label"),
+        ("He leaves. Then he opens the door.", STORY, "wrong_order"),
+        ("He opens the door.", STORY, "label_missing"),
+        ("He opens the door but does not leave.", STORY, "label_denied"),
     ],
 )
-def test_strict(text: str, label: str, reason: str) -> None:
-    verdict = verify(text, a_label(label), "direct", True, STRICT)
+def test_reasons(text: str, label: Label, reason: str) -> None:
+    verdict = verify(text, "", label, "direct", True, STRICT)
     assert verdict.reason == reason
     assert verdict.keep is (reason == "contains_label")
 
 
-def test_an_alias_counts_as_the_label() -> None:
-    assert verify("He chops wood.", a_label("smashing", aliases=("chopping wood",)), "direct", True, STRICT).keep
+def test_all_needs_each_and_any_needs_one() -> None:
+    both, one = (kind(labels=(DIVING, Number(value=20))) for kind in (All, AnyOf))
+    assert verify("He is diving; the score is 20.", "", both, "direct", True, STRICT).keep
+    assert verify("He is diving; the score is 50.", "", both, "direct", True, STRICT).reason == "wrong_number"
+    assert verify("He is diving; the score is 50.", "", one, "direct", True, STRICT).keep
 
 
 def test_an_answer_cut_off_at_the_limit_is_rejected() -> None:
-    assert verify("It is rising", a_label(), "direct", False, STRICT).reason == "cut_off"
+    assert verify("It is rising", "", a_label(), "direct", False, STRICT).reason == "cut_off"
 
 
 @pytest.mark.parametrize(
-    "text", ["As the label says, it is rising.", "According to the hint it is rising.", "I was told it is rising."]
+    ("text", "reason"),
+    [
+        ("As the label says, it is rising.", "gives_away_hint"),
+        ("According to the hint it is rising.", "gives_away_hint"),
+        ("The answer is rising.", "copies_hint"),
+    ],
 )
-def test_a_rationalization_that_gives_its_hint_away_is_rejected(text: str) -> None:
-    assert verify(text, a_label(), "rationalized", True, STRICT).reason == "gives_away_hint"
-    assert verify(text, a_label(), "direct", True, STRICT).keep
+def test_a_rationalization_that_says_no_more_than_its_hint(text: str, reason: str) -> None:
+    assert verify(text, "", a_label(), "rationalized", True, STRICT).reason == reason
+    assert verify(text, "", a_label(), "direct", True, STRICT).keep
 
 
 def test_a_part_of_the_label_scores_but_does_not_pass() -> None:
-    verdict = verify("There is an apple.", a_label("eating apple pie"), "direct", True, STRICT)
+    verdict = verify("There is an apple.", "", a_label("eating apple pie"), "direct", True, STRICT)
     assert verdict.score == pytest.approx(1 / 3)
     assert not verdict.keep
+
+
+def test_a_verdict_says_where() -> None:
+    verdict = verify("The man was diving there.", "", DIVING, "direct", True, STRICT)
+    assert verdict.found == ((12, 18),)
+    assert verdict.extracted == "diving"
 
 
 @pytest.mark.parametrize(
     ("text", "label", "strict", "paper", "code"),
     [
-        ("He is driving.", "diving", False, True, True),  # look-alike, ratio 92
-        ("She is making it.", "baking", False, True, False),  # ratio 83: over 80, not over 85
-        ("He runs.", "running", True, False, False),  # word forms are invisible to the published rule
-        ("The person is not eating apple pie.", "eating apple pie", False, True, True),  # so is negation
-        ("Anything at all.", "put down", False, True, True),  # a label of stop words only is in every text
+        ("He is driving.", DIVING, False, True, True),  # look-alike, ratio 92
+        ("She is making it.", Keywords(text="baking"), False, True, False),  # ratio 83: over 80, not over 85
+        ("He runs.", Keywords(text="running"), True, False, False),  # word forms
+        ("He is not eating apple pie.", Keywords(text="eating apple pie"), False, True, True),  # negation
+        ("Anything at all.", Keywords(text="put down"), False, True, True),  # a label of stop words is in every text
+        ("He chops wood.", Keywords(text="smashing", aliases=("chopping wood",)), True, False, False),  # aliases
+        ("Eating. An apple. A pie.", Keywords(text="eating apple pie"), False, True, True),  # distance
+        ("On a scale of 1 to 100 it is 40.", Number(value=95), False, False, True),  # 100 is within 10 % of 95, not within 5 %
+        ("On a scale of 1 to 100 it is 40.", Number(value=98), False, True, True),
+        ("A 3.5 somersault, scored 70.", Number(value=3.5), False, True, True),  # any number
+        ("It is 1,000.", Number(value=1000), True, False, False),  # 1 and 0
+        ("Eighty.", Number(value=80), True, False, False),
+        ("0.45, in 3 steps", Timestamp(time_s=9, duration_s=20), False, False, False),  # seconds, and the last number
+        ("5 seconds", Timestamp(time_s=5, duration_s=20), True, False, False),  # units
+        ("At 0.32.", Timestamp(time_s=5, duration_s=20), False, False, True),  # .07 of the clip: within .1, not within .05
+        ("From 0.0 to 0.5 of a normalized clip.", TimeRange(start_s=0, end_s=10, duration_s=20), True, False, False),  # touches 0
+        ("From 0.1 to 0.5 of a normalized clip.", TimeRange(start_s=2, end_s=10, duration_s=20), True, True, True),
+        ("[0.72, 0.72, 0.80, 0.80]", Box(box=(0.6, 0.6, 0.7, 0.7)), False, True, True),  # disjoint, read as centre and size
+        ("[0.52, 0.52, 0.62, 0.62]", Box(box=(0.5, 0.5, 0.6, 0.6)), False, True, True),  # IoU 0.47
+        ("(0.5, 0.5, 0.6, 0.6)", Box(box=(0.5, 0.5, 0.6, 0.6)), True, False, False),  # round brackets
+        ("He dives, jumps and runs.", STEPS, False, True, True),  # one sentence serves every order
     ],
 )
-def test_where_the_published_rules_go_wrong(text: str, label: str, strict: bool, paper: bool, code: bool) -> None:
-    kept = tuple(verify(text, a_label(label), "direct", True, spec).keep for spec in (STRICT, PAPER, CODE))
+def test_where_the_published_rules_go_wrong(text: str, label: Label, strict: bool, paper: bool, code: bool) -> None:
+    kept = tuple(verify(text, "", label, "direct", True, spec).keep for spec in (STRICT, PAPER, CODE))
     assert kept == (strict, paper, code)
+
+
+def test_published_ratios_and_tolerances_are_the_published_ones() -> None:
+    assert [verify("washing", "", Keywords(text="watching"), "direct", True, spec).keep for spec in (PAPER, CODE)] == [
+        True,
+        False,
+    ]  # 80.0
+    assert [verify("105", "", Number(value=100), "direct", True, spec).keep for spec in (PAPER, CODE)] == [True, True]
+    assert [verify("110", "", Number(value=100), "direct", True, spec).keep for spec in (PAPER, CODE)] == [False, True]
+    assert [
+        verify("0.1 to 0.3", "", TimeRange(start_s=2, end_s=10, duration_s=20), "direct", True, spec).keep for spec in (PAPER, CODE)
+    ] == [
+        False,
+        False,
+    ]  # IoU of exactly one half is not above it
+    assert not verify("none", "", Number(value=0), "direct", True, CODE).keep  # the original raises and loses the clip
+
+
+def test_a_label_without_words_is_refused() -> None:
+    for bad in ({"kind": "keywords", "text": "?!"}, {"kind": "sequence", "items": ["a", " "]}, {"kind": "all", "labels": []}):
+        with pytest.raises(ValueError, match=r"no word|empty"):
+            labels.parse(bad)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"kind": "time_range", "start_s": 5, "end_s": 2, "duration_s": 9}, "start_s 5 is not before end_s 2; swap them"),
+        ({"kind": "box", "box": [0.5, 0.5, 1.5, 0.9]}, "leaves the frame"),
+        ({"kind": "box", "box": [0.5, 0.5, 0.1, 0.9]}, "no area; is it of another format"),
+        ({"kind": "number", "value": float("nan")}, "finite number"),
+        ({"kind": "choice", "option": "D", "options": {"A": "x", "B": "y"}}, "option 'D' is not among the options A, B"),
+        ({"kind": "timestamp", "time_s": 30, "duration_s": 20}, "not within the clip's 20 s"),
+        ({"kind": "nmber", "value": 1}, "label kind 'nmber' is not known"),
+        ({"kind": "number", "valu": 1}, "value is missing"),
+        ({"text": "x"}, "has no kind"),
+        ("x", "not an object"),
+    ],
+)
+def test_a_label_that_cannot_be_is_one_line_with_the_remedy(value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        labels.parse(value)
+    assert "\n" not in str(error.value)
+
+
+TEXTS = st.one_of(
+    st.text(), st.lists(st.sampled_from("he is not diving or maybe 5 s to 0:07 [.1, B. the answer: % -".split())).map(" ".join)
+)
+WORDS = st.text(st.characters(categories=("Lu", "Ll", "Nd")), min_size=1, max_size=9).filter(
+    lambda text: any(c.isalnum() for c in text)
+)
+PHRASES = st.lists(
+    st.one_of(WORDS, st.sampled_from("put down the in not or eating pie maybe is he".split())), min_size=1, max_size=5
+).map(" ".join)
+SHARES = st.floats(0, 1).map(lambda value: round(value, 3))
+
+
+@st.composite
+def some_label(draw: Any) -> Label:
+    kind = draw(st.sampled_from(labels.KINDS))
+    if kind == "keywords":
+        return Keywords(text=draw(PHRASES))
+    if kind == "choice":
+        return Choice(option="B", options={"A": draw(PHRASES), "B": draw(PHRASES), "C": draw(PHRASES)})
+    if kind == "number":
+        return Number(value=draw(st.floats(-1e6, 1e6).map(lambda value: round(value, 3))))
+    if kind == "timestamp":
+        return Timestamp(time_s=20 * draw(SHARES), duration_s=20)
+    if kind == "time_range":
+        start, length = draw(SHARES), draw(SHARES)
+        return TimeRange(start_s=10 * start, end_s=10 * start + 1 + 8 * length, duration_s=20)
+    if kind == "box":
+        x, y, w, h = (0.1 + 0.4 * draw(SHARES) for _ in range(4))
+        return Box(box=(x, y, w, h), format="xywh")
+    if kind in ("sentences", "sequence"):
+        items = tuple(draw(st.lists(PHRASES, min_size=1, max_size=3, unique=True)))
+        return Sentences(items=items, ordered=draw(st.booleans())) if kind == "sentences" else ClassSequence(items=items)
+    parts = (Keywords(text=draw(PHRASES)), Number(value=draw(st.integers(1, 99))))
+    return All(labels=parts) if kind == "all" else AnyOf(labels=parts)
+
+
+@settings(max_examples=400, deadline=None)
+@given(TEXTS, TEXTS, some_label(), st.sampled_from(["direct", "rationalized"]), st.sampled_from([STRICT, PAPER, CODE]))
+def test_no_text_makes_it_raise(text: str, question: str, label: Label, mode: Any, spec: VerifySpec) -> None:
+    verdict = verify(text, question, label, mode, True, spec)
+    assert 0 <= verdict.score <= 1
+    assert all(0 <= start <= end <= len(text) for start, end in verdict.found)
+
+
+@settings(max_examples=400, deadline=None)
+@given(some_label())
+def test_a_label_pasted_as_the_answer_is_kept(label: Label) -> None:
+    assert verify(label.text, "", label, "direct", True, STRICT).keep
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(
+        [case for _, _, case in CASES if case["label"]["kind"] == "keywords" and not case["hint"] and case["text"].isascii()]
+    ),
+    st.sampled_from([str.upper, str.lower, str.title, lambda text: text.replace(" ", "  "), lambda text: f"  {text} \n"]),
+    st.sampled_from(["", "!", " ..."]),
+)
+def test_case_spacing_and_punctuation_change_nothing(case: dict[str, Any], change: Any, end: str) -> None:
+    label = labels.parse(case["label"])
+    verdict = verify(change(case["text"]) + end, case["question"], label, "direct", True, STRICT)
+    assert verdict.keep is case["keep"]

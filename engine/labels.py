@@ -1,0 +1,323 @@
+"""What a human said about a clip, typed: one frozen class a kind. Its JSON is the manifest's and that of `starloop verify`.
+
+Which answers contain a label is engine/verify's to say.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+FINITE = ConfigDict(extra="forbid", allow_inf_nan=False)
+FRAME_SLACK = 1e-3
+"""By which a box may leave its frame: annotation tools round."""
+
+
+def _worded(text: str, what: str) -> None:
+    if not any(letter.isalnum() for letter in text):
+        raise ValueError(f"{what} {text!r} has no word; fill it in or drop the row")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keywords:
+    """Keywords(text="doing yoga", aliases=("yoga",)): an answer contains the words of the text, or those of an alias."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = FINITE
+    kind: Literal["keywords"] = "keywords"
+    text: str
+    aliases: tuple[str, ...] = ()
+    """Other texts that mean the same."""
+
+    def __post_init__(self) -> None:
+        for text in (self.text, *self.aliases):
+            _worded(text, "the label")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Choice(option="B", options={"A": "running", "B": "diving"}): of several options, the right one."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = FINITE
+    kind: Literal["choice"] = "choice"
+    option: str
+    options: dict[str, str]
+
+    def __post_init__(self) -> None:
+        if len(self.options) < 2:
+            raise ValueError(f"a choice needs two options, and there are {len(self.options)}")
+        if self.option not in self.options:
+            raise ValueError(f"option {self.option!r} is not among the options {', '.join(self.options)}")
+        for key, text in self.options.items():
+            _worded(key, "the option")
+            _worded(text, f"option {key}:")
+
+    def __hash__(self) -> int:
+        return hash((self.option, *self.options.items()))
+
+    @property
+    def text(self) -> str:
+        return f"{self.option}. {self.options[self.option]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """Number(value=76.5): a score, a count; within a share of itself."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = FINITE
+    kind: Literal["number"] = "number"
+    value: float
+    tolerance: float = 0.05
+    """Relative: 0.05 is 5 % of the value. A value of 0 has to be met."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tolerance < 1:
+            raise ValueError(f"tolerance {self.tolerance:g} is a share of the value, 0 to 1")
+
+    @property
+    def text(self) -> str:
+        return plain(self.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timestamp:
+    """Timestamp(time_s=5.0, duration_s=20.0, tolerance_s=1.0): a moment of the clip, counted from the clip's start."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = FINITE
+    kind: Literal["timestamp"] = "timestamp"
+    time_s: float
+    duration_s: float
+    tolerance_s: float | None = None
+    """None: a tenth of the duration, as Video-STaR's verifier has it."""
+
+    def __post_init__(self) -> None:
+        if self.duration_s <= 0:
+            raise ValueError(f"duration_s {self.duration_s:g} is not a duration")
+        if not 0 <= self.time_s <= self.duration_s:
+            raise ValueError(
+                f"time_s {self.time_s:g} is not within the clip's {self.duration_s:g} s; it counts from the clip's start"
+            )
+        if self.tolerance_s is not None and self.tolerance_s < 0:
+            raise ValueError(f"tolerance_s {self.tolerance_s:g} is less than nothing")
+
+    @property
+    def text(self) -> str:
+        return f"at {plain(self.time_s)} s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeRange:
+    """TimeRange(start_s=2.0, end_s=5.0, duration_s=20.0): a stretch of the clip, counted from the clip's start."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = FINITE
+    kind: Literal["time_range"] = "time_range"
+    start_s: float
+    end_s: float
+    duration_s: float
+    iou: float = 0.5
+    """Intersection over union that an answer must reach."""
+
+    def __post_init__(self) -> None:
+        if self.start_s >= self.end_s:
+            raise ValueError(f"start_s {self.start_s:g} is not before end_s {self.end_s:g}; swap them")
+        if self.start_s < 0 or self.end_s > self.duration_s * (1 + FRAME_SLACK):
+            raise ValueError(
+                f"{self.start_s:g} to {self.end_s:g} s is not within the clip's {self.duration_s:g} s; both count from its start"
+            )
+        _is_share(self.iou)
+
+    @property
+    def text(self) -> str:
+        return f"from {plain(self.start_s)} s to {plain(self.end_s)} s"
+
+
+BoxFormat = Literal["xyxy", "xywh", "cxcywh"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """Box(box=(0.1, 0.2, 0.5, 0.6), format="xyxy"): a place in the frame, in shares of its width and height.
+
+    xyxy: two corners. xywh: a corner and the size. cxcywh: the centre and the size. Answers are read in the label's format.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = FINITE
+    kind: Literal["box"] = "box"
+    box: tuple[float, float, float, float]
+    format: BoxFormat = "xyxy"
+    iou: float = 0.5
+    """Intersection over union that an answer must reach."""
+
+    def __post_init__(self) -> None:
+        x1, y1, x2, y2 = corners(self.box, self.format)
+        if x1 >= x2 or y1 >= y2:
+            raise ValueError(f"box {list(self.box)} as {self.format} has no area; is it of another format?")
+        if min(x1, y1) < -FRAME_SLACK or max(x2, y2) > 1 + FRAME_SLACK:
+            raise ValueError(f"box {list(self.box)} as {self.format} leaves the frame; it is in shares, 0 to 1")
+        _is_share(self.iou)
+
+    @property
+    def text(self) -> str:
+        return f"[{', '.join(map(plain, self.box))}] ({self.format})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sentences:
+    """Sentences(items=("He opens the door.", "He leaves."), ordered=True): each is said, by a sentence that means the same."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = FINITE
+    kind: Literal["sentences"] = "sentences"
+    items: tuple[str, ...]
+    ordered: bool = False
+
+    def __post_init__(self) -> None:
+        _items(self.items)
+
+    @property
+    def text(self) -> str:
+        return " ".join(item if item.rstrip()[-1:] in ".!?" else f"{item.rstrip()}." for item in self.items)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassSequence:
+    """ClassSequence(items=("inward", "3.5 Soms.Tuck", "entry")): classes, all of them, in this order."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = FINITE
+    kind: Literal["sequence"] = "sequence"
+    items: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _items(self.items)
+
+    @property
+    def text(self) -> str:
+        return ", then ".join(self.items)
+
+
+@dataclass(frozen=True, kw_only=True)
+class All:
+    """All(labels=(Keywords(text="diving"), Number(value=76.5))): an answer must contain every one."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = FINITE
+    kind: Literal["all"] = "all"
+    labels: tuple["Label", ...]
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            raise ValueError("labels is empty; name at least one")
+
+    @property
+    def text(self) -> str:
+        return "; ".join(label.text for label in self.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnyOf:
+    """AnyOf(labels=(Keywords(text="sofa"), Keywords(text="chair"))): an answer must contain one of them."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = FINITE
+    kind: Literal["any"] = "any"
+    labels: tuple["Label", ...]
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            raise ValueError("labels is empty; name at least one")
+
+    @property
+    def text(self) -> str:
+        """The first one's: the hint names one answer."""
+        return self.labels[0].text
+
+
+Label = Annotated[
+    Keywords | Choice | Number | Timestamp | TimeRange | Box | Sentences | ClassSequence | All | AnyOf, Field(discriminator="kind")
+]
+KINDS = ("keywords", "choice", "number", "timestamp", "time_range", "box", "sentences", "sequence", "all", "any")
+_LABEL: TypeAdapter[Label] = TypeAdapter(Label)
+
+
+def parse(value: Any) -> Label:
+    """A label from what JSON made of it. Raises ValueError in one line that names the field and the remedy.
+
+    >>> parse({"kind": "number", "value": 76.5})
+    Number(kind='number', value=76.5, tolerance=0.05)
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f'label {value!r} is not an object; write {{"kind": "keywords", "text": ...}}')
+    try:
+        return _LABEL.validate_python(value)
+    except ValidationError as error:
+        raise ValueError(_one_line(error)) from None
+    except RecursionError:
+        raise ValueError("labels within labels, too many to read; flatten them") from None
+
+
+def from_json(text: str) -> Label:
+    """What to_json wrote."""
+    return _LABEL.validate_json(text)
+
+
+def to_json(label: Label) -> str:
+    return json.dumps(asdict(label), ensure_ascii=False, sort_keys=True)
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    if first["type"] == "union_tag_invalid":
+        return f"label kind {first['ctx']['tag']!r} is not known; one of {first['ctx']['expected_tags']}"
+    if first["type"] == "union_tag_not_found":
+        return 'the label has no kind; write {"kind": "keywords", "text": ...} or another kind'
+    kind, *field = (str(part) for part in first["loc"])
+    what = f"label of kind {kind}" + (f": {'.'.join(field)}" if field else "")
+    match first["type"]:
+        case "missing":
+            return f"{what} is missing"
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            return f"{what} is not one of its fields; remove it or correct its name"
+        case "value_error":
+            return f"{what}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{what}: {first['msg']}, not {first['input']!r}"
+
+
+def name_of(label: Label) -> str:
+    """What a label is counted under: a class under its text, everything else under its kind.
+
+    >>> name_of(Keywords(text="doing yoga")), name_of(Number(value=3))
+    ('doing yoga', 'number')
+    """
+    return label.text if isinstance(label, Keywords) else label.kind
+
+
+def corners(box: tuple[float, float, float, float], form: BoxFormat) -> tuple[float, float, float, float]:
+    """x1, y1, x2, y2 of a box.
+
+    >>> corners((0.5, 0.5, 0.5, 1.0), "cxcywh")
+    (0.25, 0.0, 0.75, 1.0)
+    """
+    a, b, c, d = box
+    match form:
+        case "xyxy":
+            return a, b, c, d
+        case "xywh":
+            return a, b, a + c, b + d
+    return a - c / 2, b - d / 2, a + c / 2, b + d / 2
+
+
+def plain(value: float) -> str:
+    """
+    >>> plain(5.0), plain(76.5), plain(1 / 3)
+    ('5', '76.5', '0.333333')
+    """
+    return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+def _items(items: tuple[str, ...]) -> None:
+    if not items:
+        raise ValueError("items is empty; name at least one")
+    for item in items:
+        _worded(item, "the item")
+
+
+def _is_share(iou: float) -> None:
+    if not 0 < iou <= 1:
+        raise ValueError(f"iou {iou:g} is not a share above 0; 0.5 is usual")

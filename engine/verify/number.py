@@ -1,0 +1,41 @@
+"""A score or a count: the number that the text gives as its answer, within a share of the label's."""
+
+import math
+
+from engine.labels import Number
+from engine.rows import Verdict
+from engine.verify.numbers import answered, numbers
+from engine.verify.text import Said
+
+EPSILON = 1e-9
+"""A tolerance's end belongs to it, whatever floating point makes of 1.05 times 20."""
+
+
+def has_number(said: Said, question: str, label: Number) -> Verdict:
+    found = numbers(said)
+    given = answered(said, question, found)
+    if not given:
+        return Verdict(keep=False, reason=_why_none(found), score=0.0, extracted="")
+    number = given[-1]
+    ways = [number.value, number.value / 100] if number.percent else [number.value]
+    error = min(abs(value - label.value) for value in ways)
+    keep = error <= label.tolerance * abs(label.value) + EPSILON * max(1.0, abs(label.value))
+    return Verdict(
+        keep=keep,
+        reason="contains_label" if keep else "wrong_number",
+        score=1.0 if keep else _closeness(error, label.value),
+        extracted=said.text[number.start : number.end],
+        found=((number.start, number.end),),
+    )
+
+
+def _why_none(found: list) -> str:  # type: ignore[type-arg]
+    if any(number.role in ("range", "bound") for number in found):
+        return "no_single_answer"
+    return "no_answer" if all(number.role != "value" for number in found) else "label_denied"
+
+
+def _closeness(error: float, value: float) -> float:
+    """0..1, 1 at the label."""
+    share = error / max(abs(value), EPSILON)
+    return 1 / (1 + share) if math.isfinite(share) else 0.0

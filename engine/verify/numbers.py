@@ -1,0 +1,196 @@
+"""Numbers that a text names, in digits or in words, each with what stands around it; and which of them is the answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import regex
+
+from engine.verify.relevance import most_relevant
+from engine.verify.stance import DENIED, OPEN, stances
+from engine.verify.text import Said, label_words
+
+ONES = (
+    "zero one two three four five six seven eight nine ten "
+    "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+).split()
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+VALUES = (
+    {word: value for value, word in enumerate(ONES)}
+    | {word: 10 * (i + 2) for i, word in enumerate(TENS)}
+    | {"hundred": 100, "thousand": 1000, "dozen": 12, "once": 1, "twice": 2, "thrice": 3}
+)
+_DIGITS = r"(?<![\p{L}\p{N}.])(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
+_WORDS = rf"\b(?:{'|'.join(VALUES)})(?:(?:[\s-]+|\s+and\s+)(?:{'|'.join(VALUES)}))*\b"
+_NUMBER = regex.compile(
+    rf"(?P<minus>(?<!\d\s?)(?<=^|[\s(\[=:,<])[-−](?=[\d.])|\b(?:minus|negative)\s+)?(?:(?P<digits>{_DIGITS})|(?P<words>{_WORDS}))"
+    rf"(?:\s+point\s+(?P<point>(?:(?:{'|'.join(ONES[:10])})\b\s*)+))?(?P<half>\s+and\s+a\s+half)?",
+    regex.IGNORECASE,
+)
+_ORDINAL = regex.compile(r"(?:st|nd|rd|th)\b", regex.IGNORECASE)
+_SCALE = regex.compile(
+    r"(?:scale|range|ranges|ranging|rated|score[sd]?)\s+(?:of|from|between|is)?\s*$|(?:out\s+of|/)\s*(?:a\s+(?:possible|maximum)\s+)?$"
+    r"|(?:maximum|max|minimum|min|possible|full|perfect)\s+(?:score\s+)?(?:of|is|:)?\s*$",
+    regex.IGNORECASE,
+)
+_GROUP = regex.compile(r"[\[(](?:\s*[-+]?[\d.]+\s*%?\s*[,;]){2,}\s*[-+]?[\d.]+\s*%?\s*[\])]")
+_BETWEEN = regex.compile(r"^\s*(?:-|–|—|to|and|or|through|until)\s*$", regex.IGNORECASE)
+_BOUND = regex.compile(
+    r"\b(?:more|less|fewer|greater|higher|lower|over|under|above|below|at\s+least|at\s+most|up\s+to)\s+(?:than\s+)?$",
+    regex.IGNORECASE,
+)
+_CONCLUDING = frozenset("so therefore thus hence overall final finally total altogether conclude conclusion answer score".split())
+
+
+@dataclass(frozen=True)
+class Found:
+    """One number of a text."""
+
+    value: float
+    start: int
+    end: int
+    word: int
+    """Which word of the text it begins with."""
+    noun: str
+    """The word right after it, folded; "" at the end of a clause."""
+    percent: bool
+    role: str
+    """"value"; "scale" and "bound" say what a value may be; "range" is one end of a stretch; "ordinal" is a place in an order;
+    "box" is one of several in brackets."""
+
+
+def numbers(said: Said) -> list[Found]:
+    """
+    >>> [(n.value, n.role) for n in numbers(Said("On a scale of 1 to 100, two dives score eighty-five point three, -2 and 1,000"))]
+    [(1.0, 'scale'), (100.0, 'scale'), (2.0, 'value'), (85.3, 'value'), (-2.0, 'value'), (1000.0, 'value')]
+    """
+    text = said.text
+    matches = [m for m in _NUMBER.finditer(text) if not _is_idle(m, text)]
+    starts = [start for start, _ in said.spans]
+    boxes = [group.span() for group in _GROUP.finditer(text)]
+    found: list[Found] = []
+    for at, match in enumerate(matches):
+        before = text[matches[at - 1].end() if at else 0 : match.start()]
+        joined = bool(at and _BETWEEN.match(before))
+        after = text[match.end() :]
+        role = "value"
+        if any(a <= match.start() < b for a, b in boxes):
+            role = "box"
+        elif _ORDINAL.match(after):
+            role = "ordinal"
+        elif _SCALE.search(text[max(0, match.start() - 40) : match.start()]) and (
+            _next_joins(matches, at, text) or _is_limit(text, match)
+        ):
+            role = "scale"
+        elif joined and found[-1].role in ("scale", "range"):
+            role = found[-1].role
+        elif _next_joins(matches, at, text):
+            role = "range"
+        elif _BOUND.search(text[max(0, match.start() - 20) : match.start()]):
+            role = "bound"
+        word = next((i for i, start in enumerate(starts) if start >= match.start()), len(starts) - 1)
+        end_word = next((i for i, start in enumerate(starts) if start >= match.end()), len(starts))
+        noun = said.words[end_word] if end_word < len(starts) and not said.gap(end_word).strip(" -") else ""
+        percent = bool(regex.match(r"\s?(?:%|percent\b|per cent\b)", after, regex.IGNORECASE))
+        found.append(Found(_value(match), match.start(), match.end(), word, noun, percent, role))
+    return found
+
+
+def _is_idle(match: "regex.Match[str]", text: str) -> bool:
+    """One as a pronoun ("no one", "one of them"), and the hundred of "hundreds"."""
+    if (match["words"] or "").casefold() == "once":
+        return not regex.match(r"\s*(?:[.,;!?]|$|in\b|during\b|only\b)", text[match.end() :], regex.IGNORECASE)
+    if (match["words"] or "").casefold() != "one":
+        return False
+    return bool(
+        regex.search(r"\b(?:no|any|some|every|which|this|that|the)[\s-]$", text[: match.start()], regex.IGNORECASE)
+    ) or bool(regex.match(r"\s+(?:of|can|could|would|might|by|after)\b", text[match.end() :], regex.IGNORECASE))
+
+
+def _next_joins(matches: Sequence["regex.Match[str]"], at: int, text: str) -> bool:
+    if at + 1 == len(matches):
+        return False
+    between = text[matches[at].end() : matches[at + 1].start()]
+    opens = regex.search(r"\b(?:from|between)\s+$", text[: matches[at].start()], regex.IGNORECASE)
+    return bool(_BETWEEN.match(between)) and (opens is not None or between.strip().casefold() not in ("and",))
+
+
+def _is_limit(text: str, match: "regex.Match[str]") -> bool:
+    """Whether what stands before a number says that it is the most there can be, not what there is."""
+    return bool(
+        regex.search(
+            r"(?:out\s+of|/|maximum|max|minimum|min|possible|full|perfect)[^.,;\d]*$", text[: match.start()], regex.IGNORECASE
+        )
+    )
+
+
+def _value(match: "regex.Match[str]") -> float:
+    if match["digits"]:
+        value = float(match["digits"].replace(",", ""))
+    else:
+        value = float(spelled(regex.split(r"[\s-]+", match["words"].casefold())))
+    if match["point"]:
+        value += float("0." + "".join(str(ONES.index(word)) for word in match["point"].casefold().split()))
+    if match["half"]:
+        value += 0.5
+    return -value if match["minus"] else value
+
+
+def spelled(parts: Sequence[str]) -> int:
+    """
+    >>> spelled(["twenty", "five"]), spelled(["one", "hundred", "and", "five"]), spelled(["two", "thousand"])
+    (25, 105, 2000)
+    """
+    total, group = 0, 0
+    for part in parts:
+        value = VALUES.get(part, 0)
+        if value == 1000:
+            total, group = total + max(group, 1) * 1000, 0
+        else:
+            group = max(group, 1) * value if value in (12, 100) and part in ("dozen", "hundred") else group + value
+    return total + group
+
+
+def answered(said: Said, question: str, found: Sequence[Found]) -> list[Found]:
+    """Those of the numbers that the text gives as its answer; several where it does not choose.
+
+    After the last "answer is" or "the correct count is"; else those that count what is asked for; else those about what is asked;
+    else those of the last sentence that concludes; else the last that counts nothing.
+    """
+    live = [number for number in found if number.role == "value" and _mark(said, number) not in (DENIED, OPEN)]
+    if len(live) <= 1:
+        return live
+    cues = [match.end() for match in _CUE.finditer(said.text)]
+    if said.answer:
+        cues.append(said.spans[said.answer[0]][0])
+    if cues and (inside := [number for number in live if 0 <= number.start - max(cues) < CUE_REACH]):
+        return inside[:1]
+    asked = set(label_words(question))
+    if counted := [number for number in live if number.noun and number.noun in asked]:
+        return counted[-1:]
+    bare = [number for number in live if not number.noun or number.noun in AFTER] or live
+    bare = [bare[at] for at in most_relevant(said, question, [number.word for number in bare])]
+    concluding = [number for number in bare if not _CONCLUDING.isdisjoint(_sentence(said, number))]
+    return (concluding or bare)[-1:]
+
+
+CUE_REACH = 40
+"""Characters."""
+_CUE = regex.compile(
+    r"\b(?:correct|actual|final|true)(?:\s+[\w-]+){0,2}?\s*(?:is|was|:|=)|\b(?:total|count|result|sum)\s*(?:is|was|:|=)"
+    r"|\bcomes?\s+(?:out\s+)?to\b|\b(?:for|making|giving)\s+a\s+(?:grand\s+)?total\s+of\b|\btotal(?:ing|ling)\b",
+    regex.IGNORECASE,
+)
+AFTER = frozenset(
+    "out points point on for in because since as which and so overall of at with is seems to until till through or".split()
+)
+"""Words behind a number that it does not count."""
+
+
+def _sentence(said: Said, number: Found) -> Sequence[str]:
+    first, end = next((a, b) for a, b in said.sentences if a <= number.word < b)
+    return said.words[first:end]
+
+
+def _mark(said: Said, number: Found) -> int:
+    first, end = next((a, b) for a, b in said.sentences if a <= number.word < b)
+    return stances(said.words[first:end], said.breaks(first, end))[number.word - first]
