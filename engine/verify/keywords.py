@@ -15,6 +15,8 @@ from engine.verify.vocabulary import ARTICLES, FUNCTION_WORDS, OPPOSITE, PARTICL
 REACH = 8
 """Words between one word of the label and the next: in a longer sentence they are about different things."""
 PARTICLE_REACH, PREPOSITION_REACH = 5, 4
+MIN_HALVED = 6
+"""Letters of a word that may be written in two."""
 SMALL = FUNCTION_WORDS | (PARTICLES.keys() - {"off", "up", "down"}) | {"to"}
 """No part of a word that some write in one: run up and take off may be."""
 BESIDE = frozenset("next beside near behind under top front alongside".split())
@@ -126,18 +128,10 @@ def places_of(said: Said, word: str) -> list[int]:
     """Where a label's word is said: in any form, by what says the same, in two halves, or by a pronoun."""
     if word in PARTICLES:
         return sorted({i for same in (word, *PARTICLES[word]) for i in said.places(same)})
-    found = said.places(word) or _halves(said, word)
+    found = said.places(word) or (said.halves(word) if len(word) >= MIN_HALVED else [])
     return (
         sorted({*found, *(i for i, named in said.pronouns.items() if any(at in named for at in found))}) if said.pronouns else found
     )
-
-
-def _halves(said: Said, word: str) -> list[int]:
-    """Where two words side by side make up this one (sky diving for skydiving)."""
-    if len(word) < 6:
-        return []
-    starts = [i for size in range(2, len(word) - 1) for i in said.places(word[:size]) if i + 1 < len(said.words)]
-    return sorted({i for i in starts if same_word(said.words[i] + said.words[i + 1], word)})
 
 
 def _occurrences(said: Said, want: Wanted, places: list[list[int]]) -> list[list[int]]:

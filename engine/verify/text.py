@@ -1,5 +1,6 @@
 """An answer as the verifiers see it: words with their places, sentences, and when two English words are forms of one another."""
 
+import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -18,6 +19,12 @@ _WORD = regex.compile(
     rf"|[{_UNSPACED}]\p{{M}}*|[[\p{{L}}\p{{N}}\p{{M}}]--[{_UNSPACED}]]+(?:['’][[\p{{L}}\p{{N}}\p{{M}}]--[{_UNSPACED}]]+)*",
     regex.VERSION1,
 )
+_ASCII_WORD = re.compile(
+    r"[A-Za-z][A-Za-z\d]*(?:'[A-Za-z\d]+)*|\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![A-Za-z\d])|\d+\.\d+(?![A-Za-z\d])"
+    r"|\d[A-Za-z\d]*(?:'[A-Za-z\d]+)*",
+    re.ASCII,
+)
+"""The same on ASCII, in a third of the time."""
 _IS_UNSPACED = regex.compile(f"[{_UNSPACED}]", regex.VERSION1)
 _SENTENCE_END = regex.compile(r"[.!?;][\"'”’)\]*_]*\s|[。！？]|\n\s*\n|\n\s*[-*•]")
 _BREAK = regex.compile(r"[,:;.!?()\[\]—–|/•。！？、，]|\s-+\s|-{2,}")
@@ -58,12 +65,16 @@ def fold(word: str) -> str:
     return folded
 
 
+def word_pattern(text: str) -> "re.Pattern[str] | regex.Pattern[str]":
+    return _ASCII_WORD if text.isascii() else _WORD
+
+
 def words(text: str) -> tuple[str, ...]:
     """
     >>> words("It isn't diving: sky-diving, naïve! 3.50 跑步")
     ('it', "isn't", 'diving', 'sky', 'diving', 'naïve', '3.5', '跑', '步')
     """
-    return tuple([fold(word) for word in _WORD.findall(text)])
+    return tuple([fold(word) for word in word_pattern(text).findall(text)])
 
 
 label_words = lru_cache(maxsize=1 << 16)(words)
@@ -80,7 +91,7 @@ class Said:
     @cached_property
     def spans(self) -> list[tuple[int, int]]:
         """Start and end of each word in the text."""
-        return [match.span() for match in _WORD.finditer(self.text)]
+        return [match.span() for match in word_pattern(self.text).finditer(self.text)]
 
     def word_from(self, place: int) -> int:
         """The first word that begins at a place of the text or after it."""
@@ -99,18 +110,26 @@ class Said:
         return [start for start, _ in self.spans]
 
     @cached_property
-    def _forms(self) -> dict[str, list[int]]:
-        places: dict[str, list[int]] = {}
-        for i, word in enumerate(self.words):
-            is_noun = word in NOUNS and i > 0 and self.words[i - 1] in NOUN_BEFORE
-            for form in (word,) if is_noun else lemmas(word):
-                places.setdefault(form, []).append(i)
-        return places
+    def _forms(self) -> list[tuple[str, frozenset[str]]]:
+        return [(word, lemmas(word)) for word in set(self.words)]
 
     def places(self, word: str) -> list[int]:
-        """Which words are forms of a folded word."""
-        found = [self._forms[form] for form in lemmas(word) if form in self._forms]
-        return found[0] if len(found) == 1 else sorted({i for places in found for i in places})
+        """Which words are forms of a folded word; a noun that looks like a past form ("the ground") is of none."""
+        wish = lemmas(word)
+        said = {one for one, forms in self._forms if not wish.isdisjoint(forms)}
+        if not said:
+            return []
+        found = [i for i, one in enumerate(self.words) if one in said]
+        return found if NOUNS.isdisjoint(said) else [i for i in found if self.words[i] == word or not self._is_noun(i)]
+
+    def _is_noun(self, i: int) -> bool:
+        return i > 0 and self.words[i] in NOUNS and self.words[i - 1] in NOUN_BEFORE
+
+    def halves(self, word: str) -> list[int]:
+        """Where two words side by side make up a folded word (sky diving for skydiving)."""
+        parts = {word[:size] for size in range(2, len(word) - 1)}
+        starts = [i for i, one in enumerate(self.words[:-1]) if one in parts]
+        return sorted({i for i in starts if same_word(self.words[i] + self.words[i + 1], word)})
 
     @cached_property
     def sentences(self) -> list[tuple[int, int]]:
@@ -283,7 +302,6 @@ def _stems(base: str) -> Iterator[str]:
         yield base
 
 
-@lru_cache(maxsize=1 << 18)
 def same_word(a: str, b: str) -> bool:
     """Whether two folded words are forms of one word."""
     return a == b or not lemmas(a).isdisjoint(lemmas(b))

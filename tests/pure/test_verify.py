@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from builders import a_label
 from engine import labels
 from engine.labels import All, AnyOf, Box, Choice, ClassSequence, Keywords, Label, Number, Sentences, TimeRange, Timestamp
+from engine.verify.text import words
 from engine.verify.verdict import VerifySpec, verify
 
 STRICT, PAPER, CODE = (VerifySpec(preset=preset) for preset in ("strict", "paper", "code"))
@@ -260,3 +261,9 @@ def test_case_spacing_and_punctuation_change_nothing(case: dict[str, Any], chang
     label = labels.parse(case["label"])
     verdict = verify(change(case["text"]) + end, case["question"], label, "direct", True, STRICT)
     assert verdict.keep is case["keep"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.characters(max_codepoint=127)))
+def test_the_quick_pattern_for_ascii_finds_the_same_words(text: str) -> None:
+    assert words(text) == words(text + " é")[:-1]

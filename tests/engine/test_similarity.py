@@ -1,0 +1,50 @@
+"""Pins sentences compared by meaning: a real sentence-transformers model, made here, with a vector for each word."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.models import StaticEmbedding
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+
+from engine.labels import Sentences
+from engine.verify import similarity
+from engine.verify.verdict import VerifySpec, verify
+
+MEANINGS = {"opens": 0, "unlocks": 0, "leaves": 1, "departs": 1, "sings": 2, "he": 3, "door": 4, ".": 5}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Words of one meaning have one vector; he, door and the full stop hardly count."""
+    words = list(MEANINGS)
+    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)} | {"[UNK]": len(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    vectors = torch.zeros(len(words) + 1, 6)
+    for i, word in enumerate(words):
+        vectors[i, MEANINGS[word]] = 1.0 if MEANINGS[word] < 3 else 0.2
+    folder = tmp_path_factory.mktemp("model") / "words"
+    SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=vectors.numpy())], device="cpu").save(str(folder))
+    return str(folder)
+
+
+def test_a_model_keeps_what_words_alone_do_not(model: str) -> None:
+    label = Sentences(items=("he opens door", "he leaves"), ordered=True)
+    said = "he unlocks door . he departs ."
+    assert not verify(said, "", label, "direct", True, VerifySpec()).keep
+    assert verify(said, "", label, "direct", True, VerifySpec(sentence_model=model)).keep
+    assert not verify("he unlocks door . he sings .", "", label, "direct", True, VerifySpec(sentence_model=model)).keep
+
+
+def test_which_one_was_used_is_said(model: str) -> None:
+    assert similarity.name(model) == f"cosine of {model}"
+    assert similarity.name("") == "ROUGE-L"
+
+
+def test_a_model_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"verify.sentence_model '.*nothing' cannot be loaded") as error:
+        similarity.of(str(tmp_path / "nothing"))
+    assert "\n" not in str(error.value)

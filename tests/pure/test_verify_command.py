@@ -1,0 +1,77 @@
+"""Pins `starloop verify`: a case a line in, the same line with its verdict out, and nothing else on standard output."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.verify import verify_cases
+
+CASE = {"text": "He dives.", "question": "What?", "label": {"kind": "keywords", "text": "diving"}, "hint": False, "id": 7}
+
+
+def run(tmp_path: Path, capsys: Any, *lines: str | dict[str, Any], **options: Any) -> list[dict[str, Any]]:
+    cases = tmp_path / "cases.jsonl"
+    cases.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines), encoding="utf-8")
+    verify_cases(cases, **{"preset": "strict", "explain": False, "skip_bad": False, "sentence_model": ""} | options)
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_line_comes_out_with_its_verdict(tmp_path: Path, capsys: Any) -> None:
+    out = run(tmp_path, capsys, CASE, CASE | {"text": "Il ne plonge pas. 不跳水 \ud800"})
+    assert out[0] == CASE | {"keep": True, "reason": "contains_label", "score": 1.0, "extracted": "dives"}
+    assert [row["keep"] for row in out] == [True, False]
+
+
+def test_explain_shows_what_matched_where(tmp_path: Path, capsys: Any) -> None:
+    (row,) = run(tmp_path, capsys, CASE, explain=True)
+    assert row["found"] == [{"start": 3, "end": 8, "text": "dives"}]
+    assert (row["preset"], row["similarity"]) == ("strict", "ROUGE-L")
+
+
+def test_presets(tmp_path: Path, capsys: Any) -> None:
+    driving = CASE | {"text": "He is driving."}
+    assert [run(tmp_path, capsys, driving, preset=preset)[0]["keep"] for preset in ("strict", "paper", "code")] == [
+        False,
+        True,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"text": "x", ', "not JSON"),
+        ("[1]", "not a JSON object"),
+        ('{"text": "x"}', 'no "label"'),
+        ('{"label": {"kind": "keywords", "text": "x"}}', "no 'text'"),
+        ('{"text": 5, "label": {"kind": "keywords", "text": "x"}}', "text 5 is not a text"),
+        ('{"text": "x", "hint": 1, "label": {"kind": "keywords", "text": "x"}}', "hint 1 is neither true nor false"),
+        ('{"text": "x", "label": {"kind": "number", "value": NaN}}', "finite number"),
+        ('{"text": "x", "label": {"kind": "time_range", "start_s": 5, "end_s": 2, "duration_s": 9}}', "swap them"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_a_bad_line_is_named_or_left_out_and_counted(tmp_path: Path, capsys: Any, line: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        run(tmp_path, capsys, CASE, line)
+    assert str(error.value).startswith(f"{tmp_path}/cases.jsonl line 2: ")
+    assert "\n" not in str(error.value)
+    capsys.readouterr()
+    assert len(run(tmp_path, capsys, CASE, line, CASE, skip_bad=True)) == 2
+
+
+def test_the_command_writes_jsonl_and_nothing_else() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "jobs", "verify", "-", "--skip-bad"],
+        input=json.dumps(CASE) + "\nbroken\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert [json.loads(line)["keep"] for line in told.stdout.splitlines()] == [True]
+    assert told.stderr == "1 bad lines left out\n"
