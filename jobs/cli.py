@@ -33,14 +33,27 @@ def demo(
 
 @app.command()
 def ingest(
-    manifest: Annotated[str, typer.Argument(help="CSV, TSV, JSONL or Parquet with at least the columns video and label.")],
-    out: Annotated[str, typer.Option(help="Where the checked clips go, as Parquet.")],
+    manifest: Annotated[str, typer.Argument(help="A table with at least the columns video and label, or a dataset's annotations.")],
+    out: Annotated[str, typer.Option(help="Where the checked clips go, as Parquet; the data card goes beside it.")],
+    form: Annotated[
+        str,
+        typer.Option("--format", help="manifest, table, kinetics, star, finediving, something, ego4d, epic, temporal, instruct."),
+    ] = "manifest",
+    mapping: Annotated[str, typer.Option(help="TOML: which column of a table is what.")] = "",
+    video: Annotated[
+        str, typer.Option(help="How a clip's video is called, e.g. {youtube_id}.mp4; default: as the dataset has it.")
+    ] = "",
+    split: Annotated[
+        str, typer.Option(help="train or heldout, for all of it; default: as the annotations or their name say.")
+    ] = "",
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that are wrong, and count them.")] = False,
     settings: Settings = [],  # noqa: B006
 ) -> None:
-    """Check a manifest, fix its split, and write it as clips."""
+    """Check a manifest or a dataset's annotations, fix the split, and write clips with a data card."""
     from jobs import ingest
 
-    ingest.ingest(manifest, out, settings)
+    asked = ingest.Asked(manifest=manifest, form=form, mapping=mapping, video=video, split=split, skip_bad=skip_bad)
+    ingest.ingest(asked, out, settings)
 
 
 @app.command()

@@ -1,33 +1,136 @@
-"""Check a manifest, fix its split, and write it as clips."""
+"""Check a manifest, or a dataset's own annotations, fix its split, and write it as clips; or conversations as examples."""
 
-import os
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from engine.config import load_config
 from engine.data import manifest as manifests
-from engine.data.clips import to_table
+from engine.data.adapters import ADAPTERS, instruct, table
+from engine.data.adapters.source import Source
+from engine.data.clips import PART_CLIPS
+from engine.rows import CLIPS, EXAMPLES, Example
 from engine.store import Store
 from jobs.view import a_console
 
+FORMATS = ("manifest", *ADAPTERS, "instruct")
 
-def ingest(manifest: str, out: str, settings: list[str]) -> None:
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Asked(manifest="train.csv", form="kinetics"): the options of the command."""
+
+    manifest: str
+    form: str = "manifest"
+    mapping: str = ""
+    video: str = ""
+    split: str = ""
+    skip_bad: bool = False
+
+
+def ingest(asked: Asked, out: str, settings: list[str]) -> None:
+    manifest, form = asked.manifest, asked.form
     if given := [setting for setting in settings if setting.partition("=")[0].strip() == "data.manifest"]:
         raise ValueError(f"--set {given[0]}: the manifest is {manifest}, the argument; give one of them")
-    config = load_config(None, [*settings, f"data.manifest={manifest}"])
+    config = load_config(None, [*settings, f"data.manifest={json.dumps(manifest)}"])
     if not out.endswith(".parquet"):
         raise ValueError(f"--out {out}: clips are written as one .parquet file")
-    storage, card = config.access(), manifests.Card()
-    clips = list(manifests.read_manifest(config.data, storage, card))
+    if asked.mapping and form == "manifest":
+        form = "table"
+    if form not in FORMATS:
+        raise ValueError(f"--format {form}: one of {', '.join(FORMATS)}")
+    if asked.split not in ("", "train", "heldout"):
+        raise ValueError(f"--split {asked.split}: train or heldout")
+    if form == "manifest" and (asked.video or asked.split):
+        raise ValueError("--video and --split are for other formats; a manifest says its own")
+    storage = config.access()
+    columns = table.read_mapping(asked.mapping, storage) if asked.mapping else {}
+    source = Source(path=manifest, storage=storage, video=asked.video, split=asked.split, mapping=columns)
+    skipped = manifests.Skipped() if asked.skip_bad else None
     folder, _, name = out.rpartition("/")
-    Store(folder or os.curdir, storage).write_table(name, to_table(clips))
-    missing, unanswered = manifests.missing_videos(clips, storage)
+    store = Store(folder or ".", storage)
+    if form == "instruct":
+        _report(store, name, _write(store, name, EXAMPLES, _examples(source, config.data, skipped)), skipped)
+        return
+    records = partial(ADAPTERS[form], source) if form in ADAPTERS else None
+    card, listing = manifests.Card(), manifests.Listing(storage)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for clip in manifests.read_manifest(config.data, storage, card, records, skipped):
+            listing.look(clip)
+            yield clip.to_row()
+
+    _write(store, name, CLIPS, rows())
+    _report(store, name, card.facts(), skipped, listing)
+
+
+def _write(store: Store, name: str, schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    """One file; nothing is written unless every row was read."""
+    sink, waiting, count = pa.BufferOutputStream(), [], 0
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for row in rows:
+            waiting.append(row)
+            count += 1
+            if len(waiting) == PART_CLIPS:
+                writer.write_table(pa.Table.from_pylist(waiting, schema=schema))
+                waiting.clear()
+        writer.write_table(pa.Table.from_pylist(waiting, schema=schema))
+    store.write(name, sink.getvalue().to_pybytes())
+    return {"examples": count}
+
+
+def _examples(source: Source, data: Any, skipped: manifests.Skipped | None) -> Iterator[dict[str, Any]]:
+    for _, row in instruct.records(source):
+        if isinstance(row, ValueError):
+            if skipped is None:
+                raise row
+            skipped.add(row)
+            continue
+        example = Example(
+            example_id=row["clip_id"],
+            clip_id=row["clip_id"],
+            video=manifests.locate(row["video"], data),
+            start_s=None,
+            end_s=None,
+            prompt=row["prompt"],
+            answer=row["answer"],
+            source="instruct",
+            cycle=0,
+            mode="direct",
+            seed=0,
+            model="",
+            etag="",
+        )
+        yield example.to_row()
+
+
+def _report(
+    store: Store, name: str, facts: dict[str, Any], skipped: manifests.Skipped | None, listing: manifests.Listing | None = None
+) -> None:
+    """The data card, as JSON beside the clips and in short on the terminal."""
+    if listing:
+        facts |= {"missing_videos": listing.missing.count, "unanswered_videos": listing.unanswered.count}
+    if skipped:
+        facts |= {"bad_rows": skipped.count, "first_bad_rows": skipped.first}
+    card = f"{name.removesuffix('.parquet')}.card.json"
+    store.write(card, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
     console = a_console()
-    counts = card.counts() | {"missing_videos": len(missing)}
-    console.print("  ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items()))
-    if missing:
+    console.print("  ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items() if isinstance(value, int | float)))
+    if kinds := facts.get("kinds"):
+        console.print("labels by kind: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
+    if listing and listing.missing.count:
         console.print(
-            f"{len(missing)} clips have no video ({', '.join(missing[:3])} ...); "
+            f"{listing.missing.count} clips have no video ({', '.join(listing.missing.first[:3])} ...); "
             "they are kept as rows and will be counted as failed: missing",
         )
-    if unanswered:
-        console.print(f"where the videos of {len(unanswered)} clips lie ({', '.join(unanswered[:3])} ...), nobody answered")
-    console.print(f"wrote {out}")
+    if listing and listing.unanswered.count:
+        first = ", ".join(listing.unanswered.first[:3])
+        console.print(f"where the videos of {listing.unanswered.count} clips lie ({first} ...), nobody answered")
+    if skipped and skipped.count:
+        console.print(f"{skipped.count} bad rows left out; the first: {skipped.first[0]}")
+    console.print(f"wrote {store.url(name)} and its data card {card}")

@@ -17,7 +17,7 @@ VERBS = (
 ).split()
 SCENE = (
     "the person in this video stands near a wooden table and then walks slowly towards an old wall while two others watch from far "
-    "away he bends both knees turns around twice before his arms reach out for something small so that must be what is going on here"
+    "away he bends both knees turns around twice before his arms reach out for something small so that must be what is going on"
 ).split()
 
 

@@ -27,7 +27,7 @@ def test_help_names_every_job_at_once() -> None:
         (["selftrain", "--set", "train.rate=1"], "error: --set: no key 'train.rate'"),
         (["selftrain", "none.toml"], "error: no such config: none.toml"),
         (["selftrain"], "error: no manifest: set data.manifest"),
-        (["selftrain", "--set", "data.manifest=none.csv"], "error: no such manifest: none.csv"),
+        (["selftrain", "--set", "data.manifest=none.csv"], "error: no such file: none.csv"),
         (["generate", "--set", "model.base=/nowhere", "--set", "data.manifest=m.csv"], "error: no checkpoint folder '/nowhere'"),
         (
             ["generate", "--set", "run.uri=m.csv", "--set", "data.manifest=m.csv"],

@@ -113,7 +113,7 @@ def test_files_that_are_no_manifest(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ValueError, match=message):
             read(tmp_path, text, name)
-    with pytest.raises(ValueError, match="no such manifest"):
+    with pytest.raises(ValueError, match="no such file"):
         list(manifest.read_manifest(Data(manifest=str(tmp_path / "none.csv")), Storage()))
     with pytest.raises(ValueError, match="no manifest: set"):
         list(manifest.read_manifest(Data(), Storage()))
@@ -122,7 +122,10 @@ def test_files_that_are_no_manifest(tmp_path: Path) -> None:
 def test_missing_videos_are_counted_not_dropped(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     clips = read(tmp_path, "video,label\na.mp4,x\nb.mp4,y\nnone/c.mp4,z\n")
-    assert manifest.missing_videos(clips, Storage()) == (["b", "none/c"], [])
+    listing = manifest.Listing(Storage())
+    assert [listing.look(clip) for clip in clips] == [True, False, False]
+    assert (listing.missing.count, listing.missing.first) == (2, ["b", "none/c"])
+    assert listing.unanswered.count == 0
 
 
 def test_a_card_counts_what_there_is(tmp_path: Path) -> None:
