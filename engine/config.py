@@ -77,6 +77,12 @@ class Select(Section):
     source: Literal["star", "template"] = "star"
     """star: what survived verification. template: every label in a fixed sentence, the baseline that Video-STaR compares with."""
     template: str = "The answer is {label}."
+    max_per_label: int | None = Field(default=None, gt=0)
+    """Examples of one label at most; which ones is drawn by the run's seed."""
+    balance: bool = False
+    """At most as many examples of a label as the median label has."""
+    carry_over: bool = False
+    """Where a clip has nothing kept in this cycle, take what an earlier one kept of it."""
 
 
 class Train(Section):

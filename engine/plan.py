@@ -148,7 +148,8 @@ def cycle_steps(config: RunConfig, before: History, cycle: int) -> list[Step]:
     steps = []
     sources: tuple[str, ...] = (INGEST,)
     if config.select.source == "star":
-        sources = (INGEST, name_of(generated_in, "generate"))
+        since = 0 if config.select.carry_over else generated_in
+        sources = (INGEST, *(name_of(earlier, "generate") for earlier in range(since, generated_in + 1)))
         if generated_in == cycle:
             steps.append(
                 Step(name=name_of(cycle, "generate"), kind="generate", cycle=cycle, inputs=clips, model=generator, final=final)

@@ -1,17 +1,24 @@
 """Which examples a finetune sees, and in which order: pure functions."""
 
+import hashlib
+import math
 import random
+from array import array
 from collections.abc import Sequence
+
+import numpy as np
 
 from engine.rows import Attempt, Clip, Example, Mode
 
 
 def select(clips: Sequence[Clip], attempts: Sequence[Attempt], modes: frozenset[Mode], train_prompt: str) -> list[Example]:
-    """One example per clip with a kept attempt, a direct one before a rationalized one, in the clips' order."""
+    """One example per clip with a kept attempt: the latest cycle's, a direct one before a rationalized one; in the clips' order."""
     kept: dict[str, Attempt] = {}
     for attempt in attempts:
-        if attempt.outcome == "kept" and attempt.mode in modes and (attempt.mode == "direct" or attempt.clip_id not in kept):
-            kept[attempt.clip_id] = attempt
+        if attempt.outcome == "kept" and attempt.mode in modes:
+            kept[attempt.clip_id] = max(
+                attempt, kept.get(attempt.clip_id, attempt), key=lambda one: (one.cycle, one.mode == "direct")
+            )
     return [_example(clip, kept[clip.clip_id], train_prompt) for clip in clips if clip.clip_id in kept]
 
 
@@ -53,6 +60,37 @@ def from_template(clips: Sequence[Clip], template: str, train_prompt: str) -> li
         )
         for clip in clips
     ]
+
+
+class Limit:
+    """Which examples stay where a label may have so many at most: those of the smallest hash with the seed. 16 bytes each."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._labels, self._ranks = array("Q"), array("Q")
+        self._last: dict[int, int] = {}
+        """The highest rank that stays, by label."""
+
+    def add(self, label: str, clip_id: str) -> None:
+        self._labels.append(_hash(label))
+        self._ranks.append(_hash(f"{self._seed}/{clip_id}"))
+
+    def settle(self, max_per_label: int | None, balance: bool) -> None:
+        labels, ranks = np.frombuffer(self._labels, np.uint64), np.frombuffer(self._ranks, np.uint64)
+        order = np.lexsort((ranks, labels))
+        found, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
+        most = min(max_per_label or len(labels), math.ceil(float(np.median(sizes))) if balance and len(sizes) else len(labels))
+        self._last = {
+            int(label): int(ranks[order[start + min(most, size) - 1]])
+            for label, start, size in zip(found, starts, sizes, strict=True)
+        }
+
+    def keeps(self, label: str, clip_id: str) -> bool:
+        return _hash(f"{self._seed}/{clip_id}") <= self._last[_hash(label)]
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def order(num_examples: int, epochs: float, batch_rows: int, seed: int) -> list[list[int]]:

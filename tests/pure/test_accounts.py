@@ -1,9 +1,12 @@
 """Pins the accounts: each clip is kept, dropped or failed, once; and which attempts become examples, in which order."""
 
+from collections import Counter
+
 from builders import a_clip, an_attempt
 from engine.data.pieces import cut
 from engine.generate.ledger import Ledger, balance
-from engine.train.mixture import from_template, order, select, share
+from engine.train.duplicates import Duplicates
+from engine.train.mixture import Limit, from_template, order, select, share
 
 BOTH = frozenset({"direct", "rationalized"})
 
@@ -42,6 +45,44 @@ def test_an_example_asks_the_question_alone_and_names_where_it_comes_from() -> N
 
 def test_rejected_attempts_are_never_examples() -> None:
     assert select([a_clip("a")], [an_attempt("a", outcome="rejected", reason="label_missing")], BOTH, "{question}") == []
+
+
+def test_what_an_earlier_cycle_kept_is_used_only_where_this_one_kept_nothing() -> None:
+    attempts = [an_attempt("a", cycle=0, text="old"), an_attempt("a", cycle=1, mode="rationalized", text="new")]
+    attempts += [an_attempt("b", cycle=0, text="old"), an_attempt("b", cycle=1, outcome="rejected", reason="label_missing")]
+    chosen = select([a_clip("a"), a_clip("b")], attempts, BOTH, "{question}")
+    assert [(example.clip_id, example.cycle, example.answer) for example in chosen] == [("a", 1, "new"), ("b", 0, "old")]
+
+
+def settled(max_per_label: int | None, balance: bool) -> Counter[str]:
+    """How many of 10, 4 and 1 examples of three labels stay."""
+    limit, rows = Limit(seed=0), [(label, f"{label}{i}") for label, count in (("x", 10), ("y", 4), ("z", 1)) for i in range(count)]
+    for row in rows:
+        limit.add(*row)
+    limit.settle(max_per_label, balance)
+    return Counter(label for label, clip_id in rows if limit.keeps(label, clip_id))
+
+
+def test_labels_are_capped_and_balanced() -> None:
+    assert settled(3, False) == {"x": 3, "y": 3, "z": 1}
+    assert settled(None, True) == {"x": 4, "y": 4, "z": 1}, "the median label has four"
+    assert settled(2, True) == {"x": 2, "y": 2, "z": 1}
+    assert settled(None, False) == {"x": 10, "y": 4, "z": 1}
+
+
+def test_near_duplicates_are_counted() -> None:
+    told = "The red ball starts at the left, rolls over the table and falls off on the right, so the action is falling"
+    seen = Duplicates()
+    for text in (
+        told,
+        told.upper() + "!",
+        told.replace("red", "blue"),
+        "Nothing of the kind is to be seen here at all, so it rises",
+        "",
+    ):
+        seen.add(text)
+    assert seen.count() in (1, 2), "the second for certain; of the third one word in twenty is another"
+    assert Duplicates().count() == 0
 
 
 def test_the_template_baseline_uses_every_label() -> None:

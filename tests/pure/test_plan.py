@@ -108,3 +108,11 @@ def test_a_run_stopped_at_generation_is_continued_by_the_whole_loop() -> None:
 def test_template_finetuning_has_no_generation() -> None:
     settings = load_config(None, ["select.source=template", "loop.max_cycles=1"])
     assert play(settings, 0.4, [0.6])[0] == ["ingest", "base/evaluate", "cycle-000/select", "cycle-000/train", "cycle-000/evaluate"]
+
+
+def test_carrying_over_reads_the_earlier_generations_too() -> None:
+    before = History(base=0.1, cycles=(0.2, 0.3), only_direct=(False, False))
+    generated = tuple(f"cycle-00{cycle}/generate" for cycle in range(3))
+    for value, inputs in (("true", ("ingest", *generated)), ("false", ("ingest", generated[-1]))):
+        steps = cycle_steps(load_config(None, [f"select.carry_over={value}"]), before, 2)
+        assert next(step for step in steps if step.kind == "select").inputs == inputs
