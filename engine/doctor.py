@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from engine import flow
 from engine.config import RunConfig
 from engine.data import manifest
+from engine.data.card import Card
 from engine.data.isolation import Decoder, Seen
 from engine.loop import afford, needs
 from engine.rows import Clip
@@ -144,7 +145,7 @@ def _storage(store: Store) -> Iterator[Finding]:
 
 def _manifest(config: RunConfig, clips: list[Clip]) -> Iterator[Finding]:
     """Also samples clips, evenly over the manifest: one in every 2^k of those seen."""
-    card, stride = manifest.Card(), 1
+    card, stride = Card(), 1
     for number, clip in enumerate(manifest.read_manifest(config.data, config.access(), card)):
         if number % stride == 0:
             clips.append(clip)

@@ -171,7 +171,9 @@ class Sentences:
     ordered: bool = False
 
     def __post_init__(self) -> None:
-        _items(self.items)
+        _some(self.items, "items")
+        for item in self.items:
+            _worded(item, "the item")
 
     @property
     def text(self) -> str:
@@ -187,7 +189,9 @@ class ClassSequence:
     items: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        _items(self.items)
+        _some(self.items, "items")
+        for item in self.items:
+            _worded(item, "the item")
 
     @property
     def text(self) -> str:
@@ -203,8 +207,7 @@ class All:
     labels: tuple["Label", ...]
 
     def __post_init__(self) -> None:
-        if not self.labels:
-            raise ValueError("labels is empty; name at least one")
+        _some(self.labels, "labels")
 
     @property
     def text(self) -> str:
@@ -220,8 +223,7 @@ class AnyOf:
     labels: tuple["Label", ...]
 
     def __post_init__(self) -> None:
-        if not self.labels:
-            raise ValueError("labels is empty; name at least one")
+        _some(self.labels, "labels")
 
     @property
     def text(self) -> str:
@@ -311,11 +313,9 @@ def plain(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
-def _items(items: tuple[str, ...]) -> None:
-    if not items:
-        raise ValueError("items is empty; name at least one")
-    for item in items:
-        _worded(item, "the item")
+def _some(values: tuple[Any, ...], name: str) -> None:
+    if not values:
+        raise ValueError(f"{name} is empty; name at least one")
 
 
 def _is_share(iou: float) -> None:

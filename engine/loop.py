@@ -16,6 +16,7 @@ from engine import flow, plan, steps
 from engine.budget import budget
 from engine.config import RunConfig, differing_keys
 from engine.data import manifest
+from engine.data.card import Card
 from engine.data.clips import read_parts
 from engine.data.pieces import cut
 from engine.lease import Lease
@@ -124,7 +125,7 @@ def _report(config: RunConfig, store: Store, summary: dict[str, Any], sealed: di
 
 def _check(config: RunConfig, until: str) -> None:
     """Find what a user got wrong before the run's folder is claimed by a configuration that cannot work."""
-    card = manifest.Card()
+    card = Card()
     for _ in manifest.read_manifest(config.data, config.access(), card):
         pass
     steps.refuse_empty(card.counts(), _splits_for(until))

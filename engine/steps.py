@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from engine import generation
 from engine.data import manifest
+from engine.data.card import Card
 from engine.data.clips import path_of, write_parts
 from engine.data.pieces import cut
 from engine.generate import prompts
@@ -33,7 +34,7 @@ def refuse_empty(sizes: Mapping[str, int], splits: Sequence[str]) -> None:
 
 def ingest(work: Work) -> Made:
     """Check the manifest and write its clips: what is split here stays split."""
-    data, card = work.config.data, manifest.Card()
+    data, card = work.config.data, Card()
     parts = write_parts(work.store, manifest.read_manifest(data, work.config.access(), card))
     files = [path_of(split, number) for split, sizes in parts.items() for number in range(len(sizes))]
     return Made(

@@ -13,6 +13,7 @@ from engine.config import load_config
 from engine.data import manifest as manifests
 from engine.data.adapters import ADAPTERS, instruct, table
 from engine.data.adapters.source import Source
+from engine.data.card import Card, Listing, Skipped
 from engine.data.clips import PART_CLIPS
 from engine.rows import CLIPS, EXAMPLES, Example
 from engine.store import Store
@@ -51,14 +52,14 @@ def ingest(asked: Asked, out: str, settings: list[str]) -> None:
     storage = config.access()
     columns = table.read_mapping(asked.mapping, storage) if asked.mapping else {}
     source = Source(path=manifest, storage=storage, video=asked.video, split=asked.split, mapping=columns)
-    skipped = manifests.Skipped() if asked.skip_bad else None
+    skipped = Skipped() if asked.skip_bad else None
     folder, _, name = out.rpartition("/")
     store = Store(folder or ".", storage)
     if form == "instruct":
         _report(store, name, _write(store, name, EXAMPLES, _examples(source, config.data, skipped)), skipped)
         return
     records = partial(ADAPTERS[form], source) if form in ADAPTERS else None
-    card, listing = manifests.Card(), manifests.Listing(storage)
+    card, listing = Card(), Listing(storage)
 
     def rows() -> Iterator[dict[str, Any]]:
         for clip in manifests.read_manifest(config.data, storage, card, records, skipped):
@@ -84,7 +85,7 @@ def _write(store: Store, name: str, schema: pa.Schema, rows: Iterator[dict[str, 
     return {"examples": count}
 
 
-def _examples(source: Source, data: Any, skipped: manifests.Skipped | None) -> Iterator[dict[str, Any]]:
+def _examples(source: Source, data: Any, skipped: Skipped | None) -> Iterator[dict[str, Any]]:
     for _, row in instruct.records(source):
         if isinstance(row, ValueError):
             if skipped is None:
@@ -109,9 +110,7 @@ def _examples(source: Source, data: Any, skipped: manifests.Skipped | None) -> I
         yield example.to_row()
 
 
-def _report(
-    store: Store, name: str, facts: dict[str, Any], skipped: manifests.Skipped | None, listing: manifests.Listing | None = None
-) -> None:
+def _report(store: Store, name: str, facts: dict[str, Any], skipped: Skipped | None, listing: Listing | None = None) -> None:
     """The data card, as JSON beside the clips and in short on the terminal."""
     if listing:
         facts |= {"missing_videos": listing.missing.count, "unanswered_videos": listing.unanswered.count}

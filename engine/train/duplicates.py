@@ -5,7 +5,7 @@ from array import array
 
 import numpy as np
 
-from engine.verify.text import words
+from engine.verify.words import words
 
 SHINGLE_WORDS = 4
 SMALLEST = 3

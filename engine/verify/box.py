@@ -6,7 +6,7 @@ from engine.labels import Box, BoxFormat, corners
 from engine.rows import Verdict
 from engine.verify.relevance import most_relevant
 from engine.verify.text import Said
-from engine.verify.times import asserted
+from engine.verify.times import asserted, word_at
 
 Four = tuple[float, float, float, float]
 _VALUE = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?\s*%?"
@@ -40,12 +40,12 @@ EPSILON = 1e-9
 
 
 def has_box(said: Said, question: str, label: Box) -> Verdict:
-    found = [one for one in boxes(said.text, label.format) if asserted(said, _word(said, one[2][0]))]
+    found = [one for one in boxes(said.text, label.format) if asserted(said, word_at(said, one[2][0]))]
     if not found:
         return Verdict(keep=False, reason="no_answer", score=0.0, extracted="")
     start = said.spans[said.answer[0]][0] if said.answer else 0
     after = [one for one in found if said.answer and one[2][0] >= start - 3]
-    asked = [found[at] for at in most_relevant(said, question, [_word(said, one[2][0]) for one in found])]
+    asked = [found[at] for at in most_relevant(said, question, [word_at(said, one[2][0]) for one in found])]
     box, form, place = after[0] if after else asked[-1]
     extracted = said.text[place[0] : place[1]]
     x1, y1, x2, y2 = corners(box, form)
@@ -102,10 +102,6 @@ def _declared(text: str, match: "regex.Match[str]") -> BoxFormat | None:
 def _number(text: str) -> float:
     text = text.strip()
     return round(float(text.removesuffix("%")) / 100, 9) if text.endswith("%") else float(text)
-
-
-def _word(said: Said, place: int) -> int:
-    return next((i for i, (_, end) in enumerate(said.spans) if end > place), max(0, len(said.spans) - 1))
 
 
 def overlap(a: Four, b: Four) -> float:

@@ -6,7 +6,8 @@ from engine.labels import Choice, Keywords
 from engine.rows import Verdict
 from engine.verify.keywords import contains
 from engine.verify.stance import DENIED, OPEN, dismissed_after, stances
-from engine.verify.text import Said, fold, label_words
+from engine.verify.text import Said
+from engine.verify.words import fold, label_words
 
 _AFTER_KEY = regex.compile(r"\s*[).:\]]")
 _CHOSEN = regex.compile(

@@ -9,8 +9,9 @@ from engine.labels import Keywords
 from engine.rows import Verdict
 from engine.verify.enumeration import lists_others
 from engine.verify.stance import CLAUSE, DENIED, OPEN, alternative, dismissed_after, stances
-from engine.verify.text import Said, is_unspaced, label_words, same_word
+from engine.verify.text import Said
 from engine.verify.vocabulary import ARTICLES, FUNCTION_WORDS, OPPOSITE, PARTICLES, PLACES
+from engine.verify.words import is_unspaced, label_words, same_word
 
 REACH = 8
 """Words between one word of the label and the next: in a longer sentence they are about different things."""

@@ -7,7 +7,8 @@ import regex
 
 from engine.verify.relevance import most_relevant
 from engine.verify.stance import DENIED, OPEN, stances
-from engine.verify.text import Said, label_words
+from engine.verify.text import Said
+from engine.verify.words import label_words
 
 ONES = (
     "zero one two three four five six seven eight nine ten "

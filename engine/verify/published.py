@@ -16,8 +16,9 @@ from engine.labels import All, AnyOf, Box, Choice, ClassSequence, Keywords, Labe
 from engine.rows import Verdict
 from engine.verify import box, time_range
 from engine.verify.similarity import Similarity
-from engine.verify.text import Said, label_words, words
+from engine.verify.text import Said
 from engine.verify.vocabulary import FUNCTION_WORDS
+from engine.verify.words import label_words, words
 
 STOP_WORDS = FUNCTION_WORDS | frozenset(
     "about above across after again against all almost along also although always am among another any anyone anything "

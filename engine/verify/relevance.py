@@ -3,8 +3,9 @@
 import itertools
 from collections.abc import Sequence
 
-from engine.verify.text import Said, label_words, lemmas
+from engine.verify.text import Said
 from engine.verify.vocabulary import FUNCTION_WORDS, PEOPLE
+from engine.verify.words import label_words, lemmas
 
 ASKING = (
     FUNCTION_WORDS

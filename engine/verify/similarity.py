@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import LCSseq
 
-from engine.verify.text import same_word, words
 from engine.verify.vocabulary import FUNCTION_WORDS, PARTICLES, PEOPLE, PLACES
+from engine.verify.words import same_word, words
 
 Similarity = Callable[[Sequence[str], Sequence[str]], NDArray[np.float64]]
 """(A gold sentences, B said ones) -> float64[A,B]."""

@@ -2,8 +2,9 @@
 
 from engine.labels import TimeRange
 from engine.rows import Verdict
+from engine.verify.ranges import ranges
 from engine.verify.text import Said
-from engine.verify.times import about, asserted, ranges
+from engine.verify.times import about, asserted
 
 EPSILON = 1e-9
 

@@ -27,35 +27,17 @@ _LENGTH_BEFORE = regex.compile(
 _LENGTH_AFTER = regex.compile(
     r"\s*-?(?:long\b|later\b|clip\b|video\b|in\s+(?:length|duration)\b|footage\b|apart\b)", regex.IGNORECASE
 )
-_JOINS = regex.compile(
+JOINS = regex.compile(
     r"^[\s,]*(?:-|–|—|to|and|until|till|through|up\s+to|→|->|,?\s*(?:and\s+)?(?:it\s+)?(?:end(?:s|ing|ed)?|finish(?:es|ing|ed)?|stop(?:s|ping|ped)?|conclud(?:es|ing|ed)?)"
     r"\s+(?:at|around|by|on|near)?(?:\s+(?:about|around|approximately|roughly|time))?)\s*(?:the\s+|second\s+|time\s+|t\s*=\s*|about\s+|around\s+)?$",
     regex.IGNORECASE,
 )
 _TO_END = regex.compile(r"\s+(?:before|from|to)\s+the\s+(?:very\s+)?end\b", regex.IGNORECASE)
-_PART = regex.compile(
-    r"\b(?:the\s+)?(?P<which>first|opening|initial|last|final|closing|second|middle)\s+(?:(?P<share>half|third|quarter)\b|(?=[\d\p{L}]))",
-    regex.IGNORECASE,
-)
-_SHARE = {"half": 2, "third": 3, "quarter": 4}
-_LASTS = regex.compile(
-    r"^[\s,]*(?:and\s+)?(?:it\s+)?(?:lasts?|lasting|continues|continuing|goes\s+on|runs)?\s*(?:for\s+)?(?:about\s+|around\s+|another\s+)?$",
-    regex.IGNORECASE,
-)
-_START_WORD = regex.compile(r"\b(?:start|starts|starting|started|begins?|beginning|began|onset|from)\b", regex.IGNORECASE)
-_END_WORD = regex.compile(
-    r"\b(?:ends?|ending|ended|stops?|stopping|finish(?:es)?|finishing|until|till|concludes?|concluding|to)\b", regex.IGNORECASE
-)
-_BEGINNING = regex.compile(
+BEGINNING = regex.compile(
     r"\b(?:(?:very\s+)?(?:beginning|start|outset|onset))\b(?:\s+of\s+the\s+(?:video|clip))?", regex.IGNORECASE
 )
-_ENDING = regex.compile(r"\b(?:the\s+)?(?:very\s+)?end\b(?:\s+of\s+the\s+(?:video|clip))?", regex.IGNORECASE)
+ENDING = regex.compile(r"\b(?:the\s+)?(?:very\s+)?end\b(?:\s+of\s+the\s+(?:video|clip))?", regex.IGNORECASE)
 _MIDDLE = regex.compile(r"\b(?:halfway|half\s+way|middle|midpoint|mid-point|midway)\b", regex.IGNORECASE)
-_WHOLE = regex.compile(
-    r"\b(?:(?:throughout|entire|whole|full)\s+(?:the\s+)?(?:entire\s+|whole\s+)?(?:video|clip|duration|length|time)|from\s+(?:the\s+)?(?:start|beginning)\s+to\s+(?:the\s+)?(?:end|finish)"
-    r"|all\s+the\s+(?:time|way\s+through))\b",
-    regex.IGNORECASE,
-)
 _SHARES = regex.compile(
     r"\b(?:0(?:\.0)?\s*(?:to|and|-|–)\s*1(?:\.0)?\b|normali[sz]ed|fractions?\b|relative\s+(?:time|position)|proportions?\b|share\s+of\s+the)",
     regex.IGNORECASE,
@@ -91,11 +73,11 @@ def moments(said: Said, question: str, duration_s: float, lengths: bool = False)
     """
     text = said.text
     found = [
-        Moment(float(m[1] or 0) * 3600 + float(m[2]) * 60 + float(m[3]), m.start(), m.end(), _word(said, m.start()), False)
+        Moment(float(m[1] or 0) * 3600 + float(m[2]) * 60 + float(m[3]), m.start(), m.end(), word_at(said, m.start()), False)
         for m in _CLOCK.finditer(text)
     ]
     found += [
-        Moment(float(m[1]) * 60 + float(m[2]), m.start(), m.end(), _word(said, m.start()), False) for m in _GLUED.finditer(text)
+        Moment(float(m[1]) * 60 + float(m[2]), m.start(), m.end(), word_at(said, m.start()), False) for m in _GLUED.finditer(text)
     ]
     shares = in_shares(question, text)
     taken = [(one.start, one.end) for one in found]
@@ -145,13 +127,7 @@ def _added_up(found: list[Moment], text: str) -> list[Moment]:
             if between in ("", "and", ",", "and the"):
                 out[-1] = Moment(last.time_s + one.time_s, last.start, one.end, last.word, False)
                 continue
-        if (
-            last
-            and last.bare
-            and not one.bare
-            and ":" not in text[one.start : one.end]
-            and _JOINS.match(text[last.end : one.start])
-        ):
+        if last and last.bare and not one.bare and ":" not in text[one.start : one.end] and JOINS.match(text[last.end : one.start]):
             unit, _ = _unit(text, _digits_end(text, one.start))
             out[-1] = Moment(last.time_s * (unit or 1.0), last.start, last.end, last.word, False)
         out.append(one)
@@ -186,7 +162,7 @@ def _is_length(text: str, start: int, end: int) -> bool:
     return bool(_LENGTH_BEFORE.search(text[max(0, start - 40) : start]) or _LENGTH_AFTER.match(text, end))
 
 
-def _word(said: Said, place: int) -> int:
+def word_at(said: Said, place: int) -> int:
     return next((i for i, (_, end) in enumerate(said.spans) if end > place), len(said.spans) - 1)
 
 
@@ -198,97 +174,12 @@ def asserted(said: Said, word: int) -> bool:
     return flags[word - first] not in (DENIED, OPEN) and flags[max(0, word - 1 - first)] not in (DENIED, OPEN)
 
 
-def ranges(said: Said, question: str, duration_s: float) -> list[tuple[Moment, Moment]]:
-    """Stretches in the order of the text, as their two ends.
-
-    >>> said = Said("From 0:02 to 0:05; it starts at 2 s and ends at 6 s; between 10 and 20 seconds")
-    >>> [(a.time_s, b.time_s) for a, b in ranges(said, "", 30.0)]
-    [(2.0, 5.0), (2.0, 6.0), (10.0, 20.0)]
-    """
-    text = said.text
-    named = _with_edges(said, moments(said, question, duration_s, lengths=True), duration_s)
-    found: list[tuple[Moment, Moment]] = []
-    at = 0
-    while at + 1 < len(named):
-        one, other = named[at], named[at + 1]
-        between = text[one.end : other.start]
-        if _JOINS.match(between) or _apart(text, one, other) or _bracketed(text, one, other):
-            found.append((one, other))
-            at += 2
-        elif _LASTS.match(between):
-            found.append((one, Moment(one.time_s + other.time_s, other.start, other.end, other.word, other.bare)))
-            at += 2
-        elif _told_back(text, one, other):
-            found.append((other, one))
-            at += 2
-        else:
-            at += 1
-    found = found or _parts(said, named, duration_s)
-    if not found and (whole := _WHOLE.search(text)):
-        word = _word(said, whole.start())
-        return [(Moment(0.0, whole.start(), whole.end(), word, False), Moment(duration_s, whole.start(), whole.end(), word, False))]
-    return found
-
-
-def _apart(text: str, one: Moment, other: Moment) -> bool:
-    """ "starts at 2 s ... ends at 6 s", with more words between."""
-    before, between = text[max(0, one.start - 30) : one.start], text[one.end : other.start]
-    return len(between) < 60 and "\n\n" not in between and bool(_START_WORD.search(before) and _END_WORD.search(between))
-
-
-def _bracketed(text: str, one: Moment, other: Moment) -> bool:
-    """ "[2.0, 5.0]"."""
-    return text[one.end : other.start].strip() in (",", ";") and bool(
-        regex.search(r"[\[(]\s*$", text[: one.start]) and regex.match(r"\s*[\])]", text[other.end :])
-    )
-
-
-def _told_back(text: str, one: Moment, other: Moment) -> bool:
-    """ "ends at 5 s and starts at 2 s"."""
-    before, between = text[max(0, one.start - 30) : one.start], text[one.end : other.start]
-    return len(between) < 60 and bool(_END_WORD.search(before) and not _START_WORD.search(before) and _START_WORD.search(between))
-
-
-def _parts(said: Said, named: Sequence[Moment], duration_s: float) -> list[tuple[Moment, Moment]]:
-    """ "the first 5 seconds", "the second half"."""
-    found = []
-    for match in _PART.finditer(said.text):
-        which, share = match["which"].casefold(), (match["share"] or "").casefold()
-        length = next((one for one in named if one.start == match.end() and not one.bare), None)
-        if not share and not length:
-            continue
-        long_s = duration_s / _SHARE[share] if share else length.time_s if length else 0.0
-        at_end = which in ("last", "final", "closing") or (which == "second" and share == "half")
-        if which in ("second", "middle") and not at_end:
-            start_s = (duration_s - long_s) / 2 if which == "middle" or share == "third" else long_s
-        else:
-            start_s = duration_s - long_s if at_end else 0.0
-        end, word = (length.end if length else match.end()), _word(said, match.start())
-        found.append((Moment(start_s, match.start(), end, word, False), Moment(start_s + long_s, match.start(), end, word, False)))
-    return found
-
-
-def _with_edges(said: Said, found: list[Moment], duration_s: float) -> list[Moment]:
-    """With "the beginning" and "the end" as the moments that they are, where they stand for one."""
-    text = said.text
-    edges = []
-    for pattern, time_s in ((_BEGINNING, 0.0), (_ENDING, duration_s)):
-        for match in pattern.finditer(text):
-            before, after = text[max(0, match.start() - 25) : match.start()], text[match.end() : match.end() + 25]
-            opens = regex.search(r"\b(?:from|at|since)\s+(?:the\s+)?(?:very\s+)?$", before, regex.IGNORECASE)
-            closes = regex.search(r"\b(?:until|till|to|through|–|-)\s+(?:the\s+)?(?:very\s+)?$", before, regex.IGNORECASE)
-            names = not regex.match(r"\s*(?:time\b|at\b|of\s+the\s+(?!video|clip))", after, regex.IGNORECASE)
-            if names and (opens or closes):
-                edges.append(Moment(time_s, match.start(), match.end(), _word(said, match.start()), False))
-    return sorted([*found, *edges], key=lambda one: one.start)
-
-
 def edge(said: Said, duration_s: float) -> Sequence[Moment]:
     """The one moment that a text without numbers may name: the beginning, the middle, the end."""
     found = []
-    for pattern, time_s in ((_BEGINNING, 0.0), (_MIDDLE, duration_s / 2), (_ENDING, duration_s)):
+    for pattern, time_s in ((BEGINNING, 0.0), (_MIDDLE, duration_s / 2), (ENDING, duration_s)):
         if match := pattern.search(said.text):
-            found.append(Moment(time_s, match.start(), match.end(), _word(said, match.start()), False))
+            found.append(Moment(time_s, match.start(), match.end(), word_at(said, match.start()), False))
     return found
 
 

@@ -2,8 +2,9 @@
 
 from engine.labels import Timestamp
 from engine.rows import Verdict
+from engine.verify.ranges import ranges
 from engine.verify.text import Said
-from engine.verify.times import about, asserted, edge, moments, ranges
+from engine.verify.times import about, asserted, edge, moments
 
 DEFAULT_TOLERANCE = 0.1
 """Of the duration."""

@@ -14,9 +14,10 @@ from engine.verify.loops import breaks_off, is_loop
 from engine.verify.number import has_number
 from engine.verify.sentences import has_sentences
 from engine.verify.sequence import has_sequence
-from engine.verify.text import Said, label_words
+from engine.verify.text import Said
 from engine.verify.time_range import has_time_range
 from engine.verify.timestamp import has_timestamp
+from engine.verify.words import label_words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from engine.data import manifest
 from engine.data.adapters import ADAPTERS, instruct
 from engine.data.adapters.source import Source
 from engine.data.adapters.table import read_mapping
+from engine.data.card import Skipped
 from engine.labels import Choice, ClassSequence, Keywords, Number, TimeRange
 from engine.rows import Clip
 from engine.storage import Storage
@@ -305,7 +306,7 @@ def test_one_bad_line_of_many_is_left_out_and_counted(tmp_path: Path) -> None:
     lines = [f"doing yoga,id{i},3,13,train" for i in range(20_000)]
     lines[12_345] = "doing yoga,x"
     lines[100] = lines[99]
-    skipped = manifest.Skipped()
+    skipped = Skipped()
     text = "label,youtube_id,time_start,time_end,split\n" + "\n".join(lines)
     clips = clips_of(tmp_path, "kinetics", "train.csv", text, skipped=skipped)
     assert (len(clips), skipped.count) == (19_998, 2)

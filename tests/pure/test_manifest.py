@@ -7,6 +7,7 @@ import pytest
 
 from engine.config import Data
 from engine.data import manifest
+from engine.data.card import Card, Listing
 from engine.data.clips import from_table, to_table
 from engine.rows import Clip
 from engine.storage import Storage
@@ -122,14 +123,14 @@ def test_files_that_are_no_manifest(tmp_path: Path) -> None:
 def test_missing_videos_are_counted_not_dropped(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     clips = read(tmp_path, "video,label\na.mp4,x\nb.mp4,y\nnone/c.mp4,z\n")
-    listing = manifest.Listing(Storage())
+    listing = Listing(Storage())
     assert [listing.look(clip) for clip in clips] == [True, False, False]
     assert (listing.missing.count, listing.missing.first) == (2, ["b", "none/c"])
     assert listing.unanswered.count == 0
 
 
 def test_a_card_counts_what_there_is(tmp_path: Path) -> None:
-    card = manifest.Card()
+    card = Card()
     (tmp_path / "m.csv").write_text("video,label,split,clip_id\na.mp4,x,train,1\na.mp4,y,train,2\nb.mp4,x,heldout,3\n")
     for _ in manifest.read_manifest(Data(manifest=str(tmp_path / "m.csv")), Storage(), card):
         pass
