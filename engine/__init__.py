@@ -18,8 +18,8 @@ status     what a run has done, what failed in it, and trying that again
 doctor     what would go wrong, before it costs anything
 flow       stages through Ray Data
 summary    the run's facts from its seals
-data       manifest, tables, adapters/ (one a dataset's format), card (what it holds), clips (in parts), pieces, frames (which), decode (how), child and isolation (where), decoder (the stage),
-           shapes (a labelled world)
+data       manifest, tables, adapters/ (one a dataset's format), card (what it holds), clips (in parts), pieces, frames (which),
+           decode (how), child and isolation (where), decoder (the stage), shapes (a labelled world)
 generate   prompts, generator (the GPU actor), watch (pieces that take it down), ledger (its accounts)
 verify     verdict (what is asked of it); a file a kind: keywords, choice, number, timestamp, time_range, box, sentences, sequence;
            text, words, vocabulary, stance (is it meant?), numbers, times, ranges, order, relevance, enumeration, similarity;

@@ -10,7 +10,7 @@ from engine.rows import Verdict
 from engine.verify.enumeration import lists_others
 from engine.verify.stance import CLAUSE, DENIED, OPEN, alternative, dismissed_after, stances
 from engine.verify.text import Said
-from engine.verify.vocabulary import ARTICLES, FUNCTION_WORDS, OPPOSITE, PARTICLES, PLACES
+from engine.verify.vocabulary import ARTICLES, COMPOUNDS, FUNCTION_WORDS, OPPOSITE, PARTICLES, PLACES
 from engine.verify.words import is_unspaced, label_words, same_word
 
 REACH = 8
@@ -81,6 +81,16 @@ def mentions(text: str, label: Keywords) -> bool:
 
 def contains(said: Said, label: Keywords, others: Sequence[str] = ()) -> Verdict:
     """The strict rule. `others`: what else the answer may list, as other parts of the same label do."""
+    if (plain := label_words(label.text)) in YES_NO and (lead := _leading(said)) is not None:
+        place = said.spans[lead]
+        keep = (said.words[lead],) == plain
+        return Verdict(
+            keep=keep,
+            reason="contains_label" if keep else "other_answer",
+            score=float(keep),
+            extracted=said.words[lead],
+            found=(place,) if keep else (),
+        )
     best: Verdict | None = None
     for text in (label.text, *label.aliases):
         for way in wanted(text):
@@ -91,6 +101,18 @@ def contains(said: Said, label: Keywords, others: Sequence[str] = ()) -> Verdict
                 best = verdict
     assert best is not None
     return best
+
+
+YES_NO = (("yes",), ("no",))
+
+
+def _leading(said: Said) -> int | None:
+    """Which word is the text's yes or no: after "the answer is", else the first that begins a sentence."""
+    starts = ([said.answer[0]] if said.answer else []) + [first for first, _ in said.sentences]
+    plain = [
+        i for i in starts if said.words[i : i + 1] in YES_NO and said.words[i + 1 : i + 2] not in (("one",), ("and",), ("or",))
+    ]
+    return plain[0] if plain else None
 
 
 def _settled(said: Said, verdict: Verdict, label: Keywords, others: Sequence[str]) -> Verdict:
@@ -221,8 +243,11 @@ def _governed(said: Said, preposition: str, noun: int) -> bool:
 
 
 def _whole(said: Said, want: Wanted, chosen: list[int]) -> bool:
-    """Whether no word is a part of a longer one with a hyphen, as diving is of sky-diving."""
+    """Whether no word is a part of a longer one, as diving is of sky-diving and a dog of a hot dog."""
     for i in chosen:
+        for pair, other in ((said.words[i - 1 : i + 1], i - 1), (said.words[i : i + 2], i + 1)):
+            if pair in COMPOUNDS and other not in chosen and said.words[other] not in want.words:
+                return False
         parts = said.compound(i)
         strange = [j for j in parts if j not in chosen and not any(same_word(said.words[j], word) for word in want.words)]
         if strange and not any(same_word("".join(said.words[j] for j in parts), word) for word in want.words):
@@ -236,6 +261,8 @@ def _has_phrase(said: Said, want: Wanted) -> Verdict:
     verdict = Verdict(keep=False, reason="label_missing", score=0.0, extracted="")
     for i in range(len(said.words) - size + 1):
         if not all(same_word(said.words[i + k], word) for k, word in enumerate(want.words)):
+            continue
+        if not _whole(said, want, list(range(i, i + size))):
             continue
         first, end = next((a, b) for a, b in said.sentences if a <= i < b)
         marks = {*stances(said.words[first:end], said.breaks(first, end), own)[i - first : i + size - first]}

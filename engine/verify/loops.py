@@ -11,7 +11,8 @@ LONGEST = 24
 VARIED = 0.75
 """Share of different words above which no sentence is there three times."""
 DANGLING = frozenset(
-    "the a an and or but because of which whose if than is are was were am that's to from with into their his".split()
+    "the a an and or but because of which whose if than is are was were am that's to from with into their his he she they "
+    "we".split()
 )
 """No answer ends with one of these."""
 

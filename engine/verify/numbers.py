@@ -8,7 +8,8 @@ import regex
 from engine.verify.relevance import most_relevant
 from engine.verify.stance import DENIED, OPEN, stances
 from engine.verify.text import Said
-from engine.verify.words import label_words
+from engine.verify.vocabulary import FUNCTION_WORDS
+from engine.verify.words import label_words, lemmas
 
 ONES = (
     "zero one two three four five six seven eight nine ten "
@@ -34,6 +35,7 @@ _SCALE = regex.compile(
     regex.IGNORECASE,
 )
 _GROUP = regex.compile(r"[\[(](?:\s*[-+]?[\d.]+\s*%?\s*[,;]){2,}\s*[-+]?[\d.]+\s*%?\s*[\])]")
+_TOTAL = regex.compile(r"\s+of\s+(?:the\s+|these\s+|those\s+|all\s+)?$", regex.IGNORECASE)
 _BETWEEN = regex.compile(r"^\s*(?:-|–|—|to|and|or|through|until)\s*$", regex.IGNORECASE)
 _BOUND = regex.compile(
     r"\b(?:more|less|fewer|greater|higher|lower|over|under|above|below|at\s+least|at\s+most|up\s+to)\s+(?:than\s+)?$",
@@ -86,6 +88,8 @@ def numbers(said: Said) -> list[Found]:
             role = found[-1].role
         elif _next_joins(matches, at, text):
             role = "range"
+        elif at and _TOTAL.match(before) and found and found[-1].role == "value":
+            role = "scale"
         elif _BOUND.search(text[max(0, match.start() - 20) : match.start()]):
             role = "bound"
         word = next((i for i, start in enumerate(starts) if start >= match.start()), len(starts) - 1)
@@ -165,8 +169,8 @@ def answered(said: Said, question: str, found: Sequence[Found]) -> list[Found]:
         cues.append(said.spans[said.answer[0]][0])
     if cues and (inside := [number for number in live if 0 <= number.start - max(cues) < CUE_REACH]):
         return inside[:1]
-    asked = set(label_words(question))
-    if counted := [number for number in live if number.noun and number.noun in asked]:
+    asked = frozenset(form for word in label_words(question) if word not in FUNCTION_WORDS for form in lemmas(word))
+    if counted := [number for number in live if number.noun and not asked.isdisjoint(lemmas(number.noun))]:
         return counted[-1:]
     bare = [number for number in live if not number.noun or number.noun in AFTER] or live
     bare = [bare[at] for at in most_relevant(said, question, [number.word for number in bare])]

@@ -51,7 +51,10 @@ def _relations(said: Said, named: Sequence[Mention]) -> set[tuple[str, str]]:
             start = max((j for j in range(first, i + 1) if breaks[j - first] or said.words[j] in ("and", "then")), default=first)
             left = [one for one in inside if start <= one[1] and one[2] <= i]
             right = [one for one in inside if one[1] > i]
-            if not POINTERS.isdisjoint(said.words[i + 1 : i + 4]) and not (right and right[0][1] < i + 4):
+            points = said.words[i + 1 : i + 2] in (("that",), ("this",)) or (
+                not POINTERS.isdisjoint(said.words[i + 1 : i + 4]) and not (right and right[0][1] < i + 4)
+            )
+            if points:
                 earlier = [one for one in named if one[2] <= i]
                 found |= {(right[0][0], one[0]) for one in earlier if word in EARLIER and right}
             elif left and right:

@@ -8,7 +8,7 @@ from engine.verify.order import MARKERS, in_time
 from engine.verify.similarity import Similarity, content_of, rouge_l
 from engine.verify.stance import DENIED, OPEN, dismissed_after, stances
 from engine.verify.text import Said
-from engine.verify.vocabulary import OPPOSITE, PARTICLES
+from engine.verify.vocabulary import NEGATIONS, OPPOSITE, PARTICLES
 from engine.verify.words import label_words, lemmas
 
 ROUGE_THRESHOLD, COSINE_THRESHOLD = 0.75, 0.6
@@ -90,7 +90,15 @@ def _is_denied(said: Said, item: str, part: Part) -> bool:
     """Whether a word that the item shares with the clause is denied or left open there."""
     first, end = next((x, y) for x, y in said.sentences if x <= part[0] < y)
     sentence = said.words[first:end]
-    flags = stances(sentence, said.breaks(first, end), frozenset(label_words(item)))
+    own = frozenset(word for word in label_words(item) if word not in NEGATIONS and not word.endswith("n't"))
+    flags = stances(sentence, said.breaks(first, end), own)
     forms = frozenset(form for word in content_of(item) for form in lemmas(word))
     shared = [i - first for i in range(*part) if not forms.isdisjoint(lemmas(said.words[i]))]
-    return any(flags[i] in (DENIED, OPEN) for i in shared) or (bool(shared) and dismissed_after(sentence, shared[-1] + 1))
+    is_open = any(flags[i] == OPEN for i in shared)
+    is_denied = any(flags[i] == DENIED for i in shared) or (bool(shared) and dismissed_after(sentence, shared[-1] + 1))
+    return is_open or is_denied != _is_negative(item)
+
+
+def _is_negative(item: str) -> bool:
+    """Whether a gold sentence denies something itself, so that who says the same denies it too."""
+    return any(word in NEGATIONS or word.endswith("n't") for word in label_words(item))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import LCSseq
 
-from engine.verify.vocabulary import FUNCTION_WORDS, PARTICLES, PEOPLE, PLACES
+from engine.verify.vocabulary import FUNCTION_WORDS, NEGATIONS, PARTICLES, PEOPLE, PLACES
 from engine.verify.words import same_word, words
 
 Similarity = Callable[[Sequence[str], Sequence[str]], NDArray[np.float64]]
@@ -46,6 +46,7 @@ def _recall(gold: str, said: str) -> float:
 def content_of(text: str) -> tuple[str, ...]:
     """The words of a sentence that say what happens."""
     found = words(text)
+    found = tuple(word for word in found if word not in NEGATIONS and not word.endswith("n't")) or found  # asked elsewhere
     content = [word for word in found if word not in FUNCTION_WORDS and not {word} & (PEOPLE | PLACES | PARTICLES.keys())] or found
     return tuple(content)
 

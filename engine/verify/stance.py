@@ -33,6 +33,8 @@ GOING_ON = frozenset("stop stops stopped help resist".split())
 """So do these: he cannot stop laughing."""
 
 MAYBE = frozenset("might may maybe perhaps possibly either whether if could potentially possible".split())
+THINGS_BEFORE = frozenset("a an the in of on his her their its my all early late last next since until".split())
+"""After these may is a month and might is strength."""
 UNSURE = frozenset(
     "unsure uncertain unclear unknown doubtful options choices possibilities candidates alternatives resembles resembling reminds "
     "remind reminiscent".split()
@@ -100,11 +102,26 @@ def stances(words: Sequence[str], breaks: Sequence[bool], own: frozenset[str] = 
                 scope = Scope(OPEN, "unsure", i)
             if word in FINITE:
                 scope = scope._replace(free=True)
+        if scope and scope.flag == DENIED and (words[i - 1], word) in (("other", "than"), ("anything", "but")):
+            scope = None  # cannot be anything but this
+            continue
         if word not in own and (opened := _opened(words, breaks, i, following)):
             scope = scope if scope and scope.kind == "unsure" and opened.flag == OPEN else opened
+    if _does_not_know(words):
+        return bytearray(flag or OPEN for flag in flags)
     if words and words[-1] in ("maybe", "perhaps", "possibly") and words[-1] not in own:
         return bytearray(flag or OPEN for flag in flags)
     return flags
+
+
+def _does_not_know(words: Sequence[str]) -> bool:
+    """Whether a sentence ends in "but I do not know"."""
+    for i in range(max(2, len(words) - 2), len(words)):
+        if words[i] in KNOWING and any(
+            word.endswith("n't") or word in ("not", "cannot", "never") for word in words[max(0, i - 3) : i]
+        ):
+            return words[i] in ("know", "tell", "sure", "certain", "say")
+    return False
 
 
 def _opened(words: Sequence[str], breaks: Sequence[bool], i: int, following: str) -> Scope | None:
@@ -132,6 +149,10 @@ def _opened(words: Sequence[str], breaks: Sequence[bool], i: int, following: str
         return Scope(OPEN, "unsure", i)
     if word in HARD and following == "to":
         return Scope(OPEN, "unsure", i)
+    if word == "would" and "if" in words[:i]:
+        return Scope(OPEN, "maybe", i)
+    if word in ("may", "might") and i and words[i - 1] in THINGS_BEFORE:
+        return None
     if word in MAYBE and not (following in SEEN and any(seen in words[i + 1 : i + 3] for seen in ("see", "seen"))):
         return Scope(OPEN, "maybe", i)
     return None

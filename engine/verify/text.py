@@ -7,7 +7,7 @@ from itertools import pairwise
 import regex
 
 from engine.verify.vocabulary import ARTICLES, NOUN_BEFORE, NOUNS, PLACES, PRONOUNS, THING_ENDS
-from engine.verify.words import is_unspaced, lemmas, same_word, word_pattern, words
+from engine.verify.words import is_hangul, is_unspaced, lemmas, same_word, word_pattern, words
 
 _SENTENCE_END = regex.compile(r"[.!?;][\"'”’)\]*_]*\s|[。！？]|\n\s*\n|\n\s*[-*•]")
 _BREAK = regex.compile(r"[,:;.!?()\[\]—–|/•。！？、，]|\s-+\s|-{2,}")
@@ -67,14 +67,20 @@ class Said:
     def places(self, word: str) -> list[int]:
         """Which words are forms of a folded word; a noun that looks like a past form ("the ground") is of none."""
         wish = lemmas(word)
-        said = {one for one, forms in self._forms if not wish.isdisjoint(forms)}
+        said = {one for one, forms in self._forms if not wish.isdisjoint(forms) or (is_hangul(word) and one.startswith(word))}
         if not said:
             return []
         found = [i for i, one in enumerate(self.words) if one in said]
+        if "saw" in said and "see" not in wish:
+            found = [i for i in found if not self._is_sight(i)]
         return found if NOUNS.isdisjoint(said) else [i for i in found if self.words[i] == word or not self._is_noun(i)]
 
     def _is_noun(self, i: int) -> bool:
         return i > 0 and self.words[i] in NOUNS and self.words[i - 1] in NOUN_BEFORE
+
+    def _is_sight(self, i: int) -> bool:
+        """ "I saw" is of see, and of no saw."""
+        return i > 0 and self.words[i] == "saw" and self.words[i - 1] in ("i", "we", "you")
 
     def halves(self, word: str) -> list[int]:
         """Where two words side by side make up a folded word (sky diving for skydiving)."""

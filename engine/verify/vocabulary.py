@@ -16,9 +16,20 @@ PAST = dict(
     ).split()
 )
 """Forms that a dictionary takes for another word's first form, and plurals that it keeps."""
-NOUNS = frozenset("dove rose left ground shot felt wound fell lay saw bore spoke bit".split())
-NOUN_BEFORE = frozenset("a an the his her its my our your their this that to on from".split())
-"""After these "left" is a side and "ground" is what one stands on."""
+NOUNS = frozenset("dove rose left ground shot felt wound fell lay bore spoke bit leaves".split())
+NOUN_BEFORE = frozenset(
+    "a an the his her its my our your their this that one to on from white black red blue green yellow pink small big large little "
+    "old new young dry fresh wet single dead wild beautiful".split()
+)
+"""After these "left" is a side, "ground" is what one stands on, and "rose" is a flower."""
+COMPOUNDS = frozenset(
+    tuple(pair.split())
+    for pair in (
+        "table tennis,hot dog,hot dogs,teddy bear,rocking horse,sea horse,sea lion,guinea pig,jacket potato,blood vessel,"
+        "sky diving,water skiing,jet skiing,kick boxing,shadow boxing,water polo,couch potato,horse radish"
+    ).split(",")
+)
+"""Of two words that are one thing neither is the other thing that it is called after."""
 PRONOUNS = frozenset("it them".split())
 ARTICLES = frozenset("a an the his her its their some two three several one this that another".split())
 PLACES = frozenset(
@@ -46,3 +57,5 @@ PEOPLE = frozenset(
     "person man woman boy girl guy lady someone somebody people child kid actor camera wearer player athlete he she they".split()
 )
 """Who does it is called by many names; what is done is what a sentence is about."""
+NEGATIONS = frozenset("not no never cannot".split())
+"""In a gold sentence: who says the same denies it too."""

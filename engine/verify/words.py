@@ -57,6 +57,11 @@ label_words = lru_cache(maxsize=1 << 16)(words)
 """The same for labels, which come again and again."""
 
 
+def is_hangul(word: str) -> bool:
+    """Korean puts its particles behind the word, without a space."""
+    return "\uac00" <= word[0] <= "\ud7a3"
+
+
 def is_unspaced(word: str) -> bool:
     return bool(_IS_UNSPACED.match(word))
 
