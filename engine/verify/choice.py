@@ -5,7 +5,7 @@ import regex
 from engine.labels import Choice, Keywords
 from engine.rows import Verdict
 from engine.verify.keywords import contains
-from engine.verify.stance import DENIED, OPEN, dismissed_after, stances
+from engine.verify.stance import DENIED, OPEN, dismissed_after
 from engine.verify.text import Said
 from engine.verify.words import fold, label_words
 
@@ -22,7 +22,7 @@ _BECAUSE = frozenset("because since as which for so and".split())
 
 def has_option(said: Said, label: Choice) -> Verdict:
     if (cues := list(_CHOSEN.finditer(said.text))) and (first := said.word_from(cues[-1].end())) < len(said.words):
-        end = next(b for a, b in said.sentences if a <= first < b)
+        end = said.sentence_of(first)[1]
         if given := _given(Said(said.stretch(first, end - 1)), label, after_cue=True):
             return _verdict(said, label, given)
     if said.answer and (given := _given(Said(said.stretch(said.answer[0], said.answer[1] - 1)), label, after_cue=True)):
@@ -82,9 +82,8 @@ def _is_key(said: Said, i: int, after_cue: bool) -> bool:
 
 
 def _is_asserted(said: Said, i: int) -> bool:
-    first, end = next((a, b) for a, b in said.sentences if a <= i < b)
-    sentence, breaks = said.words[first:end], said.breaks(first, end)
-    return stances(sentence, breaks)[i - first] not in (DENIED, OPEN) and not dismissed_after(sentence, i - first + 1)
+    first, end = said.sentence_of(i)
+    return said.marks[i] not in (DENIED, OPEN) and not dismissed_after(said.words[first:end], i - first + 1)
 
 
 def _texts(said: Said, label: Choice) -> set[str]:

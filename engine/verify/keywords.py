@@ -161,7 +161,7 @@ def _occurrences(said: Said, want: Wanted, places: list[list[int]]) -> list[list
     """Where all of the label's words are together, one place for each, in the order of the text."""
     found = []
     for anchor in places[0]:
-        first, end = next((a, b) for a, b in said.sentences if a <= anchor < b)
+        first, end = said.sentence_of(anchor)
         inside = [[i for i in at if first <= i < end] for at in places[1:]]
         if not all(inside) or (not inside and anchor in said.pronouns):
             continue
@@ -174,7 +174,7 @@ def _occurrences(said: Said, want: Wanted, places: list[list[int]]) -> list[list
 
 
 def _judged(said: Said, want: Wanted, chosen: list[int]) -> Verdict:
-    first, end = next((a, b) for a, b in said.sentences if a <= max(chosen) < b)
+    first, end = said.sentence_of(max(chosen))
     sentence, breaks, own = said.words[first:end], said.breaks(first, end), frozenset(want.words)
     flags = _asked(sentence) or stances(sentence, breaks, own)
     inside = [i - first for i in chosen if i >= first]
@@ -264,7 +264,7 @@ def _has_phrase(said: Said, want: Wanted) -> Verdict:
             continue
         if not _whole(said, want, list(range(i, i + size))):
             continue
-        first, end = next((a, b) for a, b in said.sentences if a <= i < b)
+        first, end = said.sentence_of(i)
         marks = {*stances(said.words[first:end], said.breaks(first, end), own)[i - first : i + size - first]}
         if DENIED in marks:
             verdict = Verdict(keep=False, reason="label_denied", score=0.0, extracted=said.stretch(first, end - 1))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import regex
 
 from engine.verify.relevance import most_relevant
-from engine.verify.stance import DENIED, OPEN, stances
+from engine.verify.stance import DENIED, OPEN
 from engine.verify.text import Said
 from engine.verify.vocabulary import FUNCTION_WORDS
 from engine.verify.words import label_words, lemmas
@@ -22,7 +22,7 @@ VALUES = (
     | {"hundred": 100, "thousand": 1000, "dozen": 12, "once": 1, "twice": 2, "thrice": 3}
 )
 _DIGITS = r"(?<![\p{L}\p{N}.])(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
-_WORDS = rf"\b(?:{'|'.join(VALUES)})(?:(?:[\s-]+|\s+and\s+)(?:{'|'.join(VALUES)}))*\b"
+_WORDS = rf"\b(?:{'|'.join(VALUES)})(?:(?:[\s-]+|\s+and\s+)(?:{'|'.join(VALUES)})){{0,7}}\b"
 _NUMBER = regex.compile(
     rf"(?P<minus>(?<!\d\s?)(?<=^|[\s(\[=:,<])[-−](?=[\d.])|\b(?:minus|negative)\s+)?(?:(?P<digits>{_DIGITS})|(?P<words>{_WORDS}))"
     rf"(?:\s+point\s+(?P<point>(?:(?:{'|'.join(ONES[:10])})\b\s*)+))?(?P<half>\s+and\s+a\s+half)?",
@@ -41,6 +41,15 @@ _BOUND = regex.compile(
     r"\b(?:more|less|fewer|greater|higher|lower|over|under|above|below|at\s+least|at\s+most|up\s+to)\s+(?:than\s+)?$",
     regex.IGNORECASE,
 )
+NEAR = 40
+"""Characters before a number that are looked at."""
+_PERCENT = regex.compile(r"\s?(?:%|percent\b|per cent\b)", regex.IGNORECASE)
+_LIMIT = regex.compile(r"(?:out\s+of|/|maximum|max|minimum|min|possible|full|perfect)[^.,;\d]*$", regex.IGNORECASE)
+"""What stands before a number that is the most there can be, and not what there is."""
+_OPENS = regex.compile(r"\b(?:from|between)\s+$", regex.IGNORECASE)
+_ONCE_ONLY = regex.compile(r"\s*(?:[.,;!?]|$|in\b|during\b|only\b)", regex.IGNORECASE)
+_NO_ONE = regex.compile(r"\b(?:no|any|some|every|which|this|that|the)[\s-]$", regex.IGNORECASE)
+_ONE_OF = regex.compile(r"\s+(?:of|can|could|would|might|by|after)\b", regex.IGNORECASE)
 _CONCLUDING = frozenset("so therefore thus hence overall final finally total altogether conclude conclusion answer score".split())
 
 
@@ -67,65 +76,54 @@ def numbers(said: Said) -> list[Found]:
     [(1.0, 'scale'), (100.0, 'scale'), (2.0, 'value'), (85.3, 'value'), (-2.0, 'value'), (1000.0, 'value')]
     """
     text = said.text
-    matches = [m for m in _NUMBER.finditer(text) if not _is_idle(m, text)]
-    starts = [start for start, _ in said.spans]
-    boxes = [group.span() for group in _GROUP.finditer(text)]
+    matches = [match for match in _NUMBER.finditer(text) if not _is_idle(match, text)]
+    boxed = {place for group in _GROUP.finditer(text) for place in range(*group.span())}
     found: list[Found] = []
     for at, match in enumerate(matches):
-        before = text[matches[at - 1].end() if at else 0 : match.start()]
-        joined = bool(at and _BETWEEN.match(before))
-        after = text[match.end() :]
-        role = "value"
-        if any(a <= match.start() < b for a, b in boxes):
-            role = "box"
-        elif _ORDINAL.match(after):
-            role = "ordinal"
-        elif _SCALE.search(text[max(0, match.start() - 40) : match.start()]) and (
-            _next_joins(matches, at, text) or _is_limit(text, match)
-        ):
-            role = "scale"
-        elif joined and found[-1].role in ("scale", "range"):
-            role = found[-1].role
-        elif _next_joins(matches, at, text):
-            role = "range"
-        elif at and _TOTAL.match(before) and found and found[-1].role == "value":
-            role = "scale"
-        elif _BOUND.search(text[max(0, match.start() - 20) : match.start()]):
-            role = "bound"
-        word = next((i for i, start in enumerate(starts) if start >= match.start()), len(starts) - 1)
-        end_word = next((i for i, start in enumerate(starts) if start >= match.end()), len(starts))
-        noun = said.words[end_word] if end_word < len(starts) and not said.gap(end_word).strip(" -") else ""
-        percent = bool(regex.match(r"\s?(?:%|percent\b|per cent\b)", after, regex.IGNORECASE))
+        end_word = said.word_from(match.end())
+        noun = said.words[end_word] if end_word < len(said.words) and not said.gap(end_word).strip(" -") else ""
+        role = "box" if match.start() in boxed else _role(matches, at, text, found[-1].role if found else "")
+        word = min(said.word_from(match.start()), len(said.words) - 1)
+        percent = bool(_PERCENT.match(text, match.end()))
         found.append(Found(_value(match), match.start(), match.end(), word, noun, percent, role))
     return found
 
 
+def _role(matches: Sequence["regex.Match[str]"], at: int, text: str, role_before: str) -> str:
+    """What a number is there for, by what stands around it."""
+    match = matches[at]
+    between = text[matches[at - 1].end() if at else 0 : match.start()]
+    near = text[max(0, match.start() - NEAR) : match.start()]
+    joins = _next_joins(matches, at, text)
+    if _ORDINAL.match(text, match.end()):
+        return "ordinal"
+    if _SCALE.search(near) and (joins or _LIMIT.search(near)):
+        return "scale"
+    if at and role_before in ("scale", "range") and _BETWEEN.match(between):
+        return role_before
+    if joins:
+        return "range"
+    if at and role_before == "value" and _TOTAL.match(between):
+        return "scale"
+    return "bound" if _BOUND.search(near) else "value"
+
+
 def _is_idle(match: "regex.Match[str]", text: str) -> bool:
-    """One as a pronoun ("no one", "one of them"), and the hundred of "hundreds"."""
-    if (match["words"] or "").casefold() == "once":
-        return not regex.match(r"\s*(?:[.,;!?]|$|in\b|during\b|only\b)", text[match.end() :], regex.IGNORECASE)
-    if (match["words"] or "").casefold() != "one":
-        return False
-    return bool(
-        regex.search(r"\b(?:no|any|some|every|which|this|that|the)[\s-]$", text[: match.start()], regex.IGNORECASE)
-    ) or bool(regex.match(r"\s+(?:of|can|could|would|might|by|after)\b", text[match.end() :], regex.IGNORECASE))
+    """One as a pronoun ("no one", "one of them"), and once as "at some time"."""
+    word = (match["words"] or "").casefold()
+    if word == "once":
+        return not _ONCE_ONLY.match(text, match.end())
+    near = text[max(0, match.start() - NEAR) : match.start()]
+    return word == "one" and bool(_NO_ONE.search(near) or _ONE_OF.match(text, match.end()))
 
 
 def _next_joins(matches: Sequence["regex.Match[str]"], at: int, text: str) -> bool:
+    """Whether the next number is the other end of a stretch that begins with this one."""
     if at + 1 == len(matches):
         return False
     between = text[matches[at].end() : matches[at + 1].start()]
-    opens = regex.search(r"\b(?:from|between)\s+$", text[: matches[at].start()], regex.IGNORECASE)
-    return bool(_BETWEEN.match(between)) and (opens is not None or between.strip().casefold() not in ("and",))
-
-
-def _is_limit(text: str, match: "regex.Match[str]") -> bool:
-    """Whether what stands before a number says that it is the most there can be, not what there is."""
-    return bool(
-        regex.search(
-            r"(?:out\s+of|/|maximum|max|minimum|min|possible|full|perfect)[^.,;\d]*$", text[: match.start()], regex.IGNORECASE
-        )
-    )
+    opens = _OPENS.search(text[max(0, matches[at].start() - NEAR) : matches[at].start()])
+    return bool(_BETWEEN.match(between)) and (opens is not None or between.strip().casefold() != "and")
 
 
 def _value(match: "regex.Match[str]") -> float:
@@ -161,7 +159,7 @@ def answered(said: Said, question: str, found: Sequence[Found]) -> list[Found]:
     After the last "answer is" or "the correct count is"; else those that count what is asked for; else those about what is asked;
     else those of the last sentence that concludes; else the last that counts nothing.
     """
-    live = [number for number in found if number.role == "value" and _mark(said, number) not in (DENIED, OPEN)]
+    live = [number for number in found if number.role == "value" and said.marks[number.word] not in (DENIED, OPEN)]
     if len(live) <= 1:
         return live
     cues = [match.end() for match in _CUE.finditer(said.text)]
@@ -192,10 +190,5 @@ AFTER = frozenset(
 
 
 def _sentence(said: Said, number: Found) -> Sequence[str]:
-    first, end = next((a, b) for a, b in said.sentences if a <= number.word < b)
+    first, end = said.sentence_of(number.word)
     return said.words[first:end]
-
-
-def _mark(said: Said, number: Found) -> int:
-    first, end = next((a, b) for a, b in said.sentences if a <= number.word < b)
-    return stances(said.words[first:end], said.breaks(first, end))[number.word - first]

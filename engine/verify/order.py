@@ -69,7 +69,7 @@ def _ranks(said: Said, named: Sequence[Mention]) -> dict[str, int]:
     """-1 for what comes first, 1 for what comes last, else 0."""
     ranks: dict[str, int] = {}
     for name, a, b in named:
-        first, end = next((x, y) for x, y in said.sentences if x <= a < y)
+        first, end = said.sentence_of(a)
         breaks = said.breaks(first, end)
         start = max((j for j in range(first, a + 1) if breaks[j - first] or said.words[j] == "and"), default=first)
         stop = min((j for j in range(b, end) if breaks[j - first] or said.words[j] in ("and", "then")), default=end)

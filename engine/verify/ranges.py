@@ -68,7 +68,8 @@ def _apart(text: str, one: Moment, other: Moment) -> bool:
 def _bracketed(text: str, one: Moment, other: Moment) -> bool:
     """ "[2.0, 5.0]"."""
     return text[one.end : other.start].strip() in (",", ";") and bool(
-        regex.search(r"[\[(]\s*$", text[: one.start]) and regex.match(r"\s*[\])]", text[other.end :])
+        regex.search(r"[\[(]\s*$", text[max(0, one.start - 9) : one.start])
+        and regex.match(r"\s*[\])]", text[other.end : other.end + 9])
     )
 
 

@@ -1,6 +1,7 @@
 """Of several numbers, times or boxes in a text: which one is about what was asked?"""
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from engine.verify.text import Said
@@ -31,13 +32,14 @@ def most_relevant(said: Said, question: str, words: Sequence[int]) -> list[int]:
     asked = frozenset(form for word in label_words(question) if word not in ASKING for form in lemmas(word))
     scores = [0] * len(words)
     for first, end in _lines(said):
-        inside = [at for at, word in enumerate(words) if first <= word < end]
+        inside = list(range(bisect_left(words, first), bisect_left(words, end)))
         if not inside:
             continue
         met: set[tuple[int, str]] = set()
         for i in range(first, end):
             if not asked.isdisjoint(lemmas(said.words[i])):
-                nearest = min(inside, key=lambda at: (abs(words[at] - i), at))
+                later = bisect_left(inside, i, key=lambda at: words[at])
+                nearest = min(inside[max(0, later - 1) : later + 1], key=lambda at: (abs(words[at] - i), at))
                 met.add((nearest, min(asked & lemmas(said.words[i]))))
         for nearest, _ in met:
             scores[nearest] += 1

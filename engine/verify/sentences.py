@@ -88,7 +88,7 @@ def _is_opposite(said: Said, item: str, part: Part) -> bool:
 
 def _is_denied(said: Said, item: str, part: Part) -> bool:
     """Whether a word that the item shares with the clause is denied or left open there."""
-    first, end = next((x, y) for x, y in said.sentences if x <= part[0] < y)
+    first, end = said.sentence_of(part[0])
     sentence = said.words[first:end]
     own = frozenset(word for word in label_words(item) if word not in NEGATIONS and not word.endswith("n't"))
     flags = stances(sentence, said.breaks(first, end), own)

@@ -7,7 +7,7 @@ from engine.rows import Verdict
 from engine.verify.enumeration import MANY_THINGS
 from engine.verify.keywords import places_of, wanted
 from engine.verify.order import Mention, in_time
-from engine.verify.stance import DENIED, OPEN, stances
+from engine.verify.stance import DENIED, OPEN
 from engine.verify.text import Said
 from engine.verify.vocabulary import FUNCTION_WORDS
 
@@ -67,6 +67,4 @@ def _places(said: Said, content: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _is_meant(said: Said, mention: Mention) -> bool:
-    first, end = next((a, b) for a, b in said.sentences if a <= mention[1] < b)
-    flags = stances(said.words[first:end], said.breaks(first, end))
-    return all(flags[i - first] not in (DENIED, OPEN) for i in range(mention[1], min(mention[2], end)))
+    return all(said.marks[i] not in (DENIED, OPEN) for i in range(mention[1], min(mention[2], said.sentence_of(mention[1])[1])))

@@ -1,11 +1,12 @@
 """An answer as the verifiers see it: words with their places, sentences, what "it" stands for, where it says what its answer is."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from functools import cached_property
 from itertools import pairwise
 
 import regex
 
+from engine.verify.stance import stances
 from engine.verify.vocabulary import ARTICLES, NOUN_BEFORE, NOUNS, PLACES, PRONOUNS, THING_ENDS
 from engine.verify.words import is_hangul, is_unspaced, lemmas, same_word, word_pattern, words
 
@@ -43,6 +44,18 @@ class Said:
     def spans(self) -> list[tuple[int, int]]:
         """Start and end of each word in the text."""
         return [match.span() for match in word_pattern(self.text).finditer(self.text)]
+
+    @cached_property
+    def marks(self) -> bytearray:
+        """For each word whether it is asserted, denied or left open (engine/verify/stance.py)."""
+        found = bytearray()
+        for first, end in self.sentences:
+            found += stances(self.words[first:end], self.breaks(first, end))
+        return found
+
+    def sentence_of(self, i: int) -> tuple[int, int]:
+        """The sentence that word i stands in: its first word, and the one after its last."""
+        return self.sentences[bisect_right(self.sentences, (i, len(self.words))) - 1]
 
     def word_from(self, place: int) -> int:
         """The first word that begins at a place of the text or after it."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import regex
 
-from engine.verify.numbers import AFTER, Found, numbers
+from engine.verify.numbers import AFTER, NEAR, Found, numbers
 from engine.verify.relevance import most_relevant
-from engine.verify.stance import DENIED, OPEN, stances
+from engine.verify.stance import DENIED, OPEN
 from engine.verify.text import Said
 from engine.verify.vocabulary import FUNCTION_WORDS
 
@@ -42,6 +42,10 @@ _SHARES = regex.compile(
     r"\b(?:0(?:\.0)?\s*(?:to|and|-|–)\s*1(?:\.0)?\b|normali[sz]ed|fractions?\b|relative\s+(?:time|position)|proportions?\b|share\s+of\s+the)",
     regex.IGNORECASE,
 )
+
+
+_LEGEND = regex.compile(r"\s*(?:=|is|being|means|:)\s*(?:the\s+)?(?:very\s+)?(?:start|beginning|end)\b", regex.IGNORECASE)
+_FRAME = regex.compile(r"\bframes?\s*(?:number|no\.?|#|index)?\s*$", regex.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,9 @@ def moments(said: Said, question: str, duration_s: float, lengths: bool = False)
         Moment(float(m[1]) * 60 + float(m[2]), m.start(), m.end(), word_at(said, m.start()), False) for m in _GLUED.finditer(text)
     ]
     shares = in_shares(question, text)
-    taken = [(one.start, one.end) for one in found]
+    taken = {place for one in found for place in range(one.start, one.end)}
     for number in numbers(said):
-        if number.role in ("ordinal", "box") or any(a <= number.start < b for a, b in taken) or _is_legend(text, number):
+        if number.role in ("ordinal", "box") or number.start in taken or _is_legend(text, number):
             continue
         unit, end = _unit(text, number.end)
         if unit is None and number.percent:
@@ -103,10 +107,7 @@ def moments(said: Said, question: str, duration_s: float, lengths: bool = False)
 
 def _is_legend(text: str, number: Found) -> bool:
     """ "0 = start, 1 = end", and the number of a frame."""
-    legend = regex.match(
-        r"\s*(?:=|is|being|means|:)\s*(?:the\s+)?(?:very\s+)?(?:start|beginning|end)\b", text[number.end :], regex.IGNORECASE
-    )
-    return bool(legend or regex.search(r"\bframes?\s*(?:number|no\.?|#|index)?\s*$", text[: number.start], regex.IGNORECASE))
+    return bool(_LEGEND.match(text, number.end) or _FRAME.search(text[max(0, number.start - NEAR) : number.start]))
 
 
 def _added_up(found: list[Moment], text: str) -> list[Moment]:
@@ -152,7 +153,7 @@ def _counts(number: Found, text: str) -> bool:
         return False
     stated = regex.search(
         r"\b(?:at|second|from|to|until|t|timestamp|time|between|and|around|about|is|mark|=|:)[\s=:]*$",
-        text[: number.start],
+        text[max(0, number.start - NEAR) : number.start],
         regex.IGNORECASE,
     )
     return stated is None
@@ -163,15 +164,17 @@ def _is_length(text: str, start: int, end: int) -> bool:
 
 
 def word_at(said: Said, place: int) -> int:
-    return next((i for i, (_, end) in enumerate(said.spans) if end > place), len(said.spans) - 1)
+    """The word at a place of the text, else the first behind it, else the last."""
+    i = said.word_from(place + 1) - 1
+    return i if i >= 0 and said.spans[i][1] > place else min(i + 1, len(said.spans) - 1)
 
 
 def asserted(said: Said, word: int) -> bool:
-    first, end = next(((a, b) for a, b in said.sentences if a <= word < b), (0, len(said.words)))
+    """Whether a word is meant, and the one before it in its sentence: "not at [0.1, ...]"."""
     if not said.words:
         return True
-    flags = stances(said.words[first:end], said.breaks(first, end))
-    return flags[word - first] not in (DENIED, OPEN) and flags[max(0, word - 1 - first)] not in (DENIED, OPEN)
+    before = max(said.sentence_of(word)[0], word - 1)
+    return said.marks[word] not in (DENIED, OPEN) and said.marks[before] not in (DENIED, OPEN)
 
 
 def edge(said: Said, duration_s: float) -> Sequence[Moment]:

@@ -1,6 +1,7 @@
 """Pins when an answer contains a label, and the reason given when it does not. A wrong verdict becomes training data."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -267,3 +268,13 @@ def test_case_spacing_and_punctuation_change_nothing(case: dict[str, Any], chang
 @given(st.text(st.characters(max_codepoint=127)))
 def test_the_quick_pattern_for_ascii_finds_the_same_words(text: str) -> None:
     assert words(text) == words(text + " é")[:-1]
+
+
+@pytest.mark.parametrize(
+    "text", ["5, " * 500, "one hundred " * 500, "0:" * 500, "it the ball them " * 200, "[" * 2000, "B or " * 500, "9" * 5000]
+)
+def test_a_model_that_babbles_costs_no_second(text: str) -> None:
+    for label in (DIVING, CHOICE, Number(value=5), MOMENT, STRETCH, PLACE, STEPS, STORY):
+        start = time.perf_counter()
+        verify(text, "When?", label, "rationalized", True, STRICT)
+        assert time.perf_counter() - start < 1
