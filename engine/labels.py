@@ -239,11 +239,13 @@ _LABEL: TypeAdapter[Label] = TypeAdapter(Label)
 
 
 def parse(value: Any) -> Label:
-    """A label from what JSON made of it. Raises ValueError in one line that names the field and the remedy.
+    """A label from what JSON made of it; a text is a keywords label. Raises ValueError in one line that names field and remedy.
 
     >>> parse({"kind": "number", "value": 76.5})
     Number(kind='number', value=76.5, tolerance=0.05)
     """
+    if isinstance(value, str):
+        return Keywords(text=value)
     if not isinstance(value, dict):
         raise ValueError(f'label {value!r} is not an object; write {{"kind": "keywords", "text": ...}}')
     try:

@@ -43,6 +43,8 @@ def ingest(asked: Asked, out: str, settings: list[str]) -> None:
         raise ValueError(f"--out {out}: clips are written as one .parquet file")
     if asked.mapping and form == "manifest":
         form = "table"
+    if asked.mapping and form != "table":
+        raise ValueError(f"--mapping is for tables, and --format {form} knows its own columns; leave one of them out")
     if form not in FORMATS:
         raise ValueError(f"--format {form}: one of {', '.join(FORMATS)}")
     if asked.split not in ("", "train", "heldout"):
@@ -81,6 +83,8 @@ def _write(store: Store, name: str, schema: pa.Schema, rows: Iterator[dict[str, 
                 writer.write_table(pa.Table.from_pylist(waiting, schema=schema))
                 waiting.clear()
         writer.write_table(pa.Table.from_pylist(waiting, schema=schema))
+    if not count:
+        raise ValueError(f"nothing to write to {name}: no conversation was found; --format instruct reads a JSON array of them")
     store.write(name, sink.getvalue().to_pybytes())
     return {"examples": count}
 
@@ -96,8 +100,8 @@ def _examples(source: Source, data: Any, skipped: Skipped | None) -> Iterator[di
             example_id=row["clip_id"],
             clip_id=row["clip_id"],
             video=manifests.locate(row["video"], data),
-            start_s=None,
-            end_s=None,
+            start_s=row["start_s"],
+            end_s=row["end_s"],
             prompt=row["prompt"],
             answer=row["answer"],
             source="instruct",

@@ -33,7 +33,10 @@ def verify_cases(cases: Path, preset: str, explain: bool, skip_bad: bool, senten
                     continue
                 print(out)
             sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has seen enough
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            raise ValueError(f"the verdicts cannot be written: {error.strerror}") from None
+        # whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if bad:
         print(f"{bad} bad lines left out", file=sys.stderr)

@@ -12,15 +12,14 @@ from typing import Any
 from engine import labels
 from engine.config import Data
 from engine.data.card import Card, Skipped, hash_of
-from engine.data.tables import Record, opened, table_records
+from engine.data.tables import KNOWN_COLUMNS, Record, opened, table_records
 from engine.labels import Keywords, Label
-from engine.rows import CLIPS, Clip
+from engine.rows import Clip
 from engine.storage import Storage, refuse_odd
 from engine.verify.keywords import mentions
 
 Records = Callable[[], Iterator[Record]]
 """The rows from their beginning, each time it is called."""
-KNOWN_COLUMNS = frozenset({*CLIPS.names, "aliases"})
 
 
 def read_manifest(
@@ -179,6 +178,8 @@ def _label(row: dict[str, Any], place: str) -> Label:
             return labels.parse(
                 {name: part for name, part in value.items() if part is not None}
             )  # Parquet fills in what a kind lacks
+        if isinstance(value, bool) or (isinstance(value, float) and value != value):
+            raise ValueError(f"{place}: label {value!r} is no text; write the class's name")
         text = _text(row, place, "label")
         if text.startswith("{"):
             return labels.parse(json.loads(text))

@@ -10,12 +10,15 @@ from typing import Any, BinaryIO, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.rows import CLIPS
 from engine.storage import Storage, StorageError
 
 Row = dict[str, Any]
 Record = tuple[str, Row | ValueError]
 """Where it stands ("labels.csv line 7"), and the row; or what is wrong with it, in one line that begins with the place."""
 BATCH_ROWS = 8192
+KNOWN_COLUMNS = frozenset({*CLIPS.names, "aliases"})
+"""Of a manifest."""
 SUFFIXES = ("csv", "tsv", "jsonl", "parquet")
 
 

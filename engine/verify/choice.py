@@ -1,5 +1,7 @@
 """Multiple choice: the one option that the text settles on, by its letter or by its words."""
 
+from collections.abc import Collection
+
 import regex
 
 from engine.labels import Choice, Keywords
@@ -15,6 +17,7 @@ _CHOSEN = regex.compile(
     r"|\bI(?:'d|'ll| would| will)?\s+(?:choose|pick|select|go\s+with|opt\s+for)\b",
     regex.IGNORECASE,
 )
+EXPLAINED_WORDS = 4
 _CUES = frozenset("option choice letter answer is".split())
 _ARTICLES = frozenset("a i".split())
 _BECAUSE = frozenset("because since as which for so and".split())
@@ -25,8 +28,12 @@ def has_option(said: Said, label: Choice) -> Verdict:
         end = said.sentence_of(first)[1]
         if given := _given(Said(said.stretch(first, end - 1)), label, after_cue=True):
             return _verdict(said, label, given)
-    if said.answer and (given := _given(Said(said.stretch(said.answer[0], said.answer[1] - 1)), label, after_cue=True)):
-        return _verdict(said, label, given)
+    if said.answer:
+        first, end = said.answer
+        if end - first == 1 and end < len(said.words) and (behind := said.sentence_of(end)[1]) - end <= EXPLAINED_WORDS:
+            end = behind  # "The answer is B. the cup"
+        if given := _given(Said(said.stretch(first, end - 1)), label, after_cue=True):
+            return _verdict(said, label, given)
     if given := _given(said, label, after_cue=False):
         return _verdict(said, label, given)
     return Verdict(keep=False, reason="no_answer", score=0.0, extracted="")
@@ -54,15 +61,15 @@ def _keys(said: Said, label: Choice, after_cue: bool) -> set[str]:
     keys = {fold(key): key for key in label.options}
     named: dict[str, list[int]] = {}
     for i, word in enumerate(said.words):
-        if word in keys and _is_key(said, i, after_cue):
+        if word in keys and _is_key(said, i, after_cue, keys):
             named.setdefault(word, []).append(i)
-    meant = {keys[word] for word, places in named.items() if _is_asserted(said, places[-1])}
+    meant = {keys[word] for word, places in named.items() if _is_asserted(said, places[-1], keys)}
     if set(named) == set(keys) and len(keys) > 2 and len(meant) > 1:
         return set()
     return meant
 
 
-def _is_key(said: Said, i: int, after_cue: bool) -> bool:
+def _is_key(said: Said, i: int, after_cue: bool, keys: Collection[str]) -> bool:
     """Whether a word is an option's letter, and not the article, a pronoun, a count, or a part of a word."""
     if len(said.words) == 1:
         return True
@@ -74,16 +81,18 @@ def _is_key(said: Said, i: int, after_cue: bool) -> bool:
     if before in ("option", "choice", "letter") or marked:
         return True
     if said.words[i] in _ARTICLES:
-        closes = i + 1 == len(said.words) or said.words[i + 1] in _BECAUSE
+        behind = said.words[i + 1 : i + 3]
+        closes = not behind or behind[0] in _BECAUSE or behind[0] in keys or (behind[0] in ("or", "and") and behind[-1] in keys)
         return closes and (i == 0 or before in _CUES or after_cue)
     if len(said.words[i]) > 1 or said.words[i].isdigit():
         return before in _CUES or (after_cue and i == 0)
     return True
 
 
-def _is_asserted(said: Said, i: int) -> bool:
+def _is_asserted(said: Said, i: int, keys: Collection[str]) -> bool:
     first, end = said.sentence_of(i)
-    return said.marks[i] not in (DENIED, OPEN) and not dismissed_after(said.words[first:end], i - first + 1)
+    behind = next((j for j in range(i + 1, end) if said.words[j] not in keys and said.words[j] not in ("and", "or", "both")), end)
+    return said.marks[i] not in (DENIED, OPEN) and not dismissed_after(said.words[first:end], behind - first)
 
 
 def _texts(said: Said, label: Choice) -> set[str]:
@@ -110,6 +119,6 @@ def _only_explained(said: Said, label: Choice, by_text: set[str]) -> bool:
 
 
 def _places(said: Said, label: Choice) -> tuple[tuple[int, int], ...]:
-    folded = fold(label.option)
-    keys = tuple(said.spans[i] for i, word in enumerate(said.words) if word == folded and _is_key(said, i, False))
-    return keys or contains(said, Keywords(text=label.options[label.option]), others=tuple(label.options.values())).found
+    folded, keys = fold(label.option), {fold(key) for key in label.options}
+    named = tuple(said.spans[i] for i, word in enumerate(said.words) if word == folded and _is_key(said, i, False, keys))
+    return named or contains(said, Keywords(text=label.options[label.option]), others=tuple(label.options.values())).found

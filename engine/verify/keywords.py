@@ -20,7 +20,7 @@ MIN_HALVED = 6
 """Letters of a word that may be written in two."""
 SMALL = FUNCTION_WORDS | (PARTICLES.keys() - {"off", "up", "down"}) | {"to"}
 """No part of a word that some write in one: run up and take off may be."""
-BESIDE = frozenset("next beside near behind under top front alongside".split())
+BESIDE = frozenset("by next beside near behind under top front alongside".split())
 """Between a verb and a noun with another noun before: what stands there is where it is done, not what it is done to."""
 OTHER_PREPOSITIONS = (PLACES | PARTICLES.keys() | {"to"}) - {"of"}
 NO_ANSWER = frozenset(
@@ -212,15 +212,38 @@ def _together(said: Said, want: Wanted, chosen: list[int]) -> bool:
         between = said.words[a + 1 : b]
         if len(between) >= REACH or not CLAUSE.isdisjoint(between):
             return False
-        if _turns(between):
+        if _turns(between) or "who" in between or "whose" in between:
             return False
         if not BESIDE.isdisjoint(between) and BESIDE.isdisjoint(want.words) and between[0] not in BESIDE:
             return False
+    if not _in_roles(said, want, at):
+        return False
     for verb, particle in want.particles:
         distance = at[particle] - at[verb]
         if not 0 < distance <= PARTICLE_REACH or OPPOSITE.get(want.words[particle]) in said.words[at[verb] : at[particle]]:
             return False
     return all(_governed(said, want.words[preposition], at[noun]) for preposition, noun in want.prepositions)
+
+
+def _in_roles(said: Said, want: Wanted, at: dict[int, int]) -> bool:
+    """Whether who does it and what it is done to have not changed places: for English, and not for passives."""
+    verb = next((i for i in want.content if want.words[i].endswith("ing")), None)
+    if verb is None:
+        return True
+    place = at[verb]
+    things = [place_of for i, place_of in at.items() if i > verb and want.words[i] not in PARTICLES]
+    if verb == want.content[0]:
+        behind = said.words[place + 1 : place + 4]
+        other = (
+            bool(behind)
+            and behind[0] in ARTICLES
+            and not said.gap(place + 1).strip()
+            and not any(place < thing <= place + 4 for thing in things)
+        )
+        return not (things and max(things) < place and other)  # he puts the book down and takes the phone
+    doers = [place_of for i, place_of in at.items() if i < verb]
+    passive = "by" in said.words[place + 1 : place + 4]
+    return passive or not things or not (min(things) < place < max(doers))
 
 
 def _turns(between: Sequence[str]) -> bool:

@@ -28,6 +28,7 @@ _GIVEAWAYS = regex.compile(
             r"(?:according to|based on|as per|given|per|consistent with|in line with|in accordance with|match(?:es|ing)?|knowing"
             r"|following) (?:the|this|your) (?:correct |true )?(?:label|annotation|answer)s?\b(?! (?:on|of|to)\b)",
             r"expected (?:answer|label)\b",
+            r"(?:according to|based on|given|from) the (?:provided|given|supplied) (?:information|description|context|answer)\b",
             r"(?:video|clip|action|activity|it|this) (?:is|was|has been) (?:labell?ed|annotated|tagged)\b",
             r"(?:answer|label|solution)s?,? (?:that |which )?(?:i|we|is|was|were|has been)(?: (?:was|were|am|are))? "
             rf"{_TOLD}\b(?! (?:as|by)\b)",

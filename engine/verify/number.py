@@ -1,12 +1,15 @@
 """A score or a count: the number that the text gives as its answer, within a share of the label's."""
 
 import math
+from collections.abc import Sequence
 
 from engine.labels import Number
 from engine.rows import Verdict
-from engine.verify.numbers import answered, numbers
+from engine.verify.numbers import Found, answered, numbers
 from engine.verify.text import Said
 
+NONE = frozenset("no none nobody nothing never".split())
+"""Without a number they are zero."""
 EPSILON = 1e-9
 """A tolerance's end belongs to it, whatever floating point makes of 1.05 times 20."""
 
@@ -14,6 +17,8 @@ EPSILON = 1e-9
 def has_number(said: Said, question: str, label: Number) -> Verdict:
     found = numbers(said)
     given = answered(said, question, found)
+    if not given and not found and label.value == 0 and not NONE.isdisjoint(said.words):
+        return Verdict(keep=True, reason="contains_label", score=1.0, extracted="")
     if not given:
         return Verdict(keep=False, reason=_why_none(found), score=0.0, extracted="")
     number = given[-1]
@@ -29,7 +34,7 @@ def has_number(said: Said, question: str, label: Number) -> Verdict:
     )
 
 
-def _why_none(found: list) -> str:  # type: ignore[type-arg]
+def _why_none(found: Sequence[Found]) -> str:
     if any(number.role in ("range", "bound") for number in found):
         return "no_single_answer"
     return "no_answer" if all(number.role != "value" for number in found) else "label_denied"

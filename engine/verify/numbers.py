@@ -43,6 +43,7 @@ _BOUND = regex.compile(
 )
 NEAR = 40
 """Characters before a number that are looked at."""
+_FRAME = regex.compile(r"\bframes?\s*(?:number|no\.?|#|index)?\s*$", regex.IGNORECASE)
 _PERCENT = regex.compile(r"\s?(?:%|percent\b|per cent\b)", regex.IGNORECASE)
 _LIMIT = regex.compile(r"(?:out\s+of|/|maximum|max|minimum|min|possible|full|perfect)[^.,;\d]*$", regex.IGNORECASE)
 """What stands before a number that is the most there can be, and not what there is."""
@@ -95,7 +96,7 @@ def _role(matches: Sequence["regex.Match[str]"], at: int, text: str, role_before
     between = text[matches[at - 1].end() if at else 0 : match.start()]
     near = text[max(0, match.start() - NEAR) : match.start()]
     joins = _next_joins(matches, at, text)
-    if _ORDINAL.match(text, match.end()):
+    if _ORDINAL.match(text, match.end()) or _FRAME.search(near):
         return "ordinal"
     if _SCALE.search(near) and (joins or _LIMIT.search(near)):
         return "scale"

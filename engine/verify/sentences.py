@@ -31,7 +31,7 @@ def has_sentences(said: Said, label: Sentences, similarity: Similarity) -> Verdi
     for item, row in zip(label.items, scores, strict=True):
         near = [part for part, value in zip(parts, row, strict=True) if value >= threshold and not _is_opposite(said, item, part)]
         if not near:
-            return Verdict(keep=False, reason="label_missing", score=score, extracted=item)
+            return Verdict(keep=False, reason="label_missing", score=score, extracted=f"missing: {item}")
         meant = [part for part in near if not _is_denied(said, item, part)]
         half = [part for part, value in zip(parts, row, strict=True) if value >= TAKEN_BACK]
         last = max((part for part in half if _is_denied(said, item, part)), default=None, key=lambda part: part[0])

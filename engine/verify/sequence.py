@@ -17,7 +17,7 @@ def has_sequence(said: Said, label: ClassSequence) -> Verdict:
     missing = [item for item in label.items if all(item != one for one, _, _ in named)]
     if missing:
         score = 1 - len(set(missing)) / len(set(label.items))
-        return Verdict(keep=False, reason="label_missing", score=score, extracted=missing[0])
+        return Verdict(keep=False, reason="label_missing", score=score, extracted=f"missing: {missing[0]}")
     size, wish = len(label.items), list(label.items)
     order = in_time(said, named) if len(set(wish)) == size else [item for item, _, _ in named]
     keep = order[:size] == wish or order[-size:] == wish

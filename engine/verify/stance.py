@@ -64,10 +64,14 @@ BRIDGES = frozenset(
 )
 """Between a negator and a clause of its own, they let the negation through: not think that he is."""
 
+SEEMING = frozenset("looks look looked looking appears appear appeared seems seem seemed".split())
+TRYING = frozenset("tries try trying tried attempts attempt attempting attempted about going".split())
+ENDING = frozenset("stop stops stopped stopping quit quits".split())
+WISHING = frozenset("wants want wanted wishes plans planning intends hopes".split())
 DISMISSED = frozenset("unlikely wrong incorrect false absent excluded impossible missing inaccurate untrue".split())
 EXISTING = frozenset(
     "the a what happening shown visible present seen taking occurring correct right performed depicted it possible here being in "
-    "case likely evident done true fit match apply hold".split()
+    "case likely evident done true fit match apply hold happen occur appear".split()
 )
 AUXILIARIES = frozenset("is was are were be can could has have does do did been seems appears to being".split())
 
@@ -107,11 +111,26 @@ def stances(words: Sequence[str], breaks: Sequence[bool], own: frozenset[str] = 
             continue
         if word not in own and (opened := _opened(words, breaks, i, following)):
             scope = scope if scope and scope.kind == "unsure" and opened.flag == OPEN else opened
+    for i, j in _taken_back(words):
+        for at in range(i, j):
+            flags[at] = flags[at] or OPEN
     if _does_not_know(words):
         return bytearray(flag or OPEN for flag in flags)
     if words and words[-1] in ("maybe", "perhaps", "possibly") and words[-1] not in own:
         return bytearray(flag or OPEN for flag in flags)
     return flags
+
+
+def _taken_back(words: Sequence[str]) -> list[tuple[int, int]]:
+    """Stretches that a "but" behind them takes back: it looks like ... but, he tries to ... but."""
+    found = []
+    for i, word in enumerate(words):
+        tries = word in TRYING and words[i + 1 : i + 2] in (("to",), ["to"])
+        if word in SEEMING or tries:
+            end = next((j for j in range(i + 1, len(words)) if words[j] in ("but", "however", "actually")), 0)
+            if end:
+                found.append((i, end))
+    return found
 
 
 def _does_not_know(words: Sequence[str]) -> bool:
@@ -149,6 +168,12 @@ def _opened(words: Sequence[str], breaks: Sequence[bool], i: int, following: str
         return Scope(OPEN, "unsure", i)
     if word in HARD and following == "to":
         return Scope(OPEN, "unsure", i)
+    if word in DISMISSED and following == "that":
+        return Scope(DENIED, "unsure", i)
+    if word in ENDING and following.endswith("ing") and not any(_denies(other) for other in words[max(0, i - 2) : i]):
+        return Scope(DENIED, "verb", i)
+    if word in WISHING and following == "to":
+        return Scope(OPEN, "maybe", i)
     if word == "would" and "if" in words[:i]:
         return Scope(OPEN, "maybe", i)
     if word in ("may", "might") and i and words[i - 1] in THINGS_BEFORE:
@@ -163,7 +188,7 @@ def _ends(scope: Scope, words: Sequence[str], breaks: Sequence[bool], i: int, fo
     word, distance = words[i], i - scope.began
     if scope.kind == "unsure":
         return word in ("but", "however", "yet") and distance > 1
-    if word in CLAUSE and (word, following) not in PHRASES:
+    if word in CLAUSE and (word, following) not in PHRASES and not (word == "yet" and distance == 1):
         return True
     if breaks[i] and distance > 1:
         return not _lists_on(words, i)
@@ -177,6 +202,10 @@ def _ends(scope: Scope, words: Sequence[str], breaks: Sequence[bool], i: int, fo
     if starts and distance > 1:
         return True
     return word in FINITE and distance > 1 and (scope.kind != "subject" or scope.free)
+
+
+def _denies(word: str) -> bool:
+    return word in NOT or word in SUBJECTS or word.endswith("n't")
 
 
 def _is_pronoun(word: str) -> bool:

@@ -39,13 +39,12 @@ BEGINNING = regex.compile(
 ENDING = regex.compile(r"\b(?:the\s+)?(?:very\s+)?end\b(?:\s+of\s+the\s+(?:video|clip))?", regex.IGNORECASE)
 _MIDDLE = regex.compile(r"\b(?:halfway|half\s+way|middle|midpoint|mid-point|midway)\b", regex.IGNORECASE)
 _SHARES = regex.compile(
-    r"\b(?:0(?:\.0)?\s*(?:to|and|-|–)\s*1(?:\.0)?\b|normali[sz]ed|fractions?\b|relative\s+(?:time|position)|proportions?\b|share\s+of\s+the)",
+    r"\b(?:0(?:\.0)?\s*(?:to|and|-|–)\s*1(?:\.0)?\b|normali[sz]ed|fractions?\b|relative\s+(?:time|position)|proportions?\b|share\s+of\s+the|(?<=\d)\s+of\s+the\s+(?:video|clip))",
     regex.IGNORECASE,
 )
 
 
 _LEGEND = regex.compile(r"\s*(?:=|is|being|means|:)\s*(?:the\s+)?(?:very\s+)?(?:start|beginning|end)\b", regex.IGNORECASE)
-_FRAME = regex.compile(r"\bframes?\s*(?:number|no\.?|#|index)?\s*$", regex.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def moments(said: Said, question: str, duration_s: float, lengths: bool = False)
 
 def _is_legend(text: str, number: Found) -> bool:
     """ "0 = start, 1 = end", and the number of a frame."""
-    return bool(_LEGEND.match(text, number.end) or _FRAME.search(text[max(0, number.start - NEAR) : number.start]))
+    return bool(_LEGEND.match(text, number.end))
 
 
 def _added_up(found: list[Moment], text: str) -> list[Moment]:

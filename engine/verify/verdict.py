@@ -19,6 +19,9 @@ from engine.verify.time_range import has_time_range
 from engine.verify.timestamp import has_timestamp
 from engine.verify.words import label_words
 
+WORDED = (Keywords, Choice, Sentences, ClassSequence)
+"""Kinds of label that are the same if their words are; a number has a sign too."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifySpec:
@@ -50,7 +53,7 @@ def verify(text: str, question: str, label: Label, mode: Mode, finished: bool, s
             return _rejected("gives_away_hint", giveaway)
         if copies_hint(said, question, label):
             return _rejected("copies_hint", text[:80])
-    if said.words == label_words(label.text):
+    if said.words == label_words(label.text) and (isinstance(label, WORDED) or text.strip() == label.text):
         return Verdict(keep=True, reason="contains_label", score=1.0, extracted=text.strip(), found=((0, len(text)),))
     verdict = _decided(said.settled, question, label, alike, ())
     if verdict.keep and (repeated := is_loop(said)):

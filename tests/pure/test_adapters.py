@@ -152,7 +152,7 @@ def test_finediving(tmp_path: Path) -> None:
     dives = {("Women10m_final_r1", 0): DIVE, ("Women10m_final_r1", 1): DIVE | {"dive_score": 60.0}}
     (tmp_path / "test_split.pkl").write_bytes(pickle.dumps([("Women10m_final_r1", 1)]))
     steps, score, _, held = clips_of(tmp_path, "finediving", "fine.pkl", pickle.dumps(dives))
-    assert steps.label == ClassSequence(items=("Back", "1.5 Twists", "2.5 Soms.Pike", "Entry")), "in the order of the frames"
+    assert steps.label == ClassSequence(items=("Back", "1.5 Twists", "2.5 somersaults pike", "Entry")), "in the order of the frames"
     assert score.label == Number(value=76.5)
     assert (steps.split, held.split, held.video) == ("train", "heldout", "/videos/Women10m_final_r1_1.mp4")
 
@@ -293,6 +293,7 @@ def test_a_file_cut_in_half_says_so(tmp_path: Path, form: str, name: str, conten
         ),
         ("epic", "e.csv", EPIC.replace("00:01:03.37", "63"), "line 2: '63' is not a time like"),
         ("something", "s.json", [{"id": "1"}], "item 0: no label; the test split has none"),
+        ("temporal", "t.json", [], "has no rows"),
     ],
 )
 def test_a_bad_annotation_is_one_line_with_its_place(tmp_path: Path, form: str, name: str, content: Any, message: str) -> None:
@@ -300,6 +301,38 @@ def test_a_bad_annotation_is_one_line_with_its_place(tmp_path: Path, form: str, 
         clips_of(tmp_path, form, name, content)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_template_fills_in_fields_and_does_nothing_else(tmp_path: Path) -> None:
+    for template in ("{youtube_id.__class__}", "{youtube_id:>1000000000}", "{nothing}", "{youtube_id[0]}", "{youtube_id!r}", "{"):
+        with pytest.raises(ValueError, match=r"line 2: .* cannot be filled in: ") as caught:
+            clips_of(tmp_path, "kinetics", "train.csv", KINETICS, video=template)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_split_is_a_word_of_the_name(tmp_path: Path) -> None:
+    for name, split in (
+        ("latest.csv", "train"),
+        ("EPIC_100_validation.csv", "heldout"),
+        ("interval.csv", "train"),
+        ("x_test.csv", "heldout"),
+    ):
+        assert clips_of(tmp_path, "epic", name, EPIC)[0].split == split
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ("[columns]\nstrat_s = 'from'\n", "has 'strat_s', which is no column of a manifest; did you mean 'start_s'?"),
+        ("[columns]\nlabel = 'a'\n[label]\nkind = 'number'\nvalue = 1\n", "both a [label] section and a label column"),
+        ("columns = 3\n", "columns is not a section"),
+    ],
+)
+def test_a_mapping_that_cannot_be_meant(tmp_path: Path, mapping: str, message: str) -> None:
+    (tmp_path / "map.toml").write_text(mapping)
+    with pytest.raises(ValueError, match=r".+") as caught:
+        read_mapping(str(tmp_path / "map.toml"), Storage())
+    assert message in str(caught.value)
 
 
 def test_one_bad_line_of_many_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -365,6 +398,12 @@ def test_conversations_become_examples(tmp_path: Path) -> None:
     ]
     assert "item 3: neither video nor image" in str(rows[-1])
     ingest(Asked(manifest=str(tmp_path / "i.json"), form="instruct", skip_bad=True), str(tmp_path / "i.parquet"), [])
+    assert len(set(pq.read_table(tmp_path / "i.parquet").column("example_id").to_pylist())) == 4
+    (tmp_path / "e.json").write_text("[]")
+    with pytest.raises(ValueError, match="no conversation was found"):
+        ingest(Asked(manifest=str(tmp_path / "e.json"), form="instruct"), str(tmp_path / "e.parquet"), [])
+    with pytest.raises(ValueError, match="--mapping is for tables"):
+        ingest(Asked(manifest="x.csv", form="kinetics", mapping="m.toml"), str(tmp_path / "e.parquet"), [])
     assert pq.read_table(tmp_path / "i.parquet").column("source").to_pylist() == ["instruct"] * 4
 
 

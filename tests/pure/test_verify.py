@@ -191,7 +191,7 @@ def test_a_label_without_words_is_refused() -> None:
         ({"kind": "nmber", "value": 1}, "label kind 'nmber' is not known"),
         ({"kind": "number", "valu": 1}, "value is missing"),
         ({"text": "x"}, "has no kind"),
-        ("x", "not an object"),
+        (5, "not an object"),
     ],
 )
 def test_a_label_that_cannot_be_is_one_line_with_the_remedy(value: Any, message: str) -> None:

@@ -6,6 +6,7 @@ are taken in the order of the frames; Video-STaR's builder has them by their cla
 
 import io
 import pickle
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from engine.labels import ClassSequence, Number
 VIDEO = "{competition}_{index}.mp4"
 """As Video-STaR's conversion of the frames calls them."""
 ALLOWED = {
-    "builtins": {"dict", "list", "tuple", "set", "frozenset", "int", "float", "str", "bool", "slice", "bytes", "bytearray"},
+    "builtins": {"dict", "list", "tuple", "set", "frozenset", "int", "float", "str", "bool", "slice"},
     "collections": {"OrderedDict", "defaultdict"},
     "numpy": {"ndarray", "dtype", "float64", "float32", "int64", "int32"},
     "numpy.core.multiarray": {"_reconstruct", "scalar"},
@@ -37,6 +38,13 @@ SCORES = (
 )
 
 
+UNREADABLE = (
+    *(pickle.UnpicklingError, EOFError, MemoryError, OverflowError, ImportError),
+    *(ValueError, TypeError, AttributeError, IndexError, KeyError),
+)
+"""What a broken or hostile pickle raises."""
+
+
 class Plain(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if name in ALLOWED.get(module, ()):
@@ -50,7 +58,7 @@ def load(source: Source, path: str) -> Any:
         data = file.read()
     try:
         return Plain(io.BytesIO(data), encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, ImportError, IndexError, KeyError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path} cannot be read as a pickle of annotations: {error or 'it is cut off'}") from None
 
 
@@ -107,9 +115,19 @@ def steps(dive: dict[str, Any]) -> tuple[str, ...]:
     """
     names = dive["sub-action_types"]
     if isinstance(names, str):
-        return tuple(part.strip() for part in names.replace("/", ",").split(",") if part.strip())
+        return tuple(spelled_out(part) for part in names.replace("/", ",").split(",") if part.strip())
     if not isinstance(names, dict):
-        return tuple(str(name) for name in names)
+        return tuple(spelled_out(str(name)) for name in names)
     order: Sequence[int] = [int(label) for label in dive["frames_labels"]]
     told = [label for i, label in enumerate(order) if not i or label != order[i - 1]]
-    return tuple(str(names[label]) for label in told)
+    return tuple(spelled_out(str(names[label])) for label in told)
+
+
+def spelled_out(step: str) -> str:
+    """A step as one says it: nobody who sees it says Soms.
+
+    >>> spelled_out("2.5 Soms.Pike"), spelled_out("Entry")
+    ('2.5 somersaults pike', 'Entry')
+    """
+    found = re.fullmatch(r"([\d.]+)\s*Soms?\.?\s*(.*)", step.strip())
+    return f"{found[1]} somersaults {found[2].casefold()}".strip() if found else step.strip()

@@ -20,20 +20,24 @@ PLACEHOLDERS = ("<image>", "<video>", "<vid>")
 
 
 def records(source: Source) -> Iterator[Record]:
-    """Rows with clip_id, video, prompt and answer."""
-    return each(source.json_items("item"), lambda item: _rows(source, item))
+    """Rows with clip_id, video, start_s, end_s, prompt and answer."""
+    return each(((place, (n, item)) for n, (place, item) in enumerate(source.json_items("item"))), lambda one: _rows(source, *one))
 
 
-def _rows(source: Source, item: dict[str, Any]) -> list[Row]:
+def _rows(source: Source, number: int, item: dict[str, Any]) -> list[Row]:
     video = source.video_of(VIDEO, item) if "video_id" in item else item.get("video") or item.get("image")
     if not video:
         raise ValueError("neither video nor image: a conversation about nothing to be seen")
+    if not isinstance(video, str):
+        raise ValueError(f"its picture or video {video!r} is not one name; conversations about several are not read")
     turns = [(prompt.strip(), answer.strip()) for prompt, answer in _turns(item)]
     if not turns or not all(prompt and answer for prompt, answer in turns):
         raise ValueError("a turn without a question or without an answer")
-    name = str(item.get("id") or os.path.splitext(video)[0])
+    name = str(item.get("id") or f"{os.path.splitext(video)[0]}/{number}")
+    window = {"start_s": item.get("start"), "end_s": item.get("end")}
     return [
-        {"clip_id": f"{name}/{n}", "video": video, "prompt": prompt, "answer": answer} for n, (prompt, answer) in enumerate(turns)
+        {"clip_id": f"{name}/{n}", "video": video, "prompt": prompt, "answer": answer} | window
+        for n, (prompt, answer) in enumerate(turns)
     ]
 
 

@@ -2,9 +2,11 @@
 
 import hashlib
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from string import Formatter
 from typing import Any
 
 import ijson
@@ -32,18 +34,11 @@ class Source:
         """train, or heldout for what is called validation or test."""
         if self.split:
             return self.split
-        name = (said or self.path.rsplit("/", 1)[-1]).casefold()
-        return "heldout" if any(part in name for part in ("val", "test", "heldout")) else "train"
+        return "heldout" if _HELDOUT.search((said or self.path.rsplit("/", 1)[-1]).casefold()) else "train"
 
     def video_of(self, usual: str, row: Mapping[str, Any]) -> str:
         """Raises ValueError where the template names what the annotation does not have."""
-        template = self.video or usual
-        try:
-            return template.format_map(row)
-        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-            raise ValueError(
-                f"--video {template!r} cannot be filled in ({error!r}); it may name {', '.join(map(str, row))}"
-            ) from None
+        return filled(self.video or usual, row)
 
     @contextmanager
     def file(self) -> Iterator[Any]:
@@ -72,6 +67,25 @@ class Source:
             yield from ijson.kvitems(file, prefix, use_float=True)
 
 
+def filled(template: str, row: Mapping[str, Any]) -> str:
+    """A text with {field} or {field:06d} in it filled in. Raises ValueError where there is no such field, and for anything else.
+
+    >>> filled("{id}_{start:06d}.mp4", {"id": "a", "start": 3})
+    'a_000003.mp4'
+    """
+    known = ", ".join(map(str, row))
+    try:
+        parts = list(Formatter().parse(template))
+        for _, name, form, convert in parts:
+            if name is not None and (name not in row or not _FORM.fullmatch(form or "") or convert):
+                raise ValueError(f"{{{name}{':' + form if form else ''}}} is none of {known}, plain or like {{number:06d}}")
+        return template.format_map(row)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{template!r} cannot be filled in: {error}") from None
+
+
+_FORM = re.compile(r"|0?\d{0,2}[dsf]?")
+_HELDOUT = re.compile(r"(?<![a-z])(?:val|valid|validat(?:e|ion)|test(?:ing)?|heldout)(?![a-z])")
 Adapter = Callable[[Source], Iterator[Record]]
 
 

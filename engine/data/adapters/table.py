@@ -12,13 +12,13 @@ kind = "number"
 value = "{score}"
 """
 
-import json
+import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from engine.data.adapters.source import Source
-from engine.data.tables import Record, Row, opened, table_records
+from engine.data.adapters.source import Source, filled
+from engine.data.tables import KNOWN_COLUMNS, Record, Row, opened, table_records
 from engine.storage import Storage
 
 SECTIONS = {"columns", "values", "label"}
@@ -36,6 +36,12 @@ def read_mapping(path: str, storage: Storage) -> dict[str, Any]:
     for name, section in mapping.items():
         if not isinstance(section, dict):
             raise ValueError(f"{path}: {name} is not a section; write [{name}]")
+        for column in set(section) - KNOWN_COLUMNS if name != "label" else ():
+            close = difflib.get_close_matches(column, KNOWN_COLUMNS, n=1)
+            meant = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(KNOWN_COLUMNS))}"
+            raise ValueError(f"{path}: [{name}] has {column!r}, which is no column of a manifest; {meant}")
+    if "label" in mapping and any("label" in mapping.get(name, {}) for name in ("columns", "values")):
+        raise ValueError(f"{path}: both a [label] section and a label column; keep one of them")
     return mapping
 
 
@@ -56,31 +62,26 @@ def _row(source: Source, row: Row, columns: Mapping[str, str], values: Mapping[s
         if column not in row:
             raise ValueError(f"no column {column!r}, only {', '.join(map(repr, row))}; correct [columns]")
     made = {name: row[column] for name, column in columns.items()}
-    made |= {name: _filled(value, row) for name, value in values.items()}
+    made |= {name: _fill(value, row) for name, value in values.items()}
     if source.video:
         made["video"] = source.video_of(source.video, row)
     if source.split:
         made["split"] = source.split
     if label:
-        made["label"] = json.dumps(_filled(label, row))
+        made["label"] = _fill(label, row)
     for needed in ("video", "label"):
         if needed not in made and needed not in row:
             raise ValueError(f"nothing says what the {needed} is; name it in [columns] or [values]")
     return {name: row[name] for name in ("video", "label") if name in row} | made
 
 
-def _filled(value: Any, row: Row) -> Any:
+def _fill(value: Any, row: Row) -> Any:
     """Text with {column} in it filled in; a text that is one column only becomes its value."""
     if isinstance(value, dict):
-        return {name: _filled(part, row) for name, part in value.items()}
+        return {name: _fill(part, row) for name, part in value.items()}
     if isinstance(value, list):
-        return [_filled(part, row) for part in value]
+        return [_fill(part, row) for part in value]
     if not isinstance(value, str) or "{" not in value:
         return value
     name = value[1:-1]
-    if value[0] == "{" and value[-1] == "}" and name in row:
-        return row[name]
-    try:
-        return value.format_map(row)
-    except (KeyError, ValueError, IndexError, AttributeError, TypeError) as error:
-        raise ValueError(f"{value!r} cannot be filled in ({error!r}); there are {', '.join(map(repr, row))}") from None
+    return row[name] if value[0] == "{" and value[-1] == "}" and name in row else filled(value, row)
