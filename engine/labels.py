@@ -171,9 +171,7 @@ class Sentences:
     ordered: bool = False
 
     def __post_init__(self) -> None:
-        _some(self.items, "items")
-        for item in self.items:
-            _worded(item, "the item")
+        _items(self.items)
 
     @property
     def text(self) -> str:
@@ -189,9 +187,7 @@ class ClassSequence:
     items: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        _some(self.items, "items")
-        for item in self.items:
-            _worded(item, "the item")
+        _items(self.items)
 
     @property
     def text(self) -> str:
@@ -318,6 +314,12 @@ def plain(value: float) -> str:
 def _some(values: tuple[Any, ...], name: str) -> None:
     if not values:
         raise ValueError(f"{name} is empty; name at least one")
+
+
+def _items(items: tuple[str, ...]) -> None:
+    _some(items, "items")
+    for item in items:
+        _worded(item, "the item")
 
 
 def _is_share(iou: float) -> None:

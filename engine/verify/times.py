@@ -44,6 +44,7 @@ _SHARES = regex.compile(
 )
 
 
+_AMOUNT = regex.compile(r"[\d.,]+|[\p{L}-]+(?:\s+and\s+a\s+half)?")
 _LEGEND = regex.compile(r"\s*(?:=|is|being|means|:)\s*(?:the\s+)?(?:very\s+)?(?:start|beginning|end)\b", regex.IGNORECASE)
 
 
@@ -105,7 +106,7 @@ def moments(said: Said, question: str, duration_s: float, lengths: bool = False)
 
 
 def _is_legend(text: str, number: Found) -> bool:
-    """ "0 = start, 1 = end", and the number of a frame."""
+    """ "0 = start, 1 = end"."""
     return bool(_LEGEND.match(text, number.end))
 
 
@@ -135,7 +136,7 @@ def _added_up(found: list[Moment], text: str) -> list[Moment]:
 
 
 def _digits_end(text: str, start: int) -> int:
-    match = regex.compile(r"[\d.,]+|[\p{L}-]+(?:\s+and\s+a\s+half)?").match(text, start)
+    match = _AMOUNT.match(text, start)
     return match.end() if match else start
 
 

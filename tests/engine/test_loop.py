@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from engine.config import RunConfig, load_config
 from engine.data.clips import from_table, path_of
 from engine.generate import prompts
 from engine.generate.prompts import answer_prompt, train_prompt
+from engine.plan import Step
 from engine.status import Retried, failures, retry, status
+from engine.steps import select_examples
 from engine.storage import StorageError
 from engine.store import Store
-from engine.work import Progress
+from engine.work import Progress, Work
 from loops import attempts_of, examples_of, settings
 from models.base import ModelSpec, load
 
@@ -84,6 +87,40 @@ def test_lineage_and_seals(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) 
     assert all(row["model"] and row["seed"] and row["cycle"] == 0 for row in rows)
     seal = json.loads((run / "cycle-000" / "train" / "seal.json").read_text())
     assert {Path(record["path"]).name for record in seal["files"]} == {"adapter_config.json", "adapter_model.safetensors"}
+
+
+def test_examples_are_capped_balanced_and_carried_over(undisturbed: tuple[RunConfig, Path, dict[str, Any]], tmp_path: Path) -> None:
+    _, run, summary = undisturbed
+    copy = shutil.copytree(run, tmp_path / "copy")
+
+    def selected(inputs: tuple[str, ...], *asked: str) -> tuple[dict[str, int], list[dict[str, Any]]]:
+        config = load_config(None, [f"run.uri={copy}", f"data.manifest={copy}/none.jsonl", *asked])
+        step = Step(name="cycle-009/select", kind="select", cycle=9, inputs=("ingest", *inputs))
+        work = Work(step=step, identity="x", config=config, store=Store(str(copy)), report=lambda _: None)
+        counts = select_examples(work).counts
+        return counts, work.store.read_table("cycle-009/select/examples.parquet").to_pylist()
+
+    pieces = settings_of(run)
+    everything, rows = selected(("cycle-000/generate",), pieces)
+    assert everything["examples"] == summary["cycles"][0]["examples"] == len(rows)
+    assert (everything["over_limit"], 0 <= everything["near_duplicates"] < len(rows)) == (0, True)
+    label_of = {clip.clip_id: clip.label.text for clip in from_table(Store(str(copy)).read_table(path_of("train", 0)))}
+    capped, rows = selected(("cycle-000/generate",), pieces, "select.max_per_label=2")
+    assert max(Counter(label_of[row["clip_id"]] for row in rows).values()) == 2
+    assert capped["examples"] + capped["over_limit"] == everything["examples"]
+    _, again = selected(("cycle-000/generate",), pieces, "select.max_per_label=2")
+    assert again == rows, "drawn by the seed"
+    last, _ = selected(("cycle-001/generate",), pieces)
+    both, carried = selected(("cycle-000/generate", "cycle-001/generate"), pieces, "select.carry_over=true")
+    assert both["examples"] >= max(last["examples"], everything["examples"])
+    assert {row["cycle"] for row in carried} == {0, 1}
+    facts = json.loads((run / "cycle-000" / "generate" / "seal.json").read_text())["facts"]
+    assert facts["similarity"] == "ROUGE-L"
+
+
+def settings_of(run: Path) -> str:
+    """The pieces of a run are cut as its own configuration says."""
+    return f"generate.piece_clips={json.loads((run / 'config.json').read_text())['generate']['piece_clips']}"
 
 
 def test_a_finished_run_does_nothing(undisturbed: tuple[RunConfig, Path, dict[str, Any]], caplog: pytest.LogCaptureFixture) -> None:

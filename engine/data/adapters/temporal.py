@@ -1,7 +1,7 @@
 """Stretches of untrimmed videos with a class or a sentence each, as ActivityNet has them; one clip a stretch, which asks when.
 
 {"database": {ID: {"subset", "duration", "annotations": [{"segment": [start, end], "label"}]}}}     ActivityNet, THUMOS, COIN
-{ID: {"duration", "timestamps": [[start, end]], "sentences": [...]}}                             ActivityNet Captions, Charades-STA
+{ID: {"duration", "timestamps": [[start, end]], "sentences": [...]}}        ActivityNet Captions, and what is made like it
 """
 
 from collections.abc import Iterator
