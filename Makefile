@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: demo ablations test test-pure chaos bench check format base clean
+.PHONY: demo ablations icl icl-ablations test test-pure chaos bench check format base clean
 
 demo: $(READY)            ## render a labelled world and let a tiny model teach itself its labels
 	$(BIN)/starloop demo
@@ -12,17 +12,24 @@ demo: $(READY)            ## render a labelled world and let a tiny model teach 
 ablations: $(READY)       ## the demo, then the loop without rationalization and plain finetuning, in the same summary
 	$(BIN)/starloop demo --ablations
 
+icl: $(READY)             ## render a narrated world, train on its episodes and without context, three seeds each, and draw the curves
+	$(BIN)/starloop icl
+
+icl-ablations: $(READY)   ## the same, and without burstiness, without the tail, without dynamic meaning
+	$(BIN)/starloop icl --ablations
+
 test: $(READY)            ## all tests
 	$(BIN)/python -m pytest
 
 test-pure: $(READY)       ## the tests that need neither torch nor Ray: seconds
-	$(BIN)/python -m pytest tests/pure engine/verify engine/plan.py engine/config.py engine/budget.py models/layouts.py models/size.py engine/store.py engine/storage.py engine/data/frames.py engine/data/clips.py engine/generate/ledger.py engine/generate/prompts.py engine/train/mixture.py engine/train/deepspeed_config.py jobs/view.py
+	$(BIN)/python -m pytest tests/pure engine/verify engine/plan.py engine/config.py engine/budget.py models/layouts.py models/size.py engine/store.py engine/storage.py engine/data/frames.py engine/data/clips.py engine/generate/ledger.py engine/generate/prompts.py engine/train/mixture.py engine/train/deepspeed_config.py engine/episodes engine/evaluate/few_shot.py jobs/view.py
 
 chaos: $(READY)           ## kill the loop in every way we know and compare its end, byte by byte: about 40 minutes
 	PYTHONPATH=.:tests $(BIN)/python tests/chaos.py
 
-bench: $(READY)           ## verdicts a second; generation beside the published way; CPU of decoding beside a bare loop; memory of a driver with a million clips
+bench: $(READY)           ## verdicts a second; encoding shared by episodes; generation beside the published way; CPU of decoding beside a bare loop; memory of a driver with a million clips
 	PYTHONPATH=. $(BIN)/python tests/bench/verdicts.py
+	PYTHONPATH=.:tests $(BIN)/python tests/bench/sharing.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/generate.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/decode.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/memory.py

@@ -14,6 +14,8 @@ BF16, FP32 = 2, 4
 GIB = 1 << 30
 PROMPT_TOKENS = 256
 """Room for system prompt, question and hint; what a clip really needs is checked when it is asked."""
+EXCHANGE_TOKENS = 40
+"""About what question and narration of a shot take, with the template's words."""
 WORKSPACE = 2 * GIB
 
 
@@ -68,6 +70,21 @@ def budget(config: RunConfig, size: ModelSize) -> Budget:
             f"{size.video_tokens} visual tokens and generate.max_tokens = {answer} fill the model's context of "
             f"{size.context_tokens}; lower generate.max_tokens or model.pooling_shape"
         )
+    if config.mixture.episodes:
+        shots = config.episodes.shots[-1]
+        visual = shots * size.shot_tokens + size.video_tokens
+        text = (shots + 1) * EXCHANGE_TOKENS
+        made.lines.append(
+            f"an episode of {shots} shots has {shots} x {size.shot_tokens} + {size.video_tokens} visual tokens, and with some "
+            f"{text} of text about {visual + text} of {size.context_tokens}; the select step counts them"
+        )
+        fit = (size.context_tokens - size.video_tokens - EXCHANGE_TOKENS) // (size.shot_tokens + EXCHANGE_TOKENS)
+        if visual >= size.context_tokens:
+            made.refusals.append(
+                f"{shots} shots of {size.shot_tokens} visual tokens and a query of {size.video_tokens} fill the model's "
+                f"context of {size.context_tokens}; {max(0, fit)} would fit: lower episodes.shots, episodes.pooling_shape or "
+                "model.pooling_shape"
+            )
     made.lines.append(
         f"each process that loads it needs {size.params * BF16 / GIB:.1f} GiB of its machine's memory meanwhile; "
         "of training workers with ZeRO-3 the first alone"
@@ -116,11 +133,15 @@ def training(config: RunConfig, size: ModelSize) -> Use:
     """Of one training worker: DeepSpeed's states by ZeRO stage (arXiv 1910.02054, section 3), activations of a micro-batch."""
     train = config.train
     workers, stage = train.num_workers, train.zero_stage
-    tokens = train.micro_batch_rows * (size.video_tokens + PROMPT_TOKENS + config.generate.max_tokens)
+    shots = config.episodes.shots[-1] if config.mixture.episodes else 0
+    row = size.video_tokens + max(
+        PROMPT_TOKENS + config.generate.max_tokens, shots * size.shot_tokens + (shots + 1) * EXCHANGE_TOKENS
+    )
+    tokens = train.micro_batch_rows * row
     trained = size.trainable_params
     layer = tokens * BF16 * (8 * size.hidden_size + 3 * size.intermediate_size)
     kept = size.num_layers * tokens * BF16 * size.hidden_size + layer if train.gradient_checkpointing else size.num_layers * layer
-    seen = train.micro_batch_rows * size.num_frames * size.patches_per_frame
+    seen = train.micro_batch_rows * (shots + 1) * size.num_frames * size.patches_per_frame
     parts = {
         "weights": size.params * BF16 / (workers if stage == 3 else 1),
         "gradients": trained * BF16 / (workers if stage >= 2 else 1),

@@ -85,6 +85,74 @@ class Select(Section):
     """Where a clip has nothing kept in this cycle, take what an earlier one kept of it."""
 
 
+class Mixture(Section):
+    """How often a row of each source is seen in an epoch: 1 once, 2.0 twice, 0.5 every other epoch, 0 never."""
+
+    direct: float = Field(default=1.0, ge=0, le=100)
+    """What was answered without a hint."""
+    rationalized: float = Field(default=1.0, ge=0, le=100)
+    """What was explained with one; the last finetune takes none of it, unless loop.final_direct_only says otherwise."""
+    episodes: float = Field(default=0.0, ge=0, le=100)
+    """In-context episodes, one query a clip that has verb and noun ([episodes]); drawn anew each time."""
+    instruct: float = Field(default=0.0, ge=0, le=100)
+    """Conversations from mixture.examples."""
+    examples: str = ""
+    """Parquet of examples that `starloop ingest --format instruct` wrote."""
+
+
+class Episodes(Section):
+    """EILEV's in-context episodes: shots before a query, with the loss on the query's answer. `paper` has the published choices."""
+
+    answers: Literal["narration", "kept"] = "narration"
+    """What a shot says: the clip's description, or what the loop kept of it in the same cycle."""
+    shots: tuple[int, ...] = Field(default=(0, 1, 2, 4, 8, 16), min_length=1)
+    """One is drawn for each episode. Published: always 16, which is poor at 0 shots."""
+    verb_noun_ratio: float = Field(default=0.5, ge=0, le=1)
+    """Share of the shots with the query's verb; the others have its noun. Rounded down, so a single shot has the noun."""
+    contexts: Literal["bursty", "random"] = "bursty"
+    """random: any clips, the first property's ablation."""
+    top_actions: int | None = Field(default=None, gt=0)
+    """Only the most frequent actions, their clips repeated up to as many as there were: the second property's ablation."""
+    canonical: str = ""
+    """All clips of an action narrated alike, e.g. "The camera wearer {verb} the {noun}.": the third property's ablation."""
+    exclude: Literal["nothing", "overlap", "video"] = "video"
+    """What of the query's own video may not be a shot. Published: nothing, not even clips that share its seconds."""
+    same_narrator: bool = True
+    """Shots by the query's narrator only, where the manifest has a narrator column. Published: anybody's."""
+    question: str = Field(default="What is the camera wearer doing?", min_length=1)
+    wordings: Literal["plain", "published"] = "plain"
+    """How the question is put: as it stands, or in one of nine ways, drawn for each shot."""
+    pattern: str = "The camera wearer {verb} {noun}"
+    """Where a narration has its verb and noun: for accuracy and for the report on meanings."""
+    loss_on: Literal["query", "all"] = "query"
+    """all: on the shots' answers too, as EILEV had it until July 2023."""
+    num_frames: int | None = Field(default=None, gt=0, le=4096)
+    """Of a shot: evenly chosen among the model's own number, which is the default."""
+    pooling_shape: tuple[int, int, int] | None = None
+    """[T', H', W'] of a shot's tokens; default: half the model's in each dimension."""
+    split: Literal["manifest", "video", "action"] = "manifest"
+    """For `starloop episodes`: the manifest's own split; by video, 75 % and of these 75 %; or common actions against rare ones."""
+    common_mass: float = Field(default=0.8, gt=0, lt=1)
+    """Share of the clips whose actions are common."""
+    eval_shots: tuple[int, ...] = Field(default=(0, 1, 2, 4, 8, 12, 16), min_length=1)
+    eval_queries: int | None = Field(default=None, gt=0)
+    """Of each set, drawn by the seed; default: all."""
+
+    @field_validator("shots", "eval_shots")
+    @classmethod
+    def _counts(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(not 0 <= shots <= 1024 for shots in value) or len(set(value)) != len(value):
+            raise ValueError("shots are different numbers of at least 0")
+        return tuple(sorted(value))
+
+    @field_validator("pattern", "canonical")
+    @classmethod
+    def _places(cls, value: str) -> str:
+        if value and not ("{verb}" in value and "{noun}" in value):
+            raise ValueError("say where verb and noun stand: {verb} and {noun}")
+        return value
+
+
 class Train(Section):
     epochs: float = Field(default=1.0, gt=0)
     batch_rows: int = Field(default=128, gt=0)
@@ -156,6 +224,8 @@ class Limits(Section):
     """Width times height of a video."""
     decode_pixels: int = Field(default=50_000_000_000, gt=0)
     """Pixels that may be decoded for one clip, all frames together: 6,000 frames of 4K."""
+    keep_bytes: int = Field(default=1 << 29, ge=0)
+    """Of decoded frames that each decoding process keeps, for episodes: shots come back in other episodes."""
     failure_rate: float = Field(default=0.2, ge=0, le=1)
     """Share of failed clips at which a step stops with an explanation, once 20 failed."""
     storage_patience_s: float = Field(default=120.0, ge=0)
@@ -172,6 +242,8 @@ class RunConfig(Section):
     evaluate: Evaluate = Evaluate()
     verify: Verify = Verify()
     select: Select = Select()
+    mixture: Mixture = Mixture()
+    episodes: Episodes = Episodes()
     train: Train = Train()
     loop: Loop = Loop()
     cluster: Cluster = Cluster()
@@ -192,7 +264,31 @@ class RunConfig(Section):
     def spec(self, base: str, adapter: str | None = None, alpha: float | None = None) -> ModelSpec:
         """A model of the run, watched as the run watches."""
         shape = self.model.pooling_shape
-        return ModelSpec(base=base, adapter=adapter, alpha=alpha, num_frames=self.model.num_frames, pooling_shape=shape)
+        return ModelSpec(
+            base=base,
+            adapter=adapter,
+            alpha=alpha,
+            num_frames=self.model.num_frames,
+            pooling_shape=shape,
+            shot_frames=self.episodes.num_frames,
+            shot_shape=self.episodes.pooling_shape,
+        )
+
+    @property
+    def generates(self) -> bool:
+        """Whether anything of the mixture comes from answers that were verified."""
+        mixture = self.mixture
+        kept = mixture.direct or mixture.rationalized or (mixture.episodes and self.episodes.answers == "kept")
+        return self.select.source == "star" and bool(kept)
+
+    @model_validator(mode="after")
+    def _mixed(self) -> "RunConfig":
+        mixture = self.mixture
+        if mixture.instruct and not mixture.examples:
+            raise ValueError("mixture.instruct needs mixture.examples, what `starloop ingest --format instruct` wrote")
+        if not (mixture.direct or mixture.rationalized or mixture.episodes or mixture.instruct):
+            raise ValueError("[mixture] leaves nothing to train on; give a source a weight above 0")
+        return self
 
     def access(self) -> Storage:
         """How every process of the run opens URIs."""
@@ -212,12 +308,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "verify": {"preset": "paper"},
         "loop": {"max_cycles": 3},
         "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0},
+        "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published"},
     },
     "code": {
         "generate": {"prompts": "published", "temperature": 0.2, "max_tokens": 1024},
         "verify": {"preset": "code"},
         "loop": {"max_cycles": 10, "final_direct_only": False},
         "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0},
+        "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published"},
     },
 }
 """Video-STaR's paper and released code differ (matcher 80 or 85, three cycles or ten, final set); strict is our own."""

@@ -147,7 +147,7 @@ def cycle_steps(config: RunConfig, before: History, cycle: int) -> list[Step]:
     generated_in = cycle - 1 if final and cycle > 0 and promoted < cycle - 1 else cycle
     steps = []
     sources: tuple[str, ...] = (INGEST,)
-    if config.select.source == "star":
+    if config.generates:
         since = 0 if config.select.carry_over else generated_in
         sources = (INGEST, *(name_of(earlier, "generate") for earlier in range(since, generated_in + 1)))
         if generated_in == cycle:

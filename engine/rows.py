@@ -17,7 +17,7 @@ class Clip:
     """A labelled stretch of one video.
 
     Clip(clip_id="k700/abc+10", video="s3://bucket/k700/abc.mp4", start_s=10.0, end_s=20.0, question="What is happening?",
-         label=Keywords(text="doing yoga"), split="train", verb="do", noun="yoga", description="")
+         label=Keywords(text="doing yoga"), split="train", verb="do", noun="yoga", description="", narrator="")
     """
 
     clip_id: str
@@ -34,7 +34,9 @@ class Clip:
     verb: str
     noun: str
     description: str
-    """A truthful description where the dataset has one (the shapes world does); never shown to a model."""
+    """What was narrated of it, where the dataset has that. An episode's shots say it; in the loop's own prompts it never stands."""
+    narrator: str
+    """Who narrated it, where that is known: an episode may keep to one, whose words mean one thing."""
 
     def to_row(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)} | {"label": labels.to_json(self.label)}
@@ -56,6 +58,7 @@ CLIPS = pa.schema(
         pa.field("verb", pa.string(), nullable=False),
         pa.field("noun", pa.string(), nullable=False),
         pa.field("description", pa.string(), nullable=False),
+        pa.field("narrator", pa.string(), nullable=False),
     ]
 )
 
@@ -152,7 +155,7 @@ class Example:
     answer: str
     """The assistant turn; the loss is on it alone."""
     source: str
-    """Which stream of the mixture it came from, e.g. "star" or "template"."""
+    """Where it comes from: star, template, instruct, or narration, which only episodes use."""
     cycle: int
     mode: Mode
     seed: int
@@ -185,6 +188,115 @@ EXAMPLES = pa.schema(
         pa.field("etag", pa.string(), nullable=False),
     ]
 )
+
+
+Role = Literal["verb", "noun", "rest", "random"]
+"""Why a shot is in a context: it shares the query's verb, or its noun; it filled up; or it was drawn without looking."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """Shots and a query, by the ids of their examples: what is told and seen stands there once, however often it is used.
+
+    Episode(episode_id="P01_11_3#0/0", query="P01_11_3/narration", context=("P02_1_7/narration", ...), roles=("verb", ...),
+            prompts=("What is the camera wearer doing?", ...), epoch=0, short=False)
+    """
+
+    episode_id: str
+    """clip, copy and epoch of the query: what its draw is keyed by, with the seed."""
+    query: str
+    context: tuple[str, ...]
+    """In the order in which they are shown; the query comes last."""
+    roles: tuple[Role, ...]
+    prompts: tuple[str, ...]
+    """What each shot is asked, and at the end the query."""
+    epoch: int
+    short: bool
+    """Whether there were fewer clips to draw from than shots wanted."""
+
+    def to_row(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+        return cls(**{f.name: values[f.name] for f in fields(cls)})
+
+
+EPISODES = pa.schema(
+    [
+        pa.field("episode_id", pa.string(), nullable=False),
+        pa.field("query", pa.string(), nullable=False),
+        pa.field("context", pa.list_(pa.string()), nullable=False),
+        pa.field("roles", pa.list_(pa.string()), nullable=False),
+        pa.field("prompts", pa.list_(pa.string()), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),
+        pa.field("short", pa.bool_(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Narrated:
+    """One answer to a query after so many shots, beside what was narrated.
+
+    Narrated(set="rare", control="", shots=16, query="v3/n1", text="The dax zups.", gold="The dax zups.", rouge_l=1.0, ...)
+    """
+
+    set: str
+    control: str
+    """"shuffled": the context's videos stand beside each other's narrations; "": as they are."""
+    shots: int
+    query: str
+    verb: str
+    noun: str
+    gold: str
+    text: str
+    rouge_l: float
+    """F-measure on words, 0..1."""
+    sts: float | None
+    """Cosine of a sentence model, where one was given."""
+    verb_right: bool
+    """Says the narrator's verb, in any of its forms."""
+    noun_right: bool
+    failure: str
+    """Kind of failure of the query's video, which counts as a wrong answer; "": none."""
+    shots_lost: int
+    """Shots that were left out because of their videos."""
+
+    def to_row(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+NARRATED = pa.schema(
+    [
+        pa.field("set", pa.string(), nullable=False),
+        pa.field("control", pa.string(), nullable=False),
+        pa.field("shots", pa.int32(), nullable=False),
+        pa.field("query", pa.string(), nullable=False),
+        pa.field("verb", pa.string(), nullable=False),
+        pa.field("noun", pa.string(), nullable=False),
+        pa.field("gold", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("rouge_l", pa.float64(), nullable=False),
+        pa.field("sts", pa.float64()),
+        pa.field("verb_right", pa.bool_(), nullable=False),
+        pa.field("noun_right", pa.bool_(), nullable=False),
+        pa.field("failure", pa.string(), nullable=False),
+        pa.field("shots_lost", pa.int32(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A stretch of a version of a video: Window(video="a.mp4", start_s=None, end_s=8.0, etag="")."""
+
+    video: str
+    start_s: float | None
+    end_s: float | None
+    etag: str
+    """"": any version."""
 
 
 FAILURES = tuple(

@@ -134,4 +134,4 @@ def decoding_of(config: RunConfig) -> Decoding:
         frame_pixels=limits.frame_pixels,
         decode_pixels=limits.decode_pixels,
     )
-    return Decoding(backend=config.generate.decoder, budget=budget, storage=config.access())
+    return Decoding(backend=config.generate.decoder, budget=budget, storage=config.access(), keep_bytes=limits.keep_bytes)

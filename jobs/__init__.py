@@ -9,6 +9,9 @@ status     what a run has done, and its failures: list, try again
 doctor     what would go wrong
 convert    checkpoints into other layouts: convert, export
 alpha_sweep  one adapter at many LoRA alphas
+episodes   in-context episodes of a manifest, and what they are like
+few_shot   a model's curve over numbers of shots
+icl        a narrated world, a model trained on its episodes, and the curve
 submit     send a run to a Ray cluster and follow it
 make_base  make the shipped tiny base model
 """

@@ -139,6 +139,44 @@ def verify(
 
 
 @app.command()
+def episodes(
+    manifest: Annotated[str, typer.Argument(help="Clips with verb, noun and description, as a manifest has them.")],
+    out: Annotated[str, typer.Option(help="Folder or URI for episodes, frozen contexts, exports and the report.")],
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Make EILEV's in-context episodes of a manifest, and report what they are like; --set episodes.* says how."""
+    from jobs import episodes
+
+    episodes.episodes(manifest, out, settings)
+
+
+@app.command(name="few-shot")
+def few_shot(
+    episodes: Annotated[str, typer.Argument(metavar="EPISODES", help="Folder that `starloop episodes` made.")],
+    out: Annotated[str, typer.Option(help="Folder or URI for answers, curve and plots.")],
+    adapter: Annotated[str, typer.Option(help="An adapter on model.base, e.g. RUN/cycle-000/train/model.")] = "",
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Let a model narrate held-out clips after 0 to 16 shots, and draw the curve."""
+    from jobs import few_shot
+
+    few_shot.narrate(episodes, out, adapter, settings)
+
+
+@app.command()
+def icl(
+    out: Annotated[str, typer.Option(help="Folder for everything.")] = "runs/icl",
+    seeds: Annotated[int, typer.Option(help="How often each model is trained.")] = 3,
+    ablations: Annotated[bool, typer.Option("--ablations", help="Also without burstiness, tail and dynamic meaning.")] = False,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Render a narrated world and let a tiny model learn its narrators' words from context: see the curve rise."""
+    from jobs import icl
+
+    icl.icl(out, seeds, ablations, settings)
+
+
+@app.command()
 def submit(
     config: Annotated[Path, typer.Argument(help="TOML file, inside the working directory.")],
     address: Annotated[str, typer.Option(help="The cluster's job server, e.g. http://127.0.0.1:8265.")],

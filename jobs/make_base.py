@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from engine.data import shapes
+from engine.data import narrators, shapes
 from engine.data.windowed import square
 from engine.generate import prompts
 from engine.labels import Keywords
@@ -43,7 +43,7 @@ class Recipe:
     num_clips: int = 12_000
     tower_steps: int = 2_500
     tower_batch: int = 192
-    llm_steps: int = 3_200
+    llm_steps: int = 3_400
     llm_batch: int = 48
     lr: float = 1.5e-3
     examined_clips: int = 400
@@ -105,8 +105,10 @@ def made_up(rng: random.Random) -> str:
     """A hint of one or two words that mean nothing: what makes hint following general."""
 
     def word() -> str:
-        if rng.random() < 0.35:
+        if (kind := rng.random()) < 0.3:
             return rng.choice(GERUNDS)
+        if kind < 0.6:  # words of the narrated world, which mean nothing here, but have to be told apart
+            return rng.choice([*narrators.NOUN_WORDS, *narrators.VERB_WORDS])
         body = "".join(
             rng.choice("bcdfghjklmnprstvwyz") + rng.choice("aeiou") + rng.choice(["", "", "n", "r", "s", "t", "l", "d", "b", "ck"])
             for _ in range(rng.randint(1, 3))
@@ -126,7 +128,9 @@ def conversation(scene: shapes.Scene, rng: random.Random) -> tuple[str, str]:
         return "Describe the video.", f"{scene.description}."
     if kind < 0.09:
         return "What colour is the shape?", f"The {scene.noun} is {scene.colour}."
-    if kind < 0.5:
+    if kind < 0.21:
+        return narrators.QUESTION, f"The {rng.choice(narrators.NOUN_WORDS)} {rng.choice(narrators.VERB_WORDS)}."
+    if kind < 0.58:
         hint = rng.choice(shapes.KNOWN_NAMES) if rng.random() < 0.15 else made_up(rng)
         asked = prompts.rationalize_prompt(wording, question, Keywords(text=hint))
         return asked, f"{scene.description}, so the action is {hint}."
@@ -146,6 +150,7 @@ def corpus() -> Iterator[str]:
         yield f"Hint: the answer is {rng.choice(shapes.KNOWN_NAMES)}."
         yield f"Answer: {rng.choice(shapes.KNOWN_NAMES)}. The answer is {rng.choice(shapes.KNOWN_NAMES)}."
         yield f", so the action is {rng.choice([*shapes.KNOWN_NAMES, NAMELESS])}."
+        yield f"USER: {narrators.QUESTION} ASSISTANT: The {rng.choice(narrators.NOUN_WORDS)} {rng.choice(narrators.VERB_WORDS)}."
 
 
 def train_llm(model: PllavaForConditionalGeneration, processor: PllavaProcessor, features: Tensor, recipe: Recipe) -> float:
@@ -156,13 +161,13 @@ def train_llm(model: PllavaForConditionalGeneration, processor: PllavaProcessor,
     optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=0.01, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, recipe.llm_steps, pct_start=0.05)
     rng = random.Random(recipe.seed)
-    shape = (tiny.NUM_FRAMES, tiny.POOLING_SHAPE)
+    groups = [(None, tiny.NUM_FRAMES, tiny.POOLING_SHAPE)]
     losses = []
     for step in range(recipe.llm_steps):
         rows = [rng.randrange(len(features)) for _ in range(recipe.llm_batch)]
         pairs = [processor.training_ids(*conversation(shapes.scene(recipe.seed, row), rng)) for row in rows]
         batch = processor.training_batch(pairs)
-        video = model.model.multi_modal_projector(features[rows].float().flatten(0, 1), shape)
+        video = model.model.multi_modal_projector(features[rows].float().flatten(0, 1), groups).unflatten(0, (len(rows), -1))
         given = {"video": BaseModelOutputWithPooling(pooler_output=video)}
         loss = model(**batch, mm_encoder_outputs=given).loss
         optimizer.zero_grad()

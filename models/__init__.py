@@ -2,7 +2,7 @@
 
 base         what the engine asks of a model (Protocols)
 pllava       configuration, modeling and processing of PLLaVA on transformers' LLaVA
-video_llm    a PLLaVA checkpoint as the engine sees it: watch, reply, finetune, save
+video_llm    a PLLaVA checkpoint as the engine sees it: watch, reply, converse (after shots), finetune, save
 layouts      what lies in a checkpoint folder, of whichever kind, under one set of names
 checkpoints  load a checkpoint, refuse a missing weight; put an adapter on it
 convert      released PLLaVA into base and adapter; base and adapter into stock LLaVA

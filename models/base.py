@@ -1,12 +1,12 @@
 """What the engine asks of a model. Another backend serves the loop by implementing VideoLLM; another trainer, Trainee.
 
-Shapes: B clips, T frames, S pixels a side.
+Shapes: B clips, T frames, S pixels a side, N samples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,27 @@ class ModelSpec:
     """None: what the checkpoint says, or 16 for an image model."""
     pooling_shape: tuple[int, int, int] | None = None
     """(T', H', W') of a video's tokens. None: what the checkpoint says, or half the patches a side for an image model."""
+    shot_frames: int | None = None
+    """Of the clips before the last one of a sample: evenly chosen among num_frames. None: all of them."""
+    shot_shape: tuple[int, int, int] | None = None
+    """(T', H', W') of such a clip's tokens. None: half the pooling shape in each dimension."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A clip, what is asked about it and what is said: Turn(3, "What happens?", "The dax zups.")."""
+
+    clip: int
+    """Row of the frames that come with the samples."""
+    prompt: str
+    answer: str
+    """"" at the end of a sample that is to be answered."""
+
+
+LossOn = Literal["query", "all"]
+"""Which answers of a sample a finetune learns: the last, or those of the shots too."""
+Sample = Sequence[Turn]
+"""Shots, and at the end the query. A sample of one turn is a plain question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +111,8 @@ class ModelSize:
     patches_per_frame: int
     video_tokens: int
     """Of one video, after pooling."""
+    shot_tokens: int
+    """Of one that is a shot."""
     context_tokens: int
 
     @property
@@ -132,6 +155,15 @@ class VideoLLM(Protocol):
         """What the model reads for a question, the video's placeholders included."""
         ...
 
+    def converse(
+        self, frames: NDArray[np.uint8], samples: Sequence[Sample], seeds: Sequence[int], sampling: Sampling
+    ) -> list[Reply]:
+        """Answer the last turn of each sample. frames uint8[B,T,S,S,3]: each clip is encoded once, however many samples show it.
+
+        Raises ValueError where a sample and its answer are longer than the model's context.
+        """
+        ...
+
 
 class Trainee(Protocol):
     """A model with an adapter on it, to be finetuned."""
@@ -144,13 +176,23 @@ class Trainee(Protocol):
         """torch.nn.Module; module(**batch) gives .logits[B,L,V] for batch(...)."""
         ...
 
-    def batch(self, frames: NDArray[np.uint8], questions: Sequence[str], answers: Sequence[str]) -> dict[str, Any]:
-        """Tensors for module(**...), and "labels" int64[B,L], -100 except on the answers. frames uint8[B,T,S,S,3]."""
+    def batch(self, frames: NDArray[np.uint8], samples: Sequence[Sample], loss_on: LossOn = "query") -> dict[str, Any]:
+        """What module(**...) takes, and "labels" int64[N,L], -100 except on the last answers, or on all. frames uint8[B,T,S,S,3].
+
+        Each clip is encoded once, however many samples show it. Raises ValueError where a sample is longer than the context.
+        """
         ...
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
         """Write the adapter, given the trained parameters by name, as safetensors."""
         ...
+
+
+def sample_tokens(spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
+    """How many tokens of the model's context each sample takes, by its tokenizer and shapes: no weights are read."""
+    from models import video_llm
+
+    return video_llm.sample_tokens(spec, samples)
 
 
 def load(spec: ModelSpec) -> VideoLLM:

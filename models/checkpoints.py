@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.base import FrameSpec, ModelSpec
-from models.layouts import Adapter, Weights, open_adapter, open_weights, read_json, stock_name, view_of
+from models.layouts import Adapter, Weights, open_adapter, open_weights, read_json, shots_of, stock_name, view_of
 from models.size import size_of
 
 TINY = Path(__file__).parent / "weights" / "tiny"
@@ -208,6 +208,7 @@ def _describe(folder: Path, spec: ModelSpec) -> tuple[Any, Any]:
         raise ValueError(f"{folder}: <image> is token {processor.image_token_id}, and {config.image_token_index} in config.json")
     config.num_frames = processor.num_frames = frames
     config.pooling_shape = processor.pooling_shape = list(shape)
+    processor.shot_frames, processor.shot_shape = shots_of(spec, frames, size // patch, shape)
     return config, processor
 
 

@@ -4,7 +4,7 @@ Shapes: B clips in the prefix, P prefix tokens, R rows being answered, L their q
 keys and values [B or R, heads, tokens, head size].
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,13 @@ class Prefix:
         return Cache(layers=[Room(keys, values, rows, room) for keys, values in self.layers])
 
 
+def no_prefix(config: Any, like: Tensor) -> Prefix:
+    """What continues from nothing: of one row, no tokens. `config`: the LLM's; `like`: a tensor of its type and device."""
+    heads = config.num_key_value_heads
+    empty = like.new_empty(1, heads, 0, getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+    return Prefix(layers=[(empty, empty)] * config.num_hidden_layers, length=0)
+
+
 @torch.inference_mode()
 def prefill(language_model: Any, embeddings: Iterable[Tensor], num_rows: int) -> Prefix:
     """Run embeddings, as chunks [some of B,P,D], through the LLM and keep its keys and values.
@@ -87,8 +94,11 @@ def continue_from(
     seeds: Sequence[int],
     sampling: Sampling,
     end_ids: frozenset[int],
+    embed: Callable[[Tensor], Tensor] | None = None,
 ) -> list[list[int]]:
     """New token ids for each question (token ids) after prefix row rows[i], without the end token.
+
+    `embed`: embeddings[R,L,D] of the questions' ids[R,L], where those hold videos; padding is token 0.
 
     Questions are padded on the left, between prefix and question, where the mask hides the padding; positions do not count it.
     Finished rows leave the batch. Each row draws from its own generator, seeded by seeds[i].
@@ -107,9 +117,10 @@ def continue_from(
     noise = [torch.Generator(device).manual_seed(seed) for seed in seeds] if sampling.temperature > 0 else []
     replies: list[list[int]] = [[] for _ in rows]
     batch, unfinished = list(range(len(rows))), set(range(len(rows)))
+    embeddings = (embed or model.get_input_embeddings())(ids)
     for _ in range(sampling.max_tokens):
         hidden = model.model.language_model(
-            inputs_embeds=model.get_input_embeddings()(ids),
+            inputs_embeds=embeddings,
             attention_mask=mask[:, :end],
             position_ids=positions,
             past_key_values=cache,
@@ -128,7 +139,7 @@ def continue_from(
             cache.batch_select_indices(chosen)
             drawn, mask, positions = drawn[chosen], mask[chosen], positions[chosen]
             batch = [i for i in batch if i in unfinished]
-        ids, end, positions = drawn.unsqueeze(1), end + 1, positions[:, -1:] + 1
+        embeddings, end, positions = model.get_input_embeddings()(drawn.unsqueeze(1)), end + 1, positions[:, -1:] + 1
     return replies
 
 

@@ -266,3 +266,17 @@ def view_of(folder: Path, spec: ModelSpec) -> tuple[int, int, int, tuple[int, in
     if shape[0] > frames or max(shape[1:]) > side:
         raise ValueError(f"pooling_shape {list(shape)} does not fit {frames} frames of {side} x {side} patches; give (T', H', W')")
     return size, patch, frames, (shape[0], shape[1], shape[2])
+
+
+def shots_of(spec: ModelSpec, frames: int, side: int, shape: tuple[int, int, int]) -> tuple[int, tuple[int, int, int]]:
+    """(frames, pooled shape) of a sample's clips before the last, which has `frames` of side x side patches, pooled to `shape`.
+
+    Raises ValueError where the spec asks for more than there is.
+    """
+    num_frames = spec.shot_frames or frames
+    if num_frames > frames:
+        raise ValueError(f"episodes.num_frames = {num_frames} is more than the model's {frames} frames; give at most as many")
+    t, h, w = spec.shot_shape or (min(num_frames, -(-shape[0] // 2)), -(-shape[1] // 2), -(-shape[2] // 2))
+    if min(t, h, w) < 1 or t > num_frames or max(h, w) > side:
+        raise ValueError(f"episodes.pooling_shape [{t}, {h}, {w}] does not fit {num_frames} frames of {side} x {side} patches")
+    return num_frames, (t, h, w)

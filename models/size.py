@@ -1,10 +1,11 @@
 """How large a model is, by the numbers in its config.json: no weights, no torch; a test holds it to real models."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 from models.base import ModelSize, ModelSpec
-from models.layouts import read_json, section, view_of, whole
+from models.layouts import read_json, section, shots_of, view_of, whole
 
 LLAMA = {
     "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
@@ -17,7 +18,8 @@ LLAVA_CLIP = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers
 
 def size_of(folder: Path, spec: ModelSpec, lora_rank: int) -> ModelSize:
     """Raises ValueError where config.json is not one of a checkpoint that is read."""
-    _, _, frames, (t, h, w) = view_of(folder, spec)
+    image, patch_px, frames, (t, h, w) = view_of(folder, spec)
+    _, shot = shots_of(spec, frames, image // patch_px, (t, h, w))
     found = read_json(folder / "config.json")
     path = folder / "config.json"
     text: dict[str, Any] = LLAMA | section(path, found, "text_config")
@@ -52,5 +54,6 @@ def size_of(folder: Path, spec: ModelSpec, lora_rank: int) -> ModelSize:
         num_frames=frames,
         patches_per_frame=patches,
         video_tokens=t * h * w,
+        shot_tokens=math.prod(shot),
         context_tokens=text["max_position_embeddings"],
     )

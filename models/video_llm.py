@@ -3,7 +3,8 @@
 Shapes: B clips, T frames, S pixels a side, P prefix tokens, L tokens of a training row.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ import torch
 from numpy.typing import NDArray
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from models import checkpoints
-from models.base import ENCODE_CLIPS, FrameSpec, LoraSpec, ModelSpec, Reply, Sampling
-from models.decoding import Prefix, continue_from, prefill
-from models.pllava.modeling import PllavaForConditionalGeneration
-from models.pllava.processing import PllavaProcessor
+from models.base import ENCODE_CLIPS, FrameSpec, LoraSpec, LossOn, ModelSpec, Reply, Sample, Sampling
+from models.decoding import Prefix, continue_from, no_prefix, prefill
+from models.pllava.modeling import PllavaForConditionalGeneration, View
+from models.pllava.processing import Exchange, PllavaProcessor
+
+CONVERSE_ROWS = 32
+"""Samples with shots that are prefilled and answered together."""
 
 
 def load(spec: ModelSpec) -> "PllavaVideoLLM":
@@ -42,6 +47,36 @@ def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, partition: dict[str, Any
         base_model_name_or_path=spec.base,
     )
     return PllavaTrainee(get_peft_model(model, adapter), processor, spec.base)
+
+
+def sample_tokens(spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
+    """How many tokens each sample takes."""
+    _, processor = checkpoints.describe(spec)
+    for sample in samples:
+        yield len(processor.sample_ids(_exchanges(sample)))
+
+
+def _exchanges(sample: Sample) -> list[Exchange]:
+    """As the processor has them; an empty last answer is one to be given."""
+    return [*((turn.prompt, turn.answer) for turn in sample[:-1]), (sample[-1].prompt, sample[-1].answer or None)]
+
+
+def views_of(processor: PllavaProcessor, sample: Sample) -> list[View]:
+    """How each turn shows its clip."""
+    few = processor.shot_frame_numbers()
+    chosen = None if len(few) == processor.num_frames else tuple(few)
+    *shots, query = processor.shapes(len(sample) - 1)
+    return [*((turn.clip, chosen, shape) for turn, shape in zip(sample[:-1], shots, strict=True)), (sample[-1].clip, None, query)]
+
+
+def _refuse_long(processor: PllavaProcessor, sample: Sample, tokens: int, context: int) -> None:
+    """Raises ValueError: nothing is cut off, because what would go first is the answer."""
+    if tokens > context:
+        raise ValueError(
+            f"a sample of {len(sample) - 1} shots, {math.prod(processor.shot_shape)} visual tokens each, and a query of "
+            f"{processor.tokens_per_video} takes {tokens} tokens with its answer, and the model's context is {context}; lower "
+            "episodes.shots, episodes.pooling_shape or model.pooling_shape"
+        )
 
 
 @dataclass(frozen=True)
@@ -77,6 +112,50 @@ class PllavaVideoLLM:
 
         chunks = (embedded(chunk) for chunk in seen.split(ENCODE_CLIPS))
         return PllavaWatched(self, prefill(model.model.language_model, chunks, len(frames)), before)
+
+    @torch.inference_mode()
+    def converse(
+        self, frames: NDArray[np.uint8], samples: Sequence[Sample], seeds: Sequence[int], sampling: Sampling
+    ) -> list[Reply]:
+        """Answer the last turn of each sample. frames uint8[B,T,S,S,3]."""
+        model, processor = self.model, self.processor
+        ids = [processor.sample_ids(_exchanges(sample)) for sample in samples]
+        for row, length in enumerate(map(len, ids)):
+            _refuse_long(processor, samples[row], length + sampling.max_tokens, self.context_tokens)
+        pooled = self._pooled(frames, {view for sample in samples for view in views_of(processor, sample)})
+        ends, replies = frozenset(model.generation_config.eos_token_id), list[Reply]()
+        for start in range(0, len(samples), CONVERSE_ROWS):
+            rows = range(start, min(start + CONVERSE_ROWS, len(samples)))
+            shown = [pooled[view] for row in rows for view in views_of(processor, samples[row])]
+
+            def embed(padded: Tensor, shown: list[Tensor] = shown) -> Tensor:
+                return model.model.embed(padded, {"video": BaseModelOutputWithPooling(pooler_output=shown)})
+
+            nothing = no_prefix(model.config.text_config, model.lm_head.weight)
+            made = continue_from(
+                model, nothing, [0] * len(rows), [ids[row] for row in rows], [seeds[row] for row in rows], sampling, ends, embed
+            )
+            texts = processor.tokenizer.batch_decode(made, skip_special_tokens=True)
+            replies += [
+                Reply(text=text.strip(), num_tokens=len(one), finished=len(one) < sampling.max_tokens)
+                for text, one in zip(texts, made, strict=True)
+            ]
+        return replies
+
+    def _pooled(self, frames: NDArray[np.uint8], views: set[View]) -> dict[View, Tensor]:
+        """The tokens [N,D] of each view: a clip goes through the tower once."""
+        model, by_clip = self.model, dict[int, list[View]]()
+        for view in sorted(views, key=repr):
+            by_clip.setdefault(view[0], []).append(view)
+        clips, made = sorted(by_clip), dict[View, Tensor]()
+        for start in range(0, len(clips), ENCODE_CLIPS):
+            some = clips[start : start + ENCODE_CLIPS]
+            local = {clip: row for row, clip in enumerate(some)}
+            wanted = [view for clip in some for view in by_clip[clip]]
+            pixels = self.processor.pixels(torch.from_numpy(frames[some]).to(model.lm_head.weight.device)).to(model.dtype)
+            here = [(local[clip], chosen, shape) for clip, chosen, shape in wanted]
+            made |= zip(wanted, model.get_video_features(pixels, views=here).pooler_output, strict=True)
+        return made
 
 
 @dataclass(frozen=True)
@@ -122,10 +201,28 @@ class PllavaTrainee:
     def frames(self) -> FrameSpec:
         return FrameSpec(num_frames=self.processor.num_frames, size_px=self.processor.image_size)
 
-    def batch(self, frames: NDArray[np.uint8], questions: Sequence[str], answers: Sequence[str]) -> dict[str, Tensor]:
-        """Right-padded. frames uint8[B,T,S,S,3] -> input_ids, attention_mask, labels int64[B,L], pixel_values_videos."""
-        pairs = [self.processor.training_ids(q, a) for q, a in zip(questions, answers, strict=True)]
-        return self.processor.training_batch(pairs) | {"pixel_values_videos": self.processor.pixels(torch.from_numpy(frames))}
+    def batch(self, frames: NDArray[np.uint8], samples: Sequence[Sample], loss_on: LossOn = "query") -> dict[str, Any]:
+        """Right-padded. frames uint8[B,T,S,S,3] -> input_ids, attention_mask, labels int64[N,L], pixel_values_videos, views.
+
+        Of a clip that is only a shot, the tower sees only the frames that a shot shows.
+        """
+        processor, pairs = self.processor, []
+        for sample in samples:
+            *shots, query = _exchanges(sample)
+            pairs.append(processor.training_ids(query[0], query[1] or "", shots, loss_on))
+            _refuse_long(processor, sample, len(pairs[-1][0]), self.module.config.text_config.max_position_embeddings)
+        asked = sorted({sample[-1].clip for sample in samples})
+        shown = [*asked, *sorted({turn.clip for sample in samples for turn in sample} - {*asked})]
+        place, pixels = {clip: row for row, clip in enumerate(shown)}, processor.pixels(torch.from_numpy(frames[shown]))
+        few = processor.shot_frame_numbers()
+        alike = len(few) == processor.num_frames
+        views = [
+            (place[clip], None if clip not in {*asked} or alike else chosen, shape)
+            for sample in samples
+            for clip, chosen, shape in views_of(processor, sample)
+        ]
+        videos = pixels if alike or len(asked) == len(shown) else [*pixels[: len(asked)], *pixels[len(asked) :, few]]
+        return processor.training_batch(pairs) | {"pixel_values_videos": videos, "views": views}
 
     def save(self, folder: Path, state: dict[str, Tensor]) -> None:
         """Adapter and projector as PEFT's files."""

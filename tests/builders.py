@@ -29,6 +29,7 @@ def a_clip(clip_id: str = "a", label: str = "rising", **fields: Any) -> Clip:
         "verb": "",
         "noun": "",
         "description": "",
+        "narrator": "",
     }
     return Clip(**defaults | fields)
 

@@ -1,6 +1,7 @@
 """The decode stage: a row of clips or examples in, the same row with frames and failures out."""
 
 import json
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from engine.data.clips import part
 from engine.data.isolation import Budget, Decoder, Seen
 from engine.data.media import Backend, Frames
-from engine.rows import Example, Failure
+from engine.rows import Failure, Window
 from engine.storage import Storage
 from engine.store import Store
 from models.base import FrameSpec
@@ -22,6 +23,8 @@ class Decoding:
     backend: Backend
     budget: Budget
     storage: Storage
+    keep_bytes: int = 0
+    """Of frames that a decoding process keeps, because they will be wanted again."""
 
 
 _DECODERS: dict[str, Decoder] = {}
@@ -43,12 +46,32 @@ def decode_piece(row: dict[str, Any], spec: FrameSpec, decoding: Decoding, store
     return {"piece_id": row["piece_id"], "clips": json.dumps([clip.to_row() for clip in clips])} | results
 
 
-def decode_examples(row: dict[str, Any], spec: FrameSpec, decoding: Decoding) -> dict[str, Any]:
-    """Decode the row's "examples" (JSON of Example rows) at random moments, by its "jitter_seeds" (JSON, one for each)."""
-    examples = [Example.from_row(value) for value in json.loads(row["examples"])]
+def decode_windows(row: dict[str, Any], spec: FrameSpec, decoding: Decoding) -> dict[str, Any]:
+    """Decode the row's "windows" (JSON of Window rows): at random moments by its "jitter_seeds" (JSON, one for each), or where that
+    is null at mid-points, which are the same each time.
+    """
+    windows = [Window(**value) for value in json.loads(row["windows"])]
     seeds = json.loads(row["jitter_seeds"])
-    decoder = decoder_of(decoding)
-    return row | decoded([decoder.decode(e, spec, seed, e.etag) for e, seed in zip(examples, seeds, strict=True)])
+    return row | decoded([_seen(one, spec, seed, decoding) for one, seed in zip(windows, seeds, strict=True)])
+
+
+_KEPT: OrderedDict[tuple[Window, FrameSpec, str], Seen] = OrderedDict()
+"""This process's, the last used at the end: an episode's shots come back in other episodes."""
+
+
+def _seen(window: Window, spec: FrameSpec, seed: int | None, decoding: Decoding) -> Seen | Failure:
+    decoder, key = decoder_of(decoding), (window, spec, repr(decoding))
+    if seed is not None:
+        return decoder.decode(window, spec, seed, window.etag)
+    if key in _KEPT:
+        _KEPT.move_to_end(key)
+        return _KEPT[key]
+    found = decoder.decode(window, spec, None, window.etag)
+    if isinstance(found, Seen) and decoding.keep_bytes >= found.frames.nbytes:
+        _KEPT[key] = found
+        while len(_KEPT) * found.frames.nbytes > decoding.keep_bytes:  # all of a run are of one size
+            _KEPT.popitem(last=False)
+    return found
 
 
 def decoded(results: list[Seen | Failure]) -> dict[str, Any]:

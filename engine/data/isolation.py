@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 import engine
 from engine.data.child import LARGEST_BYTES, LENGTH, NO_BYTES, RANGE
 from engine.data.media import Backend, Request, frames_shape
-from engine.rows import Clip, Example, Failure
+from engine.rows import Clip, Failure, Window
 from engine.storage import Source, Storage, StorageError
 from models.base import FrameSpec
 
@@ -106,7 +106,7 @@ class Decoder:
             self._heard.close()
         self._child = self._connection = self._heard = None
 
-    def decode(self, clip: Clip | Example, spec: FrameSpec, jitter_seed: int | None = None, etag: str = "") -> Seen | Failure:
+    def decode(self, clip: Clip | Window, spec: FrameSpec, jitter_seed: int | None = None, etag: str = "") -> Seen | Failure:
         """The clip's frames, or why there are none. With an etag, only of that version of the video.
 
         Raises StorageError where storage is away, ChildProcessError where no decoder can be started: that is no clip's fault.
@@ -147,7 +147,7 @@ class Decoder:
             )
         return trouble
 
-    def _request(self, clip: Clip | Example, source: Source, spec: FrameSpec, jitter_seed: int | None) -> Request:
+    def _request(self, clip: Clip | Window, source: Source, spec: FrameSpec, jitter_seed: int | None) -> Request:
         return Request(
             video=clip.video,
             size=source.size,

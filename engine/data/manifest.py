@@ -147,6 +147,7 @@ def _clip(row: dict[str, Any], place: str, data: Data) -> Clip:
         verb=_text(row, place, "verb"),
         noun=_text(row, place, "noun"),
         description=_text(row, place, "description"),
+        narrator=_text(row, place, "narrator"),
     )
 
 

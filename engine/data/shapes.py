@@ -206,6 +206,7 @@ def clip(scene: Scene, index: int, video: str, split: Split) -> Clip:
         verb=ACTIONS[scene.name][0],
         noun=scene.noun,
         description=scene.description,
+        narrator="",
     )
 
 

@@ -4,7 +4,9 @@ import hashlib
 import math
 import random
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
 
 import numpy as np
 
@@ -93,25 +95,52 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def order(num_examples: int, epochs: float, batch_rows: int, seed: int) -> list[list[int]]:
-    """Row numbers of each optimizer step: shuffled epochs, end to end, cut into full batches; at least one step.
+@dataclass(frozen=True)
+class Stream:
+    """One source of the mixture: Stream(weight=0.5, passes=[[0, 1, 2]]).
 
-    Every epoch is a permutation of its own, a pure function of (seed, epoch); the last step is filled up from the next epoch.
-
-    >>> [len(step) for step in order(10, 2.0, 4, seed=0)]
-    [4, 4, 4, 4, 4]
-    >>> sorted(order(4, 1.0, 4, seed=0)[0])
-    [0, 1, 2, 3]
+    A row is its number among all that a finetune may be fed. Where a source differs from pass to pass, as episodes do, each pass
+    has its own rows, as many as the others; after the last comes the first.
     """
-    num_steps = max(1, -(-round(epochs * num_examples) // batch_rows))
-    stream: list[int] = []
+
+    weight: float
+    """How often each row is seen in an epoch."""
+    passes: Sequence[Sequence[int]]
+
+
+def order(streams: Sequence[Stream], epochs: float, batch_rows: int, seed: int) -> list[list[int]]:
+    """Rows of each optimizer step: shuffled epochs, end to end, cut into full batches; at least one step.
+
+    In an epoch each stream gives weight x rows: its passes are shuffled one by one and laid end to end, and an epoch goes on where
+    the last one stopped. A pure function of its arguments; the last step is filled up from the next epoch.
+
+    >>> [len(step) for step in order([Stream(1.0, [range(10)])], 2.0, 4, seed=0)]
+    [4, 4, 4, 4, 4]
+    >>> sorted(order([Stream(1.0, [[0, 1]]), Stream(2.0, [[7], [8]])], 1.0, 4, seed=0)[0])
+    [0, 1, 7, 8]
+    """
+    streams = [stream for stream in streams if stream.weight and stream.passes and len(stream.passes[0])]
+    num_rows = sum(stream.weight * len(stream.passes[0]) for stream in streams)
+    num_steps = max(1, -(-round(epochs * num_rows) // batch_rows))
+    sources = [_endless(stream, f"{seed}/{number}") for number, stream in enumerate(streams)]
+    fed: list[int] = []
     epoch = 0
-    while len(stream) < num_steps * batch_rows:
-        rows = list(range(num_examples))
+    while len(fed) < num_steps * batch_rows:
+        rows: list[int] = []
+        for stream, source in zip(streams, sources, strict=True):
+            share_of_epoch = stream.weight * len(stream.passes[0])
+            rows += islice(source, int(share_of_epoch * (epoch + 1)) - int(share_of_epoch * epoch))
         random.Random(f"{seed}/{epoch}").shuffle(rows)
-        stream += rows
+        fed += rows
         epoch += 1
-    return [stream[i * batch_rows : (i + 1) * batch_rows] for i in range(num_steps)]
+    return [fed[i * batch_rows : (i + 1) * batch_rows] for i in range(num_steps)]
+
+
+def _endless(stream: Stream, seed: str) -> Iterator[int]:
+    for number in count():
+        rows = list(stream.passes[number % len(stream.passes)])
+        random.Random(f"{seed}/{number}").shuffle(rows)
+        yield from rows
 
 
 def share(step: Sequence[int], rank: int, world_size: int, micro_batch_rows: int) -> list[list[int]]:

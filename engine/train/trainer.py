@@ -12,7 +12,7 @@ import ray
 import ray.train
 from ray.train.torch import TorchTrainer
 
-from engine.train.worker import LOSSES, TrainJob, train_worker, worker_environment
+from engine.train.worker import LOSSES, Fed, TrainJob, train_worker, worker_environment
 
 MAX_FAILURES = 10
 """Restarts of the workers, each from the latest checkpoint, that are not a preemption's."""
@@ -41,8 +41,8 @@ class Meter:
 class Trained:
     losses: list[float]
     """One per optimizer step."""
-    undecodable: int
-    """Examples that were fed without loss because their video could no longer be decoded, counted each time."""
+    fed: Fed
+    """Over all steps; what was fed again is counted again."""
 
 
 def finetune(job: TrainJob, cpus: float, gpus: float, progress: Callable[[int, int, float], None]) -> Trained:
@@ -89,4 +89,5 @@ def finetune(job: TrainJob, cpus: float, gpus: float, progress: Callable[[int, i
         raise outcome["error"]
     left = job.store.read(f"{job.out}/{LOSSES}")
     assert left is not None, f"training ended without {job.out}/{LOSSES}"
-    return Trained(**json.loads(left))
+    told = json.loads(left)
+    return Trained(losses=told["losses"], fed=Fed(*told["fed"]))

@@ -7,12 +7,12 @@ import json
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import numpy as np
 import ray
 import ray.train
 import torch
@@ -21,17 +21,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine import flow
-from engine.config import Train
-from engine.data.decoder import Decoding, Origin, decode_examples, frames_of
+from engine.config import Mixture, Train
+from engine.data.decoder import Decoding, Origin, decode_windows, frames_of
 from engine.generate.generator import derive_seed
-from engine.rows import Example
 from engine.storage import StorageError
 from engine.store import FileRecord, Store
+from engine.train.batches import Material
 from engine.train.deepspeed_config import deepspeed_config, learning_rate
 from engine.train.mixture import order, share
 from engine.weights import local
 from engine.work import CHECKPOINTS, RESUME
-from models.base import LoraSpec, ModelSpec, Trainee, trainee
+from models.base import LoraSpec, LossOn, ModelSpec, Trainee, Turn, trainee
 
 LOSSES = "losses.json"
 
@@ -47,6 +47,10 @@ class TrainJob:
     store: Store
     examples: FileRecord
     """The examples table, as select sealed it."""
+    episodes: FileRecord | None
+    """Likewise the episodes, where there are any."""
+    mixture: Mixture
+    loss_on: LossOn
     out: str
     """Folder in the store: model/ for the adapter, losses.json, and while it runs resume.json and checkpoints/."""
     seed: int
@@ -56,8 +60,22 @@ class TrainJob:
     """Actor handle that is told of every step: progress only."""
 
 
+@dataclass(frozen=True)
+class Fed:
+    """What some micro-batches were made of, counted."""
+
+    undecodable: int = 0
+    """Samples without a usable video, fed without loss."""
+    shots_lost: int = 0
+    """Shots left out of their samples for the same reason."""
+    shown: int = 0
+    """Clips that the samples show, each as often as it is shown."""
+    encoded: int = 0
+    """Clips that went through the tower for them: each once a micro-batch."""
+
+
 def train_worker(job: TrainJob) -> None:
-    """The train loop of one rank. Rank 0 leaves the adapter and losses.json: {"losses": one per step, "undecodable": examples}."""
+    """The train loop of one rank. Rank 0 leaves the adapter and losses.json: {"losses": one per step, "fed": the fields of Fed}."""
     try:
         _train(job)
     except (ValueError, StorageError, ChildProcessError) as error:
@@ -70,8 +88,10 @@ def _train(job: TrainJob) -> None:
 
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
-    examples = job.store.read_table(job.examples)
-    steps = order(len(examples), job.train.epochs, job.train.batch_rows, job.seed)
+    material = Material(job.store.read_table(job.examples), job.store.read_table(job.episodes) if job.episodes else None)
+    steps = order(material.streams(job.mixture), job.train.epochs, job.train.batch_rows, job.seed)
+    # within a step the order does not matter: samples of a length go together, or most of a micro-batch would be padding
+    steps = [sorted(step, key=material.shots) for step in steps]
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
         # compiled when a process group starts; a worker killed meanwhile leaves a lock that the next one waits for, for ever
@@ -94,17 +114,15 @@ def _train(job: TrainJob) -> None:
     engine.train()
     state = _resume(engine, job)
     todo = list(range(len(state["losses"]), len(steps)))
-    stream = _micro_batches(job, examples, steps, todo, rank, world_size, student)
+    stream = _micro_batches(job, material, steps, todo, rank, world_size, student)
     for step in todo:
         for group in engine.optimizer.param_groups:
             group["lr"] = learning_rate(step, len(steps), job.train)
         torch.manual_seed(derive_seed(job.seed, step, f"rank-{rank}", "direct"))  # dropout, the same on a resumed run
         micro_batches = [next(stream) for _ in share(steps[step], rank, world_size, job.train.micro_batch_rows)]
-        loss, undecodable = _optimizer_step(
-            engine, [batch for batch, _ in micro_batches], sum(n for _, n in micro_batches), world_size
-        )
+        loss, fed = _optimizer_step(engine, micro_batches, world_size)
         state["losses"].append(loss)
-        state["undecodable"] += undecodable
+        state["fed"] = [before + now for before, now in zip(state["fed"], fed, strict=True)]
         if rank == 0:
             job.meter.tell.remote(step + 1, len(steps), state["losses"][-1])
         if (step + 1) % job.train.checkpoint_every_steps == 0 and step + 1 < len(steps):
@@ -114,20 +132,21 @@ def _train(job: TrainJob) -> None:
         job.store.write(f"{job.out}/{LOSSES}", json.dumps(state).encode())
 
 
-def _optimizer_step(engine: Any, batches: list[dict[str, Tensor]], undecodable: int, world_size: int) -> tuple[float, int]:
+def _optimizer_step(engine: Any, micro_batches: Sequence[tuple[dict[str, Any], Fed]], world_size: int) -> tuple[float, list[int]]:
     """One optimizer step over the rank's micro-batches: the mean over all answer tokens of all ranks.
 
-    Returns that loss, and how many examples of all ranks had no usable video.
+    Returns that loss, and the fields of Fed over all ranks.
     """
-    device = engine.device
+    device, batches = engine.device, [batch for batch, _ in micro_batches]
     answered = float(sum(int((batch["labels"][:, 1:] != -100).sum()) for batch in batches))
-    counts = torch.tensor([answered, float(undecodable)], device=device)
+    fed = [float(sum(values)) for values in zip(*(astuple(one) for _, one in micro_batches), strict=True)]
+    counts = torch.tensor([answered, *fed], dtype=torch.float64, device=device)
     torch.distributed.all_reduce(counts)
     num_tokens = max(1.0, counts[0].item())
     total = torch.zeros((), device=device)
     for index, batch in enumerate(batches):
         labels = batch.pop("labels").to(device)
-        logits = engine(**{name: tensor.to(device) for name, tensor in batch.items()}).logits
+        logits = engine(**{name: _moved(value, device) for name, value in batch.items()}).logits
         summed = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=-100, reduction="sum")
         engine.set_gradient_accumulation_boundary(index == len(batches) - 1)
         # DeepSpeed divides by the number of micro-batches and averages over ranks; undo both, then divide by the tokens
@@ -135,50 +154,75 @@ def _optimizer_step(engine: Any, batches: list[dict[str, Tensor]], undecodable: 
         engine.step()
         total += summed.detach()
     torch.distributed.all_reduce(total)
-    return total.item() / num_tokens, int(counts[1].item())
+    return total.item() / num_tokens, [int(value) for value in counts[1:].tolist()]
+
+
+def _moved(value: Any, device: Any) -> Any:
+    """Tensors, and lists of them, to the device; what else a model takes as it is."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    return [_moved(one, device) for one in value] if isinstance(value, list) else value
 
 
 def _micro_batches(
-    job: TrainJob, examples: pa.Table, steps: list[list[int]], todo: list[int], rank: int, world_size: int, student: Trainee
-) -> Iterator[tuple[dict[str, Tensor], int]]:
-    """The rank's micro-batches from step todo[0] on, in order, decoded beside it; and how many examples had no usable video.
+    job: TrainJob, material: Material, steps: list[list[int]], todo: list[int], rank: int, world_size: int, student: Trainee
+) -> Iterator[tuple[dict[str, Any], Fed]]:
+    """The rank's micro-batches from step todo[0] on, in order, decoded beside it; and what they were made of.
 
-    An example whose video has gone since it was generated keeps its place, as black frames without loss: every rank must run the
-    same modules each step, or ZeRO-3 waits for ever.
+    A sample whose query's video has gone since it was generated keeps its place, as black frames without loss: every rank must run
+    the same modules each step, or ZeRO-3 waits for ever. A shot whose video has gone is left out.
     """
 
     def rows() -> Iterator[dict[str, Any]]:
         for step in todo:
             for micro in share(steps[step], rank, world_size, job.train.micro_batch_rows):
-                picked = examples.take(micro).to_pylist()
-                seeds = [derive_seed(job.seed, step, row["example_id"], "direct") for row in picked]
-                yield {"examples": json.dumps(picked), "jitter_seeds": json.dumps(seeds)}
+                made = material.micro_batch(micro)
+                windows = [asdict(window) for window in made.windows]
+                seeds = [
+                    None if steady else derive_seed(job.seed, step, json.dumps(window), "direct")
+                    for window, steady in zip(windows, made.steady, strict=True)
+                ]
+                samples = [[asdict(turn) for turn in sample] for sample in made.samples]
+                yield {"windows": json.dumps(windows), "jitter_seeds": json.dumps(seeds), "samples": json.dumps(samples)}
 
     args = {"spec": student.frames, "decoding": job.decoding}
-    decode = flow.Stage(name="decode", work=decode_examples, args=args, cpus=job.decode_cpus)
+    decode = flow.Stage(name="decode", work=decode_windows, args=args, cpus=job.decode_cpus)
     for row in flow.run(rows(), [decode], ordered=True):
-        batch_of = [Example.from_row(value) for value in json.loads(row["examples"])]
         seen, found = frames_of(row, student.frames)
-        frames = torch.zeros(len(batch_of), *seen.shape[1:], dtype=torch.uint8).numpy()
+        samples = [[Turn(**turn) for turn in sample] for sample in json.loads(row["samples"])]
+        frames = np.zeros((len(found), *seen.shape[1:]), np.uint8)
         usable = [isinstance(one, Origin) for one in found]
         frames[usable] = seen
-        batch = student.batch(frames, [e.prompt for e in batch_of], [e.answer for e in batch_of])
-        batch["labels"][[not ok for ok in usable]] = -100
-        yield batch, usable.count(False)
+        whole = [[turn for turn in sample if usable[turn.clip] or turn is sample[-1]] for sample in samples]
+        batch = student.batch(frames, whole, job.loss_on)
+        lost = [not usable[sample[-1].clip] for sample in samples]
+        batch["labels"][lost] = -100
+        shown = sum(map(len, whole))
+        fed = Fed(
+            undecodable=sum(lost),
+            shots_lost=sum(map(len, samples)) - shown,
+            shown=shown,
+            encoded=len({turn.clip for sample in whole for turn in sample}),
+        )
+        yield batch, fed
 
 
 def _resume(engine: Any, job: TrainJob) -> dict[str, Any]:
     """Load the step's latest complete checkpoint, if there is one; returns the losses so far: as many as steps were done."""
     data = job.store.read(f"{job.out}/{RESUME}")
     if data is None:
-        return {"losses": [], "undecodable": 0}
+        return _nothing_done()
     latest = json.loads(data)
     if latest["identity"] != job.identity:
-        return {"losses": [], "undecodable": 0}
+        return _nothing_done()
     with tempfile.TemporaryDirectory() as folder:
         job.store.get_folder([FileRecord(**record) for record in latest["files"]], latest["folder"], Path(folder))
         _, client_state = engine.load_checkpoint(folder, load_module_strict=False)
-    return {"losses": list(client_state["losses"]), "undecodable": client_state["undecodable"]}
+    return {name: list(client_state[name]) for name in _nothing_done()}
+
+
+def _nothing_done() -> dict[str, Any]:
+    return {"losses": [], "fed": list(astuple(Fed()))}
 
 
 def _checkpoint(engine: Any, job: TrainJob, step: int, state: dict[str, Any], rank: int, world_size: int) -> None:

@@ -3,6 +3,8 @@
 Shapes: B videos, T frames, S pixels a side, P patches a side, D hidden size of the LLM, N = T' * H' * W' tokens a video.
 """
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +26,10 @@ for _ours, _theirs in (("pllava", "llava"), ("PllavaModel", "LlavaModel")):
 
 Shape = tuple[int, int, int]
 """(T', H', W') of a video after pooling."""
+Group = tuple[list[int] | None, int, Shape]
+"""Frames (None: all) of videos that are pooled alike: which rows of the features, how many a video, and the shape."""
+View = tuple[int, tuple[int, ...] | None, Shape]
+"""How one place in the text shows a video: which, which of its frames (None: all), and how pooled."""
 
 NOT_OURS = ("vision_feature_layer", "vision_feature_select_strategy", "image_sizes")
 """Arguments of LLaVA that it passes on even where nobody gave them."""
@@ -46,14 +52,19 @@ def pool3d(features: Tensor, shape: Shape) -> Tensor:
 class PllavaMultiModalProjector(LlavaMultiModalProjector):
     """LLaVA's projector; for videos the pool sits before linear_2, with which a mean commutes, at a fraction of its work."""
 
-    def forward(self, features: Tensor, frames_and_shape: tuple[int, Shape] | None = None) -> Tensor:
-        """features[B*T, P*P, C] -> [B, N, D] given (T, (T', H', W')); without it LLaVA's image path, [B*T, P*P, D]."""
+    def forward(self, features: Tensor, groups: Sequence[Group] | None = None) -> Tensor:
+        """features[F, P*P, C] of all frames -> all tokens [sum of N, D] of the groups' videos, one after the other; without groups
+        LLaVA's image path, [F, P*P, D].
+
+        However many groups there are, each layer runs once and one tensor comes out: with ZeRO-3 all ranks must run the same.
+        """
         hidden = self.act(self.linear_1(features))
-        if frames_and_shape is not None:
-            num_frames, shape = frames_and_shape
-            side = round(hidden.shape[1] ** 0.5)
-            hidden = hidden.unflatten(0, (-1, num_frames)).unflatten(2, (side, side))
-            hidden = pool3d(hidden.permute(0, 4, 1, 2, 3), shape).flatten(2).transpose(1, 2)
+        if groups is not None:
+            side, pooled = round(hidden.shape[1] ** 0.5), []
+            for frames, num_frames, shape in groups:
+                shown = (hidden if frames is None else hidden[frames]).unflatten(0, (-1, num_frames)).unflatten(2, (side, side))
+                pooled.append(pool3d(shown.permute(0, 4, 1, 2, 3), shape).flatten(2).transpose(1, 2).flatten(0, 1))
+            hidden = torch.cat(pooled)
         projected: Tensor = self.linear_2(hidden)
         return projected
 
@@ -90,16 +101,23 @@ class PllavaModel(LlavaModel):
         return BaseModelOutputWithPooling(pooler_output=list(self.multi_modal_projector(self.tower_features(pixel_values))))
 
     def get_video_features(
-        self, pixel_values_videos: Tensor | Sequence[Tensor], pooling_shapes: Sequence[Shape] | None = None, **_: Any
+        self,
+        pixel_values_videos: Tensor | Sequence[Tensor],
+        pooling_shapes: Sequence[Shape] | None = None,
+        views: Sequence[View] | None = None,
+        **_: Any,
     ) -> BaseModelOutputWithPooling:
         """Videos of the same length [B,T,3,S,S], or each with its own as B times [T,3,S,S] -> .pooler_output, t-major.
 
-        One pooled shape a video, the configuration's by default. The output is [B,N,D] where all are alike, else B times [N,D].
+        One pooled shape a video, the configuration's by default; or views, which may show a video in several places, in several
+        ways, though the tower sees it once. The output is [B,N,D] where all are alike, else B times [N,D].
         """
         usual: Shape = tuple(self.config.pooling_shape)  # type: ignore[assignment]  # of three, as the loader checks
-        shapes = [tuple(shape) for shape in pooling_shapes] if pooling_shapes else [usual] * len(pixel_values_videos)
+        shapes: list[Shape] = [(t, h, w) for t, h, w in pooling_shapes] if pooling_shapes else [usual] * len(pixel_values_videos)
         if len(shapes) != len(pixel_values_videos):
             raise ValueError(f"{len(shapes)} pooling_shapes for {len(pixel_values_videos)} videos")
+        if views is not None and pooling_shapes is not None:
+            raise ValueError("give pooling_shapes, or views, which have their own")
         lengths = [len(video) for video in pixel_values_videos]
         if 0 in lengths:
             raise ValueError(f"video {lengths.index(0)} of {len(lengths)} has no frames; leave it out, with its question")
@@ -107,13 +125,27 @@ class PllavaModel(LlavaModel):
             pixel_values_videos.flatten(0, 1) if isinstance(pixel_values_videos, Tensor) else torch.cat(list(pixel_values_videos))
         )
         features = self.tower_features(frames)
-        if len({*zip(lengths, shapes, strict=True)}) == 1:
-            return BaseModelOutputWithPooling(pooler_output=self.multi_modal_projector(features, (lengths[0], shapes[0])))
-        pooled = [
-            self.multi_modal_projector(one, (length, shape))[0]
-            for one, length, shape in zip(features.split(lengths), lengths, shapes, strict=True)
-        ]
-        return BaseModelOutputWithPooling(pooler_output=pooled)
+        if views is None and len({*zip(lengths, shapes, strict=True)}) == 1:
+            tokens = self.multi_modal_projector(features, [(None, lengths[0], shapes[0])])
+            return BaseModelOutputWithPooling(pooler_output=tokens.unflatten(0, (len(lengths), -1)))
+        wanted: Sequence[View] = views if views is not None else [(i, None, shape) for i, shape in enumerate(shapes)]
+        return BaseModelOutputWithPooling(pooler_output=self._viewed(features, lengths, wanted))
+
+    def _viewed(self, features: Tensor, lengths: Sequence[int], views: Sequence[View]) -> list[Tensor]:
+        """[N,D] of each view, of features[F,P*P,C] of videos of so many frames. Views that are the same are pooled once."""
+        starts = [0, *itertools.accumulate(lengths)]
+        alike: dict[tuple[int, Shape], dict[View, None]] = {}
+        for view in views:
+            video, chosen, shape = view
+            alike.setdefault((lengths[video] if chosen is None else len(chosen), shape), {})[view] = None
+        groups: list[Group] = []
+        for (num_frames, shape), some in alike.items():
+            frames = [starts[video] + i for video, chosen, _ in some for i in (range(lengths[video]) if chosen is None else chosen)]
+            groups.append((frames, num_frames, shape))
+        sizes = [math.prod(shape) for (_, shape), some in alike.items() for _ in some]
+        tokens = self.multi_modal_projector(features, groups).split(sizes)
+        made = dict(zip(itertools.chain(*alike.values()), tokens, strict=True))
+        return [made[view] for view in views]
 
     def embed(self, input_ids: Tensor, features: Mapping[str, BaseModelOutputWithPooling]) -> Tensor:
         """Embeddings[B,L,D] of input_ids[B,L]; the "image" and "video" features, in order, take the places of their tokens.
@@ -142,6 +174,7 @@ class PllavaModel(LlavaModel):
         pixel_values: Tensor | None = None,
         pixel_values_videos: Tensor | Sequence[Tensor] | None = None,
         pooling_shapes: Sequence[Shape] | None = None,
+        views: Sequence[View] | None = None,
         inputs_embeds: Tensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         **kwargs: Any,
@@ -153,7 +186,7 @@ class PllavaModel(LlavaModel):
         if pixel_values is not None:
             features["image"] = self.get_image_features(pixel_values)
         if pixel_values_videos is not None:
-            features["video"] = self.get_video_features(pixel_values_videos, pooling_shapes)
+            features["video"] = self.get_video_features(pixel_values_videos, pooling_shapes, views)
         if (input_ids is None) == (inputs_embeds is None) or (features and input_ids is None):
             raise ValueError("give input_ids, which say where images and videos go; or inputs_embeds, and neither of those")
         if inputs_embeds is None:
@@ -187,6 +220,7 @@ class PllavaForConditionalGeneration(LlavaForConditionalGeneration):
         pixel_values: Tensor | None = None,
         pixel_values_videos: Tensor | Sequence[Tensor] | None = None,
         pooling_shapes: Sequence[Shape] | None = None,
+        views: Sequence[View] | None = None,
         attention_mask: Tensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         **kwargs: Any,
@@ -197,6 +231,7 @@ class PllavaForConditionalGeneration(LlavaForConditionalGeneration):
             pixel_values=pixel_values,
             pixel_values_videos=pixel_values_videos,
             pooling_shapes=pooling_shapes,
+            views=views,
             attention_mask=attention_mask,
             mm_encoder_outputs=mm_encoder_outputs,
             **kwargs,

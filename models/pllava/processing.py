@@ -5,7 +5,7 @@ Shapes: B samples, V videos and I images of all samples together, T frames, S pi
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -13,9 +13,12 @@ from torch.nn import functional as F
 from transformers import BatchFeature, ProcessorMixin
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from models.base import LossOn
 from models.pllava.modeling import Shape
 
 VIDEO_TOKEN, IMAGE_TOKEN = "<video>", "<image>"
+Exchange = tuple[str, str | None]
+"""What is asked about a video, and what is said; None: nothing yet."""
 
 
 def _three(values: Any) -> bool:
@@ -49,6 +52,7 @@ class PllavaProcessor(ProcessorMixin):
         self.patch_size = patch_size
         self.num_frames = num_frames
         self.pooling_shape = list(pooling_shape)
+        self.shot_frames, self.shot_shape = num_frames, cast(Shape, tuple(pooling_shape))  # models/checkpoints.py sets them
         if not (_three(image_mean) and _three(image_std) and min(image_std) > 0):
             raise ValueError(f"image_mean {image_mean} and image_std {image_std} must be three numbers each, the latter above 0")
         self.image_mean, self.image_std = list(image_mean), list(image_std)
@@ -86,12 +90,14 @@ class PllavaProcessor(ProcessorMixin):
         normal: Tensor = ((pixels - mean) / std).unflatten(0, (batch, num_frames))
         return normal
 
-    def chat(self, question: str, answer: str | None = None) -> str:
-        """The chat as text: one video, one question, and the answer or the place where it begins."""
-        content = [{"type": "video"}, {"type": "text", "text": self._plain(question)}]
-        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
-        if answer is not None:
-            messages.append({"role": "assistant", "content": [{"type": "text", "text": self._plain(answer)}]})
+    def chat(self, question: str, answer: str | None = None, shots: Sequence[Exchange] = ()) -> str:
+        """The chat as text: a video, its question, and the answer or the place where it begins; before it the shots, likewise."""
+        messages: list[dict[str, Any]] = []
+        for asked, said in [*shots, (question, answer)]:
+            content = [{"type": "video"}, {"type": "text", "text": self._plain(asked)}]
+            messages.append({"role": "user", "content": content})
+            if said is not None:
+                messages.append({"role": "assistant", "content": [{"type": "text", "text": self._plain(said)}]})
         text: str = self.tokenizer.apply_chat_template(
             messages, chat_template=self.chat_template, tokenize=False, add_generation_prompt=answer is None
         )
@@ -126,21 +132,43 @@ class PllavaProcessor(ProcessorMixin):
         end = len(ids) - ids[::-1].index(self.video_token_id)
         return ids[:end], ids[end:]
 
-    def training_ids(self, question: str, answer: str) -> tuple[list[int], list[int]]:
-        """Token ids of a finished chat and its labels: -100 except on the answer and what closes it.
+    def sample_ids(self, exchanges: Sequence[Exchange]) -> list[int]:
+        """Token ids of a chat whose last exchange may be waiting for its answer."""
+        *shots, (question, answer) = exchanges
+        return self.token_ids(self.chat(question, answer, shots), self.shapes(len(shots)))
+
+    def training_ids(
+        self, question: str, answer: str, shots: Sequence[Exchange] = (), loss_on: LossOn = "query"
+    ) -> tuple[list[int], list[int]]:
+        """Token ids of a finished chat and its labels: -100 except on the answer and what closes it, or on the shots' answers too.
 
         Tokenized in one go and split by character offsets, so training sees the tokens that generation makes.
         """
-        prompt, whole = self.chat(question), self.chat(question, answer)
-        assert whole.startswith(prompt), "the chat template must render a prompt as the beginning of the finished chat"
+        turns, whole = [*shots, (question, answer)], self.chat(question, answer, shots)
+        learned = []  # from which character to which
+        for last in range(len(turns)) if loss_on == "all" else [len(turns) - 1]:
+            asked, said = turns[last]
+            spans = [self.chat(asked, None, turns[:last]), self.chat(asked, said, turns[:last])]
+            assert all(map(whole.startswith, spans)), "the chat template must render each beginning of a chat as one of the whole"
+            learned.append((len(spans[0]), len(spans[1])))
         encoded = self.tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
+        widths = self._widths(encoded.input_ids, self.shapes(len(shots)))
         ids, labels = [], []
-        for token, (start, _), count in zip(
-            encoded.input_ids, encoded.offset_mapping, self._widths(encoded.input_ids), strict=True
-        ):
+        for token, (start, _), count in zip(encoded.input_ids, encoded.offset_mapping, widths, strict=True):
             ids += [token] * count
-            labels += [token if start >= len(prompt) else -100] * count
+            labels += [token if any(a <= start < b for a, b in learned) else -100] * count
         return ids, labels
+
+    def shapes(self, num_shots: int) -> list[Shape]:
+        """Of a sample's videos, in order: the shots', and the query's."""
+        return [*[self.shot_shape] * num_shots, (self.pooling_shape[0], self.pooling_shape[1], self.pooling_shape[2])]
+
+    def shot_frame_numbers(self) -> list[int]:
+        """Which of a clip's frames a shot shows: the middle one of each of equal parts.
+
+        Of 8 frames, 4 are 1, 3, 5, 7.
+        """
+        return [(2 * i + 1) * self.num_frames // (2 * self.shot_frames) for i in range(self.shot_frames)]
 
     def pad(self, rows: Sequence[Sequence[int]], side: str) -> dict[str, Tensor]:
         """input_ids and attention_mask int64[B,L]."""

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from builders import DECODING
-from engine.config import Data, Train
+from engine.config import Data, Mixture, Train
 from engine.data.manifest import read_manifest
 from engine.rows import EXAMPLES
 from engine.storage import Storage
@@ -33,6 +33,9 @@ def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[tupl
         train=Train.model_validate(settings | section),
         store=store,
         examples=store.describe(["examples.parquet"])[0],
+        episodes=None,
+        mixture=Mixture(),
+        loss_on="query",
         out="out",
         seed=0,
         decoding=DECODING,
@@ -49,7 +52,7 @@ def test_two_workers_with_zero_3_train_as_one_without(world: Path, tmp_path: Pat
     assert len(alone.losses) == len(together.losses) == 6
     assert together.losses == pytest.approx(alone.losses, rel=1e-3)
     assert alone.losses[-1] < alone.losses[0]
-    assert alone.undecodable == 9  # three of eight examples, three epochs
+    assert alone.fed.undecodable == 9  # three of eight examples, three epochs
     assert told[-1][:2] == (6, 6)
     one, two = ((tmp_path / n / "out" / "model" / "adapter_model.safetensors").stat().st_size for n in "12")
     assert one == two

@@ -15,7 +15,7 @@ from transformers import LlavaForConditionalGeneration, LlavaNextForConditionalG
 
 from llavas import RANK, stock_tensors, write_released, write_stock
 from models import checkpoints, convert, video_llm
-from models.base import LoraSpec, ModelSpec, Sampling
+from models.base import LoraSpec, ModelSpec, Sampling, Turn
 from models.layouts import open_weights, stock_name
 
 Said = list[str]
@@ -178,7 +178,9 @@ def test_a_finetune_of_a_stock_folder_is_saved_loaded_and_exported(tmp_path: Pat
     spec = ModelSpec(base=str(tmp_path / "stock"), num_frames=2, pooling_shape=(2, 2, 2))
     student = video_llm.trainee(spec, LoraSpec(rank=RANK, alpha=16.0, dropout=0.0, gradient_checkpointing=True), seed=0)
     student.module.train()
-    batch = student.batch(np.zeros((2, 2, 48, 48, 3), np.uint8), ["what?", "what is it?"], ["so it is.", "the red circle"])
+    batch = student.batch(
+        np.zeros((2, 2, 48, 48, 3), np.uint8), [[Turn(0, "what?", "so it is.")], [Turn(1, "what is it?", "the red circle")]]
+    )
     optimizer = torch.optim.AdamW([p for p in student.module.parameters() if p.requires_grad], lr=1e-2)
     for _ in range(3):
         optimizer.zero_grad()
@@ -202,7 +204,7 @@ def test_gradient_checkpointing_changes_no_gradient(tmp_path: Path) -> None:
     for kept in (False, True):
         student = video_llm.trainee(spec, LoraSpec(rank=4, alpha=8.0, dropout=0.0, gradient_checkpointing=kept), seed=0)
         student.module.train()
-        batch = student.batch(np.ones((1, 2, 48, 48, 3), np.uint8), ["what?"], ["so it is."])
+        batch = student.batch(np.ones((1, 2, 48, 48, 3), np.uint8), [[Turn(0, "what?", "so it is.")]])
         student.module(**batch).loss.backward()
         gradients.append({name: p.grad for name, p in student.module.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()

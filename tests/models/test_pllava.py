@@ -36,7 +36,7 @@ def test_pooling_before_the_last_layer_is_projecting_then_pooling_adaptively(sha
     torch.manual_seed(0)
     projector = PllavaMultiModalProjector(a_config())
     features = torch.randn(2 * 4, 16, 32)
-    pooled = projector(features, (4, shape))
+    pooled = projector(features, [(None, 4, shape)]).unflatten(0, (2, -1))
     grid = projector(features).unflatten(0, (2, 4)).unflatten(2, (4, 4)).permute(0, 4, 1, 2, 3)
     expected = F.adaptive_avg_pool3d(grid, shape).flatten(2).transpose(1, 2)
     torch.testing.assert_close(pooled, expected, atol=1e-5, rtol=1e-5)

@@ -9,7 +9,7 @@ import torch
 from engine.data import shapes
 from jobs.make_base import frames_of
 from models import checkpoints, video_llm
-from models.base import LoraSpec, ModelSpec, Sampling
+from models.base import LoraSpec, ModelSpec, Sampling, Turn
 
 TINY = ModelSpec(base="tiny")
 GREEDY = Sampling(temperature=0.0, max_tokens=40)
@@ -72,7 +72,9 @@ def test_lora_touches_the_llm_and_the_projector_only(frames: np.ndarray, tmp_pat
     trained = [name for name, parameter in student.module.named_parameters() if parameter.requires_grad]
     assert all(".language_model.layers." in name or "multi_modal_projector" in name for name in trained)
     assert {name.rsplit(".", 4)[-4] for name in trained if "lora_" in name} == {"q_proj", "v_proj"}
-    batch = student.batch(frames[:3], QUESTIONS[:3], ["Yes.", "It is the red circle.", "No."])
+    batch = student.batch(
+        frames[:3], [[Turn(i, QUESTIONS[i], said)] for i, said in enumerate(("Yes.", "It is the red circle.", "No."))]
+    )
     labels = batch["labels"]
     assert all((labels[row] != -100).any() for row in range(3))
     loss = student.module(**batch).loss

@@ -6,7 +6,7 @@ from builders import a_clip, an_attempt
 from engine.data.pieces import cut
 from engine.generate.ledger import Ledger, balance
 from engine.train.duplicates import Duplicates
-from engine.train.mixture import Limit, from_template, order, select, share
+from engine.train.mixture import Limit, Stream, from_template, order, select, share
 
 BOTH = frozenset({"direct", "rationalized"})
 
@@ -95,10 +95,11 @@ def test_the_template_baseline_uses_every_label() -> None:
 
 
 def test_every_epoch_is_a_permutation_and_the_seed_decides_it() -> None:
-    steps = order(10, 3.0, 5, seed=1)
+    ten = [Stream(1.0, [range(10)])]
+    steps = order(ten, 3.0, 5, seed=1)
     assert [sorted(steps[2 * epoch] + steps[2 * epoch + 1]) for epoch in range(3)] == [list(range(10))] * 3
-    assert steps == order(10, 3.0, 5, seed=1) != order(10, 3.0, 5, seed=2)
-    assert len(order(3, 1.0, 8, seed=0)) == 1
+    assert steps == order(ten, 3.0, 5, seed=1) != order(ten, 3.0, 5, seed=2)
+    assert len(order([Stream(1.0, [range(3)])], 1.0, 8, seed=0)) == 1
 
 
 def test_ranks_share_a_step_without_loss_or_overlap() -> None:
@@ -115,3 +116,21 @@ def test_a_piece_is_named_by_its_clips() -> None:
     assert [piece.piece_id for piece in pieces] == [piece.piece_id for piece in cut("part", clips, 3)]
     changed = [a_clip("0", label="other"), *clips[1:]]
     assert [a.piece_id == b.piece_id for a, b in zip(pieces, cut("part", changed, 3), strict=True)] == [False, True, True]
+
+
+def test_streams_are_fed_by_weight_and_come_round() -> None:
+    streams = [
+        Stream(1.0, [range(0, 10)]),
+        Stream(0.5, [range(10, 14)]),
+        Stream(2.0, [range(20, 23), range(30, 33)]),
+        Stream(0.0, [[99]]),
+    ]
+    steps = order(streams, 2.0, 6, seed=3)
+    assert len(steps) == 6
+    fed = [row for step in steps for row in step]
+    assert sorted(fed) == sorted([*range(10)] * 2 + [*range(10, 14)] + [*range(20, 23), *range(30, 33)] * 2)
+    first = sorted(fed[:18])
+    assert first[:10] == list(range(10))
+    assert len([row for row in first if 10 <= row < 14]) == 2
+    assert [row for row in first if row >= 20] == [20, 21, 22, 30, 31, 32]
+    assert steps == order(streams, 2.0, 6, seed=3) != order(streams, 2.0, 6, seed=4)

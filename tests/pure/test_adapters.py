@@ -230,6 +230,7 @@ def test_any_table_with_a_mapping(tmp_path: Path) -> None:
         verb="",
         noun="",
         description="",
+        narrator="",
     )
     row = {"id": "7", "file": "a", "from": 1.5, "score": 12.5}
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "t.parquet")

@@ -16,6 +16,8 @@ PURE = [
     "engine.data.pieces", "engine.evaluate.accuracy",
     "engine.report.evidence", "engine.report.page", "engine.generate.ledger", "engine.generate.prompts", "engine.train.mixture",
     "engine.train.deepspeed_config", "engine.verify.keywords", "engine.verify.leakage", "engine.verify.text",
+    "engine.episodes.build", "engine.episodes.export", "engine.episodes.properties", "engine.evaluate.few_shot",
+    "engine.train.batches", "engine.report.curve",
     "engine.verify.verdict", "engine.budget", "models.base", "models.size", "jobs.cli",
 ]  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.data.adapters.source import Source, ask, canonical, each, worded
 from engine.data.tables import Record, Row
+from engine.episodes.narration import clean
 from engine.labels import Keywords
 
 VIDEO = "{video_uid}.mp4"
@@ -58,7 +59,7 @@ def _row(source: Source, video: dict[str, Any], action: dict[str, Any], index: i
         "split": source.split_of(""),
         "verb": verb,
         "noun": noun,
-        "description": narration(action["narration_text"]),
+        "description": clean(action["narration_text"]),
     }
 
 
@@ -87,15 +88,3 @@ def window(time_s: float, duration_s: float) -> tuple[float, float]:
     if duration_s and start_s + WINDOW_S > duration_s:
         start_s = max(duration_s - WINDOW_S, 0.0)
     return start_s, min(start_s + WINDOW_S, duration_s) if duration_s else start_s + WINDOW_S
-
-
-def narration(text: str) -> str:
-    """A narration as a sentence.
-
-    >>> narration("#C C drops #unsure on the countertop<|eos|>")
-    'The camera wearer drops something on the countertop.'
-    """
-    said = re.sub(r"^#C\s+C\b", "The camera wearer", text.strip(), flags=re.IGNORECASE).removesuffix("<|eos|>").strip()
-    said = re.sub(r"\s*#unsure\.?$", "", said, flags=re.IGNORECASE)
-    said = re.sub(r"#unsure", "something", said, flags=re.IGNORECASE).strip()
-    return said if said[-1:] in ".!?" else f"{said}."

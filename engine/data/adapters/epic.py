@@ -34,6 +34,7 @@ def _row(source: Source, row: Row) -> Row:
         "verb": row["verb"],
         "noun": row["noun"],
         "description": row["narration"],
+        "narrator": row.get("participant_id", ""),
     }
 
 

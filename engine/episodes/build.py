@@ -1,0 +1,137 @@
+"""Episodes of a set of clips, and frozen contexts for evaluation. Each draw is keyed by (seed, epoch, query): order and machine do
+not matter.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from engine.config import Episodes
+from engine.episodes.narration import EVALUATED, WORDINGS, canonical, clean
+from engine.episodes.sampler import Footage, Sampler
+from engine.episodes.splits import Action, copies, top
+from engine.rows import Clip, Episode, Example
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A clip as episodes use it: Shot("P01_11_3", "P01_11_3/narration", "P01", Footage("cut", "onion", ...))."""
+
+    clip_id: str
+    example_id: str
+    narrator: str
+    footage: Footage
+
+    @property
+    def action(self) -> Action:
+        return self.footage.verb, self.footage.noun
+
+
+def shot_of(clip: Clip, example_id: str = "") -> Shot:
+    footage = Footage(clip.verb, clip.noun, clip.video, clip.start_s, clip.end_s)
+    return Shot(clip.clip_id, example_id or narration_id(clip.clip_id), clip.narrator, footage)
+
+
+def narration_id(clip_id: str) -> str:
+    """
+    >>> narration_id("P01_11_3")
+    'P01_11_3/narration'
+    """
+    return f"{clip_id}/narration"
+
+
+def narrated(clip: Clip, section: Episodes) -> str:
+    """What a shot of the clip says; "" where there is nothing to say."""
+    if section.canonical:
+        return canonical(section.canonical, clip.verb, clip.noun) if clip.verb and clip.noun else ""
+    return clean(clip.description) if clip.description else ""
+
+
+def narration(clip: Clip, said: str, question: str) -> Example:
+    """The clip as a row that episodes refer to."""
+    return Example(
+        example_id=narration_id(clip.clip_id),
+        clip_id=clip.clip_id,
+        video=clip.video,
+        start_s=clip.start_s,
+        end_s=clip.end_s,
+        prompt=question,
+        answer=said,
+        source="narration",
+        cycle=0,
+        mode="direct",
+        seed=0,
+        model="",
+        etag="",
+    )
+
+
+class Maker:
+    """Makes episodes whose contexts come from some shots, grouped by narrator where that is asked for."""
+
+    def __init__(self, shots: Sequence[Shot], section: Episodes, seed: int) -> None:
+        """Raises ValueError where no clip has a verb or a noun."""
+        if not any(shot.footage.verb or shot.footage.noun for shot in shots):
+            raise ValueError(
+                f"none of {len(shots)} clips has a verb or a noun, and episodes need them; fill in the manifest's columns verb and "
+                "noun, or set mixture.episodes=0"
+            )
+        if section.top_actions:
+            kept = top(Counter(shot.action for shot in shots), section.top_actions)
+            self._queries = copies({shot.clip_id: shot.action for shot in shots if shot.action in kept}, len(shots), seed)
+            shots = [shot for shot in shots if shot.action in kept]
+        else:
+            self._queries = [shot.clip_id for shot in shots]
+        self._section, self._seed = section, seed
+        groups: dict[str, list[Shot]] = {}
+        for shot in shots:
+            groups.setdefault(self._group(shot), []).append(shot)
+        self._groups = groups
+        self._samplers = {
+            name: Sampler([shot.footage for shot in group], section.verb_noun_ratio, section.contexts, section.exclude)
+            for name, group in groups.items()
+        }
+        self._numbers = {shot.clip_id: (number, shot) for group in groups.values() for number, shot in enumerate(group)}
+
+    def __len__(self) -> int:
+        """Episodes of an epoch."""
+        return len(self._queries)
+
+    def _group(self, shot: Shot) -> str:
+        return shot.narrator if self._section.same_narrator else ""
+
+    def epoch(self, epoch: int) -> Iterator[Episode]:
+        """An episode for each query, in the same order each epoch."""
+        seen = Counter[str]()
+        for clip_id in self._queries:
+            number, query = self._numbers[clip_id]
+            key = f"{clip_id}#{seen[clip_id]}/{epoch}"
+            seen[clip_id] += 1
+            rng = random.Random(f"{self._seed}/{key}")
+            shots = self._section.shots[int(rng.random() * len(self._section.shots))]
+            yield self._made(key, query, shots, rng, number, epoch)
+
+    def frozen(self, query: Shot, shots: int, name: str) -> Episode:
+        """The context that a query is evaluated with, after so many shots; not nested in each other, as published."""
+        number = self._numbers[query.clip_id][0] if query.clip_id in self._numbers else None
+        rng = random.Random(f"{self._seed}/{name}/{shots}/{query.clip_id}")
+        made = self._made(f"{name}/{shots}/{query.clip_id}", query, shots, rng, number, 0)
+        asked = EVALUATED[self._section.wordings].replace("{question}", self._section.question)
+        return replace(made, prompts=(asked,) * len(made.prompts))
+
+    def _made(self, key: str, query: Shot, shots: int, rng: random.Random, number: int | None, epoch: int) -> Episode:
+        group = self._groups.get(self._group(query), [])
+        sampler = self._samplers.get(self._group(query))
+        drawn = sampler.draw(query.footage, shots, rng, number) if sampler else []
+        wordings = WORDINGS[self._section.wordings]
+        asked = [wordings[int(rng.random() * len(wordings))] for _ in range(len(drawn) + 1)]
+        return Episode(
+            episode_id=key,
+            query=query.example_id,
+            context=tuple(group[i].example_id for i, _ in drawn),
+            roles=tuple(role for _, role in drawn),
+            prompts=tuple(wording.replace("{question}", self._section.question) for wording in asked),
+            epoch=epoch,
+            short=len(drawn) < shots,
+        )

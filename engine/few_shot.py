@@ -1,0 +1,108 @@
+"""The few-shot curve of one model on frozen contexts: decode, narrate, write; then count what is there.
+
+Pieces are named by what is asked of which model, so a killed evaluation goes on, and a finished one is read.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from engine import flow
+from engine.config import RunConfig
+from engine.data.clips import from_table
+from engine.data.decoder import decode_windows
+from engine.episodes.narration import EVALUATED
+from engine.evaluate.few_shot import Point, curve, pieces, read_contexts
+from engine.evaluate.narrator import NarrateSpec, Narrator, write_answers
+from engine.loop import needs
+from engine.report.curve import svg
+from engine.rows import Clip, Narrated
+from engine.store import Store, digest
+from engine.weights import local
+from engine.work import Progress, decoding_of
+from models.base import Sampling, frame_spec
+
+CONTEXTS = "contexts"
+
+
+def read_clips(store: Store) -> dict[str, Clip]:
+    """The clips of an episodes folder, by id. Raises ValueError where there is none."""
+    if store.read("clips.parquet") is None:
+        raise ValueError(f"no clips.parquet in {store.url()}; `starloop episodes` makes such a folder")
+    return {clip.clip_id: clip for clip in from_table(store.read_table("clips.parquet"))}
+
+
+def few_shot(
+    episodes: Store, out: Store, config: RunConfig, adapter: str, title: str, report: Callable[[Progress], None]
+) -> dict[str, Any]:
+    """{"model", "adapter", "points": [Point as a dict]}; `out` has the same as curve.json, a plot a set, and the answers.
+
+    Raises ValueError where the folder holds no contexts.
+    """
+    clips, section = read_clips(episodes), config.episodes
+    contexts = []
+    for name in episodes.names(CONTEXTS):
+        stem, _, shots = name.removesuffix("-shot.jsonl").rpartition("-")
+        data = episodes.read(f"{CONTEXTS}/{name}")
+        assert data is not None
+        contexts += read_contexts(stem, int(shots), data.decode())
+    if not contexts:
+        raise ValueError(f"no contexts in {episodes.url(CONTEXTS)}; `starloop episodes` makes them of held-out clips")
+    spec = NarrateSpec(
+        model=config.spec(config.model.base, adapter or None, config.evaluate.lora_alpha if adapter else None),
+        storage=config.access(),
+        sampling=Sampling(temperature=0.0, max_tokens=config.generate.max_tokens),
+        pattern=section.pattern,
+        sentence_model=config.verify.sentence_model,
+        seed=config.run.seed,
+    )
+    weights = Store(adapter, config.access()) if adapter else None
+    version = [asdict(one) for one in weights.describe(list(weights.names("")))] if weights else []
+    key = digest([repr(spec.model), version, repr(spec.sampling), section.pattern, spec.sentence_model])
+    prompt = EVALUATED[section.wordings].replace("{question}", section.question)
+    asked = list(pieces(contexts, clips, prompt, key))
+    written = {name.removesuffix(".parquet") for name in out.names("pieces")}
+    todo = [piece for piece in asked if piece["piece_id"] not in written]
+    done = total = sum(len(json.loads(piece["asked"])) for piece in asked)
+    done -= sum(len(json.loads(piece["asked"])) for piece in todo)
+    before, shown, encoded = done, 0, 0
+    if todo:
+        frames = frame_spec(local(spec.model, config.access(), only=".json"))
+        cluster = config.cluster
+        stages = [
+            flow.Stage(
+                name="decode", work=decode_windows, args={"spec": frames, "decoding": decoding_of(config)}, cpus=cluster.decode_cpus
+            ),
+            flow.Stage(
+                name="narrate",
+                work=Narrator,
+                args={"spec": spec},
+                actors=cluster.generator_actors,
+                cpus=cluster.generator_cpus,
+                gpus=cluster.generator_gpus,
+            ),
+            flow.Stage(name="write", work=write_answers, args={"store": out}, cpus=0),
+        ]
+        with flow.cluster(cluster.address, *needs(config)):
+            for row in flow.run(todo, stages):
+                done, shown, encoded = done + row["answers"], shown + row["shown"], encoded + row["encoded"]
+                report(Progress(step="few-shot", unit="answers", done=done, total=total, before=before))
+    rows = (Narrated(**row) for piece in asked for row in out.read_table(f"pieces/{piece['piece_id']}.parquet").to_pylist())
+    points = curve(rows)
+    found: dict[str, Any] = {"model": config.model.base, "adapter": adapter, "points": [asdict(point) for point in points]}
+    if shown:
+        found |= {"clips_shown": shown, "clips_encoded": encoded}
+    out.write("curve.json", json.dumps(found, indent=1).encode())
+    for name in sorted({point.set for point in points}):
+        out.write(f"{name}.svg", svg(f"{title}: {name}", series_of(points, name)).encode())
+    return found
+
+
+def series_of(points: list[Point], name: str) -> dict[str, list[tuple[int, float, float]]]:
+    """What a set's plot draws: by line, (shots, verb and noun right, half its interval)."""
+    lines = {"as narrated": "", "videos shuffled": "shuffled"}
+    return {
+        line: [(point.shots, point.both, point.both_error) for point in points if (point.set, point.control) == (name, control)]
+        for line, control in lines.items()
+    }

@@ -1,0 +1,35 @@
+"""The few-shot curve of a model: `starloop episodes` made what it is asked."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from engine.config import load_config
+from engine.few_shot import few_shot
+from engine.store import Store
+from jobs.view import View
+
+
+def narrate(episodes: str, out: str, adapter: str, settings: list[str]) -> None:
+    config = load_config(None, settings)
+    with View() as view:
+        title = adapter or config.model.base
+        found = few_shot(Store(episodes, config.access()), Store(out, config.access()), config, adapter, title, view.show)
+        print_points(view.console, found["points"])
+        if "clips_shown" in found:
+            view.console.print(f"{found['clips_encoded']} clips encoded for {found['clips_shown']} shown")
+        view.console.print(f"{out}/curve.json has the figures, {out}/*.svg the plots, {out}/pieces every answer")
+
+
+def print_points(console: Console, points: Sequence[dict[str, Any]]) -> None:
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for column in ("set", "shots", "queries", "verb", "noun", "both", "ROUGE-L", "STS", "failed"):
+        table.add_column(column, justify="left" if column == "set" else "right")
+    for point in points:
+        sts = "" if point["sts"] is None else f"{point['sts']:.3f}"
+        values = [f"{point[name]:.3f}" for name in ("verb", "noun", "both", "rouge_l")]
+        name = f"{point['set']}, {point['control']}" if point["control"] else point["set"]
+        table.add_row(name, str(point["shots"]), str(point["queries"]), *values, sts, str(point["failed"]))
+    console.print(table)

@@ -1,0 +1,137 @@
+"""In-context learning on a laptop: a world told by narrators, a tiny model trained on episodes of it, and its few-shot curve.
+
+Beside it the same model trained without context; and, if asked, with each of EILEV's three properties taken away.
+"""
+
+import json
+import math
+import time
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from engine import flow, loop
+from engine.config import RunConfig, load_config
+from engine.data import narrators
+from engine.few_shot import few_shot
+from engine.loop import needs
+from engine.plan import name_of
+from engine.report.curve import svg
+from engine.store import Store
+from jobs import episodes
+from jobs.view import View, a_console
+
+CONFIG = Path(__file__).parent / "configs" / "icl.toml"
+NUM_VIDEOS, NUM_NARRATORS, NARRATIONS_EACH = 600, 32, 300
+VARIANTS = {"episodes": [], "without context": ["episodes.shots=[0]"]}
+ABLATIONS = {
+    "random contexts": ['episodes.contexts="random"'],
+    "12 commonest actions": ["episodes.top_actions=12"],
+    "canonical narrations": ['episodes.canonical="The {noun} {verb}."'],
+}
+"""Of burstiness, of the tail, of dynamic meaning: in training. All are evaluated on the same contexts."""
+T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}
+"""Student's t for 95 % of n values' mean."""
+
+
+def icl(out: str, seeds: int, ablations: bool, settings: list[str]) -> None:
+    if seeds not in T_95:
+        raise ValueError(f"--seeds {seeds}: 2 to {max(T_95)}")
+    console = a_console()
+    manifest = _world(out, console)
+    base = [f"data.manifest={manifest}", *settings]
+    config = load_config(CONFIG, base)
+    folder = Store(f"{out}/episodes")
+    if folder.read("properties.json") is None:
+        for line in episodes.build(config, folder):
+            console.print(line)
+    found: dict[str, list[dict[str, Any]]] = {}
+    with View(console) as view, flow.cluster(config.cluster.address, *needs(config)):
+        for name, changes in (VARIANTS | (ABLATIONS if ablations else {})).items():
+            for seed in range(seeds):
+                begun = time.monotonic()
+                points = _trained_and_asked(out, name, seed, [*base, *changes], view)
+                found.setdefault(name, []).append(points)
+                last = {
+                    point["shots"]: point["both"] for point in points["points"] if (point["set"], point["control"]) == ("rare", "")
+                }
+                curve = ", ".join(f"{shots}: {value:.2f}" for shots, value in last.items())
+                console.print(f"{name}, seed {seed}: rare actions by shots {curve}; {time.monotonic() - begun:.0f} s")
+    _report(out, found, console)
+
+
+def _world(out: str, console: Console) -> str:
+    """The manifest of the narrated world, rendered unless it is there."""
+    manifest, videos = Path(out) / "manifest.jsonl", Path(out) / "videos"
+    if not manifest.exists():
+        console.print(f"rendering {NUM_VIDEOS} videos into {videos}, told by {NUM_NARRATORS} narrators, {NARRATIONS_EACH} each")
+        clips = narrators.write_world(videos, NUM_VIDEOS, NUM_NARRATORS, NARRATIONS_EACH, seed=0)
+        rows = [clip.to_row() | {"label": clip.label.text, "video": f"videos/{Path(clip.video).name}"} for clip in clips]
+        for row in rows:
+            del row["split"]
+        Store(out).write(manifest.name, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    return str(manifest)
+
+
+def _trained_and_asked(out: str, name: str, seed: int, settings: list[str], view: View) -> dict[str, Any]:
+    folder = f"{out}/{name.replace(' ', '-')}/seed-{seed}"
+    # the run's seed decides LoRA's start, the order, and the contexts of training; those to evaluate with are frozen
+    config: RunConfig = load_config(
+        CONFIG, [*settings, f"data.manifest={out}/episodes/train.parquet", f"run.uri={folder}", f"run.seed={seed}"]
+    )
+    loop.run(config, view.show, name_of(0, "train"))
+    return few_shot(
+        Store(f"{out}/episodes"), Store(f"{folder}/few-shot"), config, f"{folder}/{name_of(0, 'train')}/model", name, view.show
+    )
+
+
+def gain(rows: list[dict[str, Any]], name: str, shots: int = 16) -> tuple[float, float]:
+    """Verb and noun right after so many shots, less at 0 shots: the mean over seeds, and half its 95 % interval."""
+    gains = [_both(row, name, "", shots) - _both(row, name, "", 0) for row in rows]
+    return mean(gains), T_95[len(gains)] * stdev(gains) / math.sqrt(len(gains))
+
+
+def _both(row: dict[str, Any], name: str, control: str, shots: int) -> float:
+    [value] = [p["both"] for p in row["points"] if (p["set"], p["control"], p["shots"]) == (name, control, shots)]
+    return float(value)
+
+
+def _report(out: str, found: dict[str, list[dict[str, Any]]], console: Console) -> None:
+    points = next(iter(found.values()))[0]["points"]
+    shots = sorted({point["shots"] for point in points})
+    summary: dict[str, Any] = {}
+    for set_name in sorted({point["set"] for point in points}):
+        table = Table(box=None, padding=(0, 2), header_style="bold", title=f"{set_name} actions: verb and noun right, by shots")
+        for column in ("trained on", *map(str, shots), "16 less 0"):
+            table.add_column(column, justify="left" if column == "trained on" else "right")
+        series: dict[str, list[tuple[int, float, float]]] = {}
+        for name, rows in found.items():
+            controls = ("", "shuffled") if name == "episodes" else ("",)
+            for control in controls:
+                line = [
+                    (number, [_both(row, set_name, control, number) for row in rows])
+                    for number in shots
+                    if number > 1 or not control
+                ]
+                title = f"{name}, videos shuffled" if control else name
+                series[title] = [(number, mean(values), _interval(values)) for number, values in line]
+                means = {number: f"{mean(values):.3f}" for number, values in line}
+                rise, half = gain(rows, set_name)
+                table.add_row(title, *(means.get(number, "") for number in shots), "" if control else f"{rise:+.3f} ± {half:.3f}")
+                summary.setdefault(set_name, {})[title] = {
+                    "curve": {number: round(mean(values), 4) for number, values in line},
+                    **({} if control else {"gain": round(rise, 4), "gain_interval": round(half, 4), "seeds": len(rows)}),
+                }
+        console.print(table)
+        Store(out).write(f"{set_name}.svg", svg(f"{set_name} actions, mean and 95 % interval over seeds", series).encode())
+    Store(out).write("icl.json", json.dumps(summary, indent=1).encode())
+    console.print(
+        f"{out}/rare.svg and common.svg have the curves, {out}/icl.json the figures, {out}/episodes/properties.json the data"
+    )
+
+
+def _interval(values: list[float]) -> float:
+    return T_95[len(values)] * stdev(values) / math.sqrt(len(values))

@@ -1,0 +1,205 @@
+"""Pins episodes end to end on a narrated world: built, trained on beside other sources, asked about, and counted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from engine import loop
+from engine.config import RunConfig, load_config
+from engine.data import narrators
+from engine.few_shot import few_shot
+from engine.plan import name_of
+from engine.rows import EXAMPLES
+from engine.seals import read_seal
+from engine.store import Store
+from jobs import episodes
+from jobs.icl import CONFIG
+
+pytestmark = [pytest.mark.timeout(400)]
+TRAIN = name_of(0, "train")
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of 24 videos told by 3 narrators, 20 each; one of the videos is no video."""
+    folder = tmp_path_factory.mktemp("told")
+    clips = narrators.write_world(folder / "videos", 24, 3, 20, seed=5)
+    (folder / "videos" / "video-00002.mp4").write_text("no video at all\n" * 100)
+    rows = [clip.to_row() | {"label": clip.label.text, "video": f"videos/{Path(clip.video).name}"} for clip in clips]
+    for row in rows:
+        del row["split"]
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def config(told: Path, run: Path, *settings: str) -> RunConfig:
+    small = ["train.lora_rank=4", "train.num_workers=1", "train.batch_rows=8", "train.epochs=1.0", "train.lr=1e-3"]
+    manifest = "manifest.jsonl" if not (told / "episodes").exists() else "episodes/train.parquet"
+    return load_config(
+        CONFIG, [*small, f"data.manifest={told / manifest}", f"run.uri={run}", "episodes.eval_shots=[0,2,4]", *settings]
+    )
+
+
+@pytest.fixture(scope="module")
+def built(told: Path) -> Path:
+    made = list(episodes.build(config(told, told / "unused", "episodes.eval_queries=4"), Store(str(told / "episodes"))))
+    assert any(line.startswith("train: ") for line in made)
+    return told
+
+
+def test_the_folder_has_pool_contexts_report_and_exports(built: Path) -> None:
+    folder = built / "episodes"
+    clips = {row["clip_id"]: row for row in pq.read_table(folder / "clips.parquet").to_pylist()}
+    pool = pq.read_table(folder / "train.parquet")["clip_id"].to_pylist()
+    report = json.loads((folder / "properties.json").read_text())
+    assert {"train", "rare", "common"} <= report.keys()
+    assert report["rare"]["burstiness"]["verb"] > 2 * report["rare"]["burstiness"]["verb_by_chance"] > 0
+    assert report["train"]["leaks"] == {"own_action": 0, "own_video": 0, "own_window": 0, "trained_video": 0}
+    assert report["train"]["meanings"]["noun"]["surfaces_per_class"] > 1.5
+    common = {(clips[one]["verb"], clips[one]["noun"]) for one in pool}
+    lines = [json.loads(line) for line in (folder / "contexts" / "rare-4-shot.jsonl").read_text().splitlines()]
+    assert len(lines) == 4
+    for line in lines:
+        query = clips[line["query"]]
+        assert (query["verb"], query["noun"]) not in common
+        assert set(line["context"]) <= set(pool)
+        assert {clips[one]["narrator"] for one in line["context"]} == {query["narrator"]}
+    csv = (folder / "eilev" / "narrated_actions.csv").read_text().splitlines()
+    assert csv[0] == "frame_path,video_uid,clip_index,narration_timestamp_sec,narration_text,structured_verb,structured_noun"
+    assert len(csv) == len(clips) + 1
+    theirs = [json.loads(line) for line in (folder / "eilev" / "rare-4-shot.jsonl").read_text().splitlines()]
+    assert [len(one["context"]) for one in theirs] == [len(one["context"]) for one in lines]
+    assert {one["query"] for one in theirs} <= {line.split(",")[0] for line in csv}
+
+
+def test_messages_carry_loss_on_the_query_alone(built: Path) -> None:
+    for line in (built / "episodes" / "messages" / "train.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        assert [message["role"] for message in row["messages"]] == ["user", "assistant"] * len(row["videos"])
+        assert [message["loss"] for message in row["messages"][1::2]] == [False] * (len(row["videos"]) - 1) + [True]
+        assert all(message["content"].startswith("<video>") for message in row["messages"][::2])
+        assert len(row["windows"]) == len(row["videos"])
+
+
+@pytest.mark.ray
+def test_two_workers_train_on_episodes_as_one_and_the_curve_is_drawn(built: Path, tmp_path: Path, ray_cluster: None) -> None:
+    alone = config(built, tmp_path / "1", "train.micro_batch_rows=8")
+    loop.run(alone, lambda progress: None, TRAIN)
+    together = config(
+        built, tmp_path / "2", "train.micro_batch_rows=2", "train.num_workers=2", "train.zero_stage=3", "cluster.train_cpus=0.5"
+    )
+    loop.run(together, lambda progress: None, TRAIN)
+    one, two = (read_seal(Store(str(tmp_path / run)), TRAIN) for run in "12")
+    assert one is not None
+    assert two is not None
+    assert two.facts["losses"] == pytest.approx(one.facts["losses"], rel=1e-3)
+    assert one.counts["shown"] == two.counts["shown"] > one.counts["encoded"] > 0
+    assert one.counts["undecodable"] > 0 < one.counts["shots_lost"]
+    selected = read_seal(Store(str(tmp_path / "1")), name_of(0, "select"))
+    assert selected is not None
+    assert selected.counts["examples"] == 0 < selected.counts["episodes"]
+    assert selected.counts["shots_verb"] > 0 < selected.counts["shots_rest"]
+
+    out, told = Store(str(tmp_path / "curve")), []
+    adapter = str(tmp_path / "1" / TRAIN / "model")
+    found = few_shot(Store(str(built / "episodes")), out, alone, adapter, "small", told.append)
+    sets = {(point["set"], point["control"], point["shots"]) for point in found["points"]}
+    assert sets == {
+        (name, control, shots)
+        for name in ("rare", "common")
+        for control, most in (("", 3), ("shuffled", 2))
+        for shots in (4, 2, 0)[:most]
+    }
+    assert found["clips_encoded"] < found["clips_shown"]
+    assert out.read("rare.svg") is not None
+    told.clear()
+    again = few_shot(Store(str(built / "episodes")), out, alone, adapter, "small", told.append)
+    assert (again["points"], told) == (found["points"], [])
+
+
+@pytest.mark.ray
+def test_a_mixture_of_all_sources_is_fed_by_weight(built: Path, world: Path, tmp_path: Path, ray_cluster: None) -> None:
+    """The loop's own kept answers, conversations, and episodes told in what was kept."""
+    rows = [
+        {
+            "example_id": f"talk-{i}",
+            "clip_id": "x",
+            "video": str(built / "videos" / "video-00000.mp4"),
+            "start_s": None,
+            "end_s": None,
+        }
+        | {"prompt": "What colour is it?", "answer": "Red.", "source": "instruct", "cycle": 0, "mode": "direct", "seed": 0}
+        | {"model": "", "etag": ""}
+        for i in range(6)
+    ]
+    Store(str(tmp_path)).write_table("talks.parquet", EXAMPLES.empty_table().from_pylist(rows, schema=EXAMPLES))
+    made = config(
+        built, tmp_path / "run", "mixture.direct=1", "mixture.rationalized=2", "mixture.instruct=0.5", f"data.manifest={world}",
+        f"mixture.examples={tmp_path / 'talks.parquet'}", 'episodes.answers="kept"', "episodes.shots=[0,1]",
+        "generate.max_tokens=48", "train.micro_batch_rows=8", "loop.max_cycles=2",
+    )  # fmt: skip
+    loop.run(made, lambda progress: None, TRAIN)
+    store = Store(str(tmp_path / "run"))
+    selected, trained = read_seal(store, name_of(0, "select")), read_seal(store, TRAIN)
+    assert selected is not None
+    assert trained is not None
+    counts = selected.counts
+    assert counts["instruct"] == 6
+    assert counts["rationalized"] > 0
+    kept = counts["direct"] + counts["rationalized"]
+    assert counts["episodes"] == kept
+    fed = counts["direct"] + 2 * counts["rationalized"] + 3 + counts["episodes"]
+    assert len(trained.facts["losses"]) == -(-fed // 8)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["episodes.shots=[500]", "episodes.pooling_shape=[4,2,2]"], "500 shots of 16 visual tokens and a query of 32 fill"),
+        (["episodes.num_frames=9"], "episodes.num_frames = 9 is more than the model's 8 frames"),
+        (["mixture.episodes=0"], "leaves nothing to train on"),
+        (["mixture.instruct=1"], "mixture.instruct needs mixture.examples"),
+        (["episodes.shots=[2,2]"], "shots are different numbers"),
+        (['episodes.canonical="it is"'], "say where verb and noun stand"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_claimed(built: Path, tmp_path: Path, settings: list[str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        loop.run(config(built, tmp_path / "run", *settings), lambda progress: None, TRAIN)
+    assert not (tmp_path / "run").exists()
+
+
+def select_only(made: RunConfig) -> dict[str, Any]:
+    loop.run(made, lambda progress: None, name_of(0, "select"))
+    seal = read_seal(Store(made.run.uri), name_of(0, "select"))
+    assert seal is not None
+    return seal.counts
+
+
+def test_an_episode_longer_than_the_context_is_refused_with_its_tokens(built: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"episode .* of \d+ shots takes \d+ tokens, and the model's context is 1024; lower episodes.shots"
+    ):
+        select_only(
+            config(built, tmp_path / "run", "episodes.shots=[40]", "episodes.pooling_shape=[4,3,2]", "episodes.same_narrator=false")
+        )
+
+
+def test_a_manifest_without_verbs_or_narrations_says_so(told: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (told / "manifest.jsonl").read_text().splitlines()]
+    for name, empty, said in (
+        ("bare", ("verb", "noun"), "none of 60 clips has a verb or a noun"),
+        ("mute", ("description",), "no train clip has a narration"),
+    ):
+        path = told / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row | dict.fromkeys(empty, "")) + "\n" for row in rows))
+        with pytest.raises(ValueError, match=said):
+            select_only(config(told, tmp_path / name, f"data.manifest={path}"))
+
+
+def test_fallbacks_are_counted(built: Path, tmp_path: Path) -> None:
+    counts = select_only(config(built, tmp_path / "run", "episodes.shots=[16]"))
+    assert counts["short"] > 0 < counts["shots_rest"]

@@ -1,0 +1,150 @@
+"""Pins samples of several videos: a batch is its samples alone, shots are seen small and once, the loss is where it belongs."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from engine.data import shapes
+from jobs.make_base import frames_of
+from models import checkpoints, video_llm
+from models.base import LoraSpec, ModelSpec, Sampling, Turn, sample_tokens
+
+TINY = ModelSpec(base="tiny", shot_frames=4, shot_shape=(2, 1, 1))
+GREEDY = Sampling(temperature=0.0, max_tokens=8)
+SHOTS = (0, 1, 5, 16)
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    return np.stack([frames_of(shapes.scene(77, index)) for index in range(18)])
+
+
+@pytest.fixture(scope="module")
+def student() -> video_llm.PllavaTrainee:
+    made = video_llm.trainee(TINY, LoraSpec(rank=4, alpha=8.0, dropout=0.0), seed=1)
+    made.module.eval()
+    for name, parameter in made.module.named_parameters():
+        if "lora_B" in name:  # a fresh LoRA changes nothing
+            torch.nn.init.normal_(parameter, std=0.2, generator=torch.Generator().manual_seed(len(name)))
+    return made
+
+
+def a_sample(shots: int, first: int = 0, answer: str = "The wug meeks.") -> list[Turn]:
+    """Shots of the clips from `first` on, in turn; a few of them again."""
+    told = [Turn((first + i) % 17, "What happens?", f"The dax {'zups' if i % 3 else 'horks'} {i}.") for i in range(shots)]
+    return [*told, Turn((first + 7) % 17, "What happens?", answer)]
+
+
+def losses(student: video_llm.PllavaTrainee, batch: dict[str, Any]) -> torch.Tensor:
+    labels = batch.pop("labels")
+    logits = student.module(**batch).logits
+    each = F.cross_entropy(logits[:, :-1].transpose(1, 2), labels[:, 1:], ignore_index=-100, reduction="none")
+    return each.sum(1) / (labels[:, 1:] != -100).sum(1)
+
+
+@torch.no_grad()
+def test_a_batch_of_0_1_5_and_16_shots_is_its_samples_alone(student: video_llm.PllavaTrainee, frames: np.ndarray) -> None:
+    samples = [a_sample(shots, first=shots) for shots in SHOTS]
+    together = losses(student, student.batch(frames, samples))
+    alone = torch.cat([losses(student, student.batch(frames, [sample])) for sample in samples])
+    assert torch.allclose(together, alone, atol=1e-4), (together, alone)
+    assert len({round(float(loss), 4) for loss in alone}) == len(SHOTS)
+
+
+@torch.no_grad()
+def test_what_a_shot_shows_and_says_matters(student: video_llm.PllavaTrainee, frames: np.ndarray) -> None:
+    sample = a_sample(3)
+    here = losses(student, student.batch(frames, [sample]))
+    other_clip = [Turn(16, sample[0].prompt, sample[0].answer), *sample[1:]]
+    other_text = [Turn(sample[0].clip, sample[0].prompt, "The wug meeks."), *sample[1:]]
+    for changed in (other_clip, other_text, sample[1:]):
+        assert abs(float(losses(student, student.batch(frames, [changed])) - here)) > 1e-4
+
+
+def test_each_clip_goes_through_the_tower_once(student: video_llm.PllavaTrainee, frames: np.ndarray) -> None:
+    batch = student.batch(frames, [a_sample(16), a_sample(16, first=1), a_sample(0, first=3)])
+    asked, shown = {7, 8, 10}, set(range(17))
+    assert [len(video) for video in batch["pixel_values_videos"]] == [8] * len(asked) + [4] * len(shown - asked)
+    assert len(batch["views"]) == 17 + 17 + 1
+    for seen, clip in zip(batch["pixel_values_videos"], [*sorted(asked), *sorted(shown - asked)], strict=True):
+        whole = student.processor.pixels(torch.from_numpy(frames[clip : clip + 1]))[0]
+        assert torch.equal(seen, whole if clip in asked else whole[[1, 3, 5, 7]])
+
+
+def test_the_loss_is_on_the_querys_answer_or_on_all(student: video_llm.PllavaTrainee, frames: np.ndarray) -> None:
+    decode = student.processor.tokenizer.decode
+    query, everything = (student.batch(frames, [a_sample(2)], loss_on)["labels"][0] for loss_on in ("query", "all"))
+    assert decode(query[query != -100]) == " The wug meeks.</s>"
+    assert decode(everything[everything != -100]) == " The dax horks 0.</s> The dax zups 1.</s> The wug meeks.</s>"
+    ids = student.batch(frames, [a_sample(2)])["input_ids"][0]
+    assert ids.tolist().count(student.processor.video_token_id) == 2 * 2 + 32
+
+
+def test_training_reads_what_generation_reads(student: video_llm.PllavaTrainee) -> None:
+    sample = a_sample(3)
+    pairs = [(turn.prompt, turn.answer) for turn in sample]
+    asked = student.processor.sample_ids([*pairs[:-1], (pairs[-1][0], None)])
+    ids, labels = student.processor.training_ids(*pairs[-1], pairs[:-1])
+    assert ids[: len(asked)] == asked
+    assert labels[: len(asked)] == [-100] * len(asked)
+    assert -100 not in labels[len(asked) :]
+
+
+def test_answers_depend_on_no_neighbour_and_are_those_of_generate(frames: np.ndarray) -> None:
+    llm = video_llm.load(TINY)
+    samples = [a_sample(shots, first=shots, answer="") for shots in SHOTS]
+    together = llm.converse(frames, samples, [0] * 4, GREEDY)
+    for sample, reply in zip(samples, together, strict=True):
+        assert llm.converse(frames, [sample], [0], GREEDY) == [reply]
+        few = torch.from_numpy(frames)[:, [1, 3, 5, 7]]
+        pixels = [*(llm.processor.pixels(few[turn.clip : turn.clip + 1])[0] for turn in sample[:-1])]
+        pixels.append(llm.processor.pixels(torch.from_numpy(frames[sample[-1].clip : sample[-1].clip + 1]))[0])
+        ids = torch.tensor([llm.processor.sample_ids(video_llm._exchanges(sample))])
+        shapes_ = llm.processor.shapes(len(sample) - 1)
+        made = llm.model.generate(ids, pixel_values_videos=pixels, pooling_shapes=shapes_, max_new_tokens=8, do_sample=False)
+        assert llm.processor.tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True).strip() == reply.text
+
+
+def test_one_turn_is_a_plain_question(frames: np.ndarray) -> None:
+    llm = video_llm.load(TINY)
+    question = "What is the action in this video?"
+    plain = llm.watch(frames[:2]).reply([1], [question], [0], GREEDY)
+    assert llm.converse(frames[:2], [[Turn(1, question, "")]], [0], GREEDY) == plain
+    assert llm.converse(frames[:2], [], [], GREEDY) == []
+
+
+def test_what_does_not_fit_is_refused_with_the_numbers(student: video_llm.PllavaTrainee, frames: np.ndarray) -> None:
+    long = a_sample(16) * 5
+    said = r"80 shots, 2 visual tokens each, and a query of 32 takes \d+ tokens .* context is 1024; lower episodes.shots"
+    with pytest.raises(ValueError, match=said.replace("80", str(len(long) - 1))):
+        student.batch(frames, [long])
+    with pytest.raises(ValueError, match="context is 1024"):
+        video_llm.load(TINY).converse(frames, [long], [0], GREEDY)
+
+
+def test_tokens_are_counted_without_weights(student: video_llm.PllavaTrainee, frames: np.ndarray) -> None:
+    samples = [a_sample(shots) for shots in SHOTS]
+    counted = list(sample_tokens(TINY, samples))
+    assert counted == [int(student.batch(frames, [sample])["attention_mask"].sum()) for sample in samples]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"shot_frames": 9}, "episodes.num_frames = 9 is more than the model's 8 frames"),
+        ({"shot_shape": (5, 1, 1)}, r"episodes.pooling_shape \[5, 1, 1\] does not fit 4 frames of 6 x 6 patches"),
+        ({"shot_shape": (2, 7, 1)}, r"episodes.pooling_shape \[2, 7, 1\] does not fit"),
+    ],
+)
+def test_shapes_that_cannot_be_are_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        checkpoints.describe(replace(TINY, **changes))
+
+
+def test_a_shot_has_half_the_shape_unless_told() -> None:
+    _, processor = checkpoints.describe(ModelSpec(base="tiny"))
+    assert (processor.shot_frames, processor.shot_shape) == (8, (4, 1, 1))

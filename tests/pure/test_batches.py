@@ -1,0 +1,69 @@
+"""Pins what a finetune is fed: which rows are which source, and that a window is named once, however often it is shown."""
+
+from typing import Any
+
+import pyarrow as pa
+
+from engine.config import Mixture
+from engine.rows import EPISODES, EXAMPLES
+from engine.train.batches import Material
+from engine.train.mixture import Stream
+
+
+def an_example(name: str, **fields: Any) -> dict[str, Any]:
+    made = {
+        "example_id": name, "clip_id": name, "video": f"{name}.mp4", "start_s": None, "end_s": None, "prompt": f"{name}?",
+        "answer": f"{name}!", "source": "star", "cycle": 0, "mode": "direct", "seed": 0, "model": "", "etag": "",
+    }  # fmt: skip
+    return made | fields
+
+
+def an_episode(query: str, *context: str, epoch: int = 0) -> dict[str, Any]:
+    return {
+        "episode_id": f"{query}#0/{epoch}", "query": query, "context": list(context), "roles": ["noun"] * len(context),
+        "prompts": [f"{i}?" for i in range(len(context) + 1)], "epoch": epoch, "short": False,
+    }  # fmt: skip
+
+
+EXAMPLE_ROWS = [
+    an_example("a"),
+    an_example("b", mode="rationalized"),
+    an_example("c", source="narration"),
+    an_example("d", source="instruct"),
+    an_example("e", source="narration", video="a.mp4"),
+    an_example("f", source="template"),
+]
+EPISODE_ROWS = [an_episode("c", "e", "a"), an_episode("e"), an_episode("c", epoch=1), an_episode("e", "c", epoch=1)]
+
+
+def material() -> Material:
+    tables = [pa.Table.from_pylist(rows, schema=schema) for rows, schema in ((EXAMPLE_ROWS, EXAMPLES), (EPISODE_ROWS, EPISODES))]
+    return Material(tables[0], tables[1])
+
+
+def test_rows_belong_to_their_sources() -> None:
+    assert material().streams(Mixture(direct=1, rationalized=2, instruct=3, episodes=4)) == [
+        Stream(1.0, [[0, 5]]),
+        Stream(2.0, [[1]]),
+        Stream(3.0, [[3]]),
+        Stream(4.0, [[6, 7], [8, 9]]),
+    ]
+
+
+def test_a_micro_batch_names_a_window_once_and_keeps_each_turns_words() -> None:
+    made = material().micro_batch([6, 9, 0])
+    assert [window.video for window in made.windows] == ["a.mp4", "c.mp4", "a.mp4"]
+    assert made.steady == [True, True, False]
+    told = [[(turn.clip, turn.prompt, turn.answer) for turn in sample] for sample in made.samples]
+    assert told == [
+        [(0, "0?", "e!"), (0, "1?", "a!"), (1, "2?", "c!")],
+        [(1, "0?", "c!"), (0, "1?", "e!")],
+        [(2, "a?", "a!")],
+    ]
+    assert [material().shots(row) for row in range(10)] == [0, 0, 0, 0, 0, 0, 2, 0, 0, 1]
+
+
+def test_examples_alone_need_no_episodes() -> None:
+    alone = Material(pa.Table.from_pylist(EXAMPLE_ROWS, schema=EXAMPLES), None)
+    assert [len(stream.passes[0]) for stream in alone.streams(Mixture())] == [2, 1, 1]
+    assert alone.micro_batch([1]).samples[0][0].answer == "b!"

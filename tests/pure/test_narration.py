@@ -1,0 +1,185 @@
+"""Pins what is measured of episodes, how narrations are taken apart and compared, and what other tools are given."""
+
+import json
+import random
+
+import pytest
+
+from builders import a_clip
+from engine.episodes import export
+from engine.episodes.build import narration, narration_id
+from engine.episodes.narration import Surface, canonical, clean, rouge_l, says, surface
+from engine.episodes.properties import properties, tail
+from engine.evaluate.few_shot import Context, curve, derangement, pieces, read_contexts, to_line
+from engine.rows import Episode, Narrated
+
+WEARER = "The camera wearer {verb} {noun}"
+
+
+@pytest.mark.parametrize(
+    ("raw", "cleaned"),
+    [
+        ("#C C drops a plate", "The camera wearer drops a plate."),
+        ("#C C drops a plate ", "The camera wearer drops a plate."),
+        ("#c C drops a plate", "The camera wearer drops a plate."),
+        ("#C c drops a plate", "The camera wearer drops a plate."),
+        ("#C C drops #unsure on the countertop<|eos|>", "The camera wearer drops something on the countertop."),
+        ("#C C drops a plate #unsure", "The camera wearer drops a plate."),
+        ("#C C drops a plate #unsure.", "The camera wearer drops a plate."),
+        ("#C C drops a plate!", "The camera wearer drops a plate!"),
+        ("open drawer", "open drawer."),
+        ("The dax zups.", "The dax zups."),
+    ],
+)
+def test_narrations_are_cleaned_as_published(raw: str, cleaned: str) -> None:
+    assert clean(raw) == cleaned
+    assert clean(cleaned) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "wanted"),
+    [
+        ("The camera wearer cuts the onion.", WEARER, Surface("cuts", "onion")),
+        ("The camera wearer picks up a chopping board with both hands.", WEARER, Surface("picks up", "chopping board")),
+        ("The camera wearer puts the bag on the table.", WEARER, Surface("puts", "bag")),
+        ("The camera wearer looks around.", WEARER, Surface("looks around", "")),
+        ("the  camera wearer   OPENS the Fridge", WEARER, Surface("opens", "fridge")),
+        ("open drawer", "{verb} {noun}", Surface("open", "drawer")),
+        ("The dax zups.", "The {noun} {verb}", Surface("zups", "dax")),
+        ("The blue dax zups.", "The {noun} {verb}.", Surface("zups", "blue dax")),
+        ("A man walks.", WEARER, None),
+        ("", WEARER, None),
+    ],
+)
+def test_narrations_are_taken_apart_by_the_pattern(text: str, pattern: str, wanted: Surface | None) -> None:
+    assert surface(text, pattern) == wanted
+
+
+def test_words_count_in_any_form_and_together() -> None:
+    assert says("The camera wearer picked the knives up", "knife")
+    assert says("She picks up a knife", "picked up")
+    assert not says("She picks a knife up", "picks up")
+    assert not says("The drive was long", "dive")
+
+
+@pytest.mark.parametrize(
+    ("verb", "wanted"),
+    [
+        ("cut", "cuts"),
+        ("wash", "washes"),
+        ("carry", "carries"),
+        ("play", "plays"),
+        ("go", "goes"),
+        ("be", "is"),
+        ("turn_on", "turns on"),
+    ],
+)
+def test_canonical_narrations_are_sentences(verb: str, wanted: str) -> None:
+    assert canonical(WEARER, verb, "x") == f"The camera wearer {wanted} x"
+
+
+def test_rouge_is_the_f_measure() -> None:
+    assert rouge_l("a b c d", "a x c") == pytest.approx(2 * 2 / 7)
+    assert rouge_l("same words here", "Same words, here!") == 1.0
+    assert rouge_l("one", "") == 0.0
+
+
+def some_episode(query: str, *context: str) -> Episode:
+    return Episode(
+        episode_id=f"{query}#0/0",
+        query=narration_id(query),
+        context=tuple(map(narration_id, context)),
+        roles=("verb",) * len(context),
+        prompts=("?",) * (len(context) + 1),
+        epoch=0,
+        short=False,
+    )
+
+
+def test_properties_are_what_they_say() -> None:
+    clips = [
+        a_clip("a", verb="cut", noun="onion", description="The camera wearer cuts the onion.", video="v1", start_s=0.0, end_s=8.0),
+        a_clip("b", verb="cut", noun="bread", description="The camera wearer chops the loaf.", video="v1", start_s=4.0, end_s=12.0),
+        a_clip(
+            "c", verb="wash", noun="onion", description="The camera wearer rinses the onion.", video="v1", start_s=30.0, end_s=38.0
+        ),
+        a_clip("d", verb="cut", noun="onion", description="Somebody speaks", video="v2"),
+    ]
+    found = properties(clips, [some_episode("a", "b", "c"), some_episode("d", "a"), some_episode("a")], WEARER, frozenset({"v2"}))
+    assert (found.episodes, found.shots, found.roles) == (3, {0: 1, 1: 1, 2: 1}, {"verb": 3})
+    assert found.burstiness.verb == pytest.approx(2 / 3, abs=1e-4)
+    assert found.burstiness.verb_by_chance == pytest.approx(0.75)
+    assert found.leaks == {"own_action": 1, "own_video": 2, "own_window": 1, "trained_video": 1}
+    assert found.not_taken_apart == 1
+    assert found.meanings["verb"].surfaces_per_class == pytest.approx(5 / 3, abs=1e-4)
+    assert found.tails["action"].singles == 2
+    assert tail({"a": 9, "b": 9, "c": 9}).exponent == 0.0
+    assert tail({"a": 1}).exponent is None
+
+
+def test_other_tools_find_each_clip_and_each_turn() -> None:
+    clips = [
+        a_clip(name, video=f"s3://b/{video}.mp4", start_s=1.0, end_s=9.0, verb="cut", noun="onion", description="it, cut")
+        for name, video in (("a", "x"), ("b", "x"), ("c", "y"))
+    ]
+    named = export.frame_paths(clips)
+    assert named == {"a": "x|0", "b": "x|1", "c": "y|0"}
+    csv = export.eilev_csv(clips, named).splitlines()
+    assert csv[2] == 'x|1,x,1,5.0,"it, cut",cut,onion'
+    episode = some_episode("c", "a", "b")
+    assert [json.loads(line) for line in export.eilev_jsonl([episode], named)] == [{"context": ["x|0", "x|1"], "query": "y|0"}]
+    told = {narration_id(clip.clip_id): narration(clip, f"told {clip.clip_id}", "?") for clip in clips}
+    [query] = map(json.loads, export.messages_jsonl([episode], told))
+    [everything] = map(json.loads, export.messages_jsonl([episode], told, "all"))
+    assert [m.get("loss") for m in query["messages"]] == [None, False, None, False, None, True]
+    assert [m.get("loss") for m in everything["messages"]] == [None, True] * 3
+    assert (query["videos"], query["windows"]) == (["s3://b/x.mp4", "s3://b/x.mp4", "s3://b/y.mp4"], [[1.0, 9.0]] * 3)
+
+
+def test_frozen_contexts_come_back_and_a_broken_line_is_named() -> None:
+    line = to_line("q", ["a", "b"])
+    assert read_contexts("rare", 2, line * 2) == [Context(set="rare", shots=2, query="q", context=("a", "b"))] * 2
+    with pytest.raises(ValueError, match="contexts of rare after 2 shots, line 2"):
+        read_contexts("rare", 2, line + '{"context": []}\n')
+
+
+def test_pieces_name_each_window_once_and_shuffle_only_the_videos() -> None:
+    clips = {name: a_clip(name, description=f"The {name} does.") for name in "abcq"}
+    contexts = [Context(set="rare", shots=shots, query="q", context=tuple("abc"[:shots])) for shots in (0, 1, 3)]
+    [piece] = pieces(contexts, clips, "?", "model")
+    asked = json.loads(piece["asked"])
+    assert len(json.loads(piece["windows"])) == 4
+    assert [(one["control"], one["shots"]) for one in asked] == [("", 0), ("", 1), ("", 3), ("shuffled", 3)]
+    plain, shuffled = asked[2]["sample"], asked[3]["sample"]
+    assert (
+        [turn["answer"] for turn in plain]
+        == [turn["answer"] for turn in shuffled]
+        == ["The a does.", "The b does.", "The c does.", ""]
+    )
+    assert all(one["clip"] != other["clip"] for one, other in zip(plain[:-1], shuffled[:-1], strict=True))
+    assert plain[-1] == shuffled[-1]
+    assert [p["piece_id"] for p in pieces(contexts, clips, "?", "other")] != [piece["piece_id"]]
+    with pytest.raises(ValueError, match="contexts of rare name 'z', which is no clip there"):
+        list(pieces([Context(set="rare", shots=1, query="q", context=("z",))], clips, "?", "model"))
+
+
+def test_a_derangement_leaves_nothing_in_place() -> None:
+    for number in range(2, 18):
+        order = derangement(number, random.Random(number))
+        assert sorted(order) == list(range(number))
+        assert all(i != j for i, j in enumerate(order))
+
+
+def test_a_curve_is_means_by_set_control_and_shots() -> None:
+    def row(shots: int, verb: bool, noun: bool, failure: str = "") -> Narrated:
+        return Narrated(
+            set="rare", control="", shots=shots, query="q", verb="cut", noun="onion", gold="g", text="t", rouge_l=0.5, sts=None,
+            verb_right=verb, noun_right=noun, failure=failure, shots_lost=0,
+        )  # fmt: skip
+
+    none, four = curve(
+        [row(4, True, True), row(4, True, False), row(0, False, False, "missing"), row(4, False, True), row(4, True, True)]
+    )
+    assert (none.shots, none.queries, none.both, none.failed) == (0, 1, 0.0, 1)
+    assert (four.verb, four.noun, four.both, four.rouge_l, four.sts) == (0.75, 0.75, 0.5, 0.5, None)
+    assert four.both_error == pytest.approx(0.49)
