@@ -77,7 +77,7 @@ def _world(out: str, console: Console) -> str:
 
 
 def _trained_and_asked(out: str, name: str, seed: int, settings: list[str], view: View) -> dict[str, Any]:
-    folder = f"{out}/{name.replace(' ', '-')}/seed-{seed}"
+    folder = f"{out}/trained-on/{name.replace(' ', '-')}/seed-{seed}"
     # the run's seed decides LoRA's start, the order, and the contexts of training; those to evaluate with are frozen
     config: RunConfig = load_config(
         CONFIG, [*settings, f"data.manifest={out}/episodes/train.parquet", f"run.uri={folder}", f"run.seed={seed}"]
