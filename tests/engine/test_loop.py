@@ -19,8 +19,8 @@ from engine.data.clips import from_table, path_of
 from engine.generate import prompts
 from engine.generate.prompts import answer_prompt, train_prompt
 from engine.plan import Step
+from engine.selection import select_examples
 from engine.status import Retried, failures, retry, status
-from engine.steps import select_examples
 from engine.storage import StorageError
 from engine.store import Store
 from engine.work import Progress, Work
