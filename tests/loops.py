@@ -14,8 +14,8 @@ from engine.verify.verdict import VerifySpec
 from models.base import ModelSpec, Sampling
 
 SETTINGS = [
-    "generate.max_tokens=48", "generate.piece_clips=10", "train.epochs=10.0", "train.batch_rows=8", "train.micro_batch_rows=8",
-    "train.lr=2e-3", "train.lora_rank=16", "train.lora_dropout=0.1", "train.checkpoint_every_steps=20", "loop.max_cycles=2",
+    "generate.max_tokens=48", "generate.piece_clips=10", "train.epochs=16.0", "train.batch_rows=8", "train.micro_batch_rows=8",
+    "train.lr=4e-3", "train.lora_rank=16", "train.lora_dropout=0.1", "train.checkpoint_every_steps=20", "loop.max_cycles=2",
 ]  # fmt: skip
 
 
