@@ -13,13 +13,13 @@ from engine.config import RunConfig
 from engine.data.clips import from_table
 from engine.data.decoder import decode_windows
 from engine.episodes.narration import EVALUATED
-from engine.evaluate.few_shot import Point, curve, pieces, read_contexts
+from engine.evaluate.few_shot import Context, Point, curve, pieces, read_contexts
 from engine.evaluate.narrator import NarrateSpec, Narrator, write_answers
 from engine.loop import needs
 from engine.report.curve import svg
 from engine.rows import Clip, Narrated
 from engine.store import Store, digest
-from engine.weights import local
+from engine.weights import local, version
 from engine.work import Progress, decoding_of
 from models.base import Sampling, frame_spec
 
@@ -40,15 +40,7 @@ def few_shot(
 
     Raises ValueError where the folder holds no contexts.
     """
-    clips, section = read_clips(episodes), config.episodes
-    contexts = []
-    for name in episodes.names(CONTEXTS):
-        stem, _, shots = name.removesuffix("-shot.jsonl").rpartition("-")
-        data = episodes.read(f"{CONTEXTS}/{name}")
-        assert data is not None
-        contexts += read_contexts(stem, int(shots), data.decode())
-    if not contexts:
-        raise ValueError(f"no contexts in {episodes.url(CONTEXTS)}; `starloop episodes` makes them of held-out clips")
+    clips, contexts, section = read_clips(episodes), _read_all_contexts(episodes), config.episodes
     spec = NarrateSpec(
         model=config.spec(config.model.base, adapter or None, config.evaluate.lora_alpha if adapter else None),
         storage=config.access(),
@@ -57,35 +49,18 @@ def few_shot(
         sentence_model=config.verify.sentence_model,
         seed=config.run.seed,
     )
-    weights = Store(adapter, config.access()) if adapter else None
-    version = [asdict(one) for one in weights.describe(list(weights.names("")))] if weights else []
-    key = digest([repr(spec.model), version, repr(spec.sampling), section.pattern, spec.sentence_model])
+    weights = [version(uri, spec.storage) for uri in (config.model.base, adapter) if uri]
+    key = digest([repr(spec.model), weights, repr(spec.sampling), section.pattern, spec.sentence_model])
     prompt = EVALUATED[section.wordings].replace("{question}", section.question)
     asked = list(pieces(contexts, clips, prompt, key))
     written = {name.removesuffix(".parquet") for name in out.names("pieces")}
     todo = [piece for piece in asked if piece["piece_id"] not in written]
-    done = total = sum(len(json.loads(piece["asked"])) for piece in asked)
-    done -= sum(len(json.loads(piece["asked"])) for piece in todo)
-    before, shown, encoded = done, 0, 0
+    total = sum(piece["answers"] for piece in asked)
+    done = before = total - sum(piece["answers"] for piece in todo)
+    shown = encoded = 0
     if todo:
-        frames = frame_spec(local(spec.model, config.access(), only=".json"))
-        cluster = config.cluster
-        stages = [
-            flow.Stage(
-                name="decode", work=decode_windows, args={"spec": frames, "decoding": decoding_of(config)}, cpus=cluster.decode_cpus
-            ),
-            flow.Stage(
-                name="narrate",
-                work=Narrator,
-                args={"spec": spec},
-                actors=cluster.generator_actors,
-                cpus=cluster.generator_cpus,
-                gpus=cluster.generator_gpus,
-            ),
-            flow.Stage(name="write", work=write_answers, args={"store": out}, cpus=0),
-        ]
-        with flow.cluster(cluster.address, *needs(config)):
-            for row in flow.run(todo, stages):
+        with flow.cluster(config.cluster.address, *needs(config)):
+            for row in flow.run(todo, _stages(config, spec, out)):
                 done, shown, encoded = done + row["answers"], shown + row["shown"], encoded + row["encoded"]
                 report(Progress(step="few-shot", unit="answers", done=done, total=total, before=before))
     rows = (Narrated(**row) for piece in asked for row in out.read_table(f"pieces/{piece['piece_id']}.parquet").to_pylist())
@@ -97,6 +72,35 @@ def few_shot(
     for name in sorted({point.set for point in points}):
         out.write(f"{name}.svg", svg(f"{title}: {name}", series_of(points, name)).encode())
     return found
+
+
+def _read_all_contexts(episodes: Store) -> list[Context]:
+    found = []
+    for name in episodes.names(CONTEXTS):
+        stem, _, shots = name.removesuffix("-shot.jsonl").rpartition("-")
+        data = episodes.read(f"{CONTEXTS}/{name}")
+        assert data is not None
+        found += read_contexts(stem, int(shots), data.decode())
+    if not found:
+        raise ValueError(f"no contexts in {episodes.url(CONTEXTS)}; `starloop episodes` makes them of held-out clips")
+    return found
+
+
+def _stages(config: RunConfig, spec: NarrateSpec, out: Store) -> list[flow.Stage]:
+    cluster, frames = config.cluster, frame_spec(local(spec.model, spec.storage, only=".json"))
+    decode = {"spec": frames, "decoding": decoding_of(config)}
+    return [
+        flow.Stage(name="decode", work=decode_windows, args=decode, cpus=cluster.decode_cpus),
+        flow.Stage(
+            name="narrate",
+            work=Narrator,
+            args={"spec": spec},
+            actors=cluster.generator_actors,
+            cpus=cluster.generator_cpus,
+            gpus=cluster.generator_gpus,
+        ),
+        flow.Stage(name="write", work=write_answers, args={"store": out}, cpus=0),
+    ]
 
 
 def series_of(points: list[Point], name: str) -> dict[str, list[tuple[int, float, float]]]:

@@ -28,6 +28,7 @@ Row = dict[str, Any]
 WINDOW_ROWS, WINDOW_ROWS_PER_ACTOR = 1024, 256
 """Rows of one dataset: as few as memory wants, and enough for each actor that loading its model anew hardly counts."""
 BREATH_S = 0.01
+"""Between two looks at what is to be scheduled."""
 ACTOR_RESTARTS = 20
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 """For glibc: an actor's next row needs as much as its last one. Given back between them, it was a tenth of the time on a CPU."""

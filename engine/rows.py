@@ -156,11 +156,12 @@ class Example:
     """The assistant turn; the loss is on it alone."""
     source: str
     """Where it comes from: star, template, instruct, or narration, which only episodes use."""
-    cycle: int
-    mode: Mode
-    seed: int
-    model: str
-    etag: str
+    cycle: int = 0
+    mode: Mode = "direct"
+    seed: int = 0
+    model: str = ""
+    """Digest of the model whose answer it is; "": no model's."""
+    etag: str = ""
     """The version of the video that the answer is about; "": any."""
 
     def to_row(self) -> dict[str, Any]:

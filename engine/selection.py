@@ -133,17 +133,14 @@ def _examples(work: Work) -> Iterator[tuple[list[Clip], list[tuple[Clip, Example
     config, section = work.config, work.config.select
     wording = prompts.BY_NAME[config.generate.prompts].train
     modes: frozenset[Mode] = frozenset({"direct"}) if work.step.final else frozenset({"direct", "rationalized"})
-    sources = [name for name in work.step.inputs if name != INGEST] if config.generates else []
+    if not config.generates:
+        for _, clips in work.parts("train"):
+            told = from_template(clips, section.template, wording) if section.source == "template" else []
+            yield clips, list(zip(clips, told, strict=False))
+        return
+    sources = [name for name in work.step.inputs if name != INGEST]
     indexes = [(pieces_of(name), read_index(work.store, name) or {}) for name in sources]
     for part, clips in work.parts("train"):
-        if not sources:
-            yield (
-                clips,
-                list(zip(clips, from_template(clips, section.template, wording), strict=True))
-                if section.source == "template"
-                else [],
-            )
-            continue
         for piece in cut(part, clips, config.generate.piece_clips):
             records = [index[f"{folder}/{piece.piece_id}.parquet"] for folder, index in indexes]
             some = clips[piece.start : piece.start + piece.count]

@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from engine.storage import Storage, StorageError
 from engine.store import digest
@@ -20,6 +21,13 @@ def local(spec: ModelSpec, storage: Storage, only: str = "") -> ModelSpec:
     return replace(
         spec, base=_fetched(spec.base, storage, only), adapter=_fetched(spec.adapter, storage, only) if spec.adapter else None
     )
+
+
+def version(uri: str, storage: Storage) -> str:
+    """Digest of the names, sizes and dates of a checkpoint's files; of a name without a folder, the name."""
+    filesystem, root = storage.filesystem(uri)
+    listed = storage.patiently(f"cannot list {uri}", lambda: filesystem.exists(root) and filesystem.ls(root, detail=True))
+    return digest([uri, _versions(listed or [], "")])
 
 
 def refuse_occupied(uri: str, storage: Storage) -> None:
@@ -42,6 +50,16 @@ def publish(folder: Path, uri: str, storage: Storage) -> None:
         storage.patiently(f"cannot write {target}", partial(filesystem.put_file, str(path), target))
 
 
+def _versions(listed: list[dict[str, Any]], only: str) -> list[tuple[str, int, str]]:
+    """Name, size and date or ETag of each file."""
+    files = {entry["name"].rsplit("/", 1)[-1]: entry for entry in listed if entry["type"] == "file"}
+    return [
+        (name, entry["size"], str(entry.get("ETag") or entry.get("etag") or entry.get("mtime") or ""))
+        for name, entry in sorted(files.items())
+        if name.endswith(only)
+    ]
+
+
 def _fetched(uri: str, storage: Storage, only: str) -> str:
     if "://" not in uri:
         return uri
@@ -52,10 +70,9 @@ def _fetched(uri: str, storage: Storage, only: str) -> str:
         if error.trouble != "missing":
             raise
         listed = []
-    files = {e["name"].rsplit("/", 1)[-1]: e for e in listed if e["type"] == "file" and e["name"].endswith(only)}
-    if not files.keys() & {"config.json", "adapter_config.json"}:
+    versions = _versions(listed, only)
+    if not {name for name, *_ in versions} & {"config.json", "adapter_config.json"}:
         raise ValueError(f"no checkpoint at {uri}: it has neither config.json nor adapter_config.json")
-    versions = [[name, e["size"], str(e.get("ETag") or e.get("etag") or e.get("mtime") or "")] for name, e in sorted(files.items())]
     folder = Path(tempfile.gettempdir()) / f"starloop-weights-{os.getuid()}" / digest([uri, versions])
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder.with_suffix(".lock"), "w") as lock:

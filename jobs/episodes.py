@@ -85,8 +85,7 @@ def divide(clips: list[Clip], section: Episodes, seed: int) -> Parts:
     unused.update(not_narrated=len(clips) - len(named))
     match section.split:
         case "manifest":
-            parts = {"train": "train", "heldout": "heldout"}
-            group = {clip.clip_id: parts[clip.split] for clip in named}
+            group = {clip.clip_id: str(clip.split) for clip in named}
         case "video":
             of_video = by_video(Counter(clip.video for clip in named), seed)
             group = {clip.clip_id: of_video[clip.video] for clip in named}

@@ -6,6 +6,7 @@ Beside it the same model trained without context; and, if asked, with each of EI
 import json
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -34,7 +35,7 @@ ABLATIONS = {
 }
 """Of burstiness, of the tail, of dynamic meaning: in training. All are evaluated on the same contexts."""
 T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}
-"""Student's t for 95 % of n values' mean."""
+"""Student's t, for a 95 % interval of the mean of so many values."""
 
 
 def icl(out: str, seeds: int, ablations: bool, settings: list[str]) -> None:
@@ -55,10 +56,7 @@ def icl(out: str, seeds: int, ablations: bool, settings: list[str]) -> None:
                 begun = time.monotonic()
                 points = _trained_and_asked(out, name, seed, [*base, *changes], view)
                 found.setdefault(name, []).append(points)
-                last = {
-                    point["shots"]: point["both"] for point in points["points"] if (point["set"], point["control"]) == ("rare", "")
-                }
-                curve = ", ".join(f"{shots}: {value:.2f}" for shots, value in last.items())
+                curve = ", ".join(f"{shots}: {_both(points, 'rare', '', shots):.2f}" for shots in _shots(points))
                 console.print(f"{name}, seed {seed}: rare actions by shots {curve}; {time.monotonic() - begun:.0f} s")
     _report(out, found, console)
 
@@ -88,43 +86,37 @@ def _trained_and_asked(out: str, name: str, seed: int, settings: list[str], view
     )
 
 
-def gain(rows: list[dict[str, Any]], name: str, shots: int = 16) -> tuple[float, float]:
-    """Verb and noun right after so many shots, less at 0 shots: the mean over seeds, and half its 95 % interval."""
-    gains = [_both(row, name, "", shots) - _both(row, name, "", 0) for row in rows]
-    return mean(gains), T_95[len(gains)] * stdev(gains) / math.sqrt(len(gains))
-
-
-def _both(row: dict[str, Any], name: str, control: str, shots: int) -> float:
-    [value] = [p["both"] for p in row["points"] if (p["set"], p["control"], p["shots"]) == (name, control, shots)]
+def _both(found: dict[str, Any], name: str, control: str, shots: int) -> float:
+    [value] = [p["both"] for p in found["points"] if (p["set"], p["control"], p["shots"]) == (name, control, shots)]
     return float(value)
 
 
+def _shots(found: dict[str, Any]) -> list[int]:
+    return sorted({point["shots"] for point in found["points"]})
+
+
 def _report(out: str, found: dict[str, list[dict[str, Any]]], console: Console) -> None:
-    points = next(iter(found.values()))[0]["points"]
-    shots = sorted({point["shots"] for point in points})
-    summary: dict[str, Any] = {}
-    for set_name in sorted({point["set"] for point in points}):
+    """Tables, plots and icl.json: means over seeds, and what the last number of shots adds to the first, 0."""
+    [some, *_] = next(iter(found.values()))
+    shots = _shots(some)
+    most, summary = shots[-1], dict[str, Any]()
+    for set_name in sorted({point["set"] for point in some["points"]}):
         table = Table(box=None, padding=(0, 2), header_style="bold", title=f"{set_name} actions: verb and noun right, by shots")
-        for column in ("trained on", *map(str, shots), "16 less 0"):
+        for column in ("trained on", *map(str, shots), f"{most} less 0"):
             table.add_column(column, justify="left" if column == "trained on" else "right")
         series: dict[str, list[tuple[int, float, float]]] = {}
-        for name, rows in found.items():
-            controls = ("", "shuffled") if name == "episodes" else ("",)
-            for control in controls:
-                line = [
-                    (number, [_both(row, set_name, control, number) for row in rows])
-                    for number in shots
-                    if number > 1 or not control
-                ]
-                title = f"{name}, videos shuffled" if control else name
-                series[title] = [(number, mean(values), _interval(values)) for number, values in line]
-                means = {number: f"{mean(values):.3f}" for number, values in line}
-                rise, half = gain(rows, set_name)
-                table.add_row(title, *(means.get(number, "") for number in shots), "" if control else f"{rise:+.3f} ± {half:.3f}")
-                summary.setdefault(set_name, {})[title] = {
-                    "curve": {number: round(mean(values), 4) for number, values in line},
-                    **({} if control else {"gain": round(rise, 4), "gain_interval": round(half, 4), "seeds": len(rows)}),
-                }
+        for title, rows, control in _lines(found):
+            asked = [number for number in shots if number > 1 or not control]
+            line = {number: [_both(row, set_name, control, number) for row in rows] for number in asked}
+            gains = [b - a for a, b in zip(line.get(0, []), line[most], strict=False)]
+            series[title] = [(number, mean(values), _half(values)) for number, values in line.items()]
+            means = (f"{mean(line[number]):.3f}" if number in line else "" for number in shots)
+            table.add_row(title, *means, f"{mean(gains):+.3f} ± {_half(gains):.3f}" if gains else "")
+            summary.setdefault(set_name, {})[title] = {
+                "seeds": len(rows),
+                "curve": {number: round(mean(values), 4) for number, values in line.items()},
+                "gain": [round(value, 4) for value in (mean(gains), _half(gains))] if gains else None,
+            }
         console.print(table)
         Store(out).write(f"{set_name}.svg", svg(f"{set_name} actions, mean and 95 % interval over seeds", series).encode())
     Store(out).write("icl.json", json.dumps(summary, indent=1).encode())
@@ -133,5 +125,13 @@ def _report(out: str, found: dict[str, list[dict[str, Any]]], console: Console) 
     )
 
 
-def _interval(values: list[float]) -> float:
+def _lines(found: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, list[dict[str, Any]], str]]:
+    for name, rows in found.items():
+        yield name, rows, ""
+        if name == "episodes":
+            yield f"{name}, videos shuffled", rows, "shuffled"
+
+
+def _half(values: list[float]) -> float:
+    """Half the 95 % interval of a mean over seeds."""
     return T_95[len(values)] * stdev(values) / math.sqrt(len(values))

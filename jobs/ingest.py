@@ -105,11 +105,6 @@ def _examples(source: Source, data: Any, skipped: Skipped | None) -> Iterator[di
             prompt=row["prompt"],
             answer=row["answer"],
             source="instruct",
-            cycle=0,
-            mode="direct",
-            seed=0,
-            model="",
-            etag="",
         )
         yield example.to_row()
 

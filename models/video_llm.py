@@ -22,8 +22,8 @@ from models.decoding import Prefix, continue_from, no_prefix, prefill
 from models.pllava.modeling import PllavaForConditionalGeneration, View
 from models.pllava.processing import Exchange, PllavaProcessor
 
-CONVERSE_ROWS = 32
-"""Samples with shots that are prefilled and answered together."""
+CONVERSE_TOKENS = 1 << 14
+"""Of samples with shots that are prefilled and answered together, padding and answers included: 8 GB of keys and values at 7B."""
 
 
 def load(spec: ModelSpec) -> "PllavaVideoLLM":
@@ -67,6 +67,22 @@ def views_of(processor: PllavaProcessor, sample: Sample) -> list[View]:
     chosen = None if len(few) == processor.num_frames else tuple(few)
     *shots, query = processor.shapes(len(sample) - 1)
     return [*((turn.clip, chosen, shape) for turn, shape in zip(sample[:-1], shots, strict=True)), (sample[-1].clip, None, query)]
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Rows that are answered together: of like lengths, and as many as CONVERSE_TOKENS allows, at least one.
+
+    >>> list(_batches([5, 16_000, 4, 8_000, 8_000]))
+    [[1], [3, 4], [0, 2]]
+    """
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > CONVERSE_TOKENS:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
 
 
 def _refuse_long(processor: PllavaProcessor, sample: Sample, tokens: int, context: int) -> None:
@@ -123,9 +139,8 @@ class PllavaVideoLLM:
         for row, length in enumerate(map(len, ids)):
             _refuse_long(processor, samples[row], length + sampling.max_tokens, self.context_tokens)
         pooled = self._pooled(frames, {view for sample in samples for view in views_of(processor, sample)})
-        ends, replies = frozenset(model.generation_config.eos_token_id), list[Reply]()
-        for start in range(0, len(samples), CONVERSE_ROWS):
-            rows = range(start, min(start + CONVERSE_ROWS, len(samples)))
+        ends, replies = frozenset(model.generation_config.eos_token_id), dict[int, Reply]()
+        for rows in _batches([len(one) + sampling.max_tokens for one in ids]):
             shown = [pooled[view] for row in rows for view in views_of(processor, samples[row])]
 
             def embed(padded: Tensor, shown: list[Tensor] = shown) -> Tensor:
@@ -136,11 +151,9 @@ class PllavaVideoLLM:
                 model, nothing, [0] * len(rows), [ids[row] for row in rows], [seeds[row] for row in rows], sampling, ends, embed
             )
             texts = processor.tokenizer.batch_decode(made, skip_special_tokens=True)
-            replies += [
-                Reply(text=text.strip(), num_tokens=len(one), finished=len(one) < sampling.max_tokens)
-                for text, one in zip(texts, made, strict=True)
-            ]
-        return replies
+            for row, text, one in zip(rows, texts, made, strict=True):
+                replies[row] = Reply(text=text.strip(), num_tokens=len(one), finished=len(one) < sampling.max_tokens)
+        return [replies[row] for row in range(len(samples))]
 
     def _pooled(self, frames: NDArray[np.uint8], views: set[View]) -> dict[View, Tensor]:
         """The tokens [N,D] of each view: a clip goes through the tower once."""

@@ -29,8 +29,11 @@ class Shot:
 
 
 def shot_of(clip: Clip, example_id: str = "") -> Shot:
-    footage = Footage(clip.verb, clip.noun, clip.video, clip.start_s, clip.end_s)
-    return Shot(clip.clip_id, example_id or narration_id(clip.clip_id), clip.narrator, footage)
+    return Shot(clip.clip_id, example_id or narration_id(clip.clip_id), clip.narrator, footage_of(clip))
+
+
+def footage_of(clip: Clip) -> Footage:
+    return Footage(clip.verb, clip.noun, clip.video, clip.start_s, clip.end_s)
 
 
 def narration_id(clip_id: str) -> str:
@@ -59,11 +62,6 @@ def narration(clip: Clip, said: str, question: str) -> Example:
         prompt=question,
         answer=said,
         source="narration",
-        cycle=0,
-        mode="direct",
-        seed=0,
-        model="",
-        etag="",
     )
 
 

@@ -1,6 +1,7 @@
 """What EILEV says makes in-context learning come, measured on some episodes: burstiness, a long tail, dynamic meaning; and leaks.
 
-Chance is what contexts would share if they were drawn at random from all clips.
+Chance is what contexts would share if they were drawn at random from all clips. These hold the query's own action too, which no
+context may: where an action has most of its verb's clips, what is drawn can lie below chance.
 """
 
 import math
@@ -8,8 +9,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.episodes.build import footage_of, narration_id
 from engine.episodes.narration import surface
-from engine.episodes.sampler import OTHER, Footage
+from engine.episodes.sampler import OTHER
 from engine.rows import Clip, Episode
 
 SHOWN = 5
@@ -76,7 +78,7 @@ def properties(
     clips: Sequence[Clip], episodes: Iterable[Episode], pattern: str, trained_videos: frozenset[str] = frozenset()
 ) -> Properties:
     """`clips`: the contexts' pool and the queries. `trained_videos`: for queries that are not trained on, of the clips that are."""
-    by_id = {f"{clip.clip_id}/narration": clip for clip in clips}
+    by_id = {narration_id(clip.clip_id): clip for clip in clips}
     shots, roles, leaks = Counter[int](), Counter[str](), Counter[str](own_action=0, own_video=0, own_window=0, trained_video=0)
     shared, referenced, short, count = defaultdict[str, float](float), 0, 0, 0
     verbs, nouns = Counter(clip.verb for clip in clips), Counter(clip.noun for clip in clips)
@@ -98,7 +100,7 @@ def properties(
                 shared["noun_by_chance"] += nouns[query.noun] / len(clips)
             leaks["own_action"] += (shot.verb, shot.noun) == (query.verb, query.noun)
             leaks["own_video"] += shot.video == query.video
-            leaks["own_window"] += _footage(shot).overlaps(_footage(query))
+            leaks["own_window"] += footage_of(shot).overlaps(footage_of(query))
     taken = [(clip, surface(clip.description, pattern)) for clip in clips if clip.description]
     apart = [(clip, said) for clip, said in taken if said]
     part = {name: shared[name] / max(1, referenced) for name in ("verb", "noun", "verb_by_chance", "noun_by_chance")}
@@ -121,10 +123,6 @@ def properties(
         not_taken_apart=len(taken) - len(apart),
         leaks=dict(leaks),
     )
-
-
-def _footage(clip: Clip) -> Footage:
-    return Footage(clip.verb, clip.noun, clip.video, clip.start_s, clip.end_s)
 
 
 def tail(counts: Mapping[str, int]) -> Tail:

@@ -74,10 +74,10 @@ class Sampler:
         self._clips, self._ratio, self._contexts, self._exclude = clips, verb_noun_ratio, contexts, exclude
         self._by_verb = sorted(range(len(clips)), key=lambda i: (clips[i].verb, clips[i].noun, i))
         self._by_noun = sorted(range(len(clips)), key=lambda i: (clips[i].noun, clips[i].verb, i))
-        self._verb_keys = [(clips[i].verb, clips[i].noun) for i in self._by_verb]
-        self._noun_keys = [(clips[i].noun, clips[i].verb) for i in self._by_noun]
-        self._verbs, self._nouns = _ranges(self._verb_keys, 0), _ranges(self._noun_keys, 0)
-        self._actions, self._actions_by_noun = _ranges(self._verb_keys, None), _ranges(self._noun_keys, None)
+        verb_keys = [(clips[i].verb, clips[i].noun) for i in self._by_verb]
+        noun_keys = [(clips[i].noun, clips[i].verb) for i in self._by_noun]
+        self._verbs, self._nouns = _ranges(verb_keys, 0), _ranges(noun_keys, 0)
+        self._actions, self._actions_by_noun = _ranges(verb_keys, None), _ranges(noun_keys, None)
         self._place = [0] * len(clips)
         for place, number in enumerate(self._by_verb):
             self._place[number] = place

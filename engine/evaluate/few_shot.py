@@ -62,7 +62,8 @@ def derangement(number: int, rng: random.Random) -> list[int]:
 
 
 def pieces(contexts: Iterable[Context], clips: Mapping[str, Clip], prompt: str, key: str) -> Iterator[dict[str, Any]]:
-    """What travels: rows with "windows", each clip of the piece once, and "asked", the samples with what is known of their queries.
+    """What travels: rows with "windows", each clip of the piece once, and "asked", samples with what is known of their queries;
+    "answers" is their number.
 
     After two and more shots each context is asked about once more as a control, with its videos shuffled among its narrations.
     `key` goes into the pieces' names: the model, for one. Raises ValueError for a clip that is not among the clips.
@@ -82,6 +83,7 @@ def pieces(contexts: Iterable[Context], clips: Mapping[str, Clip], prompt: str, 
         windows = json.dumps([asdict(window) for window in numbers])
         yield {
             "piece_id": digest([key, windows, asked]),
+            "answers": len(asked),
             "windows": windows,
             "jitter_seeds": json.dumps([None] * len(numbers)),
             "asked": json.dumps(asked),

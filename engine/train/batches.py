@@ -18,8 +18,9 @@ class MicroBatch:
     """Windows, each once, and samples whose turns name them by number."""
 
     windows: list[Window]
-    steady: list[bool]
-    """Which of them an episode shows: these are always watched at the same moments, as EILEV does, the others at random ones."""
+    moments: list[str | None]
+    """When each is watched: None for one that an episode shows, always at the same moments, as EILEV does; else at random ones,
+    which follow from the example named here, not from where its video lies."""
     samples: list[list[Turn]]
 
 
@@ -54,14 +55,14 @@ class Material:
         return 0 if row < len(self._examples) else int(self._shots[row - len(self._examples)])
 
     def micro_batch(self, rows: Sequence[int]) -> MicroBatch:
-        numbers: dict[tuple[Window, bool], int] = {}
+        numbers: dict[tuple[Window, str | None], int] = {}
         samples = []
         for row in rows:
-            steady = row >= len(self._examples)
-            samples.append([Turn(numbers.setdefault((one, steady), len(numbers)), *said) for one, *said in self._turns(row)])
-        return MicroBatch([window for window, _ in numbers], [steady for _, steady in numbers], samples)
+            turns = self._turns(row)
+            samples.append([Turn(numbers.setdefault((one, moments), len(numbers)), *said) for one, moments, *said in turns])
+        return MicroBatch([window for window, _ in numbers], [moments for _, moments in numbers], samples)
 
-    def _turns(self, row: int) -> list[tuple[Window, str, str]]:
+    def _turns(self, row: int) -> list[tuple[Window, str | None, str, str]]:
         if row < len(self._examples):
             return [self._turn(row, None)]
         assert self._episodes is not None
@@ -69,10 +70,13 @@ class Material:
         ids = [*episode["context"], episode["query"]]
         return [self._turn(self._row_of[name], prompt) for name, prompt in zip(ids, episode["prompts"], strict=True)]
 
-    def _turn(self, row: int, prompt: str | None) -> tuple[Window, str, str]:
+    def _turn(self, row: int, prompt: str | None) -> tuple[Window, str | None, str, str]:
+        """`prompt`: how an episode asks; None for an example by itself."""
         one: dict[str, Any] = self._examples.slice(row, 1).to_pylist()[0]
         window = Window(video=one["video"], start_s=one["start_s"], end_s=one["end_s"], etag=one["etag"])
-        return window, one["prompt"] if prompt is None else prompt, one["answer"]
+        return (
+            (window, one["example_id"], one["prompt"], one["answer"]) if prompt is None else (window, None, prompt, one["answer"])
+        )
 
 
 def _where(mask: pa.ChunkedArray) -> list[int]:

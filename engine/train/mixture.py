@@ -54,11 +54,6 @@ def from_template(clips: Sequence[Clip], template: str, train_prompt: str) -> li
             prompt=train_prompt.replace("{question}", clip.question),
             answer=template.replace("{label}", clip.label.text),
             source="template",
-            cycle=0,
-            mode="direct",
-            seed=0,
-            model="",
-            etag="",
         )
         for clip in clips
     ]

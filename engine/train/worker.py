@@ -178,10 +178,7 @@ def _micro_batches(
             for micro in share(steps[step], rank, world_size, job.train.micro_batch_rows):
                 made = material.micro_batch(micro)
                 windows = [asdict(window) for window in made.windows]
-                seeds = [
-                    None if steady else derive_seed(job.seed, step, json.dumps(window), "direct")
-                    for window, steady in zip(windows, made.steady, strict=True)
-                ]
+                seeds = [None if moments is None else derive_seed(job.seed, step, moments, "direct") for moments in made.moments]
                 samples = [[asdict(turn) for turn in sample] for sample in made.samples]
                 yield {"windows": json.dumps(windows), "jitter_seeds": json.dumps(seeds), "samples": json.dumps(samples)}
 

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import chaos
@@ -19,11 +21,12 @@ from engine.data.clips import from_table, path_of
 from engine.generate import prompts
 from engine.generate.prompts import answer_prompt, train_prompt
 from engine.plan import Step
+from engine.seals import SEAL, read_seal
 from engine.selection import select_examples
 from engine.status import Retried, failures, retry, status
 from engine.storage import StorageError
 from engine.store import Store
-from engine.work import Progress, Work
+from engine.work import INDEX, Progress, Work
 from loops import attempts_of, examples_of, settings
 from models.base import ModelSpec, load
 
@@ -110,12 +113,32 @@ def test_examples_are_capped_balanced_and_carried_over(undisturbed: tuple[RunCon
     assert capped["examples"] + capped["over_limit"] == everything["examples"]
     _, again = selected(("cycle-000/generate",), pieces, "select.max_per_label=2")
     assert again == rows, "drawn by the seed"
-    last, _ = selected(("cycle-001/generate",), pieces)
-    both, carried = selected(("cycle-000/generate", "cycle-001/generate"), pieces, "select.carry_over=true")
-    assert both["examples"] >= max(last["examples"], everything["examples"])
-    assert 1 in {row["cycle"] for row in carried} <= {0, 1}  # from cycle 0 only what cycle 1 did not keep
+    kept = {cycle: kept_in(Store(str(copy)), f"cycle-00{cycle}/generate") for cycle in (0, 1)}
+    forgotten = sorted(kept[0] & kept[1])[::5]
+    reject(Store(str(copy)), "cycle-001/generate", forgotten)
+    _, carried = selected(("cycle-000/generate", "cycle-001/generate"), pieces, "select.carry_over=true")
+    assert {row["clip_id"] for row in carried} == kept[0] | kept[1]
+    assert {row["clip_id"] for row in carried if row["cycle"] == 0} == (kept[0] - kept[1]) | {*forgotten}
     facts = json.loads((run / "cycle-000" / "generate" / "seal.json").read_text())["facts"]
     assert facts["similarity"] == "ROUGE-L"
+
+
+def kept_in(store: Store, step: str) -> set[str]:
+    return {row["clip_id"] for row in attempts_of(store, step) if row["outcome"] == "kept"}
+
+
+def reject(store: Store, step: str, clip_ids: list[str]) -> None:
+    """Rewrite a sealed step as if nothing of some clips had been kept."""
+    paths = [f"{step}/pieces/{name}" for name in store.names(f"{step}/pieces")]
+    for path in paths:
+        table = store.read_table(path)
+        rows = [row | ({"outcome": "rejected"} if row["clip_id"] in clip_ids else {}) for row in table.to_pylist()]
+        store.write_table(path, pa.Table.from_pylist(rows, schema=table.schema))
+    index = f"{step}/{INDEX}"
+    store.write_table(index, pa.Table.from_pylist([asdict(record) for record in store.describe(paths)]))
+    sealed = read_seal(store, step)
+    assert sealed is not None
+    store.write(f"{step}/{SEAL}", replace(sealed, files=store.describe([index])).to_json())
 
 
 def settings_of(run: Path) -> str:
@@ -138,7 +161,7 @@ def test_another_configuration_for_the_same_run_is_refused(
     undisturbed: tuple[RunConfig, Path, dict[str, Any]], world: Path
 ) -> None:
     changed = load_config(None, [*settings(world, undisturbed[1]), "train.lr=1e-4", "cluster.decode_cpus=0.5"])
-    with pytest.raises(ValueError, match=r"begun with another configuration \(train.lr: 0.002 -> 0.0001\)"):
+    with pytest.raises(ValueError, match=r"begun with another configuration \(train.lr: 0.004 -> 0.0001\)"):
         loop.run(changed, lambda progress: None)
 
 

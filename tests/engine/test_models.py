@@ -74,7 +74,7 @@ def test_a_question_too_long_is_a_failed_row_and_the_others_are_answered(ray_clu
     made = rows([0, 1, 2])
     (failed,) = [row for row in made if row["outcome"] == "failed"]
     assert (failed["clip_id"], failed["reason"]) == ("b", "too_long")
-    assert "the model's context of 512; shorten it" in failed["detail"]
+    assert "the model's context of 1024; shorten it" in failed["detail"]
     assert [row for row in made if row["outcome"] != "failed"] == rows([0, 2])
 
 

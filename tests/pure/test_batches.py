@@ -53,7 +53,7 @@ def test_rows_belong_to_their_sources() -> None:
 def test_a_micro_batch_names_a_window_once_and_keeps_each_turns_words() -> None:
     made = material().micro_batch([6, 9, 0])
     assert [window.video for window in made.windows] == ["a.mp4", "c.mp4", "a.mp4"]
-    assert made.steady == [True, True, False]
+    assert made.moments == [None, None, "a"]
     told = [[(turn.clip, turn.prompt, turn.answer) for turn in sample] for sample in made.samples]
     assert told == [
         [(0, "0?", "e!"), (0, "1?", "a!"), (1, "2?", "c!")],
