@@ -151,10 +151,10 @@ def test_a_draw_of_16_shots_from_100_000_clips_takes_under_50_microseconds() -> 
     sampler = Sampler(clips)
     spent = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         for q in range(0, 100_000, 100):
             sampler.draw(clips[q], 16, random.Random(f"0/{q}"), q)
-        spent.append((time.perf_counter() - start) / 1000)
+        spent.append((time.process_time() - start) / 1000)
     assert min(spent) < 50e-6, f"{min(spent) * 1e6:.1f} microseconds"
     print(f"{min(spent) * 1e6:.1f} microseconds a draw of 16 shots from 100,000 clips, seeding included")
 
