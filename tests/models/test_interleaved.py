@@ -94,7 +94,11 @@ def test_training_reads_what_generation_reads(student: video_llm.PllavaTrainee) 
     assert -100 not in labels[len(asked) :]
 
 
-def test_answers_depend_on_no_neighbour_and_are_those_of_generate(frames: np.ndarray) -> None:
+@pytest.mark.parametrize("tokens_at_once", [video_llm.CONVERSE_TOKENS, 300])
+def test_answers_depend_on_no_neighbour_and_are_those_of_generate(
+    frames: np.ndarray, monkeypatch: pytest.MonkeyPatch, tokens_at_once: int
+) -> None:
+    monkeypatch.setattr(video_llm, "CONVERSE_TOKENS", tokens_at_once)
     llm = video_llm.load(TINY)
     samples = [a_sample(shots, first=shots, answer="") for shots in SHOTS]
     together = llm.converse(frames, samples, [0] * 4, GREEDY)
