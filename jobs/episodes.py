@@ -127,6 +127,9 @@ def _said(name: str, found: Properties) -> Iterator[str]:
         for kind, tail in found.tails.items()
     )
     yield f"  tail exponents: {tails}"
+    if found.told:
+        told = ", ".join(f"{shots}: {one.ceiling:.2f} ({one.counting:.2f})" for shots, one in found.told.items())
+        yield f"  by shots, queries whose words their shots say (those whose words they say most often): {told}"
     for kind, meaning in found.meanings.items():
         yield f"  {kind}s: {meaning.surfaces_per_class:.2f} words a class, {meaning.classes_per_surface:.2f} classes a word"
     if found.not_taken_apart:

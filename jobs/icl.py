@@ -100,6 +100,7 @@ def _report(out: str, found: dict[str, list[dict[str, Any]]], console: Console) 
     [some, *_] = next(iter(found.values()))
     shots = _shots(some)
     most, summary = shots[-1], dict[str, Any]()
+    properties = json.loads(Store(f"{out}/episodes").read("properties.json") or b"")
     for set_name in sorted({point["set"] for point in some["points"]}):
         table = Table(box=None, padding=(0, 2), header_style="bold", title=f"{set_name} actions: verb and noun right, by shots")
         for column in ("trained on", *map(str, shots), f"{most} less 0"):
@@ -108,7 +109,7 @@ def _report(out: str, found: dict[str, list[dict[str, Any]]], console: Console) 
         for title, rows, control in _lines(found):
             asked = [number for number in shots if number > 1 or not control]
             line = {number: [_both(row, set_name, control, number) for row in rows] for number in asked}
-            gains = [b - a for a, b in zip(line.get(0, []), line[most], strict=False)]
+            gains = [b - a for a, b in zip(line.get(0, []), line.get(most, []), strict=False)]
             series[title] = [(number, mean(values), _half(values)) for number, values in line.items()]
             means = (f"{mean(line[number]):.3f}" if number in line else "" for number in shots)
             table.add_row(title, *means, f"{mean(gains):+.3f} ± {_half(gains):.3f}" if gains else "")
@@ -117,6 +118,11 @@ def _report(out: str, found: dict[str, list[dict[str, Any]]], console: Console) 
                 "curve": {number: round(mean(values), 4) for number, values in line.items()},
                 "gain": [round(value, 4) for value in (mean(gains), _half(gains))] if gains else None,
             }
+        for title, name in (("at most: both words are told", "ceiling"), ("no model: the words told most", "counting")):
+            bound = {int(number): told[name] for number, told in properties[set_name]["told"].items()}
+            table.add_row(title, *(f"{bound[number]:.3f}" if number in bound else "" for number in shots), "")
+            series[title] = [(number, value, 0.0) for number, value in bound.items()]
+            summary.setdefault(set_name, {})[title] = {"curve": bound}
         console.print(table)
         Store(out).write(f"{set_name}.svg", svg(f"{set_name} actions, mean and 95 % interval over seeds", series).encode())
     Store(out).write("icl.json", json.dumps(summary, indent=1).encode())

@@ -8,9 +8,10 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import mean
 
 from engine.episodes.build import footage_of, narration_id
-from engine.episodes.narration import surface
+from engine.episodes.narration import Surface, surface
 from engine.episodes.sampler import OTHER
 from engine.rows import Clip, Episode
 
@@ -55,6 +56,16 @@ class Meaning:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Told:
+    """What contexts of so many shots tell without their videos: what a model has to beat, and what it cannot."""
+
+    ceiling: float
+    """Share of the queries whose words, for verb and for noun, are both said by a shot."""
+    counting: float
+    """Share of those whose words are the ones that the shots say most often; of words said equally often the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Properties:
     episodes: int
     clips: int
@@ -66,6 +77,8 @@ class Properties:
     burstiness: Burstiness
     tails: dict[str, Tail]
     """Of verbs, nouns and actions."""
+    told: dict[int, Told]
+    """By number of shots."""
     meanings: dict[str, Meaning]
     """Of verbs and nouns; by what the narrations say."""
     not_taken_apart: int
@@ -79,9 +92,11 @@ def properties(
 ) -> Properties:
     """`clips`: the contexts' pool and the queries. `trained_videos`: for queries that are not trained on, of the clips that are."""
     by_id = {narration_id(clip.clip_id): clip for clip in clips}
+    said = {name: surface(clip.description, pattern) for name, clip in by_id.items() if clip.description}
     shots, roles, leaks = Counter[int](), Counter[str](), Counter[str](own_action=0, own_video=0, own_window=0, trained_video=0)
     shared, referenced, short, count = defaultdict[str, float](float), 0, 0, 0
     verbs, nouns = Counter(clip.verb for clip in clips), Counter(clip.noun for clip in clips)
+    told = defaultdict[int, list[tuple[bool, bool]]](list)
     for episode in episodes:
         count += 1
         query = by_id[episode.query]
@@ -89,6 +104,8 @@ def properties(
         roles.update(episode.roles)
         short += episode.short
         leaks["trained_video"] += query.video in trained_videos
+        if (own := said.get(episode.query)) and episode.context:
+            told[len(episode.context)].append(_told(own, [words for name in episode.context if (words := said.get(name))]))
         for name in episode.context:
             shot = by_id[name]
             referenced += 1
@@ -101,8 +118,7 @@ def properties(
             leaks["own_action"] += (shot.verb, shot.noun) == (query.verb, query.noun)
             leaks["own_video"] += shot.video == query.video
             leaks["own_window"] += footage_of(shot).overlaps(footage_of(query))
-    taken = [(clip, surface(clip.description, pattern)) for clip in clips if clip.description]
-    apart = [(clip, said) for clip, said in taken if said]
+    apart = [(by_id[name], words) for name, words in said.items() if words]
     part = {name: shared[name] / max(1, referenced) for name in ("verb", "noun", "verb_by_chance", "noun_by_chance")}
     return Properties(
         episodes=count,
@@ -116,13 +132,28 @@ def properties(
             "noun": tail(Counter(clip.noun for clip in clips if clip.noun)),
             "action": tail(Counter(f"{clip.verb} {clip.noun}" for clip in clips if clip.verb and clip.noun)),
         },
-        meanings={
-            "verb": meaning((clip.verb, said.verb) for clip, said in apart),
-            "noun": meaning((clip.noun, said.noun) for clip, said in apart),
+        told={
+            number: Told(ceiling=round(mean(both for both, _ in some), 4), counting=round(mean(most for _, most in some), 4))
+            for number, some in sorted(told.items())
         },
-        not_taken_apart=len(taken) - len(apart),
+        meanings={
+            "verb": meaning((clip.verb, words.verb) for clip, words in apart),
+            "noun": meaning((clip.noun, words.noun) for clip, words in apart),
+        },
+        not_taken_apart=len(said) - len(apart),
         leaks=dict(leaks),
     )
+
+
+def _told(query: Surface, shots: Sequence[Surface]) -> tuple[bool, bool]:
+    """Whether the shots say the query's verb and its noun, and whether they say no other more often.
+
+    >>> _told(Surface("cuts", "onion"), [Surface("cuts", "cup"), Surface("cuts", "lid"), Surface("opens", "onion")])
+    (True, False)
+    """
+    verbs, nouns = Counter(shot.verb for shot in shots if shot.verb), Counter(shot.noun for shot in shots if shot.noun)
+    commonest = [[word for word, _ in counts.most_common(1)] for counts in (verbs, nouns)]
+    return query.verb in verbs and query.noun in nouns, commonest == [[query.verb], [query.noun]]
 
 
 def tail(counts: Mapping[str, int]) -> Tail:

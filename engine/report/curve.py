@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
-COLOURS = ("#3a7bd5", "#c0392b", "#2e8b57", "#8e44ad", "#d68910", "#7f8c8d")
+COLOURS = ("#3a7bd5", "#8fb8ee", "#c0392b", "#2e8b57", "#8e44ad", "#d68910", "#7f8c8d", "#bfc5c6")
 WIDTH, HEIGHT = 560, 340
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 34, 40
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from engine import loop
 from engine.config import RunConfig, load_config
@@ -15,7 +16,7 @@ from engine.plan import name_of
 from engine.rows import EXAMPLES
 from engine.seals import read_seal
 from engine.store import Store
-from jobs import episodes
+from jobs import episodes, icl
 from jobs.icl import CONFIG
 
 pytestmark = [pytest.mark.timeout(400)]
@@ -153,6 +154,22 @@ def test_a_mixture_of_all_sources_is_fed_by_weight(built: Path, world: Path, tmp
     assert counts["episodes"] == kept
     fed = counts["direct"] + 2 * counts["rationalized"] + 3 + counts["episodes"]
     assert len(trained.facts["losses"]) == -(-fed // 8)
+
+
+def test_the_gain_is_the_mean_over_seeds_with_its_interval(tmp_path: Path) -> None:
+    def asked(after_two: float) -> dict[str, Any]:
+        values = {("", 0): 0.1, ("", 2): after_two, ("shuffled", 2): 0.1}
+        points = ({"set": "rare", "control": control, "shots": shots, "both": both} for (control, shots), both in values.items())
+        return {"points": list(points)}
+
+    told = {"rare": {"told": {"2": {"ceiling": 0.8, "counting": 0.4}}}}
+    Store(str(tmp_path / "episodes")).write("properties.json", json.dumps(told).encode())
+    icl._report(str(tmp_path), {"episodes": [asked(0.4), asked(0.5), asked(0.6)]}, Console(quiet=True))
+    found = json.loads((tmp_path / "icl.json").read_text())["rare"]
+    assert found["episodes"] == {"seeds": 3, "curve": {"0": 0.1, "2": 0.5}, "gain": [0.4, 0.2484]}  # 4.303 x 0.1 / sqrt(3)
+    assert found["episodes, videos shuffled"] == {"seeds": 3, "curve": {"2": 0.1}, "gain": None}
+    assert found["no model: the words told most"] == {"curve": {"2": 0.4}}
+    assert "no model" in (tmp_path / "rare.svg").read_text()
 
 
 @pytest.mark.parametrize(

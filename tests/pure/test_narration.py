@@ -9,7 +9,7 @@ from builders import a_clip
 from engine.episodes import export
 from engine.episodes.build import narration, narration_id
 from engine.episodes.narration import Surface, canonical, clean, rouge_l, says, surface
-from engine.episodes.properties import properties, tail
+from engine.episodes.properties import Told, properties, tail
 from engine.evaluate.few_shot import Context, curve, derangement, pieces, read_contexts, to_line
 from engine.rows import Episode, Narrated
 
@@ -111,6 +111,7 @@ def test_properties_are_what_they_say() -> None:
     assert found.burstiness.verb_by_chance == pytest.approx(0.75)
     assert found.leaks == {"own_action": 1, "own_video": 2, "own_window": 1, "trained_video": 1}
     assert found.not_taken_apart == 1
+    assert found.told == {2: Told(ceiling=0.0, counting=0.0)}  # "d" is not taken apart, and nobody else cuts
     assert found.meanings["verb"].surfaces_per_class == pytest.approx(5 / 3, abs=1e-4)
     assert found.tails["action"].singles == 2
     assert tail({"a": 9, "b": 9, "c": 9}).exponent == 0.0
