@@ -8,7 +8,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import mean
+from statistics import fmean
 
 from engine.episodes.build import footage_of, narration_id
 from engine.episodes.narration import Surface, surface
@@ -133,7 +133,7 @@ def properties(
             "action": tail(Counter(f"{clip.verb} {clip.noun}" for clip in clips if clip.verb and clip.noun)),
         },
         told={
-            number: Told(ceiling=round(mean(both for both, _ in some), 4), counting=round(mean(most for _, most in some), 4))
+            number: Told(ceiling=_share(both for both, _ in some), counting=_share(most for _, most in some))
             for number, some in sorted(told.items())
         },
         meanings={
@@ -143,6 +143,10 @@ def properties(
         not_taken_apart=len(said) - len(apart),
         leaks=dict(leaks),
     )
+
+
+def _share(values: Iterable[bool]) -> float:
+    return round(fmean(values), 4)
 
 
 def _told(query: Surface, shots: Sequence[Surface]) -> tuple[bool, bool]:
