@@ -120,10 +120,12 @@ class Episodes(Section):
     same_narrator: bool = True
     """Shots by the query's narrator only, where the manifest has a narrator column. Published: anybody's."""
     question: str = Field(default="What is the camera wearer doing?", min_length=1)
+    """Asked about each shot and query; the manifest's own questions are the loop's."""
     wordings: Literal["plain", "published"] = "plain"
     """How the question is put: as it stands, or in one of nine ways, drawn for each shot."""
     pattern: str = "The camera wearer {verb} {noun}"
-    """Where a narration has its verb and noun: for accuracy and for the report on meanings."""
+    """Where a narration has its verb and noun: for accuracy and for the report on meanings. Where one is built otherwise, an answer
+    has to say the names of the classes, and that is counted."""
     loss_on: Literal["query", "all"] = "query"
     """all: on the shots' answers too, as EILEV had it until July 2023."""
     num_frames: int | None = Field(default=None, gt=0, le=4096)
@@ -148,8 +150,8 @@ class Episodes(Section):
     @field_validator("pattern", "canonical")
     @classmethod
     def _places(cls, value: str) -> str:
-        if value and not ("{verb}" in value and "{noun}" in value):
-            raise ValueError("say where verb and noun stand: {verb} and {noun}")
+        if value and not value.count("{verb}") == value.count("{noun}") == 1:
+            raise ValueError("say where verb and noun stand: {verb} and {noun}, each once")
         return value
 
 
@@ -372,7 +374,13 @@ def _one_line(error: ValidationError) -> str:
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
         message = first["msg"].removeprefix("Value error, ")
-        return f"{key} = {first['input']!r}: {message}" if not isinstance(first["input"], dict) else f"[{key}] {message}"
+        return (
+            f"{key} = {first['input']!r}: {message}"
+            if not isinstance(first["input"], dict)
+            else f"[{key}] {message}"
+            if key
+            else message
+        )
     section, name = first["loc"][:-1], str(first["loc"][-1])
     fields = RunConfig.model_fields
     known = list(fields) if not section else list(fields[str(section[0])].annotation.model_fields)  # type: ignore[union-attr]

@@ -4,6 +4,7 @@ Pieces are named by what is asked of which model, so a killed evaluation goes on
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -13,32 +14,44 @@ from engine.config import RunConfig
 from engine.data.clips import from_table
 from engine.data.decoder import decode_windows
 from engine.episodes.narration import EVALUATED
-from engine.evaluate.few_shot import Context, Point, curve, pieces, read_contexts
+from engine.evaluate.few_shot import Context, Point, curve, pieces, read_contexts, too_many_gone
 from engine.evaluate.narrator import NarrateSpec, Narrator, write_answers
 from engine.loop import needs
 from engine.report.curve import svg
 from engine.rows import Clip, Narrated
+from engine.storage import StorageError
 from engine.store import Store, digest
 from engine.weights import local, version
 from engine.work import Progress, decoding_of
 from models.base import Sampling, frame_spec
 
-CONTEXTS = "contexts"
+CONTEXTS, SETTINGS = "contexts", "settings.json"
+"""Of an episodes folder: what is asked, and how it was made, which is written last."""
+
+
+def made_with(store: Store) -> list[str]:
+    """How an episodes folder was made, as settings: what is asked has to be asked and shown in the same way."""
+    data = store.read(SETTINGS)
+    if data is None:
+        raise ValueError(f"no {SETTINGS} in {store.url()}; `starloop episodes` makes such a folder, and writes that last")
+    section = json.loads(data)["episodes"]
+    return [f"episodes.{key}={json.dumps(value, ensure_ascii=False)}" for key, value in section.items() if value is not None]
 
 
 def read_clips(store: Store) -> dict[str, Clip]:
-    """The clips of an episodes folder, by id. Raises ValueError where there is none."""
-    if store.read("clips.parquet") is None:
-        raise ValueError(f"no clips.parquet in {store.url()}; `starloop episodes` makes such a folder")
-    return {clip.clip_id: clip for clip in from_table(store.read_table("clips.parquet"))}
+    """The clips of an episodes folder, by id. Raises ValueError where there are none."""
+    try:
+        return {clip.clip_id: clip for clip in from_table(store.read_table("clips.parquet"))}
+    except (StorageError, KeyError, ValueError) as error:
+        raise ValueError(f"{store.url('clips.parquet')} is not what `starloop episodes` wrote ({error}); make it again") from None
 
 
 def few_shot(
     episodes: Store, out: Store, config: RunConfig, adapter: str, title: str, report: Callable[[Progress], None]
 ) -> dict[str, Any]:
-    """{"model", "adapter", "points": [Point as a dict]}; `out` has the same as curve.json, a plot a set, and the answers.
+    """{"model", "adapter", "episodes": the section, "points": [Point as a dict]}; `out` has the same as curve.json, and plots.
 
-    Raises ValueError where the folder holds no contexts.
+    Raises ValueError where the folder holds no contexts, or too many of the queries' videos are gone.
     """
     clips, contexts, section = read_clips(episodes), _read_all_contexts(episodes), config.episodes
     spec = NarrateSpec(
@@ -58,14 +71,20 @@ def few_shot(
     total = sum(piece["answers"] for piece in asked)
     done = before = total - sum(piece["answers"] for piece in todo)
     shown = encoded = 0
+    how = {"model": config.model.base, "adapter": adapter, "episodes": section.model_dump(mode="json")}
+    out.write("asked.json", json.dumps(how, indent=1).encode())  # and if it cannot be written, that is known before a cluster is up
     if todo:
         with flow.cluster(config.cluster.address, *needs(config)):
             for row in flow.run(todo, _stages(config, spec, out)):
                 done, shown, encoded = done + row["answers"], shown + row["shown"], encoded + row["encoded"]
                 report(Progress(step="few-shot", unit="answers", done=done, total=total, before=before))
-    rows = (Narrated(**row) for piece in asked for row in out.read_table(f"pieces/{piece['piece_id']}.parquet").to_pylist())
+    rows = [Narrated(**row) for piece in asked for row in out.read_table(f"pieces/{piece['piece_id']}.parquet").to_pylist()]
+    if reason := too_many_gone(rows, config.limits.failure_rate):
+        raise ValueError(
+            f"{out.url()} has no curve: {reason}; see the videos of {episodes.url('clips.parquet')}, or raise the limit"
+        )
     points = curve(rows)
-    found: dict[str, Any] = {"model": config.model.base, "adapter": adapter, "points": [asdict(point) for point in points]}
+    found: dict[str, Any] = how | {"points": [asdict(point) for point in points]}
     if shown:
         found |= {"clips_shown": shown, "clips_encoded": encoded}
     out.write("curve.json", json.dumps(found, indent=1).encode())
@@ -77,10 +96,11 @@ def few_shot(
 def _read_all_contexts(episodes: Store) -> list[Context]:
     found = []
     for name in episodes.names(CONTEXTS):
-        stem, _, shots = name.removesuffix("-shot.jsonl").rpartition("-")
+        if (named := re.fullmatch(r"(.+)-(\d+)-shot\.jsonl", name)) is None:
+            continue
         data = episodes.read(f"{CONTEXTS}/{name}")
         assert data is not None
-        found += read_contexts(stem, int(shots), data.decode())
+        found += read_contexts(named[1], int(named[2]), data.decode(errors="replace"))
     if not found:
         raise ValueError(f"no contexts in {episodes.url(CONTEXTS)}; `starloop episodes` makes them of held-out clips")
     return found

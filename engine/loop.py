@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from engine import flow, plan, steps
+from engine import flow, plan, selection, steps
 from engine.budget import budget
 from engine.config import RunConfig, differing_keys
 from engine.data import manifest
@@ -129,6 +129,7 @@ def _check(config: RunConfig, until: str) -> None:
     for _ in manifest.read_manifest(config.data, config.access(), card):
         pass
     steps.refuse_empty(card.counts(), _splits_for(until))
+    selection.refuse_no_examples(config)
     afford(config)
     for spec in config.models():
         if "://" not in spec.base:  # else the actors find out: fetching it would cost the driver what it costs them

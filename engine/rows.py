@@ -262,8 +262,10 @@ class Narrated:
     noun_right: bool
     failure: str
     """Kind of failure of the query's video, which counts as a wrong answer; "": none."""
-    shots_lost: int
-    """Shots that were left out because of their videos."""
+    shown: int
+    """Shots that it had: fewer where there were not more to draw, or where their videos are gone."""
+    by_class: bool
+    """Whether the names of the classes were looked for, because the narration is not built as episodes.pattern says."""
 
     def to_row(self) -> dict[str, Any]:
         return asdict(self)
@@ -284,7 +286,8 @@ NARRATED = pa.schema(
         pa.field("verb_right", pa.bool_(), nullable=False),
         pa.field("noun_right", pa.bool_(), nullable=False),
         pa.field("failure", pa.string(), nullable=False),
-        pa.field("shots_lost", pa.int32(), nullable=False),
+        pa.field("shown", pa.int32(), nullable=False),
+        pa.field("by_class", pa.bool_(), nullable=False),
     ]
 )
 

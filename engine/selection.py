@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,13 +102,27 @@ def _write_verified(work: Work, selected: _Selected) -> None:
 
 def _write_instruct(config: RunConfig, selected: _Selected) -> None:
     """Conversations as they were ingested. Raises ValueError where the file is not what `starloop ingest` wrote."""
+    with _instruct(config) as table:
+        for batch in table.iter_batches(BATCH_ROWS):
+            examples = [Example.from_row(row) for row in batch.to_pylist()]
+            selected.counts.update(instruct=len(examples))
+            selected.write(examples)
+
+
+def refuse_no_examples(config: RunConfig) -> None:
+    """Raises ValueError where the mixture wants conversations and mixture.examples does not hold any."""
+    if config.mixture.instruct:
+        with _instruct(config) as table:
+            for name in EXAMPLES.names:
+                table.schema_arrow.field(name)
+
+
+@contextmanager
+def _instruct(config: RunConfig) -> Iterator[pq.ParquetFile]:
     path = config.mixture.examples
     try:
         with opened(path, config.access()) as file:
-            for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS):
-                examples = [Example.from_row(row) for row in batch.to_pylist()]
-                selected.counts.update(instruct=len(examples))
-                selected.write(examples)
+            yield pq.ParquetFile(file)
     except (pa.ArrowInvalid, KeyError) as error:
         why = str(error).splitlines()[0]
         raise ValueError(

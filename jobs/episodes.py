@@ -16,7 +16,7 @@ from engine.episodes.build import Maker, narrated, narration, narration_id, shot
 from engine.episodes.properties import Properties, properties
 from engine.episodes.splits import by_video, commonest
 from engine.evaluate.few_shot import to_line
-from engine.few_shot import CONTEXTS
+from engine.few_shot import CONTEXTS, SETTINGS
 from engine.rows import EPISODES, Clip, Episode
 from engine.store import Store
 from jobs.view import a_console, reasons
@@ -43,6 +43,8 @@ def build(config: RunConfig, store: Store) -> Iterator[str]:
     """Write the folder; yields what there is to say of it. Raises ValueError where the manifest cannot give episodes."""
     section, seed = config.episodes, config.run.seed
     parts = divide(list(read_manifest(config.data, config.access())), section, seed)
+    for left in (SETTINGS, CONTEXTS, "eilev", "messages"):  # of a build before this one
+        store.delete(left)
     shots = [shot_of(clip) for clip in parts.pool]
     trained = list(Maker(shots, section, seed).epoch(0))
     held = [replace(clip, split="heldout") for clips in parts.sets.values() for clip in clips]
@@ -71,6 +73,8 @@ def build(config: RunConfig, store: Store) -> Iterator[str]:
         report[name] = properties([*parts.pool, *queries], made, section.pattern, videos)
     facts = {name: asdict(value) for name, value in report.items()} | {"unused": parts.unused}
     store.write("properties.json", (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
+    how = {"manifest": config.data.manifest, "seed": seed, "episodes": section.model_dump(mode="json")}
+    store.write(SETTINGS, json.dumps(how, indent=1).encode())
     for name, value in report.items():
         yield from _said(name, value)
     if parts.unused:
@@ -105,8 +109,8 @@ def divide(clips: list[Clip], section: Episodes, seed: int) -> Parts:
     if not pool or not sets:
         raise ValueError(
             f"episodes.split = {section.split!r} leaves {len(pool)} of {len(clips)} clips to train on and "
-            f"{sum(map(len, sets.values()))} to ask about ({reasons(+unused)}); give the manifest a split column or descriptions, "
-            "or set episodes.split to video or action, or data.heldout"
+            f"{sum(map(len, sets.values()))} to ask about{f' ({reasons(+unused)})' if +unused else ''}; fill in descriptions, "
+            "verbs and nouns, and let the split be the manifest's own (or data.heldout), video or action"
         )
     for name, queries in sets.items():
         if section.eval_queries is not None and section.eval_queries < len(queries):
@@ -129,7 +133,9 @@ def _said(name: str, found: Properties) -> Iterator[str]:
     yield f"  tail exponents: {tails}"
     if found.told:
         told = ", ".join(f"{shots}: {one.ceiling:.2f} ({one.counting:.2f})" for shots, one in found.told.items())
-        yield f"  by shots, queries whose words their shots say (those whose words they say most often): {told}"
+        yield f"  ceiling by shots, both words are told (counting, they are the ones told most): {told}"
+    if found.shots.keys() == {0} and found.short:
+        yield "  every context is empty: is each narrator's clips of one video? see episodes.same_narrator and episodes.exclude"
     for kind, meaning in found.meanings.items():
         yield f"  {kind}s: {meaning.surfaces_per_class:.2f} words a class, {meaning.classes_per_surface:.2f} classes a word"
     if found.not_taken_apart:

@@ -7,16 +7,17 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.config import load_config
-from engine.few_shot import few_shot
+from engine.few_shot import few_shot, made_with
 from engine.store import Store
 from jobs.view import View
 
 
 def narrate(episodes: str, out: str, adapter: str, settings: list[str]) -> None:
-    config = load_config(None, settings)
+    access = load_config(None, settings).access()
+    config = load_config(None, [*made_with(Store(episodes, access)), *settings])
     with View() as view:
         title = adapter or config.model.base
-        found = few_shot(Store(episodes, config.access()), Store(out, config.access()), config, adapter, title, view.show)
+        found = few_shot(Store(episodes, access), Store(out, access), config, adapter, title, view.show)
         print_points(view.console, found["points"])
         if "clips_shown" in found:
             view.console.print(f"{found['clips_encoded']} clips encoded for {found['clips_shown']} shown")
@@ -25,11 +26,18 @@ def narrate(episodes: str, out: str, adapter: str, settings: list[str]) -> None:
 
 def print_points(console: Console, points: Sequence[dict[str, Any]]) -> None:
     table = Table(box=None, padding=(0, 2), header_style="bold")
-    for column in ("set", "shots", "queries", "verb", "noun", "both", "ROUGE-L", "STS", "failed"):
+    for column in ("set", "shots", "queries", "verb", "noun", "both", "ROUGE-L", "STS", "failed", "short", "by class"):
         table.add_column(column, justify="left" if column == "set" else "right")
     for point in points:
         sts = "" if point["sts"] is None else f"{point['sts']:.3f}"
         values = [f"{point[name]:.3f}" for name in ("verb", "noun", "both", "rouge_l")]
         name = f"{point['set']}, {point['control']}" if point["control"] else point["set"]
-        table.add_row(name, str(point["shots"]), str(point["queries"]), *values, sts, str(point["failed"]))
+        table.add_row(
+            name,
+            str(point["shots"]),
+            str(point["queries"]),
+            *values,
+            sts,
+            *(str(point[count]) for count in ("failed", "short", "by_class")),
+        )
     console.print(table)

@@ -47,8 +47,9 @@ def narration_id(clip_id: str) -> str:
 def narrated(clip: Clip, section: Episodes) -> str:
     """What a shot of the clip says; "" where there is nothing to say."""
     if section.canonical:
-        return canonical(section.canonical, clip.verb, clip.noun) if clip.verb and clip.noun else ""
-    return clean(clip.description) if clip.description else ""
+        return canonical(section.canonical, clip.verb, clip.noun) if clip.verb.strip(" _") and clip.noun.strip(" _") else ""
+    said = clean(clip.description)
+    return said if any(map(str.isalnum, said)) else ""
 
 
 def narration(clip: Clip, said: str, question: str) -> Example:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from engine.episodes.build import narration_id
@@ -29,10 +30,15 @@ def frame_paths(clips: Iterable[Clip]) -> dict[str, str]:
     {'P01_3': 'P01|0'}
     """
     seen: dict[str, int] = {}
+    uids: dict[str, str] = {}
+    taken = Counter[str]()
     named: dict[str, str] = {}
     for clip in clips:
-        uid = clip.video.rpartition("/")[2].rpartition(".")[0] or clip.video
-        named[clip.clip_id] = f"{uid}|{seen.setdefault(clip.video, 0)}"
+        if clip.video not in uids:
+            stem = clip.video.rpartition("/")[2].rpartition(".")[0] or clip.video
+            uids[clip.video] = f"{stem}.{taken[stem]}" if taken[stem] else stem  # a/clip.mp4 is not b/clip.mp4
+            taken[stem] += 1
+        named[clip.clip_id] = f"{uids[clip.video]}|{seen.setdefault(clip.video, 0)}"
         seen[clip.video] += 1
     return named
 
@@ -58,6 +64,15 @@ def eilev_jsonl(episodes: Iterable[Episode], named: Mapping[str, str]) -> Iterat
         yield json.dumps(line, ensure_ascii=False) + "\n"
 
 
+def _plain(text: str) -> str:
+    """A text that adds no video of its own.
+
+    >>> _plain("a <video> tag")
+    'a <video > tag'
+    """
+    return text.replace("<video>", "<video >")
+
+
 def messages_jsonl(episodes: Iterable[Episode], examples: Mapping[str, Example], loss_on: str = "query") -> Iterator[str]:
     """A line an episode, as ms-swift reads them: messages with a <video> tag a turn, "loss" by turn, and the videos in order.
 
@@ -67,9 +82,9 @@ def messages_jsonl(episodes: Iterable[Episode], examples: Mapping[str, Example],
         told = [examples[name] for name in (*episode.context, episode.query)]
         messages: list[dict[str, str | bool]] = []
         for place, (example, prompt) in enumerate(zip(told, episode.prompts, strict=True)):
-            messages.append({"role": "user", "content": f"<video>{prompt}"})
+            messages.append({"role": "user", "content": f"<video>{_plain(prompt)}"})
             learned = loss_on == "all" or place == len(told) - 1
-            messages.append({"role": "assistant", "content": example.answer, "loss": learned})
+            messages.append({"role": "assistant", "content": _plain(example.answer), "loss": learned})
         line = {
             "messages": messages,
             "videos": [example.video for example in told],

@@ -40,6 +40,7 @@ def clean(text: str) -> str:
     said = re.sub(r"^#C\s+C\b", "The camera wearer", text.strip(), flags=re.IGNORECASE).removesuffix("<|eos|>").strip()
     said = re.sub(r"\s*#unsure\.?$", "", said, flags=re.IGNORECASE)
     said = re.sub(r"#unsure", "something", said, flags=re.IGNORECASE).strip()
+    said = " ".join(said.split())
     return said if said[-1:] and said[-1] in string.punctuation else f"{said}."
 
 

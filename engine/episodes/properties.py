@@ -59,6 +59,7 @@ class Meaning:
 class Told:
     """What contexts of so many shots tell without their videos: what a model has to beat, and what it cannot."""
 
+    queries: int
     ceiling: float
     """Share of the queries whose words, for verb and for noun, are both said by a shot."""
     counting: float
@@ -133,7 +134,7 @@ def properties(
             "action": tail(Counter(f"{clip.verb} {clip.noun}" for clip in clips if clip.verb and clip.noun)),
         },
         told={
-            number: Told(ceiling=_share(both for both, _ in some), counting=_share(most for _, most in some))
+            number: Told(queries=len(some), ceiling=_share(both for both, _ in some), counting=_share(most for _, most in some))
             for number, some in sorted(told.items())
         },
         meanings={

@@ -6,12 +6,13 @@ The pure half: which samples are asked, and what their answers come to. engine/e
 import json
 import math
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.episodes.narration import clean
+from engine.generate.ledger import too_many_failed
 from engine.rows import Clip, Narrated, Window
 from engine.store import digest
 from models.base import Turn
@@ -36,7 +37,10 @@ def read_contexts(name: str, shots: int, text: str) -> list[Context]:
     for number, line in enumerate(filter(None, text.splitlines()), 1):
         try:
             value = json.loads(line)
-            found.append(Context(set=name, shots=shots, query=value["query"], context=tuple(value["context"])))
+            query, context = value["query"], value["context"]
+            if not (isinstance(context, list) and all(isinstance(clip_id, str) for clip_id in (query, *context))):
+                raise TypeError("query and context are clip_ids")
+            found.append(Context(set=name, shots=shots, query=query, context=tuple(context)))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"contexts of {name} after {shots} shots, line {number}: {error!r}; make them again with `starloop episodes`"
@@ -133,6 +137,17 @@ class Point:
     rouge_l: float
     sts: float | None
     failed: int
+    """Queries whose video is gone or broken, which count as wrong."""
+    short: int
+    """Queries that had fewer shots."""
+    by_class: int
+    """Queries whose narration is not built as episodes.pattern says: their answers had to say the names of the classes."""
+
+
+def too_many_gone(rows: Iterable[Narrated], most: float) -> str | None:
+    """Why there is no curve, where more than `most` of the queries have no usable video; None while they are few."""
+    failure = {(row.set, row.query): row.failure for row in rows}
+    return too_many_failed(Counter(filter(None, failure.values())), len(failure), most)
 
 
 def curve(rows: Iterable[Narrated]) -> list[Point]:
@@ -157,6 +172,8 @@ def curve(rows: Iterable[Narrated]) -> list[Point]:
                 rouge_l=_mean([row.rouge_l for row in some]),
                 sts=_mean(sts) if sts else None,
                 failed=sum(bool(row.failure) for row in some),
+                short=sum(row.shown < shots for row in some),
+                by_class=sum(row.by_class for row in some),
             )
         )
     return points

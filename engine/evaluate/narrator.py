@@ -55,8 +55,8 @@ class Narrator:
         rows = []
         for i, one in enumerate(asked):
             broken = found[samples[i][-1].clip]
-            lost = len(samples[i]) - len(whole[i]) if i in whole else 0
-            rows.append(self._judged(one, texts.get(i, ""), broken.kind if isinstance(broken, Failure) else "", lost).to_row())
+            shown = len(whole[i]) - 1 if i in whole else 0
+            rows.append(self._judged(one, texts.get(i, ""), broken.kind if isinstance(broken, Failure) else "", shown).to_row())
         return {
             "piece_id": row["piece_id"],
             "rows": json.dumps(rows),
@@ -64,7 +64,7 @@ class Narrator:
             "encoded": len({turn.clip for sample in whole.values() for turn in sample}),
         }
 
-    def _judged(self, one: dict[str, Any], text: str, failure: str, lost: int) -> Narrated:
+    def _judged(self, one: dict[str, Any], text: str, failure: str, shown: int) -> Narrated:
         """The narrator's own words count, where the narration can be taken apart; else the names of the classes."""
         gold, told = one["gold"], surface(one["gold"], self._spec.pattern)
         verb, noun = (told.verb, told.noun) if told else (one["verb"], one["noun"])
@@ -76,7 +76,8 @@ class Narrator:
             verb_right=says(text, verb),
             noun_right=says(text, noun),
             failure=failure,
-            shots_lost=lost,
+            shown=shown,
+            by_class=told is None,
         )
 
 

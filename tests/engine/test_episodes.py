@@ -11,7 +11,7 @@ from rich.console import Console
 from engine import loop
 from engine.config import RunConfig, load_config
 from engine.data import narrators
-from engine.few_shot import few_shot
+from engine.few_shot import few_shot, made_with
 from engine.plan import name_of
 from engine.rows import EXAMPLES
 from engine.seals import read_seal
@@ -76,6 +76,27 @@ def test_the_folder_has_pool_contexts_report_and_exports(built: Path) -> None:
     assert {one["query"] for one in theirs} <= {line.split(",")[0] for line in csv}
 
 
+def test_a_folder_is_made_anew_and_tells_how(built: Path, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "made"))
+    list(episodes.build(config(built, tmp_path / "unused", "episodes.split=video", f"data.manifest={built}/manifest.jsonl"), store))
+    assert {name.partition("-")[0] for name in store.names("contexts")} == {"test", "val"}
+    store.write("contexts/README.md", b"not a context")
+    list(
+        episodes.build(
+            config(built, tmp_path / "unused", "episodes.eval_shots=[3]", f"data.manifest={built}/manifest.jsonl"), store
+        )
+    )
+    assert store.names("contexts") == ["common-3-shot.jsonl", "rare-3-shot.jsonl"]
+    section = load_config(None, [*made_with(store), "episodes.num_frames=2"]).episodes
+    assert (section.question, section.pooling_shape, section.split, section.num_frames) == ("What happens?", (2, 1, 1), "action", 2)
+    store.delete("settings.json")
+    with pytest.raises(ValueError, match=r"no settings.json in .*; `starloop episodes` makes such a folder"):
+        made_with(store)
+    store.write_table("clips.parquet", store.read_table("episodes.parquet"))
+    with pytest.raises(ValueError, match=r"clips.parquet is not what `starloop episodes` wrote .*; make it again"):
+        few_shot(store, store, config(built, tmp_path / "unused"), "", "", lambda progress: None)
+
+
 def test_messages_carry_loss_on_the_query_alone(built: Path) -> None:
     for line in (built / "episodes" / "messages" / "train.jsonl").read_text().splitlines():
         row = json.loads(line)
@@ -115,6 +136,9 @@ def test_two_workers_train_on_episodes_as_one_and_the_curve_is_drawn(built: Path
         for shots in (4, 2, 0)[:most]
     }
     assert found["clips_encoded"] < found["clips_shown"]
+    assert {point["by_class"] for point in found["points"]} == {0}
+    assert all(point["short"] <= point["queries"] == 4 for point in found["points"])
+    assert found["episodes"]["question"] == "What happens?"
     assert out.read("rare.svg") is not None
     told.clear()
     again = few_shot(Store(str(built / "episodes")), out, alone, adapter, "small", told.append)
@@ -179,6 +203,8 @@ def test_the_gain_is_the_mean_over_seeds_with_its_interval(tmp_path: Path) -> No
         (["episodes.num_frames=9"], "episodes.num_frames = 9 is more than the model's 8 frames"),
         (["mixture.episodes=0"], "leaves nothing to train on"),
         (["mixture.instruct=1"], "mixture.instruct needs mixture.examples"),
+        (["mixture.instruct=1", "mixture.examples=nowhere.parquet"], "no such file: nowhere.parquet"),
+        (['episodes.pattern="{verb} {verb} {noun}"'], "say where verb and noun stand: .*, each once"),
         (["episodes.shots=[2,2]"], "shots are different numbers"),
         (['episodes.canonical="it is"'], "say where verb and noun stand"),
     ],

@@ -10,7 +10,7 @@ from engine.episodes import export
 from engine.episodes.build import narration, narration_id
 from engine.episodes.narration import Surface, canonical, clean, rouge_l, says, surface
 from engine.episodes.properties import Told, properties, tail
-from engine.evaluate.few_shot import Context, curve, derangement, pieces, read_contexts, to_line
+from engine.evaluate.few_shot import Context, curve, derangement, pieces, read_contexts, to_line, too_many_gone
 from engine.rows import Episode, Narrated
 
 WEARER = "The camera wearer {verb} {noun}"
@@ -111,7 +111,7 @@ def test_properties_are_what_they_say() -> None:
     assert found.burstiness.verb_by_chance == pytest.approx(0.75)
     assert found.leaks == {"own_action": 1, "own_video": 2, "own_window": 1, "trained_video": 1}
     assert found.not_taken_apart == 1
-    assert found.told == {2: Told(ceiling=0.0, counting=0.0)}  # "d" is not taken apart, and nobody else cuts
+    assert found.told == {2: Told(queries=1, ceiling=0.0, counting=0.0)}  # "d" is not taken apart, and nobody else cuts
     assert found.meanings["verb"].surfaces_per_class == pytest.approx(5 / 3, abs=1e-4)
     assert found.tails["action"].singles == 2
     assert tail({"a": 9, "b": 9, "c": 9}).exponent == 0.0
@@ -125,6 +125,8 @@ def test_other_tools_find_each_clip_and_each_turn() -> None:
     ]
     named = export.frame_paths(clips)
     assert named == {"a": "x|0", "b": "x|1", "c": "y|0"}
+    twins = [a_clip(name, video=f"s3://b/{name}/clip.mp4") for name in "ab"]
+    assert export.frame_paths(twins) == {"a": "clip|0", "b": "clip.1|0"}
     csv = export.eilev_csv(clips, named).splitlines()
     assert csv[2] == 'x|1,x,1,5.0,"it, cut",cut,onion'
     episode = some_episode("c", "a", "b")
@@ -171,16 +173,24 @@ def test_a_derangement_leaves_nothing_in_place() -> None:
         assert all(i != j for i, j in enumerate(order))
 
 
-def test_a_curve_is_means_by_set_control_and_shots() -> None:
-    def row(shots: int, verb: bool, noun: bool, failure: str = "") -> Narrated:
-        return Narrated(
-            set="rare", control="", shots=shots, query="q", verb="cut", noun="onion", gold="g", text="t", rouge_l=0.5, sts=None,
-            verb_right=verb, noun_right=noun, failure=failure, shots_lost=0,
-        )  # fmt: skip
+def row(shots: int, verb: bool, noun: bool, failure: str = "", shown: int | None = None, query: str = "q") -> Narrated:
+    return Narrated(
+        set="rare", control="", shots=shots, query=query, verb="cut", noun="onion", gold="g", text="t", rouge_l=0.5, sts=None,
+        verb_right=verb, noun_right=noun, failure=failure, shown=shots if shown is None else shown, by_class=False,
+    )  # fmt: skip
 
+
+def test_too_many_queries_without_a_video_make_no_curve() -> None:
+    asked = [row(shots, False, False, "missing" if i < 30 else "", query=str(i)) for i in range(100) for shots in (0, 4)]
+    assert too_many_gone(asked, 0.2) == "30 of 100 clips failed (missing 30), more than limits.failure_rate = 0.2"
+    assert too_many_gone(asked, 0.5) is None
+
+
+def test_a_curve_is_means_by_set_control_and_shots() -> None:
     none, four = curve(
-        [row(4, True, True), row(4, True, False), row(0, False, False, "missing"), row(4, False, True), row(4, True, True)]
+        [row(4, True, True), row(4, True, False), row(0, False, False, "missing"), row(4, False, True, shown=3), row(4, True, True)]
     )
-    assert (none.shots, none.queries, none.both, none.failed) == (0, 1, 0.0, 1)
+    assert (none.shots, none.queries, none.both, none.failed, none.short) == (0, 1, 0.0, 1, 0)
+    assert (four.short, four.by_class) == (1, 0)
     assert (four.verb, four.noun, four.both, four.rouge_l, four.sts) == (0.75, 0.75, 0.5, 0.5, None)
     assert four.both_error == pytest.approx(0.49)
