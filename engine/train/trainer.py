@@ -74,8 +74,9 @@ def finetune(job: TrainJob, cpus: float, gpus: float, progress: Callable[[int, i
 
     thread = threading.Thread(target=fit, name="train", daemon=True)
     thread.start()
-    before = None
-    while thread.is_alive():
+    before, alive = None, True
+    while alive:
+        alive = thread.is_alive()  # asked first, so that what was told last is heard too
         told, fatal = ray.get(meter.ask.remote())
         if fatal is not None:
             raise fatal
