@@ -22,7 +22,7 @@ test: $(READY)            ## all tests
 	$(BIN)/python -m pytest
 
 test-pure: $(READY)       ## the tests that need neither torch nor Ray: seconds
-	$(BIN)/python -m pytest tests/pure engine/verify engine/plan.py engine/config.py engine/budget.py models/layouts.py models/size.py engine/store.py engine/storage.py engine/data/frames.py engine/data/clips.py engine/generate/ledger.py engine/generate/prompts.py engine/train/mixture.py engine/train/deepspeed_config.py engine/episodes engine/evaluate/few_shot.py jobs/view.py
+	$(BIN)/python -m pytest tests/pure engine/verify engine/language engine/run/plan.py engine/config.py engine/run/resources.py models/folders.py models/pllava/layouts.py models/pllava/size.py engine/store engine/decode/frames.py engine/ingest/clips.py engine/generate/ledger.py engine/generate/prompts.py engine/generate/seeds.py engine/train/mixture.py engine/train/backends engine/episodes engine/evaluate/few_shot/curve.py jobs/view.py
 
 chaos: $(READY)           ## kill the loop in every way we know and compare its end, byte by byte: about 40 minutes
 	PYTHONPATH=.:tests $(BIN)/python tests/chaos.py

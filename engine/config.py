@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from engine.storage import Storage, check_options
+from engine.store.filesystems import Storage, check_options
 from models.base import ModelSpec
 
 

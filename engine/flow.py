@@ -20,7 +20,7 @@ import ray
 import ray.data
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
-from engine.storage import StorageError
+from engine.store.filesystems import StorageError
 
 log = logging.getLogger(__name__)
 

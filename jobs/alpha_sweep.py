@@ -5,8 +5,8 @@ import math
 from rich.table import Table
 
 from engine.config import load_config
-from engine.store import Store
-from engine.sweep import SWEEP, sweep
+from engine.run.sweep import SWEEP, sweep
+from engine.store.files import Store
 from jobs.view import View, reasons
 
 ALPHAS = [0.0, 2.0, 4.0, 8.0, 12.0, 16.0, 20.0, 32.0]

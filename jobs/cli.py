@@ -229,7 +229,7 @@ def alpha_sweep(
 
 
 @app.command(name="make-base")
-def make_base(out: Annotated[Path, typer.Option(help="Folder for the weights.")] = Path("models/weights/tiny")) -> None:
+def make_base(out: Annotated[Path, typer.Option(help="Folder for the weights.")] = Path("models/tiny/weights")) -> None:
     """Make the shipped tiny base model anew: about half an hour on two cores."""
     from jobs import make_base
 

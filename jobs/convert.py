@@ -8,12 +8,12 @@ from pathlib import Path
 from transformers.utils.logging import disable_progress_bar
 
 from engine.config import RunConfig, load_config
-from engine.weights import local, publish, refuse_occupied
+from engine.store.weights import local, publish, refuse_occupied
 from jobs.view import a_console
 from models.base import ModelSpec
-from models.convert import Tell
-from models.convert import convert as convert_checkpoint
-from models.convert import export as export_checkpoint
+from models.pllava.convert import Tell
+from models.pllava.convert import convert as convert_checkpoint
+from models.pllava.convert import export as export_checkpoint
 
 
 def convert(source: str, out: str, settings: list[str]) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import RunConfig, load_config
-from engine.data import shapes
-from engine.store import Store
+from engine.store.files import Store
 from jobs import selftrain
 from jobs.view import a_console, print_summary
+from worlds import shapes
 
 CONFIG = Path(__file__).parent / "configs" / "demo.toml"
 NUM_TRAIN, NUM_HELDOUT = 300, 200

@@ -9,16 +9,16 @@ from dataclasses import asdict, dataclass, replace
 import pyarrow as pa
 
 from engine.config import Episodes, RunConfig, load_config
-from engine.data.clips import to_table
-from engine.data.manifest import read_manifest
 from engine.episodes import export
 from engine.episodes.build import Maker, narrated, narration, narration_id, shot_of
 from engine.episodes.properties import Properties, properties
 from engine.episodes.splits import by_video, commonest
-from engine.evaluate.few_shot import to_line
-from engine.few_shot import CONTEXTS, SETTINGS
+from engine.evaluate.few_shot.curve import to_line
+from engine.evaluate.few_shot.step import CONTEXTS, SETTINGS
+from engine.ingest.clips import to_table
+from engine.ingest.manifest import read_manifest
 from engine.rows import EPISODES, Clip, Episode
-from engine.store import Store
+from engine.store.files import Store
 from jobs.view import a_console, reasons
 
 

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.config import load_config
-from engine.few_shot import few_shot, made_with
-from engine.store import Store
+from engine.evaluate.few_shot.step import few_shot, made_with
+from engine.store.files import Store
 from jobs.view import View
 
 

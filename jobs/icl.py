@@ -14,16 +14,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from engine import flow, loop
+from engine import flow
 from engine.config import RunConfig, load_config
-from engine.data import narrators
-from engine.few_shot import few_shot
-from engine.loop import needs
-from engine.plan import name_of
+from engine.evaluate.few_shot.step import few_shot
 from engine.report.curve import svg
-from engine.store import Store
+from engine.run import loop
+from engine.run.plan import name_of
+from engine.run.resources import needs
+from engine.store.files import Store
 from jobs import episodes
 from jobs.view import View, a_console
+from worlds import narrators
 
 CONFIG = Path(__file__).parent / "configs" / "icl.toml"
 NUM_VIDEOS, NUM_NARRATORS, NARRATIONS_EACH = 600, 32, 300

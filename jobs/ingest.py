@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.config import load_config
-from engine.data import manifest as manifests
-from engine.data.adapters import ADAPTERS, instruct, table
-from engine.data.adapters.source import Source
-from engine.data.card import Card, Listing, Skipped
-from engine.data.clips import PART_CLIPS
+from engine.ingest import manifest as manifests
+from engine.ingest.adapters import ADAPTERS, instruct, table
+from engine.ingest.adapters.source import Source
+from engine.ingest.card import Card, Listing, Skipped
+from engine.ingest.clips import PART_CLIPS
 from engine.rows import CLIPS, EXAMPLES, Example
-from engine.store import Store
+from engine.store.files import Store
 from jobs.view import a_console
 
 FORMATS = ("manifest", *ADAPTERS, "instruct")

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from engine.data import narrators, shapes
-from engine.data.windowed import square
+from engine.decode.seek import square
 from engine.generate import prompts
 from engine.labels import Keywords
-from models import tiny
 from models.pllava.modeling import PllavaForConditionalGeneration
 from models.pllava.processing import PllavaProcessor
+from models.tiny import build as tiny
+from worlds import narrators, shapes
 
 GERUNDS = (
     "running jumping cooking reading swimming climbing dancing painting juggling knitting surfing skating bowling fencing golfing "

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from engine import loop
 from engine.config import RunConfig, load_config
-from engine.plan import BASE, Kind, name_of
+from engine.run import loop
+from engine.run.plan import BASE, Kind, name_of
 from jobs.view import View, print_summary
 
 

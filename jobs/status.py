@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
-from engine import status as runs
 from engine.config import load_config
-from engine.store import Store
+from engine.run import status as runs
+from engine.store.files import Store
 from jobs.view import a_console, reasons
 
 

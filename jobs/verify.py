@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from engine import labels
-from engine.verify import similarity
+from engine.language import similarity
 from engine.verify.verdict import VerifySpec, verify
 
 KNOWN = ("text", "question", "label", "hint", "finished")

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from engine.work import Progress
+from engine.run.work import Progress
 
 PLAIN_EVERY_S = 5.0
 

@@ -3,7 +3,7 @@
 Shapes: B clips, T frames, S pixels a side, N samples.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -23,7 +23,7 @@ class ModelSpec:
     """
 
     base: str
-    """"tiny" for the shipped one, a folder, or a hub id; a URI has to be fetched first (engine/weights.py)."""
+    """"tiny" for the shipped one, a folder, or a hub id; a URI has to be fetched first (engine/store/weights.py)."""
     adapter: str | None = None
     """Folder of a PEFT adapter; a URI has to be fetched first."""
     alpha: float | None = None
@@ -186,46 +186,3 @@ class Trainee(Protocol):
     def save(self, folder: Path, state: dict[str, Any]) -> None:
         """Write the adapter, given the trained parameters by name, as safetensors."""
         ...
-
-
-def sample_tokens(spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
-    """How many tokens of the model's context each sample takes, by its tokenizer and shapes: no weights are read."""
-    from models import video_llm
-
-    return video_llm.sample_tokens(spec, samples)
-
-
-def load(spec: ModelSpec) -> VideoLLM:
-    """Raises ValueError for a checkpoint that is not there or lacks a weight."""
-    from models import video_llm  # a registry: choosing a model is what imports it
-
-    return video_llm.load(spec)
-
-
-def frame_spec(spec: ModelSpec) -> FrameSpec:
-    """What the model wants to watch, without loading its weights."""
-    from models import checkpoints
-
-    return checkpoints.frame_spec(spec)
-
-
-def check(spec: ModelSpec) -> None:
-    """Raises ValueError naming what is wrong with the checkpoint's files; of weights it reads the headers only."""
-    from models import checkpoints
-
-    checkpoints.open_checkpoint(spec)
-
-
-def size(spec: ModelSpec, lora_rank: int) -> ModelSize:
-    """How large the model is, of its config.json alone."""
-    from models import checkpoints
-    from models.size import size_of
-
-    return size_of(checkpoints.fetch(spec.base, ("*.json",)), spec, lora_rank)
-
-
-def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, partition: dict[str, Any] | None = None) -> Trainee:
-    """The base with a fresh adapter, initialised from the seed; partitioned as it is built, given a ZeRO-3 configuration."""
-    from models import video_llm
-
-    return video_llm.trainee(spec, lora, seed, partition)

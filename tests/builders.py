@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from engine.data.decoder import Decoding
-from engine.data.isolation import Budget
+from engine.decode.process import Budget
+from engine.decode.stage import Decoding
 from engine.labels import Keywords
 from engine.rows import Attempt, Clip
-from engine.seals import Seal
-from engine.storage import Storage
+from engine.run.seals import Seal
+from engine.store.filesystems import Storage
 
 BUDGET = Budget(timeout_s=30, memory_bytes=4 << 30, read_bytes=1 << 30, frame_pixels=8192 * 4320, decode_pixels=20_000_000_000)
 DECODING = Decoding(backend="pyav", budget=BUDGET, storage=Storage())

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import psutil
 
-from engine.seals import SEAL
-from engine.storage import Storage
-from engine.store import Store
+from engine.run.seals import SEAL
+from engine.store.files import Store
+from engine.store.filesystems import Storage
 from loops import SETTINGS, outcome, write_world
 from object_store import BUCKET, KEY, SECRET, Swift
 
@@ -200,7 +200,7 @@ def random_moments(count: int, longest_s: float, seed: int) -> list[Moment]:
 
 
 WORKERS: dict[str, tuple[str, ...]] = {
-    "decoding processes": ("engine.data.child",),
+    "decoding processes": ("engine.decode.child",),
     "decode workers": ("ray::Map(decode_", "ray::MapBatches(decode_"),
     "generator actors": ("ray::MapWorker",),
     "train workers": ("ray::RayTrainWorker", "ray::_RayTrainWorker"),

@@ -11,7 +11,7 @@ import pytest
 from object_store import KEY, SECRET
 
 if TYPE_CHECKING:
-    from engine.storage import Storage
+    from engine.store.filesystems import Storage
     from object_store import Swift
 
 PRIVATE = tempfile.mkdtemp(prefix="sl-")  # short: Ray puts unix sockets below it
@@ -52,7 +52,7 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Swift"]:
 @pytest.fixture(scope="session")
 def s3(swift: "Swift") -> "Storage":
     """How to reach it."""
-    from engine.storage import Storage
+    from engine.store.filesystems import Storage
 
     return Storage({"s3": {"endpoint_url": swift.endpoint}}, patience_s=60)
 
@@ -60,8 +60,8 @@ def s3(swift: "Swift") -> "Storage":
 @pytest.fixture(scope="session")
 def undisturbed(world: Path, tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tuple[Any, Path, Any]:
     """A run of two cycles that nothing happened to: its configuration, its folder, its summary."""
-    from engine import loop
     from engine.config import load_config
+    from engine.run import loop
     from loops import settings
 
     run = tmp_path_factory.mktemp("run") / "r"

@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from engine.data import shapes
 from engine.generate import prompts
 from engine.generate.generator import GenerateSpec
-from engine.status import run_config
-from engine.storage import Storage
-from engine.store import Store
+from engine.run.work import run_config
+from engine.store.files import Store
+from engine.store.filesystems import Storage
 from engine.verify.verdict import VerifySpec
 from models.base import ModelSpec, Sampling
+from worlds import shapes
 
 SETTINGS = [
     "generate.max_tokens=48", "generate.piece_clips=10", "train.epochs=16.0", "train.batch_rows=8", "train.micro_batch_rows=8",

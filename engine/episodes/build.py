@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from engine.config import Episodes
-from engine.episodes.narration import EVALUATED, WORDINGS, canonical, clean
+from engine.episodes.narration import EVALUATED, WORDINGS, canonical
 from engine.episodes.sampler import Footage, Sampler
 from engine.episodes.splits import Action, copies, top
+from engine.language.narration import clean
 from engine.rows import Clip, Episode, Example
 
 

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from rapidfuzz.distance import LCSseq
 
-from engine.verify.vocabulary import FUNCTION_WORDS, PARTICLES
-from engine.verify.words import same_word, words
+from engine.language.vocabulary import FUNCTION_WORDS, PARTICLES
+from engine.language.words import same_word, words
 
 WORDINGS = {
     "plain": ("{question}",),
@@ -29,19 +29,6 @@ EVALUATED = {"plain": "{question}", "published": "Question: {question} Answer:"}
 """How it is asked in evaluation: always the same."""
 ENDS = FUNCTION_WORDS - {"her", "his", "the", "a", "an", "some", "my", "your"} | {"from", "into", "onto", "then", "while", "using"}
 """Words after which a noun phrase is over."""
-
-
-def clean(text: str) -> str:
-    """An Ego4D narration as a sentence.
-
-    >>> clean("#C C drops #unsure on the countertop<|eos|>"), clean("#c C drops a plate "), clean("#C C looks at #unsure.")
-    ('The camera wearer drops something on the countertop.', 'The camera wearer drops a plate.', 'The camera wearer looks at.')
-    """
-    said = re.sub(r"^#C\s+C\b", "The camera wearer", text.strip(), flags=re.IGNORECASE).removesuffix("<|eos|>").strip()
-    said = re.sub(r"\s*#unsure\.?$", "", said, flags=re.IGNORECASE)
-    said = re.sub(r"#unsure", "something", said, flags=re.IGNORECASE).strip()
-    said = " ".join(said.split())
-    return said if said[-1:] and said[-1] in string.punctuation else f"{said}."
 
 
 def canonical(template: str, verb: str, noun: str) -> str:

@@ -1,6 +1,5 @@
 """The GPU actor: answer, verify, rationalize the rejects, verify. One call a piece; each video is encoded and prefilled once."""
 
-import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -8,16 +7,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from engine.data.decoder import Origin, frames_of
+from engine.decode.stage import Origin, frames_of
 from engine.generate.prompts import Prompts, answer_prompt, rationalize_prompt
+from engine.generate.seeds import derive_seed
 from engine.generate.watch import PIECE_TRIES, begin
+from engine.language import similarity
 from engine.rows import ATTEMPTS, Attempt, Clip, Failure, Mode
-from engine.storage import Storage
-from engine.store import Store
-from engine.verify import similarity
+from engine.store.files import Store
+from engine.store.filesystems import Storage
+from engine.store.weights import local
 from engine.verify.verdict import VerifySpec, verify
-from engine.weights import local
-from models.base import ModelSpec, Reply, Sampling, VideoLLM, Watched, load
+from models.base import ModelSpec, Reply, Sampling, VideoLLM, Watched
+from models.registry import load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,16 +141,6 @@ class Generator:
             etag="",
             in_order=False,
         )
-
-
-def derive_seed(run_seed: int, cycle: int, clip_id: str, mode: Mode, attempt: int = 0) -> int:
-    """63 bits that depend on what is asked and on nothing else: neither on the piece, nor on the machine, nor on time.
-
-    >>> derive_seed(0, 0, "a", "direct") == derive_seed(0, 0, "a", "direct") != derive_seed(0, 1, "a", "direct")
-    True
-    """
-    name = f"{run_seed}/{cycle}/{clip_id}/{mode}/{attempt}"
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
 
 
 def write_piece(row: dict[str, Any], store: Store, folder: str) -> dict[str, Any]:

@@ -1,93 +1,9 @@
-"""Which examples a finetune sees, and in which order: pure functions."""
+"""In which order a finetune sees its examples, and how often each: pure functions."""
 
-import hashlib
-import math
 import random
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
-
-import numpy as np
-
-from engine.rows import Attempt, Clip, Example, Mode
-
-
-def select(clips: Sequence[Clip], attempts: Sequence[Attempt], modes: frozenset[Mode], train_prompt: str) -> list[Example]:
-    """One example per clip with a kept attempt: the latest cycle's, a direct one before a rationalized one; in the clips' order."""
-    kept: dict[str, Attempt] = {}
-    for attempt in attempts:
-        if attempt.outcome == "kept" and attempt.mode in modes:
-            kept[attempt.clip_id] = max(
-                attempt, kept.get(attempt.clip_id, attempt), key=lambda one: (one.cycle, one.mode == "direct")
-            )
-    return [_example(clip, kept[clip.clip_id], train_prompt) for clip in clips if clip.clip_id in kept]
-
-
-def _example(clip: Clip, attempt: Attempt, train_prompt: str) -> Example:
-    return Example(
-        example_id=f"{clip.clip_id}/{attempt.cycle}/{attempt.mode}",
-        clip_id=clip.clip_id,
-        video=clip.video,
-        start_s=clip.start_s,
-        end_s=clip.end_s,
-        prompt=train_prompt.replace("{question}", clip.question),
-        answer=attempt.text,
-        source="star",
-        cycle=attempt.cycle,
-        mode=attempt.mode,
-        seed=attempt.seed,
-        model=attempt.model,
-        etag=attempt.etag,
-    )
-
-
-def from_template(clips: Sequence[Clip], template: str, train_prompt: str) -> list[Example]:
-    """Every label in a fixed sentence: plain finetuning, the baseline."""
-    return [
-        Example(
-            example_id=f"{clip.clip_id}/template",
-            clip_id=clip.clip_id,
-            video=clip.video,
-            start_s=clip.start_s,
-            end_s=clip.end_s,
-            prompt=train_prompt.replace("{question}", clip.question),
-            answer=template.replace("{label}", clip.label.text),
-            source="template",
-        )
-        for clip in clips
-    ]
-
-
-class Limit:
-    """Which examples stay where a label may have so many at most: those of the smallest hash with the seed. 16 bytes each."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._labels, self._ranks = array("Q"), array("Q")
-        self._last: dict[int, int] = {}
-        """The highest rank that stays, by label."""
-
-    def add(self, label: str, clip_id: str) -> None:
-        self._labels.append(_hash(label))
-        self._ranks.append(_hash(f"{self._seed}/{clip_id}"))
-
-    def settle(self, max_per_label: int | None, balance: bool) -> None:
-        labels, ranks = np.frombuffer(self._labels, np.uint64), np.frombuffer(self._ranks, np.uint64)
-        order = np.lexsort((ranks, labels))
-        found, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
-        most = min(max_per_label or len(labels), math.ceil(float(np.median(sizes))) if balance and len(sizes) else len(labels))
-        self._last = {
-            int(label): int(ranks[order[start + min(most, size) - 1]])
-            for label, start, size in zip(found, starts, sizes, strict=True)
-        }
-
-    def keeps(self, label: str, clip_id: str) -> bool:
-        return _hash(f"{self._seed}/{clip_id}") <= self._last[_hash(label)]
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 @dataclass(frozen=True)

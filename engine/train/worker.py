@@ -22,16 +22,17 @@ from torch.nn import functional as F
 
 from engine import flow
 from engine.config import Mixture, Train
-from engine.data.decoder import Decoding, Origin, decode_windows, frames_of
-from engine.generate.generator import derive_seed
-from engine.storage import StorageError
-from engine.store import FileRecord, Store
+from engine.decode.stage import Decoding, Origin, decode_windows, frames_of
+from engine.generate.seeds import derive_seed
+from engine.run.work import CHECKPOINTS, RESUME
+from engine.store.files import FileRecord, Store
+from engine.store.filesystems import StorageError
+from engine.store.weights import local
+from engine.train.backends.deepspeed import deepspeed_config, learning_rate
 from engine.train.batches import Material
-from engine.train.deepspeed_config import deepspeed_config, learning_rate
 from engine.train.mixture import order, share
-from engine.weights import local
-from engine.work import CHECKPOINTS, RESUME
-from models.base import LoraSpec, LossOn, ModelSpec, Trainee, Turn, trainee
+from models.base import LoraSpec, LossOn, ModelSpec, Trainee, Turn
+from models.registry import trainee
 
 LOSSES = "losses.json"
 

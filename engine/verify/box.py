@@ -3,10 +3,10 @@
 import regex
 
 from engine.labels import Box, BoxFormat, corners
+from engine.language.relevance import most_relevant
+from engine.language.text import Said
+from engine.language.times import asserted, word_at
 from engine.rows import Verdict
-from engine.verify.relevance import most_relevant
-from engine.verify.text import Said
-from engine.verify.times import asserted, word_at
 
 Four = tuple[float, float, float, float]
 _VALUE = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?\s*%?"

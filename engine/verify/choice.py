@@ -5,11 +5,11 @@ from collections.abc import Collection
 import regex
 
 from engine.labels import Choice, Keywords
+from engine.language.negation import DENIED, OPEN, dismissed_after
+from engine.language.text import Said
+from engine.language.words import fold, label_words
 from engine.rows import Verdict
 from engine.verify.keywords import contains
-from engine.verify.stance import DENIED, OPEN, dismissed_after
-from engine.verify.text import Said
-from engine.verify.words import fold, label_words
 
 _AFTER_KEY = regex.compile(r"\s*[).:\]]")
 _CHOSEN = regex.compile(

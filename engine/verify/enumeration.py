@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import regex
 
-from engine.verify.text import Said
-from engine.verify.vocabulary import FUNCTION_WORDS
-from engine.verify.words import label_words, same_word
+from engine.language.text import Said
+from engine.language.vocabulary import FUNCTION_WORDS
+from engine.language.words import label_words, same_word
 
 MANY_ACTIONS, MANY_THINGS = 3, 5
 """Items beside the label's own. Things are listed more often than actions: a man, a dog and a ball are a scene."""

@@ -6,12 +6,12 @@ from functools import lru_cache
 from itertools import pairwise
 
 from engine.labels import Keywords
+from engine.language.negation import CLAUSE, DENIED, OPEN, alternative, dismissed_after, stances
+from engine.language.text import Said
+from engine.language.vocabulary import ARTICLES, COMPOUNDS, FUNCTION_WORDS, OPPOSITE, PARTICLES, PLACES
+from engine.language.words import is_unspaced, label_words, same_word
 from engine.rows import Verdict
 from engine.verify.enumeration import lists_others
-from engine.verify.stance import CLAUSE, DENIED, OPEN, alternative, dismissed_after, stances
-from engine.verify.text import Said
-from engine.verify.vocabulary import ARTICLES, COMPOUNDS, FUNCTION_WORDS, OPPOSITE, PARTICLES, PLACES
-from engine.verify.words import is_unspaced, label_words, same_word
 
 REACH = 8
 """Words between one word of the label and the next: in a longer sentence they are about different things."""

@@ -3,9 +3,9 @@
 import regex
 
 from engine.labels import Label
-from engine.verify.text import Said
-from engine.verify.vocabulary import FUNCTION_WORDS
-from engine.verify.words import label_words, lemmas
+from engine.language.text import Said
+from engine.language.vocabulary import FUNCTION_WORDS
+from engine.language.words import label_words, lemmas
 
 _SAYS = (
     r"(?:says?|said|tells?|told|states?|stated|suggests?|indicates?|mentions?|mentioned|confirms?|implies|reveals?|gives?|gave"

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 
 from engine.labels import Number
+from engine.language.numbers import Found, answered, numbers
+from engine.language.text import Said
 from engine.rows import Verdict
-from engine.verify.numbers import Found, answered, numbers
-from engine.verify.text import Said
 
 NONE = frozenset("no none nobody nothing never".split())
 """Without a number they are zero."""

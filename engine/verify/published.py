@@ -13,12 +13,12 @@ import regex
 from rapidfuzz import fuzz
 
 from engine.labels import All, AnyOf, Box, Choice, ClassSequence, Keywords, Label, Number, Sentences, TimeRange, Timestamp, corners
+from engine.language.similarity import Similarity
+from engine.language.text import Said
+from engine.language.vocabulary import FUNCTION_WORDS
+from engine.language.words import label_words, words
 from engine.rows import Verdict
 from engine.verify import box, time_range
-from engine.verify.similarity import Similarity
-from engine.verify.text import Said
-from engine.verify.vocabulary import FUNCTION_WORDS
-from engine.verify.words import label_words, words
 
 STOP_WORDS = FUNCTION_WORDS | frozenset(
     "about above across after again against all almost along also although always am among another any anyone anything "

@@ -3,13 +3,13 @@
 import itertools
 
 from engine.labels import Sentences
+from engine.language.negation import DENIED, OPEN, dismissed_after, stances
+from engine.language.order import MARKERS, in_time
+from engine.language.similarity import Similarity, content_of, rouge_l
+from engine.language.text import Said
+from engine.language.vocabulary import NEGATIONS, OPPOSITE, PARTICLES
+from engine.language.words import label_words, lemmas
 from engine.rows import Verdict
-from engine.verify.order import MARKERS, in_time
-from engine.verify.similarity import Similarity, content_of, rouge_l
-from engine.verify.stance import DENIED, OPEN, dismissed_after, stances
-from engine.verify.text import Said
-from engine.verify.vocabulary import NEGATIONS, OPPOSITE, PARTICLES
-from engine.verify.words import label_words, lemmas
 
 ROUGE_THRESHOLD, COSINE_THRESHOLD = 0.75, 0.6
 """The published one is 0.6 of a cosine. Recall of words needs more: of three words two are as easily the wrong ones."""

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from engine.labels import ClassSequence
+from engine.language.negation import DENIED, OPEN
+from engine.language.order import Mention, in_time
+from engine.language.text import Said
+from engine.language.vocabulary import FUNCTION_WORDS
 from engine.rows import Verdict
 from engine.verify.enumeration import MANY_THINGS
 from engine.verify.keywords import places_of, wanted
-from engine.verify.order import Mention, in_time
-from engine.verify.stance import DENIED, OPEN
-from engine.verify.text import Said
-from engine.verify.vocabulary import FUNCTION_WORDS
 
 
 def has_sequence(said: Said, label: ClassSequence) -> Verdict:

@@ -1,10 +1,10 @@
 """A stretch of time: the one that the text gives as its answer overlaps the label's enough."""
 
 from engine.labels import TimeRange
+from engine.language.ranges import ranges
+from engine.language.text import Said
+from engine.language.times import about, asserted
 from engine.rows import Verdict
-from engine.verify.ranges import ranges
-from engine.verify.text import Said
-from engine.verify.times import about, asserted
 
 EPSILON = 1e-9
 

@@ -1,10 +1,10 @@
 """A moment: the time that the text gives as its answer, within seconds of the label's."""
 
 from engine.labels import Timestamp
+from engine.language.ranges import ranges
+from engine.language.text import Said
+from engine.language.times import about, asserted, edge, moments
 from engine.rows import Verdict
-from engine.verify.ranges import ranges
-from engine.verify.text import Said
-from engine.verify.times import about, asserted, edge, moments
 
 DEFAULT_TOLERANCE = 0.1
 """Of the duration."""

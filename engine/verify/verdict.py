@@ -4,20 +4,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.labels import All, AnyOf, Box, Choice, ClassSequence, Keywords, Label, Number, Sentences, TimeRange, Timestamp
+from engine.language import similarity
+from engine.language.text import Said
+from engine.language.words import label_words
 from engine.rows import Mode, Verdict
-from engine.verify import published, similarity
+from engine.verify import published
 from engine.verify.box import has_box
 from engine.verify.choice import has_option
 from engine.verify.keywords import contains
 from engine.verify.leakage import copies_hint, gives_away_hint
-from engine.verify.loops import breaks_off, is_loop
 from engine.verify.number import has_number
+from engine.verify.repetition import breaks_off, is_loop
 from engine.verify.sentences import has_sentences
 from engine.verify.sequence import has_sequence
-from engine.verify.text import Said
 from engine.verify.time_range import has_time_range
 from engine.verify.timestamp import has_timestamp
-from engine.verify.words import label_words
 
 WORDED = (Keywords, Choice, Sentences, ClassSequence)
 """Kinds of label that are the same if their words are; a number has a sign too."""

@@ -52,7 +52,7 @@ class PllavaProcessor(ProcessorMixin):
         self.patch_size = patch_size
         self.num_frames = num_frames
         self.pooling_shape = list(pooling_shape)
-        self.shot_frames, self.shot_shape = num_frames, cast(Shape, tuple(pooling_shape))  # models/checkpoints.py sets them
+        self.shot_frames, self.shot_shape = num_frames, cast(Shape, tuple(pooling_shape))  # models/pllava/checkpoints.py sets them
         if not (_three(image_mean) and _three(image_std) and min(image_std) > 0):
             raise ValueError(f"image_mean {image_mean} and image_std {image_std} must be three numbers each, the latter above 0")
         self.image_mean, self.image_std = list(image_mean), list(image_std)

@@ -21,12 +21,12 @@ import psutil
 
 from builders import BUDGET, DECODING, a_clip
 from engine import flow
-from engine.data.clips import path_of, write_parts
-from engine.data.decode import read
-from engine.data.decoder import decode_piece
-from engine.data.media import Request
-from engine.data.pieces import cut
-from engine.store import Store
+from engine.decode.media import Request
+from engine.decode.read import read
+from engine.decode.stage import decode_piece
+from engine.ingest.clips import path_of, write_parts
+from engine.ingest.pieces import cut
+from engine.store.files import Store
 from models.base import FrameSpec
 from videos import write_noisy
 

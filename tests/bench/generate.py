@@ -29,21 +29,22 @@ import torch
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 from engine import flow
-from engine.data import shapes
-from engine.data.decoder import decoded
-from engine.data.isolation import Seen
+from engine.decode.process import Seen
+from engine.decode.stage import decoded
 from engine.generate import prompts
 from engine.generate.generator import Generator, write_piece
 from engine.generate.watch import Watch
 from engine.rows import Clip
-from engine.store import Store
+from engine.store.files import Store
 from engine.verify.verdict import verify
 from jobs.make_base import frames_of
 from loops import a_generate_spec
-from models import checkpoints, tiny, video_llm
 from models.base import ModelSpec, Sampling
+from models.pllava import checkpoints, video_llm
 from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaForConditionalGeneration
+from models.tiny import build as tiny
+from worlds import shapes
 
 WORLD = 71
 THREADS = 2

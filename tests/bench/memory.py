@@ -20,13 +20,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from builders import an_attempt
-from engine import flow, generation, loop
+from engine import flow
 from engine.config import load_config
-from engine.data.clips import part
+from engine.generate import attempts as generation
 from engine.generate.generator import write_piece
-from engine.status import failures, status
-from engine.store import Store
-from engine.work import Work
+from engine.ingest.clips import part
+from engine.run import loop
+from engine.run.status import failures, status
+from engine.run.work import Work
+from engine.store.files import Store
 
 
 def answer_at_once(row: dict[str, Any], store: Store) -> dict[str, Any]:

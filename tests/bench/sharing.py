@@ -12,11 +12,11 @@ import torch
 
 from builders import a_clip
 from engine.config import Episodes
-from engine.data import narrators, shapes
 from engine.episodes.build import Maker, shot_of
 from engine.rows import Clip, Episode
-from models import video_llm
 from models.base import LoraSpec, ModelSpec, Sample, Turn
+from models.pllava import video_llm
+from worlds import narrators, shapes
 
 ROWS = (8, 32, 128)
 

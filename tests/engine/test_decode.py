@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from builders import BUDGET, a_clip
-from engine.data import shapes
-from engine.data.isolation import Decoder, Seen
-from engine.data.media import Backend
+from engine.decode.media import Backend
+from engine.decode.process import Decoder, Seen
 from engine.rows import Clip, Failure
-from engine.storage import Storage
+from engine.store.filesystems import Storage
 from models.base import FrameSpec
 from videos import turn, write_counting
+from worlds import shapes
 
 SPEC = FrameSpec(num_frames=4, size_px=32)
 BACKENDS: list[Backend] = ["pyav", "decord"]

@@ -8,16 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from engine import loop
 from engine.config import RunConfig, load_config
-from engine.data import narrators
-from engine.few_shot import few_shot, made_with
-from engine.plan import name_of
+from engine.evaluate.few_shot.step import few_shot, made_with
 from engine.rows import EXAMPLES
-from engine.seals import read_seal
-from engine.store import Store
+from engine.run import loop
+from engine.run.plan import name_of
+from engine.run.seals import read_seal
+from engine.store.files import Store
 from jobs import episodes, icl
 from jobs.icl import CONFIG
+from worlds import narrators
 
 pytestmark = [pytest.mark.timeout(400)]
 TRAIN = name_of(0, "train")

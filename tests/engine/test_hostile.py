@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 from builders import BUDGET, DECODING, a_clip
-from engine.data import isolation
-from engine.data.clips import path_of, write_parts
-from engine.data.decoder import Origin, decode_piece, frames_of
-from engine.data.isolation import Decoder, Seen
+from engine.decode import process as isolation
+from engine.decode.process import Decoder, Seen
+from engine.decode.stage import Origin, decode_piece, frames_of
+from engine.ingest.clips import path_of, write_parts
 from engine.rows import Failure
-from engine.storage import Storage
-from engine.store import Store
+from engine.store.files import Store
+from engine.store.filesystems import Storage
 from models.base import FrameSpec
 from videos import remux, turn, write_counting, write_noisy
 

@@ -15,20 +15,21 @@ import pyarrow as pa
 import pytest
 
 import chaos
-from engine import loop
 from engine.config import RunConfig, load_config
-from engine.data.clips import from_table, path_of
 from engine.generate import prompts
 from engine.generate.prompts import answer_prompt, train_prompt
-from engine.plan import Step
-from engine.seals import SEAL, read_seal
-from engine.selection import select_examples
-from engine.status import Retried, failures, retry, status
-from engine.storage import StorageError
-from engine.store import Store
-from engine.work import INDEX, Progress, Work
+from engine.ingest.clips import from_table, path_of
+from engine.run import loop
+from engine.run.plan import Step
+from engine.run.seals import SEAL, read_seal
+from engine.run.status import Retried, failures, retry, status
+from engine.run.work import INDEX, Progress, Work
+from engine.select.step import select_examples
+from engine.store.files import Store
+from engine.store.filesystems import StorageError
 from loops import attempts_of, examples_of, settings
-from models.base import ModelSpec, load
+from models.base import ModelSpec
+from models.registry import load
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from builders import a_clip
-from engine import loop
 from engine.config import RunConfig, load_config
-from engine.data.decoder import decoded
-from engine.data.isolation import Seen
+from engine.decode.process import Seen
+from engine.decode.stage import decoded
 from engine.generate.generator import Generator
 from engine.generate.watch import Watch
-from engine.store import Store
-from engine.sweep import sweep
+from engine.run import loop
+from engine.run.sweep import sweep
+from engine.store.files import Store
 from llavas import write_stock
 from loops import a_generate_spec, attempts_of, settings
 

@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 
 from builders import BUDGET, a_clip
-from engine import loop
 from engine.config import load_config
-from engine.data.isolation import Decoder, Seen
-from engine.doctor import examine
-from engine.lease import Fenced, Lease
+from engine.decode.process import Decoder, Seen
 from engine.rows import Failure
-from engine.storage import Storage, StorageError
-from engine.store import Store
+from engine.run import loop
+from engine.run.doctor import examine
+from engine.run.lease import Fenced, Lease
+from engine.store.files import Store
+from engine.store.filesystems import Storage, StorageError
 from models.base import FrameSpec
 from object_store import BUCKET, READER_KEY, READER_SECRET, Swift
 from videos import remux, write_noisy
@@ -232,8 +232,8 @@ def full_decode(short: Path, start_s: float, lap_s: float) -> np.ndarray:
     """The frames at the window's mid-points, from every frame of the short video decoded in order; the long one is laps of it."""
     import av
 
-    from engine.data.frames import choose, moments
-    from engine.data.windowed import square
+    from engine.decode.frames import choose, moments
+    from engine.decode.seek import square
 
     with av.open(str(short)) as container:
         frames = [(float(frame.pts * frame.time_base), square(frame, SPEC.size_px)) for frame in container.decode(video=0)]

@@ -10,11 +10,11 @@ import ray
 
 from builders import a_clip
 from engine import flow
-from engine.data.decoder import decoded
-from engine.data.isolation import Seen
+from engine.decode.process import Seen
+from engine.decode.stage import decoded
 from engine.generate.generator import Generator
 from engine.generate.watch import PIECE_TRIES, Watch, begin
-from engine.storage import StorageError
+from engine.store.filesystems import StorageError
 from loops import a_generate_spec
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]

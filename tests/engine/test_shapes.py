@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.data import shapes
+from worlds import shapes
 
 
 def test_the_same_scene_is_the_same_file(tmp_path: Path) -> None:

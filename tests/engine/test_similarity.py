@@ -11,7 +11,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from engine.labels import Sentences
-from engine.verify import similarity
+from engine.language import similarity
 from engine.verify.verdict import VerifySpec, verify
 
 MEANINGS = {"opens": 0, "unlocks": 0, "leaves": 1, "departs": 1, "sings": 2, "he": 3, "door": 4, ".": 5}

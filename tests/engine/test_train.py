@@ -7,11 +7,11 @@ import pytest
 
 from builders import DECODING
 from engine.config import Data, Mixture, Train
-from engine.data.manifest import read_manifest
+from engine.ingest.manifest import read_manifest
 from engine.rows import EXAMPLES
-from engine.storage import Storage
-from engine.store import Store
-from engine.train.mixture import from_template
+from engine.select.choose import from_template
+from engine.store.files import Store
+from engine.store.filesystems import Storage
 from engine.train.trainer import Trained, finetune
 from engine.train.worker import TrainJob
 from models.base import ModelSpec

@@ -10,7 +10,7 @@ from transformers import LlavaForConditionalGeneration
 from command import starloop
 from llavas import stock_tensors, write_released, write_stock
 from models.base import ModelSpec
-from models.convert import export
+from models.pllava.convert import export
 from object_store import BUCKET
 
 if TYPE_CHECKING:

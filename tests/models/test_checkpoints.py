@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from transformers import LlavaForConditionalGeneration, LlavaNextForConditionalGeneration
 
 from llavas import RANK, stock_tensors, write_released, write_stock
-from models import checkpoints, convert, video_llm
 from models.base import LoraSpec, ModelSpec, Sampling, Turn
-from models.layouts import open_weights, stock_name
+from models.pllava import checkpoints, convert, video_llm
+from models.pllava.layouts import open_weights, stock_name
 
 Said = list[str]
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from llavas import write_stock
-from models import checkpoints, video_llm
 from models.base import ModelSpec, Sampling
+from models.pllava import checkpoints, video_llm
 
 CLOSE = {"atol": 2e-5, "rtol": 1e-4}
 QUESTIONS = ["what?", "what is the action in this video?", "is the red circle rising?", "so it is."]

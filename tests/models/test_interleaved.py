@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from engine.data import shapes
 from jobs.make_base import frames_of
-from models import checkpoints, video_llm
-from models.base import LoraSpec, ModelSpec, Sampling, Turn, sample_tokens
+from models.base import LoraSpec, ModelSpec, Sampling, Turn
+from models.pllava import checkpoints, video_llm
+from models.registry import sample_tokens
+from worlds import shapes
 
 TINY = ModelSpec(base="tiny", shot_frames=4, shot_shape=(2, 1, 1))
 GREEDY = Sampling(temperature=0.0, max_tokens=8)

@@ -8,10 +8,12 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
-from models import checkpoints, tiny
 from models.base import ModelSpec
+from models.folders import TINY
+from models.pllava import checkpoints
 from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaForConditionalGeneration, PllavaMultiModalProjector, pool3d
+from models.tiny import build as tiny
 
 PARTS = {
     "vision_config": {
@@ -68,7 +70,7 @@ def test_a_stock_llava_checkpoint_loads_whole(tmp_path: Path) -> None:
 
 
 def test_a_missing_weight_is_an_error_that_names_it(tmp_path: Path) -> None:
-    for path in checkpoints.TINY.iterdir():
+    for path in TINY.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     weights = load_file(tmp_path / "model.safetensors")
     del weights["multi_modal_projector.linear_2.weight"]
@@ -95,7 +97,7 @@ def test_video_tokens_and_features_must_match() -> None:
 def test_the_tiny_model_is_tiny_and_shipped() -> None:
     model, processor = checkpoints.load_base(ModelSpec(base="tiny"))
     assert sum(parameter.numel() for parameter in model.parameters()) <= 3_000_000
-    assert sum(path.stat().st_size for path in checkpoints.TINY.glob("*.safetensors")) <= 6_000_000
+    assert sum(path.stat().st_size for path in TINY.glob("*.safetensors")) <= 6_000_000
     assert (processor.num_frames, processor.image_size, processor.tokens_per_video) == (tiny.NUM_FRAMES, tiny.IMAGE_SIZE, 32)
 
 

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from engine.budget import GIB, budget, generation
 from engine.config import Cluster, Generate, RunConfig, Train, load_config
+from engine.run.resources import GIB, budget, generation
 from llavas import write_stock
-from models import checkpoints
-from models.base import ModelSize, ModelSpec, size
+from models.base import ModelSize, ModelSpec
+from models.pllava import checkpoints
 from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaForConditionalGeneration
+from models.registry import size
 
 VICUNA: dict[str, Any] = {"vocab_size": 32064, "max_position_embeddings": 4096}
 SHAPES: dict[str, dict[str, Any]] = {

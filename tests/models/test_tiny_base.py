@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from engine.data import shapes
 from jobs.make_base import GERUNDS, NAMELESS, Recipe, corpus, examine, make_base
-from models import checkpoints
 from models.base import ModelSpec
+from models.pllava import checkpoints
+from worlds import shapes
 
 
 def test_the_base_sees_and_follows_hints_but_lacks_names() -> None:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from engine.data import shapes
 from jobs.make_base import frames_of
-from models import checkpoints, video_llm
 from models.base import LoraSpec, ModelSpec, Sampling, Turn
+from models.pllava import checkpoints, video_llm
+from worlds import shapes
 
 TINY = ModelSpec(base="tiny")
 GREEDY = Sampling(temperature=0.0, max_tokens=40)

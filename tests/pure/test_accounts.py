@@ -3,10 +3,11 @@
 from collections import Counter
 
 from builders import a_clip, an_attempt
-from engine.data.pieces import cut
 from engine.generate.ledger import Ledger, balance
-from engine.train.duplicates import Duplicates
-from engine.train.mixture import Limit, Stream, from_template, order, select, share
+from engine.ingest.pieces import cut
+from engine.select.choose import Limit, from_template, select
+from engine.select.duplicates import Duplicates
+from engine.train.mixture import Stream, order, share
 
 BOTH = frozenset({"direct", "rationalized"})
 

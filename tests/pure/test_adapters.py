@@ -15,14 +15,14 @@ import pytest
 
 from engine import labels
 from engine.config import Data
-from engine.data import manifest
-from engine.data.adapters import ADAPTERS, instruct
-from engine.data.adapters.source import Source
-from engine.data.adapters.table import read_mapping
-from engine.data.card import Skipped
+from engine.ingest import manifest
+from engine.ingest.adapters import ADAPTERS, instruct
+from engine.ingest.adapters.source import Source
+from engine.ingest.adapters.table import read_mapping
+from engine.ingest.card import Skipped
 from engine.labels import Choice, ClassSequence, Keywords, Number, TimeRange
 from engine.rows import Clip
-from engine.storage import Storage
+from engine.store.filesystems import Storage
 from jobs.ingest import Asked, ingest
 
 KINETICS = "label,youtube_id,time_start,time_end,split\ndoing yoga,-0xyz,3,13,train\nopening bottle (not wine),abc_,140,150,train\n"

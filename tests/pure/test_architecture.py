@@ -8,18 +8,40 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LAYERS = {"models": 0, "engine": 1, "jobs": 2}
+LAYERS = {"models": 0, "engine": 1, "worlds": 2, "jobs": 3}
 SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
+ROOMS = [
+    ("engine.labels", "engine.rows", "engine.config", "engine.flow", "engine.store"),
+    ("engine.language",),
+    ("engine.verify",),
+    ("engine.ingest.clips", "engine.ingest.pieces"),
+    ("engine.decode",),
+    ("engine.run.plan", "engine.run.seals", "engine.run.lease", "engine.run.work", "engine.run.resources"),
+    ("engine.ingest",),
+    ("engine.generate",),
+    ("engine.episodes",),
+    ("engine.select",),
+    ("engine.train",),
+    ("engine.report",),
+    ("engine.evaluate",),
+    ("engine.run",),
+]
+"""Engine's rooms in the order of the data: a module imports from its own row and from the rows above it."""
 PURE = [
-    "engine.config", "engine.rows", "engine.storage", "engine.store", "engine.seals", "engine.lease", "engine.data.clips",
-    "engine.plan", "engine.summary", "engine.data.frames", "engine.data.manifest",
-    "engine.data.pieces", "engine.evaluate.accuracy",
-    "engine.report.evidence", "engine.report.page", "engine.generate.ledger", "engine.generate.prompts", "engine.train.mixture",
-    "engine.train.deepspeed_config", "engine.verify.keywords", "engine.verify.leakage", "engine.verify.text",
-    "engine.episodes.build", "engine.episodes.export", "engine.episodes.properties", "engine.evaluate.few_shot",
-    "engine.train.batches", "engine.report.curve",
-    "engine.verify.verdict", "engine.budget", "models.base", "models.size", "jobs.cli",
+    "engine.config", "engine.rows", "engine.store.filesystems", "engine.store.files",
+    "engine.run.seals", "engine.run.lease", "engine.run.plan", "engine.run.summary", "engine.run.resources",
+    "engine.ingest.clips", "engine.ingest.manifest", "engine.ingest.pieces", "engine.decode.frames",
+    "engine.language.text", "engine.verify.keywords", "engine.verify.leakage", "engine.verify.verdict",
+    "engine.generate.ledger", "engine.generate.prompts", "engine.generate.seeds",
+    "engine.select.choose", "engine.select.duplicates",
+    "engine.episodes.build", "engine.episodes.export", "engine.episodes.properties",
+    "engine.train.mixture", "engine.train.batches", "engine.train.backends.deepspeed",
+    "engine.evaluate.accuracy", "engine.evaluate.few_shot.curve",
+    "engine.report.evidence", "engine.report.page", "engine.report.curve",
+    "models.base", "models.registry", "models.folders", "models.pllava.size", "jobs.cli",
 ]  # fmt: skip
+ACTORS = ("engine.generate.generator", "engine.train.worker", "engine.train.trainer", "engine.evaluate.few_shot.narrator")
+"""What runs on Ray: another step's room does not import it."""
 
 
 def imports(path: Path) -> set[str]:
@@ -38,6 +60,32 @@ def test_imports_point_one_way(path: Path) -> None:
     mine = LAYERS[path.relative_to(ROOT).parts[0]]
     against = [name for name in imports(path) if LAYERS.get(name.split(".")[0], -1) > mine]
     assert against == []
+
+
+def room_of(module: str) -> int:
+    """The lowest row of ROOMS that names the module or a package above it most exactly."""
+    matches = [(len(name), row) for row, names in enumerate(ROOMS) for name in names if f"{module}.".startswith(f"{name}.")]
+    return max(matches)[1] if matches else -1
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if path.relative_to(ROOT).parts[0] == "engine"], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_rooms_follow_the_data(path: Path) -> None:
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    against = [name for name in imports(path) if name.startswith("engine.") and room_of(name) > room_of(module) >= 0]
+    assert against == []
+
+
+def test_no_step_imports_what_another_step_runs_on_ray() -> None:
+    borrowed = [
+        (str(path.relative_to(ROOT)), name)
+        for path in SOURCES
+        for name in imports(path)
+        if name in ACTORS and path.relative_to(ROOT).parts[0] == "engine"
+        if name.split(".")[1] != path.relative_to(ROOT).parts[1]
+    ]
+    assert borrowed == [("engine/evaluate/step.py", "engine.generate.generator")] or borrowed == []
 
 
 def test_one_file_uses_ray_data() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import lease
-from engine.lease import Fenced, Lease, is_gone, is_held, whoami
-from engine.store import Store
+from engine.run import lease
+from engine.run.lease import Fenced, Lease, is_gone, is_held, whoami
+from engine.store.files import Store
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_driver_elsewhere_that_is_silent_is_replaced(store: Store) -> None:
 
 
 def test_a_dead_driver_of_this_machine_is_replaced_at_once(store: Store) -> None:
-    code = "import os, sys; from engine.lease import *; Lease(Store(sys.argv[1])).__enter__(); os.kill(os.getpid(), 9)"
+    code = "import os, sys; from engine.run.lease import *; Lease(Store(sys.argv[1])).__enter__(); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", code, store.uri], cwd=Path(__file__).parents[2], timeout=60, check=False)
     assert not is_held(store)
     with Lease(store, stale_s=1000) as held:

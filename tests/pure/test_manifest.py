@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from engine.config import Data
-from engine.data import manifest
-from engine.data.card import Card, Listing
-from engine.data.clips import from_table, to_table
+from engine.ingest import manifest
+from engine.ingest.card import Card, Listing
+from engine.ingest.clips import from_table, to_table
 from engine.rows import Clip
-from engine.storage import Storage
+from engine.store.filesystems import Storage
 
 
 def read(tmp_path: Path, text: str, name: str = "m.csv", **data: object) -> list[Clip]:

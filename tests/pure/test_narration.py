@@ -8,9 +8,10 @@ import pytest
 from builders import a_clip
 from engine.episodes import export
 from engine.episodes.build import narration, narration_id
-from engine.episodes.narration import Surface, canonical, clean, rouge_l, says, surface
+from engine.episodes.narration import Surface, canonical, rouge_l, says, surface
 from engine.episodes.properties import Told, properties, tail
-from engine.evaluate.few_shot import Context, curve, derangement, pieces, read_contexts, to_line, too_many_gone
+from engine.evaluate.few_shot.curve import Context, curve, derangement, pieces, read_contexts, to_line, too_many_gone
+from engine.language.narration import clean
 from engine.rows import Episode, Narrated
 
 WEARER = "The camera wearer {verb} {noun}"

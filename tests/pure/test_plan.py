@@ -2,8 +2,8 @@
 
 from builders import a_seal
 from engine.config import RunConfig, load_config
-from engine.plan import BASE, INGEST, History, cycle_steps, final_cycle, next_step, stopped_because
-from engine.seals import Seal
+from engine.run.plan import BASE, INGEST, History, cycle_steps, final_cycle, next_step, stopped_because
+from engine.run.seals import Seal
 
 
 def a_history(base: float, *cycles: float, only_direct: bool = False) -> History:

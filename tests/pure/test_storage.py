@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.storage import Storage, StorageError, Trouble, check_options, trouble_of
-from engine.store import Store
+from engine.store.files import Store
+from engine.store.filesystems import Storage, StorageError, Trouble, check_options, trouble_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -136,8 +136,8 @@ def test_a_file_written_to_while_it_is_read_is_never_mixed(tmp_path: Path) -> No
 
 FILL = """
 import subprocess, sys
-from engine.storage import StorageError
-from engine.store import Store
+from engine.store.filesystems import StorageError
+from engine.store.files import Store
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", sys.argv[1]], check=True)
 store = Store(sys.argv[1])
 store.write("a", b"1" * 1000)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from builders import a_seal
-from engine.seals import read_seal, write_seal
-from engine.storage import StorageError
-from engine.store import Store
+from engine.run.seals import read_seal, write_seal
+from engine.store.files import Store
+from engine.store.filesystems import StorageError
 
 
 def test_write_read_list(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from builders import a_label
 from engine import labels
 from engine.labels import All, AnyOf, Box, Choice, ClassSequence, Keywords, Label, Number, Sentences, TimeRange, Timestamp
+from engine.language.words import words
 from engine.verify.verdict import VerifySpec, verify
-from engine.verify.words import words
 
 STRICT, PAPER, CODE = (VerifySpec(preset=preset) for preset in ("strict", "paper", "code"))
 SUITE = sorted((Path(__file__).parents[1] / "verdicts").glob("*.jsonl"))

@@ -1,0 +1,133 @@
+"""The few-shot curve of one model on frozen contexts: decode, narrate, write; then count what is there.
+
+Pieces are named by what is asked of which model, so a killed evaluation goes on, and a finished one is read.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from engine import flow
+from engine.config import RunConfig
+from engine.decode.stage import decode_windows
+from engine.episodes.narration import EVALUATED
+from engine.evaluate.few_shot.curve import Context, Point, curve, pieces, read_contexts, too_many_gone
+from engine.evaluate.few_shot.narrator import NarrateSpec, Narrator, write_answers
+from engine.ingest.clips import from_table
+from engine.report.curve import svg
+from engine.rows import Clip, Narrated
+from engine.run.resources import needs
+from engine.run.work import Progress, decoding_of
+from engine.store.files import Store, digest
+from engine.store.filesystems import StorageError
+from engine.store.weights import local, version
+from models.base import Sampling
+from models.registry import frame_spec
+
+CONTEXTS, SETTINGS = "contexts", "settings.json"
+"""Of an episodes folder: what is asked, and how it was made, which is written last."""
+
+
+def made_with(store: Store) -> list[str]:
+    """How an episodes folder was made, as settings: what is asked has to be asked and shown in the same way."""
+    data = store.read(SETTINGS)
+    if data is None:
+        raise ValueError(f"no {SETTINGS} in {store.url()}; `starloop episodes` makes such a folder, and writes that last")
+    section = json.loads(data)["episodes"]
+    return [f"episodes.{key}={json.dumps(value, ensure_ascii=False)}" for key, value in section.items() if value is not None]
+
+
+def read_clips(store: Store) -> dict[str, Clip]:
+    """The clips of an episodes folder, by id. Raises ValueError where there are none."""
+    try:
+        return {clip.clip_id: clip for clip in from_table(store.read_table("clips.parquet"))}
+    except (StorageError, KeyError, ValueError) as error:
+        raise ValueError(f"{store.url('clips.parquet')} is not what `starloop episodes` wrote ({error}); make it again") from None
+
+
+def few_shot(
+    episodes: Store, out: Store, config: RunConfig, adapter: str, title: str, report: Callable[[Progress], None]
+) -> dict[str, Any]:
+    """{"model", "adapter", "episodes": the section, "points": [Point as a dict]}; `out` has the same as curve.json, and plots.
+
+    Raises ValueError where the folder holds no contexts, or too many of the queries' videos are gone.
+    """
+    clips, contexts, section = read_clips(episodes), _read_all_contexts(episodes), config.episodes
+    spec = NarrateSpec(
+        model=config.spec(config.model.base, adapter or None, config.evaluate.lora_alpha if adapter else None),
+        storage=config.access(),
+        sampling=Sampling(temperature=0.0, max_tokens=config.generate.max_tokens),
+        pattern=section.pattern,
+        sentence_model=config.verify.sentence_model,
+        seed=config.run.seed,
+    )
+    weights = [version(uri, spec.storage) for uri in (config.model.base, adapter) if uri]
+    key = digest([repr(spec.model), weights, repr(spec.sampling), section.pattern, spec.sentence_model])
+    prompt = EVALUATED[section.wordings].replace("{question}", section.question)
+    asked = list(pieces(contexts, clips, prompt, key))
+    written = {name.removesuffix(".parquet") for name in out.names("pieces")}
+    todo = [piece for piece in asked if piece["piece_id"] not in written]
+    total = sum(piece["answers"] for piece in asked)
+    done = before = total - sum(piece["answers"] for piece in todo)
+    shown = encoded = 0
+    how = {"model": config.model.base, "adapter": adapter, "episodes": section.model_dump(mode="json")}
+    out.write("asked.json", json.dumps(how, indent=1).encode())  # and if it cannot be written, that is known before a cluster is up
+    if todo:
+        with flow.cluster(config.cluster.address, *needs(config)):
+            for row in flow.run(todo, _stages(config, spec, out)):
+                done, shown, encoded = done + row["answers"], shown + row["shown"], encoded + row["encoded"]
+                report(Progress(step="few-shot", unit="answers", done=done, total=total, before=before))
+    rows = [Narrated(**row) for piece in asked for row in out.read_table(f"pieces/{piece['piece_id']}.parquet").to_pylist()]
+    if reason := too_many_gone(rows, config.limits.failure_rate):
+        raise ValueError(
+            f"{out.url()} has no curve: {reason}; see the videos of {episodes.url('clips.parquet')}, or raise the limit"
+        )
+    points = curve(rows)
+    found: dict[str, Any] = how | {"points": [asdict(point) for point in points]}
+    if shown:
+        found |= {"clips_shown": shown, "clips_encoded": encoded}
+    out.write("curve.json", json.dumps(found, indent=1).encode())
+    for name in sorted({point.set for point in points}):
+        out.write(f"{name}.svg", svg(f"{title}: {name}", series_of(points, name)).encode())
+    return found
+
+
+def _read_all_contexts(episodes: Store) -> list[Context]:
+    found = []
+    for name in episodes.names(CONTEXTS):
+        if (named := re.fullmatch(r"(.+)-(\d+)-shot\.jsonl", name)) is None:
+            continue
+        data = episodes.read(f"{CONTEXTS}/{name}")
+        assert data is not None
+        found += read_contexts(named[1], int(named[2]), data.decode(errors="replace"))
+    if not found:
+        raise ValueError(f"no contexts in {episodes.url(CONTEXTS)}; `starloop episodes` makes them of held-out clips")
+    return found
+
+
+def _stages(config: RunConfig, spec: NarrateSpec, out: Store) -> list[flow.Stage]:
+    cluster, frames = config.cluster, frame_spec(local(spec.model, spec.storage, only=".json"))
+    decode = {"spec": frames, "decoding": decoding_of(config)}
+    return [
+        flow.Stage(name="decode", work=decode_windows, args=decode, cpus=cluster.decode_cpus),
+        flow.Stage(
+            name="narrate",
+            work=Narrator,
+            args={"spec": spec},
+            actors=cluster.generator_actors,
+            cpus=cluster.generator_cpus,
+            gpus=cluster.generator_gpus,
+        ),
+        flow.Stage(name="write", work=write_answers, args={"store": out}, cpus=0),
+    ]
+
+
+def series_of(points: list[Point], name: str) -> dict[str, list[tuple[int, float, float]]]:
+    """What a set's plot draws: by line, (shots, verb and noun right, half its interval)."""
+    lines = {"as narrated": "", "videos shuffled": "shuffled"}
+    return {
+        line: [(point.shots, point.both, point.both_error) for point in points if (point.set, point.control) == (name, control)]
+        for line, control in lines.items()
+    }

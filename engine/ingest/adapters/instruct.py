@@ -1,0 +1,58 @@
+"""Instruct data, to be mixed into the finetune: conversations about videos and pictures -> examples. Its fields tell the format.
+
+{"id", "image" or "video", "conversations": [{"from": "human", "value"}, {"from": "gpt", "value"}, ...]}     LLaVA
+{"image" or "video", "QA": [{"i": instruction, "q", "a"}, ...]}                                          VideoChat2-IT
+{"video_id", "q", "a"}                                                                                   VideoInstruct
+
+A conversation's turns become examples of their own.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from engine.ingest.adapters.source import Source, each
+from engine.ingest.tables import Record, Row
+
+VIDEO = "{video_id}.mp4"
+"""Of VideoInstruct, which names no file."""
+PLACEHOLDERS = ("<image>", "<video>", "<vid>")
+
+
+def records(source: Source) -> Iterator[Record]:
+    """Rows with clip_id, video, start_s, end_s, prompt and answer."""
+    return each(((place, (n, item)) for n, (place, item) in enumerate(source.json_items("item"))), lambda one: _rows(source, *one))
+
+
+def _rows(source: Source, number: int, item: dict[str, Any]) -> list[Row]:
+    video = source.video_of(VIDEO, item) if "video_id" in item else item.get("video") or item.get("image")
+    if not video:
+        raise ValueError("neither video nor image: a conversation about nothing to be seen")
+    if not isinstance(video, str):
+        raise ValueError(f"its picture or video {video!r} is not one name; conversations about several are not read")
+    turns = [(prompt.strip(), answer.strip()) for prompt, answer in _turns(item)]
+    if not turns or not all(prompt and answer for prompt, answer in turns):
+        raise ValueError("a turn without a question or without an answer")
+    name = str(item.get("id") or f"{os.path.splitext(video)[0]}/{number}")
+    window = {"start_s": item.get("start"), "end_s": item.get("end")}
+    return [
+        {"clip_id": f"{name}/{n}", "video": video, "prompt": prompt, "answer": answer} | window
+        for n, (prompt, answer) in enumerate(turns)
+    ]
+
+
+def _turns(item: dict[str, Any]) -> list[tuple[str, str]]:
+    if "conversations" in item:
+        said = item["conversations"]
+        if [turn["from"] for turn in said] != ["human", "gpt"] * (len(said) // 2):
+            raise ValueError("human and gpt do not take turns in its conversations")
+        return [(_plain(one["value"]), other["value"]) for one, other in zip(said[::2], said[1::2], strict=True)]
+    if "QA" in item:
+        return [("\n".join(part for part in (turn.get("i", ""), _plain(turn["q"])) if part), turn["a"]) for turn in item["QA"]]
+    return [(_plain(item["q"]), item["a"])]
+
+
+def _plain(text: str) -> str:
+    for placeholder in PLACEHOLDERS:
+        text = text.replace(placeholder, "")
+    return text

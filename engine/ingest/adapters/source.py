@@ -1,0 +1,143 @@
+"""What an adapter is given: the annotation file, how to open it, and how a clip's video is called."""
+
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from string import Formatter
+from typing import Any
+
+import ijson
+
+from engine.ingest.tables import Record, Row, csv_records, opened
+from engine.labels import Keywords
+from engine.store.filesystems import Storage
+from engine.verify.keywords import mentions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Source(path="kinetics700_2020/train.csv", storage=Storage())"""
+
+    path: str
+    storage: Storage
+    video: str = ""
+    """How a clip's video is called: a template of the annotation's own fields; "": the dataset's usual one."""
+    split: str = ""
+    """train or heldout; "": what the annotation or its file's name says, else train."""
+    mapping: Mapping[str, Any] = field(default_factory=dict)
+    """For "table": which column is what."""
+
+    def split_of(self, said: str) -> str:
+        """train, or heldout for what is called validation or test."""
+        if self.split:
+            return self.split
+        return "heldout" if _HELDOUT.search((said or self.path.rsplit("/", 1)[-1]).casefold()) else "train"
+
+    def video_of(self, usual: str, row: Mapping[str, Any]) -> str:
+        """Raises ValueError where the template names what the annotation does not have."""
+        return filled(self.video or usual, row)
+
+    @contextmanager
+    def file(self) -> Iterator[Any]:
+        with opened(self.path, self.storage) as file:
+            yield file
+
+    def csv(self) -> Iterator[Record]:
+        with self.file() as file:
+            text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+            try:
+                yield from csv_records(self.path, text, ",")
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{self.path} is not UTF-8 text ({error.reason}); save it as UTF-8") from None
+            finally:
+                text.detach()
+
+    def json_items(self, prefix: str) -> Iterator[tuple[str, Any]]:
+        """Items of an array, one at a time: some files have gigabytes. Raises ValueError for a file that is cut off."""
+        with self.file() as file, _complete(self.path):
+            for number, item in enumerate(ijson.items(file, prefix, use_float=True)):
+                yield f"{self.path} item {number}", item
+
+    def json_pairs(self, prefix: str) -> Iterator[tuple[str, Any]]:
+        """Keys and values of an object, one at a time."""
+        with self.file() as file, _complete(self.path):
+            yield from ijson.kvitems(file, prefix, use_float=True)
+
+
+def filled(template: str, row: Mapping[str, Any]) -> str:
+    """A text with {field} or {field:06d} in it filled in. Raises ValueError where there is no such field, and for anything else.
+
+    >>> filled("{id}_{start:06d}.mp4", {"id": "a", "start": 3})
+    'a_000003.mp4'
+    """
+    known = ", ".join(map(str, row))
+    try:
+        parts = list(Formatter().parse(template))
+        for _, name, form, convert in parts:
+            if name is not None and (name not in row or not _FORM.fullmatch(form or "") or convert):
+                raise ValueError(f"{{{name}{':' + form if form else ''}}} is none of {known}, plain or like {{number:06d}}")
+        return template.format_map(row)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{template!r} cannot be filled in: {error}") from None
+
+
+_FORM = re.compile(r"|0?\d{0,2}[dsf]?")
+_HELDOUT = re.compile(r"(?<![a-z])(?:val|valid|validat(?:e|ion)|test(?:ing)?|heldout)(?![a-z])")
+Adapter = Callable[[Source], Iterator[Record]]
+
+
+@contextmanager
+def _complete(path: str) -> Iterator[None]:
+    try:
+        yield
+    except ijson.IncompleteJSONError as error:
+        raise ValueError(f"{path} is cut off or not JSON ({str(error).splitlines()[0]}); get it again") from None
+    except (ijson.JSONError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON ({str(error).splitlines()[0]}); get it again") from None
+
+
+def each(found: Iterable[tuple[str, Any]], make: Callable[[Any], list[Row]]) -> Iterator[Record]:
+    """The rows of each annotation, or what is wrong with it."""
+    for place, item in found:
+        if isinstance(item, ValueError):
+            yield place, item
+            continue
+        try:
+            rows = make(item)
+        except KeyError as error:
+            yield place, ValueError(f"{place} has no {error}; is it of another format?")
+        except (TypeError, AttributeError, IndexError) as error:
+            yield place, ValueError(f"{place} is not an annotation of this format: {error}")
+        except ValueError as error:
+            yield place, ValueError(f"{place}: {error}")
+        else:
+            yield from ((place, row) for row in rows)
+
+
+def ask(templates: Sequence[str], clip_id: str, label: Any) -> str:
+    """One of the questions, the same for the same clip each time, that does not hold the label.
+
+    >>> ask(["What is it?", "Which activity is it?"], "a", Keywords(text="activity"))
+    'What is it?'
+    """
+    first = int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:4], "big")
+    turned = [templates[(first + i) % len(templates)] for i in range(len(templates))]
+    return next((one for one in turned if not (isinstance(label, Keywords) and mentions(one, label))), turned[0])
+
+
+def worded(label: Any) -> dict[str, Any]:
+    """A label as a manifest's column has it."""
+    return asdict(label)
+
+
+def canonical(name: str) -> str:
+    """What a class of Ego4D is called: "put_(place,_leave,_drop)" is put.
+
+    >>> canonical("put_(place,_leave,_drop)"), canonical("turn_on_(switch_on)"), canonical("[other]")
+    ('put', 'turn on', '')
+    """
+    text = (name or "").split("_(", 1)[0].replace("_", " ").strip()
+    return "" if text == "[other]" else text

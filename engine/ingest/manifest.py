@@ -1,0 +1,211 @@
+"""A labelled manifest -> Clip rows. What a user wrote wrong is one line with place and remedy; missing videos are counted."""
+
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from engine import labels
+from engine.config import Data
+from engine.ingest.card import Card, Skipped, hash_of
+from engine.ingest.tables import KNOWN_COLUMNS, Record, opened, table_records
+from engine.labels import Keywords, Label
+from engine.rows import Clip
+from engine.store.filesystems import Storage, refuse_odd
+from engine.verify.keywords import mentions
+
+Records = Callable[[], Iterator[Record]]
+"""The rows from their beginning, each time it is called."""
+
+
+def read_manifest(
+    data: Data, storage: Storage, card: Card | None = None, records: Records | None = None, skipped: Skipped | None = None
+) -> Iterator[Clip]:
+    """The clips of data.manifest, checked as they come and counted on the card.
+
+    `records`: the rows, where they do not come from a table with a manifest's columns. `skipped`: counts rows that are wrong;
+    without it they are raised, as ValueError in one line that names the row and the remedy. What only the whole can tell (a clip_id
+    twice, a video in both splits, no rows at all) is raised at the end.
+    """
+    if not data.manifest:
+        raise ValueError("no manifest: set data.manifest to a CSV, TSV, JSONL or Parquet file with the columns video and label")
+    card = Card() if card is None else card
+    records = records or partial(_native, data.manifest, storage)
+    ids, splits = set[int](), dict[int, str]()
+    for place, row in records():
+        try:
+            clip = _checked(row, place, data)
+            if skipped is not None:  # else the card finds twins, in less memory
+                _refuse_twin(clip, place, ids, splits)
+        except ValueError as error:
+            if skipped is None:
+                raise
+            skipped.add(error)
+            continue
+        card.add(clip)
+        yield clip
+    if not len(card):
+        raise ValueError(f"{data.manifest} has no rows; it needs at least one with a video and a label")
+    _name_twins(data, records, card)
+
+
+def _native(path: str, storage: Storage) -> Iterator[Record]:
+    """Rows of a table that has a manifest's columns."""
+    known: set[tuple[str, ...]] = set()
+    for place, row in table_records(path, storage):
+        if not isinstance(row, ValueError) and (columns := tuple(row)) not in known:
+            try:
+                _check_columns(place, columns)
+            except ValueError as error:
+                if not known:
+                    raise  # of a table's header, or of every line
+                yield place, error
+                continue
+            known.add(columns)
+        yield place, row
+
+
+def _checked(row: dict[str, Any] | ValueError, place: str, data: Data) -> Clip:
+    if isinstance(row, ValueError):
+        raise row
+    clip = _clip(row, place, data)
+    if isinstance(clip.label, Keywords) and mentions(clip.question, clip.label):
+        raise ValueError(f"{place}: the question {clip.question!r} holds the label {clip.label.text!r}; ask without it")
+    return clip
+
+
+def _refuse_twin(clip: Clip, place: str, ids: set[int], splits: dict[int, str]) -> None:
+    id_hash, video_hash = hash_of(clip.clip_id), hash_of(clip.video)
+    if id_hash in ids:
+        raise ValueError(f"{place}: clip_id {clip.clip_id!r} comes twice; give each clip its own in a clip_id column")
+    if splits.setdefault(video_hash, clip.split) != clip.split:
+        raise ValueError(f"{place}: video {clip.video} is in {clip.split} here and in {splits[video_hash]} before; split by video")
+    ids.add(id_hash)
+
+
+def _name_twins(data: Data, records: Records, card: Card) -> None:
+    """Rows that cannot both be. The card knows only that there are such; which ones, another look at the manifest tells."""
+    if (id_hash := card.id_twice()) is not None:
+        same_id = ((place, clip) for place, clip in _again(data, records) if hash_of(clip.clip_id) == id_hash)
+        (first, _), (place, clip) = islice(same_id, 2)
+        raise ValueError(f"{place}: clip_id {clip.clip_id!r} is also at {first}; give each clip its own in a clip_id column")
+    if (video_hash := card.video_in_both()) is not None:
+        same = (at for at in _again(data, records) if hash_of(at[1].video) | 1 == video_hash)
+        first, one = next(same)
+        place, other = next(at for at in same if at[1].split != one.split)
+        raise ValueError(f"{place}: video {other.video} is in {other.split} here and in {one.split} at {first}; split by video")
+
+
+def _again(data: Data, records: Records) -> Iterator[tuple[str, Clip]]:
+    return ((place, _clip(row, place, data)) for place, row in records() if not isinstance(row, ValueError))
+
+
+def fingerprint(data: Data, storage: Storage) -> str:
+    """Hex digest of the manifest's bytes: a run refuses one that changed after it was ingested."""
+    with opened(data.manifest, storage) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]  # type: ignore[arg-type]  # it is a buffered reader
+
+
+def _check_columns(where: str, columns: tuple[str, ...]) -> None:
+    for needed in ("video", "label"):
+        if needed not in columns:
+            known = ", ".join(map(repr, columns)) or "none"
+            raise ValueError(f"{where} has no column {needed!r}, only {known}; rename or add it, or map it with --mapping")
+    for column in set(columns) - KNOWN_COLUMNS:
+        if close := difflib.get_close_matches(column.strip().lower(), KNOWN_COLUMNS, n=1, cutoff=0.8):
+            raise ValueError(f"{where} has a column {column!r}; did you mean {close[0]!r}?")
+
+
+def _clip(row: dict[str, Any], place: str, data: Data) -> Clip:
+    video = _text(row, place, "video")
+    if not video:
+        raise ValueError(f"{place} has no video; fill it in or drop the row")
+    start_s, end_s = _seconds(row, "start_s", place), _seconds(row, "end_s", place)
+    if start_s is not None and end_s is not None and start_s >= end_s:
+        raise ValueError(f"{place}: start_s {start_s} is not before end_s {end_s}")
+    window = "" if start_s is None and end_s is None else f"@{start_s or 0:g}-{'end' if end_s is None else f'{end_s:g}'}"
+    located = locate(video, data)
+    try:
+        refuse_odd(located)
+    except ValueError as error:
+        raise ValueError(f"{place}: video {error}") from None
+    split = _text(row, place, "split") or ("heldout" if _share(video) < data.heldout else "train")
+    if split not in ("train", "heldout"):
+        raise ValueError(f"{place}: split {split!r} is neither 'train' nor 'heldout'")
+    return Clip(
+        clip_id=_text(row, place, "clip_id") or os.path.splitext(video)[0] + window,
+        video=located,
+        start_s=start_s,
+        end_s=end_s,
+        question=_text(row, place, "question") or data.question,
+        label=_label(row, place),
+        split="train" if split == "train" else "heldout",
+        verb=_text(row, place, "verb"),
+        noun=_text(row, place, "noun"),
+        description=_text(row, place, "description"),
+        narrator=_text(row, place, "narrator"),
+    )
+
+
+def _text(row: dict[str, Any], place: str, column: str) -> str:
+    value = row.get(column)
+    text = "" if value is None else str(value).strip()
+    if isinstance(value, list | dict) or (not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text)):
+        raise ValueError(f"{place}: {column} {value!r} is not a text; write it as one")
+    return text
+
+
+def _seconds(row: dict[str, Any], column: str, place: str) -> float | None:
+    text = _text(row, place, column)
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{place}: {column} {text!r} is not a number of seconds") from None
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{place}: {column} {text!r} is not a time in a video")
+    return value
+
+
+def _label(row: dict[str, Any], place: str) -> Label:
+    value = row.get("label")
+    try:
+        if isinstance(value, dict):
+            return labels.parse(
+                {name: part for name, part in value.items() if part is not None}
+            )  # Parquet fills in what a kind lacks
+        if isinstance(value, bool) or (isinstance(value, float) and value != value):
+            raise ValueError(f"{place}: label {value!r} is no text; write the class's name")
+        text = _text(row, place, "label")
+        if text.startswith("{"):
+            return labels.parse(json.loads(text))
+        if not any(character.isalnum() for character in text):
+            raise ValueError(f"{place} has no label; fill it in or drop the row")
+        aliases = tuple(alias.strip() for alias in _text(row, place, "aliases").split("|") if alias.strip())
+        return Keywords(text=text, aliases=aliases)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{place}: label {text[:60]!r} is not JSON: {error.msg}; a typed label is one JSON object") from None
+    except ValueError as error:
+        raise error if str(error).startswith(place) else ValueError(f"{place}: {error}") from None
+
+
+def _share(video: str) -> float:
+    """0..1, the same for the same video on every machine: decides the split where the manifest does not."""
+    return int.from_bytes(hashlib.sha256(video.encode()).digest()[:6], "big") / 2**48
+
+
+def locate(video: str, data: Data) -> str:
+    """The URI or absolute path of a video that a manifest names."""
+    if "://" in video:
+        return video
+    if os.path.isabs(video):
+        return os.path.normpath(video)  # two spellings of one video must not end in two splits
+    folder = data.videos or data.manifest.rpartition("/")[0]
+    if "://" in folder:
+        return f"{folder.rstrip('/')}/{video}"
+    return os.path.abspath(os.path.join(folder, video))

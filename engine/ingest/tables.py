@@ -1,0 +1,99 @@
+"""Rows of CSV, TSV, JSONL and Parquet files, as they come: each with its place, and where it cannot be read why not."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.rows import CLIPS
+from engine.store.filesystems import Storage, StorageError
+
+Row = dict[str, Any]
+Record = tuple[str, Row | ValueError]
+"""Where it stands ("labels.csv line 7"), and the row; or what is wrong with it, in one line that begins with the place."""
+BATCH_ROWS = 8192
+KNOWN_COLUMNS = frozenset({*CLIPS.names, "aliases"})
+"""Of a manifest."""
+SUFFIXES = ("csv", "tsv", "jsonl", "parquet")
+
+
+@contextmanager
+def opened(path: str, storage: Storage) -> Iterator[BinaryIO]:
+    try:
+        with storage.file(path) as file:
+            yield file
+    except StorageError as error:
+        if error.trouble != "missing":
+            raise
+        raise ValueError(
+            f"no such file: {path}; name a CSV, TSV, JSONL or Parquet file, or the dataset's own annotations"
+        ) from None
+
+
+def table_records(path: str, storage: Storage) -> Iterator[Record]:
+    """Raises ValueError for a file that is of another kind, or that ends in the middle."""
+    suffix = path.rsplit(".", 1)[-1].lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"{path}: a manifest is .csv, .tsv, .jsonl or .parquet; other annotations need --format")
+    with opened(path, storage) as file:
+        if suffix == "parquet":
+            yield from _parquet_records(path, file)
+            return
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="" if suffix != "jsonl" else "\n")
+        try:
+            yield from (
+                _jsonl_records(path, text) if suffix == "jsonl" else csv_records(path, text, "\t" if suffix == "tsv" else ",")
+            )
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8") from None
+        finally:
+            text.detach()
+
+
+def _parquet_records(path: str, file: BinaryIO) -> Iterator[Record]:
+    try:
+        table = pq.ParquetFile(file)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} is not a Parquet file, or only a part of one: {str(error).splitlines()[0]}") from None
+    rows = (row for batch in table.iter_batches(BATCH_ROWS) for row in batch.to_pylist())
+    yield from ((f"{path} row {i}", row) for i, row in enumerate(rows))
+
+
+def csv_records(path: str, text: TextIO, delimiter: str) -> Iterator[Record]:
+    try:
+        reader = csv.DictReader(text, delimiter=delimiter)
+        columns = list(reader.fieldnames or [])
+        if not columns:
+            raise ValueError(f"{path} is empty: it has no column 'video', nor any other")
+        if twice := [column for column in columns if columns.count(column) > 1]:
+            raise ValueError(f"{path} has two columns {twice[0]!r}; rename one")
+        for row in reader:
+            place = f"{path} line {reader.line_num}"
+            if None in row:
+                yield place, ValueError(f"{place} has more cells than the header; quote cells that hold a comma")
+            elif None in row.values():
+                yield place, ValueError(f"{place} has fewer cells than the header; is the file cut off there?")
+            else:
+                yield place, row
+    except csv.Error as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _jsonl_records(path: str, text: TextIO) -> Iterator[Record]:
+    for number, line in enumerate(text, 1):
+        place = f"{path} line {number}"
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            yield place, ValueError(f"{place} is not JSON: {error.msg}")
+        except RecursionError:
+            yield place, ValueError(f"{place} is nested too deeply to be read")
+        else:
+            yield place, row if isinstance(row, dict) else ValueError(f"{place} is not a JSON object")

@@ -1,0 +1,88 @@
+"""A checkpoint folder on any URI -> a local folder, fetched once per machine and version; models/ sees local folders only."""
+
+import fcntl
+import os
+import tempfile
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from engine.store.files import digest
+from engine.store.filesystems import Storage, StorageError
+from models.base import ModelSpec
+
+
+def local(spec: ModelSpec, storage: Storage, only: str = "") -> ModelSpec:
+    """The same weights under local paths. `only`: the suffix of the files that are needed, e.g. ".json" to look and not to load.
+
+    Raises ValueError where there is no checkpoint, StorageError where it cannot be read.
+    """
+    return replace(
+        spec, base=_fetched(spec.base, storage, only), adapter=_fetched(spec.adapter, storage, only) if spec.adapter else None
+    )
+
+
+def version(uri: str, storage: Storage) -> str:
+    """Digest of the names, sizes and dates of a checkpoint's files; of a name without a folder, the name."""
+    filesystem, root = storage.filesystem(uri)
+    listed = storage.patiently(f"cannot list {uri}", lambda: filesystem.exists(root) and filesystem.ls(root, detail=True))
+    return digest([uri, _versions(listed or [], "")])
+
+
+def refuse_occupied(uri: str, storage: Storage) -> None:
+    """Raises ValueError where something lies at a URI, StorageError where that cannot be known."""
+    filesystem, root = storage.filesystem(uri)
+    if storage.patiently(f"cannot list {uri}", lambda: filesystem.exists(root) and filesystem.find(root)):
+        raise ValueError(f"{uri} is not empty; name another place")
+
+
+def publish(folder: Path, uri: str, storage: Storage) -> None:
+    """Copy a checkpoint's files below a URI, all config.json last: without one nothing takes a folder for a checkpoint.
+
+    Raises StorageError where it cannot be written.
+    """
+    filesystem, root = storage.filesystem(uri)
+    files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: (path.name == "config.json", path))
+    for path in files:
+        target = f"{root}/{path.relative_to(folder).as_posix()}"
+        filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
+        storage.patiently(f"cannot write {target}", partial(filesystem.put_file, str(path), target))
+
+
+def _versions(listed: list[dict[str, Any]], only: str) -> list[tuple[str, int, str]]:
+    """Name, size and date or ETag of each file."""
+    files = {entry["name"].rsplit("/", 1)[-1]: entry for entry in listed if entry["type"] == "file"}
+    return [
+        (name, entry["size"], str(entry.get("ETag") or entry.get("etag") or entry.get("mtime") or ""))
+        for name, entry in sorted(files.items())
+        if name.endswith(only)
+    ]
+
+
+def _fetched(uri: str, storage: Storage, only: str) -> str:
+    if "://" not in uri:
+        return uri
+    filesystem, root = storage.filesystem(uri)
+    try:
+        listed = storage.patiently(f"cannot list {uri}", lambda: filesystem.ls(root, detail=True))
+    except StorageError as error:
+        if error.trouble != "missing":
+            raise
+        listed = []
+    versions = _versions(listed, only)
+    if not {name for name, *_ in versions} & {"config.json", "adapter_config.json"}:
+        raise ValueError(f"no checkpoint at {uri}: it has neither config.json nor adapter_config.json")
+    folder = Path(tempfile.gettempdir()) / f"starloop-weights-{os.getuid()}" / digest([uri, versions])
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # eight actors of one machine want the same fourteen gigabytes
+        for name, size, _ in versions:
+            if not (folder / name).exists():
+                half = folder / f"{name}.part"
+                get = partial(filesystem.get_file, f"{root}/{name}", str(half))
+                storage.patiently(f"cannot read {uri}/{name}", get)
+                if half.stat().st_size != size:
+                    raise StorageError("replaced", f"{uri}/{name} changed while it was fetched; run the same command again")
+                half.rename(folder / name)
+    return str(folder)
