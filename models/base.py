@@ -1,9 +1,10 @@
-"""What the engine asks of a model. Another backend serves the loop by implementing VideoLLM; another trainer, Trainee.
+"""What the engine asks of a model: dataclasses and Protocols only. models/registry.py finds the module that answers.
 
-Shapes: B clips, T frames, S pixels a side, N samples.
+Shapes: B clips, T frames of H x W pixels, N samples, L tokens of a sample, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -55,12 +56,73 @@ Sample = Sequence[Turn]
 """Shots, and at the end the query. A sample of one turn is a plain question."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameSpec:
-    """What a model wants to watch: T frames of S x S pixels."""
+@dataclass(frozen=True, slots=True)
+class Evenly:
+    """A fixed number of frames: one from the middle of each of `num_frames` equal stretches of the clip. Evenly(16)."""
 
     num_frames: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerSecond:
+    """A frame rate: `rate` frames for each second of the clip, within bounds. PerSecond(rate=2.0, min_frames=4, max_frames=768).
+
+    Qwen-VL's rule. The number is rounded down to a multiple of `multiple`, the frames that the model merges into one.
+    """
+
+    rate: float
+    min_frames: int
+    max_frames: int
+    multiple: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """The shorter side is scaled to `size_px`, and the middle square of that size is kept: CLIP's rule. Square(336)."""
+
     size_px: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepAspect:
+    """The whole picture in its own aspect ratio: KeepAspect(min_pixels=65_536, max_pixels=602_112, multiple_px=28).
+
+    Both sides are multiples of `multiple_px`, and their product is within the bounds: Qwen-VL's rule.
+    """
+
+    min_pixels: int
+    max_pixels: int
+    multiple_px: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameSpec:
+    """What a model watches: which frames of a clip, and how large. FrameSpec(choose=Evenly(16), size=Square(336))."""
+
+    choose: Evenly | PerSecond
+    size: Square | KeepAspect
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Video:
+    """The frames of one clip, each with the second at which it is shown. Clips of one piece may have different shapes."""
+
+    frames: NDArray[np.uint8]
+    """uint8[T,H,W,3], RGB."""
+    times_s: tuple[float, ...]
+    """T presentation times, in seconds since the start of the clip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where a model computes, and in which precision. Device("cuda", "bfloat16"), Device("cpu", "float32")."""
+
+    kind: Literal["cpu", "cuda"]
+    dtype: Literal["float32", "bfloat16"]
+
+
+class OutOfMemory(RuntimeError):
+    """The device's memory does not hold all clips that were given at once; fewer may fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,24 +188,30 @@ class ModelSize:
 
 
 class Watched(Protocol):
-    """Clips that a model has seen: encoded and prefilled once, ready for any number of questions."""
+    """Clips that a model watches, ready for any number of questions. What they have in common is computed once."""
 
-    def reply(self, rows: Sequence[int], questions: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> list[Reply]:
-        """Answer questions[i] about clip rows[i]. A row may come again: its prefix is computed once."""
+    def ask(self, clip: int, question: str, seed: int, sampling: Sampling) -> Future[Reply]:
+        """Answer a question about the clip of that number. A clip has at most one question under way.
+
+        An engine may hold questions back until all clips that have not left have one: that is its batch. The future may raise
+        OutOfMemory, or ValueError where question and answer are longer than the model's context.
+        """
+        ...
+
+    def leave(self, clip: int) -> None:
+        """Nothing more will be asked about the clip. Every clip has to leave: a batch waits for all that have not."""
         ...
 
 
 class VideoLLM(Protocol):
+    """A loaded model that answers questions about clips. Its methods may be called from several threads at once."""
+
     @property
     def frames(self) -> FrameSpec: ...
 
     @property
     def digest(self) -> str:
-        """Names the weights: the same for the same weights."""
-        ...
-
-    def watch(self, frames: NDArray[np.uint8]) -> Watched:
-        """frames uint8[B,T,S,S,3]."""
+        """Names the weights and how they are used: the same for the same weights."""
         ...
 
     @property
@@ -151,16 +219,18 @@ class VideoLLM(Protocol):
         """Tokens that prompt and answer may have together."""
         ...
 
-    def prompt_token_ids(self, question: str) -> list[int]:
-        """What the model reads for a question, the video's placeholders included."""
+    def prompt_token_ids(self, question: str, video: Video) -> list[int]:
+        """What the model reads for a question about a clip, the video's placeholders included."""
         ...
 
-    def converse(
-        self, frames: NDArray[np.uint8], samples: Sequence[Sample], seeds: Sequence[int], sampling: Sampling
-    ) -> list[Reply]:
-        """Answer the last turn of each sample. frames uint8[B,T,S,S,3]: each clip is encoded once, however many samples show it.
+    def watch(self, videos: Sequence[Video]) -> Watched:
+        """Raises OutOfMemory."""
+        ...
 
-        Raises ValueError where a sample and its answer are longer than the model's context.
+    def converse(self, videos: Sequence[Video], samples: Sequence[Sample], seeds: Sequence[int], sampling: Sampling) -> list[Reply]:
+        """Answer the last turn of each sample. Each clip is encoded once, however many samples show it.
+
+        Raises ValueError where a sample and its answer are longer than the model's context, OutOfMemory.
         """
         ...
 
@@ -173,11 +243,11 @@ class Trainee(Protocol):
 
     @property
     def module(self) -> Any:
-        """torch.nn.Module; module(**batch) gives .logits[B,L,V] for batch(...)."""
+        """torch.nn.Module; module(**batch) gives .logits[N,L,V] for batch(...). All its floating parameters are of one dtype."""
         ...
 
-    def batch(self, frames: NDArray[np.uint8], samples: Sequence[Sample], loss_on: LossOn = "query") -> dict[str, Any]:
-        """What module(**...) takes, and "labels" int64[N,L], -100 except on the last answers, or on all. frames uint8[B,T,S,S,3].
+    def batch(self, videos: Sequence[Video], samples: Sequence[Sample], loss_on: LossOn = "query") -> dict[str, Any]:
+        """What module(**...) takes, and "labels" int64[N,L], -100 except on the last answers, or on all.
 
         Each clip is encoded once, however many samples show it. Raises ValueError where a sample is longer than the context.
         """
@@ -185,4 +255,35 @@ class Trainee(Protocol):
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
         """Write the adapter, given the trained parameters by name, as safetensors."""
+        ...
+
+
+class Family(Protocol):
+    """A module that serves checkpoints of some kinds (models/registry.py). All but load and trainee read small files only."""
+
+    def check(self, spec: ModelSpec) -> None:
+        """Raises ValueError naming what is wrong with the checkpoint's files; of weights it reads the headers only."""
+        ...
+
+    def size(self, spec: ModelSpec, lora_rank: int) -> ModelSize:
+        """How large the model is, of its config.json alone."""
+        ...
+
+    def frame_spec(self, spec: ModelSpec) -> FrameSpec:
+        """What the model watches, without loading its weights."""
+        ...
+
+    def sample_tokens(self, spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
+        """How many tokens of the model's context each sample takes, by its tokenizer and shapes."""
+        ...
+
+    def load(self, spec: ModelSpec, device: Device) -> VideoLLM:
+        """Raises ValueError for a checkpoint that is not there or lacks a weight."""
+        ...
+
+    def trainee(self, spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
+        """The base with a fresh adapter, initialised from the seed, on the CPU in the device's dtype.
+
+        `read_weights`: False where another process sends the weights while the model is built (ZeRO-3): shapes only.
+        """
         ...

@@ -5,39 +5,40 @@ A module is imported when a checkpoint of its kind is asked for, so that whoever
 
 import importlib
 from collections.abc import Iterable, Iterator
-from types import ModuleType
-from typing import Any
+from typing import cast
 
-from models.base import FrameSpec, LoraSpec, ModelSize, ModelSpec, Sample, Trainee, VideoLLM
+from models.base import Device, Family, FrameSpec, LoraSpec, ModelSize, ModelSpec, Sample, Trainee, VideoLLM
 
 FAMILIES = {
     "pllava": "models.pllava.family",
     "llava": "models.pllava.family",
     "llava_next": "models.pllava.family",
 }
-"""model_type of config.json -> the module that serves such checkpoints."""
+"""model_type of config.json -> the module that serves such checkpoints; it has the functions of models/base.py's Family."""
 
 
-def family(spec: ModelSpec) -> ModuleType:
+def family(spec: ModelSpec) -> Family:
     """The module that serves a checkpoint. Raises ValueError where there is none."""
     from models.folders import model_type
 
     kind = model_type(spec.base)
     if kind not in FAMILIES:
         raise ValueError(f"{spec.base} is a {kind!r} checkpoint; PLLaVA, LLaVA-1.5 and LLaVA-NeXT ones are read")
-    return importlib.import_module(FAMILIES[kind])
+    return cast(Family, importlib.import_module(FAMILIES[kind]))
 
 
-def load(spec: ModelSpec) -> VideoLLM:
-    """Raises ValueError for a checkpoint that is not there or lacks a weight."""
-    loaded: VideoLLM = family(spec).load(spec)
+ENGINES: dict[str, str] = {}
+"""generate.engine -> the module that serves it; it has load(spec, device) -> VideoLLM. "builtin" is each family's own."""
+
+
+def load(spec: ModelSpec, device: Device, engine: str = "builtin") -> VideoLLM:
+    """The model, ready to answer. Raises ValueError for an engine or a checkpoint that is not there, or lacks a weight."""
+    if engine == "builtin":
+        return family(spec).load(spec, device)
+    if engine not in ENGINES:
+        raise ValueError(f"generate.engine = {engine!r}: known are {', '.join(['builtin', *ENGINES])}")
+    loaded: VideoLLM = importlib.import_module(ENGINES[engine]).load(spec, device)
     return loaded
-
-
-def frame_spec(spec: ModelSpec) -> FrameSpec:
-    """What the model wants to watch, without loading its weights."""
-    frames: FrameSpec = family(spec).frame_spec(spec)
-    return frames
 
 
 def check(spec: ModelSpec) -> None:
@@ -47,17 +48,19 @@ def check(spec: ModelSpec) -> None:
 
 def size(spec: ModelSpec, lora_rank: int) -> ModelSize:
     """How large the model is, of its config.json alone."""
-    counted: ModelSize = family(spec).size(spec, lora_rank)
-    return counted
+    return family(spec).size(spec, lora_rank)
+
+
+def frame_spec(spec: ModelSpec) -> FrameSpec:
+    """What the model watches, without loading its weights."""
+    return family(spec).frame_spec(spec)
 
 
 def sample_tokens(spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
-    """How many tokens of the model's context each sample takes, by its tokenizer and shapes: no weights are read."""
-    counts: Iterator[int] = family(spec).sample_tokens(spec, samples)
-    return counts
+    """How many tokens of the model's context each sample takes."""
+    return family(spec).sample_tokens(spec, samples)
 
 
-def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, partition: dict[str, Any] | None = None) -> Trainee:
-    """The base with a fresh adapter, initialised from the seed; partitioned as it is built, given a ZeRO-3 configuration."""
-    made: Trainee = family(spec).trainee(spec, lora, seed, partition)
-    return made
+def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
+    """The base with a fresh adapter, initialised from the seed; see Family.trainee."""
+    return family(spec).trainee(spec, lora, seed, device, read_weights)

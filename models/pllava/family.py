@@ -1,9 +1,11 @@
-"""What models/registry.py asks of a PLLaVA or LLaVA checkpoint; torch is imported where a model is built."""
+"""What models/registry.py asks of a PLLaVA or LLaVA checkpoint: the functions of models/base.py's Family, as a module.
+
+torch and transformers are imported where a model is built, and PEFT only where one is finetuned.
+"""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
-from models.base import FrameSpec, LoraSpec, ModelSize, ModelSpec, Sample, Trainee, VideoLLM
+from models.base import Device, FrameSpec, LoraSpec, ModelSize, ModelSpec, Sample, Trainee, VideoLLM
 from models.folders import fetch
 from models.pllava import checkpoints
 from models.pllava.size import size_of
@@ -27,13 +29,13 @@ def sample_tokens(spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
     return video_llm.sample_tokens(spec, samples)
 
 
-def load(spec: ModelSpec) -> VideoLLM:
+def load(spec: ModelSpec, device: Device) -> VideoLLM:
     from models.pllava import video_llm
 
-    return video_llm.load(spec)
+    return video_llm.load(spec, device)
 
 
-def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, partition: dict[str, Any] | None = None) -> Trainee:
-    from models.pllava import video_llm
+def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
+    from models.pllava import trainee as training
 
-    return video_llm.trainee(spec, lora, seed, partition)
+    return training.trainee(spec, lora, seed, device, read_weights)
