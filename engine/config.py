@@ -1,7 +1,7 @@
 """RunConfig: everything that decides a run, in sections. TOML in; unknown keys are refused; presets are overlays of defaults.
 
-[cluster] says where and how wide, [limits] what it may cost, [storage] how URIs are opened; all others say what, and cannot change
-within a run.
+A field that decides results is part of the run's identity and cannot change within a run. A field declared with `cost` only decides
+where the run lies, what runs it, or what it may take; it may change between two commands on the same run.
 """
 
 import difflib
@@ -12,17 +12,24 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from engine.store.filesystems import Storage, check_options
-from models.base import ModelSpec
+from models.base import Device, ModelSpec
 
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
+def cost(default: Any, **constraints: Any) -> Any:
+    """A field that decides time, memory or place and no result: it is not part of a run's identity."""
+    return Field(default=default, json_schema_extra={"identity": False}, **constraints)
+
+
 class Run(Section):
-    uri: str = Field(default="runs/default", min_length=1)
+    uri: str = cost("runs/default", min_length=1)
     """Folder or fsspec URI that holds the run's state."""
     seed: int = 0
+    trackers: tuple[str, ...] = cost(())
+    """Who is told every training step and every sealed step, beside the terminal; see engine/run/trackers.py."""
 
 
 class Data(Section):
@@ -45,30 +52,86 @@ class Model(Section):
     """Frames of a video; default: what the checkpoint says, or 16 for an image model."""
     pooling_shape: tuple[int, int, int] | None = None
     """[T', H', W'] of a video's tokens; default: what the checkpoint says, or half the patches a side for an image model."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of weights and activations. auto: bfloat16 on GPUs, float32 on CPUs."""
+
+    def device(self, gpus: float) -> Device:
+        """Where an actor that is given so many GPUs computes: what torch sees on its node does not matter."""
+        if self.dtype != "auto":
+            return Device("cuda" if gpus else "cpu", self.dtype)
+        return Device("cuda", "bfloat16") if gpus else Device("cpu", "float32")
 
 
 class Generate(Section):
     prompts: Literal["strict", "published"] = "strict"
     temperature: float = Field(default=0.0, ge=0)
     max_tokens: int = Field(default=256, gt=0)
-    piece_clips: int = Field(default=32, gt=0)
-    """Clips that travel, are generated and are written together: the GPU batch."""
+    engine: str = "builtin"
+    """What generates: "builtin" is the model's own shared-prefix decoding; others are listed in models/registry.py."""
+    piece_clips: int = cost(32, gt=0)
+    """Clips that travel, are generated and are written together: the GPU batch. Pieces that are written keep their size."""
+    pieces_in_flight: int = cost(1, gt=0)
+    """Pieces that a generator actor holds at once. More than one pays for an engine that batches by itself, or a slow verifier."""
     rationalize: bool = True
     """Show rejected clips their label and let the model explain again."""
     lora_alpha: float | None = Field(default=None, ge=0)
     """LoRA alpha at which the loop's adapters answer; default: the one of their training. PLLaVA's scripts train with 32 and answer
     with 4. The base is the base: a LoRA that it came with is merged as it was trained."""
-    decoder: Literal["pyav", "decord"] = "pyav"
+    decoder: Literal["pyav", "decord"] = cost("pyav")
+    """Both give the same frames."""
+
+
+HELDOUT = "heldout"
+
+
+class EvaluationSet(Section):
+    """Clips that a model is evaluated on. The first set of a run decides which cycle is promoted.
+
+    EvaluationSet(name="heldout"), EvaluationSet(name="mine", files="mine.jsonl", metrics=("accuracy", "accuracy_by_label"))
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    format: str = "manifest"
+    """How the files are written: a reader of engine/evaluate/sets. "manifest" is what data.manifest may be."""
+    files: str = ""
+    """Path or URI. Default, for the set named heldout: the held-out split of data.manifest."""
+    videos: str = ""
+    """Folder or URI that relative video paths start from; default: the folder of the files."""
+    metrics: tuple[str, ...] = Field(default=("accuracy",), min_length=1)
+    """Names of engine/evaluate/metrics.py; the first one is the set's headline."""
+
+    @model_validator(mode="after")
+    def _has_files(self) -> "EvaluationSet":
+        if self.name == "train":
+            raise ValueError("an evaluation set cannot be named 'train'; choose another name")
+        if (self.name == HELDOUT) == bool(self.files):
+            raise ValueError(
+                f"evaluation set {self.name!r} {'names files' if self.files else 'names no files'}; the set heldout is the "
+                "held-out split of data.manifest, and every other set names its files"
+            )
+        return self
 
 
 class Evaluate(Section):
     lora_alpha: float | None = Field(default=None, ge=0)
-    """As generate.lora_alpha, on the held-out clips; `starloop alpha-sweep` shows what it does."""
+    """As generate.lora_alpha, for the evaluation sets; `starloop alpha-sweep` shows what it does."""
+    sets: tuple[EvaluationSet, ...] = Field(default=(EvaluationSet(name=HELDOUT),), min_length=1)
+    """[[evaluate.sets]]: each is evaluated in every cycle. The first one has to be the held-out split."""
+
+    @field_validator("sets")
+    @classmethod
+    def _distinct(cls, value: tuple[EvaluationSet, ...]) -> tuple[EvaluationSet, ...]:
+        names = [evaluation_set.name for evaluation_set in value]
+        if names[0] != HELDOUT or len(set(names)) != len(names):
+            raise ValueError("the first of evaluate.sets is named heldout, and no name stands twice")
+        return value
 
 
 class Verify(Section):
     preset: Literal["strict", "paper", "code"] = "strict"
     """Which rules: our own, or as published in the paper or in the code."""
+    stages: tuple[str, ...] = Field(default=("rules",), min_length=1)
+    """Verifiers that are asked one after another until one rejects; see engine/verify/stages.py."""
     sentence_model: str = ""
     """Compares sentences by meaning: folder or hub id of a sentence-transformers model. Default: ROUGE-L, by words."""
 
@@ -159,9 +222,9 @@ class Train(Section):
     epochs: float = Field(default=1.0, gt=0)
     batch_rows: int = Field(default=128, gt=0)
     """Examples per optimizer step, over all workers."""
-    micro_batch_rows: int = Field(default=4, gt=0)
+    micro_batch_rows: int = cost(4, gt=0)
     """Examples per forward pass of one worker."""
-    num_workers: int = Field(default=1, gt=0)
+    num_workers: int = cost(1, gt=0)
     lr: float = Field(default=2e-5, gt=0)
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     lr_floor: float = Field(default=0.0, ge=0, le=1)
@@ -171,12 +234,12 @@ class Train(Section):
     lora_rank: int = Field(default=128, gt=0)
     lora_alpha: float = Field(default=32.0, gt=0)
     lora_dropout: float = Field(default=0.05, ge=0, lt=1)
-    zero_stage: Literal[0, 1, 2, 3] = 2
-    offload: bool = False
+    zero_stage: Literal[0, 1, 2, 3] = cost(2)
+    offload: bool = cost(False)
     """Keep the optimizer's state in CPU memory."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool = cost(False)
     """Compute each layer again for the backward pass instead of keeping what it made: slower, and far less memory."""
-    checkpoint_every_steps: int = Field(default=200, gt=0)
+    checkpoint_every_steps: int = cost(200, gt=0)
 
     @model_validator(mode="after")
     def _divides(self) -> "Train":
@@ -199,38 +262,38 @@ class Loop(Section):
 
 
 class Cluster(Section):
-    address: str = ""
+    address: str = cost("")
     """Ray address; default: RAY_ADDRESS, else a local cluster."""
-    decode_cpus: float = Field(default=1.0, gt=0)
-    generator_actors: int = Field(default=1, gt=0)
-    generator_cpus: float = Field(default=1.0, ge=0)
-    generator_gpus: float = Field(default=0.0, ge=0)
-    train_cpus: float = Field(default=1.0, ge=0)
+    decode_cpus: float = cost(1.0, gt=0)
+    generator_actors: int = cost(1, gt=0)
+    generator_cpus: float = cost(1.0, ge=0)
+    generator_gpus: float = cost(0.0, ge=0)
+    train_cpus: float = cost(1.0, ge=0)
     """Per training worker."""
-    train_gpus: float = Field(default=0.0, ge=0)
+    train_gpus: float = cost(0.0, ge=0)
     """Per training worker."""
-    gpu_memory_gib: float = Field(default=79.0, gt=0)
+    gpu_memory_gib: float = cost(79.0, gt=0)
     """Of one GPU: what would need more is refused before a GPU is asked for."""
 
 
 class Limits(Section):
     """What a clip and a run may cost before they are given up. May change between two commands on the same run."""
 
-    decode_timeout_s: float = Field(default=60.0, gt=0)
+    decode_timeout_s: float = cost(60.0, gt=0)
     """Wall clock of the decoding process for one clip; the time that storage takes is not counted."""
-    decode_memory_bytes: int = Field(default=4 << 30, ge=1 << 28)
+    decode_memory_bytes: int = cost(4 << 30, ge=1 << 28)
     """Address space of the decoding process."""
-    read_bytes: int = Field(default=8 << 30, gt=0)
+    read_bytes: int = cost(8 << 30, gt=0)
     """Bytes that may be read for one clip."""
-    frame_pixels: int = Field(default=8192 * 4320, gt=0)
+    frame_pixels: int = cost(8192 * 4320, gt=0)
     """Width times height of a video."""
-    decode_pixels: int = Field(default=50_000_000_000, gt=0)
+    decode_pixels: int = cost(50_000_000_000, gt=0)
     """Pixels that may be decoded for one clip, all frames together: 6,000 frames of 4K."""
-    keep_bytes: int = Field(default=1 << 29, ge=0)
+    keep_bytes: int = cost(1 << 29, ge=0)
     """Of decoded frames that each decoding process keeps, for episodes: shots come back in other episodes."""
-    failure_rate: float = Field(default=0.2, ge=0, le=1)
+    failure_rate: float = cost(0.2, ge=0, le=1)
     """Share of failed clips at which a step stops with an explanation, once 20 failed."""
-    storage_patience_s: float = Field(default=120.0, ge=0)
+    storage_patience_s: float = cost(120.0, ge=0)
     """How long storage may be away before a step gives up; what is denied or not there is not waited for."""
 
 
@@ -250,7 +313,7 @@ class RunConfig(Section):
     loop: Loop = Loop()
     cluster: Cluster = Cluster()
     limits: Limits = Limits()
-    storage: dict[str, dict[str, Any]] = {}
+    storage: dict[str, dict[str, Any]] = cost({})
     """fsspec options by protocol, for every URI: [storage.s3] endpoint_url = "..."; credentials come from the environment."""
 
     @field_validator("storage")
@@ -297,10 +360,19 @@ class RunConfig(Section):
         return Storage(self.storage, self.limits.storage_patience_s)
 
     def identity(self) -> dict[str, Any]:
-        """What may not change within a run: all but where it lies, what runs it and what it may cost."""
-        value = self.model_dump(mode="json", exclude={"cluster": True, "limits": True, "storage": True, "run": {"uri"}})
-        assert isinstance(value, dict)
-        return value
+        """What may not change within a run: every field that is not declared with `cost`."""
+        return _identity(self)
+
+
+def _identity(section: Section) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        extra, value = field.json_schema_extra, getattr(section, name)
+        if isinstance(value, Section):
+            values |= {name: kept} if (kept := _identity(value)) else {}
+        elif not (isinstance(extra, dict) and extra.get("identity") is False):
+            values[name] = section.model_dump(mode="json", include={name})[name]
+    return values
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import partial, wraps
 from itertools import islice
 from typing import Any
 
@@ -54,10 +54,16 @@ class Stage:
     """0: tasks."""
     cpus: float = 1.0
     gpus: float = 0.0
+    in_flight: int = 1
+    """Rows that an actor works on at once, each in a thread of its own."""
+    node_labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels that a node must have to run it, as Ray's label_selector takes them."""
+    runtime_env: Mapping[str, Any] = field(default_factory=dict)
+    """Of its processes, as Ray takes it: other packages, or another Python (py_executable)."""
 
 
-def run(rows: Iterable[Row], stages: list[Stage], ordered: bool = False) -> Iterator[Row]:
-    """Stream rows through the stages and yield what comes out, as it comes or in order.
+def run(rows: Iterable[Row], stages: list[Stage], ordered: bool = False, name: str = "") -> Iterator[Row]:
+    """Stream rows through the stages and yield what comes out, as it comes or in order. `name`: the dataset's on Ray's dashboard.
 
     One row is one block, so a row is the unit of travel, of retry and of loss: whoever calls makes it a piece. The driver keeps
     something of each block of a dataset (github.com/ray-project/ray/issues/66016), so long inputs go as several datasets.
@@ -65,7 +71,7 @@ def run(rows: Iterable[Row], stages: list[Stage], ordered: bool = False) -> Iter
     """
     waiting = iter(rows)
     while window := list(islice(waiting, max(WINDOW_ROWS, WINDOW_ROWS_PER_ACTOR * max(stage.actors for stage in stages)))):
-        for row in _stream(window, stages, ordered):
+        for row in _stream(window, stages, ordered, name):
             if AWAY in row:
                 name, *arguments = row[AWAY]
                 raise CARRIED[name](*arguments)
@@ -87,7 +93,6 @@ def _carrying(work: Callable[..., Any]) -> Callable[..., Any]:
             def __call__(self, row: Row) -> Row:
                 return self._refused or _carry(super().__call__, row)
 
-        Carrying.__name__, Carrying.__qualname__ = work.__name__, work.__qualname__
         return Carrying
 
     @wraps(work)
@@ -118,7 +123,7 @@ class Breath(ExecutionCallback):  # type: ignore[misc]
         time.sleep(BREATH_S)
 
 
-def _stream(rows: list[Row], stages: list[Stage], ordered: bool) -> Iterator[Row]:
+def _stream(rows: list[Row], stages: list[Stage], ordered: bool, name: str) -> Iterator[Row]:
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -131,28 +136,35 @@ def _stream(rows: list[Row], stages: list[Stage], ordered: bool) -> Iterator[Row
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
         for stage in stages:
             dataset = _mapped(dataset, stage)
+        if name:
+            dataset.set_name(name)
         yield from dataset.iter_rows()
 
 
 def _mapped(dataset: ray.data.Dataset, stage: Stage) -> ray.data.Dataset:
+    placement = {"num_cpus": stage.cpus, "num_gpus": stage.gpus, "label_selector": dict(stage.node_labels) or None}
+    work = _carrying(stage.work)
+    work.__name__ = work.__qualname__ = stage.name  # Ray names its operator, and its actors, after it
     if not stage.actors:
-        return dataset.map(_carrying(stage.work), fn_kwargs=dict(stage.args), num_cpus=stage.cpus, num_gpus=stage.gpus)
+        return dataset.map(work, fn_kwargs=dict(stage.args), runtime_env=dict(stage.runtime_env) or None, **placement)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*deprecated", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message=".*will be removed in Ray 2.64")  # 2.60 has no other way to bound restarts
         return dataset.map(
-            _carrying(stage.work),
+            work,
             fn_constructor_kwargs=dict(stage.args),
-            compute=ray.data.ActorPoolStrategy(size=stage.actors),
-            num_cpus=stage.cpus,
-            num_gpus=stage.gpus,
-            ray_remote_args_fn=_actor_options,
+            compute=ray.data.ActorPoolStrategy(
+                size=stage.actors, max_concurrent_calls_per_actor=stage.in_flight, enable_true_multi_threading=stage.in_flight > 1
+            ),
+            ray_remote_args_fn=partial(_actor_options, stage.runtime_env),
+            **placement,
         )
 
 
-def _actor_options() -> dict[str, Any]:
+def _actor_options(runtime_env: Mapping[str, Any]) -> dict[str, Any]:
     """Ray Data would restart an actor that dies of one row for ever. Which row is to blame is engine/generate/watch.py's to say."""
-    return {"max_restarts": ACTOR_RESTARTS, "max_task_retries": ACTOR_RESTARTS, "runtime_env": {"env_vars": KEEP_MEMORY}}
+    environment = {**runtime_env, "env_vars": {**KEEP_MEMORY, **runtime_env.get("env_vars", {})}}
+    return {"max_restarts": ACTOR_RESTARTS, "max_task_retries": ACTOR_RESTARTS, "runtime_env": environment}
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""Every table's columns: the only file that names one. Rows are frozen; the Arrow schema stands beside its row."""
+"""Every table's columns: the only file that names one. Rows are frozen, and the Arrow schema follows from the row's fields."""
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
@@ -29,8 +30,8 @@ class Clip:
     """End of the window in seconds, exclusive; None: the end of the video."""
     question: str
     label: Label
-    split: Split
-    """By video: no video is in both."""
+    split: str
+    """train, or the evaluation set that the clip belongs to (heldout, for one). By video: no video is in two."""
     verb: str
     noun: str
     description: str
@@ -44,23 +45,6 @@ class Clip:
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
         return cls(**{f.name: row[f.name] for f in fields(cls)} | {"label": labels.from_json(row["label"])})
-
-
-CLIPS = pa.schema(
-    [
-        pa.field("clip_id", pa.string(), nullable=False),
-        pa.field("video", pa.string(), nullable=False),
-        pa.field("start_s", pa.float64()),
-        pa.field("end_s", pa.float64()),
-        pa.field("question", pa.string(), nullable=False),
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("verb", pa.string(), nullable=False),
-        pa.field("noun", pa.string(), nullable=False),
-        pa.field("description", pa.string(), nullable=False),
-        pa.field("narrator", pa.string(), nullable=False),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +66,17 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What one verifier stage answered about an attempt: Judgement(stage="rules", keep=True, reason="contains_label", ...)."""
+
+    stage: str
+    keep: bool
+    reason: str
+    score: float
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One generated answer to one clip, with its verdict: a row of a piece file. A clip that failed has one row too.
 
@@ -99,6 +94,8 @@ class Attempt:
     detail: str
     """For a failed clip: what happened and the remedy. Else the stretch of text that decided."""
     score: float
+    judgements: tuple[Judgement, ...]
+    """One for each verifier stage that was asked, in their order; none for a failed clip."""
     prompt: str
     """What the model was asked, after the video."""
     text: str
@@ -115,26 +112,9 @@ class Attempt:
     def to_row(self) -> dict[str, Any]:
         return asdict(self)
 
-
-ATTEMPTS = pa.schema(
-    [
-        pa.field("piece_id", pa.string(), nullable=False),
-        pa.field("clip_id", pa.string(), nullable=False),
-        pa.field("cycle", pa.int32(), nullable=False),
-        pa.field("mode", pa.string(), nullable=False),
-        pa.field("outcome", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("detail", pa.string(), nullable=False),
-        pa.field("score", pa.float64(), nullable=False),
-        pa.field("prompt", pa.string(), nullable=False),
-        pa.field("text", pa.string(), nullable=False),
-        pa.field("num_tokens", pa.int32(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("model", pa.string(), nullable=False),
-        pa.field("etag", pa.string(), nullable=False),
-        pa.field("in_order", pa.bool_(), nullable=False),
-    ]
-)
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        return cls(**row | {"judgements": tuple(Judgement(**judgement) for judgement in row["judgements"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,25 +152,6 @@ class Example:
         return cls(**{f.name: row[f.name] for f in fields(cls)})
 
 
-EXAMPLES = pa.schema(
-    [
-        pa.field("example_id", pa.string(), nullable=False),
-        pa.field("clip_id", pa.string(), nullable=False),
-        pa.field("video", pa.string(), nullable=False),
-        pa.field("start_s", pa.float64()),
-        pa.field("end_s", pa.float64()),
-        pa.field("prompt", pa.string(), nullable=False),
-        pa.field("answer", pa.string(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("cycle", pa.int32(), nullable=False),
-        pa.field("mode", pa.string(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("model", pa.string(), nullable=False),
-        pa.field("etag", pa.string(), nullable=False),
-    ]
-)
-
-
 Role = Literal["verb", "noun", "rest", "random"]
 """Why a shot is in a context: it shares the query's verb, or its noun; it filled up; or it was drawn without looking."""
 
@@ -222,19 +183,6 @@ class Episode:
     def from_row(cls, row: dict[str, Any]) -> Self:
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
         return cls(**{f.name: values[f.name] for f in fields(cls)})
-
-
-EPISODES = pa.schema(
-    [
-        pa.field("episode_id", pa.string(), nullable=False),
-        pa.field("query", pa.string(), nullable=False),
-        pa.field("context", pa.list_(pa.string()), nullable=False),
-        pa.field("roles", pa.list_(pa.string()), nullable=False),
-        pa.field("prompts", pa.list_(pa.string()), nullable=False),
-        pa.field("epoch", pa.int32(), nullable=False),
-        pa.field("short", pa.bool_(), nullable=False),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,27 +219,6 @@ class Narrated:
         return asdict(self)
 
 
-NARRATED = pa.schema(
-    [
-        pa.field("set", pa.string(), nullable=False),
-        pa.field("control", pa.string(), nullable=False),
-        pa.field("shots", pa.int32(), nullable=False),
-        pa.field("query", pa.string(), nullable=False),
-        pa.field("verb", pa.string(), nullable=False),
-        pa.field("noun", pa.string(), nullable=False),
-        pa.field("gold", pa.string(), nullable=False),
-        pa.field("text", pa.string(), nullable=False),
-        pa.field("rouge_l", pa.float64(), nullable=False),
-        pa.field("sts", pa.float64()),
-        pa.field("verb_right", pa.bool_(), nullable=False),
-        pa.field("noun_right", pa.bool_(), nullable=False),
-        pa.field("failure", pa.string(), nullable=False),
-        pa.field("shown", pa.int32(), nullable=False),
-        pa.field("by_class", pa.bool_(), nullable=False),
-    ]
-)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """A stretch of a version of a video: Window(video="a.mp4", start_s=None, end_s=8.0, etag="")."""
@@ -304,7 +231,8 @@ class Window:
 
 
 FAILURES = tuple(
-    "missing denied replaced not_video no_video_stream truncated codec empty_window too_large timeout crashed too_long".split()
+    "missing denied replaced not_video no_video_stream truncated codec empty_window too_large timeout crashed too_long "
+    "out_of_memory".split()
 )
 """Kinds of failure."""
 
@@ -318,5 +246,34 @@ class Failure:
 
     kind: str
     """missing, denied, replaced: the object. truncated, not_video, no_video_stream, codec, empty_window: what is in it.
-    too_large, timeout, crashed: what decoding it, or answering about it, takes. too_long: its question, for the model's context."""
+    too_large, timeout, crashed: what decoding it, or answering about it, takes. too_long: its question, for the model's context.
+    out_of_memory: answering about this clip alone takes more than the device's memory."""
     detail: str
+
+
+def schema_of(row: type) -> pa.Schema:
+    """The Arrow schema of a dataclass of rows: a column for each field, nullable where the field may be None.
+
+    A label becomes its JSON text, a tuple a list, a dataclass a struct.
+    """
+    return pa.schema([_field(name, hint) for name, hint in get_type_hints(row).items()])
+
+
+def _field(name: str, hint: Any) -> pa.Field:
+    if get_origin(hint) in (Union, UnionType) and NoneType in get_args(hint):
+        [inner] = [part for part in get_args(hint) if part is not NoneType]
+        return pa.field(name, _arrow_type(inner))
+    return pa.field(name, _arrow_type(hint), nullable=False)
+
+
+def _arrow_type(hint: Any) -> pa.DataType:
+    if hint is str or get_origin(hint) in (Literal, Union, UnionType):  # the only union of rows is Label
+        return pa.string()
+    if get_origin(hint) is tuple:
+        return pa.list_(_arrow_type(get_args(hint)[0]))
+    if is_dataclass(hint):
+        return pa.struct([_field(name, part) for name, part in get_type_hints(hint).items()])
+    return {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}[hint]
+
+
+CLIPS, ATTEMPTS, EXAMPLES, EPISODES, NARRATED = (schema_of(row) for row in (Clip, Attempt, Example, Episode, Narrated))

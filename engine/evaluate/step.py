@@ -1,30 +1,26 @@
-"""The evaluate step: a model's answers to the held-out clips, and their accuracy."""
+"""The evaluate step: a model's answers to the clips of an evaluation set, and the set's metrics."""
 
 from dataclasses import asdict
 
-from engine.evaluate.accuracy import accuracy
+from engine.config import EvaluationSet
+from engine.evaluate.metrics import metric_of
 from engine.generate import prompts
-from engine.generate.attempts import attempt_split, counts_of
-from engine.generate.generator import GenerateSpec
+from engine.generate.attempts import attempt_split, counts_of, spec_of
+from engine.generate.one_model import read_model
 from engine.run.work import INDEX, Made, Work
-from engine.verify.verdict import VerifySpec
-from models.base import Sampling
 
 
 def evaluate(work: Work) -> Made:
-    """The same actors on the held-out clips: greedy, asked as training asks, without a hint and without a second chance."""
-    section = work.config.generate
-    wording = prompts.BY_NAME[section.prompts].train
-    spec = GenerateSpec(
-        model=work.model(),
-        storage=work.config.access(),
-        prompts=prompts.Prompts(answer=wording, rationalize="", train=wording),
-        sampling=Sampling(temperature=0.0, max_tokens=section.max_tokens),
-        verify=VerifySpec(**work.config.verify.model_dump()),
-        rationalize=False,
-        run_seed=work.config.run.seed,
-        cycle=work.step.cycle,
-    )
-    ledger = attempt_split(work, spec, "heldout")
-    facts = {"accuracy": accuracy(ledger)} | asdict(ledger)
-    return Made(files=[f"{work.step.name}/{INDEX}"], counts=counts_of(ledger), facts=facts)
+    """The same actors as in generation: greedy, asked as training asks, without a hint and without a second chance."""
+    wording = prompts.BY_NAME[work.config.generate.prompts].train
+    evaluation_set = _set_named(work.config.evaluate.sets, work.step.split)
+    metrics = {name: metric_of(name) for name in evaluation_set.metrics}
+    asked_once = prompts.Prompts(answer=wording, rationalize="", train=wording)
+    ledger = attempt_split(work, spec_of(work, asked_once, 0.0, rationalize=False), list(metrics.values()))
+    values = {name: metric.value() for name, metric in metrics.items()}
+    facts = {"accuracy": values[evaluation_set.metrics[0]], "metrics": values, "model": read_model(work.store, work.step.name)}
+    return Made(files=[f"{work.step.name}/{INDEX}"], counts=counts_of(ledger), facts=facts | asdict(ledger))
+
+
+def _set_named(sets: tuple[EvaluationSet, ...], name: str) -> EvaluationSet:
+    return next(evaluation_set for evaluation_set in sets if evaluation_set.name == name)

@@ -2,54 +2,92 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine import flow
 from engine.decode.stage import decode_piece
-from engine.generate.generator import GenerateSpec, Generator, write_piece
+from engine.generate.generator import Generator, write_piece
 from engine.generate.ledger import Ledger, balance, too_many_failed, total
+from engine.generate.prompts import Prompts
+from engine.generate.spec import GenerateSpec
 from engine.generate.watch import Watch
-from engine.run.work import INDEX, Progress, Work, pieces_of, read_attempts
+from engine.rows import Attempt, Clip
+from engine.run.work import INDEX, PlannedPiece, Progress, Work, pieces_of, read_attempts
 from engine.store.files import FILES, FileRecord
 from engine.store.weights import local
+from engine.verify.stages import Stages
+from engine.verify.verdict import VerifySpec
+from models.base import Sampling
 from models.registry import frame_spec
 
 READERS = 16
 """Piece files that are read back at once: each is a round trip to the store."""
-PATHS_AT_ONCE = 512
+PIECES_AT_ONCE = 64
 
 
-def attempt_split(work: Work, spec: GenerateSpec, split: str) -> Ledger:
+class Tally(Protocol):
+    """Counts something over all clips of a step, piece by piece: a metric of an evaluation, for one."""
+
+    def add(self, clips: Sequence[Clip], attempts: Sequence[Attempt]) -> None:
+        """The clips of a piece, and all attempts at them."""
+        ...
+
+
+def attempt_split(work: Work, spec: GenerateSpec, tallies: Sequence[Tally] = ()) -> Ledger:
     """Decode, generate and write the pieces that are not in the store yet; count all of them, and leave their index."""
     name, folder = work.step.name, pieces_of(work.step.name)
-    written = {path.removesuffix(".parquet") for path in work.store.names(folder)}
-    there = sum(piece.count for piece in work.pieces(split) if piece.piece_id in written)
-    done, clips, kept, failed = there, sum(work.part_sizes()[split]), 0, Counter[str]()
-    work.report(Progress(step=name, unit="clips", done=done, total=clips, before=there))
-    todo = (asdict(piece) for piece in work.pieces(split) if piece.piece_id not in written)
-    if done < clips:
+    num_clips = sum(work.part_sizes()[work.step.split])
+    num_before = sum(planned.piece.count for planned in work.pieces() if planned.is_written)
+    done, kept, failed = num_before, 0, Counter[str]()
+    work.report(Progress(step=name, unit="clips", done=done, total=num_clips, before=num_before))
+    todo = (planned.to_row() for planned in work.pieces() if not planned.is_written)
+    if done < num_clips:
         watch = Watch.remote()  # type: ignore[attr-defined]  # the decorator adds it
-        for row in flow.run(todo, _stages(work, spec, folder, watch)):
+        for row in flow.run(todo, _stages(work, spec, folder, watch), name=work.flow_name()):
             done, kept = done + row["clips"], kept + row["kept"]
             failed.update(json.loads(row["failed"]))
-            now = Progress(step=name, unit="clips", done=done, total=clips, before=there, kept=kept, failed=failed.total())
-            work.report(now)
-            work.stop_if(too_many_failed(failed, done - there, work.config.limits.failure_rate))
-    ledger = _account(work, split)
-    assert ledger.clips == clips, f"{name}: {clips} clips went in, {ledger.clips} came out"
+            work.report(
+                Progress(step=name, unit="clips", done=done, total=num_clips, before=num_before, kept=kept, failed=failed.total())
+            )
+            work.stop_if(too_many_failed(failed, done - num_before, work.config.limits.failure_rate))
+    ledger = _account(work, tallies)
+    assert ledger.clips == num_clips, f"{name}: {num_clips} clips went in, {ledger.clips} came out"
     work.stop_if(too_many_failed(ledger.failed, ledger.clips, work.config.limits.failure_rate))
     return ledger
 
 
+def spec_of(work: Work, wording: Prompts, temperature: float, rationalize: bool) -> GenerateSpec:
+    """What the step's generators are told; the model is the one that the plan names."""
+    config = work.config
+    return GenerateSpec(
+        step=work.step.name,
+        store=work.store,
+        model=work.model(),
+        device=config.model.device(config.cluster.generator_gpus),
+        engine=config.generate.engine,
+        storage=config.access(),
+        prompts=wording,
+        sampling=Sampling(temperature=temperature, max_tokens=config.generate.max_tokens),
+        verify=Stages(
+            names=config.verify.stages,
+            spec=VerifySpec(preset=config.verify.preset, sentence_model=config.verify.sentence_model),
+        ),
+        rationalize=rationalize,
+        run_seed=config.run.seed,
+        cycle=work.step.cycle,
+    )
+
+
 def _stages(work: Work, spec: GenerateSpec, folder: str, watch: Any) -> list[flow.Stage]:
     cluster = work.config.cluster
-    frames = frame_spec(local(spec.model, work.config.access(), only=".json"))
+    frames = frame_spec(local(spec.model, spec.storage, only=".json"))
     decoding = {"spec": frames, "decoding": work.decoding(), "store": work.store}
     return [
         flow.Stage(name="decode", work=decode_piece, args=decoding, cpus=cluster.decode_cpus),
@@ -60,25 +98,29 @@ def _stages(work: Work, spec: GenerateSpec, folder: str, watch: Any) -> list[flo
             actors=cluster.generator_actors,
             cpus=cluster.generator_cpus,
             gpus=cluster.generator_gpus,
+            in_flight=work.config.generate.pieces_in_flight,
         ),
         flow.Stage(name="write", work=write_piece, args={"store": work.store, "folder": folder}, cpus=0),
     ]
 
 
-def _account(work: Work, split: str) -> Ledger:
+def _account(work: Work, tallies: Sequence[Tally]) -> Ledger:
     """Read every piece back: what is counted and indexed is what is there."""
-    folder = pieces_of(work.step.name)
-    paths = (f"{folder}/{piece.piece_id}.parquet" for piece in work.pieces(split))
+    folder, pieces = pieces_of(work.step.name), work.pieces()
     ledger, sink = total([]), pa.BufferOutputStream()
 
-    def read(path: str) -> tuple[FileRecord, Ledger]:
-        return work.store.describe([path])[0], balance(read_attempts(work.store, [path]))
+    def read(planned: PlannedPiece) -> tuple[FileRecord, list[Attempt]]:
+        path = f"{folder}/{planned.piece.file_name}"
+        return work.store.describe([path])[0], read_attempts(work.store, [path])
 
     with ThreadPoolExecutor(READERS) as readers, pq.ParquetWriter(sink, FILES, compression="zstd") as index:
-        while some := list(islice(paths, PATHS_AT_ONCE)):
-            found = list(readers.map(read, some))
-            index.write_table(pa.Table.from_pylist([asdict(record) for record, _ in found], schema=FILES))
-            ledger = total([ledger, *(more for _, more in found)])
+        while batch := list(islice(pieces, PIECES_AT_ONCE)):
+            contents = list(readers.map(read, batch))
+            index.write_table(pa.Table.from_pylist([asdict(record) for record, _ in contents], schema=FILES))
+            ledger = total([ledger, *(balance(attempts) for _, attempts in contents)])
+            for planned, (_, attempts) in zip(batch, contents, strict=True):
+                for tally in tallies:
+                    tally.add(planned.clips, attempts)
     work.store.write(f"{work.step.name}/{INDEX}", sink.getvalue().to_pybytes())
     return ledger
 

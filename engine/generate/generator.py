@@ -1,126 +1,146 @@
-"""The GPU actor: answer, verify, rationalize the rejects, verify. One call a piece; each video is encoded and prefilled once."""
+"""The GPU actor: for each clip of a piece answer, verify, rationalize what was rejected, verify.
 
+The clips of a piece go their ways at the same time: the model answers them as one batch, and a slow verifier holds up no other
+piece.
+"""
+
+import asyncio
 import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from engine.decode.stage import Origin, frames_of
-from engine.generate.prompts import Prompts, answer_prompt, rationalize_prompt
+from engine.decode.stage import Decoded, videos_of
+from engine.generate.one_model import note_model
+from engine.generate.prompts import answer_prompt, rationalize_prompt
 from engine.generate.seeds import derive_seed
+from engine.generate.spec import GenerateSpec
 from engine.generate.watch import PIECE_TRIES, begin
-from engine.language import similarity
 from engine.rows import ATTEMPTS, Attempt, Clip, Failure, Mode
 from engine.store.files import Store
-from engine.store.filesystems import Storage
 from engine.store.weights import local
-from engine.verify.verdict import VerifySpec, verify
-from models.base import ModelSpec, Reply, Sampling, VideoLLM, Watched
+from engine.verify.stages import Case, Verification
+from models.base import OutOfMemory, VideoLLM, Watched
+from models.folders import revision
 from models.registry import load
 
-
-@dataclass(frozen=True, kw_only=True)
-class GenerateSpec:
-    """GenerateSpec(model=ModelSpec(base="tiny"), prompts=STRICT, sampling=Sampling(temperature=0, max_tokens=64), ...)"""
-
-    model: ModelSpec
-    storage: Storage
-    """Fetches the model's files."""
-    prompts: Prompts
-    sampling: Sampling
-    verify: VerifySpec
-    rationalize: bool
-    run_seed: int
-    cycle: int
+Subject = tuple[Clip, Decoded]
+"""A clip and its frames."""
 
 
 class Generator:
-    """Built once per actor: loads the model; then maps decoded pieces to attempts."""
+    """Built once per actor: loads the model; then maps decoded pieces to attempts, several at once where several are in flight."""
 
     def __init__(self, spec: GenerateSpec, watch: Any) -> None:
         """`watch`: handle of the step's Watch (engine/generate/watch.py)."""
         self.spec, self._watch = spec, watch
-        similarity.of(spec.verify.sentence_model)
-        self.llm: VideoLLM = load(local(spec.model, spec.storage))
+        self._verification = Verification(spec.verify)
+        self.llm: VideoLLM = load(local(spec.model, spec.storage), spec.device, spec.engine)
+        note_model(spec.store, spec.step, self.llm.digest, spec.model.base, revision(spec.model.base))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         piece_id = row["piece_id"]
         clips = [Clip.from_row(value) for value in json.loads(row["clips"])]
-        frames, found = frames_of(row, self.llm.frames)
-        if (begun := begin(self._watch, piece_id)) > PIECE_TRIES:
-            detail = f"the model went down {begun - 1} times while it answered about this clip's piece {piece_id}"
-            found = [origin if isinstance(origin, Failure) else Failure(kind="crashed", detail=detail) for origin in found]
-        watched = [clip for clip, one in zip(clips, found, strict=True) if isinstance(one, Origin)]  # whose frames there are
-        found = [one if isinstance(one, Failure) else self._fits(clip) or one for clip, one in zip(clips, found, strict=True)]
-        attempts = [self._failed(piece_id, clip, one) for clip, one in zip(clips, found, strict=True) if isinstance(one, Failure)]
-        seen = [(clip, one) for clip, one in zip(clips, found, strict=True) if isinstance(one, Origin)]
-        if seen:
-            fitting = {clip.clip_id for clip, _ in seen}
-            frames = frames[[clip.clip_id in fitting for clip in watched]]
-            attempts += self._attempt(piece_id, seen, self.llm.watch(frames))
-        return {"piece_id": piece_id, "attempts": json.dumps([attempt.to_row() for attempt in attempts])}
+        results = videos_of(row)
+        if (times_begun := begin(self._watch, piece_id)) > PIECE_TRIES:
+            detail = f"the model went down {times_begun - 1} times while it answered about this clip's piece {piece_id}"
+            results = [one if isinstance(one, Failure) else Failure(kind="crashed", detail=detail) for one in results]
+        results = [
+            result if isinstance(result, Failure) else self._refuse_long(clip, result) or result
+            for clip, result in zip(clips, results, strict=True)
+        ]
+        subjects = [(clip, result) for clip, result in zip(clips, results, strict=True) if isinstance(result, Decoded)]
+        answered = iter(self._attempts(piece_id, subjects))
+        attempts = [
+            attempt
+            for clip, result in zip(clips, results, strict=True)
+            for attempt in ([self._failed(piece_id, clip, result)] if isinstance(result, Failure) else next(answered))
+        ]
+        return {
+            "piece_id": piece_id,
+            "file_name": row["file_name"],
+            "attempts": json.dumps([attempt.to_row() for attempt in attempts]),
+        }
 
-    def _fits(self, clip: Clip) -> Failure | None:
+    def _refuse_long(self, clip: Clip, decoded: Decoded) -> Failure | None:
         """A failure where one of the clip's prompts leaves no room in the model's context for an answer."""
         spec, context = self.spec, self.llm.context_tokens
         prompts = {"question": answer_prompt(spec.prompts, clip.question)}
         if spec.rationalize:
             prompts["question with its label"] = rationalize_prompt(spec.prompts, clip.question, clip.label)
-        for what, prompt in prompts.items():
-            tokens = len(self.llm.prompt_token_ids(prompt))
+        for name, prompt in prompts.items():
+            tokens = len(self.llm.prompt_token_ids(prompt, decoded.video))
             if tokens + spec.sampling.max_tokens > context:
                 detail = (
-                    f"its {what} makes a prompt of {tokens} tokens, the video's included, and with generate.max_tokens = "
+                    f"its {name} makes a prompt of {tokens} tokens, the video's included, and with generate.max_tokens = "
                     f"{spec.sampling.max_tokens} that is more than the model's context of {context}; shorten it, or lower "
                     "model.pooling_shape"
                 )
                 return Failure(kind="too_long", detail=detail)
         return None
 
-    def _attempt(self, piece_id: str, seen: list[tuple[Clip, Origin]], watched: Watched) -> list[Attempt]:
-        everyone = list(range(len(seen)))
-        direct = self._ask(piece_id, seen, watched, everyone, "direct")
-        if not self.spec.rationalize:
-            return direct
-        rejected = [i for i, attempt in zip(everyone, direct, strict=True) if attempt.outcome == "rejected"]
-        return direct + self._ask(piece_id, seen, watched, rejected, "rationalized")
+    def _attempts(self, piece_id: str, subjects: Sequence[Subject]) -> list[list[Attempt]]:
+        """The attempts of each clip. What does not fit the device's memory at once is answered in halves, down to one clip."""
+        if not subjects:
+            return []
+        try:
+            return asyncio.run(self._answer_all(piece_id, subjects))
+        except OutOfMemory as error:
+            if len(subjects) == 1:
+                detail = f"{error}; lower model.num_frames, model.pooling_shape or generate.max_tokens, or use a larger GPU"
+                return [[self._failed(piece_id, subjects[0][0], Failure(kind="out_of_memory", detail=detail))]]
+        half = len(subjects) // 2
+        return self._attempts(piece_id, subjects[:half]) + self._attempts(piece_id, subjects[half:])
 
-    def _ask(self, piece_id: str, seen: list[tuple[Clip, Origin]], watched: Watched, rows: list[int], mode: Mode) -> list[Attempt]:
-        spec, asked = self.spec, [seen[i][0] for i in rows]
-        prompts = [
+    async def _answer_all(self, piece_id: str, subjects: Sequence[Subject]) -> list[list[Attempt]]:
+        watched = self.llm.watch([decoded.video for _, decoded in subjects])
+        paths = [self._answer(piece_id, number, subject, watched) for number, subject in enumerate(subjects)]
+        results = await asyncio.gather(*paths, return_exceptions=True)
+        errors = [result for result in results if isinstance(result, BaseException)]
+        for error in sorted(errors, key=lambda error: not isinstance(error, OutOfMemory)):
+            raise error
+        return [attempts for attempts in results if not isinstance(attempts, BaseException)]
+
+    async def _answer(self, piece_id: str, number: int, subject: Subject, watched: Watched) -> list[Attempt]:
+        """A clip's whole way: a direct attempt, and where it is rejected a rationalization."""
+        try:
+            direct = await self._attempt(piece_id, number, subject, watched, "direct")
+            if direct.outcome == "kept" or not self.spec.rationalize:
+                return [direct]
+            return [direct, await self._attempt(piece_id, number, subject, watched, "rationalized")]
+        finally:
+            watched.leave(number)
+
+    async def _attempt(self, piece_id: str, number: int, subject: Subject, watched: Watched, mode: Mode) -> Attempt:
+        spec, (clip, decoded) = self.spec, subject
+        prompt = (
             answer_prompt(spec.prompts, clip.question)
             if mode == "direct"
             else rationalize_prompt(spec.prompts, clip.question, clip.label)
-            for clip in asked
-        ]
-        seeds = [derive_seed(spec.run_seed, spec.cycle, clip.clip_id, mode) for clip in asked]
-        replies = watched.reply(rows, prompts, seeds, spec.sampling)
-        return [
-            self._judged(piece_id, seen[i], mode, prompt, seed, reply)
-            for i, prompt, seed, reply in zip(rows, prompts, seeds, replies, strict=True)
-        ]
-
-    def _judged(self, piece_id: str, seen: tuple[Clip, Origin], mode: Mode, prompt: str, seed: int, reply: Reply) -> Attempt:
-        clip, origin = seen
-        verdict = verify(reply.text, clip.question, clip.label, mode, reply.finished, self.spec.verify)
+        )
+        seed = derive_seed(spec.run_seed, spec.cycle, clip.clip_id, mode)
+        reply = await asyncio.wrap_future(watched.ask(number, prompt, seed, spec.sampling))
+        case = Case(clip=clip, mode=mode, prompt=prompt, text=reply.text, finished=reply.finished)
+        verdict, judgements = await self._verification.judge(case)
         return Attempt(
             piece_id=piece_id,
             clip_id=clip.clip_id,
-            cycle=self.spec.cycle,
+            cycle=spec.cycle,
             mode=mode,
             outcome="kept" if verdict.keep else "rejected",
             reason=verdict.reason,
             detail=verdict.extracted,
             score=verdict.score,
+            judgements=judgements,
             prompt=prompt,
             text=reply.text,
             num_tokens=reply.num_tokens,
             seed=seed,
             model=self.llm.digest,
-            etag=origin.etag,
-            in_order=origin.in_order,
+            etag=decoded.etag,
+            in_order=decoded.in_order,
         )
 
     def _failed(self, piece_id: str, clip: Clip, failure: Failure) -> Attempt:
@@ -133,6 +153,7 @@ class Generator:
             reason=failure.kind,
             detail=failure.detail,
             score=0.0,
+            judgements=(),
             prompt="",
             text="",
             num_tokens=0,
@@ -146,7 +167,7 @@ class Generator:
 def write_piece(row: dict[str, Any], store: Store, folder: str) -> dict[str, Any]:
     """Publish a piece's attempts, kept, rejected and failed alike, under the piece's own name; yields what progress needs."""
     attempts = json.loads(row["attempts"])
-    store.write_table(f"{folder}/{row['piece_id']}.parquet", pa.Table.from_pylist(attempts, schema=ATTEMPTS))
+    store.write_table(f"{folder}/{row['file_name']}", pa.Table.from_pylist(attempts, schema=ATTEMPTS))
     return {
         "piece_id": row["piece_id"],
         "clips": len({attempt["clip_id"] for attempt in attempts}),

@@ -18,10 +18,10 @@ def path_of(split: str, number: int) -> str:
     return f"ingest/{split}/{number:05d}.parquet"
 
 
-def write_parts(store: Store, clips: Iterable[Clip]) -> dict[str, list[int]]:
+def write_parts(store: Store, clips: Iterable[Clip], splits: tuple[str, ...] = ("train", "heldout")) -> dict[str, list[int]]:
     """Write the clips, in their order, by split; returns how many clips each part of a split holds."""
-    waiting: dict[str, list[Clip]] = {"train": [], "heldout": []}
-    sizes: dict[str, list[int]] = {"train": [], "heldout": []}
+    waiting: dict[str, list[Clip]] = {split: [] for split in splits}
+    sizes: dict[str, list[int]] = {split: [] for split in splits}
 
     def flush(split: str) -> None:
         if waiting[split]:

@@ -1,10 +1,17 @@
-"""Pieces: the clips that travel, are generated and are written together."""
+"""Pieces: the clips that travel, are generated and are written together.
 
-from collections.abc import Iterator, Sequence
+A piece's file is named after the stretch of clips that it holds, so the names of the written files tell what is left to do, also
+after generate.piece_clips was changed: what is written keeps its size, what is left is cut anew.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.rows import Clip
 from engine.store.files import digest
+
+FILE_NAME = re.compile(r"(\d{5,})-(\d{5,})-(\d{5,})-([0-9a-f]{32})\.parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +26,70 @@ class Piece:
     start: int
     count: int
 
+    @property
+    def file_name(self) -> str:
+        """
+        >>> Piece(piece_id="9f" * 16, part="ingest/train/00003.parquet", start=64, count=32).file_name
+        '00003-00064-00032-9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f.parquet'
+        """
+        return f"{number_of(self.part):05d}-{self.start:05d}-{self.count:05d}-{self.piece_id}.parquet"
 
-def cut(part: str, clips: Sequence[Clip], piece_clips: int) -> Iterator[Piece]:
-    """Consecutive clips of a part, `piece_clips` at a time; the last piece takes what is left."""
-    for start in range(0, len(clips), piece_clips):
-        these = clips[start : start + piece_clips]
-        yield Piece(piece_id=digest([clip.to_row() for clip in these]), part=part, start=start, count=len(these))
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """What a piece's file name says: the stretch of a part's clips, and the piece's id. Span(3, 64, 32, "9f3c...")."""
+
+    part_number: int
+    start: int
+    count: int
+    piece_id: str
+
+    @property
+    def end(self) -> int:
+        return self.start + self.count
+
+
+def number_of(part: str) -> int:
+    """
+    >>> number_of("ingest/train/00003.parquet")
+    3
+    """
+    return int(part.rsplit("/", 1)[-1].removesuffix(".parquet"))
+
+
+def span_of(path: str) -> Span | None:
+    """The span that a piece's path names; None for any other file.
+
+    >>> span_of("cycle-000/generate/pieces/00003-00064-00032-" + "9f" * 16 + ".parquet").start
+    64
+    """
+    match = FILE_NAME.fullmatch(path.rsplit("/", 1)[-1])
+    return Span(int(match[1]), int(match[2]), int(match[3]), match[4]) if match else None
+
+
+def cut(part: str, clips: Sequence[Clip], piece_clips: int, written: Iterable[Span] = ()) -> Iterator[tuple[Piece, bool]]:
+    """The pieces of a part in order, and whether each is written: the written ones as they are, the clips between them cut anew."""
+    whole = [span for span in written if span.piece_id == _digest(clips[span.start : span.end]) and span.end <= len(clips)]
+    for start, count, is_written in stretches(len(clips), piece_clips, whole):
+        piece_id = _digest(clips[start : start + count])
+        yield Piece(piece_id=piece_id, part=part, start=start, count=count), is_written
+
+
+def stretches(num_clips: int, piece_clips: int, written: Iterable[Span]) -> Iterator[tuple[int, int, bool]]:
+    """(start, count, whether it is written) of each piece of a part. Of written spans that overlap, the first one counts.
+
+    >>> list(stretches(10, 2, [Span(0, 4, 4, "...")]))
+    [(0, 2, False), (2, 2, False), (4, 4, True), (8, 2, False)]
+    """
+    done = 0
+    for span in sorted(written):
+        if span.start < done:
+            continue
+        yield from ((start, min(piece_clips, span.start - start), False) for start in range(done, span.start, piece_clips))
+        yield span.start, span.count, True
+        done = span.end
+    yield from ((start, min(piece_clips, num_clips - start), False) for start in range(done, num_clips, piece_clips))
+
+
+def _digest(clips: Sequence[Clip]) -> str:
+    return digest([clip.to_row() for clip in clips])

@@ -1,7 +1,10 @@
 """The ingest step: check the manifest, fix the split, write the clips in parts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from engine.config import RunConfig
+from engine.evaluate.sets import read_set
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.clips import path_of, write_parts
@@ -18,11 +21,19 @@ def refuse_empty(sizes: Mapping[str, int], splits: Sequence[str]) -> None:
             )
 
 
+def inputs_of(config: RunConfig) -> dict[str, str]:
+    """Fingerprints of what ingest reads: the manifest, and the files of each other evaluation set by its name."""
+    sets = {evaluation_set.name: evaluation_set for evaluation_set in config.evaluate.sets if evaluation_set.files}
+    data = {"manifest": config.data} | {name: config.data.model_copy(update={"manifest": one.files}) for name, one in sets.items()}
+    return {name: manifest.fingerprint(section, config.access()) for name, section in data.items()}
+
+
 def ingest(work: Work) -> Made:
-    """Check the manifest and write its clips: what is split here stays split."""
-    data, card = work.config.data, Card()
-    parts = write_parts(work.store, manifest.read_manifest(data, work.config.access(), card))
+    """Check the manifest and write its clips: what is split here stays split. Then the clips of the other evaluation sets."""
+    config, card = work.config, Card()
+    parts = write_parts(work.store, manifest.read_manifest(config.data, config.access(), card))
+    for evaluation_set in config.evaluate.sets[1:]:
+        clips = read_set(evaluation_set, config.data.question, config.access())
+        parts |= write_parts(work.store, (replace(clip, split=evaluation_set.name) for clip in clips), (evaluation_set.name,))
     files = [path_of(split, number) for split, sizes in parts.items() for number in range(len(sizes))]
-    return Made(
-        files=files, counts=card.counts(), facts={"manifest": manifest.fingerprint(data, work.config.access()), "parts": parts}
-    )
+    return Made(files=files, counts=card.counts(), facts={"inputs": inputs_of(config), "parts": parts})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from engine.config import RunConfig
+from engine.config import HELDOUT, RunConfig
 from engine.run.seals import Seal
 
 Kind = Literal["ingest", "generate", "select", "train", "evaluate"]
@@ -15,6 +15,8 @@ CYCLE_KINDS: tuple[Kind, ...] = ("generate", "select", "train", "evaluate")
 """Steps of a cycle, in their order."""
 INGEST = "ingest"
 BASE = "base/evaluate"
+TRAIN = "train"
+"""The split whose clips are generated for and trained on; every other split is an evaluation set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,21 +29,24 @@ class Step:
     name: str
     kind: Kind
     cycle: int
-    """-1: before the first."""
+    """-1: before the first cycle."""
     inputs: tuple[str, ...]
     """Names of the steps whose output it reads."""
     model: str = ""
     """The train step whose adapter is used; "": the instruct model."""
     final: bool = False
     """In the last cycle: direct attempts only."""
+    split: str = TRAIN
+    """Whose clips it works on: those of the train split, or of an evaluation set."""
 
 
-def name_of(cycle: int, kind: Kind) -> str:
+def name_of(cycle: int, kind: Kind, evaluation_set: str = HELDOUT) -> str:
     """
-    >>> name_of(3, "train")
-    'cycle-003/train'
+    >>> name_of(3, "train"), name_of(3, "evaluate", "mine"), name_of(-1, "evaluate")
+    ('cycle-003/train', 'cycle-003/evaluate-mine', 'base/evaluate')
     """
-    return f"cycle-{cycle:03d}/{kind}"
+    folder = "base" if cycle < 0 else f"cycle-{cycle:03d}"
+    return f"{folder}/{kind}" if evaluation_set == HELDOUT else f"{folder}/{kind}-{evaluation_set}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,32 +90,42 @@ def history(sealed: Mapping[str, Seal]) -> History:
     return History(base=float(base.facts["accuracy"]) if base else 0.0, cycles=tuple(cycles), only_direct=tuple(only_direct))
 
 
-def stall(config: RunConfig, seen: History) -> int | None:
+def without_examples(sealed: Mapping[str, Seal]) -> int | None:
+    """The cycle whose select step chose nothing to train on, which ends the run; None where there is none."""
+    cycle = len(history(sealed).cycles)
+    selected = sealed.get(name_of(cycle, "select"))
+    return cycle if selected is not None and not selected.facts["examples"] + selected.facts["episodes"] else None
+
+
+def stall(config: RunConfig, done: History) -> int | None:
     """The first cycle after which the loop had stopped paying; None where it still pays."""
-    for cycle in range(len(seen.cycles)):
-        so_far = replace(seen, cycles=seen.cycles[: cycle + 1])
-        if so_far.stalled(config.loop.min_delta, config.loop.patience):
+    for cycle in range(len(done.cycles)):
+        until_then = replace(done, cycles=done.cycles[: cycle + 1])
+        if until_then.stalled(config.loop.min_delta, config.loop.patience):
             return cycle
     return None
 
 
-def final_cycle(config: RunConfig, seen: History) -> int:
+def final_cycle(config: RunConfig, done: History) -> int:
     """The last cycle's number, as far as it is known.
 
     The one after a stall, which finetunes on direct attempts only; the stalled one itself where that is not wanted, or where its
     examples were all direct already and the same finetune would be paid for twice; at the latest max_cycles - 1.
     """
-    stalled, latest = stall(config, seen), config.loop.max_cycles - 1
+    stalled, latest = stall(config, done), config.loop.max_cycles - 1
     if stalled is None:
         return latest
-    done = not config.loop.final_direct_only or seen.only_direct[stalled]
-    return min(stalled if done else stalled + 1, latest)
+    is_last = not config.loop.final_direct_only or done.only_direct[stalled]
+    return min(stalled if is_last else stalled + 1, latest)
 
 
-def stopped_because(config: RunConfig, seen: History) -> str:
-    """Why the loop ended where it did, for the summary."""
-    last, stalled = final_cycle(config, seen), stall(config, seen)
-    if len(seen.cycles) <= last:
+def stopped_because(config: RunConfig, sealed: Mapping[str, Seal]) -> str:
+    """Why the loop ended where it did, for the summary: not finished, max_cycles, plateau, or no examples."""
+    done = history(sealed)
+    if without_examples(sealed) is not None:
+        return "no examples"
+    last, stalled = final_cycle(config, done), stall(config, done)
+    if len(done.cycles) <= last:
         return "not finished"
     return "max_cycles" if stalled is None or stalled == config.loop.max_cycles - 1 else "plateau"
 
@@ -119,24 +134,33 @@ def next_step(config: RunConfig, sealed: Mapping[str, Seal], until: str = "") ->
     """The next step to run; None when the run, or the step named `until`, is complete."""
     if until in sealed and until:
         return None
+    needs_no_base = until.startswith("cycle-000/") and until != name_of(0, "evaluate")
     for step in so_far(config, sealed):
-        if step.name not in sealed and not (
-            step.name == BASE and until.startswith("cycle-000/") and until != name_of(0, "evaluate")
-        ):
+        if step.name not in sealed and not (needs_no_base and step.kind == "evaluate" and step.cycle < 0):
             return step
     return None
 
 
 def so_far(config: RunConfig, sealed: Mapping[str, Seal]) -> list[Step]:
     """All steps up to and including the cycle that is not evaluated yet, in order."""
-    seen = history(sealed)
-    steps = [
-        Step(name=INGEST, kind="ingest", cycle=-1, inputs=()),
-        Step(name=BASE, kind="evaluate", cycle=-1, inputs=(INGEST,)),
-    ]
-    for cycle in range(min(len(seen.cycles), final_cycle(config, seen)) + 1):
-        steps += cycle_steps(config, replace(seen, cycles=seen.cycles[:cycle], only_direct=seen.only_direct[:cycle]), cycle)
+    done, empty = history(sealed), without_examples(sealed)
+    steps = [Step(name=INGEST, kind="ingest", cycle=-1, inputs=()), *_evaluations(config, -1, (INGEST,), "")]
+    for cycle in range(min(len(done.cycles), final_cycle(config, done)) + 1):
+        before = replace(done, cycles=done.cycles[:cycle], only_direct=done.only_direct[:cycle])
+        planned = cycle_steps(config, before, cycle)
+        steps += [step for step in planned if cycle != empty or step.kind in ("generate", "select")]
     return steps
+
+
+def _evaluations(config: RunConfig, cycle: int, inputs: tuple[str, ...], model: str, final: bool = False) -> list[Step]:
+    """One step for each evaluation set."""
+    names = [evaluation_set.name for evaluation_set in config.evaluate.sets]
+    return [
+        Step(
+            name=name_of(cycle, "evaluate", name), kind="evaluate", cycle=cycle, inputs=inputs, model=model, final=final, split=name
+        )
+        for name in names
+    ]
 
 
 def cycle_steps(config: RunConfig, before: History, cycle: int) -> list[Step]:
@@ -159,7 +183,4 @@ def cycle_steps(config: RunConfig, before: History, cycle: int) -> list[Step]:
     trained = name_of(cycle, "train")
     steps.append(Step(name=name_of(cycle, "select"), kind="select", cycle=cycle, inputs=sources, final=final))
     steps.append(Step(name=trained, kind="train", cycle=cycle, inputs=(name_of(cycle, "select"),), final=final))
-    steps.append(
-        Step(name=name_of(cycle, "evaluate"), kind="evaluate", cycle=cycle, inputs=(INGEST, trained), model=trained, final=final)
-    )
-    return steps
+    return [*steps, *_evaluations(config, cycle, (INGEST, trained), trained, final)]

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.config import RunConfig
-from engine.run.plan import BASE, CYCLE_KINDS, history, name_of, stopped_because
+from engine.run.plan import BASE, CYCLE_KINDS, history, name_of, stopped_because, without_examples
 from engine.run.seals import Seal
 
 
 def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
     """{"base_accuracy", "best_accuracy", "best_cycle", "best_model", "stopped_because", "heldout_clips",
-    "cycles"}; best_cycle -1 and best_model null: the base is."""
+    "note", "cycles"}; best_cycle -1 and best_model null: the base is."""
     seen = history(sealed)
     base = sealed.get(BASE)
     cycles: list[dict[str, Any]] = []
@@ -21,10 +21,24 @@ def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         "best_accuracy": seen.best if base else None,
         "best_cycle": seen.best_cycle,
         "best_model": f"{name_of(seen.best_cycle, 'train')}/model" if seen.best_cycle >= 0 else None,
-        "stopped_because": stopped_because(config, seen),
+        "stopped_because": stopped_because(config, sealed),
+        "note": _note(sealed),
         "heldout_clips": base.facts["clips"] if base else None,
         "cycles": cycles,
     }
+
+
+def _note(sealed: Mapping[str, Seal]) -> str:
+    """What a reader has to know of how the run ended; "" where there is nothing to say."""
+    cycle = without_examples(sealed)
+    if cycle is None:
+        return ""
+    facts = sealed[name_of(cycle, "select")].facts
+    which = "on direct attempts alone " if facts["direct_only"] else ""
+    return (
+        f"cycle {cycle}'s finetune {which}was skipped: of {facts.get('clips', 0)} clips none has a kept attempt to train on, "
+        "so the run ends on its best model so far"
+    )
 
 
 def _cycle(cycle: int, sealed: Mapping[str, Seal]) -> dict[str, Any]:

@@ -1,16 +1,16 @@
 """What every step is given, and what it gives back."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.config import RunConfig
 from engine.decode.process import Budget
 from engine.decode.stage import Decoding
 from engine.ingest.clips import read_parts
-from engine.ingest.pieces import Piece, cut
+from engine.ingest.pieces import Piece, Span, cut, number_of, span_of
 from engine.rows import Attempt, Clip
-from engine.run.plan import BASE, CYCLE_KINDS, INGEST, Step, name_of
+from engine.run.plan import CYCLE_KINDS, INGEST, Step, name_of
 from engine.run.seals import Seal, read_seal
 from engine.store.files import FileRecord, Store
 from models.base import ModelSpec
@@ -79,9 +79,16 @@ class Work:
         """The split's clips, part by part."""
         return read_parts(self.store, split, self._ingested().files)
 
-    def pieces(self, split: str) -> Iterator[Piece]:
-        for path, clips in self.parts(split):
-            yield from cut(path, clips, self.config.generate.piece_clips)
+    def pieces(self) -> Iterator["PlannedPiece"]:
+        """The pieces of the step's split, in order, the written ones among them."""
+        written = spans_by_part(self.store.names(pieces_of(self.step.name)))
+        for path, clips in self.parts(self.step.split):
+            for piece, is_written in cut(path, clips, self.config.generate.piece_clips, written.get(number_of(path), ())):
+                yield PlannedPiece(piece, clips[piece.start : piece.start + piece.count], is_written)
+
+    def flow_name(self) -> str:
+        """How Ray's dashboard names the step's dataset: run, cycle and step."""
+        return f"{self.store.url().rstrip('/').rsplit('/', 1)[-1]}/{self.step.name}"
 
     def model(self) -> ModelSpec:
         """The adapter that the plan names, on the base; before the first cycle the instruct model."""
@@ -103,6 +110,27 @@ class Work:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedPiece:
+    """A piece of a step, its clips, and whether it is in the store."""
+
+    piece: Piece
+    clips: list[Clip]
+    is_written: bool
+
+    def to_row(self) -> dict[str, Any]:
+        """What travels through the stages: the piece's fields and the name of its file."""
+        return asdict(self.piece) | {"file_name": self.piece.file_name}
+
+
+def spans_by_part(paths: Iterable[str]) -> dict[int, list[Span]]:
+    """The spans that pieces' paths name, by the number of their part; other files are left out."""
+    spans: dict[int, list[Span]] = {}
+    for span in filter(None, map(span_of, paths)):
+        spans.setdefault(span.part_number, []).append(span)
+    return spans
+
+
 def run_config(store: Store) -> RunConfig:
     data = store.read("config.json")
     if data is None:
@@ -116,10 +144,14 @@ def run_config(store: Store) -> RunConfig:
 
 def read_seals(store: Store) -> dict[str, Seal]:
     """All seals of a run, by step: the first cycle without any is the end."""
-    sealed = _read(store, [INGEST, BASE])
+    sets = [evaluation_set.name for evaluation_set in run_config(store).evaluate.sets]
+    sealed = _read(store, [INGEST, *(name_of(-1, "evaluate", name) for name in sets)])
     cycle = 0
-    while found := _read(store, [name_of(cycle, kind) for kind in CYCLE_KINDS]):
-        sealed |= found
+    while seals := _read(
+        store,
+        [name_of(cycle, kind) for kind in CYCLE_KINDS] + [name_of(cycle, "evaluate", name) for name in sets[1:]],
+    ):
+        sealed |= seals
         cycle += 1
     return sealed
 
@@ -147,7 +179,7 @@ def read_index(store: Store, step: str) -> dict[str, FileRecord] | None:
 
 def read_attempts(store: Store, files: Iterable[str | FileRecord]) -> list[Attempt]:
     """Of pieces; of those that are given as records, only as they were recorded. Raises StorageError."""
-    return [Attempt(**row) for path in files for row in store.read_table(path).to_pylist()]
+    return [Attempt.from_row(row) for path in files for row in store.read_table(path).to_pylist()]
 
 
 def decoding_of(config: RunConfig) -> Decoding:

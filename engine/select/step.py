@@ -65,7 +65,8 @@ def select_examples(work: Work) -> Made:
     if config.mixture.episodes:
         files.append(f"{work.step.name}/episodes.parquet")
         work.store.write(files[1], _episodes(work, selected))
-    if not counts["direct"] + counts["rationalized"] + counts["instruct"] + counts["episodes"]:
+    is_empty = not counts["direct"] + counts["rationalized"] + counts["instruct"] + counts["episodes"]
+    if is_empty and work.step.cycle == 0 and not work.step.final:
         raise ValueError(
             f"{work.step.name}: nothing survived verification, so there is nothing to train on; "
             "see the reasons in the generate step's seal and check labels, prompts and verify.preset"
@@ -76,7 +77,7 @@ def select_examples(work: Work) -> Made:
         facts = {key: generated.facts[key] for key in ("clips", "direct_kept", "rationalized_kept", "dropped", "failed")}
     made = {"examples": counts["direct"] + counts["rationalized"] + counts["instruct"]}
     always = {name: counts.pop(name, 0) for name in ("direct", "rationalized", "over_limit")}
-    facts |= made | {"direct_only": always["rationalized"] == 0, "episodes": counts["episodes"]}
+    facts |= made | {"direct_only": work.step.final or always["rationalized"] == 0, "episodes": counts["episodes"]}
     return Made(files=files, counts=made | always | {"near_duplicates": selected.alike.count()} | dict(counts), facts=facts)
 
 

@@ -2,7 +2,7 @@
 
 from builders import a_seal
 from engine.config import RunConfig, load_config
-from engine.run.plan import BASE, INGEST, History, cycle_steps, final_cycle, next_step, stopped_because
+from engine.run.plan import BASE, INGEST, History, cycle_steps, final_cycle, history, next_step, so_far, stopped_because
 from engine.run.seals import Seal
 
 
@@ -14,14 +14,17 @@ def config(**loop: object) -> RunConfig:
     return load_config(None, [f"loop.{key}={str(value).lower()}" for key, value in loop.items()])
 
 
-def play(config: RunConfig, base: float, accuracies: list[float], until: str = "") -> tuple[list[str], dict[str, Seal]]:
-    """Seal whatever the plan asks for, with these accuracies, until it asks for nothing."""
+def play(
+    config: RunConfig, base: float, accuracies: list[float], until: str = "", empty_cycle: int = -1
+) -> tuple[list[str], dict[str, Seal]]:
+    """Seal each step that the plan asks for, with these accuracies; in `empty_cycle` nothing is left to train on."""
     sealed: dict[str, Seal] = {}
     order = []
     while (step := next_step(config, sealed, until)) is not None:
         order.append(step.name)
-        accuracy = base if step.name == BASE else accuracies[step.cycle] if step.kind == "evaluate" else 0.0
-        sealed[step.name] = a_seal(step.name, accuracy=accuracy, direct_only=step.final)
+        accuracy = base if step.cycle < 0 else accuracies[step.cycle] if step.kind == "evaluate" else 0.0
+        examples = 0 if step.kind == "select" and step.cycle == empty_cycle else 9
+        sealed[step.name] = a_seal(step.name, accuracy=accuracy, direct_only=step.final, examples=examples, episodes=0)
         assert len(order) < 100
     return order, sealed
 
@@ -51,11 +54,11 @@ def test_generation_uses_the_best_model_so_far_and_training_always_the_base() ->
 
 
 def test_a_plateau_brings_a_last_cycle_of_direct_attempts() -> None:
-    order, _ = play(config(max_cycles=9), 0.4, [0.8, 0.8, 0.81])
+    order, sealed = play(config(max_cycles=9), 0.4, [0.8, 0.8, 0.81])
     assert order[-3:] == ["cycle-002/select", "cycle-002/train", "cycle-002/evaluate"]
     seen = a_history(0.4, 0.8, 0.8, 0.81)
     assert final_cycle(config(max_cycles=9), seen) == 2
-    assert stopped_because(config(max_cycles=9), seen) == "plateau"
+    assert stopped_because(config(max_cycles=9), sealed) == "plateau"
 
 
 def test_after_a_stall_the_last_pieces_are_read_again_instead_of_paid_for_again() -> None:
@@ -68,7 +71,6 @@ def test_after_a_stall_the_last_pieces_are_read_again_instead_of_paid_for_again(
 def test_a_stalled_cycle_of_direct_attempts_alone_is_the_last() -> None:
     settings, seen = config(max_cycles=9), a_history(0.4, 0.8, 0.8, only_direct=True)
     assert final_cycle(settings, seen) == 1
-    assert stopped_because(settings, seen) == "plateau"
     assert final_cycle(settings, a_history(0.4, 0.8, 0.8)) == 2
 
 
@@ -88,8 +90,10 @@ def test_the_loop_ends_at_max_cycles_with_a_direct_only_cycle() -> None:
     settings = config(max_cycles=2)
     last = cycle_steps(settings, a_history(0.1, 0.5), 1)
     assert [step.final for step in last] == [True] * 4
-    assert stopped_because(settings, a_history(0.1, 0.5, 0.9)) == "max_cycles"
-    assert stopped_because(settings, a_history(0.1, 0.5)) == "not finished"
+    _, sealed = play(settings, 0.1, [0.5, 0.9])
+    assert stopped_because(settings, sealed) == "max_cycles"
+    del sealed["cycle-001/evaluate"]
+    assert stopped_because(settings, sealed) == "not finished"
 
 
 def test_until_stops_early_and_skips_what_the_step_does_not_need() -> None:
@@ -116,3 +120,31 @@ def test_carrying_over_reads_the_earlier_generations_too() -> None:
     for value, inputs in (("true", ("ingest", *generated)), ("false", ("ingest", generated[-1]))):
         steps = cycle_steps(load_config(None, [f"select.carry_over={value}"]), before, 2)
         assert next(step for step in steps if step.kind == "select").inputs == inputs
+
+
+def test_a_last_finetune_without_examples_is_skipped_and_ends_the_run() -> None:
+    order, sealed = play(config(max_cycles=2), 0.4, [0.8, 0.9], empty_cycle=1)
+    assert order[-2:] == ["cycle-001/generate", "cycle-001/select"]
+    assert next_step(config(max_cycles=2), sealed) is None
+    assert stopped_because(config(max_cycles=2), sealed) == "no examples"
+    assert history(sealed).best_cycle == 0
+
+
+def test_every_evaluation_set_has_a_step_in_each_cycle_and_the_first_one_decides() -> None:
+    sets = "[{name = 'heldout'}, {name = 'mine', files = 'mine.jsonl'}]"
+    settings = load_config(None, ["loop.max_cycles=2", f"evaluate.sets={sets}"])
+    order, sealed = play(settings, 0.4, [0.8, 0.9])
+    assert [name for name in order if "evaluate" in name] == [
+        "base/evaluate", "base/evaluate-mine", "cycle-000/evaluate", "cycle-000/evaluate-mine", "cycle-001/evaluate",
+        "cycle-001/evaluate-mine",
+    ]  # fmt: skip
+    steps = {step.name: step for step in so_far(settings, sealed)}
+    assert (steps["cycle-001/evaluate-mine"].split, steps["cycle-001/evaluate-mine"].model) == ("mine", "cycle-001/train")
+    assert (steps["cycle-001/generate"].split, steps["base/evaluate"].split) == ("train", "heldout")
+    assert play(settings, 0.4, [], until="cycle-000/generate")[0] == ["ingest", "cycle-000/generate"]
+    assert play(settings, 0.4, [], until="base/evaluate-mine")[0] == ["ingest", "base/evaluate", "base/evaluate-mine"]
+
+
+def test_of_equal_cycles_the_earlier_one_is_the_best() -> None:
+    assert a_history(0.4, 0.8, 0.8).best_cycle == 0
+    assert a_history(0.8, 0.8).best_cycle == -1

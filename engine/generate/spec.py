@@ -1,0 +1,29 @@
+"""What a generator is told: which model answers, how it is asked, and how its answers are judged."""
+
+from dataclasses import dataclass
+
+from engine.generate.prompts import Prompts
+from engine.store.files import Store
+from engine.store.filesystems import Storage
+from engine.verify.stages import Stages
+from models.base import Device, ModelSpec, Sampling
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateSpec:
+    """GenerateSpec(step="cycle-000/generate", model=ModelSpec(base="tiny"), device=Device("cpu", "float32"), engine="builtin", ...)"""
+
+    step: str
+    store: Store
+    """The run, where the step notes which model it asks."""
+    model: ModelSpec
+    device: Device
+    engine: str
+    storage: Storage
+    """Fetches the model's files."""
+    prompts: Prompts
+    sampling: Sampling
+    verify: Stages
+    rationalize: bool
+    run_seed: int
+    cycle: int

@@ -1,0 +1,78 @@
+"""What is checked before a run's folder is claimed, and each time it is opened again: found out before anything is paid for."""
+
+import json
+
+from engine.config import RunConfig, differing_keys
+from engine.evaluate.metrics import metric_of
+from engine.evaluate.sets import read_set
+from engine.ingest import manifest
+from engine.ingest.card import Card
+from engine.ingest.step import inputs_of, refuse_empty
+from engine.run.plan import BASE, INGEST
+from engine.run.resources import afford
+from engine.run.seals import Seal
+from engine.select.step import refuse_no_examples
+from engine.store.files import Store
+from engine.verify.stages import refuse_unknown
+from models.registry import check
+
+
+def check_inputs(config: RunConfig, until: str) -> None:
+    """Raises ValueError for what cannot work, before the run's folder is claimed by it."""
+    card = Card()
+    for _ in manifest.read_manifest(config.data, config.access(), card):
+        pass
+    refuse_empty(card.counts(), splits_for(until))
+    refuse_unknown(config.verify.stages)
+    for evaluation_set in config.evaluate.sets:
+        for name in evaluation_set.metrics:
+            metric_of(name)
+        if evaluation_set.files:
+            for _ in read_set(evaluation_set, config.data.question, config.access()):
+                pass
+    refuse_no_examples(config)
+    afford(config)
+    for spec in config.models():
+        if "://" not in spec.base:  # else the actors find out: fetching it would cost the driver what it costs them
+            check(spec)
+
+
+def refuse_changed_inputs(config: RunConfig, store: Store, ingested: Seal, until: str) -> None:
+    """Raises ValueError where the manifest or an evaluation set is not what ingest read, or has no clips for what is asked."""
+    for name, fingerprint in inputs_of(config).items():
+        if ingested.facts["inputs"][name] != fingerprint:
+            path = next((each.files for each in config.evaluate.sets if each.name == name), config.data.manifest)
+            raise ValueError(f"{path} has changed since {store.url()} read it; restore it or choose another run.uri")
+    refuse_empty({split: sum(parts) for split, parts in ingested.facts["parts"].items()}, splits_for(until))
+
+
+def splits_for(until: str) -> list[str]:
+    """Splits that must have clips for a run to the step named `until`; "": to its end."""
+    if until == INGEST:
+        return []
+    if not until:
+        return ["train", "heldout"]
+    return ["heldout"] if until.startswith(BASE) else ["train"]
+
+
+def claim(store: Store, config: RunConfig) -> None:
+    """Save the resolved configuration beside the run; raises ValueError where the run was begun with another one."""
+    resolved = json.dumps(config.model_dump(mode="json"), indent=1).encode()
+    try:
+        if store.create("config.json", resolved):
+            return
+    except NotImplementedError as error:
+        raise ValueError(f"run.uri {config.run.uri!r} cannot be written: {error!r}; choose another") from None
+    saved = store.read("config.json")
+    assert saved is not None
+    if changed := differing_keys(RunConfig.model_validate_json(saved).identity(), config.identity()):
+        raise ValueError(
+            f"{store.uri} was begun with another configuration ({'; '.join(changed)}); restore it or choose another run.uri"
+        )
+
+
+def note_costs(store: Store, config: RunConfig) -> None:
+    """Keep config.json true where fields that only cost time or memory have changed; to be called under the lease."""
+    resolved = json.dumps(config.model_dump(mode="json"), indent=1).encode()
+    if store.read("config.json") != resolved:
+        store.write("config.json", resolved)

@@ -1,0 +1,21 @@
+"""The first stage: the rules of a label's kind (engine/verify/verdict.py). They need no model, and take microseconds."""
+
+from dataclasses import dataclass
+
+from engine.language import similarity
+from engine.rows import Verdict
+from engine.verify.stages import Case
+from engine.verify.verdict import VerifySpec, verify
+
+
+@dataclass(frozen=True)
+class Rules:
+    spec: VerifySpec
+
+    async def judge(self, case: Case) -> Verdict:
+        return verify(case.text, case.clip.question, case.clip.label, case.mode, case.finished, self.spec)
+
+
+def build(spec: VerifySpec) -> Rules:
+    similarity.of(spec.sentence_model)  # loaded now, so that a wrong name ends the actor and not the first answer
+    return Rules(spec)
