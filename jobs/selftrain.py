@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.config import RunConfig, load_config
 from engine.run import loop
-from engine.run.plan import BASE, Kind, name_of
+from engine.run.plan import Kind, name_of
 from jobs.view import View, print_summary
 
 
@@ -18,7 +18,8 @@ def selftrain(path: Path | None, settings: list[str], cycle: int = 0, kind: Kind
 
 
 def evaluate(path: Path | None, settings: list[str]) -> None:
-    run(load_config(path, settings), BASE)
+    config = load_config(path, settings)
+    run(config, name_of(-1, "evaluate", config.evaluate.sets[-1].name))
 
 
 def run(config: RunConfig, until: str = "") -> dict[str, Any]:

@@ -125,6 +125,10 @@ def print_summary(summary: Mapping[str, Any], console: Console | None = None) ->
         f"held-out accuracy {summary['base_accuracy']:.3f} -> {summary['best_accuracy']:.3f} ({where}) "
         f"on {summary['heldout_clips']} clips; stopped because: {summary['stopped_because']}"
     )
+    if summary["note"]:
+        console.print(summary["note"], markup=False)
+    for name, values in summary["sets"].items():
+        console.print(f"{name}: {values['base']:.3f} -> {values['best']:.3f} ({values['metric']})")
     if summary["best_model"]:
         console.print(f"the promoted model is {summary['best_model']}, an adapter on the base")
     for name, ablation in summary.get("ablations", {}).items():

@@ -44,6 +44,7 @@ def an_attempt(clip_id: str = "a", **fields: Any) -> Attempt:
         "reason": "contains_label",
         "detail": "",
         "score": 1.0,
+        "judgements": (),
         "prompt": "What is the action?",
         "text": "It is rising.",
         "num_tokens": 4,

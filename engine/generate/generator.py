@@ -58,11 +58,8 @@ class Generator:
             for clip, result in zip(clips, results, strict=True)
             for attempt in ([self._failed(piece_id, clip, result)] if isinstance(result, Failure) else next(answered))
         ]
-        return {
-            "piece_id": piece_id,
-            "file_name": row["file_name"],
-            "attempts": json.dumps([attempt.to_row() for attempt in attempts]),
-        }
+        rows = json.dumps([attempt.to_row() for attempt in attempts])
+        return {"piece_id": piece_id, "file_name": row["file_name"], "attempts": rows}
 
     def _refuse_long(self, clip: Clip, decoded: Decoded) -> Failure | None:
         """A failure where one of the clip's prompts leaves no room in the model's context for an answer."""

@@ -11,7 +11,7 @@ from models.base import Device, ModelSpec, Sampling
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateSpec:
-    """GenerateSpec(step="cycle-000/generate", model=ModelSpec(base="tiny"), device=Device("cpu", "float32"), engine="builtin", ...)"""
+    """GenerateSpec(step="cycle-000/generate", model=ModelSpec(base="tiny"), device=Device("cpu", "float32"), ...)"""
 
     step: str
     store: Store

@@ -35,6 +35,7 @@ def page(
             f"<title>Starloop: {base:.3f} to {best:.3f}</title><style>{STYLE}</style>",
             f"<h1>Held-out accuracy {base:.3f} &rarr; {best:.3f}</h1>",
             f"<p>on {summary['heldout_clips']} clips that no finetune saw; stopped: {escape(summary['stopped_because'])}.</p>",
+            f"<p>{escape(summary['note'])}.</p>" if summary["note"] else "",
             "<h2>The cycles</h2>",
             _cycles(summary),
             _reasons(reasons),

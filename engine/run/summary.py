@@ -10,7 +10,7 @@ from engine.run.seals import Seal
 
 def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
     """{"base_accuracy", "best_accuracy", "best_cycle", "best_model", "stopped_because", "heldout_clips",
-    "note", "cycles"}; best_cycle -1 and best_model null: the base is."""
+    "note", "sets", "cycles"}; best_cycle -1 and best_model null: the base is."""
     seen = history(sealed)
     base = sealed.get(BASE)
     cycles: list[dict[str, Any]] = []
@@ -24,7 +24,28 @@ def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         "stopped_because": stopped_because(config, sealed),
         "note": _note(sealed),
         "heldout_clips": base.facts["clips"] if base else None,
+        "sets": {name: values for name in set_names(config) if (values := _set(config, name, seen.best_cycle, sealed))},
         "cycles": cycles,
+    }
+
+
+def set_names(config: RunConfig) -> list[str]:
+    """The evaluation sets beside the held-out split."""
+    return [evaluation_set.name for evaluation_set in config.evaluate.sets[1:]]
+
+
+def _set(config: RunConfig, name: str, best_cycle: int, sealed: Mapping[str, Seal]) -> dict[str, Any]:
+    """{"metric", "base", "best", "clips", "metrics"} of an evaluation set; {} until base and best cycle are evaluated on it."""
+    base, best = sealed.get(name_of(-1, "evaluate", name)), sealed.get(name_of(best_cycle, "evaluate", name))
+    if base is None or best is None:
+        return {}
+    metric = next(evaluation_set.metrics[0] for evaluation_set in config.evaluate.sets if evaluation_set.name == name)
+    return {
+        "metric": metric,
+        "base": base.facts["accuracy"],
+        "best": best.facts["accuracy"],
+        "clips": base.facts["clips"],
+        "metrics": {"base": base.facts["metrics"], "best": best.facts["metrics"]},
     }
 
 

@@ -1,7 +1,7 @@
 """Verifiers, asked one after another about each answer until one rejects it: a file under engine/verify and a line here for each.
 
-A stage may take its time (a judge over HTTP): it is awaited, and other clips go on meanwhile. Each leaves its judgement in the attempt's
-row, never only a yes or no.
+A stage may take its time (a judge over HTTP): it is awaited, and other clips go on meanwhile. Each leaves its judgement in the
+attempt's row, never only a yes or no.
 """
 
 import importlib

@@ -4,7 +4,6 @@ from collections import Counter
 
 from builders import a_clip, an_attempt
 from engine.generate.ledger import Ledger, balance
-from engine.ingest.pieces import cut
 from engine.select.choose import Limit, from_template, select
 from engine.select.duplicates import Duplicates
 from engine.train.mixture import Stream, order, share
@@ -108,15 +107,6 @@ def test_ranks_share_a_step_without_loss_or_overlap() -> None:
     shares = [share(step, rank, 4, 2) for rank in range(4)]
     assert sorted(row for ranked in shares for micro in ranked for row in micro) == step
     assert all([len(micro) for micro in ranked] == [2, 2] for ranked in shares)
-
-
-def test_a_piece_is_named_by_its_clips() -> None:
-    clips = [a_clip(str(i)) for i in range(7)]
-    pieces = list(cut("part", clips, 3))
-    assert [(piece.start, piece.count) for piece in pieces] == [(0, 3), (3, 3), (6, 1)]
-    assert [piece.piece_id for piece in pieces] == [piece.piece_id for piece in cut("part", clips, 3)]
-    changed = [a_clip("0", label="other"), *clips[1:]]
-    assert [a.piece_id == b.piece_id for a, b in zip(pieces, cut("part", changed, 3), strict=True)] == [False, True, True]
 
 
 def test_streams_are_fed_by_weight_and_come_round() -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import load_config
+from engine.config import Cluster, Limits, RunConfig, Section, load_config
+from models.base import Device
 
 
 def test_presets_are_defaults_that_a_file_overrides(tmp_path: Path) -> None:
@@ -55,10 +56,72 @@ def test_a_missing_and_a_broken_file(tmp_path: Path) -> None:
         load_config(tmp_path / "bad.toml", [])
 
 
-def test_where_it_runs_is_not_part_of_what_runs() -> None:
-    here, there = load_config(None, []), load_config(None, ["cluster.generator_actors=64", "run.uri=s3://b/r"])
-    assert here.identity() == there.identity()
-    assert here.identity() != load_config(None, ["run.seed=1"]).identity()
+COSTS = {
+    "run": ["uri", "trackers"],
+    "generate": ["piece_clips", "pieces_in_flight", "decoder"],
+    "train": ["micro_batch_rows", "num_workers", "zero_stage", "offload", "gradient_checkpointing", "checkpoint_every_steps"],
+}
+"""Fields that decide no result, beside all of cluster, limits and storage: they may change within a run."""
+
+
+def test_only_what_decides_a_result_is_part_of_the_identity() -> None:
+    identity = load_config(None, []).identity()
+    left_out = {
+        section: names
+        for section, field in RunConfig.model_fields.items()
+        if isinstance(field.default, Section)
+        if (names := [name for name in type(field.default).model_fields if name not in identity.get(section, {})])
+    }
+    assert {"storage", "cluster", "limits"} & identity.keys() == set()
+    assert left_out == COSTS | {"cluster": list(Cluster.model_fields), "limits": list(Limits.model_fields)}
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_same"),
+    [
+        ("generate.piece_clips=1", True),
+        ("generate.decoder=decord", True),
+        ("train.micro_batch_rows=1", True),
+        ("train.zero_stage=3", True),
+        ("train.gradient_checkpointing=true", True),
+        ("cluster.generator_actors=64", True),
+        ("limits.failure_rate=0.5", True),
+        ("run.uri=s3://b/r", True),
+        ("storage.s3.endpoint_url=http://a", True),
+        ("run.seed=1", False),
+        ("train.batch_rows=256", False),
+        ("generate.engine=other", False),
+        ("model.dtype=bfloat16", False),
+        ("verify.stages=['rules','judge']", False),
+    ],
+)
+def test_what_may_change_within_a_run(setting: str, is_same: bool) -> None:
+    assert (load_config(None, [setting]).identity() == load_config(None, []).identity()) is is_same
+
+
+def test_the_configuration_decides_the_device() -> None:
+    auto, exact = load_config(None, []).model, load_config(None, ["model.dtype=bfloat16"]).model
+    assert (auto.device(0), auto.device(0.5)) == (Device("cpu", "float32"), Device("cuda", "bfloat16"))
+    assert (exact.device(0), exact.device(1)) == (Device("cpu", "bfloat16"), Device("cuda", "bfloat16"))
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        ("[{name = 'mine', files = 'a.csv'}]", "the first of evaluate.sets is named heldout"),
+        ("[{name = 'heldout'}, {name = 'heldout'}]", "no name stands twice"),
+        ("[{name = 'heldout'}, {name = 'mine'}]", "'mine' names no files"),
+        ("[{name = 'heldout', files = 'a.csv'}]", "'heldout' names files"),
+        ("[{name = 'heldout'}, {name = 'train', files = 'a.csv'}]", "cannot be named 'train'"),
+        ("[{name = 'heldout'}, {name = 'My Set', files = 'a.csv'}]", "evaluate.sets.1.name"),
+        ("[]", "evaluate.sets"),
+    ],
+)
+def test_a_wrong_evaluation_set_is_one_line(sets: str, message: str) -> None:
+    with pytest.raises(ValueError, match=r".+") as caught:
+        load_config(None, [f"evaluate.sets={sets}"])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "jobs" / "configs").glob("*.toml")), ids=lambda p: p.name)
