@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.generate import prompts
-from engine.generate.generator import GenerateSpec
+from engine.generate.spec import GenerateSpec
 from engine.run.work import run_config
 from engine.store.files import Store
 from engine.store.filesystems import Storage
+from engine.verify.stages import Stages
 from engine.verify.verdict import VerifySpec
-from models.base import ModelSpec, Sampling
+from models.base import Device, ModelSpec, Sampling
 from worlds import shapes
 
 SETTINGS = [
@@ -63,11 +64,15 @@ def outcome(store: Store) -> dict[str, bytes]:
 
 def a_generate_spec(**fields: Any) -> GenerateSpec:
     defaults: dict[str, Any] = {
+        "step": "cycle-000/generate",
+        "store": Store("memory://generate-spec"),
         "model": ModelSpec(base="tiny"),
+        "device": Device("cpu", "float32"),
+        "engine": "builtin",
         "storage": Storage(),
         "prompts": prompts.STRICT,
         "sampling": Sampling(temperature=0.0, max_tokens=8),
-        "verify": VerifySpec(preset="strict"),
+        "verify": Stages(names=("rules",), spec=VerifySpec(preset="strict")),
         "rationalize": True,
         "run_seed": 0,
         "cycle": 0,

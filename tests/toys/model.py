@@ -1,0 +1,40 @@
+"""A kind of checkpoint: a folder whose config.json says {"model_type": "toy"}. It looks at two frames and says how bright they are."""
+
+from collections.abc import Iterable, Iterator
+
+from models.base import (
+    Device,
+    Evenly,
+    FrameSpec,
+    LoraSpec,
+    ModelSize,
+    ModelSpec,
+    Sample,
+    Square,
+    Trainee,
+    VideoLLM,
+)
+from toys.engine import Engine
+
+
+def check(spec: ModelSpec) -> None: ...
+
+
+def size(spec: ModelSpec, lora_rank: int) -> ModelSize:
+    raise NotImplementedError
+
+
+def frame_spec(spec: ModelSpec) -> FrameSpec:
+    return FrameSpec(choose=Evenly(2), size=Square(8))
+
+
+def sample_tokens(spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
+    yield from (len(sample) for sample in samples)
+
+
+def load(spec: ModelSpec, device: Device) -> VideoLLM:
+    return Engine()
+
+
+def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
+    raise NotImplementedError
