@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
@@ -15,14 +14,14 @@ from engine.decode.stage import decode_piece
 from engine.generate.generator import GenerateSpec, Generator, write_piece
 from engine.generate.ledger import Ledger, balance, too_many_failed, total
 from engine.generate.watch import Watch
-from engine.run.work import INDEX, Progress, Work, pieces_of, read_attempts
+from engine.run.work import INDEX, Progress, Work, attempts_of, pieces_of
 from engine.store.files import FILES, FileRecord
+from engine.store.parallel import parallel_map
 from engine.store.weights import local
 from models.registry import frame_spec
 
-READERS = 16
-"""Piece files that are read back at once: each is a round trip to the store."""
-PATHS_AT_ONCE = 512
+INDEX_ROWS = 512
+"""Rows of an index that are written at once."""
 
 
 def attempt_split(work: Work, spec: GenerateSpec, split: str) -> Ledger:
@@ -72,13 +71,14 @@ def _account(work: Work, split: str) -> Ledger:
     ledger, sink = total([]), pa.BufferOutputStream()
 
     def read(path: str) -> tuple[FileRecord, Ledger]:
-        return work.store.describe([path])[0], balance(read_attempts(work.store, [path]))
+        table, record = work.store.read_table_with_record(path)
+        return record, balance(attempts_of(table))
 
-    with ThreadPoolExecutor(READERS) as readers, pq.ParquetWriter(sink, FILES, compression="zstd") as index:
-        while some := list(islice(paths, PATHS_AT_ONCE)):
-            found = list(readers.map(read, some))
-            index.write_table(pa.Table.from_pylist([asdict(record) for record, _ in found], schema=FILES))
-            ledger = total([ledger, *(more for _, more in found)])
+    pieces = parallel_map(read, paths)
+    with pq.ParquetWriter(sink, FILES, compression="zstd") as index:
+        while rows := list(islice(pieces, INDEX_ROWS)):
+            index.write_table(pa.Table.from_pylist([asdict(record) for record, _ in rows], schema=FILES))
+            ledger = total([ledger, *(piece_ledger for _, piece_ledger in rows)])
     work.store.write(f"{work.step.name}/{INDEX}", sink.getvalue().to_pybytes())
     return ledger
 

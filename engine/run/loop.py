@@ -29,7 +29,7 @@ from engine.run.resources import afford, needs
 from engine.run.seals import Seal, write_seal
 from engine.run.summary import summarize
 from engine.run.work import CHECKPOINTS, RESUME, Progress, Work, pieces_of, read_attempts, read_seals
-from engine.select.step import refuse_no_examples
+from engine.select.conversations import refuse_no_examples
 from engine.store.files import Store, digest
 from models.registry import check
 
@@ -131,7 +131,7 @@ def _check(config: RunConfig, until: str) -> None:
     for _ in manifest.read_manifest(config.data, config.access(), card):
         pass
     refuse_empty(card.counts(), _splits_for(until))
-    refuse_no_examples(config)
+    refuse_no_examples(config.mixture, config.access())
     afford(config)
     for spec in config.models():
         if "://" not in spec.base:  # else the actors find out: fetching it would cost the driver what it costs them

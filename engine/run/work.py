@@ -2,7 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, count, islice
 from typing import Any
+
+import pyarrow as pa
 
 from engine.config import RunConfig
 from engine.decode.process import Budget
@@ -13,6 +17,7 @@ from engine.rows import Attempt, Clip
 from engine.run.plan import BASE, CYCLE_KINDS, INGEST, Step, name_of
 from engine.run.seals import Seal, read_seal
 from engine.store.files import FileRecord, Store
+from engine.store.parallel import parallel_map
 from models.base import ModelSpec
 
 INDEX = "index.parquet"
@@ -115,17 +120,17 @@ def run_config(store: Store) -> RunConfig:
 
 
 def read_seals(store: Store) -> dict[str, Seal]:
-    """All seals of a run, by step: the first cycle without any is the end."""
-    sealed = _read(store, [INGEST, BASE])
-    cycle = 0
-    while found := _read(store, [name_of(cycle, kind) for kind in CYCLE_KINDS]):
-        sealed |= found
-        cycle += 1
+    """All seals of a run, by step, in the order of the plan. A cycle without any seal is the end."""
+    steps = chain([INGEST, BASE], (name_of(cycle, kind) for cycle in count() for kind in CYCLE_KINDS))
+    seals = parallel_map(lambda step: (step, read_seal(store, step)), steps)
+    sealed = _present(islice(seals, 2))
+    while cycle := _present(islice(seals, len(CYCLE_KINDS))):
+        sealed |= cycle
     return sealed
 
 
-def _read(store: Store, names: list[str]) -> dict[str, Seal]:
-    return {name: seal for name in names if (seal := read_seal(store, name)) is not None}
+def _present(seals: Iterable[tuple[str, Seal | None]]) -> dict[str, Seal]:
+    return {step: seal for step, seal in seals if seal is not None}
 
 
 def pieces_of(step: str) -> str:
@@ -137,7 +142,7 @@ def pieces_of(step: str) -> str:
 
 
 def read_index(store: Store, step: str) -> dict[str, FileRecord] | None:
-    """The pieces of a sealed step, by path; None where it is not sealed. Raises StorageError where the index is not what it was."""
+    """The records of a sealed step's pieces, by path; None if it is not sealed. Raises StorageError if the index has changed."""
     seal = read_seal(store, step)
     if seal is None:
         return None
@@ -145,9 +150,19 @@ def read_index(store: Store, step: str) -> dict[str, FileRecord] | None:
     return {row["path"]: FileRecord(**row) for row in rows}
 
 
-def read_attempts(store: Store, files: Iterable[str | FileRecord]) -> list[Attempt]:
-    """Of pieces; of those that are given as records, only as they were recorded. Raises StorageError."""
-    return [Attempt(**row) for path in files for row in store.read_table(path).to_pylist()]
+def read_piece(store: Store, piece: str | FileRecord) -> list[Attempt]:
+    """The attempts of one piece file; given a record, only if the file is still as recorded. Raises StorageError."""
+    return attempts_of(store.read_table(piece))
+
+
+def attempts_of(table: pa.Table) -> list[Attempt]:
+    """The rows of a piece file."""
+    return [Attempt(**row) for row in table.to_pylist()]
+
+
+def read_attempts(store: Store, pieces: Iterable[str | FileRecord]) -> list[Attempt]:
+    """The attempts of a few pieces, all in memory; for many pieces use parallel_map(partial(read_piece, store), pieces)."""
+    return [attempt for attempts in parallel_map(partial(read_piece, store), pieces) for attempt in attempts]
 
 
 def decoding_of(config: RunConfig) -> Decoding:
