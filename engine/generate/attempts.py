@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import islice
 from typing import Any, Protocol
@@ -19,17 +18,17 @@ from engine.generate.prompts import Prompts
 from engine.generate.spec import GenerateSpec
 from engine.generate.watch import Watch
 from engine.rows import Attempt, Clip
-from engine.run.work import INDEX, PlannedPiece, Progress, Work, pieces_of, read_attempts
+from engine.run.work import INDEX, PlannedPiece, Progress, Work, attempts_of, pieces_of
 from engine.store.files import FILES, FileRecord
+from engine.store.parallel import parallel_map
 from engine.store.weights import local
 from engine.verify.stages import Stages
 from engine.verify.verdict import VerifySpec
 from models.base import Sampling
 from models.registry import frame_spec
 
-READERS = 16
-"""Piece files that are read back at once: each is a round trip to the store."""
-PIECES_AT_ONCE = 64
+INDEX_ROWS = 64
+"""Pieces that are counted, and rows of an index that are written, at once."""
 
 
 class Tally(Protocol):
@@ -106,19 +105,19 @@ def _stages(work: Work, spec: GenerateSpec, folder: str, watch: Any) -> list[flo
 
 def _account(work: Work, tallies: Sequence[Tally]) -> Ledger:
     """Read every piece back: what is counted and indexed is what is there."""
-    folder, pieces = pieces_of(work.step.name), work.pieces()
+    folder = pieces_of(work.step.name)
     ledger, sink = total([]), pa.BufferOutputStream()
 
-    def read(planned: PlannedPiece) -> tuple[FileRecord, list[Attempt]]:
-        path = f"{folder}/{planned.piece.file_name}"
-        return work.store.describe([path])[0], read_attempts(work.store, [path])
+    def read(planned: PlannedPiece) -> tuple[PlannedPiece, FileRecord, list[Attempt]]:
+        table, record = work.store.read_table_with_record(f"{folder}/{planned.piece.file_name}")
+        return planned, record, attempts_of(table)
 
-    with ThreadPoolExecutor(READERS) as readers, pq.ParquetWriter(sink, FILES, compression="zstd") as index:
-        while batch := list(islice(pieces, PIECES_AT_ONCE)):
-            contents = list(readers.map(read, batch))
-            index.write_table(pa.Table.from_pylist([asdict(record) for record, _ in contents], schema=FILES))
-            ledger = total([ledger, *(balance(attempts) for _, attempts in contents)])
-            for planned, (_, attempts) in zip(batch, contents, strict=True):
+    pieces = parallel_map(read, work.pieces())
+    with pq.ParquetWriter(sink, FILES, compression="zstd") as index:
+        while batch := list(islice(pieces, INDEX_ROWS)):
+            index.write_table(pa.Table.from_pylist([asdict(record) for _, record, _ in batch], schema=FILES))
+            ledger = total([ledger, *(balance(attempts) for _, _, attempts in batch)])
+            for planned, _, attempts in batch:
                 for tally in tallies:
                     tally.add(planned.clips, attempts)
     work.store.write(f"{work.step.name}/{INDEX}", sink.getvalue().to_pybytes())

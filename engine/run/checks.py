@@ -11,7 +11,7 @@ from engine.ingest.step import inputs_of, refuse_empty
 from engine.run.plan import BASE, INGEST
 from engine.run.resources import afford
 from engine.run.seals import Seal
-from engine.select.step import refuse_no_examples
+from engine.select.conversations import refuse_no_examples
 from engine.store.files import Store
 from engine.verify.stages import refuse_unknown
 from models.registry import check
@@ -30,7 +30,7 @@ def check_inputs(config: RunConfig, until: str) -> None:
         if evaluation_set.files:
             for _ in read_set(evaluation_set, config.data.question, config.access()):
                 pass
-    refuse_no_examples(config)
+    refuse_no_examples(config.mixture, config.access())
     afford(config)
     for spec in config.models():
         if "://" not in spec.base:  # else the actors find out: fetching it would cost the driver what it costs them

@@ -1,10 +1,10 @@
-"""One driver a run: a lease with an epoch. A second driver is refused while the first one lives, and fences it when it does not.
+"""One driver per run: a lease with an epoch. A second driver is refused while the first is alive, and replaces it once it is dead.
 
-`lease/00003.json` is created if absent by whoever begins epoch 3, and names him; `lease/00003.beat` is what he overwrites while he
-lives, and names the step he is at. Nobody's clock is compared with anybody's: a beat that does not change for STALE_S is a driver
-that is no more. A driver that was only asleep finds the next epoch's record when it wakes, and stops before it seals anything. So
-does one whose own record names another: some stores look first and write then, and may tell two who come at once that each of them
-was the first.
+A driver that begins epoch 3 creates `lease/00003.json`, which describes its process, if that file is absent; while it is alive it
+overwrites `lease/00003.beat` with a new heartbeat and the name of its step. No clocks are compared between machines: a driver is
+taken for dead when its heartbeat has not changed for STALE_S on the clock of the waiting driver. A driver that was only suspended
+finds the record of the next epoch when it wakes, and stops before it seals anything. So does a driver that finds another process
+in its own epoch's record: a store that checks first and writes then may tell two drivers that each of them created it.
 """
 
 import json
@@ -15,19 +15,21 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from engine.store.files import Store
 from engine.store.filesystems import StorageError
+from engine.store.parallel import parallel_map
 
 log = logging.getLogger(__name__)
 
 FOLDER = "lease"
 BEAT_S, STALE_S = 3.0, 20.0
 RELEASED = b"released"
-"""Begins the last beat of one who gave the run back."""
+"""The last heartbeat of a driver that has released the lease begins with it."""
 
 
 class Fenced(ValueError):
@@ -40,58 +42,60 @@ class Lease:
     def __init__(self, store: Store, stale_s: float = STALE_S) -> None:
         self._store, self._stale_s = store, stale_s
         self.epoch = 0
-        self._me = b""
+        self._record = b""
+        """This driver's record, as it is in the store."""
         self._step = ""
-        self._lost: str = ""
-        self._done = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._lost = ""
+        """Why the lease is lost; "": it is not."""
+        self._ended = threading.Event()
+        self._renewer: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        """Raises ValueError where another driver is at work."""
+        """Raises ValueError if another driver is alive."""
         latest = newest(self._store)
         while True:
             if latest:
-                self._wait_for_the_end_of(latest)
-            self._me = json.dumps(whoami() | {"token": uuid.uuid4().hex}).encode()
-            if self._store.create(f"{FOLDER}/{latest + 1:05d}.json", self._me):
+                self._wait_until_free(latest)
+            self._record = json.dumps(whoami() | {"token": uuid.uuid4().hex}).encode()
+            if self._store.create(f"{FOLDER}/{latest + 1:05d}.json", self._record):
                 break
-            latest += 1  # somebody was faster; he is alive, or a beat will tell
+            latest += 1  # another driver created this epoch first: wait for its heartbeat
         self.epoch = latest + 1
         self._beat()
-        self._thread = threading.Thread(target=self._go_on, name="lease", daemon=True)
-        self._thread.start()
+        self._renewer = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._renewer.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._done.set()
-        if self._thread is not None:
-            self._thread.join(2 * BEAT_S)
+        self._ended.set()
+        if self._renewer is not None:
+            self._renewer.join(2 * BEAT_S)
         if not self._lost:
             try:
                 self._store.write(f"{FOLDER}/{self.epoch:05d}.beat", RELEASED + f" {self._step}".encode())
             except StorageError as trouble:
-                log.warning("the lease could not be given back: %s", trouble)
+                log.warning("the lease could not be released: %s", trouble)
 
     def begin(self, step: str) -> None:
-        """Let whoever looks know what is being done."""
+        """Write the name of the step that begins into the heartbeat, for `starloop status`."""
         self._step = step
         self._beat()
 
     def check(self) -> None:
-        """Raises Fenced where another driver has taken the run over: call before anything is sealed."""
+        """Raises Fenced if another driver has taken the run over, as far as the last heartbeat saw."""
         if self._lost:
             raise Fenced(self._lost)
 
     def confirm(self) -> None:
-        """As check(), after a fresh look."""
-        self._look()
+        """Read the store again, then check(): call before anything is sealed."""
+        self._compare()
         self.check()
 
-    def _go_on(self) -> None:
-        while not self._done.wait(BEAT_S):
+    def _renew(self) -> None:
+        while not self._ended.wait(BEAT_S):
             try:
                 self._beat()
-                self._look()
+                self._compare()
             except StorageError as error:
                 log.warning("the lease cannot be renewed: %s", error)
             if self._lost:
@@ -99,30 +103,49 @@ class Lease:
                 return
 
     def _beat(self) -> None:
-        if not self._done.is_set() and not self._lost:
+        if not self._ended.is_set() and not self._lost:
             self._store.write(f"{FOLDER}/{self.epoch:05d}.beat", f"{uuid.uuid4().hex} {self._step}".encode())
 
-    def _look(self) -> None:
+    def _compare(self) -> None:
+        """Note the lease as lost unless the newest record in the store is this driver's."""
         latest = newest(self._store)
-        if latest > self.epoch or self._store.read(f"{FOLDER}/{latest:05d}.json") != self._me:
-            self._lost = (
-                f"{self._store.url()} was taken over by {_name(holder(self._store, latest))}; this driver stops, nothing is lost"
-            )
+        if latest > self.epoch or self._store.read(f"{FOLDER}/{latest:05d}.json") != self._record:
+            driver = read_record(self._store, latest)
+            self._lost = f"{self._store.url()} was taken over by {_name(driver)}; this driver stops, nothing is lost"
 
-    def _wait_for_the_end_of(self, epoch: int) -> None:
-        him, path = holder(self._store, epoch), f"{FOLDER}/{epoch:05d}.beat"
-        beat = self._store.read(path)
-        if _is_released(beat) or is_gone(him):
+    def _wait_until_free(self, epoch: int) -> None:
+        """Return once the driver of the epoch has released the lease or is dead. Raises ValueError if it sends a heartbeat."""
+        driver, path = read_record(self._store, epoch), f"{FOLDER}/{epoch:05d}.beat"
+        first = self._store.read(path)
+        if _is_released(first) or is_dead(driver):
             return
-        log.info("%s holds this run; waiting %.0f s for a sign of life", _name(him), self._stale_s)
+        log.info("%s holds this run; waiting %.0f s for a sign of life", _name(driver), self._stale_s)
         deadline = time.monotonic() + self._stale_s
         while time.monotonic() < deadline:
             time.sleep(min(1.0, self._stale_s / 5))
-            now = self._store.read(path)
-            if _is_released(now) or is_gone(him):
+            beat = self._store.read(path)
+            if _is_released(beat) or is_dead(driver):
                 return
-            if now != beat:
-                raise ValueError(f"{self._store.url()} is being worked on by {_name(him)}; wait for its end or stop it first")
+            if beat != first:
+                raise ValueError(f"{self._store.url()} is being worked on by {_name(driver)}; wait for its end or stop it first")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The lease as seen from outside: Look(holder="process 7 on a (since ...)", step="cycle-000/generate")"""
+
+    holder: str
+    """The driver that holds the lease, as far as can be known without waiting; "": it was released, or its driver is dead."""
+    step: str
+    """The last step that a driver has begun; "" before the first."""
+
+
+def look(store: Store) -> Look:
+    epoch = newest(store)
+    beat, record = parallel_map(store.read, [f"{FOLDER}/{epoch:05d}.beat", f"{FOLDER}/{epoch:05d}.json"])
+    driver = json.loads(record) if record else {}
+    is_free = not epoch or _is_released(beat) or is_dead(driver)
+    return Look(holder="" if is_free else _name(driver), step=(beat or b"").decode(errors="replace").partition(" ")[2])
 
 
 def newest(store: Store) -> int:
@@ -130,24 +153,11 @@ def newest(store: Store) -> int:
     return max((int(name.removesuffix(".json")) for name in store.names(FOLDER) if name.endswith(".json")), default=0)
 
 
-def holder(store: Store, epoch: int) -> dict[str, Any]:
+def read_record(store: Store, epoch: int) -> dict[str, Any]:
+    """The driver of an epoch, as whoami() described it; {} if there is no record."""
     data = store.read(f"{FOLDER}/{epoch:05d}.json")
-    value: dict[str, Any] = json.loads(data) if data else {}
-    return value
-
-
-def is_held(store: Store) -> str:
-    """Who holds the run, as far as can be told without waiting; "" if it was given back or its holder is dead."""
-    epoch = newest(store)
-    if not epoch or _is_released(store.read(f"{FOLDER}/{epoch:05d}.beat")) or is_gone(holder(store, epoch)):
-        return ""
-    return _name(holder(store, epoch))
-
-
-def last_step(store: Store) -> str:
-    """The step that the run's driver, or the last one, was at; "" where none has begun."""
-    beat = store.read(f"{FOLDER}/{newest(store):05d}.beat") or b""
-    return beat.decode(errors="replace").partition(" ")[2]
+    driver: dict[str, Any] = json.loads(data) if data else {}
+    return driver
 
 
 def _is_released(beat: bytes | None) -> bool:
@@ -155,31 +165,34 @@ def _is_released(beat: bytes | None) -> bool:
 
 
 def whoami() -> dict[str, Any]:
-    """Names this process beyond doubt where /proc is there: machine since its start, process namespace, process, its start."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")} | _traces(os.getpid())
+    """This process, uniquely where /proc exists: host, boot of the machine, namespace of process ids, process id, its start."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")} | _proc(os.getpid())
 
 
-def _traces(pid: int) -> dict[str, str]:
+def _proc(pid: int) -> dict[str, str]:
+    """{"boot", "namespace", "started"} of a process of this machine; "" for what /proc does not tell."""
     readers: dict[str, Callable[[], str]] = {
         "boot": lambda: Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         "namespace": lambda: os.readlink("/proc/self/ns/pid"),
         "started": lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19],
     }
-    found = {}
+    values = {}
     for name, read in readers.items():
         try:
-            found[name] = read()
+            values[name] = read()
         except OSError:
-            found[name] = ""
-    return found
+            values[name] = ""
+    return values
 
 
-def is_gone(him: dict[str, Any]) -> bool:
-    """Whether he was a process of this very machine, and is no more. False where that cannot be known."""
-    here = _traces(int(him.get("pid", 0)))
-    same_place = him.get("host") == socket.gethostname() and all(here[n] and him.get(n) == here[n] for n in ("boot", "namespace"))
-    return same_place and here["started"] != him.get("started")
+def is_dead(driver: dict[str, Any]) -> bool:
+    """Whether the driver was a process of this machine and no longer exists. False where that cannot be known."""
+    here = _proc(int(driver.get("pid", 0)))
+    is_local = driver.get("host") == socket.gethostname() and all(
+        here[name] and driver.get(name) == here[name] for name in ("boot", "namespace")
+    )
+    return is_local and here["started"] != driver.get("started")
 
 
-def _name(him: dict[str, Any]) -> str:
-    return f"process {him.get('pid', '?')} on {him.get('host', '?')} (since {him.get('since', '?')})"
+def _name(driver: dict[str, Any]) -> str:
+    return f"process {driver.get('pid', '?')} on {driver.get('host', '?')} (since {driver.get('since', '?')})"

@@ -1,25 +1,28 @@
 """What a run has done, is doing and will do next, from its store alone; its failed clips, and trying them again.
 
-Nothing here needs Ray, a model or the videos, and nothing holds more than a piece in memory.
+This needs neither Ray nor a model nor the videos. Pieces are read in parallel, and only a bounded number is in memory at a time.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from engine.config import RunConfig
 from engine.generate.ledger import Ledger, balance, total
+from engine.ingest.pieces import stretches
 from engine.rows import FAILURES, Attempt
 from engine.run import plan
-from engine.run.lease import Lease, is_held, last_step
-from engine.run.plan import INGEST, Step
+from engine.run.lease import Lease, look
+from engine.run.plan import INGEST, Kind, Step
 from engine.run.seals import SEAL, Seal
-from engine.run.work import INDEX, pieces_of, read_attempts, read_index, read_seals, run_config
+from engine.run.work import INDEX, pieces_of, read_index, read_piece, read_seals, run_config, spans_by_part
 from engine.store.files import FileRecord, Store
 from engine.store.filesystems import StorageError
+from engine.store.parallel import parallel_map
 
 DAMAGED = "damaged"
-ASKING = frozenset({"generate", "evaluate"})
-"""Kinds of steps that leave pieces."""
+"""What --retry calls pieces that are gone, or differ from the step's index."""
+WRITE_PIECES: frozenset[Kind] = frozenset({"generate", "evaluate"})
+"""Kinds of steps that write pieces."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,9 @@ class Begun:
 
     step: str
     written: int
+    """Pieces."""
     planned: int
+    """Pieces."""
     accounts: Ledger
 
 
@@ -39,97 +44,106 @@ class Status:
     sealed: Mapping[str, Seal]
     begun: list[Begun]
     next_step: Step | None
-    """What is being done, or else would be done next; None: the run is complete."""
+    """The step that is being done, or that would be done next; None: the run is complete."""
     holder: str
-    """Who works on it, as far as can be told without waiting; "" where nobody does."""
+    """The driver that holds the lease, as far as can be known without waiting; "": none does."""
 
 
 def status(store: Store) -> Status:
     """Raises ValueError where there is no run."""
     config, sealed = run_config(store), read_seals(store)
     steps = plan.so_far(config, sealed)
-    begun = [_begun(store, config, step, sealed) for step in steps if step.kind in ASKING and step.name not in sealed]
-    left = [step for step in steps if step.name not in sealed]
-    at = last_step(store)  # a driver that is to stop earlier (starloop generate) leaves out what selftrain would do first
-    next_step = next((step for step in left if step.name == at), left[0] if left else None)
-    return Status(sealed=sealed, begun=[one for one in begun if one.written], next_step=next_step, holder=is_held(store))
+    unsealed = [step for step in steps if step.name not in sealed]
+    writing = [step for step in unsealed if step.kind in WRITE_PIECES]
+    folders = parallel_map(lambda step: (step, store.names(pieces_of(step.name))), writing)
+    piece_clips = config.generate.piece_clips
+    begun = [_begun(store, step, names, _planned(step, names, sealed, piece_clips)) for step, names in folders if names]
+    lease = look(store)
+    # a driver that is to stop early (starloop generate) leaves out steps that selftrain would do first: its own step comes first
+    next_step = next((step for step in unsealed if step.name == lease.step), unsealed[0] if unsealed else None)
+    return Status(sealed=sealed, begun=begun, next_step=next_step, holder=lease.holder)
 
 
-def _begun(store: Store, config: RunConfig, step: Step, sealed: Mapping[str, Seal]) -> Begun:
-    paths = [f"{pieces_of(step.name)}/{name}" for name in store.names(pieces_of(step.name))]
-    sizes = sealed[INGEST].facts["parts"]["train" if step.kind == "generate" else "heldout"] if INGEST in sealed else []
-    planned = sum(-(-size // config.generate.piece_clips) for size in sizes)
-    accounts = total(balance(read_attempts(store, [path])) for path in paths)
+def _begun(store: Store, step: Step, names: list[str], planned: int) -> Begun:
+    paths = [f"{pieces_of(step.name)}/{name}" for name in names]
+    accounts = total(parallel_map(lambda path: balance(read_piece(store, path)), paths))
     return Begun(step=step.name, written=len(paths), planned=planned, accounts=accounts)
+
+
+def _planned(step: Step, names: list[str], sealed: Mapping[str, Seal], piece_clips: int) -> int:
+    """How many pieces the step will have written; 0 before ingest is sealed."""
+    part_sizes = sealed[INGEST].facts["parts"][step.split] if INGEST in sealed else []
+    written = spans_by_part(names)
+    return sum(1 for number, size in enumerate(part_sizes) for _ in stretches(size, piece_clips, written.get(number, ())))
 
 
 def failures(store: Store) -> Iterator[tuple[str, Attempt]]:
     """(step, failed attempt), piece by piece, in the order of the plan."""
-    for step in _asking(store):
-        for _, failed in _failed(store, step):
-            yield from ((step.name, attempt) for attempt in failed)
-
-
-def _asking(store: Store) -> list[Step]:
-    return [step for step in plan.so_far(run_config(store), read_seals(store)) if step.kind in ASKING]
+    for step in plan.so_far(run_config(store), read_seals(store)):
+        for attempts in parallel_map(partial(read_piece, store), _pieces(store, step)):
+            yield from ((step.name, attempt) for attempt in attempts if attempt.outcome == "failed")
 
 
 def _pieces(store: Store, step: Step) -> list[str | FileRecord]:
-    """Where the step's pieces lie; once it is sealed, also what they were."""
+    """The step's piece files: their paths, and once the step is sealed, their records."""
+    if step.kind not in WRITE_PIECES:
+        return []
     index = read_index(store, step.name)
     folder = pieces_of(step.name)
     return list(index.values()) if index is not None else [f"{folder}/{name}" for name in store.names(folder)]
 
 
-def _failed(store: Store, step: Step) -> Iterator[tuple[str, list[Attempt]]]:
-    """Paths of pieces with failed clips, and these."""
-    for piece in _pieces(store, step) if step.kind in ASKING else []:
-        failed = [attempt for attempt in read_attempts(store, [piece]) if attempt.outcome == "failed"]
-        if failed:
-            yield _path(piece), failed
-
-
-def _damaged(store: Store, step: Step) -> Iterator[str]:
-    """Paths of pieces that are gone, or are not what they were."""
-    for piece in _pieces(store, step) if step.kind in ASKING else []:
-        try:
-            read_attempts(store, [piece])
-        except StorageError as error:
-            if error.trouble not in ("missing", "replaced"):
-                raise
-            yield _path(piece)
-
-
-def _path(piece: str | FileRecord) -> str:
-    return piece if isinstance(piece, str) else piece.path
-
-
-def _to_retry(store: Store, step: Step, kind: str) -> list[tuple[str, int]]:
-    """Paths of pieces, and how many of their clips failed as kind."""
-    if kind == DAMAGED:
-        return [(path, 0) for path in _damaged(store, step)]
-    counted = ((path, sum(attempt.reason == kind for attempt in failed)) for path, failed in _failed(store, step))
-    return [(path, count) for path, count in counted if count]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Retried:
-    """Retried(step="cycle-000/generate", failed=3, pieces=2, clips=64): what will be made again, for the sake of `failed` clips."""
+    """What will be made again, because of `failed` clips: Retried(step="cycle-000/generate", failed=3, pieces=2, clips=64)"""
 
     step: str
     failed: int
     pieces: int
     clips: int
-    """0: of damaged pieces nobody can say."""
+    """Clips in these pieces; 0 for damaged pieces, where the number is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A piece that is to be made again: _Piece("cycle-000/generate/pieces/9f3c.parquet", failed=1, clips=32)"""
+
+    path: str
+    failed: int
+    clips: int
+
+
+def _damaged(store: Store, piece: str | FileRecord) -> _Piece | None:
+    """The piece, if it cannot be read or differs from its record."""
+    try:
+        read_piece(store, piece)
+    except StorageError as error:
+        if error.trouble not in ("missing", "replaced"):
+            raise
+        return _Piece(piece if isinstance(piece, str) else piece.path, failed=0, clips=0)
+    return None
+
+
+def _failed(store: Store, kind: str, piece: str | FileRecord) -> _Piece | None:
+    """The piece, if clips in it failed as `kind`."""
+    attempts = read_piece(store, piece)
+    failed = sum(attempt.outcome == "failed" and attempt.reason == kind for attempt in attempts)
+    path = piece if isinstance(piece, str) else piece.path
+    return _Piece(path, failed, balance(attempts).clips) if failed else None
+
+
+def _to_retry(store: Store, step: Step, kind: str) -> list[_Piece]:
+    check = partial(_damaged, store) if kind == DAMAGED else partial(_failed, store, kind)
+    return [piece for piece in parallel_map(check, _pieces(store, step)) if piece is not None]
 
 
 def retry(store: Store, kind: str, rewind: bool) -> Retried | None:
-    """Take away the pieces with failures of that kind, so that the next command makes them anew; None where there are none.
+    """Delete the pieces with failures of that kind, so that the next command makes them again; None where there are none.
 
-    The kind "damaged" is for pieces that are gone, or are not what the step's index says that they were.
+    The kind "damaged" is for pieces that are gone, or that differ from the step's index.
 
-    Where later steps have used such a piece, they go too if `rewind`; else nothing is done and ValueError says so. Steps go from
-    the last to the first, each one's seal before its files: whenever this is interrupted, the run can go on.
+    If later steps have used such a piece, they are deleted too if `rewind`; else ValueError says so and nothing is deleted. Steps
+    are deleted from the last to the first, the seal of each before its files: whenever this is interrupted, the run can go on.
     """
     if kind not in (*FAILURES, DAMAGED):
         raise ValueError(f"no kind of failure is called {kind!r}; known are {', '.join((*FAILURES, DAMAGED))}")
@@ -137,25 +151,30 @@ def retry(store: Store, kind: str, rewind: bool) -> Retried | None:
     with Lease(store) as lease:
         sealed = read_seals(store)
         steps = plan.so_far(config, sealed)
-        found = ((number, _to_retry(store, step, kind)) for number, step in enumerate(steps))
-        number, pieces = next(((number, pieces) for number, pieces in found if pieces), (0, []))
+        to_retry = ((number, _to_retry(store, step, kind)) for number, step in enumerate(steps))
+        number, pieces = next(((number, pieces) for number, pieces in to_retry if pieces), (0, []))
         if not pieces:
             return None
-        step, later = steps[number], [other for other in steps[number + 1 :] if other.name in sealed]
-        what = "pieces that are damaged" if kind == DAMAGED else f"clips that failed as {kind}"
-        if later and not rewind:
-            raise ValueError(
-                f"{step.name} has {what}, and {later[-1].name} came after it; --rewind undoes the sealed "
-                f"steps after it too ({len(later)}), or the next cycle tries them anyway"
-            )
+        step, later = steps[number], steps[number + 1 :]
+        _refuse_used(step, [other for other in later if other.name in sealed], kind, rewind)
         lease.confirm()
         lease.begin(step.name)
-        clips = 0 if kind == DAMAGED else sum(balance(read_attempts(store, [path])).clips for path, _ in pieces)
-        for other in reversed(steps[number + 1 :]):
+        for other in reversed(later):
             store.delete(f"{other.name}/{SEAL}")
             store.delete(other.name)
         for name in (SEAL, INDEX):
             store.delete(f"{step.name}/{name}")
-        for path, _ in pieces:
-            store.delete(path)
-        return Retried(step=step.name, failed=sum(count for _, count in pieces), pieces=len(pieces), clips=clips)
+        for _ in parallel_map(store.delete, [piece.path for piece in pieces]):
+            pass
+        failed, clips = sum(piece.failed for piece in pieces), sum(piece.clips for piece in pieces)
+        return Retried(step=step.name, failed=failed, pieces=len(pieces), clips=clips)
+
+
+def _refuse_used(step: Step, later: list[Step], kind: str, rewind: bool) -> None:
+    """Raises ValueError if sealed steps after this one are in the way, and --rewind does not allow to delete them."""
+    what = "pieces that are damaged" if kind == DAMAGED else f"clips that failed as {kind}"
+    if later and not rewind:
+        raise ValueError(
+            f"{step.name} has {what}, and {later[-1].name} came after it; --rewind undoes the sealed "
+            f"steps after it too ({len(later)}), or the next cycle tries them anyway"
+        )

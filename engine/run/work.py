@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import chain, count, islice
 from typing import Any
 
-from engine.config import RunConfig
+import pyarrow as pa
+
+from engine.config import HELDOUT, RunConfig
 from engine.decode.process import Budget
 from engine.decode.stage import Decoding
 from engine.ingest.clips import read_parts
@@ -13,6 +17,7 @@ from engine.rows import Attempt, Clip
 from engine.run.plan import CYCLE_KINDS, INGEST, Step, name_of
 from engine.run.seals import Seal, read_seal
 from engine.store.files import FileRecord, Store
+from engine.store.parallel import parallel_map
 from models.base import ModelSpec
 
 INDEX = "index.parquet"
@@ -143,21 +148,20 @@ def run_config(store: Store) -> RunConfig:
 
 
 def read_seals(store: Store) -> dict[str, Seal]:
-    """All seals of a run, by step: the first cycle without any is the end."""
+    """All seals of a run, by step, in the order of the plan. A cycle without any seal is the end."""
     sets = [evaluation_set.name for evaluation_set in run_config(store).evaluate.sets]
-    sealed = _read(store, [INGEST, *(name_of(-1, "evaluate", name) for name in sets)])
-    cycle = 0
-    while seals := _read(
-        store,
-        [name_of(cycle, kind) for kind in CYCLE_KINDS] + [name_of(cycle, "evaluate", name) for name in sets[1:]],
-    ):
-        sealed |= seals
-        cycle += 1
+    base = [INGEST, *(name_of(-1, "evaluate", name) for name in sets)]
+    of_a_cycle = [(kind, HELDOUT) for kind in CYCLE_KINDS] + [("evaluate", name) for name in sets[1:]]
+    steps = chain(base, (name_of(cycle, kind, name) for cycle in count() for kind, name in of_a_cycle))
+    seals = parallel_map(lambda step: (step, read_seal(store, step)), steps)
+    sealed = _present(islice(seals, len(base)))
+    while cycle := _present(islice(seals, len(of_a_cycle))):
+        sealed |= cycle
     return sealed
 
 
-def _read(store: Store, names: list[str]) -> dict[str, Seal]:
-    return {name: seal for name in names if (seal := read_seal(store, name)) is not None}
+def _present(seals: Iterable[tuple[str, Seal | None]]) -> dict[str, Seal]:
+    return {step: seal for step, seal in seals if seal is not None}
 
 
 def pieces_of(step: str) -> str:
@@ -169,7 +173,7 @@ def pieces_of(step: str) -> str:
 
 
 def read_index(store: Store, step: str) -> dict[str, FileRecord] | None:
-    """The pieces of a sealed step, by path; None where it is not sealed. Raises StorageError where the index is not what it was."""
+    """The records of a sealed step's pieces, by path; None if it is not sealed. Raises StorageError if the index has changed."""
     seal = read_seal(store, step)
     if seal is None:
         return None
@@ -177,9 +181,19 @@ def read_index(store: Store, step: str) -> dict[str, FileRecord] | None:
     return {row["path"]: FileRecord(**row) for row in rows}
 
 
-def read_attempts(store: Store, files: Iterable[str | FileRecord]) -> list[Attempt]:
-    """Of pieces; of those that are given as records, only as they were recorded. Raises StorageError."""
-    return [Attempt.from_row(row) for path in files for row in store.read_table(path).to_pylist()]
+def read_piece(store: Store, piece: str | FileRecord) -> list[Attempt]:
+    """The attempts of one piece file; given a record, only if the file is still as recorded. Raises StorageError."""
+    return attempts_of(store.read_table(piece))
+
+
+def attempts_of(table: pa.Table) -> list[Attempt]:
+    """The rows of a piece file."""
+    return [Attempt.from_row(row) for row in table.to_pylist()]
+
+
+def read_attempts(store: Store, pieces: Iterable[str | FileRecord]) -> list[Attempt]:
+    """The attempts of a few pieces, all in memory; for many pieces use parallel_map(partial(read_piece, store), pieces)."""
+    return [attempt for attempts in parallel_map(partial(read_piece, store), pieces) for attempt in attempts]
 
 
 def decoding_of(config: RunConfig) -> Decoding:

@@ -1,0 +1,10 @@
+"""The select step: which attempts become examples, and what else a finetune is fed.
+
+step           the driver: writes examples.parquet and episodes.parquet, counts, refuses an empty selection
+survivors      what each clip's attempts leave to train on, piece by piece
+choose         which attempt of a clip becomes its example, and how many examples a label may have: pure
+duplicates     near-duplicate answers, counted: pure
+examples       the examples table while it is written, with counts and the shots of episodes
+conversations  examples that `starloop ingest --format instruct` wrote
+episodes       the episodes table; refuses an episode that does not fit the model's context
+"""

@@ -11,14 +11,19 @@ from engine.rows import Attempt, Clip, Example, Mode
 
 
 def select(clips: Sequence[Clip], attempts: Sequence[Attempt], modes: frozenset[Mode], train_prompt: str) -> list[Example]:
-    """One example per clip with a kept attempt: the latest cycle's, a direct one before a rationalized one; in the clips' order."""
+    """One example for each clip that has a kept attempt, in the order of the clips.
+
+    Of several kept attempts, the one of the latest cycle; within a cycle, a direct one before a rationalized one.
+    """
     kept: dict[str, Attempt] = {}
     for attempt in attempts:
         if attempt.outcome == "kept" and attempt.mode in modes:
-            kept[attempt.clip_id] = max(
-                attempt, kept.get(attempt.clip_id, attempt), key=lambda one: (one.cycle, one.mode == "direct")
-            )
+            kept[attempt.clip_id] = max(attempt, kept.get(attempt.clip_id, attempt), key=_preference)
     return [_example(clip, kept[clip.clip_id], train_prompt) for clip in clips if clip.clip_id in kept]
+
+
+def _preference(attempt: Attempt) -> tuple[int, bool]:
+    return attempt.cycle, attempt.mode == "direct"
 
 
 def _example(clip: Clip, attempt: Attempt, train_prompt: str) -> Example:
@@ -40,7 +45,7 @@ def _example(clip: Clip, attempt: Attempt, train_prompt: str) -> Example:
 
 
 def from_template(clips: Sequence[Clip], template: str, train_prompt: str) -> list[Example]:
-    """Every label in a fixed sentence: plain finetuning, the baseline."""
+    """One example for each clip: its label in a fixed sentence. This is plain finetuning, the baseline."""
     return [
         Example(
             example_id=f"{clip.clip_id}/template",
@@ -57,30 +62,37 @@ def from_template(clips: Sequence[Clip], template: str, train_prompt: str) -> li
 
 
 class Limit:
-    """Which examples stay where a label may have so many at most: those of the smallest hash with the seed. 16 bytes each."""
+    """Caps the examples of a label: keeps those with the smallest hash of (seed, clip_id). Holds 16 bytes an example.
+
+    add() all examples, settle() once, then ask keeps().
+    """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._labels, self._ranks = array("Q"), array("Q")
-        self._last: dict[int, int] = {}
-        """The highest rank that stays, by label."""
+        self._highest_kept: dict[int, int] = {}
+        """Hash of a label -> the highest rank that it keeps."""
 
     def add(self, label: str, clip_id: str) -> None:
         self._labels.append(_hash(label))
-        self._ranks.append(_hash(f"{self._seed}/{clip_id}"))
+        self._ranks.append(self._rank(clip_id))
 
     def settle(self, max_per_label: int | None, balance: bool) -> None:
+        """`balance`: keep at most as many of a label as the median label has."""
         labels, ranks = np.frombuffer(self._labels, np.uint64), np.frombuffer(self._ranks, np.uint64)
         order = np.lexsort((ranks, labels))
-        found, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
+        distinct, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
         most = min(max_per_label or len(labels), math.ceil(float(np.median(sizes))) if balance and len(sizes) else len(labels))
-        self._last = {
+        self._highest_kept = {
             int(label): int(ranks[order[start + min(most, size) - 1]])
-            for label, start, size in zip(found, starts, sizes, strict=True)
+            for label, start, size in zip(distinct, starts, sizes, strict=True)
         }
 
     def keeps(self, label: str, clip_id: str) -> bool:
-        return _hash(f"{self._seed}/{clip_id}") <= self._last[_hash(label)]
+        return self._rank(clip_id) <= self._highest_kept[_hash(label)]
+
+    def _rank(self, clip_id: str) -> int:
+        return _hash(f"{self._seed}/{clip_id}")
 
 
 def _hash(text: str) -> int:

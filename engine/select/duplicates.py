@@ -1,4 +1,4 @@
-"""How many texts are nearly the same as one before them? Counted, never dropped: a model that repeats itself shows here."""
+"""How many texts are nearly the same as an earlier one? They are counted, never dropped: a model that repeats itself shows here."""
 
 import hashlib
 from array import array
@@ -8,42 +8,49 @@ import numpy as np
 from engine.language.words import words
 
 SHINGLE_WORDS = 4
-SMALLEST = 3
-"""Hashes that make a band's key: two texts share it if they share most of their shingles."""
-BANDS = (b"first", b"second")
+KEY_HASHES = 3
+"""Smallest hashes that make a text's key: two texts have the same key if they share most of their shingles."""
+SALTS = (b"first", b"second")
+"""One key of a text for each."""
 
 
 class Duplicates:
-    """16 bytes a text. Near-duplicates have, in one of two orders, the same smallest shingles (MinHash, banded)."""
+    """Counts near-duplicates: texts with the same smallest shingle hashes under either of two salts (MinHash, banded).
+
+    Holds 16 bytes a text.
+    """
 
     def __init__(self) -> None:
-        self._keys = [array("Q") for _ in BANDS]
+        self._keys = [array("Q") for _ in SALTS]
 
     def add(self, text: str) -> None:
-        said = words(text)
-        shingles = {" ".join(said[i : i + SHINGLE_WORDS]) for i in range(max(1, len(said) - SHINGLE_WORDS + 1))}
-        for salt, keys in zip(BANDS, self._keys, strict=True):
-            smallest = sorted(_hash(salt, shingle) for shingle in shingles)[:SMALLEST]
-            keys.append(_hash(salt, repr(smallest)))
+        text_words = words(text)
+        shingles = {" ".join(text_words[i : i + SHINGLE_WORDS]) for i in range(max(1, len(text_words) - SHINGLE_WORDS + 1))}
+        encoded = [shingle.encode("utf-8", "surrogatepass") for shingle in shingles]
+        for salt, keys in zip(SALTS, self._keys, strict=True):
+            smallest = sorted([_hash(salt, shingle) for shingle in encoded])[:KEY_HASHES]
+            key = repr([int.from_bytes(digest, "big") for digest in smallest])
+            keys.append(int.from_bytes(_hash(salt, key.encode()), "big"))
 
     def count(self) -> int:
-        """Texts with a near-duplicate before them.
+        """The number of texts that have a near-duplicate before them.
 
-        >>> seen = Duplicates()
+        >>> duplicates = Duplicates()
         >>> for text in ("He runs, leaps and dives.", "he runs leaps and dives", "She sits down and sings."):
-        ...     seen.add(text)
-        >>> seen.count()
+        ...     duplicates.add(text)
+        >>> duplicates.count()
         1
         """
-        again = np.zeros(len(self._keys[0]), dtype=bool)
+        is_duplicate = np.zeros(len(self._keys[0]), dtype=bool)
         for keys in self._keys:
             values = np.frombuffer(keys, np.uint64)
             _, first = np.unique(values, return_index=True)
             is_first = np.zeros(len(values), dtype=bool)
             is_first[first] = True
-            again |= ~is_first
-        return int(again.sum())
+            is_duplicate |= ~is_first
+        return int(is_duplicate.sum())
 
 
-def _hash(salt: bytes, text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=salt).digest(), "big")
+def _hash(salt: bytes, text: bytes) -> bytes:
+    """8 bytes, big-endian: they sort as the numbers that they are."""
+    return hashlib.blake2b(text, digest_size=8, key=salt).digest()

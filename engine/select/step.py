@@ -1,223 +1,112 @@
-"""The select step: what a finetune is fed. One example a clip that survived, conversations, and episodes that are made of clips."""
+"""The select step: what a finetune is fed. One example for each clip that survived, conversations, and episodes made of clips."""
 
-import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from engine.config import RunConfig
-from engine.episodes.build import Maker, Shot, narrated, narration, shot_of
+from engine.config import Episodes
+from engine.episodes.build import narrated, narration
 from engine.generate import prompts
-from engine.ingest.pieces import cut
-from engine.ingest.tables import opened
-from engine.rows import EPISODES, EXAMPLES, Clip, Episode, Example, Mode
+from engine.rows import Clip, Example, Mode
 from engine.run.plan import INGEST
 from engine.run.seals import read_seal
-from engine.run.work import Made, Work, pieces_of, read_attempts, read_index
-from engine.select.choose import Limit, from_template, select
+from engine.run.work import Made, Work
+from engine.select import survivors
+from engine.select.choose import Limit, select
+from engine.select.conversations import read_conversations
 from engine.select.duplicates import Duplicates
-from engine.store.weights import local
-from models.base import Turn
-from models.registry import sample_tokens, size
-
-BATCH_ROWS = 8192
-LOOKED_AT = 16
-"""Longest episodes whose tokens are counted in one go; the sums that they are chosen by are a token or two off at the seams."""
-
-
-@dataclass
-class _Selected:
-    """What is written to a step's examples, and what of it episodes are made of."""
-
-    writer: pq.ParquetWriter
-    counts: Counter[str] = field(default_factory=Counter)
-    alike: Duplicates = field(default_factory=Duplicates)
-    shots: list[Shot] = field(default_factory=list)
-    told: dict[str, str] = field(default_factory=dict)
-    """What each shot says, by example_id."""
-
-    def write(self, examples: Sequence[Example]) -> None:
-        self.writer.write_table(pa.Table.from_pylist([example.to_row() for example in examples], schema=EXAMPLES))
-
-    def add_shot(self, clip: Clip, example: Example) -> None:
-        self.shots.append(shot_of(clip, example.example_id))
-        self.told[example.example_id] = example.answer
+from engine.select.episodes import Longest, Shots, epochs_of, make_maker, write_episodes
+from engine.select.examples import ExampleWriter
+from engine.select.survivors import Survivors
 
 
 def select_examples(work: Work) -> Made:
-    """Examples of what survived, as many of a label as wanted, or for the baseline every label in a fixed sentence; and what else
-    the mixture asks for.
+    """Write examples.parquet, and episodes.parquet where the mixture has episodes.
+
+    Raises ValueError where there is nothing to train on.
     """
-    config, sink = work.config, pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, EXAMPLES, compression="zstd") as writer:
-        selected = _Selected(writer)
-        _write_verified(work, selected)
-        if config.mixture.instruct:
-            _write_instruct(config, selected)
-    counts = selected.counts
-    files, facts = [f"{work.step.name}/examples.parquet"], dict[str, Any]()
-    work.store.write(files[0], sink.getvalue().to_pybytes())
-    if config.mixture.episodes:
+    config, storage = work.config, work.config.access()
+    mixture, counts, shots, duplicates = config.mixture, Counter[str](), Shots(), Duplicates()
+    files = [f"{work.step.name}/examples.parquet"]
+    with work.store.writing(files[0]) as file, ExampleWriter(file) as writer:
+        for clips, pairs in _limited(work, counts):
+            for _, example in pairs:
+                duplicates.add(example.answer)
+            narrations = _told_by_shots(clips, pairs, config.episodes, shots, counts) if mixture.episodes else []
+            writer.write([example for _, example in pairs])
+            writer.write(narrations)
+        for examples in read_conversations(mixture.examples, storage) if mixture.instruct else ():
+            counts.update(instruct=len(examples))
+            writer.write(examples)
+    if mixture.episodes:
         files.append(f"{work.step.name}/episodes.parquet")
-        work.store.write(files[1], _episodes(work, selected))
+        maker = make_maker(shots.shots, config.episodes, config.run.seed)
+        longest = Longest(config.spec(config.model.base), storage, shots.answers)
+        with work.store.writing(files[1]) as file:
+            counts.update(write_episodes(file, maker, epochs_of(config.train.epochs, mixture.episodes), longest))
     is_empty = not counts["direct"] + counts["rationalized"] + counts["instruct"] + counts["episodes"]
     if is_empty and work.step.cycle == 0 and not work.step.final:
         raise ValueError(
             f"{work.step.name}: nothing survived verification, so there is nothing to train on; "
             "see the reasons in the generate step's seal and check labels, prompts and verify.preset"
         )
-    if config.generates:
-        generated = read_seal(work.store, work.step.inputs[-1])
-        assert generated is not None
-        facts = {key: generated.facts[key] for key in ("clips", "direct_kept", "rationalized_kept", "dropped", "failed")}
-    made = {"examples": counts["direct"] + counts["rationalized"] + counts["instruct"]}
+    facts = _accounts(work) if config.generates else {}
+    total = {"examples": counts["direct"] + counts["rationalized"] + counts["instruct"]}
     always = {name: counts.pop(name, 0) for name in ("direct", "rationalized", "over_limit")}
-    facts |= made | {"direct_only": work.step.final or always["rationalized"] == 0, "episodes": counts["episodes"]}
-    return Made(files=files, counts=made | always | {"near_duplicates": selected.alike.count()} | dict(counts), facts=facts)
+    facts |= total | {"direct_only": work.step.final or always["rationalized"] == 0, "episodes": counts["episodes"]}
+    return Made(files=files, counts=total | always | {"near_duplicates": duplicates.count()} | dict(counts), facts=facts)
 
 
-def _write_verified(work: Work, selected: _Selected) -> None:
-    """Examples from attempts or from the template, and where episodes tell narrations, these."""
-    section, counts, limit = work.config.episodes, selected.counts, _limit(work)
-    episodes = bool(work.config.mixture.episodes)
-    for clips, found in _examples(work):
-        kept = [(clip, one) for clip, one in found if limit is None or limit.keeps(clip.label.text, clip.clip_id)]
+def _accounts(work: Work) -> dict[str, Any]:
+    """What the cycle's summary needs of the last generate step, which may be an earlier cycle's."""
+    generated = read_seal(work.store, work.step.inputs[-1])
+    assert generated is not None
+    return {key: generated.facts[key] for key in ("clips", "direct_kept", "rationalized_kept", "dropped", "failed")}
+
+
+def _limited(work: Work, counts: Counter[str]) -> Survivors:
+    """The survivors that select.max_per_label and select.balance leave; counts them by mode, and those that are left out."""
+    section, read = work.config.select, _reader(work)
+    limit = None
+    if section.max_per_label is not None or section.balance:
+        limit = Limit(work.config.run.seed)
+        for _, pairs in read():
+            for clip, _ in pairs:
+                limit.add(clip.label.text, clip.clip_id)
+        limit.settle(section.max_per_label, section.balance)
+    for clips, pairs in read():
+        kept = [(clip, example) for clip, example in pairs if limit is None or limit.keeps(clip.label.text, clip.clip_id)]
         counts.update(example.mode for _, example in kept)
-        counts.update(over_limit=len(found) - len(kept))
-        for clip, example in kept:
-            selected.alike.add(example.answer)
-            if episodes and section.answers == "kept":
-                selected.add_shot(clip, example)
-        selected.write([example for _, example in kept])
-        if episodes and section.answers == "narration":
-            narrations = [(clip, narration(clip, said, section.question)) for clip in clips if (said := narrated(clip, section))]
-            counts.update(not_narrated=len(clips) - len(narrations))
-            for clip, example in narrations:
-                selected.add_shot(clip, example)
-            selected.write([example for _, example in narrations])
+        counts.update(over_limit=len(pairs) - len(kept))
+        yield clips, kept
 
 
-def _write_instruct(config: RunConfig, selected: _Selected) -> None:
-    """Conversations as they were ingested. Raises ValueError where the file is not what `starloop ingest` wrote."""
-    with _instruct(config) as table:
-        for batch in table.iter_batches(BATCH_ROWS):
-            examples = [Example.from_row(row) for row in batch.to_pylist()]
-            selected.counts.update(instruct=len(examples))
-            selected.write(examples)
+def _reader(work: Work) -> Callable[[], Survivors]:
+    """A function that reads the survivors of the train split, from the first to the last, each time that it is called."""
+    section, generate = work.config.select, work.config.generate
+    train_prompt = prompts.BY_NAME[generate.prompts].train
+    if work.config.generates:
+        modes: frozenset[Mode] = frozenset({"direct"}) if work.step.final else frozenset({"direct", "rationalized"})
+        steps = [name for name in work.step.inputs if name != INGEST]
+        pieces = survivors.Pieces(work.store, steps)
+        choose = partial(select, modes=modes, train_prompt=train_prompt)
+        return lambda: survivors.of_attempts(pieces, work.parts("train"), choose)
+    if section.source == "template":
+        return lambda: survivors.of_labels(work.parts("train"), section.template, train_prompt)
+    return lambda: survivors.of_nothing(work.parts("train"))
 
 
-def refuse_no_examples(config: RunConfig) -> None:
-    """Raises ValueError where the mixture wants conversations and mixture.examples does not hold any."""
-    if config.mixture.instruct:
-        with _instruct(config) as table:
-            for name in EXAMPLES.names:
-                table.schema_arrow.field(name)
-
-
-@contextmanager
-def _instruct(config: RunConfig) -> Iterator[pq.ParquetFile]:
-    path = config.mixture.examples
-    try:
-        with opened(path, config.access()) as file:
-            yield pq.ParquetFile(file)
-    except (pa.ArrowInvalid, KeyError) as error:
-        why = str(error).splitlines()[0]
-        raise ValueError(
-            f"mixture.examples {path} does not hold examples ({why}); `starloop ingest --format instruct` writes them"
-        ) from None
-
-
-def _limit(work: Work) -> Limit | None:
-    """Reads all examples once more, where labels are to be capped or balanced."""
-    section = work.config.select
-    if section.max_per_label is None and not section.balance:
-        return None
-    limit = Limit(work.config.run.seed)
-    for _, found in _examples(work):
-        for clip, _ in found:
-            limit.add(clip.label.text, clip.clip_id)
-    limit.settle(section.max_per_label, section.balance)
-    return limit
-
-
-def _examples(work: Work) -> Iterator[tuple[list[Clip], list[tuple[Clip, Example]]]]:
-    """Clips, part by part, in their order, and what is trained on of them."""
-    config, section = work.config, work.config.select
-    wording = prompts.BY_NAME[config.generate.prompts].train
-    modes: frozenset[Mode] = frozenset({"direct"}) if work.step.final else frozenset({"direct", "rationalized"})
-    if not config.generates:
-        for _, clips in work.parts("train"):
-            told = from_template(clips, section.template, wording) if section.source == "template" else []
-            yield clips, list(zip(clips, told, strict=False))
-        return
-    sources = [name for name in work.step.inputs if name != INGEST]
-    indexes = [(pieces_of(name), read_index(work.store, name) or {}) for name in sources]
-    for part, clips in work.parts("train"):
-        for piece in cut(part, clips, config.generate.piece_clips):
-            records = [index[f"{folder}/{piece.piece_id}.parquet"] for folder, index in indexes]
-            some = clips[piece.start : piece.start + piece.count]
-            by_id = {clip.clip_id: clip for clip in some}
-            chosen = select(some, read_attempts(work.store, records), modes, wording)
-            yield some, [(by_id[example.clip_id], example) for example in chosen]
-
-
-def _episodes(work: Work, selected: _Selected) -> bytes:
-    """The step's episodes table: as many epochs of them as the finetune will see. Raises ValueError where one is too long."""
-    config, counts, sink = work.config, selected.counts, pa.BufferOutputStream()
-    if not selected.shots:
-        what = "narration (the column description)" if config.episodes.answers == "narration" else "kept answer"
-        raise ValueError(f"no train clip has a {what} for episodes to tell; see episodes.answers, or set mixture.episodes=0")
-    maker = Maker(selected.shots, config.episodes, config.run.seed)
-    longest = _Longest(config, selected.told)
-    with pq.ParquetWriter(sink, EPISODES, compression="zstd") as writer:
-        for epoch in range(max(1, math.ceil(config.train.epochs * config.mixture.episodes))):
-            made = list(maker.epoch(epoch))
-            longest.look(made)
-            counts.update(f"shots_{role}" for episode in made for role in episode.roles)
-            counts.update(episodes=len(made), short=sum(episode.short for episode in made))
-            for start in range(0, len(made), BATCH_ROWS):
-                rows = [episode.to_row() for episode in made[start : start + BATCH_ROWS]]
-                writer.write_table(pa.Table.from_pylist(rows, schema=EPISODES))
-    longest.refuse()
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
-
-
-class _Longest:
-    """Which episodes take the most of the model's context: exchange by exchange first, the longest ones as they are fed."""
-
-    def __init__(self, config: RunConfig, told: Mapping[str, str]) -> None:
-        self._spec = local(config.spec(config.model.base), config.access(), only=".json")
-        self._context, self._told = size(self._spec, lora_rank=1).context_tokens, told
-        self._tokens: dict[tuple[str, str], int] = {}
-        """Of an exchange before another one."""
-        self._candidates: list[Episode] = []
-
-    def look(self, episodes: Sequence[Episode]) -> None:
-        pairs = {(name, prompt) for one in episodes for name, prompt in self._exchanges(one)} - self._tokens.keys()
-        ordered = sorted(pairs)
-        end = Turn(0, "?", "!")
-        samples = ([Turn(0, prompt, self._told[name]), end] for name, prompt in ordered)
-        self._tokens |= zip(ordered, sample_tokens(self._spec, samples), strict=True)
-        self._candidates = sorted([*self._candidates, *episodes], key=self._sum, reverse=True)[:LOOKED_AT]
-
-    def refuse(self) -> None:
-        """Raises ValueError for an episode that does not fit."""
-        samples = ([Turn(0, prompt, self._told[name]) for name, prompt in self._exchanges(one)] for one in self._candidates)
-        tokens, episode = max(zip(sample_tokens(self._spec, samples), self._candidates, strict=True), key=lambda found: found[0])
-        if tokens > self._context:
-            raise ValueError(
-                f"episode {episode.episode_id} of {len(episode.context)} shots takes {tokens} tokens, and the model's context is "
-                f"{self._context}; lower episodes.shots, episodes.pooling_shape or model.pooling_shape"
-            )
-
-    def _exchanges(self, episode: Episode) -> Iterator[tuple[str, str]]:
-        return zip((*episode.context, episode.query), episode.prompts, strict=True)
-
-    def _sum(self, episode: Episode) -> int:
-        return sum(self._tokens[exchange] for exchange in self._exchanges(episode))
+def _told_by_shots(
+    clips: Sequence[Clip], pairs: Sequence[tuple[Clip, Example]], section: Episodes, shots: Shots, counts: Counter[str]
+) -> list[Example]:
+    """Add the clips that have something to tell to the shots; returns the rows of narrations, which only episodes use."""
+    if section.answers == "kept":
+        for clip, example in pairs:
+            shots.add(clip, example)
+        return []
+    narrations = [(clip, narration(clip, text, section.question)) for clip in clips if (text := narrated(clip, section))]
+    counts.update(not_narrated=len(clips) - len(narrations))
+    for clip, example in narrations:
+        shots.add(clip, example)
+    return [example for _, example in narrations]

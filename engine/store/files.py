@@ -1,30 +1,32 @@
 """A run folder on any fsspec URI: whole files, published at once, created if absent.
 
-State lives here and nowhere else. Every call waits for storage that is away for a while, and says in one line what it cannot do.
+A run's state is in these files and nowhere else. Every call waits for storage that is away for a while; an error is one line that
+names the file and the remedy.
 """
 
-import errno
 import hashlib
 import json
 import os
-import uuid
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from engine.store.filesystems import Storage, StorageError, is_taken
+from engine.store.drafts import DRAFT_PREFIX, Draft, draft_path, publish_bytes, removed_at_end
+from engine.store.filesystems import Storage, StorageError, is_taken, storage_error
 
 T = TypeVar("T")
-RESTORE = "restore it, or let `starloop failures RUN --retry damaged` take away what is damaged, to be made again"
-HALF = ".part-"
-"""Begins the name of a local file that is being written."""
+RESTORE = "restore it, or let `starloop failures RUN --retry damaged` delete what is damaged, so that it is made again"
+DESCRIBED_BYTES = 16 << 20
+"""Bytes of a file that are read at once to describe it."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,10 @@ class Store:
         return self._path(path) if isinstance(filesystem, LocalFileSystem) else filesystem.unstrip_protocol(self._path(path))
 
     def _try(self, verb: str, path: str, call: Callable[[], T]) -> T:
-        return self.storage.patiently(f"cannot {verb} {self.uri}/{path}".rstrip("/"), call)
+        return self.storage.patiently(self._cannot(verb, path), call)
+
+    def _cannot(self, verb: str, path: str) -> str:
+        return f"cannot {verb} {self.uri}/{path}".rstrip("/")
 
     def read(self, path: str) -> bytes | None:
         """The file's bytes; None where there is no such file."""
@@ -71,35 +76,62 @@ class Store:
         """Publish the file whole: a reader sees the old file, none, or this one, never a part of it."""
         filesystem, full = self._fs_and_root[0], self._path(path)
         if isinstance(filesystem, LocalFileSystem):
-            self._try("write", path, lambda: _publish(full, data, os.replace))
+            self._try("write", path, lambda: publish_bytes(full, data, os.replace))
         else:
             self._try("write", path, lambda: filesystem.pipe_file(full, data))
 
-    def create(self, path: str, data: bytes) -> bool:
-        """Publish the file if there is none yet; False where there is one.
+    @contextmanager
+    def writing(self, path: str) -> Iterator[BinaryIO]:
+        """A file to write to part by part; it is published whole when the block ends, and not at all if the block raises.
 
-        Of callers with different data only one gets True, where the store decides in one step (a disk, S3, GCS, Azure). One that
-        looks first and writes then (OpenStack Swift) may tell several who come within the same moment; the last one's data stays.
+            with store.writing("a.parquet") as file, pq.ParquetWriter(file, schema) as writer: ...
+
+        The bytes go to a local draft: beside the file on a disk, else in the temporary folder, from where one put uploads it.
+        fsspec's open("wb") is not used: it cannot repeat a part after a lost connection, and its __exit__ publishes what was
+        written so far even if the block raised.
+        """
+        filesystem, full = self._fs_and_root[0], self._path(path)
+        if isinstance(filesystem, LocalFileSystem):
+            draft = self._try("write", path, lambda: draft_path(full))
+        else:
+            draft = self._try("write", path, lambda: draft_path(os.path.join(tempfile.gettempdir(), "x")))
+        with removed_at_end(draft):
+            with self._try(
+                "write", path, lambda: Draft(draft, lambda error: storage_error(self._cannot("write", path), error))
+            ) as file:
+                yield file
+                file.sync()
+            if isinstance(filesystem, LocalFileSystem):
+                self._try("write", path, lambda: os.replace(draft, full))
+            else:
+                self._try("write", path, lambda: filesystem.put_file(draft, full))
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Publish the file if the path is free; False if another file is there.
+
+        Of several callers with different data exactly one gets True if the store checks and writes in one step (a disk, S3, GCS,
+        Azure). A store that checks first and writes then (OpenStack Swift) may return True to callers within the same moment; the
+        data of the last one stays.
         """
         filesystem, full = self._fs_and_root[0], self._path(path)
         try:
             if isinstance(filesystem, LocalFileSystem):
                 # fsspec's own local mode="create" is not atomic; a hard link is
-                self._try("create", path, lambda: _publish(full, data, os.link))
+                self._try("create", path, lambda: publish_bytes(full, data, os.link))
             else:
                 self._try("create", path, lambda: _create_remote(filesystem, full, data))
         except FileExistsError:
-            return self.read(path) == data  # ours, if an answer was lost on its way and the call was made again
+            return self.read(path) == data  # equal if our own first call succeeded, its reply was lost, and we called again
         return True
 
     def names(self, folder: str) -> list[str]:
-        """File names directly in a folder, sorted; half-written ones are not listed."""
+        """File names directly in a folder, sorted; drafts are not listed."""
         filesystem, full = self._fs_and_root[0], self._path(folder)
 
         def ls() -> list[str]:
             if isinstance(filesystem, LocalFileSystem):
                 with os.scandir(full) as entries:
-                    return [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(HALF)]
+                    return [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(DRAFT_PREFIX)]
             filesystem.invalidate_cache()
             return [e["name"].rsplit("/", 1)[-1] for e in filesystem.ls(full, detail=True) if e["type"] == "file"]
 
@@ -131,29 +163,44 @@ class Store:
         self.write(path, sink.getvalue().to_pybytes())
 
     def read_table(self, path: "str | FileRecord") -> pa.Table:
-        """A path's table; with a record, only as it was recorded. Raises StorageError where it is gone, damaged or another."""
-        data = self._read_there(path) if isinstance(path, str) else self.read_recorded(path)
-        try:
-            return pq.read_table(pa.BufferReader(data))
-        except (pa.ArrowException, OSError) as error:
-            where = self.url(path if isinstance(path, str) else path.path)
-            raise StorageError("replaced", f"{where} is damaged ({str(error).splitlines()[0][:80]}); {RESTORE}") from None
+        """The table in a file; given a record, only if the file is still as recorded.
 
-    def _read_there(self, path: str) -> bytes:
+        Raises StorageError where the file is gone, is damaged, or differs from the record.
+        """
+        if isinstance(path, str):
+            return self._table(path, self._read_existing(path))
+        return self._table(path.path, self.read_recorded(path))
+
+    def read_table_with_record(self, path: str) -> tuple[pa.Table, "FileRecord"]:
+        """The table in a file, and the file's size and sha256, from one read."""
+        data = self._read_existing(path)
+        return self._table(path, data), _record(path, data)
+
+    def _table(self, path: str, data: bytes) -> pa.Table:
+        try:
+            return pq.ParquetFile(pa.BufferReader(data)).read()  # pq.read_table plans a dataset first: 2 ms a file
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0][:80]
+            raise StorageError("replaced", f"{self.url(path)} is damaged ({reason}); {RESTORE}") from None
+
+    def _read_existing(self, path: str) -> bytes:
         data = self.read(path)
         if data is None:
-            raise StorageError("missing", f"{self.url(path)} is gone; {RESTORE}")
+            raise self._gone(path)
         return data
 
+    def _gone(self, path: str) -> StorageError:
+        return StorageError("missing", f"{self.url(path)} is gone; {RESTORE}")
+
     def read_recorded(self, record: "FileRecord") -> bytes:
-        """A file's bytes as they were when it was recorded. Raises StorageError where it is gone or is another one."""
-        data = self._read_there(record.path)
+        """The bytes of a file that is still as recorded. Raises StorageError where it is gone, or differs from the record."""
+        data = self._read_existing(record.path)
         if _record(record.path, data) != record:
             raise StorageError("replaced", f"{self.url(record.path)} is not what was written: its sha256 is another; {RESTORE}")
         return data
 
     def put_folder(self, local: Path, path: str) -> list["FileRecord"]:
-        """Copy a local folder's files; returns what was written, by paths relative to the run."""
+        """Copy the files of a local folder to `path`; returns their records."""
         records = []
         for file in sorted(local.rglob("*")):
             if file.is_file():
@@ -163,7 +210,7 @@ class Store:
         return records
 
     def get_folder(self, records: list["FileRecord"], path: str, local: Path) -> None:
-        """Copy files below `path` into a local folder. Raises StorageError where one is gone, or is not what was written."""
+        """Copy files below `path` into a local folder. Raises StorageError where one is gone, or differs from its record."""
         for record in records:
             data = self.read_recorded(record)
             target = local / record.path.removeprefix(f"{path}/")
@@ -171,8 +218,20 @@ class Store:
             target.write_bytes(data)
 
     def describe(self, paths: list[str]) -> list["FileRecord"]:
-        """Size and sha256 of each file."""
-        return [_record(path, self._read_there(path)) for path in paths]
+        """Size and sha256 of each file. Reads 16 MB at a time: a table of a million examples has hundreds."""
+        return [self._describe(path) for path in paths]
+
+    def _describe(self, path: str) -> "FileRecord":
+        sha256 = hashlib.sha256()
+        try:
+            with self.storage.opened(self.url(path)) as source:
+                for offset in range(0, source.size, DESCRIBED_BYTES):
+                    sha256.update(source.read(offset, DESCRIBED_BYTES))
+                return FileRecord(path=path, size=source.size, sha256=sha256.hexdigest())
+        except StorageError as error:
+            if error.trouble != "missing":
+                raise
+            raise self._gone(path) from None
 
 
 def _create_remote(filesystem: fsspec.AbstractFileSystem, full: str, data: bytes) -> None:
@@ -184,27 +243,10 @@ def _create_remote(filesystem: fsspec.AbstractFileSystem, full: str, data: bytes
         raise
 
 
-def _publish(full: str, data: bytes, commit: Callable[[str, str], None]) -> None:
-    """Write beside the file, then commit(half, full): os.replace, or os.link, which raises FileExistsError."""
-    folder = os.path.dirname(full)
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except FileExistsError:  # which commit() would have meant in another way
-        raise NotADirectoryError(errno.ENOTDIR, "a file is in the way of a folder", folder) from None
-    half = os.path.join(folder, f"{HALF}{uuid.uuid4().hex}")
-    try:
-        with open(half, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        commit(half, full)
-    finally:
-        if os.path.exists(half):
-            os.unlink(half)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileRecord:
+    """A file as it was written: FileRecord(path="ingest/train/00000.parquet", size=48213, sha256="9f3c...")"""
+
     path: str
     """Relative to the run."""
     size: int
@@ -213,7 +255,7 @@ class FileRecord:
 
 
 FILES = pa.schema([("path", pa.string()), ("size", pa.int64()), ("sha256", pa.string())])
-"""FileRecords as a table."""
+"""The columns of a table of FileRecords."""
 
 
 def _record(path: str, data: bytes) -> FileRecord:

@@ -58,6 +58,12 @@ class StorageError(OSError):
         return StorageError, (self.trouble, str(self))
 
 
+def storage_error(what: str, error: Exception) -> StorageError:
+    """The error of any filesystem as one line: StorageError("full", "cannot write a: No space left on device; free space ...")."""
+    trouble = trouble_of(error) or "unavailable"
+    return StorageError(trouble, f"{what}: {_reason(error)}; {REMEDY[trouble]}")
+
+
 @dataclass(frozen=True)
 class Storage:
     """How URIs are opened: fsspec options by protocol, and how long to wait for storage that is not there.
@@ -98,13 +104,11 @@ class Storage:
                 raise
             except Exception as error:
                 trouble = trouble_of(error)
-                if trouble is None and isinstance(error, OSError):
-                    raise StorageError("unavailable", f"{what}: {_reason(error)}; {REMEDY['unavailable']}") from None
-                if trouble is None:
+                if trouble is None and not isinstance(error, OSError):
                     raise
                 wait = random.uniform(0, bound)
                 if trouble != "unavailable" or time.monotonic() + wait > deadline:
-                    raise StorageError(trouble, f"{what}: {_reason(error)}; {REMEDY[trouble]}") from None
+                    raise storage_error(what, error) from None
                 log.warning("%s: %s; trying again in %.1f s", what, _reason(error), wait)
             time.sleep(wait)
             bound = min(LONGEST_WAIT_S, bound * 2)
@@ -252,7 +256,8 @@ class _RemoteSource:
     def __init__(self, storage: Storage, filesystem: fsspec.AbstractFileSystem, path: str, what: str) -> None:
         self._storage, self._what = storage, what
         self._file = filesystem.open(path, "rb", cache_type="none")
-        details = self._file.details if isinstance(self._file.details, Mapping) else {}
+        details = getattr(self._file, "details", None)
+        details = details if isinstance(details, Mapping) else {}
         named = (details.get(name) for name in ("ETag", "etag", "generation", "content_md5", "md5Hash"))
         self.size, self.bytes_read = int(self._file.size), 0
         self.etag = next((str(value).strip('"') for value in named if value), "")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.run import lease
-from engine.run.lease import Fenced, Lease, is_gone, is_held, whoami
+from engine.run.lease import Fenced, Lease, is_dead, look, whoami
 from engine.store.files import Store
 
 
@@ -29,16 +29,16 @@ def test_epochs_follow_one_another_and_are_given_back(store: Store) -> None:
     for epoch in (1, 2, 3):
         with Lease(store) as held:
             assert held.epoch == epoch
-            assert is_held(store)
-        assert not is_held(store)
+            assert look(store).holder
+        assert not look(store).holder
 
 
 def test_the_step_is_known_while_it_runs_and_after(store: Store) -> None:
-    assert lease.last_step(store) == ""
+    assert look(store).step == ""
     with Lease(store) as held:
         held.begin("cycle-000/generate")
-        assert lease.last_step(store) == "cycle-000/generate"
-    assert lease.last_step(store) == "cycle-000/generate"
+        assert look(store).step == "cycle-000/generate"
+    assert look(store).step == "cycle-000/generate"
 
 
 def test_a_living_driver_is_not_disturbed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ def test_a_living_driver_is_not_disturbed(store: Store, monkeypatch: pytest.Monk
 
 def test_a_driver_elsewhere_that_is_silent_is_replaced(store: Store) -> None:
     stranger(store)
-    assert "elsewhere" in is_held(store)
+    assert "elsewhere" in look(store).holder
     with Lease(store, stale_s=0.5) as held:
         assert held.epoch == 2
 
@@ -60,7 +60,7 @@ def test_a_driver_elsewhere_that_is_silent_is_replaced(store: Store) -> None:
 def test_a_dead_driver_of_this_machine_is_replaced_at_once(store: Store) -> None:
     code = "import os, sys; from engine.run.lease import *; Lease(Store(sys.argv[1])).__enter__(); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", code, store.uri], cwd=Path(__file__).parents[2], timeout=60, check=False)
-    assert not is_held(store)
+    assert not look(store).holder
     with Lease(store, stale_s=1000) as held:
         assert held.epoch == 2
 
@@ -99,9 +99,9 @@ def test_of_many_at_once_one_begins(store: Store, monkeypatch: pytest.MonkeyPatc
     assert began == [1]
 
 
-def test_who_is_gone() -> None:
+def test_who_is_dead() -> None:
     me = whoami()
-    assert not is_gone(me)
-    assert is_gone(me | {"started": "1"})
-    assert not is_gone(me | {"host": "elsewhere", "started": "1"})
-    assert not is_gone({})
+    assert not is_dead(me)
+    assert is_dead(me | {"started": "1"})
+    assert not is_dead(me | {"host": "elsewhere", "started": "1"})
+    assert not is_dead({})

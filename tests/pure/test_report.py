@@ -47,7 +47,8 @@ def test_reasons_are_true_where_the_description_was_said() -> None:
 def test_what_comes_from_data_is_escaped(hostile: str) -> None:
     clip = a_clip(hostile, hostile, video=hostile, question=hostile)
     summary = {
-        "base_accuracy": 0.4, "best_accuracy": 0.9, "best_cycle": 0, "heldout_clips": 5, "stopped_because": hostile, "note": hostile,
+        "base_accuracy": 0.4, "best_accuracy": 0.9, "best_cycle": 0, "heldout_clips": 5,
+        "stopped_because": hostile, "note": hostile,
         "cycles": [{
             "cycle": 0, "clips": 3, "direct_kept": 1, "rationalized_kept": 1, "dropped": {hostile: 1}, "failed": {},
             "heldout_accuracy": 0.9,

@@ -1,4 +1,4 @@
-"""A kind of checkpoint: a folder whose config.json says {"model_type": "toy"}. It looks at two frames and says how bright they are."""
+"""A kind of checkpoint: a folder whose config.json says {"model_type": "toy"}; the toy engine answers for it."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,0 +1,39 @@
+"""The examples table while it is written: in row groups of a fixed size, so that memory does not grow with the table."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.rows import EXAMPLES, Example
+
+ROW_GROUP = 8192
+"""Rows that are held in memory until they are written together."""
+
+
+class ExampleWriter:
+    """with store.writing("examples.parquet") as file, ExampleWriter(file) as writer: writer.write(examples)"""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._writer = pq.ParquetWriter(file, EXAMPLES, compression="zstd")
+        self._waiting: list[Example] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with self._writer:
+            if kind is None:
+                self._write_group(self._waiting)
+
+    def write(self, examples: Sequence[Example]) -> None:
+        self._waiting += examples
+        while len(self._waiting) >= ROW_GROUP:
+            self._write_group(self._waiting[:ROW_GROUP])
+            del self._waiting[:ROW_GROUP]
+
+    def _write_group(self, examples: Sequence[Example]) -> None:
+        columns = {name: [getattr(example, name) for example in examples] for name in EXAMPLES.names}
+        self._writer.write_table(pa.table(columns, schema=EXAMPLES))

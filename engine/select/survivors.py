@@ -1,0 +1,80 @@
+"""What the clips leave to train on, piece by piece: the examples of attempts that survived verification, or of labels alone."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice, tee
+
+from engine.ingest.pieces import number_of, span_of
+from engine.rows import Attempt, Clip, Example
+from engine.run.work import read_index, read_piece
+from engine.select.choose import from_template
+from engine.store.files import FileRecord, Store
+from engine.store.parallel import parallel_map
+
+Parts = Iterator[tuple[str, list[Clip]]]
+"""The path and the clips of each part of a split."""
+Survivors = Iterator[tuple[list[Clip], list[tuple[Clip, Example]]]]
+"""Consecutive clips, and pairs (clip, example) for those of them that have an example; both in the order of the clips."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Consecutive clips, and the files that hold the attempts at them: the earlier step's first."""
+
+    clips: list[Clip]
+    records: list[FileRecord]
+
+
+class Pieces:
+    """The sealed pieces of generate steps that asked the same clips; each step may have cut them in its own way.
+
+    Raises StorageError where an index, or a piece, differs from what was sealed.
+    """
+
+    def __init__(self, store: Store, steps: Sequence[str]) -> None:
+        self._store = store
+        self._indexes = [{span_of(path): record for path, record in (read_index(store, step) or {}).items()} for step in steps]
+
+    def attempts(self, parts: Parts) -> Iterator[tuple[list[Clip], list[Attempt]]]:
+        """The clips of each group of pieces and all attempts at them. Piece files are read in parallel."""
+        groups, ahead = tee(group for path, clips in parts for group in self._groups(number_of(path), clips))
+        files = parallel_map(partial(read_piece, self._store), (record for group in ahead for record in group.records))
+        for group in groups:
+            yield group.clips, [attempt for attempts in islice(files, len(group.records)) for attempt in attempts]
+
+    def _groups(self, part_number: int, clips: list[Clip]) -> Iterator[Group]:
+        """The shortest stretches of a part that end where a piece of every step ends."""
+        cuts = [sorted(span for span in index if span and span.part_number == part_number) for index in self._indexes]
+        shared_ends = set.intersection(*({span.end for span in spans} for spans in cuts)) if cuts else set()
+        start, waiting = 0, [deque(spans) for spans in cuts]
+        for end in sorted(shared_ends):
+            records = []
+            for index, spans in zip(self._indexes, waiting, strict=True):
+                while spans and spans[0].end <= end:
+                    records.append(index[spans.popleft()])
+            yield Group(clips[start:end], records)
+            start = end
+        assert start == len(clips), f"the pieces of part {part_number} hold {start} of its {len(clips)} clips"
+
+
+def of_attempts(
+    pieces: Pieces, parts: Parts, choose: Callable[[Sequence[Clip], Sequence[Attempt]], Sequence[Example]]
+) -> Survivors:
+    """The examples that `choose` makes of the attempts at each piece's clips."""
+    for clips, attempts in pieces.attempts(parts):
+        by_id = {clip.clip_id: clip for clip in clips}
+        yield clips, [(by_id[example.clip_id], example) for example in choose(clips, attempts)]
+
+
+def of_labels(parts: Parts, template: str, train_prompt: str) -> Survivors:
+    """Each label in a fixed sentence."""
+    for _, clips in parts:
+        yield clips, list(zip(clips, from_template(clips, template, train_prompt), strict=True))
+
+
+def of_nothing(parts: Parts) -> Survivors:
+    """The clips alone, where neither attempts nor labels are trained on."""
+    for _, clips in parts:
+        yield clips, []
