@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: demo ablations icl icl-ablations test test-pure chaos bench check format base clean
+.PHONY: demo ablations icl icl-ablations test test-pure chaos bench check format tree base clean
 
 demo: $(READY)            ## render a labelled world and let a tiny model teach itself its labels
 	$(BIN)/starloop demo
@@ -42,6 +42,9 @@ check: $(READY)           ## format, lint, types
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+tree: $(READY)            ## write docs/tree.md, the list of files, anew
+	PYTHONPATH=.:tests $(BIN)/python tests/tree.py > docs/tree.md
 
 base: $(READY)            ## make the shipped tiny base model anew, about 30 minutes
 	$(BIN)/starloop make-base

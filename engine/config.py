@@ -38,16 +38,16 @@ class Data(Section):
     videos: str = ""
     """Folder or URI that relative video paths start from; default: the manifest's folder."""
     question: str = "What is the action in this video?"
-    """Asked where the manifest has no question."""
+    """The question for clips of which the manifest has none."""
     heldout: float = Field(default=0.0, ge=0, lt=1)
     """Share of videos to hold out where the manifest has no split. Ingest fixes the split: it cannot be changed afterwards."""
 
 
 class Model(Section):
     base: str = "tiny"
-    """M: every finetune starts from it. "tiny", a folder, a URI or a hub id."""
+    """The model from which every finetune starts: "tiny", a folder, a URI or a hub id."""
     instruct: str = ""
-    """M0: generates in cycle 0; default: the base."""
+    """The model that generates in cycle 0; default: the base."""
     num_frames: int | None = Field(default=None, gt=0, le=4096)
     """Frames of a video; default: what the checkpoint says, or 16 for an image model."""
     pooling_shape: tuple[int, int, int] | None = None
@@ -75,8 +75,8 @@ class Generate(Section):
     rationalize: bool = True
     """Show rejected clips their label and let the model explain again."""
     lora_alpha: float | None = Field(default=None, ge=0)
-    """LoRA alpha at which the loop's adapters answer; default: the one of their training. PLLaVA's scripts train with 32 and answer
-    with 4. The base is the base: a LoRA that it came with is merged as it was trained."""
+    """LoRA alpha with which the loop's adapters answer; default: the one they were trained with. PLLaVA's scripts train with 32 and
+    answer with 4. It does not change the base: a LoRA that a released checkpoint holds is merged as it was trained."""
     decoder: Literal["pyav", "decord"] = cost("pyav")
     """Both give the same frames."""
 
@@ -141,22 +141,22 @@ class Select(Section):
     """star: what survived verification. template: every label in a fixed sentence, the baseline that Video-STaR compares with."""
     template: str = "The answer is {label}."
     max_per_label: int | None = Field(default=None, gt=0)
-    """Examples of one label at most; which ones is drawn by the run's seed."""
+    """Maximum number of examples of one label; the run's seed draws which ones."""
     balance: bool = False
-    """At most as many examples of a label as the median label has."""
+    """Cap the examples of each label at the number that the median label has."""
     carry_over: bool = False
-    """Where a clip has nothing kept in this cycle, take what an earlier one kept of it."""
+    """For a clip without a kept attempt in this cycle, use the latest attempt that an earlier cycle kept."""
 
 
 class Mixture(Section):
     """How often a row of each source is seen in an epoch: 1 once, 2.0 twice, 0.5 every other epoch, 0 never."""
 
     direct: float = Field(default=1.0, ge=0, le=100)
-    """What was answered without a hint."""
+    """Examples of answers given without a hint."""
     rationalized: float = Field(default=1.0, ge=0, le=100)
-    """What was explained with one; the last finetune takes none of it, unless loop.final_direct_only says otherwise."""
+    """Examples of answers given with a hint; the last finetune uses none of them while loop.final_direct_only is true."""
     episodes: float = Field(default=0.0, ge=0, le=100)
-    """In-context episodes, one query a clip that has verb and noun ([episodes]); drawn anew each time."""
+    """In-context episodes, one query for each clip with verb and noun ([episodes]); every epoch draws new contexts."""
     instruct: float = Field(default=0.0, ge=0, le=100)
     """Conversations from mixture.examples."""
     examples: str = ""
@@ -167,54 +167,54 @@ class Episodes(Section):
     """EILEV's in-context episodes: shots before a query, with the loss on the query's answer. `paper` has the published choices."""
 
     answers: Literal["narration", "kept"] = "narration"
-    """What a shot says: the clip's description, or what the loop kept of it in the same cycle."""
+    """The text of a shot: the clip's description, or the attempt that the same cycle kept."""
     shots: tuple[int, ...] = Field(default=(0, 1, 2, 4, 8, 16), min_length=1)
-    """One is drawn for each episode. Published: always 16, which is poor at 0 shots."""
+    """Numbers of shots, of which one is drawn for each episode. Published: always 16, which is poor at 0 shots."""
     verb_noun_ratio: float = Field(default=0.5, ge=0, le=1)
     """Share of the shots with the query's verb; the others have its noun. Rounded down, so a single shot has the noun."""
     contexts: Literal["bursty", "random"] = "bursty"
-    """random: any clips, the first property's ablation."""
+    """bursty: clips that share the query's verb or noun. random: any clips, the ablation of burstiness."""
     top_actions: int | None = Field(default=None, gt=0)
-    """Only the most frequent actions, their clips repeated up to as many as there were: the second property's ablation."""
+    """Use only so many of the most frequent actions, with their clips repeated to the old total: the ablation of the long tail."""
     canonical: str = ""
-    """All clips of an action narrated alike, e.g. "The camera wearer {verb} the {noun}.": the third property's ablation."""
+    """One narration for all clips of an action, e.g. "The camera wearer {verb} the {noun}.": the ablation of dynamic meaning."""
     exclude: Literal["nothing", "overlap", "video"] = "video"
-    """What of the query's own video may not be a shot. Published: nothing, not even clips that share its seconds."""
+    """Which clips of the query's own video cannot be shots. Published: nothing is excluded, not even overlapping clips."""
     same_narrator: bool = True
-    """Shots by the query's narrator only, where the manifest has a narrator column. Published: anybody's."""
+    """Use shots of the query's narrator only, if the manifest has a narrator column. Published: shots of every narrator."""
     question: str = Field(default="What is the camera wearer doing?", min_length=1)
-    """Asked about each shot and query; the manifest's own questions are the loop's."""
+    """The question about each shot and query; the manifest's own questions are used by the loop only."""
     wordings: Literal["plain", "published"] = "plain"
-    """How the question is put: as it stands, or in one of nine ways, drawn for each shot."""
+    """plain: the question as it is. published: one of nine wordings, drawn for each shot."""
     pattern: str = "The camera wearer {verb} {noun}"
-    """Where a narration has its verb and noun: for accuracy and for the report on meanings. Where one is built otherwise, an answer
-    has to say the names of the classes, and that is counted."""
+    """Where a narration has its verb and noun, for accuracy and the report on meanings. For a narration that does not match, an
+    answer is right if it names verb class and noun class; such narrations are counted."""
     loss_on: Literal["query", "all"] = "query"
-    """all: on the shots' answers too, as EILEV had it until July 2023."""
+    """query: loss on the query's answer. all: on the shots' answers too, as EILEV did until July 2023."""
     num_frames: int | None = Field(default=None, gt=0, le=4096)
-    """Of a shot: evenly chosen among the model's own number, which is the default."""
+    """Frames of a shot, chosen evenly from the model's frames; default: all of them."""
     pooling_shape: tuple[int, int, int] | None = None
     """[T', H', W'] of a shot's tokens; default: half the model's in each dimension."""
     split: Literal["manifest", "video", "action"] = "manifest"
-    """For `starloop episodes`: the manifest's own split; by video, 75 % and of these 75 %; or common actions against rare ones."""
+    """For `starloop episodes`. manifest: its own split. video: 75 % of the videos. action: common against rare actions."""
     common_mass: float = Field(default=0.8, gt=0, lt=1)
     """Share of the clips whose actions are common."""
     eval_shots: tuple[int, ...] = Field(default=(0, 1, 2, 4, 8, 12, 16), min_length=1)
     eval_queries: int | None = Field(default=None, gt=0)
-    """Of each set, drawn by the seed; default: all."""
+    """Queries of each set, drawn by the seed; default: all."""
 
     @field_validator("shots", "eval_shots")
     @classmethod
     def _counts(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if any(not 0 <= shots <= 1024 for shots in value) or len(set(value)) != len(value):
-            raise ValueError("shots are different numbers of at least 0")
+            raise ValueError("give different numbers of shots from 0 to 1024")
         return tuple(sorted(value))
 
     @field_validator("pattern", "canonical")
     @classmethod
     def _places(cls, value: str) -> str:
         if value and not value.count("{verb}") == value.count("{noun}") == 1:
-            raise ValueError("say where verb and noun stand: {verb} and {noun}, each once")
+            raise ValueError("mark the places of verb and noun with {verb} and {noun}, each once")
         return value
 
 
@@ -228,7 +228,7 @@ class Train(Section):
     lr: float = Field(default=2e-5, gt=0)
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     lr_floor: float = Field(default=0.0, ge=0, le=1)
-    """Share of lr that neither warm-up nor decay goes below; PLLaVA's code has 0.25."""
+    """Minimum learning rate as a share of lr, for warm-up and decay; PLLaVA's code has 0.25."""
     weight_decay: float = 0.02
     max_grad_norm: float = 1.0
     lora_rank: int = Field(default=128, gt=0)
@@ -238,7 +238,7 @@ class Train(Section):
     offload: bool = cost(False)
     """Keep the optimizer's state in CPU memory."""
     gradient_checkpointing: bool = cost(False)
-    """Compute each layer again for the backward pass instead of keeping what it made: slower, and far less memory."""
+    """Recompute each layer in the backward pass instead of keeping its activations: slower, with far less memory."""
     checkpoint_every_steps: int = cost(200, gt=0)
 
     @model_validator(mode="after")
@@ -254,9 +254,9 @@ class Train(Section):
 class Loop(Section):
     max_cycles: int = Field(default=3, gt=0)
     min_delta: float = Field(default=0.005, ge=0)
-    """Held-out accuracy that a cycle must add to the best so far, or it counts as one without progress."""
+    """Minimum gain of held-out accuracy over the best so far; a cycle below it counts as one without progress."""
     patience: int = Field(default=1, gt=0)
-    """Cycles without progress that end the loop."""
+    """The loop ends after so many cycles without progress."""
     final_direct_only: bool = True
     """Make the last finetune of direct attempts only (Video-STaR section 2.2)."""
 
@@ -273,33 +273,33 @@ class Cluster(Section):
     train_gpus: float = cost(0.0, ge=0)
     """Per training worker."""
     gpu_memory_gib: float = cost(79.0, gt=0)
-    """Of one GPU: what would need more is refused before a GPU is asked for."""
+    """Memory of one GPU. A configuration that needs more is refused before GPUs are requested."""
 
 
 class Limits(Section):
-    """What a clip and a run may cost before they are given up. May change between two commands on the same run."""
+    """What a clip and a run may take before they are given up. All may change between two commands on the same run."""
 
     decode_timeout_s: float = cost(60.0, gt=0)
-    """Wall clock of the decoding process for one clip; the time that storage takes is not counted."""
+    """Wall-clock time of the decoding process for one clip, without the time that storage takes."""
     decode_memory_bytes: int = cost(4 << 30, ge=1 << 28)
     """Address space of the decoding process."""
     read_bytes: int = cost(8 << 30, gt=0)
-    """Bytes that may be read for one clip."""
+    """Maximum bytes read for one clip."""
     frame_pixels: int = cost(8192 * 4320, gt=0)
-    """Width times height of a video."""
+    """Maximum width times height of a video."""
     decode_pixels: int = cost(50_000_000_000, gt=0)
-    """Pixels that may be decoded for one clip, all frames together: 6,000 frames of 4K."""
+    """Maximum pixels decoded for one clip, over all frames; the default is 6,000 frames of 4K."""
     keep_bytes: int = cost(1 << 29, ge=0)
-    """Of decoded frames that each decoding process keeps, for episodes: shots come back in other episodes."""
+    """Decoded frames that each decoding process keeps in memory; episodes show the same shots again."""
     failure_rate: float = cost(0.2, ge=0, le=1)
-    """Share of failed clips at which a step stops with an explanation, once 20 failed."""
+    """A step stops with an explanation if a larger share of its clips failed, and at least 20 of them."""
     storage_patience_s: float = cost(120.0, ge=0)
-    """How long storage may be away before a step gives up; what is denied or not there is not waited for."""
+    """How long a step waits for storage that does not respond. Denied access and missing objects are not waited for."""
 
 
 class RunConfig(Section):
     preset: Literal["strict", "paper", "code"] = "strict"
-    """Which published or own constants are the defaults; see PRESETS."""
+    """Which set of constants is the default: our own or a published one; see PRESETS."""
     run: Run = Run()
     data: Data = Data()
     model: Model = Model()
@@ -323,11 +323,11 @@ class RunConfig(Section):
         return value
 
     def models(self) -> list[ModelSpec]:
-        """M0 and M, without an adapter; once where they are one."""
+        """The instruct model and the base, without an adapter; a single entry if they are the same."""
         return [self.spec(base) for base in dict.fromkeys((self.model.instruct or self.model.base, self.model.base))]
 
     def spec(self, base: str, adapter: str | None = None, alpha: float | None = None) -> ModelSpec:
-        """A model of the run, watched as the run watches."""
+        """A model with the frames and the pooling of this run."""
         shape = self.model.pooling_shape
         return ModelSpec(
             base=base,
@@ -341,7 +341,7 @@ class RunConfig(Section):
 
     @property
     def generates(self) -> bool:
-        """Whether anything of the mixture comes from answers that were verified."""
+        """Whether the training mixture uses verified answers, so that the generate step is needed."""
         mixture = self.mixture
         kept = mixture.direct or mixture.rationalized or (mixture.episodes and self.episodes.answers == "kept")
         return self.select.source == "star" and bool(kept)
@@ -350,13 +350,13 @@ class RunConfig(Section):
     def _mixed(self) -> "RunConfig":
         mixture = self.mixture
         if mixture.instruct and not mixture.examples:
-            raise ValueError("mixture.instruct needs mixture.examples, what `starloop ingest --format instruct` wrote")
+            raise ValueError("mixture.instruct needs mixture.examples, a file that `starloop ingest --format instruct` writes")
         if not (mixture.direct or mixture.rationalized or mixture.episodes or mixture.instruct):
-            raise ValueError("[mixture] leaves nothing to train on; give a source a weight above 0")
+            raise ValueError("[mixture] leaves nothing to train on; give at least one source a weight above 0")
         return self
 
     def access(self) -> Storage:
-        """How every process of the run opens URIs."""
+        """How each process of the run opens URIs."""
         return Storage(self.storage, self.limits.storage_patience_s)
 
     def identity(self) -> dict[str, Any]:
@@ -392,7 +392,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published"},
     },
 }
-"""Video-STaR's paper and released code differ (matcher 80 or 85, three cycles or ten, final set); strict is our own."""
+"""Video-STaR's paper and released code differ (matcher threshold 80 or 85, cycles, last finetune); strict is our own."""
 
 
 def load_config(path: Path | None, settings: list[str]) -> RunConfig:
@@ -406,7 +406,7 @@ def load_config(path: Path | None, settings: list[str]) -> RunConfig:
         except OSError as error:
             raise ValueError(f"{path} cannot be read as a config: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise ValueError(f"{path} is not TOML: it is not even UTF-8 text") from None
+            raise ValueError(f"{path} is not TOML: it is not UTF-8 text") from None
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{path} is not TOML: {error}") from None
     for setting in settings:
@@ -467,11 +467,11 @@ def differing_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -
     >>> differing_keys({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
     ['a.b: 1 -> 3']
     """
-    found = []
+    differing = []
     for key in sorted({*old, *new}):
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
-            found += differing_keys(before, after, f"{prefix}{key}.")
+            differing += differing_keys(before, after, f"{prefix}{key}.")
         elif before != after:
-            found.append(f"{prefix}{key}: {before!r} -> {after!r}")
-    return found
+            differing.append(f"{prefix}{key}: {before!r} -> {after!r}")
+    return differing

@@ -26,21 +26,21 @@ log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 WINDOW_ROWS, WINDOW_ROWS_PER_ACTOR = 1024, 256
-"""Rows of one dataset: as few as memory wants, and enough for each actor that loading its model anew hardly counts."""
+"""Maximum rows of one dataset: few, because the driver keeps something of each; enough that an actor's start hardly counts."""
 BREATH_S = 0.01
-"""Between two looks at what is to be scheduled."""
+"""Pause of Ray Data's scheduling loop in each turn."""
 ACTOR_RESTARTS = 20
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
-"""For glibc: an actor's next row needs as much as its last one. Given back between them, it was a tenth of the time on a CPU."""
+"""Settings of glibc: keep freed memory for the actor's next row. Returning it to the kernel took a tenth of the time on a CPU."""
 CARRIED: dict[str, type[Exception]] = {error.__name__: error for error in (StorageError, ChildProcessError, ValueError)}
-"""What a user can mend: it comes out of the flow as it was raised. A ValueError only where a pool's worker was being built."""
+"""Errors that leave the flow as they were raised, because a user can act on them; a ValueError only from an actor's constructor."""
 AWAY = "carried_error"
-"""Column of a row that stands for such an error: its name and arguments."""
+"""Column that marks a row as such an error: its name and arguments."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One step of the flow; it knows nothing of where it runs, and is safe to run twice on the same row.
+    """One step of the flow. It does not know where it runs, and it is safe to run twice on the same row.
 
     Stage(name="decode", work=decode_piece, args={"size_px": 336}, cpus=1)            a function: tasks
     Stage(name="generate", work=Generator, args={"spec": spec}, actors=8, gpus=1)     a class: a pool, built once per actor
@@ -55,19 +55,19 @@ class Stage:
     cpus: float = 1.0
     gpus: float = 0.0
     in_flight: int = 1
-    """Rows that an actor works on at once, each in a thread of its own."""
+    """Rows that an actor works on at the same time, each in a thread of its own."""
     node_labels: Mapping[str, str] = field(default_factory=dict)
-    """Labels that a node must have to run it, as Ray's label_selector takes them."""
+    """Labels of the nodes that may run it, in the form of Ray's label_selector."""
     runtime_env: Mapping[str, Any] = field(default_factory=dict)
-    """Of its processes, as Ray takes it: other packages, or another Python (py_executable)."""
+    """Ray's runtime environment of its processes: other packages, or another Python (py_executable)."""
 
 
 def run(rows: Iterable[Row], stages: list[Stage], ordered: bool = False, name: str = "") -> Iterator[Row]:
-    """Stream rows through the stages and yield what comes out, as it comes or in order. `name`: the dataset's on Ray's dashboard.
+    """Stream rows through the stages and yield the results, as they come or in the order of the rows.
 
-    One row is one block, so a row is the unit of travel, of retry and of loss: whoever calls makes it a piece. The driver keeps
-    something of each block of a dataset (github.com/ray-project/ray/issues/66016), so long inputs go as several datasets.
-    Raises what is CARRIED where a stage did; whatever else a stage raises comes as Ray's exception around it.
+    `name`: the dataset's name on Ray's dashboard. One row is one block, so a row is the unit of travel, of retry and of loss: the
+    caller makes it a piece. The driver keeps something of each block of a dataset (github.com/ray-project/ray/issues/66016), so
+    long inputs are run as several datasets. Raises a stage's error of CARRIED as it is, and any other one inside Ray's exception.
     """
     waiting = iter(rows)
     while window := list(islice(waiting, max(WINDOW_ROWS, WINDOW_ROWS_PER_ACTOR * max(stage.actors for stage in stages)))):
@@ -79,7 +79,7 @@ def run(rows: Iterable[Row], stages: list[Stage], ordered: bool = False, name: s
 
 
 def _carrying(work: Callable[..., Any]) -> Callable[..., Any]:
-    """The same work, but what is CARRIED travels on as a row: Ray Data wraps what a stage raises and loses what it was."""
+    """The same work, with errors of CARRIED turned into rows: Ray Data wraps a stage's exception and loses its type."""
     if isinstance(work, type):
 
         class Carrying(work):  # type: ignore[valid-type,misc]
@@ -117,7 +117,7 @@ def _away(error: Exception) -> Row:
 
 
 class Breath(ExecutionCallback):  # type: ignore[misc]
-    """Ray Data's scheduling loop never waits where its consumer is the slow one: beside a training step it took 40 % of a core."""
+    """Makes Ray Data's scheduling loop pause: with a slow consumer it never waits, and beside training it took 40 % of a core."""
 
     def on_execution_step(self, executor: Any) -> None:
         time.sleep(BREATH_S)
@@ -162,14 +162,14 @@ def _mapped(dataset: ray.data.Dataset, stage: Stage) -> ray.data.Dataset:
 
 
 def _actor_options(runtime_env: Mapping[str, Any]) -> dict[str, Any]:
-    """Ray Data would restart an actor that dies of one row for ever. Which row is to blame is engine/generate/watch.py's to say."""
+    """Bounds the restarts: Ray Data would restart an actor that a row kills for ever. engine/generate/watch.py finds that row."""
     environment = {**runtime_env, "env_vars": {**KEEP_MEMORY, **runtime_env.get("env_vars", {})}}
     return {"max_restarts": ACTOR_RESTARTS, "max_task_retries": ACTOR_RESTARTS, "runtime_env": environment}
 
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Hold back what Ray's C++ core prints past Python's logging while it starts; show it if starting fails."""
+    """Hold back what Ray's C++ core prints to stderr while it starts; show it if the start fails."""
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -189,21 +189,21 @@ def _quiet_stderr() -> Iterator[None]:
 def cluster(address: str, cpus: float = 0, gpus: float = 0) -> Iterator[Mapping[str, float]]:
     """Connect to the Ray at `address`, else at RAY_ADDRESS, else start one on this machine for as long as the block runs.
 
-    Gives the resources that it has by kind, e.g. {"CPU": 64, "GPU": 8}.
-    Raises ValueError where nobody listens at the address, or where this machine has less than the CPUs and GPUs asked for; a
-    cluster that has less now may be growing, so there it is a warning.
+    Yields the cluster's resources by kind, e.g. {"CPU": 64, "GPU": 8}.
+    Raises ValueError if no cluster answers at the address, or if this machine has fewer CPUs or GPUs than requested; a remote
+    cluster that has fewer may be growing, so for it this is a warning.
     """
     if ray.is_initialized():
         yield ray.cluster_resources()
         return
     remote = address or os.environ.get("RAY_ADDRESS")
     if remote:
-        _knock(remote)
+        _refuse_absent(remote)
     for name in ("ray.data", "ray._private.authentication"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # else a warning per actor pool, of no use to whoever reads it: github.com/ray-project/ray/issues/53727
+    # suppresses a useless warning for each actor pool: github.com/ray-project/ray/issues/53727
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    # by default 1 s, after which every window starts its processes anew, imports and all; heard by a Ray that is started here
+    # with the default of 1 s every window would start its processes anew, imports included; only a Ray started here reads it
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "30000")
     terminated = signal.getsignal(signal.SIGTERM)
     with _quiet_stderr():
@@ -213,18 +213,20 @@ def cluster(address: str, cpus: float = 0, gpus: float = 0) -> Iterator[Mapping[
             log_to_driver=False,
             include_dashboard=None if remote else False,
         )
-    if threading.current_thread() is threading.main_thread() and terminated is not None:  # None: not Python's, no way back
-        signal.signal(signal.SIGTERM, terminated)  # Ray's own prints its stack
+    if (
+        threading.current_thread() is threading.main_thread() and terminated is not None
+    ):  # None: the handler is not Python's and cannot be restored
+        signal.signal(signal.SIGTERM, terminated)  # Ray's own handler prints a stack trace
     try:
-        there = ray.cluster_resources()
-        _compare({"CPU": cpus, "GPU": gpus}, there, is_remote=bool(remote))
-        yield there
+        resources = ray.cluster_resources()
+        _compare({"CPU": cpus, "GPU": gpus}, resources, is_remote=bool(remote))
+        yield resources
     finally:
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """ray.init waits minutes for a head that is not there."""
+def _refuse_absent(address: str) -> None:
+    """Raises ValueError if no cluster listens at the address: ray.init would wait for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         return
@@ -234,11 +236,11 @@ def _knock(address: str) -> None:
         raise ValueError(f"no Ray cluster at {address} ({error}); check cluster.address and RAY_ADDRESS") from None
 
 
-def _compare(needed: dict[str, float], there: Mapping[str, float], is_remote: bool) -> None:
+def _compare(needed: dict[str, float], available: Mapping[str, float], is_remote: bool) -> None:
     for kind, amount in needed.items():
-        if there.get(kind, 0) >= amount:
+        if available.get(kind, 0) >= amount:
             continue
-        lack = f"the [cluster] section asks for {amount:g} {kind}s at once, and there are {there.get(kind, 0):g}"
+        lack = f"the [cluster] section asks for {amount:g} {kind}s at once, and there are {available.get(kind, 0):g}"
         if not is_remote:
             raise ValueError(f"{lack} on this machine; lower its numbers or name a cluster's address")
         log.warning("%s now; waiting for the cluster to grow", lack)

@@ -1,4 +1,4 @@
-"""Every table's columns: the only file that names one. Rows are frozen, and the Arrow schema follows from the row's fields."""
+"""The columns of every table: no other file names one. Rows are frozen dataclasses, and the Arrow schemas follow from their fields."""
 
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from types import NoneType, UnionType
@@ -35,9 +35,9 @@ class Clip:
     verb: str
     noun: str
     description: str
-    """What was narrated of it, where the dataset has that. An episode's shots say it; in the loop's own prompts it never stands."""
+    """The dataset's narration of the clip, "" if there is none. Shots of episodes use it; the loop's prompts never do."""
     narrator: str
-    """Who narrated it, where that is known: an episode may keep to one, whose words mean one thing."""
+    """Who narrated it, "" if unknown. An episode may use the shots of one narrator only."""
 
     def to_row(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)} | {"label": labels.to_json(self.label)}
@@ -58,11 +58,11 @@ class Verdict:
     reason: str
     """"contains_label" when kept, else why not; counted."""
     score: float
-    """0..1: share of the label that was found."""
+    """0..1: share of the label that the text contains."""
     extracted: str
     """The stretch of text that decided."""
     found: tuple[tuple[int, int], ...] = ()
-    """Where in the text: start and end of each place; shown by `starloop verify --explain`."""
+    """Start and end of each place in the text that decided; `starloop verify --explain` shows them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,22 +92,22 @@ class Attempt:
     reason: str
     """The verdict's reason; for a failed clip the kind of failure."""
     detail: str
-    """For a failed clip: what happened and the remedy. Else the stretch of text that decided."""
+    """For a failed clip: what happened, and the remedy. Otherwise the stretch of text that decided."""
     score: float
     judgements: tuple[Judgement, ...]
     """One for each verifier stage that was asked, in their order; none for a failed clip."""
     prompt: str
-    """What the model was asked, after the video."""
+    """The user turn after the video."""
     text: str
-    """What the model said."""
+    """The model's answer."""
     num_tokens: int
     seed: int
     model: str
     """Digest of the model's weights."""
     etag: str
-    """The version of the video that was watched; "" for a failed clip."""
+    """The version of the video that was decoded; "" for a failed clip."""
     in_order: bool
-    """Whether the video had to be read from its start, for want of an index."""
+    """Whether the video had to be read from its start because it has no index."""
 
     def to_row(self) -> dict[str, Any]:
         return asdict(self)
@@ -119,7 +119,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One training row: a video window and what to say about it, with its lineage.
+    """One training row: a video window, a prompt and an answer, with its lineage.
 
     Example(example_id="train-00007/0/direct", clip_id="train-00007", video="...", prompt="What is the action?",
             answer="The red circle ..., so the action is rising.", source="star", cycle=0, mode="direct", seed=9, model="ab12...")
@@ -131,18 +131,18 @@ class Example:
     start_s: float | None
     end_s: float | None
     prompt: str
-    """The user turn after the video: the question as the train wording puts it, never a hint."""
+    """The user turn after the video: the question in the wording of training, without a hint."""
     answer: str
     """The assistant turn; the loss is on it alone."""
     source: str
-    """Where it comes from: star, template, instruct, or narration, which only episodes use."""
+    """Origin of the row: star, template, instruct, or narration (used by episodes only)."""
     cycle: int = 0
     mode: Mode = "direct"
     seed: int = 0
     model: str = ""
-    """Digest of the model whose answer it is; "": no model's."""
+    """Digest of the model that gave the answer; "" if no model did."""
     etag: str = ""
-    """The version of the video that the answer is about; "": any."""
+    """The version of the video that the answer is about; "": any version."""
 
     def to_row(self) -> dict[str, Any]:
         return asdict(self)
@@ -153,28 +153,28 @@ class Example:
 
 
 Role = Literal["verb", "noun", "rest", "random"]
-"""Why a shot is in a context: it shares the query's verb, or its noun; it filled up; or it was drawn without looking."""
+"""Why a shot is in a context: it shares the query's verb or noun, it fills up the number, or it was drawn at random."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
-    """Shots and a query, by the ids of their examples: what is told and seen stands there once, however often it is used.
+    """Shots and a query, as ids of examples: each example is stored once, however many episodes use it.
 
     Episode(episode_id="P01_11_3#0/0", query="P01_11_3/narration", context=("P02_1_7/narration", ...), roles=("verb", ...),
             prompts=("What is the camera wearer doing?", ...), epoch=0, short=False)
     """
 
     episode_id: str
-    """clip, copy and epoch of the query: what its draw is keyed by, with the seed."""
+    """Clip, copy and epoch of the query; together with the seed it decides which shots are drawn."""
     query: str
     context: tuple[str, ...]
-    """In the order in which they are shown; the query comes last."""
+    """Example ids of the shots in the order in which they are shown, before the query."""
     roles: tuple[Role, ...]
     prompts: tuple[str, ...]
-    """What each shot is asked, and at the end the query."""
+    """The user turn of each shot, and at the end that of the query."""
     epoch: int
     short: bool
-    """Whether there were fewer clips to draw from than shots wanted."""
+    """Whether there were fewer clips to draw from than the number of shots."""
 
     def to_row(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
@@ -187,14 +187,14 @@ class Episode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrated:
-    """One answer to a query after so many shots, beside what was narrated.
+    """One answer to a query after a number of shots, beside the narration of the dataset.
 
     Narrated(set="rare", control="", shots=16, query="v3/n1", text="The dax zups.", gold="The dax zups.", rouge_l=1.0, ...)
     """
 
     set: str
     control: str
-    """"shuffled": the context's videos stand beside each other's narrations; "": as they are."""
+    """"shuffled": the videos of the context are exchanged among its narrations; "": the context as it is."""
     shots: int
     query: str
     verb: str
@@ -204,16 +204,16 @@ class Narrated:
     rouge_l: float
     """F-measure on words, 0..1."""
     sts: float | None
-    """Cosine of a sentence model, where one was given."""
+    """Cosine similarity by a sentence model; None without one."""
     verb_right: bool
-    """Says the narrator's verb, in any of its forms."""
+    """Whether the answer has the narrator's verb, in any of its forms."""
     noun_right: bool
     failure: str
-    """Kind of failure of the query's video, which counts as a wrong answer; "": none."""
+    """Kind of failure of the query's video, which counts as a wrong answer; "" if it was decoded."""
     shown: int
-    """Shots that it had: fewer where there were not more to draw, or where their videos are gone."""
+    """Number of shots that were shown: fewer than `shots` if the sampler found fewer, or if videos are gone."""
     by_class: bool
-    """Whether the names of the classes were looked for, because the narration is not built as episodes.pattern says."""
+    """Whether class names decide, because the narration does not match episodes.pattern."""
 
     def to_row(self) -> dict[str, Any]:
         return asdict(self)

@@ -7,10 +7,10 @@ from engine.evaluate.metrics import metric_of
 from engine.generate import prompts
 from engine.generate.attempts import attempt_split, counts_of, spec_of
 from engine.generate.one_model import read_model
-from engine.run.work import INDEX, Made, Work
+from engine.run.work import INDEX, StepResult, Work
 
 
-def evaluate(work: Work) -> Made:
+def evaluate(work: Work) -> StepResult:
     """The same actors as in generation: greedy, asked as training asks, without a hint and without a second chance."""
     wording = prompts.BY_NAME[work.config.generate.prompts].train
     evaluation_set = _set_named(work.config.evaluate.sets, work.step.split)
@@ -19,7 +19,7 @@ def evaluate(work: Work) -> Made:
     ledger = attempt_split(work, spec_of(work, asked_once, 0.0, rationalize=False), list(metrics.values()))
     values = {name: metric.value() for name, metric in metrics.items()}
     facts = {"accuracy": values[evaluation_set.metrics[0]], "metrics": values, "model": read_model(work.store, work.step.name)}
-    return Made(files=[f"{work.step.name}/{INDEX}"], counts=counts_of(ledger), facts=facts | asdict(ledger))
+    return StepResult(files=[f"{work.step.name}/{INDEX}"], counts=counts_of(ledger), facts=facts | asdict(ledger))
 
 
 def _set_named(sets: tuple[EvaluationSet, ...], name: str) -> EvaluationSet:

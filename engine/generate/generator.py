@@ -46,7 +46,8 @@ class Generator:
         results = videos_of(row)
         if (times_begun := begin(self._watch, piece_id)) > PIECE_TRIES:
             detail = f"the model went down {times_begun - 1} times while it answered about this clip's piece {piece_id}"
-            results = [one if isinstance(one, Failure) else Failure(kind="crashed", detail=detail) for one in results]
+            crashed = Failure(kind="crashed", detail=detail)
+            results = [result if isinstance(result, Failure) else crashed for result in results]
         results = [
             result if isinstance(result, Failure) else self._refuse_long(clip, result) or result
             for clip, result in zip(clips, results, strict=True)

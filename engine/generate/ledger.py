@@ -1,4 +1,4 @@
-"""The accounts of a generate step: every clip ends as exactly one of kept, dropped, failed."""
+"""The accounts of a step: every clip is counted exactly once, as kept, dropped or failed."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from engine.rows import Attempt
 
 ENOUGH = 20
-"""Failed clips from which on their share means something."""
+"""Minimum number of failed clips before their share can stop a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Ledger:
     failed: dict[str, int] = field(default_factory=dict)
     """By kind of failure."""
     in_order: int = 0
-    """Clips whose video had to be read from its start, for want of an index."""
+    """Clips whose video had to be read from its start because it has no index."""
 
     @property
     def accounted(self) -> int:
@@ -50,7 +50,7 @@ def balance(attempts: Sequence[Attempt]) -> Ledger:
 
 
 def total(ledgers: Iterable[Ledger]) -> Ledger:
-    """The accounts of pieces as one. No clip is in two pieces.
+    """The sum of the accounts of several pieces, which share no clip.
 
     >>> a = Ledger(clips=2, direct_kept=2, rationalized_kept=0)
     >>> b = Ledger(clips=1, direct_kept=0, rationalized_kept=0, failed={"missing": 1})
@@ -60,11 +60,12 @@ def total(ledgers: Iterable[Ledger]) -> Ledger:
     clips = direct = rationalized = in_order = 0
     dropped: Counter[str] = Counter()
     failed: Counter[str] = Counter()
-    for one in ledgers:
-        clips, direct, rationalized = clips + one.clips, direct + one.direct_kept, rationalized + one.rationalized_kept
-        dropped.update(one.dropped)
-        failed.update(one.failed)
-        in_order += one.in_order
+    for ledger in ledgers:
+        clips, direct = clips + ledger.clips, direct + ledger.direct_kept
+        rationalized += ledger.rationalized_kept
+        dropped.update(ledger.dropped)
+        failed.update(ledger.failed)
+        in_order += ledger.in_order
     return Ledger(
         clips=clips,
         direct_kept=direct,
@@ -76,7 +77,7 @@ def total(ledgers: Iterable[Ledger]) -> Ledger:
 
 
 def too_many_failed(failed: Mapping[str, int], clips: int, most: float) -> str | None:
-    """Why a step should stop, or None while failures are few.
+    """The reason to stop a step because too many of its clips failed, or None.
 
     >>> too_many_failed({"missing": 30, "codec": 5}, 100, 0.2)
     '35 of 100 clips failed (missing 30, codec 5), more than limits.failure_rate = 0.2'

@@ -1,4 +1,4 @@
-"""What the model is asked: strings, nothing else. The label is in the rationalization prompt and in no other."""
+"""The prompts, as strings. Only the rationalization prompt contains the label."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from engine.labels import Label
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompts:
-    """Templates; {question} and {label} are filled in by position of meaning, other braces are left alone.
+    """Templates. Only {question} and {label} are replaced; other braces stay.
 
     Prompts(answer="{question}\\nExplain.", rationalize="{question}\\nHint: {label}.\\nExplain.", train="{question}")
     """
@@ -15,9 +15,9 @@ class Prompts:
     answer: str
     """Direct attempts."""
     rationalize: str
-    """Attempts that see the label."""
+    """Rationalized attempts: the prompt contains the label."""
     train: str
-    """The user turn of a training example and of evaluation: never a hint."""
+    """The user turn of training examples and of evaluation, without a hint."""
 
 
 STRICT = Prompts(
@@ -25,14 +25,14 @@ STRICT = Prompts(
     rationalize="{question}\nHint: the answer is {label}.\nExplain step by step what you see, then give the answer.",
     train="{question}\nExplain step by step what you see, then give the answer.",
 )
-"""Trains on what direct attempts are asked: finetuned on the bare question, a small model forgets to explain when told to
+"""Training uses the prompt of direct attempts: a small model finetuned on the bare question stops explaining when asked to
 (docs/decisions.md has the figures)."""
 PUBLISHED = Prompts(
     answer="Question: {question}\nCan you explain step-by-step how one can arrive at this conclusion?",
     rationalize="Question: {question}\nAnswer: {label}.\nCan you explain step-by-step how one can arrive at this conclusion?",
     train="{question}",
 )
-"""Video-STaR, appendix A.1 and the released generation script, which agree on it; the stored turn is the bare question."""
+"""The wording of Video-STaR, appendix A.1, and of the released generation script; training uses the bare question."""
 
 BY_NAME = {"strict": STRICT, "published": PUBLISHED}
 

@@ -6,10 +6,10 @@ from engine.generate import prompts
 from engine.generate.attempts import attempt_split, counts_of, spec_of
 from engine.generate.one_model import read_model
 from engine.language import similarity
-from engine.run.work import INDEX, Made, Work
+from engine.run.work import INDEX, StepResult, Work
 
 
-def generate(work: Work) -> Made:
+def generate(work: Work) -> StepResult:
     """Direct attempts, then rationalizations of the rejects; in the last cycle direct attempts only."""
     section = work.config.generate
     spec = spec_of(work, prompts.BY_NAME[section.prompts], section.temperature, section.rationalize and not work.step.final)
@@ -18,4 +18,4 @@ def generate(work: Work) -> Made:
         "similarity": similarity.name(work.config.verify.sentence_model),
         "model": read_model(work.store, work.step.name),
     }
-    return Made(files=[f"{work.step.name}/{INDEX}"], counts=counts_of(ledger), facts=facts)
+    return StepResult(files=[f"{work.step.name}/{INDEX}"], counts=counts_of(ledger), facts=facts)

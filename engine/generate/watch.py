@@ -1,4 +1,4 @@
-"""Counts how often a piece was begun, so that one that takes its GPU actor down ends as failed rows and not as an endless retry."""
+"""Counts how often each piece was begun: a piece that kills its GPU actor becomes failed rows instead of an endless retry."""
 
 from collections import Counter
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 import ray
 
 PIECE_TRIES = 4
-"""Ray retries what dies with its actor; a lost node and an impatient operator must not cost a piece its place."""
+"""Ray retries a piece whose actor died. More than one try, because a lost node or an operator may be the cause."""
 ANSWER_TIMEOUT_S = 60.0
 
 
 @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
 class Watch:
-    """One a step; if it dies, it begins to count anew."""
+    """Actor, one for each step. If it dies, counting starts again at zero."""
 
     def __init__(self) -> None:
         self._begun: Counter[str] = Counter()
@@ -23,6 +23,6 @@ class Watch:
 
 
 def begin(watch: Any, piece_id: str) -> int:
-    """How often the piece has been begun, this time included."""
+    """The number of times that the piece was begun, including this one."""
     times: int = ray.get(watch.begin.remote(piece_id), timeout=ANSWER_TIMEOUT_S)
     return times

@@ -8,7 +8,7 @@ from engine.evaluate.sets import read_set
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.clips import path_of, write_parts
-from engine.run.work import Made, Work
+from engine.run.work import StepResult, Work
 
 
 def refuse_empty(sizes: Mapping[str, int], splits: Sequence[str]) -> None:
@@ -28,7 +28,7 @@ def inputs_of(config: RunConfig) -> dict[str, str]:
     return {name: manifest.fingerprint(section, config.access()) for name, section in data.items()}
 
 
-def ingest(work: Work) -> Made:
+def ingest(work: Work) -> StepResult:
     """Check the manifest and write its clips: what is split here stays split. Then the clips of the other evaluation sets."""
     config, card = work.config, Card()
     parts = write_parts(work.store, manifest.read_manifest(config.data, config.access(), card))
@@ -36,4 +36,4 @@ def ingest(work: Work) -> Made:
         clips = read_set(evaluation_set, config.data.question, config.access())
         parts |= write_parts(work.store, (replace(clip, split=evaluation_set.name) for clip in clips), (evaluation_set.name,))
     files = [path_of(split, number) for split, sizes in parts.items() for number in range(len(sizes))]
-    return Made(files=files, counts=card.counts(), facts={"inputs": inputs_of(config), "parts": parts})
+    return StepResult(files=files, counts=card.counts(), facts={"inputs": inputs_of(config), "parts": parts})

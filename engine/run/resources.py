@@ -1,7 +1,7 @@
-"""What a configuration takes, computed before a GPU is asked for: tokens of the context, bytes of each GPU. Pure.
+"""What a configuration needs, computed before GPUs are requested: tokens of the context, bytes of each GPU. Pure.
 
-Weights, keys and values and the optimizer's state are exact; what a layer works with is an estimate from its sizes, and
-WORKSPACE is room for what torch and CUDA keep for themselves.
+The bytes of weights, keys and values and optimizer states are exact. Activations are estimated from the sizes of a layer, and
+WORKSPACE is room for what torch and CUDA allocate themselves.
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from models.registry import size as size_of
 BF16, FP32 = 2, 4
 GIB = 1 << 30
 PROMPT_TOKENS = 256
-"""Room for system prompt, question and hint; what a clip really needs is checked when it is asked."""
+"""Estimate for system prompt, question and hint; the generator checks the real number for each clip."""
 EXCHANGE_TOKENS = 40
-"""About what question and narration of a shot take, with the template's words."""
+"""Estimate for question and narration of a shot, with the words of the chat template."""
 WORKSPACE = 2 * GIB
 
 
@@ -49,27 +49,27 @@ def _many(count: int) -> str:
 @dataclass(frozen=True)
 class Findings:
     lines: list[str] = field(default_factory=list)
-    """What there is to know, one thing a line."""
+    """What a user should know, one fact a line."""
     refusals: list[str] = field(default_factory=list)
-    """Why it cannot work, with the numbers and what to change."""
+    """Why the configuration cannot work, with the numbers and the remedy."""
 
 
 def afford(config: RunConfig) -> list[str]:
-    """The run's budget of tokens and memory, line by line, of the models' small files alone.
+    """The run's budget of tokens and memory as lines of text, computed from the models' small files alone.
 
-    Raises ValueError with the numbers where it cannot work: before a GPU is asked for.
+    Raises ValueError with the numbers if the configuration cannot work.
     """
-    told: list[str] = []
+    lines: list[str] = []
     for spec in config.models():
-        made = budget(config, size_of(local(spec, config.access(), only=".json"), config.train.lora_rank))
-        if made.refusals:
-            raise ValueError(f"{spec.base}: {made.refusals[0]}")
-        told += [f"{spec.base}: {line}" for line in made.lines]
-    return told
+        findings = budget(config, size_of(local(spec, config.access(), only=".json"), config.train.lora_rank))
+        if findings.refusals:
+            raise ValueError(f"{spec.base}: {findings.refusals[0]}")
+        lines += [f"{spec.base}: {line}" for line in findings.lines]
+    return lines
 
 
 def needs(config: RunConfig) -> tuple[float, float]:
-    """CPUs and GPUs without which a step would wait for ever: the actors, and one decode task beside them."""
+    """The CPUs and GPUs that a step needs at once, or it would wait for ever: its actors, and one decode task beside them."""
     cluster, workers = config.cluster, config.train.num_workers
     generating, training = cluster.generator_actors * cluster.generator_cpus, workers * cluster.train_cpus
     gpus = max(cluster.generator_actors * cluster.generator_gpus, workers * cluster.train_gpus)
@@ -77,20 +77,20 @@ def needs(config: RunConfig) -> tuple[float, float]:
 
 
 def budget(config: RunConfig, size: ModelSize) -> Findings:
-    """The tokens always; the bytes of each GPU where GPUs are asked for."""
-    made = Findings()
-    made.lines.append(
+    """Tokens always; bytes of each GPU only if the configuration uses GPUs."""
+    findings = Findings()
+    findings.lines.append(
         f"{_many(size.params)} parameters, and {_many(size.trainable_params)} that are trained "
         f"(LoRA {_many(size.lora_params)}, projector {_many(size.projector_params)})"
     )
     answer = config.generate.max_tokens
     left = size.context_tokens - size.video_tokens - answer
-    made.lines.append(
+    findings.lines.append(
         f"{size.num_frames} frames become {size.video_tokens} visual tokens; with {answer} of answer they leave {left} "
         f"of the context's {size.context_tokens} for the prompt"
     )
     if left <= 0:
-        made.refusals.append(
+        findings.refusals.append(
             f"{size.video_tokens} visual tokens and generate.max_tokens = {answer} fill the model's context of "
             f"{size.context_tokens}; lower generate.max_tokens or model.pooling_shape"
         )
@@ -98,26 +98,26 @@ def budget(config: RunConfig, size: ModelSize) -> Findings:
         shots = config.episodes.shots[-1]
         visual = shots * size.shot_tokens + size.video_tokens
         text = (shots + 1) * EXCHANGE_TOKENS
-        made.lines.append(
+        findings.lines.append(
             f"an episode of {shots} shots has {shots} x {size.shot_tokens} + {size.video_tokens} visual tokens, and with some "
             f"{text} of text about {visual + text} of {size.context_tokens}; the select step counts them"
         )
         fit = (size.context_tokens - size.video_tokens - EXCHANGE_TOKENS) // (size.shot_tokens + EXCHANGE_TOKENS)
         if visual >= size.context_tokens:
-            made.refusals.append(
+            findings.refusals.append(
                 f"{shots} shots of {size.shot_tokens} visual tokens and a query of {size.video_tokens} fill the model's "
                 f"context of {size.context_tokens}; {max(0, fit)} would fit: lower episodes.shots, episodes.pooling_shape or "
                 "model.pooling_shape"
             )
-    made.lines.append(
+    findings.lines.append(
         f"each process that loads it needs {size.params * BF16 / GIB:.1f} GiB of its machine's memory meanwhile; "
         "of training workers with ZeRO-3 the first alone"
     )
     for use in _uses(config, size):
-        made.lines.append(str(use))
+        findings.lines.append(str(use))
         if use.total > config.cluster.gpu_memory_gib * GIB:
-            made.refusals.append(f"{use}, and cluster.gpu_memory_gib is {config.cluster.gpu_memory_gib:g}; {use.remedy}")
-    return made
+            findings.refusals.append(f"{use}, and cluster.gpu_memory_gib is {config.cluster.gpu_memory_gib:g}; {use.remedy}")
+    return findings
 
 
 def _uses(config: RunConfig, size: ModelSize) -> Iterator[Use]:
@@ -128,7 +128,7 @@ def _uses(config: RunConfig, size: ModelSize) -> Iterator[Use]:
 
 
 def generation(config: RunConfig, size: ModelSize) -> Use:
-    """Of one generator: a piece's prefixes are kept while a copy of them, with room for question and answer, is written on."""
+    """Memory of one generator: the prefixes of a piece, and a copy of them with room for question and answer."""
     piece = config.generate.piece_clips
     token = size.kv_values_per_token * BF16
     weights, work = size.params * BF16, _encoding(size) + piece * size.vocab_size * FP32 * 3
@@ -146,7 +146,7 @@ def generation(config: RunConfig, size: ModelSize) -> Use:
 
 
 def _encoding(size: ModelSize) -> float:
-    """The larger of a layer's work in the tower, over patches, and in the LLM's prefill, over pooled tokens."""
+    """Activations while clips are encoded: the largest of a tower layer (over patches), the projector and an LLM layer (over tokens)."""
     tower = size.num_frames * size.patches_per_frame * (6 * size.tower_size + 2 * size.tower_intermediate_size)
     projector = size.num_frames * size.patches_per_frame * 2 * size.hidden_size
     prefill = size.video_tokens * (6 * size.hidden_size + 3 * size.intermediate_size)
@@ -154,7 +154,7 @@ def _encoding(size: ModelSize) -> float:
 
 
 def training(config: RunConfig, size: ModelSize) -> Use:
-    """Of one training worker: DeepSpeed's states by ZeRO stage (arXiv 1910.02054, section 3), activations of a micro-batch."""
+    """Memory of one training worker: DeepSpeed's states by ZeRO stage (arXiv 1910.02054, section 3), activations of a micro-batch."""
     train = config.train
     workers, stage = train.num_workers, train.zero_stage
     shots = config.episodes.shots[-1] if config.mixture.episodes else 0
@@ -165,12 +165,12 @@ def training(config: RunConfig, size: ModelSize) -> Use:
     trained = size.trainable_params
     layer = tokens * BF16 * (8 * size.hidden_size + 3 * size.intermediate_size)
     kept = size.num_layers * tokens * BF16 * size.hidden_size + layer if train.gradient_checkpointing else size.num_layers * layer
-    seen = train.micro_batch_rows * (shots + 1) * size.num_frames * size.patches_per_frame
+    patches = train.micro_batch_rows * (shots + 1) * size.num_frames * size.patches_per_frame
     parts = {
         "weights": size.params * BF16 / (workers if stage == 3 else 1),
         "gradients": trained * BF16 / (workers if stage >= 2 else 1),
         "optimizer": 0.0 if train.offload else trained * 3 * FP32 / (workers if stage >= 1 else 1),
-        "activations": kept + seen * BF16 * (size.tower_size + 2 * size.hidden_size),
+        "activations": kept + patches * BF16 * (size.tower_size + 2 * size.hidden_size),
         "logits": tokens * size.vocab_size * (BF16 + 2 * FP32),
         "workspace": WORKSPACE,
     }

@@ -6,11 +6,11 @@ from engine.evaluate.step import evaluate
 from engine.generate.step import generate
 from engine.ingest.step import ingest
 from engine.run.plan import Kind
-from engine.run.work import Made, Work
+from engine.run.work import StepResult, Work
 from engine.select.step import select_examples
 from engine.train.step import train
 
-DO: dict[Kind, Callable[[Work], Made]] = {
+DO: dict[Kind, Callable[[Work], StepResult]] = {
     "ingest": ingest,
     "generate": generate,
     "select": select_examples,

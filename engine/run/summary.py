@@ -11,20 +11,20 @@ from engine.run.seals import Seal
 def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
     """{"base_accuracy", "best_accuracy", "best_cycle", "best_model", "stopped_because", "heldout_clips",
     "note", "sets", "cycles"}; best_cycle -1 and best_model null: the base is."""
-    seen = history(sealed)
+    progress = history(sealed)
     base = sealed.get(BASE)
     cycles: list[dict[str, Any]] = []
     while name_of(len(cycles), "select") in sealed or name_of(len(cycles), "generate") in sealed:
         cycles.append(_cycle(len(cycles), sealed))
     return {
-        "base_accuracy": seen.base if base else None,
-        "best_accuracy": seen.best if base else None,
-        "best_cycle": seen.best_cycle,
-        "best_model": f"{name_of(seen.best_cycle, 'train')}/model" if seen.best_cycle >= 0 else None,
+        "base_accuracy": progress.base if base else None,
+        "best_accuracy": progress.best if base else None,
+        "best_cycle": progress.best_cycle,
+        "best_model": f"{name_of(progress.best_cycle, 'train')}/model" if progress.best_cycle >= 0 else None,
         "stopped_because": stopped_because(config, sealed),
         "note": _note(sealed),
         "heldout_clips": base.facts["clips"] if base else None,
-        "sets": {name: values for name in set_names(config) if (values := _set(config, name, seen.best_cycle, sealed))},
+        "sets": {name: values for name in set_names(config) if (values := _set(config, name, progress.best_cycle, sealed))},
         "cycles": cycles,
     }
 

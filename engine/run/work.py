@@ -1,4 +1,4 @@
-"""What every step is given, and what it gives back."""
+"""What every step is given, what it returns, and how the files of a run's steps are read."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -21,11 +21,11 @@ from engine.store.parallel import parallel_map
 from models.base import ModelSpec
 
 INDEX = "index.parquet"
-"""Names a step's pieces, with size and sha256 of each: the seal names it, and so all of them."""
+"""Lists a step's pieces with size and sha256. The seal records the index, and through it every piece."""
 
 
 RESUME, CHECKPOINTS = "resume.json", "checkpoints"
-"""In a train step's folder, while it is not sealed."""
+"""Files in the folder of a train step that is not sealed yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,26 +37,26 @@ class Progress:
 
     step: str
     unit: str
-    """"" while the step is starting."""
+    """clips, steps or answers; "" while the step is starting."""
     done: int
     total: int
     before: int = 0
-    """Of those done, the ones that an earlier command has done. What follows is about the others."""
+    """The part of `done` that an earlier command did. The fields below count this command's part only."""
     kept: int = 0
     failed: int = 0
     loss: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """What a step made."""
+class StepResult:
+    """What a step leaves, for its seal."""
 
     files: list[str]
     """Their paths in the store."""
     counts: dict[str, int]
     """Rows by reason."""
     facts: dict[str, Any]
-    """What later steps and the summary need."""
+    """Values that later steps and the summary read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class Work:
 
     step: Step
     identity: str
-    """Digest of what is asked for: the step, its configuration, its inputs' outputs."""
+    """Digest of the step, its configuration and the outputs of its inputs."""
     config: RunConfig
     store: Store
     report: Callable[[Progress], None]
@@ -107,7 +107,7 @@ class Work:
         return decoding_of(self.config)
 
     def stop_if(self, reason: str | None) -> None:
-        """Raises ValueError with the reason why the step had better not go on, if there is one."""
+        """Raises ValueError if there is a reason to stop the step."""
         if reason:
             raise ValueError(
                 f"{self.step.name} stopped: {reason}; `starloop failures {self.config.run.uri}` lists them with what to do, "

@@ -11,7 +11,7 @@ from engine.generate import prompts
 from engine.rows import Clip, Example, Mode
 from engine.run.plan import INGEST
 from engine.run.seals import read_seal
-from engine.run.work import Made, Work
+from engine.run.work import StepResult, Work
 from engine.select import survivors
 from engine.select.choose import Limit, select
 from engine.select.conversations import read_conversations
@@ -21,7 +21,7 @@ from engine.select.examples import ExampleWriter
 from engine.select.survivors import Survivors
 
 
-def select_examples(work: Work) -> Made:
+def select_examples(work: Work) -> StepResult:
     """Write examples.parquet, and episodes.parquet where the mixture has episodes.
 
     Raises ValueError where there is nothing to train on.
@@ -55,7 +55,7 @@ def select_examples(work: Work) -> Made:
     total = {"examples": counts["direct"] + counts["rationalized"] + counts["instruct"]}
     always = {name: counts.pop(name, 0) for name in ("direct", "rationalized", "over_limit")}
     facts |= total | {"direct_only": work.step.final or always["rationalized"] == 0, "episodes": counts["episodes"]}
-    return Made(files=files, counts=total | always | {"near_duplicates": duplicates.count()} | dict(counts), facts=facts)
+    return StepResult(files=files, counts=total | always | {"near_duplicates": duplicates.count()} | dict(counts), facts=facts)
 
 
 def _accounts(work: Work) -> dict[str, Any]:

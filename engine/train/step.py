@@ -4,10 +4,10 @@ from dataclasses import asdict
 
 from engine.generate.ledger import too_many_failed
 from engine.run.seals import read_seal
-from engine.run.work import Made, Progress, Work
+from engine.run.work import Progress, StepResult, Work
 
 
-def train(work: Work) -> Made:
+def train(work: Work) -> StepResult:
     """Finetune from the base, never from the last cycle's model."""
     from engine.train.trainer import finetune  # imports torch and Ray Train, which a driver that only generates does not need
     from engine.train.worker import TrainJob
@@ -40,4 +40,4 @@ def train(work: Work) -> Made:
     files = [f"{step.name}/model/{name}" for name in work.store.names(f"{step.name}/model")]
     counts = {"steps": len(trained.losses)} | asdict(trained.fed)
     losses = [round(loss, 6) for loss in trained.losses]
-    return Made(files=files, counts=counts, facts={"losses": losses})
+    return StepResult(files=files, counts=counts, facts={"losses": losses})

@@ -31,8 +31,8 @@ TIGHT = replace(
     BUDGET, timeout_s=20, memory_bytes=2 << 30, read_bytes=64 << 20, frame_pixels=4096 * 2304, decode_pixels=2_000_000_000
 )
 CLIP = "clip"
-Made = tuple[Path, frozenset[str]]
-Maker = Callable[[Path], Made]
+StepResult = tuple[Path, frozenset[str]]
+Maker = Callable[[Path], StepResult]
 MAKERS: dict[str, Maker] = {}
 
 
@@ -76,7 +76,7 @@ for share in (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9, 0.99):
 
 for seed in range(6):
 
-    def flipped(folder: Path, seed: int = seed) -> Made:
+    def flipped(folder: Path, seed: int = seed) -> StepResult:
         data = bytearray(plain(folder).read_bytes())
         rng = np.random.default_rng(seed)
         for at in rng.integers(48, len(data), 40 * 4**seed // 64 + 1):
