@@ -6,6 +6,7 @@ config     RunConfig: everything that decides a run
 rows       every table's columns
 labels     what a human said about a clip: one class for each kind
 flow       stages through Ray Data
+connection to a Ray cluster
 store      filesystems, files of a run, weights of a model
 language   words, negation, numbers and times of a text; no verdicts
 run        the loop, the plan, seals and the lease; status, doctor, resources

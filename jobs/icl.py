@@ -14,8 +14,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from engine import flow
 from engine.config import RunConfig, load_config
+from engine.connection import connect
 from engine.evaluate.few_shot.step import few_shot
 from engine.report.curve import svg
 from engine.run import loop
@@ -51,7 +51,7 @@ def icl(out: str, seeds: int, ablations: bool, settings: list[str]) -> None:
         for line in episodes.build(config, folder):
             console.print(line)
     found: dict[str, list[dict[str, Any]]] = {}
-    with View(console) as view, flow.cluster(config.cluster.address, *needs(config)):
+    with View(console) as view, connect(config.cluster.address, *needs(config)):
         for name, changes in (VARIANTS | (ABLATIONS if ablations else {})).items():
             for seed in range(seeds):
                 begun = time.monotonic()

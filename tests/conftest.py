@@ -25,9 +25,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), str(Path
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
-    from engine import flow
+    from engine.connection import connect
 
-    with flow.cluster(""):
+    with connect(""):
         yield
 
 

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from engine import flow
 from engine.config import RunConfig
+from engine.connection import connect
 from engine.decode.process import Decoder, Seen
 from engine.ingest import manifest
 from engine.ingest.card import Card
@@ -198,7 +198,7 @@ def _videos(config: RunConfig, clips: list[Clip]) -> Iterator[Finding]:
 
 def _cluster(config: RunConfig) -> Iterator[Finding]:
     cpus, gpus = needs(config)
-    with flow.cluster(config.cluster.address, cpus, gpus) as there:
+    with connect(config.cluster.address, cpus, gpus) as there:
         short = [f"{amount:g} {kind}" for kind, amount in (("CPU", cpus), ("GPU", gpus)) if there.get(kind, 0) < amount]
         has = f"{there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs"
         if short:

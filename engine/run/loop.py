@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from engine import flow
 from engine.config import RunConfig
+from engine.connection import connect
 from engine.report.build import report_page
 from engine.run.checks import check_inputs, claim, note_costs, refuse_changed_inputs
 from engine.run.lease import Lease
@@ -82,7 +82,7 @@ class Driver:
         """
         config = config or self._config
         if step.kind in NEED_RAY and not self._is_connected:
-            self._stack.enter_context(flow.cluster(config.cluster.address, *needs(config)))
+            self._stack.enter_context(connect(config.cluster.address, *needs(config)))
             self._is_connected = True
         identity = digest([step.name, config.identity(), [sealed[name].output for name in step.inputs]])
         self._lease.begin(step.name)

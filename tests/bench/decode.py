@@ -21,6 +21,7 @@ import psutil
 
 from builders import BUDGET, DECODING, a_clip
 from engine import flow
+from engine.connection import connect
 from engine.decode.media import Request
 from engine.decode.read import read
 from engine.decode.stage import decode_piece
@@ -157,7 +158,7 @@ def compare(folder: Path, arguments: argparse.Namespace) -> None:
     print(f"{arguments.clips} clips of 10 to {9 + DISTINCT} s, 480 x 270; CPU seconds, best of {arguments.repeats} taken in turn")
     best = dict.fromkeys(ways, float("inf"))
     walls = dict.fromkeys(ways, float("inf"))
-    with flow.cluster(""), counted_cpu() as cpu:
+    with connect(""), counted_cpu() as cpu:
         for repeat in range(arguments.repeats):
             for name, (whole, little) in ways.items():
                 if repeat == 0:

@@ -29,6 +29,7 @@ import torch
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 from engine import flow
+from engine.connection import connect
 from engine.decode.process import Seen
 from engine.decode.stage import decoded
 from engine.generate import prompts
@@ -282,13 +283,13 @@ def main() -> None:
     try:
         if torch.cuda.is_available():
             write_model(folder, SEVEN, "cuda", torch.bfloat16)
-            with flow.cluster(""):
+            with connect(""):
                 print(json.dumps(measure(str(folder), "7b, random weights, bfloat16", 48, 4, 128, 16, 1, 0.5)), flush=True)
             print(json.dumps(peaks(str(folder), 128, 16)), flush=True)
             return
         print("no GPU here: CPU shapes, and no share of a peak", file=sys.stderr)
         write_model(folder, SMALL, "cpu", torch.float32)
-        with flow.cluster(""):
+        with connect(""):
             print(json.dumps(measure("tiny", "tiny", arguments.clips, arguments.clips, 48, 64, cpus, 0.0)), flush=True)
             print(json.dumps(measure(str(folder), "small, random weights", 128, 12, 48, 32, cpus, 0.0)), flush=True)
     finally:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = {"models": 0, "engine": 1, "worlds": 2, "jobs": 3}
 SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 ROOMS = [
-    ("engine.labels", "engine.rows", "engine.config", "engine.flow", "engine.store"),
+    ("engine.labels", "engine.rows", "engine.config", "engine.flow", "engine.connection", "engine.store"),
     ("engine.language",),
     ("engine.verify",),
     ("engine.ingest.clips", "engine.ingest.pieces"),

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine import flow
 from engine.config import RunConfig
+from engine.connection import connect
 from engine.decode.stage import decode_windows
 from engine.episodes.narration import EVALUATED
 from engine.evaluate.few_shot.curve import Context, Point, curve, pieces, read_contexts, too_many_gone
@@ -75,7 +76,7 @@ def few_shot(
     how = {"model": config.model.base, "adapter": adapter, "episodes": section.model_dump(mode="json")}
     out.write("asked.json", json.dumps(how, indent=1).encode())  # and if it cannot be written, that is known before a cluster is up
     if todo:
-        with flow.cluster(config.cluster.address, *needs(config)):
+        with connect(config.cluster.address, *needs(config)):
             for row in flow.run(todo, _stages(config, spec, out)):
                 done, shown, encoded = done + row["answers"], shown + row["shown"], encoded + row["encoded"]
                 report(Progress(step="few-shot", unit="answers", done=done, total=total, before=before))

@@ -1,0 +1,92 @@
+"""The connection to a Ray cluster, for as long as a command needs it."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import ray
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Hold back what Ray's C++ core prints to stderr while it starts; show it if the start fails."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+@contextmanager
+def connect(address: str, cpus: float = 0, gpus: float = 0) -> Iterator[Mapping[str, float]]:
+    """Connect to the Ray at `address`, else at RAY_ADDRESS, else start one on this machine for as long as the block runs.
+
+    Yields the cluster's resources by kind, e.g. {"CPU": 64, "GPU": 8}.
+    Raises ValueError if no cluster answers at the address, or if this machine has fewer CPUs or GPUs than requested; a remote
+    cluster that has fewer may be growing, so for it this is a warning.
+    """
+    if ray.is_initialized():
+        yield ray.cluster_resources()
+        return
+    remote = address or os.environ.get("RAY_ADDRESS")
+    if remote:
+        _refuse_absent(remote)
+    for name in ("ray.data", "ray._private.authentication"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # suppresses a useless warning for each actor pool: github.com/ray-project/ray/issues/53727
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    # with the default of 1 s every window would start its processes anew, imports included; only a Ray started here reads it
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "30000")
+    terminated = signal.getsignal(signal.SIGTERM)
+    with _quiet_stderr():
+        ray.init(
+            address=remote or "local",
+            logging_level=logging.WARNING,
+            log_to_driver=False,
+            include_dashboard=None if remote else False,
+        )
+    if threading.current_thread() is threading.main_thread() and terminated is not None:  # None: it is not Python's
+        signal.signal(signal.SIGTERM, terminated)  # Ray's own handler prints a stack trace
+    try:
+        resources = ray.cluster_resources()
+        _compare({"CPU": cpus, "GPU": gpus}, resources, is_remote=bool(remote))
+        yield resources
+    finally:
+        ray.shutdown()
+
+
+def _refuse_absent(address: str) -> None:
+    """Raises ValueError if no cluster listens at the address: ray.init would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.rpartition("/")[2].strip("[]"), int(port)), timeout=5).close()
+    except OSError as error:
+        raise ValueError(f"no Ray cluster at {address} ({error}); check cluster.address and RAY_ADDRESS") from None
+
+
+def _compare(needed: dict[str, float], available: Mapping[str, float], is_remote: bool) -> None:
+    for kind, amount in needed.items():
+        if available.get(kind, 0) >= amount:
+            continue
+        lack = f"the [cluster] section asks for {amount:g} {kind}s at once, and there are {available.get(kind, 0):g}"
+        if not is_remote:
+            raise ValueError(f"{lack} on this machine; lower its numbers or name a cluster's address")
+        log.warning("%s now; waiting for the cluster to grow", lack)
