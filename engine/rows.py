@@ -1,4 +1,4 @@
-"""The columns of every table: no other file names one. Rows are frozen dataclasses, and the Arrow schemas follow from their fields."""
+"""The columns of every table: no other file names one. Rows are frozen dataclasses; Arrow schemas follow from their fields."""
 
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from types import NoneType, UnionType

@@ -146,7 +146,7 @@ def generation(config: RunConfig, size: ModelSize) -> Use:
 
 
 def _encoding(size: ModelSize) -> float:
-    """Activations while clips are encoded: the largest of a tower layer (over patches), the projector and an LLM layer (over tokens)."""
+    """Activations while clips are encoded: the largest of a tower layer and the projector (patches) and an LLM layer (tokens)."""
     tower = size.num_frames * size.patches_per_frame * (6 * size.tower_size + 2 * size.tower_intermediate_size)
     projector = size.num_frames * size.patches_per_frame * 2 * size.hidden_size
     prefill = size.video_tokens * (6 * size.hidden_size + 3 * size.intermediate_size)
@@ -154,7 +154,7 @@ def _encoding(size: ModelSize) -> float:
 
 
 def training(config: RunConfig, size: ModelSize) -> Use:
-    """Memory of one training worker: DeepSpeed's states by ZeRO stage (arXiv 1910.02054, section 3), activations of a micro-batch."""
+    """One training worker: DeepSpeed's states by ZeRO stage (arXiv 1910.02054, section 3), activations of a micro-batch."""
     train = config.train
     workers, stage = train.num_workers, train.zero_stage
     shots = config.episodes.shots[-1] if config.mixture.episodes else 0
