@@ -21,6 +21,8 @@ from typing import Any, BinaryIO, Literal, Protocol, TypeVar
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from engine.store.parallel import CALLS_AT_ONCE
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -40,8 +42,10 @@ PATIENCE_S = 120.0
 PROTOCOLS = frozenset("file local memory http https s3 s3a gs gcs az abfs abfss".split())
 OBJECT_STORES = PROTOCOLS - {"file", "local", "memory", "http", "https"}
 BUFFER_BYTES = 1 << 20
-S3_DEFAULTS: dict[str, Any] = {"use_listings_cache": False, "config_kwargs": {"retries": {"total_max_attempts": 1}}}
-"""One layer of retries, ours: botocore's five times s3fs' five held a write to an absent server for 50 s before we heard of it."""
+S3_CONFIG = {"retries": {"total_max_attempts": 1}, "max_pool_connections": CALLS_AT_ONCE}
+"""Only our own layer retries: with botocore's five attempts in each of s3fs' five, a write to an absent server took 50 s before it
+failed. botocore's default pool of 10 connections would make most of our parallel calls wait."""
+S3_DEFAULTS: dict[str, Any] = {"use_listings_cache": False, "config_kwargs": S3_CONFIG}
 S3_ALSO = frozenset("use_listings_cache listings_expiry_time max_paths skip_instance_cache profile".split())
 """What s3fs takes beside the arguments that it names."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 10.0

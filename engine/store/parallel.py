@@ -7,8 +7,8 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-CALLS_AT_ONCE = 16
-"""With 20 ms a call, 100 pieces are read in 0.14 s instead of 2 s."""
+CALLS_AT_ONCE = 32
+"""With 20 ms a call, 100 pieces are read in 0.08 s instead of 2 s."""
 
 
 def parallel_map(call: Callable[[Item], Result], items: Iterable[Item], at_once: int = CALLS_AT_ONCE) -> Iterator[Result]:

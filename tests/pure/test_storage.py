@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import random
 import subprocess
 import sys
 import time
@@ -85,6 +86,24 @@ def test_patience_ends() -> None:
     assert time.monotonic() - began < 3
 
 
+def test_the_bound_of_the_waits_doubles_up_to_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds: list[float] = []
+
+    def call() -> str:
+        if len(bounds) < 9:
+            raise ConnectionResetError("reset")
+        return "done"
+
+    def longest(low: float, high: float) -> float:
+        bounds.append(high)
+        return high
+
+    monkeypatch.setattr(random, "uniform", longest)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    assert Storage(patience_s=1000).patiently("x", call) == "done"
+    assert bounds == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0, 10.0]
+
+
 def test_a_storage_error_survives_the_way_from_a_worker() -> None:
     error = pickle.loads(pickle.dumps(StorageError("denied", "cannot write x; check credentials")))
     assert (error.trouble, str(error)) == ("denied", "cannot write x; check credentials")
@@ -135,7 +154,8 @@ def test_a_file_written_to_while_it_is_read_is_never_mixed(tmp_path: Path) -> No
 
 
 FILL = """
-import subprocess, sys
+import os, subprocess, sys
+import pyarrow as pa, pyarrow.parquet as pq
 from engine.store.filesystems import StorageError
 from engine.store.files import Store
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", sys.argv[1]], check=True)
@@ -145,6 +165,11 @@ try:
     store.write("b", b"2" * 1_000_000)
 except StorageError as error:
     print(error.trouble, error, store.names(""), store.read("b"))
+try:
+    with store.writing("c") as file, pq.ParquetWriter(file, pa.schema([("x", pa.binary())]), compression="none") as writer:
+        writer.write_table(pa.table({"x": [os.urandom(1_000_000)]}))
+except StorageError as error:
+    print(error.trouble, error, os.listdir(sys.argv[1]))
 """
 
 
@@ -160,6 +185,9 @@ def test_a_full_disk_is_said_so_and_leaves_no_half_file(tmp_path: Path) -> None:
         timeout=60,
         check=True,
     )
-    assert done.stdout.startswith("full cannot write")
-    assert "No space left on device; free space or quota" in done.stdout
-    assert done.stdout.endswith("['a'] None\n")
+    whole, part_by_part = done.stdout.splitlines()
+    for line, name in ((whole, "b"), (part_by_part, "c")):
+        assert line.startswith("full cannot write")
+        assert f"/{name}: No space left on device; free space or quota" in line
+    assert whole.endswith("['a'] None")
+    assert part_by_part.endswith("['a']")

@@ -1,14 +1,21 @@
 """Pins publication: whole or not at all, created once or not at all, and seals that survive the trip to a file and back."""
 
+import hashlib
 import pickle
+import tempfile
 import threading
 from pathlib import Path
+from typing import Any, ClassVar
 
+import fsspec
+import pyarrow as pa
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from builders import a_seal
 from engine.run.seals import read_seal, write_seal
-from engine.store.files import Store
+from engine.store import files
+from engine.store.files import FileRecord, Store
 from engine.store.filesystems import StorageError
 
 
@@ -67,3 +74,67 @@ def test_describe_names_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert store.describe(["a"])[0].size == 3
     with pytest.raises(StorageError, match="b is gone"):
         store.describe(["a", "b"])
+
+
+@pytest.mark.parametrize("uri", ["{tmp_path}/run", "memory://writing"])
+def test_a_file_that_is_written_part_by_part_is_seen_whole_or_not_at_all(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    store = Store(uri.format(tmp_path=tmp_path))
+    with store.writing("a/b") as file:
+        file.write(b"first ")
+        file.write(b"half")
+        assert (store.read("a/b"), store.names("a")) == (None, [])
+    assert (store.read("a/b"), store.names("a")) == (b"first half", ["b"])
+    with pytest.raises(ZeroDivisionError), store.writing("a/b") as file:
+        [file.write(b"another" * (1 // rest)) for rest in (1, 0)]
+    assert (store.read("a/b"), store.names("a")) == (b"first half", ["b"])
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == (["b"] if "://" not in uri else [])
+
+
+class FlakyFileSystem(MemoryFileSystem):
+    """Loses the connection at the first put."""
+
+    protocol = ("flaky",)
+    store: ClassVar[dict[str, Any]] = {}
+    puts: ClassVar[int] = 0
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        stripped: str = super()._strip_protocol(path.replace("flaky://", "memory://", 1))
+        return stripped
+
+    def put_file(self, *args: Any, **kwargs: Any) -> None:
+        FlakyFileSystem.puts += 1
+        if FlakyFileSystem.puts == 1:
+            raise ConnectionResetError("reset")
+        super().put_file(*args, **kwargs)
+
+
+def test_a_file_that_was_written_is_put_again_after_a_lost_connection() -> None:
+    fsspec.register_implementation("flaky", FlakyFileSystem)
+    store = Store("flaky://run")
+    with store.writing("a") as file:
+        file.write(b"whole")
+    assert (store.read("a"), FlakyFileSystem.puts) == (b"whole", 2)
+
+
+def test_describe_reads_a_large_file_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "DESCRIBED_BYTES", 7)
+    for store in (Store(str(tmp_path)), Store("memory://describe")):
+        store.write("a", bytes(range(100)))
+        assert store.describe(["a"]) == [FileRecord(path="a", size=100, sha256=hashlib.sha256(bytes(range(100))).hexdigest())]
+        store.write("empty", b"")
+        assert store.describe(["empty"])[0].size == 0
+
+
+def test_a_table_and_its_record_come_from_one_read(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    table = pa.table({"a": [1, 2], "b": ["x", None]})
+    store.write_table("t", table)
+    assert store.read_table_with_record("t") == (table, store.describe(["t"])[0])
+    assert store.read_table(store.describe(["t"])[0]) == table
+    store.write("t", b"PAR1 no more")
+    with pytest.raises(StorageError, match=r"t is damaged \(.*\); restore it, or let `starloop failures RUN --retry damaged`"):
+        store.read_table("t")

@@ -1,0 +1,33 @@
+"""Pins the summary: the figures that the table, summary.json and the report show, from the seals of a run."""
+
+from builders import a_seal
+from engine.config import load_config
+from engine.run.plan import BASE, INGEST
+from engine.run.summary import summarize
+
+ACCOUNTS = {"clips": 6, "direct_kept": 2, "rationalized_kept": 1, "dropped": {"label_missing": 2}, "failed": {"missing": 1}}
+
+
+def test_the_losses_shown_are_means_of_five_steps_at_each_end() -> None:
+    losses = [9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.5]
+    seals = [
+        a_seal(INGEST),
+        a_seal(BASE, accuracy=0.25, clips=4),
+        a_seal("cycle-000/generate", **ACCOUNTS),
+        a_seal("cycle-000/select", **ACCOUNTS, examples=3, direct_only=False),
+        a_seal("cycle-000/train", losses=losses),
+        a_seal("cycle-000/evaluate", accuracy=0.75, clips=4),
+    ]
+    summary = summarize(load_config(None, []), {seal.step: seal for seal in seals})
+    (cycle,) = summary["cycles"]
+    assert (cycle["loss_first"], cycle["loss_last"]) == (7.0, 2.1)
+    assert (cycle["clips"], cycle["direct_kept"], cycle["rationalized_kept"], cycle["examples"]) == (6, 2, 1, 3)
+    assert (cycle["dropped"], cycle["failed"]) == ({"label_missing": 2}, {"missing": 1})
+    assert (summary["base_accuracy"], summary["best_accuracy"], summary["best_cycle"]) == (0.25, 0.75, 0)
+    assert (summary["best_model"], summary["heldout_clips"]) == ("cycle-000/train/model", 4)
+
+
+def test_fewer_steps_than_five_are_all_averaged() -> None:
+    seals = [a_seal("cycle-000/select", **ACCOUNTS, examples=3, direct_only=False), a_seal("cycle-000/train", losses=[3.0, 1.0])]
+    (cycle,) = summarize(load_config(None, []), {seal.step: seal for seal in seals})["cycles"]
+    assert (cycle["loss_first"], cycle["loss_last"], cycle["heldout_accuracy"]) == (2.0, 2.0, None)
