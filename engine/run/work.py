@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from engine.config import HELDOUT, RunConfig
-from engine.decode.process import Budget
-from engine.decode.stage import Decoding
+from engine.decode.decoder import DecodeLimits
+from engine.decode.stage import DecodeSettings
 from engine.ingest.clips import read_parts
 from engine.ingest.pieces import Piece, Span, cut, number_of, span_of
 from engine.rows import Attempt, Clip
@@ -103,7 +103,7 @@ class Work:
             return config.spec(config.model.base, self.store.url(f"{self.step.model}/model"), alpha)
         return config.spec(config.model.instruct or config.model.base)
 
-    def decoding(self) -> Decoding:
+    def decoding(self) -> DecodeSettings:
         return decoding_of(self.config)
 
     def stop_if(self, reason: str | None) -> None:
@@ -196,13 +196,13 @@ def read_attempts(store: Store, pieces: Iterable[str | FileRecord]) -> list[Atte
     return [attempt for attempts in parallel_map(partial(read_piece, store), pieces) for attempt in attempts]
 
 
-def decoding_of(config: RunConfig) -> Decoding:
+def decoding_of(config: RunConfig) -> DecodeSettings:
     limits = config.limits
-    budget = Budget(
+    bounds = DecodeLimits(
         timeout_s=limits.decode_timeout_s,
         memory_bytes=limits.decode_memory_bytes,
         read_bytes=limits.read_bytes,
         frame_pixels=limits.frame_pixels,
         decode_pixels=limits.decode_pixels,
     )
-    return Decoding(backend=config.generate.decoder, budget=budget, storage=config.access(), keep_bytes=limits.keep_bytes)
+    return DecodeSettings(backend=config.generate.decoder, limits=bounds, storage=config.access(), keep_bytes=limits.keep_bytes)

@@ -30,8 +30,7 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 from engine import flow
 from engine.connection import connect
-from engine.decode.process import Seen
-from engine.decode.stage import decoded
+from engine.decode.stage import Decoded, frame_columns
 from engine.generate import prompts
 from engine.generate.generator import Generator, write_piece
 from engine.generate.watch import Watch
@@ -40,7 +39,7 @@ from engine.store.files import Store
 from engine.verify.verdict import verify
 from jobs.make_base import frames_of
 from loops import a_generate_spec
-from models.base import ModelSpec, Sampling
+from models.base import ModelSpec, Reply, Sampling, Video, Watched
 from models.pllava import checkpoints, video_llm
 from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaForConditionalGeneration
@@ -102,12 +101,17 @@ def write_model(folder: Path, shape: dict[str, Any], device: str, dtype: torch.d
     processor.save_pretrained(folder)
 
 
+def reply_all(watched: Watched, clips: list[int], questions: list[str], sampling: Sampling) -> list[Reply]:
+    futures = [watched.ask(clip, question, clip, sampling) for clip, question in zip(clips, questions, strict=True)]
+    return [future.result() for future in futures]
+
+
 def clips_and_frames(count: int, llm: Any) -> tuple[list[Clip], np.ndarray]:
     """Scenes of the shapes world, as many frames as the model wants, scaled to its size."""
     scenes = [shapes.scene(WORLD, index) for index in range(count)]
     frames = np.stack([frames_of(scene) for scene in scenes])
-    times = np.linspace(0, frames.shape[1] - 1, llm.frames.num_frames).round().astype(int)
-    scale = max(1, llm.frames.size_px // frames.shape[2])
+    times = np.linspace(0, frames.shape[1] - 1, llm.frames.choose.num_frames).round().astype(int)
+    scale = max(1, llm.frames.size.size_px // frames.shape[2])
     frames = frames[:, times].repeat(scale, axis=2).repeat(scale, axis=3)
     rows = [shapes.clip(scene, index, f"c{index}.mp4", "train") for index, scene in enumerate(scenes)]
     return rows, frames
@@ -118,8 +122,9 @@ class Bench:
 
     def __init__(self, base: str, count: int, max_tokens: int, piece: int) -> None:
         self.spec = a_generate_spec(model=ModelSpec(base=base), sampling=Sampling(temperature=0.0, max_tokens=max_tokens))
-        self.llm = video_llm.load(self.spec.model)
+        self.llm = video_llm.load(self.spec.model, self.spec.device)
         self.clips, self.frames = clips_and_frames(count, self.llm)
+        self.videos = [Video(each, tuple(map(float, range(len(each))))) for each in self.frames]
         self.pieces = [slice(start, start + piece) for start in range(0, count, piece)]
 
     def asked(self, clip: Clip) -> tuple[str, str]:
@@ -127,7 +132,7 @@ class Bench:
         return prompts.answer_prompt(words, clip.question), prompts.rationalize_prompt(words, clip.question, clip.label)
 
     def is_kept(self, text: str, finished: bool, clip: Clip) -> bool:
-        return verify(text, clip.question, clip.label, "direct", finished, self.spec.verify).keep
+        return verify(text, clip.question, clip.label, "direct", finished, self.spec.verify.spec).keep
 
     def published(self, count: int) -> tuple[float, list[list[str]]]:
         """Seconds a clip, and the texts: one clip at a time, every call from pixels."""
@@ -159,12 +164,14 @@ class Bench:
             if number == 1:
                 texts, start = [], time.perf_counter()
             clips = self.clips[piece]
-            watched = self.llm.watch(self.frames[piece])
+            watched = self.llm.watch(self.videos[piece])
             asked = [self.asked(clip) for clip in clips]
             everyone = list(range(len(clips)))
-            replies = watched.reply(everyone, [answer for answer, _ in asked], everyone, self.spec.sampling)
+            replies = reply_all(watched, everyone, [answer for answer, _ in asked], self.spec.sampling)
             again = [i for i in everyone if rejected[piece.start + i]]
-            hinted = watched.reply(again, [asked[i][1] for i in again], again, self.spec.sampling)
+            for i in set(everyone) - set(again):
+                watched.leave(i)
+            hinted = reply_all(watched, again, [asked[i][1] for i in again], self.spec.sampling)
             told = dict(zip(again, hinted, strict=True))
             texts += [[replies[i].text, *([told[i].text] if i in told else [])] for i in everyone]
         return (time.perf_counter() - start) / len(self.clips), texts
@@ -175,9 +182,10 @@ class Bench:
 
         def rows() -> Iterator[dict[str, Any]]:
             for number, piece in enumerate([*[self.pieces[0]] * WARM_UP, *self.pieces]):
-                seen = [Seen(frames, "v1", False, 0) for frames in self.frames[piece]]
+                decoded = [Decoded(video, "v1", False) for video in self.videos[piece]]
                 clips = json.dumps([clip.to_row() for clip in self.clips[piece]])
-                yield {"piece_id": f"{number:05d}", "clips": clips} | decoded(seen)
+                row = {"piece_id": f"{number:05d}", "file_name": f"{number:05d}.parquet", "clips": clips}
+                yield row | frame_columns(decoded)
 
         stages = [
             flow.Stage(
@@ -257,7 +265,7 @@ def peaks(base: str, max_tokens: int, piece: int) -> dict[str, Any]:
     made = sum(reply.num_tokens for reply in replies)
     tower, head = sum(p.numel() for p in model.model.vision_tower.parameters()), sum(p.numel() for p in model.lm_head.parameters())
     text = sum(p.numel() for p in model.model.language_model.parameters())
-    patches = piece * llm.frames.num_frames * ((llm.frames.size_px // llm.processor.patch_size) ** 2 + 1)
+    patches = piece * llm.frames.num_frames * ((llm.frames.size.size_px // llm.processor.patch_size) ** 2 + 1)
     watched_flop = 2 * tower * patches + 2 * text * piece * watched.prefix.length
     kv = sum(keys.nbytes + values.nbytes for keys, values in watched.prefix.layers)
     steps = max(reply.num_tokens for reply in replies)

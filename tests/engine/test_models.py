@@ -9,8 +9,7 @@ import pytest
 
 from builders import a_clip
 from engine.config import RunConfig, load_config
-from engine.decode.process import Seen
-from engine.decode.stage import decoded
+from engine.decode.stage import Decoded, frame_columns
 from engine.generate.generator import Generator
 from engine.generate.watch import Watch
 from engine.run import loop
@@ -18,6 +17,7 @@ from engine.run.sweep import sweep
 from engine.store.files import Store
 from llavas import write_stock
 from loops import a_generate_spec, attempts_of, settings
+from models.base import Video
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -63,13 +63,14 @@ def test_an_alpha_sweep(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> 
 def test_a_question_too_long_is_a_failed_row_and_the_others_are_answered(ray_cluster: None) -> None:
     spec = a_generate_spec()
     rng = np.random.default_rng(0)
-    seen = [Seen(rng.integers(0, 256, (8, 48, 48, 3), dtype=np.uint8), "v1", False, 0) for _ in range(3)]
+    videos = [Video(rng.integers(0, 256, (8, 48, 48, 3), dtype=np.uint8), tuple(map(float, range(8)))) for _ in range(3)]
     clips = [a_clip("a"), a_clip("b", question="What is it? " * 200), a_clip("c")]
     generator = Generator(spec, Watch.remote())  # type: ignore[attr-defined]
 
     def rows(which: list[int]) -> list[dict[str, Any]]:
-        row = {"piece_id": "p", "clips": json.dumps([clips[i].to_row() for i in which])} | decoded([seen[i] for i in which])
-        return list(json.loads(generator(row)["attempts"]))
+        row = {"piece_id": "p", "file_name": "p.parquet", "clips": json.dumps([clips[i].to_row() for i in which])}
+        frames = frame_columns([Decoded(videos[i], "v1", False) for i in which])
+        return list(json.loads(generator(row | frames)["attempts"]))
 
     made = rows([0, 1, 2])
     (failed,) = [row for row in made if row["outcome"] == "failed"]

@@ -10,12 +10,12 @@ import ray
 
 from builders import a_clip
 from engine import flow
-from engine.decode.process import Seen
-from engine.decode.stage import decoded
+from engine.decode.stage import Decoded, frame_columns
 from engine.generate.generator import Generator
 from engine.generate.watch import PIECE_TRIES, Watch, begin
 from engine.store.filesystems import StorageError
 from loops import a_generate_spec
+from models.base import Video
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -44,8 +44,8 @@ def test_other_pieces_come_through_and_the_poison_is_told(ray_cluster: None) -> 
 def test_a_piece_begun_too_often_is_failed_rows(ray_cluster: None) -> None:
     watch = Watch.remote()  # type: ignore[attr-defined]
     spec = a_generate_spec()
-    seen = Seen(np.zeros((8, 48, 48, 3), np.uint8), "v1", False, 0)
-    row = {"piece_id": "p", "clips": json.dumps([a_clip("a").to_row()])} | decoded([seen])
+    decoded = Decoded(Video(np.zeros((8, 48, 48, 3), np.uint8), tuple(map(float, range(8)))), "v1", False)
+    row = {"piece_id": "p", "file_name": "p.parquet", "clips": json.dumps([a_clip("a").to_row()])} | frame_columns([decoded])
     generator = Generator(spec, watch)
     first = json.loads(generator(row)["attempts"])
     assert [attempt["outcome"] for attempt in first] == ["rejected", "rejected"]

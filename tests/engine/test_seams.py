@@ -11,7 +11,7 @@ import pytest
 
 from builders import a_clip
 from engine.config import Data, EvaluationSet
-from engine.decode.stage import Decoded, decoded
+from engine.decode.stage import Decoded, frame_columns
 from engine.evaluate import sets
 from engine.generate.generator import Generator
 from engine.generate.one_model import read_model
@@ -37,7 +37,7 @@ def a_piece(name: str, *clip_ids: str) -> dict[str, Any]:
     """A decoded piece of clips that show two frames of 8 x 8 pixels."""
     clips = [a_clip(clip_id) for clip_id in clip_ids]
     video = Video(np.zeros((2, 8, 8, 3), np.uint8), (0.0, 1.0))
-    row = decoded([Decoded(video, "v1", False) for _ in clips])
+    row = frame_columns([Decoded(video, "v1", False) for _ in clips])
     return {"piece_id": name, "file_name": f"{name}.parquet", "clips": json.dumps([clip.to_row() for clip in clips])} | row
 
 

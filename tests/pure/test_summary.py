@@ -28,6 +28,9 @@ def test_the_losses_shown_are_means_of_five_steps_at_each_end() -> None:
 
 
 def test_fewer_steps_than_five_are_all_averaged() -> None:
-    seals = [a_seal("cycle-000/select", **ACCOUNTS, examples=3, episodes=0, direct_only=False), a_seal("cycle-000/train", losses=[3.0, 1.0])]
+    seals = [
+        a_seal("cycle-000/select", **ACCOUNTS, examples=3, episodes=0, direct_only=False),
+        a_seal("cycle-000/train", losses=[3.0, 1.0]),
+    ]
     (cycle,) = summarize(load_config(None, []), {seal.step: seal for seal in seals})["cycles"]
     assert (cycle["loss_first"], cycle["loss_last"], cycle["heldout_accuracy"]) == (2.0, 2.0, None)

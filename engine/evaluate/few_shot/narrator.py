@@ -1,13 +1,13 @@
-"""The actor that narrates clips after shots, and what its answers are worth."""
+"""The actor that narrates clips after shots, and compares its answers with the narrations."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from engine.decode.stage import Origin, frames_of
+from engine.decode.stage import Decoded, videos_of
 from engine.episodes.narration import rouge_l, says, surface
 from engine.generate.seeds import derive_seed
 from engine.language import similarity
@@ -15,7 +15,7 @@ from engine.rows import NARRATED, Failure, Narrated
 from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.store.weights import local
-from models.base import ModelSpec, Sampling, Turn, VideoLLM
+from models.base import Device, ModelSpec, Sampling, Turn, VideoLLM
 from models.registry import load
 
 
@@ -24,6 +24,7 @@ class NarrateSpec:
     """NarrateSpec(model=ModelSpec(base="tiny"), sampling=Sampling(temperature=0, max_tokens=32), pattern="{verb} {noun}", ...)"""
 
     model: ModelSpec
+    device: Device
     storage: Storage
     sampling: Sampling
     pattern: str
@@ -38,47 +39,53 @@ class Narrator:
 
     def __init__(self, spec: NarrateSpec) -> None:
         self._spec = spec
-        self._alike = similarity.of(spec.sentence_model) if spec.sentence_model else None
-        self._llm: VideoLLM = load(local(spec.model, spec.storage))
+        self._similarity = similarity.of(spec.sentence_model) if spec.sentence_model else None
+        self._llm: VideoLLM = load(local(spec.model, spec.storage), spec.device)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        spec, asked = self._spec, json.loads(row["asked"])
-        seen, found = frames_of(row, self._llm.frames)
-        frames = np.zeros((len(found), *seen.shape[1:]), np.uint8)
-        usable = [isinstance(one, Origin) for one in found]
-        frames[usable] = seen
-        samples = [[Turn(**turn) for turn in one["sample"]] for one in asked]
-        able = [i for i, sample in enumerate(samples) if usable[sample[-1].clip]]
-        whole = {i: [turn for turn in samples[i] if usable[turn.clip]] for i in able}
-        seeds = [derive_seed(spec.seed, one["shots"], f"{one['set']}/{one['query']}/{one['control']}", "direct") for one in asked]
-        replies = self._llm.converse(frames, list(whole.values()), [seeds[i] for i in able], spec.sampling)
-        texts = dict(zip(able, (reply.text for reply in replies), strict=True))
+        spec, queries, results = self._spec, json.loads(row["asked"]), videos_of(row)
+        places = {number: place for place, number in enumerate(n for n, r in enumerate(results) if isinstance(r, Decoded))}
+        videos = [result.video for result in results if isinstance(result, Decoded)]
+        samples = {
+            number: [
+                Turn(places[turn["clip"]], turn["prompt"], turn["answer"]) for turn in query["sample"] if turn["clip"] in places
+            ]
+            for number, query in enumerate(queries)
+            if query["sample"][-1]["clip"] in places
+        }
+        seeds = [self._seed(queries[number]) for number in samples]
+        replies = self._llm.converse(videos, list(samples.values()), seeds, spec.sampling)
+        texts = dict(zip(samples, (reply.text for reply in replies), strict=True))
         rows = []
-        for i, one in enumerate(asked):
-            broken = found[samples[i][-1].clip]
-            shown = len(whole[i]) - 1 if i in whole else 0
-            rows.append(self._judged(one, texts.get(i, ""), broken.kind if isinstance(broken, Failure) else "", shown).to_row())
+        for number, query in enumerate(queries):
+            result = results[query["sample"][-1]["clip"]]
+            failure = result.kind if isinstance(result, Failure) else ""
+            shown = len(samples[number]) - 1 if number in samples else 0
+            rows.append(self._compare(query, texts.get(number, ""), failure, shown).to_row())
         return {
             "piece_id": row["piece_id"],
             "rows": json.dumps(rows),
-            "shown": sum(map(len, whole.values())),
-            "encoded": len({turn.clip for sample in whole.values() for turn in sample}),
+            "shown": sum(map(len, samples.values())),
+            "encoded": len({turn.clip for sample in samples.values() for turn in sample}),
         }
 
-    def _judged(self, one: dict[str, Any], text: str, failure: str, shown: int) -> Narrated:
-        """The narrator's own words count, where the narration can be taken apart; else the names of the classes."""
-        gold, told = one["gold"], surface(one["gold"], self._spec.pattern)
-        verb, noun = (told.verb, told.noun) if told else (one["verb"], one["noun"])
+    def _seed(self, query: Mapping[str, Any]) -> int:
+        return derive_seed(self._spec.seed, query["shots"], f"{query['set']}/{query['query']}/{query['control']}", "direct")
+
+    def _compare(self, query: Mapping[str, Any], text: str, failure: str, shown: int) -> Narrated:
+        """The narrator's own words decide if the narration can be taken apart; otherwise the names of the classes."""
+        gold, words = query["gold"], surface(query["gold"], self._spec.pattern)
+        verb, noun = (words.verb, words.noun) if words else (query["verb"], query["noun"])
         return Narrated(
-            **{name: one[name] for name in ("set", "control", "shots", "query", "verb", "noun", "gold")},
+            **{name: query[name] for name in ("set", "control", "shots", "query", "verb", "noun", "gold")},
             text=text,
             rouge_l=rouge_l(gold, text),
-            sts=float(self._alike([gold], [text])[0, 0]) if self._alike else None,
+            sts=float(self._similarity([gold], [text])[0, 0]) if self._similarity else None,
             verb_right=says(text, verb),
             noun_right=says(text, noun),
             failure=failure,
             shown=shown,
-            by_class=told is None,
+            by_class=words is None,
         )
 
 

@@ -58,6 +58,7 @@ def few_shot(
     clips, contexts, section = read_clips(episodes), _read_all_contexts(episodes), config.episodes
     spec = NarrateSpec(
         model=config.spec(config.model.base, adapter or None, config.evaluate.lora_alpha if adapter else None),
+        device=config.model.device(config.cluster.generator_gpus),
         storage=config.access(),
         sampling=Sampling(temperature=0.0, max_tokens=config.generate.max_tokens),
         pattern=section.pattern,
