@@ -39,7 +39,7 @@ from engine.store.files import Store
 from engine.verify.verdict import verify
 from jobs.make_base import frames_of
 from loops import a_generate_spec
-from models.base import ModelSpec, Reply, Sampling, Video, Watched
+from models.base import Device, ModelSpec, Reply, Sampling, Video, Watched
 from models.pllava import checkpoints, video_llm
 from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaForConditionalGeneration
@@ -121,7 +121,9 @@ class Bench:
     """One model, its clips, and what is asked."""
 
     def __init__(self, base: str, count: int, max_tokens: int, piece: int) -> None:
-        self.spec = a_generate_spec(model=ModelSpec(base=base), sampling=Sampling(temperature=0.0, max_tokens=max_tokens))
+        device = Device("cuda", "bfloat16") if torch.cuda.is_available() else Device("cpu", "float32")
+        sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
+        self.spec = a_generate_spec(model=ModelSpec(base=base), device=device, sampling=sampling)
         self.llm = video_llm.load(self.spec.model, self.spec.device)
         self.clips, self.frames = clips_and_frames(count, self.llm)
         self.videos = [Video(each, tuple(map(float, range(len(each))))) for each in self.frames]
