@@ -1,7 +1,7 @@
 """What every step is given, and what it gives back."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.config import RunConfig
@@ -40,6 +40,8 @@ class Progress:
     kept: int = 0
     failed: int = 0
     loss: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    """What a tracker records of an optimizer step, by name; {} in other steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
