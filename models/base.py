@@ -113,12 +113,15 @@ class Video:
     """T presentation times, in seconds since the start of the clip."""
 
 
+Dtype = Literal["float32", "bfloat16"]
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """Where a model computes, and in which precision. Device("cuda", "bfloat16"), Device("cpu", "float32")."""
 
     kind: Literal["cpu", "cuda"]
-    dtype: Literal["float32", "bfloat16"]
+    dtype: Dtype
 
 
 class OutOfMemory(RuntimeError):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.base import FrameSpec, ModelSpec
+from models.base import Dtype, Evenly, FrameSpec, ModelSpec, Square
 from models.folders import FILES, fetch, read_json
 from models.pllava.layouts import Adapter, Weights, open_adapter, open_weights, shots_of, stock_name, view_of
 from models.pllava.size import size_of
@@ -39,7 +39,7 @@ CHAT = (
 def frame_spec(spec: ModelSpec) -> FrameSpec:
     """What the checkpoint wants to watch, read from its JSON files alone."""
     size, _, frames, _ = view_of(fetch(spec.base, ("*.json",)), spec)
-    return FrameSpec(num_frames=frames, size_px=size)
+    return FrameSpec(choose=Evenly(frames), size=Square(size))
 
 
 def digest(spec: ModelSpec) -> str:
@@ -56,8 +56,8 @@ def digest(spec: ModelSpec) -> str:
     return seen.hexdigest()[:16]
 
 
-def load(spec: ModelSpec, dtype: Any = None) -> tuple[Any, Any]:
-    """(model, processor) for inference, adapters merged; bfloat16 on GPU and float32 on CPU unless a dtype is given.
+def load(spec: ModelSpec, dtype: Dtype = "float32") -> tuple[Any, Any]:
+    """(model, processor) on the CPU for inference, adapters merged.
 
     Raises ValueError naming a file or a missing, unexpected or misshapen weight.
     """
@@ -65,38 +65,35 @@ def load(spec: ModelSpec, dtype: Any = None) -> tuple[Any, Any]:
     return model.eval().requires_grad_(False), processor
 
 
-def load_base(spec: ModelSpec, dtype: Any = None, partition: dict[str, Any] | None = None) -> tuple[Any, Any]:
-    """(model, processor) to finetune: as `load`, and still to be trained.
+def load_base(spec: ModelSpec, dtype: Dtype = "float32", read_weights: bool = True) -> tuple[Any, Any]:
+    """(model, processor) on the CPU to be finetuned: as `load`, with gradients.
 
-    With `partition`, DeepSpeed's configuration of ZeRO-3, the model is partitioned as it is built: rank 0 reads the weights and the
-    others are sent theirs. Eight processes that read a 34B each would want half a terabyte of their machine.
+    Without `read_weights` the weights are shapes on the meta device. That works only inside ZeRO-3's context, where one process
+    reads them and sends the others theirs while the model is built: eight processes that each read a 34B would need half a
+    terabyte of their machine's memory.
     """
     import torch
     from transformers import GenerationConfig
-    from transformers.integrations import HfDeepSpeedConfig
 
     from models.pllava.modeling import PllavaForConditionalGeneration
 
-    found = open_checkpoint(spec)
-    dtype = dtype or (torch.bfloat16 if torch.cuda.is_available() else torch.float32)
+    checkpoint, torch_dtype = open_checkpoint(spec), getattr(torch, dtype)
     state: dict[str, Any] = {}
-    if partition and torch.distributed.get_rank() > 0:
-        state = {name: torch.empty(shape, dtype=dtype, device="meta") for name, shape in found.weights.shapes.items()}
+    if read_weights:
+        for _, tensors in checkpoint.weights.shards():
+            for name in list(tensors):  # popped one by one: never more than the model and one file of it in memory
+                state[name] = checkpoint.merge(name, tensors.pop(name)).to(torch_dtype)
     else:
-        for _, tensors in found.weights.shards():
-            for name in list(tensors):
-                state[name] = found.merge(name, tensors.pop(name)).to(dtype)  # never more than the model and one file of it
-    living = HfDeepSpeedConfig(partition) if partition else None  # while there is one, transformers partitions what it builds
+        state = {name: torch.empty(shape, dtype=torch_dtype, device="meta") for name, shape in checkpoint.weights.shapes.items()}
     model, report = PllavaForConditionalGeneration.from_pretrained(
-        None, config=found.config, state_dict=state, output_loading_info=True, dtype=dtype
+        None, config=checkpoint.config, state_dict=state, output_loading_info=True, dtype=torch_dtype
     )
-    del living
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")), report
-    if (found.weights.folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(found.weights.folder)
-    model.generation_config.eos_token_id = _ends(model.generation_config.eos_token_id, found.processor)
-    model.generation_config.pad_token_id = found.processor.tokenizer.pad_token_id
-    return model, found.processor
+    if (checkpoint.weights.folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(checkpoint.weights.folder)
+    model.generation_config.eos_token_id = _ends(model.generation_config.eos_token_id, checkpoint.processor)
+    model.generation_config.pad_token_id = checkpoint.processor.tokenizer.pad_token_id
+    return model, checkpoint.processor
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ class Prefix:
     """Keys and values of B prefilled prefixes of P tokens each."""
 
     layers: list[tuple[Tensor, Tensor]]
+    num_rows: int
     length: int
 
     def select(self, rows: Tensor, room: int) -> Cache:
@@ -61,7 +62,7 @@ def no_prefix(config: Any, like: Tensor) -> Prefix:
     """What continues from nothing: of one row, no tokens. `config`: the LLM's; `like`: a tensor of its type and device."""
     heads = config.num_key_value_heads
     empty = like.new_empty(1, heads, 0, getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
-    return Prefix(layers=[(empty, empty)] * config.num_hidden_layers, length=0)
+    return Prefix(layers=[(empty, empty)] * config.num_hidden_layers, num_rows=1, length=0)
 
 
 @torch.inference_mode()
@@ -82,7 +83,7 @@ def prefill(language_model: Any, embeddings: Iterable[Tensor], num_rows: int) ->
             keys[done : done + len(chunk)], values[done : done + len(chunk)] = one.keys, one.values
         done += len(chunk)
     assert done == num_rows
-    return Prefix(layers=layers, length=length)
+    return Prefix(layers=layers, num_rows=num_rows, length=length)
 
 
 @torch.inference_mode()

@@ -24,9 +24,10 @@ def frame_spec(spec: ModelSpec) -> FrameSpec:
 
 
 def sample_tokens(spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
-    from models.pllava import video_llm
+    from models.pllava.samples import exchanges_of
 
-    return video_llm.sample_tokens(spec, samples)
+    _, processor = checkpoints.describe(spec)
+    return (len(processor.sample_ids(exchanges_of(sample))) for sample in samples)
 
 
 def load(spec: ModelSpec, device: Device) -> VideoLLM:

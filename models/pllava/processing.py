@@ -5,6 +5,7 @@ Shapes: B samples, V videos and I images of all samples together, T frames, S pi
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -125,6 +126,11 @@ class PllavaProcessor(ProcessorMixin):
             raise ValueError(f"{len(pooling_shapes)} pooling_shapes for {videos} {VIDEO_TOKEN} in the text")
         widths = {self.image_token_id: self.tokens_per_image}
         return [math.prod(next(shapes)) if token == self.video_token_id else widths.get(token, 1) for token in ids]
+
+    @cached_property
+    def prefix_ids(self) -> list[int]:
+        """Token ids up to the end of the video: the same for every question."""
+        return self.prompt_ids("")[0]
 
     def prompt_ids(self, question: str) -> tuple[list[int], list[int]]:
         """Token ids before and after the end of the video. What comes before is the same for every question: the shared prefix."""

@@ -1,78 +1,87 @@
-"""A PLLaVA checkpoint as the engine sees it: watch, reply; or put an adapter on it, finetune, save.
+"""The engine that is built in: a loaded PLLaVA that answers questions about clips, each clip's prefix computed once.
 
-Shapes: B clips, T frames, S pixels a side, P prefix tokens, L tokens of a training row.
+Shapes: B clips, T frames, S pixels a side, P prefix tokens, N tokens of a view, D hidden size.
 """
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import functools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from models.base import ENCODE_CLIPS, FrameSpec, LoraSpec, LossOn, ModelSpec, Reply, Sample, Sampling
+from models.base import ENCODE_CLIPS, Device, Evenly, FrameSpec, ModelSpec, OutOfMemory, Reply, Sample, Sampling, Square, Video
+from models.batching import Question, QuestionBatches
 from models.pllava import checkpoints
 from models.pllava.decoding import Prefix, continue_from, no_prefix, prefill
 from models.pllava.modeling import PllavaForConditionalGeneration, View
-from models.pllava.processing import Exchange, PllavaProcessor
+from models.pllava.processing import PllavaProcessor
+from models.pllava.samples import exchanges_of, refuse_long, stack, views_of
 
 CONVERSE_TOKENS = 1 << 14
-"""Of samples with shots that are prefilled and answered together, padding and answers included: 8 GB of keys and values at 7B."""
+"""Tokens of samples that are prefilled and answered together, padding and answers included: 8 GB of keys and values at 7B."""
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def load(spec: ModelSpec) -> "PllavaVideoLLM":
-    model, processor = checkpoints.load(spec)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+def load(spec: ModelSpec, device: Device) -> "PllavaVideoLLM":
+    """The model on the device, in its dtype. Raises ValueError for a checkpoint that lacks something, or a GPU that is missing."""
+    refuse_missing_gpu(device)
+    model, processor = checkpoints.load(spec, device.dtype)
+    model.to(device.kind)
     return PllavaVideoLLM(model, processor, checkpoints.digest(spec))
 
 
-def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, partition: dict[str, Any] | None = None) -> "PllavaTrainee":
-    assert spec.adapter is None, "every finetune starts from the base"
-    model, processor = checkpoints.load_base(spec, partition=partition)
-    if lora.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    torch.manual_seed(seed)
-    adapter = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft takes any number
-        lora_dropout=lora.dropout,
-        target_modules=checkpoints.LORA_TARGETS,
-        modules_to_save=[checkpoints.PROJECTOR],
-        base_model_name_or_path=spec.base,
-    )
-    return PllavaTrainee(get_peft_model(model, adapter), processor, spec.base)
+def refuse_missing_gpu(device: Device) -> None:
+    """Raises ValueError where the configuration asks for a GPU and torch cannot use one: before any weight is read."""
+    try:
+        torch.zeros(1, device=device.kind)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, AssertionError) as error:  # a torch built for CPUs asserts
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"the model is to run on {device.kind!r}, and torch cannot use it: {reason}; give the process a GPU, or set "
+            "cluster.generator_gpus = 0 to run on the CPU"
+        ) from None
 
 
-def sample_tokens(spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
-    """How many tokens each sample takes."""
-    _, processor = checkpoints.describe(spec)
-    for sample in samples:
-        yield len(processor.sample_ids(_exchanges(sample)))
+def memory_errors_named(method: Callable[P, R]) -> Callable[P, R]:
+    """The method, with torch's out-of-memory error turned into models.base.OutOfMemory.
+
+    Memory is given back first. The new error is raised after the except block has ended, because the old one's traceback holds
+    the frames, and with them the tensors, of whatever ran out of memory.
+    """
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except torch.OutOfMemoryError as error:
+            reason = str(error).splitlines()[0]
+        torch.cuda.empty_cache()  # does nothing where CUDA was never used
+        raise OutOfMemory(reason)
+
+    return call
 
 
-def _exchanges(sample: Sample) -> list[Exchange]:
-    """As the processor has them; an empty last answer is one to be given."""
-    return [*((turn.prompt, turn.answer) for turn in sample[:-1]), (sample[-1].prompt, sample[-1].answer or None)]
+def replies_of(processor: PllavaProcessor, answers: Sequence[Sequence[int]], sampling: Sampling) -> list[Reply]:
+    """The token ids of each answer as a reply."""
+    texts = processor.tokenizer.batch_decode(answers, skip_special_tokens=True)
+    return [
+        Reply(text=text.strip(), num_tokens=len(ids), finished=len(ids) < sampling.max_tokens)
+        for text, ids in zip(texts, answers, strict=True)
+    ]
 
 
-def views_of(processor: PllavaProcessor, sample: Sample) -> list[View]:
-    """How each turn shows its clip."""
-    few = processor.shot_frame_numbers()
-    chosen = None if len(few) == processor.num_frames else tuple(few)
-    *shots, query = processor.shapes(len(sample) - 1)
-    return [*((turn.clip, chosen, shape) for turn, shape in zip(sample[:-1], shots, strict=True)), (sample[-1].clip, None, query)]
+def batches_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Rows that are answered together: of similar lengths, and as many as CONVERSE_TOKENS allows, at least one.
 
-
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Rows that are answered together: of like lengths, and as many as CONVERSE_TOKENS allows, at least one.
-
-    >>> list(_batches([5, 16_000, 4, 8_000, 8_000]))
+    >>> list(batches_by_length([5, 16_000, 4, 8_000, 8_000]))
     [[1], [3, 4], [0, 2]]
     """
     batch: list[int] = []
@@ -85,160 +94,147 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _refuse_long(processor: PllavaProcessor, sample: Sample, tokens: int, context: int) -> None:
-    """Raises ValueError: nothing is cut off, because what would go first is the answer."""
-    if tokens > context:
-        raise ValueError(
-            f"a sample of {len(sample) - 1} shots, {math.prod(processor.shot_shape)} visual tokens each, and a query of "
-            f"{processor.tokens_per_video} takes {tokens} tokens with its answer, and the model's context is {context}; lower "
-            "episodes.shots, episodes.pooling_shape or model.pooling_shape"
-        )
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PllavaVideoLLM:
+    """See VideoLLM in models/base.py."""
+
     model: PllavaForConditionalGeneration
     processor: PllavaProcessor
     digest: str
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held by whoever computes: two pieces in flight would need twice the memory, and be no faster."""
 
     @property
     def frames(self) -> FrameSpec:
-        return FrameSpec(num_frames=self.processor.num_frames, size_px=self.processor.image_size)
-
-    def prompt_token_ids(self, question: str) -> list[int]:
-        before, after = self.processor.prompt_ids(question)
-        return before + after
+        return FrameSpec(choose=Evenly(self.processor.num_frames), size=Square(self.processor.image_size))
 
     @property
     def context_tokens(self) -> int:
         return int(self.model.config.text_config.max_position_embeddings)
 
+    def prompt_token_ids(self, question: str, video: Video) -> list[int]:
+        """The same for every video: all videos of a checkpoint take the same number of tokens."""
+        before, after = self.processor.prompt_ids(question)
+        return before + after
+
+    @memory_errors_named
+    def watch(self, videos: Sequence[Video]) -> "PllavaWatched":
+        with self.lock:
+            return PllavaWatched(self, self._prefill(stack(self.processor, videos)))
+
     @torch.inference_mode()
-    def watch(self, frames: NDArray[np.uint8]) -> "PllavaWatched":
-        """frames uint8[B,T,S,S,3]."""
+    def _prefill(self, frames: Tensor) -> Prefix:
+        """Keys and values of chat and video up to the video's end, for frames uint8[B,T,S,S,3]."""
         model, device = self.model, self.model.lm_head.weight.device
-        seen = torch.from_numpy(frames)
-        before, _ = self.processor.prompt_ids("")
-        ids = torch.tensor(before, device=device)
+        ids = torch.tensor(self.processor.prefix_ids, device=device)
 
-        def embedded(chunk: Tensor) -> Tensor:
-            pixels = self.processor.pixels(chunk.to(device))  # bytes travel, and the GPU makes numbers of them
-            video = model.model.get_video_features(pixels.to(model.dtype))
-            return model.model.embed(ids.expand(len(chunk), -1), {"video": video})
+        def embed(chunk: Tensor) -> Tensor:
+            pixels = self.processor.pixels(chunk.to(device))  # bytes travel to the GPU, which makes floats of them
+            features = model.model.get_video_features(pixels.to(model.dtype))
+            return model.model.embed(ids.expand(len(chunk), -1), {"video": features})
 
-        chunks = (embedded(chunk) for chunk in seen.split(ENCODE_CLIPS))
-        return PllavaWatched(self, prefill(model.model.language_model, chunks, len(frames)), before)
+        return prefill(model.model.language_model, (embed(chunk) for chunk in frames.split(ENCODE_CLIPS)), len(frames))
 
-    @torch.inference_mode()
-    def converse(
-        self, frames: NDArray[np.uint8], samples: Sequence[Sample], seeds: Sequence[int], sampling: Sampling
-    ) -> list[Reply]:
-        """Answer the last turn of each sample. frames uint8[B,T,S,S,3]."""
+    @memory_errors_named
+    def converse(self, videos: Sequence[Video], samples: Sequence[Sample], seeds: Sequence[int], sampling: Sampling) -> list[Reply]:
+        """Samples of similar lengths are answered together; each clip goes through the tower once."""
         model, processor = self.model, self.processor
-        ids = [processor.sample_ids(_exchanges(sample)) for sample in samples]
-        for row, length in enumerate(map(len, ids)):
-            _refuse_long(processor, samples[row], length + sampling.max_tokens, self.context_tokens)
-        pooled = self._pooled(frames, {view for sample in samples for view in views_of(processor, sample)})
-        ends, replies = frozenset(model.generation_config.eos_token_id), dict[int, Reply]()
-        for rows in _batches([len(one) + sampling.max_tokens for one in ids]):
-            shown = [pooled[view] for row in rows for view in views_of(processor, samples[row])]
+        prompts = [processor.sample_ids(exchanges_of(sample)) for sample in samples]
+        for sample, ids in zip(samples, prompts, strict=True):
+            refuse_long(processor, sample, len(ids) + sampling.max_tokens, self.context_tokens)
+        views = [views_of(processor, sample) for sample in samples]
+        replies: dict[int, Reply] = {}
+        with self.lock, torch.inference_mode():
+            tokens = self._video_tokens(videos, {view for sample_views in views for view in sample_views})
+            for rows in batches_by_length([len(ids) + sampling.max_tokens for ids in prompts]):
+                shown = [tokens[view] for row in rows for view in views[row]]
 
-            def embed(padded: Tensor, shown: list[Tensor] = shown) -> Tensor:
-                return model.model.embed(padded, {"video": BaseModelOutputWithPooling(pooler_output=shown)})
+                def embed(padded_ids: Tensor, shown: list[Tensor] = shown) -> Tensor:
+                    return model.model.embed(padded_ids, {"video": BaseModelOutputWithPooling(pooler_output=shown)})
 
-            nothing = no_prefix(model.config.text_config, model.lm_head.weight)
-            made = continue_from(
-                model, nothing, [0] * len(rows), [ids[row] for row in rows], [seeds[row] for row in rows], sampling, ends, embed
-            )
-            texts = processor.tokenizer.batch_decode(made, skip_special_tokens=True)
-            for row, text, one in zip(rows, texts, made, strict=True):
-                replies[row] = Reply(text=text.strip(), num_tokens=len(one), finished=len(one) < sampling.max_tokens)
+                answers = continue_from(
+                    model,
+                    no_prefix(model.config.text_config, model.lm_head.weight),
+                    [0] * len(rows),
+                    [prompts[row] for row in rows],
+                    [seeds[row] for row in rows],
+                    sampling,
+                    self.end_ids,
+                    embed,
+                )
+                replies |= zip(rows, replies_of(processor, answers, sampling), strict=True)
         return [replies[row] for row in range(len(samples))]
 
-    def _pooled(self, frames: NDArray[np.uint8], views: set[View]) -> dict[View, Tensor]:
-        """The tokens [N,D] of each view: a clip goes through the tower once."""
-        model, by_clip = self.model, dict[int, list[View]]()
-        for view in sorted(views, key=repr):
-            by_clip.setdefault(view[0], []).append(view)
-        clips, made = sorted(by_clip), dict[View, Tensor]()
-        for start in range(0, len(clips), ENCODE_CLIPS):
-            some = clips[start : start + ENCODE_CLIPS]
-            local = {clip: row for row, clip in enumerate(some)}
-            wanted = [view for clip in some for view in by_clip[clip]]
-            pixels = self.processor.pixels(torch.from_numpy(frames[some]).to(model.lm_head.weight.device)).to(model.dtype)
-            here = [(local[clip], chosen, shape) for clip, chosen, shape in wanted]
-            made |= zip(wanted, model.get_video_features(pixels, views=here).pooler_output, strict=True)
-        return made
-
-
-@dataclass(frozen=True)
-class PllavaWatched:
-    llm: PllavaVideoLLM
-    prefix: Prefix
-    prefix_ids: list[int]
-
-    def reply(self, rows: Sequence[int], questions: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> list[Reply]:
-        """Answer questions[i] about clip rows[i]."""
-        if not rows:
-            return []
-        processor = self.llm.processor
-        suffixes = []
-        for question in questions:
-            before, after = processor.prompt_ids(question)
-            assert before == self.prefix_ids, "the chat template must put the video before all that differs between questions"
-            suffixes.append(after)
-        longest = max(range(len(suffixes)), key=lambda i: len(suffixes[i]))
-        needed = self.prefix.length + len(suffixes[longest]) + sampling.max_tokens
-        if needed > self.llm.context_tokens:
-            raise ValueError(
-                f"question {longest}, {questions[longest][:40]!r} ..., needs {needed} tokens: {self.prefix.length} to the video's "
-                f"end, {len(suffixes[longest])} of question, {sampling.max_tokens} of answer; the model's context is "
-                f"{self.llm.context_tokens}; shorten it, or lower max_tokens or the pooling_shape"
-            )
-        ends = frozenset(self.llm.model.generation_config.eos_token_id)
-        made = continue_from(self.llm.model, self.prefix, rows, suffixes, seeds, sampling, ends)
-        texts = processor.tokenizer.batch_decode(made, skip_special_tokens=True)
-        return [
-            Reply(text=text.strip(), num_tokens=len(ids), finished=len(ids) < sampling.max_tokens)
-            for text, ids in zip(texts, made, strict=True)
-        ]
-
-
-@dataclass(frozen=True)
-class PllavaTrainee:
-    module: Any
-    processor: PllavaProcessor
-    base: str
-
     @property
-    def frames(self) -> FrameSpec:
-        return FrameSpec(num_frames=self.processor.num_frames, size_px=self.processor.image_size)
+    def end_ids(self) -> frozenset[int]:
+        """Token ids that end an answer."""
+        return frozenset(self.model.generation_config.eos_token_id)
 
-    def batch(self, frames: NDArray[np.uint8], samples: Sequence[Sample], loss_on: LossOn = "query") -> dict[str, Any]:
-        """Right-padded. frames uint8[B,T,S,S,3] -> input_ids, attention_mask, labels int64[N,L], pixel_values_videos, views.
+    def _video_tokens(self, videos: Sequence[Video], views: set[View]) -> dict[View, Tensor]:
+        """The visual tokens [N,D] of each view."""
+        model, views_by_clip = self.model, dict[int, list[View]]()
+        for view in sorted(views, key=repr):
+            views_by_clip.setdefault(view[0], []).append(view)
+        clips, tokens = sorted(views_by_clip), dict[View, Tensor]()
+        for start in range(0, len(clips), ENCODE_CLIPS):
+            chunk = clips[start : start + ENCODE_CLIPS]
+            row_of = {clip: row for row, clip in enumerate(chunk)}
+            chunk_views = [view for clip in chunk for view in views_by_clip[clip]]
+            frames = stack(self.processor, [videos[clip] for clip in chunk]).to(model.lm_head.weight.device)
+            local_views = [(row_of[clip], chosen, shape) for clip, chosen, shape in chunk_views]
+            features = model.get_video_features(self.processor.pixels(frames).to(model.dtype), views=local_views)
+            tokens |= zip(chunk_views, features.pooler_output, strict=True)
+        return tokens
 
-        Of a clip that is only a shot, the tower sees only the frames that a shot shows.
-        """
-        processor, pairs = self.processor, []
-        for sample in samples:
-            *shots, query = _exchanges(sample)
-            pairs.append(processor.training_ids(query[0], query[1] or "", shots, loss_on))
-            _refuse_long(processor, sample, len(pairs[-1][0]), self.module.config.text_config.max_position_embeddings)
-        asked = sorted({sample[-1].clip for sample in samples})
-        shown = [*asked, *sorted({turn.clip for sample in samples for turn in sample} - {*asked})]
-        place, pixels = {clip: row for row, clip in enumerate(shown)}, processor.pixels(torch.from_numpy(frames[shown]))
-        few = processor.shot_frame_numbers()
-        alike = len(few) == processor.num_frames
-        views = [
-            (place[clip], None if clip not in {*asked} or alike else chosen, shape)
-            for sample in samples
-            for clip, chosen, shape in views_of(processor, sample)
-        ]
-        videos = pixels if alike or len(asked) == len(shown) else [*pixels[: len(asked)], *pixels[len(asked) :, few]]
-        return processor.training_batch(pairs) | {"pixel_values_videos": videos, "views": views}
 
-    def save(self, folder: Path, state: dict[str, Tensor]) -> None:
-        """Adapter and projector as PEFT's files."""
-        self.module.peft_config["default"].base_model_name_or_path = self.base
-        self.module.save_pretrained(folder, state_dict=state, safe_serialization=True)
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card template says nothing of this model
+class PllavaWatched:
+    """See Watched in models/base.py: questions are held back until every clip that has not left has one (models/batching.py)."""
+
+    def __init__(self, llm: PllavaVideoLLM, prefix: Prefix) -> None:
+        self._llm, self._prefix = llm, prefix
+        self._batches = QuestionBatches(prefix.num_rows, self._answer)
+
+    def ask(self, clip: int, question: str, seed: int, sampling: Sampling) -> Future[Reply]:
+        return self._batches.ask(Question(clip, question, seed, sampling))
+
+    def leave(self, clip: int) -> None:
+        self._batches.leave(clip)
+
+    @memory_errors_named
+    def _answer(self, questions: Sequence[Question]) -> list[Reply | Exception]:
+        """Answer a batch, all questions of one Sampling together. A question that is too long gets its ValueError alone."""
+        processor, outcomes = self._llm.processor, dict[int, Reply | Exception]()
+        suffixes = []
+        for row, question in enumerate(questions):
+            before, after = processor.prompt_ids(question.text)
+            assert before == processor.prefix_ids, "the chat template must put the video before all that differs between questions"
+            suffixes.append(after)
+            if error := self._too_long(question, len(after)):
+                outcomes[row] = error
+        by_sampling: dict[Sampling, list[int]] = {}
+        for row, question in enumerate(questions):
+            if row not in outcomes:
+                by_sampling.setdefault(question.sampling, []).append(row)
+        with self._llm.lock:
+            for sampling, rows in by_sampling.items():
+                answers = continue_from(
+                    self._llm.model,
+                    self._prefix,
+                    [questions[row].clip for row in rows],
+                    [suffixes[row] for row in rows],
+                    [questions[row].seed for row in rows],
+                    sampling,
+                    self._llm.end_ids,
+                )
+                outcomes |= zip(rows, replies_of(processor, answers, sampling), strict=True)
+        return [outcomes[row] for row in range(len(questions))]
+
+    def _too_long(self, question: Question, suffix_tokens: int) -> ValueError | None:
+        needed = self._prefix.length + suffix_tokens + question.sampling.max_tokens
+        if needed <= self._llm.context_tokens:
+            return None
+        return ValueError(
+            f"question {question.text[:40]!r} ... about clip {question.clip} needs {needed} tokens: {self._prefix.length} to the "
+            f"video's end, {suffix_tokens} of question, {question.sampling.max_tokens} of answer; the model's context is "
+            f"{self._llm.context_tokens}; shorten it, or lower max_tokens or the pooling_shape"
+        )

@@ -14,9 +14,13 @@ from safetensors.torch import load_file, save_file
 from transformers import LlavaForConditionalGeneration, LlavaNextForConditionalGeneration
 
 from llavas import RANK, stock_tensors, write_released, write_stock
-from models.base import LoraSpec, ModelSpec, Sampling, Turn
+from models.base import Device, LoraSpec, ModelSpec, Sampling, Turn
 from models.pllava import checkpoints, convert, video_llm
 from models.pllava.layouts import open_weights, stock_name
+from models.pllava.trainee import trainee
+from watching import replies, videos_of
+
+CPU = Device("cpu", "float32")
 
 Said = list[str]
 
@@ -136,8 +140,8 @@ def test_alpha_is_a_matter_of_inference(released: Path, converted: Path) -> None
 def test_merging_rounds_once(converted: Path) -> None:
     """In bfloat16 the merged weight is the float32 sum, rounded."""
     spec = ModelSpec(base=str(converted / "base"), adapter=str(converted / "adapter"), alpha=0.5)
-    exact, _ = checkpoints.load(spec, torch.float32)
-    rounded, _ = checkpoints.load(spec, torch.bfloat16)
+    exact, _ = checkpoints.load(spec, "float32")
+    rounded, _ = checkpoints.load(spec, "bfloat16")
     for one, two in zip(exact.parameters(), rounded.parameters(), strict=True):
         assert torch.equal(one.to(torch.bfloat16), two)
 
@@ -157,8 +161,9 @@ def test_stock_tokenizers_get_a_chat(tmp_path: Path, chatml: bool) -> None:
     assert closing in model.generation_config.eos_token_id
     assert processor.tokenizer.decode(answer, skip_special_tokens=True).strip() == "so it is."
     llm = video_llm.PllavaVideoLLM(model, processor, "")
-    replies = llm.watch(np.zeros((1, 2, 48, 48, 3), np.uint8)).reply([0], ["what?"], [0], Sampling(temperature=0, max_tokens=5))
-    assert replies[0].num_tokens <= 5
+    videos = videos_of(np.zeros((1, 2, 48, 48, 3), np.uint8))
+    (reply,) = replies(llm, videos, ["what?"], [0], Sampling(temperature=0, max_tokens=5))
+    assert reply.num_tokens <= 5
 
 
 def test_a_chat_template_that_knows_videos_is_kept_and_another_is_not(tmp_path: Path) -> None:
@@ -176,10 +181,12 @@ def test_a_chat_template_that_knows_videos_is_kept_and_another_is_not(tmp_path: 
 def test_a_finetune_of_a_stock_folder_is_saved_loaded_and_exported(tmp_path: Path) -> None:
     write_stock(tmp_path / "stock")
     spec = ModelSpec(base=str(tmp_path / "stock"), num_frames=2, pooling_shape=(2, 2, 2))
-    student = video_llm.trainee(spec, LoraSpec(rank=RANK, alpha=16.0, dropout=0.0, gradient_checkpointing=True), seed=0)
+    lora = LoraSpec(rank=RANK, alpha=16.0, dropout=0.0, gradient_checkpointing=True)
+    student = trainee(spec, lora, seed=0, device=CPU)
     student.module.train()
     batch = student.batch(
-        np.zeros((2, 2, 48, 48, 3), np.uint8), [[Turn(0, "what?", "so it is.")], [Turn(1, "what is it?", "the red circle")]]
+        videos_of(np.zeros((2, 2, 48, 48, 3), np.uint8)),
+        [[Turn(0, "what?", "so it is.")], [Turn(1, "what is it?", "the red circle")]],
     )
     optimizer = torch.optim.AdamW([p for p in student.module.parameters() if p.requires_grad], lr=1e-2)
     for _ in range(3):
@@ -202,9 +209,10 @@ def test_gradient_checkpointing_changes_no_gradient(tmp_path: Path) -> None:
     spec = ModelSpec(base=str(tmp_path), num_frames=2, pooling_shape=(2, 2, 2))
     gradients = []
     for kept in (False, True):
-        student = video_llm.trainee(spec, LoraSpec(rank=4, alpha=8.0, dropout=0.0, gradient_checkpointing=kept), seed=0)
+        lora = LoraSpec(rank=4, alpha=8.0, dropout=0.0, gradient_checkpointing=kept)
+        student = trainee(spec, lora, seed=0, device=CPU)
         student.module.train()
-        batch = student.batch(np.ones((1, 2, 48, 48, 3), np.uint8), [[Turn(0, "what?", "so it is.")]])
+        batch = student.batch(videos_of(np.ones((1, 2, 48, 48, 3), np.uint8)), [[Turn(0, "what?", "so it is.")]])
         student.module(**batch).loss.backward()
         gradients.append({name: p.grad for name, p in student.module.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()

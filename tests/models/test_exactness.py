@@ -10,6 +10,7 @@ import torch
 from llavas import write_stock
 from models.base import ModelSpec, Sampling
 from models.pllava import checkpoints, video_llm
+from watching import videos_of
 
 CLOSE = {"atol": 2e-5, "rtol": 1e-4}
 QUESTIONS = ["what?", "what is the action in this video?", "is the red circle rising?", "so it is."]
@@ -134,7 +135,7 @@ def test_eager_attention_is_sdpa(both: tuple[Any, Any], folder: Path) -> None:
 
 def test_bfloat16_is_near(both: tuple[Any, Any], folder: Path) -> None:
     model, processor = both
-    half, _ = checkpoints.load(ModelSpec(base=str(folder), num_frames=3, pooling_shape=(3, 2, 2)), torch.bfloat16)
+    half, _ = checkpoints.load(ModelSpec(base=str(folder), num_frames=3, pooling_shape=(3, 2, 2)), "bfloat16")
     batch = processor([processor.chat(q) for q in QUESTIONS], videos=videos(4))
     batch["pixel_values_videos"] = batch["pixel_values_videos"].to(torch.bfloat16)
     keep = batch["attention_mask"].bool()
@@ -146,21 +147,27 @@ def test_bfloat16_is_near(both: tuple[Any, Any], folder: Path) -> None:
 
 
 def test_shared_prefix_generation_is_generate_token_for_token(both: tuple[Any, Any]) -> None:
-    """Rows of one clip, several clips, any order; grouped-query attention; rows that end early leave the batch."""
+    """Clips in any order, several rounds, clips that leave; grouped-query attention; rows that end early leave the batch."""
     model, processor = both
-    llm = video_llm.PllavaVideoLLM(model, processor, "")
-    rows, asked = [2, 0, 0, 1, 2, 3, 3], [QUESTIONS[i % 4] for i in range(7)]
-    replies = llm.watch(videos(4).numpy()).reply(rows, asked, [0] * 7, Sampling(temperature=0, max_tokens=24))
-    for row, question, reply in zip(rows, asked, replies, strict=True):
-        batch = processor(processor.chat(question), videos=videos(4)[row : row + 1])
-        ids = model.generate(**batch, max_new_tokens=24, do_sample=False)[0, batch["input_ids"].shape[1] :]
-        assert reply.text == processor.tokenizer.decode(ids, skip_special_tokens=True).strip()
+    watched = video_llm.PllavaVideoLLM(model, processor, "").watch(videos_of(videos(4).numpy()))
+    for round_, clips in enumerate(([2, 0, 1, 3], [3, 0, 2], [0])):
+        questions = {clip: QUESTIONS[(clip + round_) % 4] for clip in clips}
+        futures = {clip: watched.ask(clip, questions[clip], 0, Sampling(temperature=0, max_tokens=24)) for clip in clips}
+        for clip, future in futures.items():
+            batch = processor(processor.chat(questions[clip]), videos=videos(4)[clip : clip + 1])
+            ids = model.generate(**batch, max_new_tokens=24, do_sample=False)[0, batch["input_ids"].shape[1] :]
+            assert future.result(timeout=0).text == processor.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        for leaver in {0: [1], 1: [3, 2], 2: [0]}[round_]:
+            watched.leave(leaver)
 
 
-def test_a_question_beyond_the_context_is_named_with_the_numbers(both: tuple[Any, Any]) -> None:
-    llm = video_llm.PllavaVideoLLM(*both, "")
-    with pytest.raises(ValueError, match=r"question 1, 'is it .* needs \d+ tokens: .* the model's context is 256; shorten it"):
-        llm.watch(videos(1).numpy()).reply([0, 0], ["what?", "is it " * 300], [0, 0], Sampling(temperature=0, max_tokens=5))
+def test_a_question_beyond_the_context_fails_alone_and_is_named_with_the_numbers(both: tuple[Any, Any]) -> None:
+    watched = video_llm.PllavaVideoLLM(*both, "").watch(videos_of(videos(2).numpy()))
+    few = Sampling(temperature=0, max_tokens=5)
+    long, short = watched.ask(0, "is it " * 300, 0, few), watched.ask(1, "what?", 0, few)
+    with pytest.raises(ValueError, match=r"'is it .* clip 0 needs \d+ tokens: .* the model's context is 256; shorten it"):
+        long.result(timeout=0)
+    assert short.result(timeout=0).num_tokens <= 5
 
 
 def test_special_tokens_in_a_question_are_only_words(both: tuple[Any, Any]) -> None:

@@ -9,10 +9,15 @@ import torch
 from torch.nn import functional as F
 
 from jobs.make_base import frames_of
-from models.base import LoraSpec, ModelSpec, Sampling, Turn
+from models.base import Device, LoraSpec, ModelSpec, Sampling, Turn, Video
 from models.pllava import checkpoints, video_llm
+from models.pllava.samples import exchanges_of
+from models.pllava.trainee import PllavaTrainee, trainee
 from models.registry import sample_tokens
+from watching import replies, videos_of
 from worlds import shapes
+
+CPU = Device("cpu", "float32")
 
 TINY = ModelSpec(base="tiny", shot_frames=4, shot_shape=(2, 1, 1))
 GREEDY = Sampling(temperature=0.0, max_tokens=8)
@@ -25,13 +30,18 @@ def frames() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def student() -> video_llm.PllavaTrainee:
-    made = video_llm.trainee(TINY, LoraSpec(rank=4, alpha=8.0, dropout=0.0), seed=1)
-    made.module.eval()
-    for name, parameter in made.module.named_parameters():
+def videos(frames: np.ndarray) -> list[Video]:
+    return videos_of(frames)
+
+
+@pytest.fixture(scope="module")
+def student() -> PllavaTrainee:
+    student = trainee(TINY, LoraSpec(rank=4, alpha=8.0, dropout=0.0), seed=1, device=CPU)
+    student.module.eval()
+    for name, parameter in student.module.named_parameters():
         if "lora_B" in name:  # a fresh LoRA changes nothing
             torch.nn.init.normal_(parameter, std=0.2, generator=torch.Generator().manual_seed(len(name)))
-    return made
+    return student
 
 
 def a_sample(shots: int, first: int = 0, answer: str = "The wug meeks.") -> list[Turn]:
@@ -40,7 +50,7 @@ def a_sample(shots: int, first: int = 0, answer: str = "The wug meeks.") -> list
     return [*told, Turn((first + 7) % 17, "What happens?", answer)]
 
 
-def losses(student: video_llm.PllavaTrainee, batch: dict[str, Any]) -> torch.Tensor:
+def losses(student: PllavaTrainee, batch: dict[str, Any]) -> torch.Tensor:
     labels = batch.pop("labels")
     logits = student.module(**batch).logits
     each = F.cross_entropy(logits[:, :-1].transpose(1, 2), labels[:, 1:], ignore_index=-100, reduction="none")
@@ -48,26 +58,26 @@ def losses(student: video_llm.PllavaTrainee, batch: dict[str, Any]) -> torch.Ten
 
 
 @torch.no_grad()
-def test_a_batch_of_0_1_5_and_16_shots_is_its_samples_alone(student: video_llm.PllavaTrainee, frames: np.ndarray) -> None:
+def test_a_batch_of_0_1_5_and_16_shots_is_its_samples_alone(student: PllavaTrainee, videos: list[Video]) -> None:
     samples = [a_sample(shots, first=shots) for shots in SHOTS]
-    together = losses(student, student.batch(frames, samples))
-    alone = torch.cat([losses(student, student.batch(frames, [sample])) for sample in samples])
+    together = losses(student, student.batch(videos, samples))
+    alone = torch.cat([losses(student, student.batch(videos, [sample])) for sample in samples])
     assert torch.allclose(together, alone, atol=1e-4), (together, alone)
     assert len({round(float(loss), 4) for loss in alone}) == len(SHOTS)
 
 
 @torch.no_grad()
-def test_what_a_shot_shows_and_says_matters(student: video_llm.PllavaTrainee, frames: np.ndarray) -> None:
+def test_what_a_shot_shows_and_says_matters(student: PllavaTrainee, videos: list[Video]) -> None:
     sample = a_sample(3)
-    here = losses(student, student.batch(frames, [sample]))
+    here = losses(student, student.batch(videos, [sample]))
     other_clip = [Turn(16, sample[0].prompt, sample[0].answer), *sample[1:]]
     other_text = [Turn(sample[0].clip, sample[0].prompt, "The wug meeks."), *sample[1:]]
     for changed in (other_clip, other_text, sample[1:]):
-        assert abs(float(losses(student, student.batch(frames, [changed])) - here)) > 1e-4
+        assert abs(float(losses(student, student.batch(videos, [changed])) - here)) > 1e-4
 
 
-def test_each_clip_goes_through_the_tower_once(student: video_llm.PllavaTrainee, frames: np.ndarray) -> None:
-    batch = student.batch(frames, [a_sample(16), a_sample(16, first=1), a_sample(0, first=3)])
+def test_each_clip_goes_through_the_tower_once(student: PllavaTrainee, videos: list[Video], frames: np.ndarray) -> None:
+    batch = student.batch(videos, [a_sample(16), a_sample(16, first=1), a_sample(0, first=3)])
     asked, shown = {7, 8, 10}, set(range(17))
     assert [len(video) for video in batch["pixel_values_videos"]] == [8] * len(asked) + [4] * len(shown - asked)
     assert len(batch["views"]) == 17 + 17 + 1
@@ -76,16 +86,16 @@ def test_each_clip_goes_through_the_tower_once(student: video_llm.PllavaTrainee,
         assert torch.equal(seen, whole if clip in asked else whole[[1, 3, 5, 7]])
 
 
-def test_the_loss_is_on_the_querys_answer_or_on_all(student: video_llm.PllavaTrainee, frames: np.ndarray) -> None:
+def test_the_loss_is_on_the_querys_answer_or_on_all(student: PllavaTrainee, videos: list[Video]) -> None:
     decode = student.processor.tokenizer.decode
-    query, everything = (student.batch(frames, [a_sample(2)], loss_on)["labels"][0] for loss_on in ("query", "all"))
+    query, everything = (student.batch(videos, [a_sample(2)], loss_on)["labels"][0] for loss_on in ("query", "all"))
     assert decode(query[query != -100]) == " The wug meeks.</s>"
     assert decode(everything[everything != -100]) == " The dax horks 0.</s> The dax zups 1.</s> The wug meeks.</s>"
-    ids = student.batch(frames, [a_sample(2)])["input_ids"][0]
+    ids = student.batch(videos, [a_sample(2)])["input_ids"][0]
     assert ids.tolist().count(student.processor.video_token_id) == 2 * 2 + 32
 
 
-def test_training_reads_what_generation_reads(student: video_llm.PllavaTrainee) -> None:
+def test_training_reads_what_generation_reads(student: PllavaTrainee) -> None:
     sample = a_sample(3)
     pairs = [(turn.prompt, turn.answer) for turn in sample]
     asked = student.processor.sample_ids([*pairs[:-1], (pairs[-1][0], None)])
@@ -97,44 +107,44 @@ def test_training_reads_what_generation_reads(student: video_llm.PllavaTrainee) 
 
 @pytest.mark.parametrize("tokens_at_once", [video_llm.CONVERSE_TOKENS, 300])
 def test_answers_depend_on_no_neighbour_and_are_those_of_generate(
-    frames: np.ndarray, monkeypatch: pytest.MonkeyPatch, tokens_at_once: int
+    frames: np.ndarray, videos: list[Video], monkeypatch: pytest.MonkeyPatch, tokens_at_once: int
 ) -> None:
     monkeypatch.setattr(video_llm, "CONVERSE_TOKENS", tokens_at_once)
-    llm = video_llm.load(TINY)
+    llm = video_llm.load(TINY, CPU)
     samples = [a_sample(shots, first=shots, answer="") for shots in SHOTS]
-    together = llm.converse(frames, samples, [0] * 4, GREEDY)
+    together = llm.converse(videos, samples, [0] * 4, GREEDY)
     for sample, reply in zip(samples, together, strict=True):
-        assert llm.converse(frames, [sample], [0], GREEDY) == [reply]
+        assert llm.converse(videos, [sample], [0], GREEDY) == [reply]
         few = torch.from_numpy(frames)[:, [1, 3, 5, 7]]
         pixels = [*(llm.processor.pixels(few[turn.clip : turn.clip + 1])[0] for turn in sample[:-1])]
         pixels.append(llm.processor.pixels(torch.from_numpy(frames[sample[-1].clip : sample[-1].clip + 1]))[0])
-        ids = torch.tensor([llm.processor.sample_ids(video_llm._exchanges(sample))])
+        ids = torch.tensor([llm.processor.sample_ids(exchanges_of(sample))])
         shapes_ = llm.processor.shapes(len(sample) - 1)
         made = llm.model.generate(ids, pixel_values_videos=pixels, pooling_shapes=shapes_, max_new_tokens=8, do_sample=False)
         assert llm.processor.tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True).strip() == reply.text
 
 
-def test_one_turn_is_a_plain_question(frames: np.ndarray) -> None:
-    llm = video_llm.load(TINY)
+def test_one_turn_is_a_plain_question(videos: list[Video]) -> None:
+    llm = video_llm.load(TINY, CPU)
     question = "What is the action in this video?"
-    plain = llm.watch(frames[:2]).reply([1], [question], [0], GREEDY)
-    assert llm.converse(frames[:2], [[Turn(1, question, "")]], [0], GREEDY) == plain
-    assert llm.converse(frames[:2], [], [], GREEDY) == []
+    plain = replies(llm, videos[:2], [question] * 2, [0, 0], GREEDY)
+    assert llm.converse(videos[:2], [[Turn(1, question, "")]], [0], GREEDY) == plain[1:]
+    assert llm.converse(videos[:2], [], [], GREEDY) == []
 
 
-def test_what_does_not_fit_is_refused_with_the_numbers(student: video_llm.PllavaTrainee, frames: np.ndarray) -> None:
+def test_what_does_not_fit_is_refused_with_the_numbers(student: PllavaTrainee, videos: list[Video]) -> None:
     long = a_sample(16) * 5
     said = r"80 shots, 2 visual tokens each, and a query of 32 takes \d+ tokens .* context is 1024; lower episodes.shots"
     with pytest.raises(ValueError, match=said.replace("80", str(len(long) - 1))):
-        student.batch(frames, [long])
+        student.batch(videos, [long])
     with pytest.raises(ValueError, match="context is 1024"):
-        video_llm.load(TINY).converse(frames, [long], [0], GREEDY)
+        video_llm.load(TINY, CPU).converse(videos, [long], [0], GREEDY)
 
 
-def test_tokens_are_counted_without_weights(student: video_llm.PllavaTrainee, frames: np.ndarray) -> None:
+def test_tokens_are_counted_without_weights(student: PllavaTrainee, videos: list[Video]) -> None:
     samples = [a_sample(shots) for shots in SHOTS]
     counted = list(sample_tokens(TINY, samples))
-    assert counted == [int(student.batch(frames, [sample])["attention_mask"].sum()) for sample in samples]
+    assert counted == [int(student.batch(videos, [sample])["attention_mask"].sum()) for sample in samples]
 
 
 @pytest.mark.parametrize(

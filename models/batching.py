@@ -1,0 +1,94 @@
+"""Holds questions back until every clip has one, then answers them as one batch: a batch never depends on timing."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from models.base import Reply, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Question(clip=3, text="What happens?", seed=7, sampling=Sampling(temperature=0.0, max_tokens=64))"""
+
+    clip: int
+    text: str
+    seed: int
+    sampling: Sampling
+
+
+AnswerBatch = Callable[[Sequence[Question]], Sequence[Reply | Exception]]
+"""Gives one reply for each question, or the error of that question alone; what it raises is the error of the whole batch."""
+
+
+class QuestionBatches:
+    """Questions about a fixed number of clips, answered in batches: the ask and leave of models/base.py's Watched.
+
+    A batch starts when each clip that has not left has a question waiting. The thread that completes the batch, by an ask or by a
+    leave, answers it and sets the futures, in the order of the clip numbers. Other threads may ask meanwhile, about clips whose
+    future is set.
+    """
+
+    def __init__(self, num_clips: int, answer: AnswerBatch) -> None:
+        self._answer = answer
+        self._lock = threading.Lock()
+        self._present = set(range(num_clips))
+        """Clips that have not left."""
+        self._waiting: dict[int, tuple[Question, Future[Reply]]] = {}
+        self._under_way: set[int] = set()
+        """Clips in a batch that is being answered, until their future is set."""
+
+    def ask(self, question: Question) -> Future[Reply]:
+        future: Future[Reply] = Future()
+        with self._lock:
+            clip = question.clip
+            assert clip in self._present, f"clip {clip} has left, or there is no such clip"
+            assert clip not in self._waiting.keys() | self._under_way, f"clip {clip} has a question under way"
+            self._waiting[clip] = (question, future)
+            batch = self._complete_batch()
+        self._answer_batch(batch)
+        return future
+
+    def leave(self, clip: int) -> None:
+        """The clip's question, where one is waiting, is still answered with the batch."""
+        with self._lock:
+            assert clip in self._present, f"clip {clip} has left already, or there is no such clip"
+            self._present.remove(clip)
+            batch = self._complete_batch()
+        self._answer_batch(batch)
+
+    def _complete_batch(self) -> list[tuple[Question, Future[Reply]]]:
+        """The waiting questions in the order of their clips if the batch is complete, else []. To be called with the lock held."""
+        if not self._present <= self._waiting.keys():
+            return []
+        batch = [self._waiting[clip] for clip in sorted(self._waiting)]
+        self._under_way |= self._waiting.keys()
+        self._waiting = {}
+        return batch
+
+    def _answer_batch(self, batch: Sequence[tuple[Question, Future[Reply]]]) -> None:
+        running = [(question, future) for question, future in batch if future.set_running_or_notify_cancel()]
+        with self._lock:
+            self._under_way -= {question.clip for question, future in batch if future.cancelled()}
+        if not running:
+            return
+        outcomes: Sequence[Reply | BaseException]
+        try:
+            outcomes = self._answer([question for question, _ in running])
+            assert len(outcomes) == len(running), f"{len(outcomes)} replies to {len(running)} questions"
+        except Exception as error:
+            outcomes = [error] * len(running)
+        except BaseException as error:  # a KeyboardInterrupt: nobody may wait for these futures for ever
+            self._resolve(running, [error] * len(running))
+            raise
+        self._resolve(running, outcomes)
+
+    def _resolve(self, running: Sequence[tuple[Question, Future[Reply]]], outcomes: Sequence[Reply | BaseException]) -> None:
+        for (question, future), outcome in zip(running, outcomes, strict=True):
+            with self._lock:  # before the future is set: its callback may ask the next question about the clip
+                self._under_way.remove(question.clip)
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
