@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from engine.decode.seek import square
+from engine.decode.resize import square
 from engine.generate import prompts
 from engine.labels import Keywords
 from models.pllava.modeling import PllavaForConditionalGeneration

@@ -2,15 +2,17 @@
 
 from typing import Any
 
-from engine.decode.process import Budget
-from engine.decode.stage import Decoding
+from engine.decode.decoder import DecodeLimits
+from engine.decode.stage import DecodeSettings
 from engine.labels import Keywords
 from engine.rows import Attempt, Clip
 from engine.run.seals import Seal
 from engine.store.filesystems import Storage
 
-BUDGET = Budget(timeout_s=30, memory_bytes=4 << 30, read_bytes=1 << 30, frame_pixels=8192 * 4320, decode_pixels=20_000_000_000)
-DECODING = Decoding(backend="pyav", budget=BUDGET, storage=Storage())
+LIMITS = DecodeLimits(
+    timeout_s=30, memory_bytes=4 << 30, read_bytes=1 << 30, frame_pixels=8192 * 4320, decode_pixels=20_000_000_000
+)
+DECODING = DecodeSettings(backend="pyav", limits=LIMITS, storage=Storage())
 
 
 def a_label(text: str = "rising", **fields: Any) -> Keywords:

@@ -1,8 +1,4 @@
-"""The decoding process: no credentials, no files, no network; it asks its parent for bytes and gives frames back.
-
-Parent and child speak over one socket. Child to parent: a letter and a length-prefixed body, "R" offset and length to be sent those
-bytes, "F" frames, "X" a failure. Nothing is pickled, and the parent checks every length (engine/decode/process.py).
-"""
+"""The decoding process: no credentials, no files, no network; it asks its parent for bytes and gives frames back."""
 
 import ctypes
 import importlib
@@ -13,47 +9,32 @@ import pkgutil
 import resource
 import signal
 import socket
-import struct
 from collections import OrderedDict
-from typing import Any, Literal
 
-LENGTH = struct.Struct("!I")
-RANGE = struct.Struct("!QI")
-NO_BYTES = 0xFFFFFFFF
-"""Sent for a length where the parent could not read: it knows why."""
+from engine.decode.protocol import LARGEST_RANGE, LENGTH, NO_BYTES, RANGE, FramesHeader, receive_exactly
+from engine.decode.request import Backend, Request, Unusable
+
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 SOCKET = 3
-"""Its descriptor, after stdin, stdout and stderr: no other is free."""
-SMALL_BYTES = 1 << 20
-FIRST_BYTES, MOST_BYTES = 64 << 10, 1 << 20
-LARGEST_BYTES = 8 << 20
-"""One request's; the parent serves no larger one."""
+"""The socket's descriptor, after stdin, stdout and stderr: no other is free."""
+SMALL_FILE_BYTES = 1 << 20
+"""Files up to this size are read whole, with one request."""
+FIRST_READ_BYTES, LONGEST_READ_BYTES = 64 << 10, 1 << 20
 KEPT_SEGMENTS = 24
 
 
 class Abandoned(Exception):
-    """The parent has no bytes for us."""
+    """The parent could not read the bytes that were requested."""
 
 
-def receive(connection: socket.socket, length: int) -> bytes:
-    """Exactly so many bytes. Raises EOFError."""
-    buffer = bytearray(length)
-    view = memoryview(buffer)
-    while view:
-        count = connection.recv_into(view)
-        if not count:
-            raise EOFError
-        view = view[count:]
-    return bytes(buffer)
-
-
-class Ranges(io.RawIOBase):
-    """A seekable file over the socket. Reads ahead, more while it is read in order: a range request costs a round trip."""
+class RemoteFile(io.RawIOBase):
+    """A seekable file over the socket. It reads ahead, more while it is read in order: a request costs a round trip to storage."""
 
     def __init__(self, connection: socket.socket, size: int) -> None:
         self._connection, self._size, self._at = connection, size, 0
         self._segments: OrderedDict[int, bytes] = OrderedDict()
-        self._ahead, self._end = FIRST_BYTES, -1
+        """Cached bytes by their offset, the last used at the end."""
+        self._read_ahead, self._end = FIRST_READ_BYTES, -1
         self.is_abandoned = False
 
     def readable(self) -> bool:
@@ -82,36 +63,40 @@ class Ranges(io.RawIOBase):
             left -= len(part)
         return b"".join(parts)
 
-    def _segment(self, wanted: int) -> tuple[int, bytes]:
+    def _segment(self, count: int) -> tuple[int, bytes]:
+        """A cached segment that holds the current position, and its offset; requested if there is none, `count` bytes or more."""
         if self.is_abandoned:  # FFmpeg may take an error for a hole and read on
             raise Abandoned
         for start, data in self._segments.items():
             if start <= self._at < start + len(data):
                 self._segments.move_to_end(start)
                 return start, data
-        self._ahead = min(MOST_BYTES, self._ahead * 2) if self._at == self._end else FIRST_BYTES
-        start, length = (0, self._size) if self._size <= SMALL_BYTES else (self._at, max(wanted, self._ahead))
-        length = min(length, self._size - start, LARGEST_BYTES)
-        for other in self._segments:  # not what is there already
-            if start < other < start + length:
-                length = other - start
-        self._connection.sendall(b"R" + RANGE.pack(start, length))
-        came = LENGTH.unpack(receive(self._connection, LENGTH.size))[0]
-        if came == NO_BYTES:
-            self.is_abandoned = True
-            raise Abandoned
-        data = receive(self._connection, came)
-        if came != length:
-            raise EOFError
-        self._segments[start] = data
+        self._read_ahead = min(LONGEST_READ_BYTES, self._read_ahead * 2) if self._at == self._end else FIRST_READ_BYTES
+        start, length = (0, self._size) if self._size <= SMALL_FILE_BYTES else (self._at, max(count, self._read_ahead))
+        length = min(length, self._size - start, LARGEST_RANGE)
+        for cached_start in self._segments:  # do not request bytes that are already cached
+            if start < cached_start < start + length:
+                length = cached_start - start
+        self._segments[start] = self._request(start, length)
         self._end = start + length
         while len(self._segments) > KEPT_SEGMENTS:
             self._segments.popitem(last=False)
-        return start, data
+        return start, self._segments[start]
+
+    def _request(self, start: int, length: int) -> bytes:
+        self._connection.sendall(b"R" + RANGE.pack(start, length))
+        sent_length = LENGTH.unpack(receive_exactly(self._connection, LENGTH.size))[0]
+        if sent_length == NO_BYTES:
+            self.is_abandoned = True
+            raise Abandoned
+        data = receive_exactly(self._connection, sent_length)
+        if sent_length != length:
+            raise EOFError
+        return data
 
 
 def confine(memory_bytes: int) -> None:
-    """What this process may take from its machine; after this it opens no more files or sockets."""
+    """Bound this process's memory and end it with its parent; after this it can open no more files or sockets."""
     prctl = ctypes.CDLL(None).prctl
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -124,17 +109,16 @@ def confine(memory_bytes: int) -> None:
         resource.setrlimit(limit, (value, value))
 
 
-def main(descriptor: int, memory_bytes: int, backend: Literal["pyav", "decord"]) -> None:
+def main(descriptor: int, memory_bytes: int, backend: Backend) -> None:
     """Serve requests until the parent closes the socket."""
     import av.logging
 
-    from engine.decode import media
-    from engine.decode import read as decode
+    from engine.decode.read import rehearse
 
-    for module in pkgutil.walk_packages(av.__path__, "av."):  # loads some of them at the first video that needs them
+    for module in pkgutil.walk_packages(av.__path__, "av."):  # PyAV loads some modules at the first video that needs them
         if not module.name.startswith("av.__"):
             importlib.import_module(module.name)
-    decode.rehearse(backend)
+    rehearse(backend)
     av.logging.set_level(av.logging.PANIC)
     if descriptor != SOCKET:
         os.dup2(descriptor, SOCKET)
@@ -144,28 +128,35 @@ def main(descriptor: int, memory_bytes: int, backend: Literal["pyav", "decord"])
     connection.sendall(b"H")
     while True:
         try:
-            body = receive(connection, LENGTH.unpack(receive(connection, LENGTH.size))[0])
+            body = receive_exactly(connection, LENGTH.unpack(receive_exactly(connection, LENGTH.size))[0])
         except (EOFError, ConnectionError):
             return
-        request = media.Request(**json.loads(body))
-        file = Ranges(connection, request.size)
-        result: decode.Read | media.Unusable | None = None
-        try:
-            result = decode.read(file, request)  # type: ignore[arg-type]  # it is read like one
-        except media.Unusable as unusable:
-            result = unusable
-        except Abandoned:
-            pass
-        if file.is_abandoned or result is None:
-            connection.sendall(b"A")
-        elif isinstance(result, media.Unusable):
-            _send(connection, b"X", {"kind": result.kind, "detail": result.detail})
-        else:
-            _send(connection, b"F", {"in_order": result.in_order})
-            connection.sendall(LENGTH.pack(result.frames.nbytes))
-            connection.sendall(result.frames.tobytes())
+        _serve(connection, Request.from_json(body))
 
 
-def _send(connection: socket.socket, letter: bytes, value: dict[str, Any]) -> None:
-    body = json.dumps(value).encode()
+def _serve(connection: socket.socket, request: Request) -> None:
+    """Decode one clip and send its frames, its failure, or that the parent gave no bytes."""
+    from engine.decode.read import ClipFrames, read
+
+    file = RemoteFile(connection, request.size)
+    clip: ClipFrames | None = None
+    failure = b""
+    try:
+        clip = read(file, request)  # type: ignore[arg-type]  # it is read like a BinaryIO
+    except Unusable as error:  # not kept: its traceback would hold the decoder's memory into the next clip
+        failure = json.dumps({"kind": error.kind, "detail": error.detail}).encode()
+    except Abandoned:
+        pass
+    if file.is_abandoned or (clip is None and not failure):
+        connection.sendall(b"A")
+    elif clip is None:
+        _send(connection, b"X", failure)
+    else:
+        num_frames, height, width, _ = clip.frames.shape
+        header = FramesHeader(num_frames=num_frames, width=width, height=height, times_s=clip.times_s, in_order=clip.in_order)
+        _send(connection, b"F", header.to_json())
+        connection.sendall(clip.frames.data)
+
+
+def _send(connection: socket.socket, letter: bytes, body: bytes) -> None:
     connection.sendall(letter + LENGTH.pack(len(body)) + body)

@@ -1,11 +1,35 @@
-"""Which frames of a video a model watches: pure functions of presentation times."""
+"""Which frames of a video a model watches, and at which size: pure functions of presentation times and of picture sizes.
+
+A moment is a second of the video's own time, which begins with its first frame; the frame of a moment is the one on screen then.
+"""
 
 import bisect
+import math
 import random
 from collections.abc import Sequence
 
+from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square
+
 ROUNDING_S = 1e-4
 """A moment this close before a frame is that frame's: containers and readers round times differently."""
+MAX_ASPECT = 200
+"""Longer side divided by the shorter one, at most: Qwen-VL's bound, which is also the parent's bound on a child's frames."""
+
+
+def frame_count(choose: Evenly | PerSecond, length_s: float) -> int:
+    """The number of frames for a stretch of `length_s` seconds.
+
+    Qwen-VL's rule for PerSecond (transformers, Qwen2VLVideoProcessor.sample_frames), without its cap at the number of frames that
+    the video has: a frame is shown again where `rate` is above the video's own.
+
+    >>> two_fps = PerSecond(rate=2, min_frames=4, max_frames=16, multiple=2)
+    >>> frame_count(Evenly(16), 0.5), [frame_count(two_fps, length_s) for length_s in (1, 5.6, 60)]
+    (16, [4, 10, 16])
+    """
+    if isinstance(choose, Evenly):
+        return choose.num_frames
+    count = int(min(max((length_s + ROUNDING_S) * choose.rate, choose.min_frames), choose.max_frames))
+    return max(choose.multiple, count // choose.multiple * choose.multiple)
 
 
 def moments(num_frames: int, start_s: float, end_s: float, jitter_seed: int | None = None) -> list[float]:
@@ -20,8 +44,8 @@ def moments(num_frames: int, start_s: float, end_s: float, jitter_seed: int | No
     return [start_s + part_s * (i + (rng.random() if rng else 0.5)) for i in range(num_frames)]
 
 
-def is_by(time_s: float, moment_s: float) -> bool:
-    """Whether a frame shown from time_s on is on screen at the moment, or was before."""
+def has_begun(time_s: float, moment_s: float) -> bool:
+    """True if a frame that is shown from time_s on is on screen at the moment, or was before it."""
     return time_s <= moment_s + ROUNDING_S
 
 
@@ -49,3 +73,70 @@ def window(start_s: float | None, end_s: float | None, length_s: float) -> tuple
     if start >= end and (start > 0 or length_s > 0):
         return None
     return start, max(end, start + 1e-3)
+
+
+def second_in_clip(time_s: float, start_s: float | None) -> float:
+    """A frame's presentation time, counted from the start of its clip, to the microsecond.
+
+    0.0 for the frame that is on screen when the window starts, although its presentation began earlier.
+
+    >>> second_in_clip(10.04, 10.0), second_in_clip(9.96, 10.0), second_in_clip(0.4, None)
+    (0.04, 0.0, 0.4)
+    """
+    return max(0.0, round(time_s - (start_s or 0.0), 6))
+
+
+def display_size(size: Square | KeepAspect, width: int, height: int) -> tuple[int, int]:
+    """(width, height) in which the model watches pictures of that width and height.
+
+    KeepAspect is Qwen-VL's rule (transformers, smart_resize of Qwen2VLImageProcessor): to the nearest multiples, then scaled into
+    the bounds. Raises ValueError where one side is more than MAX_ASPECT times the other.
+
+    >>> qwen = KeepAspect(min_pixels=65_536, max_pixels=602_112, multiple_px=28)
+    >>> display_size(qwen, 1920, 1080), display_size(qwen, 320, 240), display_size(Square(336), 320, 240)
+    ((1008, 560), (308, 252), (336, 336))
+    """
+    if isinstance(size, Square):
+        return size.size_px, size.size_px
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ValueError(f"one side of {width} x {height} is more than {MAX_ASPECT} times the other")
+    step = size.multiple_px
+    columns, rows = round(width / step), round(height / step)
+    if columns * rows * step**2 > size.max_pixels:
+        scale = math.sqrt(width * height / size.max_pixels)
+        columns, rows = max(1, math.floor(width / scale / step)), max(1, math.floor(height / scale / step))
+    elif columns * rows * step**2 < size.min_pixels:
+        scale = math.sqrt(size.min_pixels / (width * height))
+        columns, rows = math.ceil(width * scale / step), math.ceil(height * scale / step)
+    return columns * step, rows * step
+
+
+def is_possible(spec: FrameSpec, num_frames: int, width: int, height: int) -> bool:
+    """True if some video gives that many frames of that size by the spec.
+
+    >>> spec = FrameSpec(choose=Evenly(8), size=Square(336))
+    >>> is_possible(spec, 8, 336, 336), is_possible(spec, 9, 336, 336), is_possible(spec, 8, 336, 337)
+    (True, False, False)
+    """
+    counts = frame_count(spec.choose, 0.0), frame_count(spec.choose, math.inf)
+    multiple = 1 if isinstance(spec.choose, Evenly) else spec.choose.multiple
+    if not counts[0] <= num_frames <= counts[1] or num_frames % multiple:
+        return False
+    if isinstance(spec.size, Square):
+        return width == height == spec.size.size_px
+    step = spec.size.multiple_px
+    return min(width, height) >= step and not width % step and not height % step and width * height <= most_pixels(spec.size)
+
+
+def most_pixels(size: KeepAspect) -> int:
+    """The largest picture that KeepAspect gives: max_pixels, unless the aspect or the multiple leaves no smaller one.
+
+    >>> most_pixels(KeepAspect(min_pixels=65_536, max_pixels=602_112, multiple_px=28))
+    602112
+    """
+    step = size.multiple_px
+    one_row = step * math.sqrt(MAX_ASPECT * size.max_pixels)  # the shorter side cannot go below one multiple
+    # both sides rounded up: (w + step)(h + step), where w h = min_pixels and w + h is largest at MAX_ASPECT
+    sides = math.sqrt(size.min_pixels) * (math.sqrt(MAX_ASPECT) + 1 / math.sqrt(MAX_ASPECT))
+    rounded_up = size.min_pixels + step * sides + step**2
+    return int(max(size.max_pixels, one_row, rounded_up))

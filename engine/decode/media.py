@@ -1,71 +1,31 @@
-"""What a video is before it is decoded: what may be opened at all, whether it is whole, and how it fails.
+"""Container checks before decoding: allowed formats, truncation, kinds of failure.
 
-It runs in the decoding process (engine/decode/child.py), and so knows bytes and FFmpeg, and nothing else of the project.
+It runs in the decoding process (engine/decode/child.py), and so knows bytes and FFmpeg, and no rows, storage or configuration.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import av
-import numpy as np
 from av.stream import Disposition
-from numpy.typing import NDArray
 
-Backend = Literal["pyav", "decord"]
+from engine.decode.request import Request, Unusable
+
 CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg")
-"""FFmpeg demuxers that may open a video, as FFmpeg names them. No playlist, no device, no text drawn as a picture."""
+"""FFmpeg's names of the demuxers that may open a video: none for playlists, for devices or for text drawn as a picture."""
 CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg2video", "mpeg1video", "h263", "mjpeg", "msmpeg4v3"})
 UNINDEXED = ("mpegts", "mpeg", "avi")
-"""Read in order, from the start: they carry no index by time, or, avi, no times."""
+"""Demuxers of videos that are read in order, from the start: these carry no index by time, and avi carries no times at all."""
 CUES = b"\x1c\x53\xbb\x6b"
-"""Matroska's name for its index, announced in the seek head at the front."""
+"""The element id of Matroska's index; a seek head at the front of the file announces it."""
 HEAD_BYTES = 4096
 EBML = b"\x1aE\xdf\xa3"
+"""The first bytes of a Matroska file."""
 BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide")
-"""What Matroska begins with, and an mp4's first box."""
-
-Frames = NDArray[np.uint8]
-
-
-class Unusable(Exception):
-    """A video that gives no frames: the kind of failure, and a detail that says what to do."""
-
-    def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(detail)
-        self.kind, self.detail = kind, detail
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What to read: T = num_frames frames of S = size_px pixels a side of a window in seconds of presentation time.
-
-    Request(video="s3://b/a.mp4", size=1_200_000, start_s=3.0, end_s=11.0, num_frames=16, size_px=336, backend="pyav", ...)
-    """
-
-    video: str
-    """For messages only."""
-    size: int
-    """Bytes of the whole object."""
-    start_s: float | None
-    end_s: float | None
-    num_frames: int
-    size_px: int
-    backend: Backend
-    jitter_seed: int | None
-    frame_pixels: int
-    """Most pixels a frame may have, before it is decoded."""
-    decode_pixels: int
-    """Most pixels that may be decoded for this clip, all frames together."""
-
-
-def frames_shape(request: Request) -> Sequence[int]:
-    """T, S, S, 3."""
-    return (request.num_frames, request.size_px, request.size_px, 3)
+"""Types of an mp4 file's first box."""
 
 
 def open_container(file: BinaryIO, video: str) -> "av.container.InputContainer":
-    """With none but the allowed demuxers and no protocol. Raises Unusable."""
+    """Open a video with the allowed demuxers only, and no protocol. Raises Unusable."""
     try:
         return av.open(file, mode="r", options={"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "none"})
     except (av.error.FFmpegError, EOFError) as error:
@@ -73,7 +33,10 @@ def open_container(file: BinaryIO, video: str) -> "av.container.InputContainer":
 
 
 def video_stream(file: BinaryIO, container: "av.container.InputContainer", request: Request) -> "av.VideoStream":
-    """The first moving one, its decoder bounded in pixels. Raises Unusable: no video, another codec, too large."""
+    """The first video stream that is not a cover picture, with max_pixels set on its decoder.
+
+    Raises Unusable where there is none, its codec is not allowed, or its frames are too large.
+    """
     video = request.video
     if container.format.name not in CONTAINERS:
         raise Unusable("not_video", f"{video} is {container.format.long_name!r}, not a video container")
@@ -95,7 +58,7 @@ def video_stream(file: BinaryIO, container: "av.container.InputContainer", reque
 
 
 def is_indexed(file: BinaryIO, container: "av.container.InputContainer") -> bool:
-    """Whether a seek reads an index. A Matroska file that was streamed has none, and is searched from its start instead."""
+    """True if a seek can use an index. A Matroska file that was streamed has none: FFmpeg would search it from its start."""
     return container.format.name != "matroska,webm" or CUES in _head(file)
 
 
@@ -107,36 +70,30 @@ def _head(file: BinaryIO) -> bytes:
     return head
 
 
-def empty(request: Request, length_s: float) -> Unusable:
-    """No frame lies in the window that was asked for."""
-    span = f"{request.start_s}..{request.end_s} s"
-    return Unusable("empty_window", f"{request.video} is {length_s:.2f} s long; nothing lies in {span}")
-
-
 def too_wide(request: Request, what: str) -> Unusable:
-    """A frame, or what announces one, is above the budget."""
+    """The failure of a video whose frames are larger than limits.frame_pixels."""
     return Unusable("too_large", f"{request.video}: {what} larger than limits.frame_pixels = {request.frame_pixels}")
 
 
 def damaged(file: BinaryIO, request: Request, error: Exception) -> Unusable:
-    """What an error of the decoder means: the end is missing, or something in the middle is wrong."""
+    """The failure that a decoder's error means: the end of the file is missing, or bytes in the middle are wrong."""
     if is_cut(file, request.size):
         return truncated(request.video)
     return Unusable("codec", f"{request.video} cannot be decoded: {error}; can ffmpeg play it?")
 
 
 def no_frame(video: str) -> Unusable:
-    """A stream is announced, and no packet of it is there."""
+    """The failure of a file that announces a video stream and has no packet of it."""
     return Unusable("truncated", f"{video} announces a video stream and holds no frame; fetch it again")
 
 
 def truncated(video: str) -> Unusable:
-    """Fewer bytes than the container says."""
+    """The failure of a file that is shorter than its container says."""
     return Unusable("truncated", f"{video} begins as a video and cannot be read to its end; fetch it again")
 
 
 def invalid(file: BinaryIO, video: str, error: Exception) -> Unusable:
-    """No demuxer opens it: the beginning of a video, or none."""
+    """The failure of a file that no demuxer opens: a video that is cut off, or no video at all."""
     head = _head(file)
     if head[4:8] in BOXES or head[:4] == EBML or (head[:4] == b"RIFF" and head[8:12] == b"AVI "):
         return truncated(video)
@@ -148,7 +105,7 @@ def invalid(file: BinaryIO, video: str, error: Exception) -> Unusable:
 
 
 def is_cut(file: BinaryIO, size: int) -> bool:
-    """Whether the container announces more bytes than there are: mp4's boxes, Matroska's segment, AVI's RIFF."""
+    """True if the container announces more bytes than the file has: mp4's boxes, Matroska's segment, AVI's RIFF header."""
     head = _head(file)
     if head[:4] == b"RIFF":
         return int.from_bytes(head[4:8], "little") + 8 > size
@@ -157,7 +114,7 @@ def is_cut(file: BinaryIO, size: int) -> bool:
     if head[4:8] not in BOXES:
         return False
     at = 0
-    for _ in range(16):  # a fragmented file has thousands; its first boxes will do
+    for _ in range(16):  # a fragmented file has thousands; its first boxes are enough
         file.seek(at)
         box = file.read(16)
         if len(box) < 8:
@@ -172,7 +129,7 @@ def is_cut(file: BinaryIO, size: int) -> bool:
 
 
 def _segment_end(head: bytes) -> int:
-    """Where Matroska's segment ends, in bytes of the file; 0 where it does not say (variable-length integers: RFC 8794)."""
+    """The offset in the file at which Matroska's segment ends; 0 if it does not say (variable-length integers: RFC 8794)."""
 
     def size_at(position: int) -> tuple[int, int]:
         first = head[position] if position < len(head) else 0

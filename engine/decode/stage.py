@@ -1,97 +1,141 @@
-"""The decode stage: a row of clips or examples in, the same row with frames and failures out."""
+"""The decode stage: a row of clips or windows in, the same row with their frames and failures out."""
 
 import json
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from engine.decode.media import Backend, Frames
-from engine.decode.process import Budget, Decoder, Seen
+from engine.decode.decoder import ChildDecoder, DecodeLimits
+from engine.decode.request import Backend
 from engine.ingest.clips import part
-from engine.rows import Failure, Window
+from engine.rows import Clip, Failure, Window
 from engine.store.files import Store
 from engine.store.filesystems import Storage
-from models.base import FrameSpec
+from models.base import FrameSpec, Video
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decoding:
+class DecodeSettings:
     """How a run decodes; the same for generation, evaluation and training."""
 
     backend: Backend
-    budget: Budget
+    limits: DecodeLimits
     storage: Storage
     keep_bytes: int = 0
-    """Of frames that a decoding process keeps, because they will be wanted again."""
+    """Bytes of frames that each worker process keeps, because episodes show a clip again."""
 
 
-_DECODERS: dict[str, Decoder] = {}
-"""This process's, by how it decodes: a child lives as long as the worker process that asks it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """The frames of a clip, the version of the video file they are from, and how it was read."""
+
+    video: Video
+    etag: str
+    in_order: bool
+    """The file was read from its start, or whole, because it has no index to find the window by."""
 
 
-def decoder_of(decoding: Decoding) -> Decoder:
+class FrameCache:
+    """Clips that were decoded last, up to `max_bytes` of frames. Clips have different sizes, so bytes are counted and not clips."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes, self._bytes = max_bytes, 0
+        self._clips: OrderedDict[tuple[Window, FrameSpec], Decoded] = OrderedDict()
+        """The last used at the end."""
+
+    def get(self, window: Window, spec: FrameSpec) -> Decoded | None:
+        if (window, spec) not in self._clips:
+            return None
+        self._clips.move_to_end((window, spec))
+        return self._clips[window, spec]
+
+    def put(self, window: Window, spec: FrameSpec, decoded: Decoded) -> None:
+        """Keep a clip that is not in the cache, in place of those that were used longest ago; not if it is too large alone."""
+        if decoded.video.frames.nbytes > self._max_bytes:
+            return
+        self._clips[window, spec] = decoded
+        self._bytes += decoded.video.frames.nbytes
+        while self._bytes > self._max_bytes:
+            self._bytes -= self._clips.popitem(last=False)[1].video.frames.nbytes
+
+
+_DECODERS: dict[str, tuple[ChildDecoder, FrameCache]] = {}
+"""This worker process's, by its settings: a child process lives as long as the worker that uses it."""
+
+
+def _decoder_of(decoding: DecodeSettings) -> tuple[ChildDecoder, FrameCache]:
     key = repr(decoding)
     if key not in _DECODERS:
-        _DECODERS[key] = Decoder(decoding.storage, decoding.budget, decoding.backend)
+        decoder = ChildDecoder(decoding.storage, decoding.limits, decoding.backend)
+        _DECODERS[key] = decoder, FrameCache(decoding.keep_bytes)
     return _DECODERS[key]
 
 
-def decode_piece(row: dict[str, Any], spec: FrameSpec, decoding: Decoding, store: Store) -> dict[str, Any]:
-    """Decode the clips of a Piece (as a row); adds them as "clips" (JSON of Clip rows), and what `decoded` adds."""
+def decode_piece(row: dict[str, Any], spec: FrameSpec, decoding: DecodeSettings, store: Store) -> dict[str, Any]:
+    """Decode the clips of a Piece (as a row); adds them as "clips" (JSON of Clip rows), and their frames for videos_of."""
     clips = part(store, row["part"])[row["start"] : row["start"] + row["count"]]
-    decoder = decoder_of(decoding)
-    results = decoded([decoder.decode(clip, spec) for clip in clips])
-    return {"piece_id": row["piece_id"], "clips": json.dumps([clip.to_row() for clip in clips])} | results
+    results = [_decode(clip, spec, decoding) for clip in clips]
+    return {"piece_id": row["piece_id"], "clips": json.dumps([clip.to_row() for clip in clips])} | frame_columns(results)
 
 
-def decode_windows(row: dict[str, Any], spec: FrameSpec, decoding: Decoding) -> dict[str, Any]:
-    """Decode the row's "windows" (JSON of Window rows): at random moments by its "jitter_seeds" (JSON, one for each), or where that
-    is null at mid-points, which are the same each time.
+def decode_windows(row: dict[str, Any], spec: FrameSpec, decoding: DecodeSettings) -> dict[str, Any]:
+    """Decode the row's "windows" (JSON of Window rows), and add their frames for videos_of.
+
+    "jitter_seeds" (JSON, a number for each window) makes the moments random; null means mid-points, which are the same each time.
     """
     windows = [Window(**value) for value in json.loads(row["windows"])]
     seeds = json.loads(row["jitter_seeds"])
-    return row | decoded([_seen(one, spec, seed, decoding) for one, seed in zip(windows, seeds, strict=True)])
+    return row | frame_columns([_decode_or_reuse(*pair, spec, decoding) for pair in zip(windows, seeds, strict=True)])
 
 
-_KEPT: OrderedDict[tuple[Window, FrameSpec, str], Seen] = OrderedDict()
-"""This process's, the last used at the end: an episode's shots come back in other episodes."""
-
-
-def _seen(window: Window, spec: FrameSpec, seed: int | None, decoding: Decoding) -> Seen | Failure:
-    decoder, key = decoder_of(decoding), (window, spec, repr(decoding))
+def _decode_or_reuse(window: Window, seed: int | None, spec: FrameSpec, decoding: DecodeSettings) -> Decoded | Failure:
     if seed is not None:
-        return decoder.decode(window, spec, seed, window.etag)
-    if key in _KEPT:
-        _KEPT.move_to_end(key)
-        return _KEPT[key]
-    found = decoder.decode(window, spec, None, window.etag)
-    if isinstance(found, Seen) and decoding.keep_bytes >= found.frames.nbytes:
-        _KEPT[key] = found
-        while len(_KEPT) * found.frames.nbytes > decoding.keep_bytes:  # all of a run are of one size
-            _KEPT.popitem(last=False)
-    return found
+        return _decode(window, spec, decoding, seed, window.etag)
+    _, cache = _decoder_of(decoding)
+    if (cached := cache.get(window, spec)) is not None:
+        return cached
+    result = _decode(window, spec, decoding, None, window.etag)
+    if isinstance(result, Decoded):
+        cache.put(window, spec, result)
+    return result
 
 
-def decoded(results: list[Seen | Failure]) -> dict[str, Any]:
-    """As columns: "frames", bytes of uint8[K,T,S,S,3], the K that decoded, and "results", JSON, an entry for each."""
-    frames = b"".join(one.frames.tobytes() for one in results if isinstance(one, Seen))
-    entries = [[one.etag, one.in_order] if isinstance(one, Seen) else [one.kind, one.detail] for one in results]
-    return {"frames": frames, "results": json.dumps([[isinstance(r, Seen), *e] for r, e in zip(results, entries, strict=True)])}
+def _decode(
+    clip: Clip | Window, spec: FrameSpec, decoding: DecodeSettings, seed: int | None = None, etag: str = ""
+) -> Decoded | Failure:
+    decoder, _ = _decoder_of(decoding)
+    result = decoder.decode(clip, spec, seed, etag)
+    return result if isinstance(result, Failure) else Decoded(result.video, result.etag, result.in_order)
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a clip's frames come from: which version of the video, and whether it had to be read from its start."""
-
-    etag: str
-    in_order: bool
+def frame_columns(results: Sequence[Decoded | Failure]) -> dict[str, Any]:
+    """Columns of a row that travels: "frames", the bytes of all clips' frames, and "results", JSON, an entry for each clip."""
+    frames = b"".join(np.ascontiguousarray(result.video.frames).data for result in results if isinstance(result, Decoded))
+    return {"frames": frames, "results": json.dumps([_entry_of(result) for result in results])}
 
 
-def frames_of(row: dict[str, Any], spec: FrameSpec) -> tuple[Frames, list[Origin | Failure]]:
-    """uint8[K,T,S,S,3] of the clips that decoded; and of each clip the origin, or its failure."""
-    shape = (-1, spec.num_frames, spec.size_px, spec.size_px, 3)
-    frames = np.frombuffer(row["frames"], np.uint8).reshape(shape).copy()
-    entries = json.loads(row["results"])
-    return frames, [Origin(a, b) if ok else Failure(kind=a, detail=b) for ok, a, b in entries]
+def _entry_of(result: Decoded | Failure) -> dict[str, Any]:
+    if isinstance(result, Failure):
+        return {"kind": result.kind, "detail": result.detail}
+    shape, times_s = result.video.frames.shape, result.video.times_s
+    return {"shape": shape, "times_s": times_s, "etag": result.etag, "in_order": result.in_order}
+
+
+def videos_of(row: dict[str, Any]) -> list[Decoded | Failure]:
+    """For each clip or window of a decoded row, in their order, its frames, or the failure for which there are none."""
+    frames, at = memoryview(row["frames"]), 0
+    results: list[Decoded | Failure] = []
+    for entry in json.loads(row["results"]):
+        if "kind" in entry:
+            results.append(Failure(**entry))
+            continue
+        count = prod(entry["shape"])
+        own = np.frombuffer(frames[at : at + count], np.uint8).reshape(entry["shape"]).copy()  # writable: torch warns of others
+        results.append(Decoded(Video(own, tuple(entry["times_s"])), entry["etag"], entry["in_order"]))
+        at += count
+    assert at == len(frames), "the frames' bytes are those of the entries"
+    return results

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from engine import flow
 from engine.config import RunConfig
-from engine.decode.process import Decoder, Seen
+from engine.decode.decoder import ChildDecoder, ClipRead
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.rows import Clip
@@ -20,7 +20,7 @@ from engine.run.work import decoding_of
 from engine.store.files import Store
 from engine.store.filesystems import StorageError
 from engine.store.weights import local
-from models.base import FrameSpec
+from models.base import Evenly, FrameSpec, Square
 from models.registry import frame_spec, load
 
 SAMPLED = 8
@@ -181,11 +181,11 @@ def _model(config: RunConfig, whole: bool) -> Iterator[Finding]:
 def _videos(config: RunConfig, clips: list[Clip]) -> Iterator[Finding]:
     sample = clips[:SAMPLED]
     decoding = decoding_of(config)
-    spec, kinds, in_order = FrameSpec(num_frames=8, size_px=224), Counter[str](), 0
-    with Decoder(decoding.storage, decoding.budget, decoding.backend) as decoder:
+    spec, kinds, in_order = FrameSpec(choose=Evenly(8), size=Square(224)), Counter[str](), 0
+    with ChildDecoder(decoding.storage, decoding.limits, decoding.backend) as decoder:
         for clip in sample:
             seen = decoder.decode(clip, spec)
-            if isinstance(seen, Seen):
+            if isinstance(seen, ClipRead):
                 in_order += seen.in_order
             else:
                 kinds[f"{seen.kind} ({seen.detail})"] += 1

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.config import RunConfig
-from engine.decode.process import Budget
-from engine.decode.stage import Decoding
+from engine.decode.decoder import DecodeLimits
+from engine.decode.stage import DecodeSettings
 from engine.ingest.clips import read_parts
 from engine.ingest.pieces import Piece, cut
 from engine.rows import Attempt, Clip
@@ -93,7 +93,7 @@ class Work:
             return config.spec(config.model.base, self.store.url(f"{self.step.model}/model"), alpha)
         return config.spec(config.model.instruct or config.model.base)
 
-    def decoding(self) -> Decoding:
+    def decoding(self) -> DecodeSettings:
         return decoding_of(self.config)
 
     def stop_if(self, reason: str | None) -> None:
@@ -152,13 +152,13 @@ def read_attempts(store: Store, files: Iterable[str | FileRecord]) -> list[Attem
     return [Attempt(**row) for path in files for row in store.read_table(path).to_pylist()]
 
 
-def decoding_of(config: RunConfig) -> Decoding:
+def decoding_of(config: RunConfig) -> DecodeSettings:
     limits = config.limits
-    budget = Budget(
+    bounds = DecodeLimits(
         timeout_s=limits.decode_timeout_s,
         memory_bytes=limits.decode_memory_bytes,
         read_bytes=limits.read_bytes,
         frame_pixels=limits.frame_pixels,
         decode_pixels=limits.decode_pixels,
     )
-    return Decoding(backend=config.generate.decoder, budget=budget, storage=config.access(), keep_bytes=limits.keep_bytes)
+    return DecodeSettings(backend=config.generate.decoder, limits=bounds, storage=config.access(), keep_bytes=limits.keep_bytes)

@@ -7,26 +7,26 @@ import av
 import numpy as np
 import pytest
 
-from builders import BUDGET, a_clip
-from engine.decode.media import Backend
-from engine.decode.process import Decoder, Seen
+from builders import LIMITS, a_clip
+from engine.decode.decoder import ChildDecoder, ClipRead
+from engine.decode.request import Backend
 from engine.rows import Clip, Failure
 from engine.store.filesystems import Storage
-from models.base import FrameSpec
+from models.base import Evenly, FrameSpec, Square
 from videos import turn, write_counting
 from worlds import shapes
 
-SPEC = FrameSpec(num_frames=4, size_px=32)
+SPEC = FrameSpec(choose=Evenly(4), size=Square(32))
 BACKENDS: list[Backend] = ["pyav", "decord"]
 REAL = os.environ.get("STARLOOP_TEST_VIDEOS")
 
 
-DECODERS: dict[Backend, Decoder] = {backend: Decoder(Storage(), BUDGET, backend) for backend in BACKENDS}
+DECODERS: dict[Backend, ChildDecoder] = {backend: ChildDecoder(Storage(), LIMITS, backend) for backend in BACKENDS}
 
 
 def decode(clip: Clip, spec: FrameSpec, backend: Backend = "pyav", jitter_seed: int | None = None) -> np.ndarray | Failure:
-    seen = DECODERS[backend].decode(clip, spec, jitter_seed)
-    return seen.frames if isinstance(seen, Seen) else seen
+    result = DECODERS[backend].decode(clip, spec, jitter_seed)
+    return result.video.frames if isinstance(result, ClipRead) else result
 
 
 def numbers(frames: np.ndarray | Failure) -> list[int]:
@@ -89,7 +89,7 @@ def test_jitter_stays_in_its_part_and_follows_its_seed(tmp_path: Path) -> None:
 def test_short_side_and_centre_crop(tmp_path: Path) -> None:
     this = shapes.scene(5, 2)
     shapes.write_video(this, tmp_path / "a.mp4")
-    frames = decode(a_clip(video=str(tmp_path / "a.mp4")), FrameSpec(num_frames=8, size_px=48))
+    frames = decode(a_clip(video=str(tmp_path / "a.mp4")), FrameSpec(choose=Evenly(8), size=Square(48)))
     assert isinstance(frames, np.ndarray)
     assert frames.shape == (8, 48, 48, 3)
     assert frames.dtype == np.uint8

@@ -10,25 +10,28 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
-from builders import BUDGET, DECODING, a_clip
-from engine.decode import process as isolation
-from engine.decode.process import Decoder, Seen
-from engine.decode.stage import Origin, decode_piece, frames_of
+from builders import DECODING, LIMITS, a_clip
+from engine.decode import decoder as isolation
+from engine.decode import process
+from engine.decode.decoder import ChildDecoder, ClipRead
+from engine.decode.protocol import LENGTH
+from engine.decode.stage import Decoded, decode_piece, frame_columns, videos_of
 from engine.ingest.clips import path_of, write_parts
 from engine.rows import Failure
 from engine.store.files import Store
 from engine.store.filesystems import Storage
-from models.base import FrameSpec
+from models.base import Evenly, FrameSpec, Square
 from videos import remux, turn, write_counting, write_noisy
 
-SPEC = FrameSpec(num_frames=4, size_px=32)
+SPEC = FrameSpec(choose=Evenly(4), size=Square(32))
 TIGHT = replace(
-    BUDGET, timeout_s=20, memory_bytes=2 << 30, read_bytes=64 << 20, frame_pixels=4096 * 2304, decode_pixels=2_000_000_000
+    LIMITS, timeout_s=20, memory_bytes=2 << 30, read_bytes=64 << 20, frame_pixels=4096 * 2304, decode_pixels=2_000_000_000
 )
 CLIP = "clip"
 Made = tuple[Path, frozenset[str]]
@@ -378,8 +381,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def decoder() -> Decoder:
-    return Decoder(Storage(), TIGHT)
+def decoder() -> ChildDecoder:
+    return ChildDecoder(Storage(), TIGHT)
 
 
 def test_there_are_at_least_forty() -> None:
@@ -387,7 +390,7 @@ def test_there_are_at_least_forty() -> None:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_clip_or_a_failure_of_the_right_kind(folder: Path, decoder: Decoder, name: str) -> None:
+def test_a_clip_or_a_failure_of_the_right_kind(folder: Path, decoder: ChildDecoder, name: str) -> None:
     path, kinds = MAKERS[name](folder)
     began = time.monotonic()
     seen = decoder.decode(a_clip(video=str(path)), SPEC)
@@ -398,12 +401,12 @@ def test_a_clip_or_a_failure_of_the_right_kind(folder: Path, decoder: Decoder, n
         assert "\n" not in seen.detail
     else:
         assert CLIP in kinds
-        assert seen.frames.shape == (4, 32, 32, 3)
+        assert seen.video.frames.shape == (4, 32, 32, 3)
 
 
-def test_a_window_before_the_cut_is_a_clip(folder: Path, decoder: Decoder) -> None:
+def test_a_window_before_the_cut_is_a_clip(folder: Path, decoder: ChildDecoder) -> None:
     path = cut(folder, "front.mp4", 0.7)
-    assert isinstance(decoder.decode(a_clip(video=str(path), start_s=0.5, end_s=1.5), SPEC), Seen)
+    assert isinstance(decoder.decode(a_clip(video=str(path), start_s=0.5, end_s=1.5), SPEC), ClipRead)
 
 
 def test_the_rest_of_the_piece_is_untouched(folder: Path, tmp_path: Path) -> None:
@@ -415,20 +418,51 @@ def test_the_rest_of_the_piece_is_untouched(folder: Path, tmp_path: Path) -> Non
         clips += [a_clip(name, video=str(maker(folder / str(number))[0])), a_clip(f"good {number}", video=good)]
     store = Store(str(tmp_path))
     write_parts(store, clips)
-    decoding = replace(DECODING, budget=TIGHT)
+    decoding = replace(DECODING, limits=TIGHT)
     row = {"piece_id": "p", "part": path_of("train", 0), "start": 0, "count": len(clips)}
-    frames, found = frames_of(decode_piece(row, spec=SPEC, decoding=decoding, store=store), SPEC)
-    assert len(found) == len(clips)
-    decoded = iter(frames)
-    shown = {clip.clip_id: next(decoded) for clip, one in zip(clips, found, strict=True) if isinstance(one, Origin)}
-    goods = [shown[clip.clip_id] for clip in clips if clip.clip_id.startswith("good")]
+    results = videos_of(decode_piece(row, spec=SPEC, decoding=decoding, store=store))
+    assert len(results) == len(clips)
+    goods = [result for clip, result in zip(clips, results, strict=True) if clip.clip_id.startswith("good")]
     assert len(goods) == len(MAKERS)
-    assert all(np.array_equal(one, goods[0]) for one in goods)
-    assert next(decoded, None) is None
+    assert isinstance(goods[0], Decoded)
+    for good_result in goods:
+        assert isinstance(good_result, Decoded)
+        assert np.array_equal(good_result.video.frames, goods[0].video.frames)
+        assert good_result.video.times_s == goods[0].video.times_s == (0.48, 1.48, 2.48, 3.48)
 
 
-LIE = 'F\\0\\0\\0\\x13{"in_order": false}\\xff\\xff\\xff\\xff'
-"""Frames of four gigabytes."""
+def header(**fields: Any) -> str:
+    """Python code of the bytes that announce frames: those that SPEC asks for, but for the given fields."""
+    honest = {"num_frames": 4, "width": 32, "height": 32, "times_s": [0.0, 1.0, 2.0, 3.0], "in_order": False}
+    body = json.dumps(honest | fields).encode()
+    return repr(b"F" + LENGTH.pack(len(body)) + body + bytes(4 * 32 * 32 * 3))
+
+
+def failure_of(body: bytes) -> str:
+    return repr(b"X" + LENGTH.pack(len(body)) + body)
+
+
+ROGUE = "import os, socket, sys, time; connection = socket.socket(fileno=int(sys.argv[2])); connection.sendall(b'H');"
+"""The beginning of a decoding process's program that is not ours."""
+LIES = {
+    "other letters": repr(b"?" * 100),
+    "a length of four gigabytes": repr(b"X" + b"\xff" * 100),
+    "more frames": header(num_frames=1_000_000),
+    "fewer frames": header(num_frames=3, times_s=[0.0, 1.0, 2.0]),
+    "a negative size": header(width=-32, height=-32),
+    "half a pixel": header(width=32.0),
+    "a larger size": header(width=40_000, height=40_000),
+    "one time too few": header(times_s=[0.0, 1.0, 2.0]),
+    "a time that is no number": header(times_s=[0.0, 1.0, 2.0, float("nan")]),
+    "a time before the clip": header(times_s=[-1.0, 1.0, 2.0, 3.0]),
+    "a time as text": header(times_s=["0", 1.0, 2.0, 3.0]),
+    "a header that is a list": repr(b"F" + LENGTH.pack(2) + b"[]"),
+    "a header nested too deeply": repr(b"F" + LENGTH.pack(1 << 20)) + " + b'[' * (1 << 20)",
+    "a failure that is a list": failure_of(b"[]"),
+    "a failure of an unknown kind": failure_of(b'{"kind": "haunted", "detail": ""}'),
+    "a failure without a text": failure_of(b'{"kind": "codec", "detail": 1}'),
+}
+"""What a decoding process that was taken over may send -> Python code of its bytes."""
 
 
 @pytest.mark.parametrize(
@@ -437,14 +471,10 @@ LIE = 'F\\0\\0\\0\\x13{"in_order": false}\\xff\\xff\\xff\\xff'
         ("connection.recv(1 << 16); time.sleep(3600)", "timeout"),
         ("connection.recv(1 << 16); os.abort()", "crashed"),
         ("connection.recv(1 << 16); os._exit(3)", "crashed"),
-        ("connection.recv(1 << 16); connection.sendall(b'?' * 100); time.sleep(3600)", "crashed"),
-        ("connection.recv(1 << 16); connection.sendall(b'X' + b'\\xff' * 100); time.sleep(3600)", "crashed"),
-        (f"connection.recv(1 << 16); connection.sendall(b'{LIE}'); time.sleep(3600)", "crashed"),
     ],
 )  # fmt: skip
-def test_a_decoder_that_never_returns_dies_or_lies(folder: Path, program: str, kind: str) -> None:
-    code = f"import os, socket, sys, time; connection = socket.socket(fileno=int(sys.argv[2])); connection.sendall(b'H'); {program}"
-    with Decoder(Storage(), replace(TIGHT, timeout_s=1.0), program=("-c", code)) as decoder:
+def test_a_decoder_that_never_returns_or_dies(folder: Path, program: str, kind: str) -> None:
+    with ChildDecoder(Storage(), replace(TIGHT, timeout_s=1.0), program=("-c", ROGUE + program)) as decoder:
         began = time.monotonic()
         failure = decoder.decode(a_clip(video=str(plain(folder))), SPEC)
         assert isinstance(failure, Failure)
@@ -452,21 +482,48 @@ def test_a_decoder_that_never_returns_dies_or_lies(folder: Path, program: str, k
         assert time.monotonic() - began < 30
 
 
-def test_a_decoder_that_was_killed_is_replaced_without_a_word(folder: Path, decoder: Decoder) -> None:
+@pytest.mark.parametrize("lie", LIES)
+def test_a_decoder_that_lies_is_not_believed(folder: Path, lie: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "TRIES", 1)
+    monkeypatch.setattr(process, "EXIT_WAIT_S", 0.1)
+    program = f"{ROGUE}connection.recv(1 << 16); connection.sendall({LIES[lie]}); time.sleep(3600)"
+    with ChildDecoder(Storage(), TIGHT, program=("-c", program)) as decoder:
+        failure = decoder.decode(a_clip(video=str(plain(folder))), SPEC)
+    assert isinstance(failure, Failure)
+    assert failure.kind == "crashed"
+
+
+def test_the_lies_differ_from_the_truth(folder: Path) -> None:
+    program = f"{ROGUE}connection.recv(1 << 16); connection.sendall({header()}); time.sleep(3600)"
+    with ChildDecoder(Storage(), TIGHT, program=("-c", program)) as decoder:
+        result = decoder.decode(a_clip(video=str(plain(folder))), SPEC)
+    assert isinstance(result, ClipRead)
+    assert result.video.times_s == (0.0, 1.0, 2.0, 3.0)
+
+
+def test_a_failure_s_text_can_be_written(folder: Path) -> None:
+    """A lone surrogate, which is no Unicode text, and a text without an end."""
+    body = b'{"kind": "codec", "detail": "\\ud800' + b"x" * 5000 + b'"}'
+    program = f"{ROGUE}connection.recv(1 << 16); connection.sendall({failure_of(body)}); time.sleep(3600)"
+    with ChildDecoder(Storage(), TIGHT, program=("-c", program)) as decoder:
+        assert decoder.decode(a_clip(video=str(plain(folder))), SPEC) == Failure(kind="codec", detail="?" + "x" * 999)
+
+
+def test_a_decoder_that_was_killed_is_replaced_without_a_word(folder: Path, decoder: ChildDecoder) -> None:
     clip = a_clip(video=str(plain(folder)))
     before = decoder.decode(clip, SPEC)
     assert decoder.pid is not None
     os.kill(decoder.pid, 9)
     after = decoder.decode(clip, SPEC)
-    assert isinstance(before, Seen)
-    assert isinstance(after, Seen)
-    assert np.array_equal(before.frames, after.frames)
+    assert isinstance(before, ClipRead)
+    assert isinstance(after, ClipRead)
+    assert np.array_equal(before.video.frames, after.video.frames)
 
 
 def test_a_decoder_that_does_not_start_is_nobody_s_failure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation, "NOT_STARTED_WAIT_S", 0.0)
     with (
-        Decoder(Storage(), TIGHT, program=("-c", "raise SystemExit('no library')")) as decoder,
+        ChildDecoder(Storage(), TIGHT, program=("-c", "raise SystemExit('no library')")) as decoder,
         pytest.raises(ChildProcessError, match=r"does not start \(exit 1: no library\)"),
     ):
         decoder.decode(a_clip(video=str(plain(folder))), SPEC)
@@ -474,27 +531,27 @@ def test_a_decoder_that_does_not_start_is_nobody_s_failure(folder: Path, monkeyp
 
 def test_the_decoding_process_holds_no_credential_and_opens_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret")
-    with Decoder(Storage(), TIGHT) as decoder:
+    with ChildDecoder(Storage(), TIGHT) as decoder:
         decoder.decode(a_clip(video=str(plain(folder))), SPEC)
-        process = Path(f"/proc/{decoder.pid}")
-        assert b"AWS" not in (process / "environ").read_bytes()
-        limits = (process / "limits").read_text()
-        assert sorted(os.listdir(process / "fd")) == ["0", "1", "2", "3"]
+        proc = Path(f"/proc/{decoder.pid}")
+        assert b"AWS" not in (proc / "environ").read_bytes()
+        limits = (proc / "limits").read_text()
+        assert sorted(os.listdir(proc / "fd")) == ["0", "1", "2", "3"]
         assert "Max open files            4 " in limits
         assert f"Max address space         {TIGHT.memory_bytes} " in limits
 
 
 def test_memory_is_bounded(folder: Path) -> None:
     path = write_counting(folder / "wide-4k.mp4", [0, 40, 80], "mpeg4", 4096, 2160)
-    with Decoder(Storage(), replace(TIGHT, memory_bytes=1 << 28)) as decoder:
+    with ChildDecoder(Storage(), replace(TIGHT, memory_bytes=1 << 28)) as decoder:
         failure = decoder.decode(a_clip(video=str(path)), SPEC)
         assert isinstance(failure, Failure)
         assert failure.kind in ("too_large", "crashed")
-        assert isinstance(decoder.decode(a_clip(video=str(plain(folder))), SPEC), Seen)
+        assert isinstance(decoder.decode(a_clip(video=str(plain(folder))), SPEC), ClipRead)
 
 
 def test_decoding_is_bounded(folder: Path) -> None:
-    with Decoder(Storage(), replace(TIGHT, decode_pixels=1_000_000)) as decoder:
+    with ChildDecoder(Storage(), replace(TIGHT, decode_pixels=1_000_000)) as decoder:
         failure = decoder.decode(a_clip(video=str(plain(folder))), SPEC)
     assert isinstance(failure, Failure)
     assert failure.kind == "too_large"
@@ -502,36 +559,36 @@ def test_decoding_is_bounded(folder: Path) -> None:
 
 
 def test_reading_is_bounded(folder: Path) -> None:
-    with Decoder(Storage(), replace(TIGHT, read_bytes=10_000)) as decoder:
+    with ChildDecoder(Storage(), replace(TIGHT, read_bytes=10_000)) as decoder:
         failure = decoder.decode(a_clip(video=str(plain(folder))), SPEC)
     assert isinstance(failure, Failure)
     assert failure.kind == "too_large"
     assert "limits.read_bytes" in failure.detail
 
 
-def test_a_video_replaced_since_the_answer_is_told_apart(folder: Path, tmp_path: Path, decoder: Decoder) -> None:
+def test_a_video_replaced_since_the_answer_is_told_apart(folder: Path, tmp_path: Path, decoder: ChildDecoder) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(plain(folder).read_bytes())
     clip = a_clip(video=str(path))
     seen = decoder.decode(clip, SPEC)
-    assert isinstance(seen, Seen)
-    assert isinstance(decoder.decode(clip, SPEC, etag=seen.etag), Seen)
+    assert isinstance(seen, ClipRead)
+    assert isinstance(decoder.decode(clip, SPEC, etag=seen.etag), ClipRead)
     path.write_bytes(one_frame(tmp_path).read_bytes())
     failure = decoder.decode(clip, SPEC, etag=seen.etag)
     assert isinstance(failure, Failure)
     assert failure.kind == "replaced"
 
 
-def test_a_file_without_an_index_is_read_in_order_and_says_so(folder: Path, decoder: Decoder) -> None:
+def test_a_file_without_an_index_is_read_in_order_and_says_so(folder: Path, decoder: ChildDecoder) -> None:
     for maker, in_order in ((no_index, True), (transport_stream, True), (mpeg4_in_avi, True), (hevc, False), (vp9, False)):
         seen = decoder.decode(a_clip(video=str(maker(folder))), SPEC)
-        assert isinstance(seen, Seen)
+        assert isinstance(seen, ClipRead)
         assert seen.in_order == in_order
 
 
 def test_failures_are_rows() -> None:
-    row = {"frames": b"", "results": json.dumps([[False, "codec", "why"]])}
-    assert frames_of(row, SPEC)[1] == [Failure(kind="codec", detail="why")]
+    failure = Failure(kind="codec", detail="why")
+    assert videos_of(frame_columns([failure])) == [failure]
 
 
 def test_no_video_gave_this_process_real_time_priority() -> None:

@@ -1,0 +1,194 @@
+"""Decode clips in a child process that may crash, hang or swell: the parent reads the bytes, keeps the clock, and survives.
+
+One child serves many clips; it is replaced when it dies or has to be killed. The parent trusts nothing that it sends: the header
+of the frames is checked against what was asked for before there is room made for them, and messages are cut.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from engine.decode.process import PROGRAM, ChildDied, ChildProcess, ChildTimeout, NotStarted
+from engine.decode.protocol import LARGEST_RANGE, LARGEST_TEXT, LENGTH, NO_BYTES, RANGE, json_object, parse_header
+from engine.decode.request import Backend, Request
+from engine.rows import FAILURES, Clip, Failure, Window
+from engine.store.filesystems import Source, Storage, StorageError
+from models.base import FrameSpec, Video
+
+TRIES = 3
+"""How often a video may take its decoder down, or change while it is read, before it is a Failure."""
+NOT_STARTED_WAIT_S = 2.0
+"""A node short of memory may need a moment."""
+LONGEST_DETAIL = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeLimits:
+    """What one clip may cost; see engine/config.py, [limits]."""
+
+    timeout_s: float
+    memory_bytes: int
+    read_bytes: int
+    frame_pixels: int
+    decode_pixels: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipRead:
+    """A clip's frames, and how they were read."""
+
+    video: Video
+    etag: str
+    """The version of the video file."""
+    in_order: bool
+    """The file was read from its start, or whole, because it has no index to find the window by."""
+    bytes_read: int
+
+
+class ChildDecoder:
+    """with ChildDecoder(storage, limits) as decoder: decoder.decode(clip, FrameSpec(choose=Evenly(16), size=Square(336)))"""
+
+    def __init__(
+        self, storage: Storage, limits: DecodeLimits, backend: Backend = "pyav", program: Sequence[str] = ("-c", PROGRAM)
+    ) -> None:
+        self._storage, self._limits, self._backend, self._program = storage, limits, backend, program
+        self._child: ChildProcess | None = None
+
+    def __enter__(self) -> "ChildDecoder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, if there is a child."""
+        return self._child.pid if self._child else None
+
+    def close(self) -> None:
+        if self._child is not None:
+            self._child.close()
+        self._child = None
+
+    def decode(self, clip: Clip | Window, spec: FrameSpec, jitter_seed: int | None = None, etag: str = "") -> ClipRead | Failure:
+        """The clip's frames, or why there are none. With an etag, only of that version of the video.
+
+        Raises StorageError where storage is away, ChildProcessError where no child can be started: these are no clip's fault.
+        """
+        failure: Failure | None = None
+        not_started: NotStarted | None = None
+        for _ in range(TRIES):
+            try:
+                with self._storage.opened(clip.video) as source:
+                    if etag and source.etag != etag:
+                        return Failure(kind="replaced", detail=f"{clip.video} is not what the answer was about; restore it")
+                    return self._exchange(source, self._request(clip, source, spec, jitter_seed))
+            except ChildDied as died:
+                self.close()
+                failure = Failure(kind="crashed", detail=f"{clip.video} takes its decoder down ({died}); drop its row")
+            except ChildTimeout:
+                self.close()
+                allowed_s = self._limits.timeout_s
+                return Failure(kind="timeout", detail=f"{clip.video}: no end after limits.decode_timeout_s = {allowed_s:g} s")
+            except StorageError as error:
+                if error.trouble not in ("missing", "denied", "replaced"):
+                    raise
+                failure = _storage_failure(clip.video, error)
+                if error.trouble != "replaced":
+                    return failure
+            except NotStarted as error:
+                not_started = error
+                time.sleep(NOT_STARTED_WAIT_S)
+        if failure is None:
+            raise ChildProcessError(
+                f"the decoding process does not start ({not_started}); is the node out of memory, or limits.decode_memory_bytes "
+                "too low? Then run the same command again"
+            )
+        return failure
+
+    def _request(self, clip: Clip | Window, source: Source, spec: FrameSpec, jitter_seed: int | None) -> Request:
+        return Request(
+            video=clip.video,
+            size=source.size,
+            start_s=clip.start_s,
+            end_s=clip.end_s,
+            spec=spec,
+            backend=self._backend,
+            jitter_seed=jitter_seed,
+            frame_pixels=self._limits.frame_pixels,
+            decode_pixels=self._limits.decode_pixels,
+        )
+
+    def _exchange(self, source: Source, request: Request) -> ClipRead | Failure:
+        """Send the request, serve the byte ranges that the child wants, and receive its result."""
+        if not source.size:
+            return Failure(kind="not_video", detail=f"{request.video} has 0 bytes; replace it or drop its row")
+        if self._child is None:
+            self._child = ChildProcess(self._limits.memory_bytes, self._backend, self._program)
+        child, limits = self._child, self._limits
+        with child.errors_named():
+            child.send(request.to_json(), limits.timeout_s)
+            left_s = limits.timeout_s
+            while True:
+                began = time.monotonic()
+                letter = child.receive(1, left_s)
+                left_s -= time.monotonic() - began
+                if letter != b"R":
+                    return _result(child, bytes(letter), source, request, max(1.0, left_s))
+                offset, length = RANGE.unpack(child.receive(RANGE.size, left_s))
+                if length > LARGEST_RANGE:
+                    raise ChildDied(f"it asked for {length} bytes at once")
+                if source.bytes_read + length > limits.read_bytes:
+                    self._abandon(child)
+                    would = f"more than limits.read_bytes = {limits.read_bytes} would be read"
+                    return Failure(kind="too_large", detail=f"{request.video}: {would}")
+                self._serve(child, source, offset, length)
+
+    def _serve(self, child: ChildProcess, source: Source, offset: int, length: int) -> None:
+        """Send the bytes that the child wants. The clock stands still meanwhile: slow storage is not the video's fault."""
+        try:
+            data = source.read(offset, length)
+        except StorageError:
+            self._abandon(child)
+            raise
+        child.send(data, self._limits.timeout_s)
+
+    def _abandon(self, child: ChildProcess) -> None:
+        """Tell the child that the bytes do not come, and wait until it has given the clip up."""
+        child.send_length(NO_BYTES, self._limits.timeout_s)
+        if child.receive(1, self._limits.timeout_s) != b"A":
+            raise ChildDied("it did not let go")
+
+
+def _result(child: ChildProcess, letter: bytes, source: Source, request: Request, timeout_s: float) -> ClipRead | Failure:
+    if letter not in (b"F", b"X"):
+        raise ChildDied(f"it sent {letter!r}")
+    length = LENGTH.unpack(child.receive(LENGTH.size, timeout_s))[0]
+    if length > LARGEST_TEXT:
+        raise ChildDied(f"it announced {length} bytes of text")
+    body = child.receive(length, timeout_s)
+    if letter == b"X":
+        return parse_failure(body)
+    header = parse_header(body, request.spec)
+    pixels = child.receive(prod(header.shape), timeout_s)
+    video = Video(np.frombuffer(pixels, np.uint8).reshape(header.shape), header.times_s)
+    return ClipRead(video, source.etag, header.in_order, source.bytes_read)
+
+
+def parse_failure(body: bytes | bytearray) -> Failure:
+    """The failure that a child sent, its text cut. Raises ValueError unless it is of a known kind: the child is not trusted."""
+    value = json_object(body)
+    kind, detail = value.get("kind"), value.get("detail")
+    if kind not in FAILURES or not isinstance(detail, str):
+        raise ValueError("it announced a failure that is none")
+    return Failure(kind=kind, detail=detail[:LONGEST_DETAIL].encode(errors="replace").decode())
+
+
+def _storage_failure(video: str, error: StorageError) -> Failure:
+    if error.trouble == "missing":
+        what = "not a file" if "not a regular file" in str(error) else "no such video"
+        return Failure(kind="missing", detail=f"{what}: {video}; check the manifest's video column")
+    return Failure(kind=error.trouble, detail=str(error))

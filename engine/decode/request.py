@@ -1,0 +1,66 @@
+"""What a decoding process is asked for, and how it says that a video gives no frames."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.decode.frames import frame_count, moments, window
+from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square
+
+Backend = Literal["pyav", "decord"]
+Frames = NDArray[np.uint8]
+SPEC_PARTS: dict[str, Any] = {part.__name__: part for part in (Evenly, PerSecond, Square, KeepAspect)}
+
+
+class Unusable(Exception):
+    """A video gives no frames: the kind of failure (engine/rows.py), and a detail that says what to do."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.kind, self.detail = kind, detail
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to read: the frames that `spec` chooses of a window in seconds of presentation time.
+
+    Request(video="s3://b/a.mp4", size=1_200_000, start_s=3.0, end_s=11.0, spec=FrameSpec(...), backend="pyav", ...)
+    """
+
+    video: str
+    """For messages only."""
+    size: int
+    """Bytes of the whole object."""
+    start_s: float | None
+    end_s: float | None
+    spec: FrameSpec
+    backend: Backend
+    jitter_seed: int | None
+    """None: the mid-points of the parts of the window."""
+    frame_pixels: int
+    """Most pixels that a frame of the video may have, before it is decoded."""
+    decode_pixels: int
+    """Most pixels that may be decoded for this clip, all frames together."""
+
+    def to_json(self) -> bytes:
+        parts = {"choose": self.spec.choose, "size": self.spec.size}
+        spec = {name: {"type": type(part).__name__, **asdict(part)} for name, part in parts.items()}
+        return json.dumps(asdict(self) | {"spec": spec}).encode()
+
+    @classmethod
+    def from_json(cls, body: bytes) -> Self:
+        value = json.loads(body)
+        parts = {name: SPEC_PARTS[part.pop("type")](**part) for name, part in value["spec"].items()}
+        return cls(**value | {"spec": FrameSpec(**parts)})
+
+
+def moments_of(request: Request, length_s: float) -> list[float]:
+    """The moments, ascending, whose frames are chosen of a video of `length_s` seconds. Raises Unusable for an empty window."""
+    span = window(request.start_s, request.end_s, length_s)
+    if span is None:
+        asked = f"{request.start_s}..{request.end_s} s"
+        raise Unusable("empty_window", f"{request.video} is {length_s:.2f} s long; nothing lies in {asked}")
+    return moments(frame_count(request.spec.choose, span[1] - span[0]), *span, request.jitter_seed)
