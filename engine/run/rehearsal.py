@@ -27,7 +27,8 @@ from engine.train.backends import load_backend
 from engine.train.feed import blank_video
 from engine.train.job import Rank, StepRecord, TrainJob
 from models.base import Device, FrameSpec, ModelSpec, Sampling, Video
-import models.registry as _r; shrink = getattr(_r, "shrink", None); load = None  # TEMP
+from models.registry import load
+import models.registry as _r; shrink = getattr(_r, "shrink", None)  # TEMP
 
 STEPS, CHECKPOINT_STEP = 3, 2
 ACCUMULATED = 2

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.config import Cluster, Mixture, Train
-from engine.decode.stage import Decoding
+from engine.decode.stage import DecodeSettings
 from engine.store.files import FileRecord, Store
 from models.base import Device, LossOn, ModelSpec
 
@@ -30,7 +30,7 @@ class TrainJob:
     out: str
     """Folder in the store: model/ for the adapter, losses.json, and while the step runs resume.json and checkpoints/."""
     seed: int
-    decoding: Decoding
+    decoding: DecodeSettings
     decode_cpus: float
 
 

@@ -37,7 +37,8 @@ def map_tables(store: Store, examples: FileRecord, episodes: FileRecord | None) 
 
         def rows() -> Iterator[pa.RecordBatch]:
             for batch in _batches(store, episodes, EPISODE_COLUMNS):
-                yield from with_rows(pa.Table.from_batches([batch]), ids).to_batches()
+                table = with_rows(pa.Table.from_batches([batch]), ids)
+                yield pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], table.column_names)
 
         return mapped_examples, _mapped(folder / f"{examples.sha256[:32]}-{episodes.sha256[:32]}.arrow", rows)
 
