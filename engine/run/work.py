@@ -1,7 +1,7 @@
 """What every step is given, what it returns, and how the files of a run's steps are read."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import chain, count, islice
 from typing import Any
@@ -45,6 +45,8 @@ class Progress:
     kept: int = 0
     failed: int = 0
     loss: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    """What a tracker records of an optimizer step, by name; {} in other steps."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,9 @@
-"""What a finetune is fed: single examples and episodes as samples of turns, each video window named once a micro-batch."""
+"""What a finetune is fed: single examples and episodes as samples of turns; a micro-batch names each video window once."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
@@ -19,8 +21,8 @@ class MicroBatch:
 
     windows: list[Window]
     moments: list[str | None]
-    """When each is watched: None for one that an episode shows, always at the same moments, as EILEV does; else at random ones,
-    which follow from the example named here, not from where its video lies."""
+    """The id of the example that each window's random moments follow from, wherever its video lies. None for a window of an episode,
+    which is always watched at the same moments, as in EILEV."""
     samples: list[list[Turn]]
 
 
@@ -28,57 +30,76 @@ class Material:
     """The tables of a select step: row r < len(examples) is an example by itself; the rows after them are episodes."""
 
     def __init__(self, examples: pa.Table, episodes: pa.Table | None) -> None:
-        self._examples = examples.combine_chunks()  # a row of many chunks is slow to find
-        self._episodes = None if episodes is None else episodes.combine_chunks()
-        self._row_of: dict[str, int] = {}
-        if episodes is not None:
-            self._row_of = {name: row for row, name in enumerate(examples["example_id"].to_pylist())}
-            self._shots = pc.list_value_length(episodes["context"]).to_numpy()
+        """`episodes`: as engine/train/tables.py's with_rows has them."""
+        self._examples, self._episodes = examples, episodes
+        self._example_rows = _Rows(examples)
+        self._episode_rows = None if episodes is None else _Rows(episodes)
+        self._shots = None if episodes is None else pc.list_value_length(episodes["rows"]).to_numpy() - 1
 
     def streams(self, mixture: Mixture) -> list[Stream]:
-        """Examples by where they come from; and episodes, an epoch of them a pass."""
+        """Examples by their source; and episodes, one epoch of them a pass."""
         source, mode = self._examples["source"], self._examples["mode"]
         verified = pc.is_in(source, pa.array(["star", "template"]))
-        found = [
-            Stream(mixture.direct, [_where(pc.and_(verified, pc.equal(mode, "direct")))]),
-            Stream(mixture.rationalized, [_where(pc.and_(verified, pc.equal(mode, "rationalized")))]),
-            Stream(mixture.instruct, [_where(pc.equal(source, "instruct"))]),
+        streams = [
+            Stream(mixture.direct, [_true_rows(pc.and_(verified, pc.equal(mode, "direct")))]),
+            Stream(mixture.rationalized, [_true_rows(pc.and_(verified, pc.equal(mode, "rationalized")))]),
+            Stream(mixture.instruct, [_true_rows(pc.equal(source, "instruct"))]),
         ]
         if self._episodes is not None:
             epochs = self._episodes["epoch"].to_numpy()
             first = len(self._examples)
             passes = [[first + int(row) for row in (epochs == epoch).nonzero()[0]] for epoch in sorted({*epochs.tolist()})]
-            found.append(Stream(mixture.episodes, passes))
-        return found
+            streams.append(Stream(mixture.episodes, passes))
+        return streams
 
     def shots(self, row: int) -> int:
-        return 0 if row < len(self._examples) else int(self._shots[row - len(self._examples)])
+        """Number of clips that the row shows before its query."""
+        return 0 if self._shots is None or row < len(self._examples) else int(self._shots[row - len(self._examples)])
 
     def micro_batch(self, rows: Sequence[int]) -> MicroBatch:
         numbers: dict[tuple[Window, str | None], int] = {}
         samples = []
         for row in rows:
             turns = self._turns(row)
-            samples.append([Turn(numbers.setdefault((one, moments), len(numbers)), *said) for one, moments, *said in turns])
+            samples.append(
+                [
+                    Turn(numbers.setdefault((window, moments), len(numbers)), prompt, answer)
+                    for window, moments, prompt, answer in turns
+                ]
+            )
         return MicroBatch([window for window, _ in numbers], [moments for _, moments in numbers], samples)
 
     def _turns(self, row: int) -> list[tuple[Window, str | None, str, str]]:
+        """(window, example that its random moments follow from, prompt, answer) of each turn."""
         if row < len(self._examples):
-            return [self._turn(row, None)]
-        assert self._episodes is not None
-        episode = self._episodes.slice(row - len(self._examples), 1).to_pylist()[0]
-        ids = [*episode["context"], episode["query"]]
-        return [self._turn(self._row_of[name], prompt) for name, prompt in zip(ids, episode["prompts"], strict=True)]
-
-    def _turn(self, row: int, prompt: str | None) -> tuple[Window, str | None, str, str]:
-        """`prompt`: how an episode asks; None for an example by itself."""
-        one: dict[str, Any] = self._examples.slice(row, 1).to_pylist()[0]
-        window = Window(video=one["video"], start_s=one["start_s"], end_s=one["end_s"], etag=one["etag"])
-        return (
-            (window, one["example_id"], one["prompt"], one["answer"]) if prompt is None else (window, None, prompt, one["answer"])
-        )
+            example = self._example_rows[row]
+            return [(_window(example), example["example_id"], example["prompt"], example["answer"])]
+        assert self._episode_rows is not None
+        episode = self._episode_rows[row - len(self._examples)]
+        examples = [self._example_rows[example_row] for example_row in episode["rows"]]
+        return [
+            (_window(example), None, prompt, example["answer"])
+            for example, prompt in zip(examples, episode["prompts"], strict=True)
+        ]
 
 
-def _where(mask: pa.ChunkedArray) -> list[int]:
+class _Rows:
+    """Single rows of a table as dictionaries. A table that is memory-mapped has many chunks, and Table.slice looks through them."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._batches = [batch for batch in table.to_batches() if len(batch)]
+        self._starts = [0, *accumulate(map(len, self._batches))]
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        number = bisect_right(self._starts, row) - 1
+        values: dict[str, Any] = self._batches[number].slice(row - self._starts[number], 1).to_pylist()[0]
+        return values
+
+
+def _window(example: dict[str, Any]) -> Window:
+    return Window(video=example["video"], start_s=example["start_s"], end_s=example["end_s"], etag=example["etag"])
+
+
+def _true_rows(mask: pa.ChunkedArray) -> list[int]:
     rows: list[int] = pc.indices_nonzero(mask).to_pylist()
     return rows

@@ -1,4 +1,4 @@
-"""In which order a finetune sees its examples, and how often each: pure functions."""
+"""In which order a finetune is fed its rows, and how often each: pure functions."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -10,19 +10,19 @@ from itertools import count, islice
 class Stream:
     """One source of the mixture: Stream(weight=0.5, passes=[[0, 1, 2]]).
 
-    A row is its number among all that a finetune may be fed. Where a source differs from pass to pass, as episodes do, each pass
-    has its own rows, as many as the others; after the last comes the first.
+    A row is its number among all that a finetune may be fed. A source may differ from pass to pass, as episodes do: then each pass
+    has its own rows, as many as the others; the first pass follows the last one.
     """
 
     weight: float
-    """How often each row is seen in an epoch."""
+    """How often each row is fed in an epoch."""
     passes: Sequence[Sequence[int]]
 
 
 def order(streams: Sequence[Stream], epochs: float, batch_rows: int, seed: int) -> list[list[int]]:
     """Rows of each optimizer step: shuffled epochs, end to end, cut into full batches; at least one step.
 
-    In an epoch each stream gives weight x rows: its passes are shuffled one by one and laid end to end, and an epoch goes on where
+    In an epoch each stream gives weight x rows: its passes are shuffled one by one and laid end to end, and an epoch continues where
     the last one stopped. A pure function of its arguments; the last step is filled up from the next epoch.
 
     >>> [len(step) for step in order([Stream(1.0, [range(10)])], 2.0, 4, seed=0)]
@@ -39,8 +39,8 @@ def order(streams: Sequence[Stream], epochs: float, batch_rows: int, seed: int) 
     while len(fed) < num_steps * batch_rows:
         rows: list[int] = []
         for stream, source in zip(streams, sources, strict=True):
-            share_of_epoch = stream.weight * len(stream.passes[0])
-            rows += islice(source, int(share_of_epoch * (epoch + 1)) - int(share_of_epoch * epoch))
+            rows_per_epoch = stream.weight * len(stream.passes[0])
+            rows += islice(source, int(rows_per_epoch * (epoch + 1)) - int(rows_per_epoch * epoch))
         random.Random(f"{seed}/{epoch}").shuffle(rows)
         fed += rows
         epoch += 1
@@ -48,6 +48,7 @@ def order(streams: Sequence[Stream], epochs: float, batch_rows: int, seed: int) 
 
 
 def _endless(stream: Stream, seed: str) -> Iterator[int]:
+    """The stream's passes, each shuffled, for ever."""
     for number in count():
         rows = list(stream.passes[number % len(stream.passes)])
         random.Random(f"{seed}/{number}").shuffle(rows)
@@ -60,5 +61,5 @@ def share(step: Sequence[int], rank: int, world_size: int, micro_batch_rows: int
     >>> share([5, 6, 7, 8], rank=1, world_size=2, micro_batch_rows=1)
     [[6], [8]]
     """
-    mine = list(step[rank::world_size])
-    return [mine[i : i + micro_batch_rows] for i in range(0, len(mine), micro_batch_rows)]
+    rows_of_rank = list(step[rank::world_size])
+    return [rows_of_rank[i : i + micro_batch_rows] for i in range(0, len(rows_of_rank), micro_batch_rows)]

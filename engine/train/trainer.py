@@ -1,40 +1,58 @@
-"""Ray Train around the worker: how many workers, what they hold, where checkpoints go, what happens when one dies."""
+"""Ray Train around the worker: how many ranks, what they hold, where Ray Train's notes go, what happens when a rank dies."""
 
 import json
+import logging
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import ray
 import ray.train
 from ray.train.torch import TorchTrainer
 
-from engine.train.worker import LOSSES, Fed, TrainJob, train_worker, worker_environment
+from engine.train.backends import load_backend
+from engine.train.job import Fed, StepRecord, TrainJob
+from engine.train.worker import LOSSES, train_worker
+
+log = logging.getLogger(__name__)
 
 MAX_FAILURES = 10
 """Restarts of the workers, each from the latest checkpoint, that are not a preemption's."""
 POLL_S = 0.5
+GIVE_UP_S = 60.0
+"""How long Ray Train may take to end after an error that a restart cannot mend."""
 
 
 @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
 class Meter:
-    """Holds the last step that a worker told of, for whoever draws progress, and what no restart will mend."""
+    """Actor between the ranks and the driver: records of steps, lines for the log, and an error that a restart cannot mend."""
 
     def __init__(self) -> None:
-        self.last: tuple[int, int, float] | None = None
-        self.fatal: Exception | None = None
+        self._records: list[StepRecord] = []
+        self._notes: list[str] = []
+        self._fatal: Exception | None = None
 
-    def tell(self, done: int, total: int, loss: float) -> None:
-        self.last = (done, total, loss)
+    def record(self, record: StepRecord) -> None:
+        """Restarted ranks repeat the steps since the last checkpoint, with the same result: the first record of a step counts."""
+        if not self._records or record.step > self._records[-1].step:
+            self._records.append(record)
+
+    def note(self, line: str) -> None:
+        self._notes.append(line)
 
     def give_up(self, error: Exception) -> None:
-        self.fatal = error
+        self._fatal = self._fatal or error
 
-    def ask(self) -> tuple[tuple[int, int, float] | None, Exception | None]:
-        return self.last, self.fatal
+    def is_fatal(self) -> bool:
+        return self._fatal is not None
+
+    def since(self, num_records: int, num_notes: int) -> tuple[list[StepRecord], list[str], Exception | None]:
+        """What has come after so many records and notes."""
+        return self._records[num_records:], self._notes[num_notes:], self._fatal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,53 +60,68 @@ class Trained:
     losses: list[float]
     """One per optimizer step."""
     fed: Fed
-    """Over all steps; what was fed again is counted again."""
+    """Totals over all steps; rows of repeated epochs are counted each time."""
 
 
-def finetune(job: TrainJob, cpus: float, gpus: float, progress: Callable[[int, int, float], None]) -> Trained:
-    """Run the workers until done. Called again after a crash, it goes on from the latest checkpoint in the job's folder."""
+def finetune(job: TrainJob, cpus: float, gpus: float, on_step: Callable[[StepRecord], None]) -> Trained:
+    """Run the ranks until done. Called again after a crash, it continues from the latest checkpoint in the job's folder.
+
+    on_step is called with the record of every optimizer step that this call does, in order, once.
+    """
+    assert (gpus > 0) == (job.device.kind == "cuda"), "job.device follows from cluster.train_gpus"
     scratch = tempfile.mkdtemp(prefix="starloop-train-")
     meter = Meter.remote()  # type: ignore[attr-defined]  # the decorator adds it
-    job = replace(job, meter=meter)
     trainer = TorchTrainer(
         train_worker,
-        train_loop_config=job,
+        train_loop_config={"job": job, "meter": meter},
         scaling_config=ray.train.ScalingConfig(
             num_workers=job.train.num_workers,
             use_gpu=gpus > 0,
             resources_per_worker={"CPU": cpus, **({"GPU": gpus} if gpus else {})},
         ),
         run_config=ray.train.RunConfig(
-            storage_path=scratch,  # Ray Train's own notes; what counts is in the store
+            storage_path=scratch,  # Ray Train's own notes; checkpoints go to the store
             failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES, controller_failure_limit=20),
-            worker_runtime_env={"env_vars": worker_environment(gpus > 0)},
+            worker_runtime_env={"env_vars": load_backend(job.backend).environment(job.device)},
         ),
     )
-    outcome: dict[str, Exception] = {}
+    try:
+        _follow(trainer, meter, job.out, on_step)
+    finally:
+        ray.kill(meter)
+        shutil.rmtree(scratch, ignore_errors=True)
+    data = job.store.read(f"{job.out}/{LOSSES}")
+    assert data is not None, f"training ended without {job.out}/{LOSSES}"
+    written = json.loads(data)
+    return Trained(losses=written["losses"], fed=Fed(*written["fed"]))
+
+
+def _follow(trainer: TorchTrainer, meter: Any, name: str, on_step: Callable[[StepRecord], None]) -> None:
+    """Run the trainer in a thread, and pass on what its ranks tell. Raises what stopped it."""
+    errors: list[Exception] = []
 
     def fit() -> None:
         try:
             trainer.fit()
         except Exception as error:  # carried to the caller's thread and raised there
-            outcome["error"] = error
+            errors.append(error)
 
     thread = threading.Thread(target=fit, name="train", daemon=True)
     thread.start()
-    before, alive = None, True
+    num_records = num_notes = 0
+    alive = True
     while alive:
-        alive = thread.is_alive()  # asked first, so that what was told last is heard too
-        told, fatal = ray.get(meter.ask.remote())
+        alive = thread.is_alive()  # before the meter is read, so that its last records are read too
+        records, notes, fatal = ray.get(meter.since.remote(num_records, num_notes))
+        num_records, num_notes = num_records + len(records), num_notes + len(notes)
+        for line in notes:
+            log.info("%s: %s", name, line)
+        for record in records:
+            on_step(record)
         if fatal is not None:
+            thread.join(GIVE_UP_S)  # the ranks are started once more, and end at once
             raise fatal
-        if told and told != before:
-            progress(*told)
-            before = told
-        time.sleep(POLL_S)
-    ray.kill(meter)
-    shutil.rmtree(scratch, ignore_errors=True)
-    if "error" in outcome:
-        raise outcome["error"]
-    left = job.store.read(f"{job.out}/{LOSSES}")
-    assert left is not None, f"training ended without {job.out}/{LOSSES}"
-    told = json.loads(left)
-    return Trained(losses=told["losses"], fed=Fed(*told["fed"]))
+        if alive:
+            time.sleep(POLL_S)
+    if errors:
+        raise errors[0]

@@ -89,6 +89,8 @@ def load_base(spec: ModelSpec, dtype: Dtype = "float32", read_weights: bool = Tr
         None, config=checkpoint.config, state_dict=state, output_loading_info=True, dtype=torch_dtype
     )
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")), report
+    # ZeRO-3 builds it in bfloat16: its inverse frequencies, rounded by 2^-9, are up to 4 radians off at position 2000
+    model.model.language_model.rotary_emb = type(model.model.language_model.rotary_emb)(checkpoint.config.text_config)
     if (checkpoint.weights.folder / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(checkpoint.weights.folder)
     model.generation_config.eos_token_id = _ends(model.generation_config.eos_token_id, checkpoint.processor)
@@ -240,10 +242,11 @@ def _ends(known: int | list[int] | None, processor: Any) -> list[int]:
 def expected_shapes(config: Any) -> dict[str, tuple[int, ...]]:
     """Shape of every weight of the model by stock name; nothing is allocated."""
     import torch
+    from transformers.modeling_utils import set_zero3_state
 
     from models.pllava.modeling import PllavaForConditionalGeneration
 
-    with torch.device("meta"):
+    with set_zero3_state(), torch.device("meta"):  # whole shapes, also where ZeRO-3 would partition what is built
         model = PllavaForConditionalGeneration(config)
     shapes = {stock_name(name): tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if config.tie_word_embeddings:

@@ -8,14 +8,15 @@ from engine.config import Mixture
 from engine.rows import EPISODES, EXAMPLES
 from engine.train.batches import Material
 from engine.train.mixture import Stream
+from engine.train.tables import with_rows
 
 
 def an_example(name: str, **fields: Any) -> dict[str, Any]:
-    made = {
+    defaults = {
         "example_id": name, "clip_id": name, "video": f"{name}.mp4", "start_s": None, "end_s": None, "prompt": f"{name}?",
         "answer": f"{name}!", "source": "star", "cycle": 0, "mode": "direct", "seed": 0, "model": "", "etag": "",
     }  # fmt: skip
-    return made | fields
+    return defaults | fields
 
 
 def an_episode(query: str, *context: str, epoch: int = 0) -> dict[str, Any]:
@@ -37,8 +38,10 @@ EPISODE_ROWS = [an_episode("c", "e", "a"), an_episode("e"), an_episode("c", epoc
 
 
 def material() -> Material:
-    tables = [pa.Table.from_pylist(rows, schema=schema) for rows, schema in ((EXAMPLE_ROWS, EXAMPLES), (EPISODE_ROWS, EPISODES))]
-    return Material(tables[0], tables[1])
+    examples, episodes = (
+        pa.Table.from_pylist(rows, schema=schema) for rows, schema in ((EXAMPLE_ROWS, EXAMPLES), (EPISODE_ROWS, EPISODES))
+    )
+    return Material(examples, with_rows(episodes, examples["example_id"]))
 
 
 def test_rows_belong_to_their_sources() -> None:
@@ -51,11 +54,11 @@ def test_rows_belong_to_their_sources() -> None:
 
 
 def test_a_micro_batch_names_a_window_once_and_keeps_each_turns_words() -> None:
-    made = material().micro_batch([6, 9, 0])
-    assert [window.video for window in made.windows] == ["a.mp4", "c.mp4", "a.mp4"]
-    assert made.moments == [None, None, "a"]
-    told = [[(turn.clip, turn.prompt, turn.answer) for turn in sample] for sample in made.samples]
-    assert told == [
+    micro_batch = material().micro_batch([6, 9, 0])
+    assert [window.video for window in micro_batch.windows] == ["a.mp4", "c.mp4", "a.mp4"]
+    assert micro_batch.moments == [None, None, "a"]
+    turns = [[(turn.clip, turn.prompt, turn.answer) for turn in sample] for sample in micro_batch.samples]
+    assert turns == [
         [(0, "0?", "e!"), (0, "1?", "a!"), (1, "2?", "c!")],
         [(1, "0?", "c!"), (0, "1?", "e!")],
         [(2, "a?", "a!")],

@@ -1,13 +1,91 @@
-"""The train section as DeepSpeed's dictionary, and the learning rate of a step: pure."""
+"""DeepSpeed: ZeRO stages 0 to 3 (arXiv 1910.02054). Its dictionary and its engine do not leave this file.
 
-import math
-from typing import Any
+deepspeed reads DS_ACCELERATOR when it is imported, so it is imported inside functions, in a process that has `environment`.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from engine.config import Train
+from engine.train.backends.base import Cut, Session
+from models.base import Device
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def deepspeed_config(train: Train, on_gpu: bool) -> dict[str, Any]:
-    """bfloat16 on GPU, float32 on CPU. torch_adam: the fused CPU Adam would be compiled at run time."""
+def environment(device: Device) -> dict[str, str]:
+    variables = {"DS_ACCELERATOR": device.kind}
+    return variables if device.kind == "cuda" else variables | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+
+
+def join(device: Device) -> None:
+    import deepspeed
+
+    if device.kind == "cpu":
+        # compiled when a process group starts; a worker killed meanwhile leaves a lock that the next one waits for, for ever
+        deepspeed.ops.__compatible_ops__.pop("deepspeed_shm_comm", None)
+    deepspeed.init_distributed(dist_backend="nccl" if device.kind == "cuda" else "gloo", verbose=False)
+
+
+@contextmanager
+def building(train: Train, device: Device, rank: int) -> Iterator[bool]:
+    """With ZeRO-3 transformers partitions what it builds while an HfDeepSpeedConfig lives; rank 0 reads, the others are sent theirs.
+
+    Eight processes that read a 34B model each would want half a terabyte of their machine.
+    """
+    if train.zero_stage < 3:
+        yield True
+        return
+    from transformers.integrations import HfDeepSpeedConfig
+
+    living = HfDeepSpeedConfig(deepspeed_config(train, device.dtype))
+    yield rank == 0
+    del living
+
+
+def start(module: Any, train: Train, device: Device) -> Session:
+    import deepspeed
+
+    refuse_other_dtypes(module, device.dtype)
+    engine, *_ = deepspeed.initialize(
+        model=module,
+        model_parameters=[parameter for parameter in module.parameters() if parameter.requires_grad],
+        config=deepspeed_config(train, device.dtype),
+    )
+    _restart_adam(engine)
+    engine.train()
+    return DeepSpeedSession(engine, train)
+
+
+def _restart_adam(engine: Any) -> None:
+    """Without ZeRO, in bfloat16, DeepSpeed 0.19.8 takes a step without gradients to allocate states, and Adam counts it.
+
+    The bias corrections would make the first update .74 of what it is with ZeRO.
+    """
+    for state in engine.basic_optimizer.state.values():
+        if "step" in state:
+            state["step"].zero_()
+
+
+def refusal(saved: Cut, now: Cut) -> str:
+    """Micro-batches are not part of a checkpoint; world size, stage, offload and precision are.
+
+    DeepSpeed 0.19.8 raises for another world size and another stage (tests/engine/test_train.py tries them).
+    """
+    changes = [
+        f"{name} was {getattr(saved, name)} and is {getattr(now, name)}"
+        for name in ("backend", "dtype", "world_size", "zero_stage", "offload")
+        if getattr(saved, name) != getattr(now, name)
+    ]
+    return " and ".join(changes)
+
+
+def deepspeed_config(train: Train, dtype: Literal["float32", "bfloat16"]) -> dict[str, Any]:
+    """The train section as DeepSpeed's dictionary. torch_adam: the fused CPU Adam would be compiled at run time."""
     zero: dict[str, Any] = {"stage": train.zero_stage}
     if train.offload:
         zero["offload_optimizer"] = {"device": "cpu"}
@@ -17,7 +95,7 @@ def deepspeed_config(train: Train, on_gpu: bool) -> dict[str, Any]:
         "gradient_accumulation_steps": train.batch_rows // (train.micro_batch_rows * train.num_workers),
         "gradient_clipping": train.max_grad_norm,
         "zero_optimization": zero,
-        "bf16": {"enabled": on_gpu},
+        "bf16": {"enabled": dtype == "bfloat16"},
         "optimizer": {
             "type": "AdamW",
             "params": {"lr": train.lr, "betas": [0.9, 0.999], "weight_decay": train.weight_decay, "torch_adam": True},
@@ -27,14 +105,69 @@ def deepspeed_config(train: Train, on_gpu: bool) -> dict[str, Any]:
     }
 
 
-def learning_rate(step: int, num_steps: int, train: Train) -> float:
-    """Linear warm-up over warmup_ratio of the steps, then cosine to zero (Video-STaR section 4.1); never below lr_floor of lr.
+def refuse_other_dtypes(module: Any, dtype: str) -> None:
+    """Raises ValueError naming the first floating parameter of another dtype.
 
-    >>> [round(learning_rate(s, 10, Train(lr=1.0, warmup_ratio=0.2)), 2) for s in (0, 1, 2, 6, 10)]
-    [0.5, 1.0, 1.0, 0.5, 0.0]
-    >>> [round(learning_rate(s, 10, Train(lr=1.0, warmup_ratio=0.2, lr_floor=0.25)), 2) for s in (0, 6, 10)]
-    [0.5, 0.5, 0.25]
+    ZeRO-3 asserts one dtype among the trained parameters, without naming one, after the model has been loaded.
     """
-    warmup = int(train.warmup_ratio * num_steps)
-    decayed = 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, num_steps - warmup)))
-    return train.lr * max(train.lr_floor, (step + 1) / warmup if step < warmup else decayed)
+    for name, parameter in module.named_parameters():
+        if parameter.is_floating_point() and str(parameter.dtype) != f"torch.{dtype}":
+            raise ValueError(
+                f"{name} is {str(parameter.dtype).removeprefix('torch.')} and the finetune computes in {dtype}; "
+                "the model's family must build all parameters in one dtype"
+            )
+
+
+class DeepSpeedSession:
+    def __init__(self, engine: Any, train: Train) -> None:
+        self._engine, self._train = engine, train
+        self._summed = train.batch_rows // train.micro_batch_rows
+        """Micro-batches of an optimizer step, of all ranks."""
+
+    @property
+    def device(self) -> Any:
+        return self._engine.device
+
+    def logits(self, batch: dict[str, Any]) -> "Tensor":
+        logits: Tensor = self._engine(**batch).logits
+        return logits
+
+    def backward(self, summed_loss: "Tensor", divide_by: float, last: bool) -> None:
+        self._engine.set_gradient_accumulation_boundary(last)
+        # DeepSpeed divides by the number of micro-batches and averages over ranks; undo both
+        self._engine.backward(summed_loss * (self._summed / divide_by))
+        if not last:
+            self._engine.step()  # counts the micro-batch
+
+    def step(self, learning_rate: float) -> float:
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = learning_rate
+        norm = self._plain_gradient_norm()  # before the step clears them
+        self._engine.step()
+        return float(norm if norm is not None else self._engine.get_global_grad_norm() or 0.0)
+
+    def _plain_gradient_norm(self) -> float | None:
+        """In float32 without ZeRO the optimizer is torch's own, and nobody else computes a norm."""
+        import torch
+
+        if hasattr(self._engine.optimizer, "_global_grad_norm"):
+            return None
+        gradients = [parameter.grad for parameter in self._engine.module.parameters() if parameter.grad is not None]
+        return float(torch.nn.utils.get_total_norm(gradients))
+
+    def save(self, folder: Path, state: dict[str, Any]) -> None:
+        self._engine.save_checkpoint(folder, tag="checkpoint", client_state=dict(state), exclude_frozen_parameters=True)
+
+    def load(self, folder: Path) -> dict[str, Any]:
+        path, state = self._engine.load_checkpoint(folder, tag="checkpoint", load_module_strict=False)
+        assert path is not None, f"DeepSpeed found no checkpoint in {folder}"
+        return dict(state)
+
+    @contextmanager
+    def gathered(self) -> Iterator["dict[str, Tensor]"]:
+        import deepspeed
+
+        trained = {name: parameter for name, parameter in self._engine.module.named_parameters() if parameter.requires_grad}
+        partitioned = self._train.zero_stage == 3
+        with deepspeed.zero.GatheredParameters(list(trained.values()), modifier_rank=None, enabled=partitioned):
+            yield trained

@@ -1,0 +1,97 @@
+"""Checkpoints of a finetune under way, and the adapter at its end, through the run's store.
+
+Ray Train could do this too, but its upload gives up after three tries and its record says which checkpoint is the latest, not
+that all parts of it are there and whole. A folder's name is used once, so two attempts never mix.
+"""
+
+import json
+import tempfile
+import uuid
+from dataclasses import asdict, astuple, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed
+
+from engine.run.work import CHECKPOINTS, RESUME
+from engine.store.files import FileRecord
+from engine.train.backends import load_backend
+from engine.train.backends.base import Cut, Session
+from engine.train.job import Fed, Listener, Rank, TrainJob
+from models.base import Trainee
+
+
+@dataclass
+class State:
+    """How far the training loop is; rank 0's goes into losses.json, and every rank's into a checkpoint."""
+
+    losses: list[float] = field(default_factory=list)
+    """One per optimizer step that is done."""
+    fed: list[int] = field(default_factory=lambda: list(astuple(Fed())))
+    """The fields of Fed, over these steps."""
+
+
+def cut_of(job: TrainJob, world_size: int) -> Cut:
+    train = job.train
+    return Cut(
+        backend=job.backend,
+        dtype=job.device.dtype,
+        world_size=world_size,
+        zero_stage=train.zero_stage,
+        offload=train.offload,
+        micro_batch_rows=train.micro_batch_rows,
+    )
+
+
+def resume(session: Session, job: TrainJob, rank: Rank, listener: Listener) -> State:
+    """Load the step's latest complete checkpoint, if there is one that this session can continue."""
+    data = job.store.read(f"{job.out}/{RESUME}")
+    latest = json.loads(data) if data is not None else {"identity": None}
+    if latest["identity"] != job.identity:
+        return State()
+    if reason := _refusal(latest.get("cut"), cut_of(job, rank.world_size)):
+        if rank.rank == 0:
+            listener.note(f"the checkpoint of step {latest['step']} cannot be continued: {reason}; starting from step 0")
+        return State()
+    with tempfile.TemporaryDirectory() as folder:
+        job.store.get_folder([FileRecord(**record) for record in latest["files"]], latest["folder"], Path(folder))
+        loaded = session.load(Path(folder))
+    if rank.rank == 0:
+        listener.note(f"continuing from the checkpoint of step {latest['step']}")
+    return State(losses=list(loaded["losses"]), fed=list(loaded["fed"]))
+
+
+def _refusal(saved: dict[str, Any] | None, now: Cut) -> str:
+    if saved is None or saved.keys() != asdict(now).keys():
+        return "another version of Starloop wrote it"
+    return load_backend(now.backend).refusal(Cut(**saved), now)
+
+
+def write_checkpoint(session: Session, job: TrainJob, rank: Rank, state: State) -> None:
+    """All ranks publish their parts; then rank 0 makes the checkpoint the one to continue from, and deletes the previous one."""
+    step = len(state.losses)
+    names = [f"{job.out}/{CHECKPOINTS}/{step:08d}-{uuid.uuid4().hex[:8]}"]
+    torch.distributed.broadcast_object_list(names, src=0)
+    with tempfile.TemporaryDirectory() as folder:
+        session.save(Path(folder), asdict(state))
+        records = [asdict(record) for record in job.store.put_folder(Path(folder), names[0])]
+    parts: list[Any] = [None] * rank.world_size
+    torch.distributed.all_gather_object(parts, records)
+    if rank.rank == 0:
+        previous = job.store.read(f"{job.out}/{RESUME}")
+        files = [record for part in parts for record in part]
+        cut = asdict(cut_of(job, rank.world_size))
+        latest = {"identity": job.identity, "step": step, "cut": cut, "folder": names[0], "files": files}
+        job.store.write(f"{job.out}/{RESUME}", json.dumps(latest).encode())
+        if previous is not None:
+            job.store.delete(json.loads(previous)["folder"])
+
+
+def save_adapter(session: Session, student: Trainee, job: TrainJob, rank: Rank) -> None:
+    """Rank 0 publishes the adapter; with ZeRO-3 all ranks help to gather it."""
+    with session.gathered() as trained:
+        if rank.rank == 0:
+            with tempfile.TemporaryDirectory() as folder:
+                student.save(Path(folder), {name: parameter.detach().cpu().clone() for name, parameter in trained.items()})
+                job.store.put_folder(Path(folder), f"{job.out}/model")

@@ -1,0 +1,86 @@
+"""What a finetune is asked to do, and what each of its steps reports: values that travel between the driver and the ranks."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.config import Mixture, Train
+from engine.decode.stage import DecodeSettings
+from engine.store.files import FileRecord, Store
+from models.base import Device, LossOn, ModelSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainJob:
+    """What to finetune, on which rows, how, and where the adapter goes."""
+
+    identity: str
+    """Digest of the step. Checkpoints with another identity are ignored."""
+    backend: str = "deepspeed"
+    """Name in engine/train/backends."""
+    device: Device
+    model: ModelSpec
+    train: Train
+    store: Store
+    examples: FileRecord
+    """The examples table, as select sealed it."""
+    episodes: FileRecord | None
+    """The episodes table, as select sealed it; None where the mixture has no episodes."""
+    mixture: Mixture
+    loss_on: LossOn
+    out: str
+    """Folder in the store: model/ for the adapter, losses.json, and while the step runs resume.json and checkpoints/."""
+    seed: int
+    decoding: DecodeSettings
+    decode_cpus: float
+
+
+@dataclass(frozen=True)
+class Rank:
+    """One of the processes that train together: Rank(rank=9, world_size=16, local_rank=1)."""
+
+    rank: int
+    world_size: int
+    local_rank: int
+    """Its number among the ranks of its machine."""
+
+
+@dataclass(frozen=True)
+class Fed:
+    """Counts of what the micro-batches consisted of."""
+
+    undecodable: int = 0
+    """Samples without a usable video; they stay in their batch without loss."""
+    shots_lost: int = 0
+    """Shots without a usable video; they are left out of their samples."""
+    shown: int = 0
+    """Clips that the samples show; a clip counts once for each sample that shows it."""
+    encoded: int = 0
+    """Clips that went through the tower; a clip counts once for each micro-batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """One optimizer step: StepRecord(step=41, num_steps=300, loss=0.71, learning_rate=1.9e-5, gradient_norm=0.4, tokens=9120, ...)."""
+
+    step: int
+    """Number of steps done: 1 for the first."""
+    num_steps: int
+    loss: float
+    """Mean over all answer tokens of all ranks."""
+    learning_rate: float
+    gradient_norm: float
+    """Before clipping, over all trained parameters."""
+    tokens: int
+    """Answer tokens of all ranks: those that have a loss."""
+    seconds: float
+    """Of rank 0, waiting for decoded videos included."""
+
+
+class Listener(Protocol):
+    """What rank 0 tells while it trains."""
+
+    def record(self, record: StepRecord) -> None: ...
+
+    def note(self, line: str) -> None:
+        """One line for the driver's log."""
+        ...
