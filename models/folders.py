@@ -44,3 +44,9 @@ def read_json(path: Path) -> dict[str, Any]:
 def model_type(uri: str) -> str:
     """What config.json calls the model's kind. Raises ValueError where there is no checkpoint."""
     return str(read_json(fetch(uri, ("*.json",)) / "config.json").get("model_type"))
+
+
+def revision(uri: str) -> str:
+    """The commit that a hub id resolved to; "" for anything else. The hub library keeps each commit in a folder of that name."""
+    folder = fetch(uri, ("*.json",))
+    return folder.name if folder.parent.name == "snapshots" else ""

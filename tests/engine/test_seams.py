@@ -1,7 +1,6 @@
 """Pins the seams: another model, engine, verifier, benchmark, dataset or tracker is one file and one line of a table."""
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -85,9 +84,8 @@ def test_a_slow_second_verifier_holds_nothing_up_and_its_reject_is_rationalized(
     verify = Stages(names=("judge", "rules"), spec=VerifySpec(preset="strict"))
     generator = an_engine(monkeypatch, watch, tmp_path, verify=verify)
     clip_ids = [f"c{number}" for number in range(10)]
-    start = time.monotonic()
     attempts = attempts_of(generator, a_piece("p", *clip_ids))
-    assert time.monotonic() - start < 10 * judge.JUDGE_S, "twenty judgements one after another would take twice as long"
+    assert judge.Judge.most_at_once > 5, "the clips of a piece are judged at the same time"
     first, second = attempts[:2]
     assert [(first["reason"], len(first["judgements"])), (second["outcome"], len(second["judgements"]))] == [
         ("not_grounded", 1),
