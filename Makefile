@@ -43,7 +43,7 @@ format: $(READY)          ## correct format and lint
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-tree: $(READY)            ## write docs/tree.md, the list of files, anew
+tree: $(READY)            ## write docs/tree.md, the list of files
 	PYTHONPATH=.:tests $(BIN)/python tests/tree.py > docs/tree.md
 
 base: $(READY)            ## make the shipped tiny base model again: about 30 minutes
