@@ -1,4 +1,4 @@
-# Each target does its own set-up of .venv, from nothing but make and Python 3.11 or newer.
+# Each target sets up .venv itself; this needs only make and Python 3.11 or newer.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
@@ -6,16 +6,16 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 
 .PHONY: demo ablations icl icl-ablations test test-pure chaos bench check format tree base clean
 
-demo: $(READY)            ## render a labelled world and let a tiny model teach itself its labels
+demo: $(READY)            ## render a labelled world, and let a tiny model teach itself the labels
 	$(BIN)/starloop demo
 
-ablations: $(READY)       ## the demo, then the loop without rationalization and plain finetuning, in the same summary
+ablations: $(READY)       ## the demo, then the loop without rationalization, and plain finetuning; one summary has all three
 	$(BIN)/starloop demo --ablations
 
-icl: $(READY)             ## render a narrated world, train on its episodes and without context, three seeds each, and draw the curves
+icl: $(READY)             ## render a narrated world, train with and without context, three seeds each, and draw the curves
 	$(BIN)/starloop icl
 
-icl-ablations: $(READY)   ## the same, and without burstiness, without the tail, without dynamic meaning
+icl-ablations: $(READY)   ## the same, then without burstiness, without the tail, and without dynamic meaning
 	$(BIN)/starloop icl --ablations
 
 test: $(READY)            ## all tests
@@ -24,10 +24,10 @@ test: $(READY)            ## all tests
 test-pure: $(READY)       ## the tests that need neither torch nor Ray: seconds
 	$(BIN)/python -m pytest tests/pure engine/verify engine/language engine/run/plan.py engine/config.py engine/run/resources.py models/folders.py models/pllava/layouts.py models/pllava/size.py engine/store engine/decode/frames.py engine/ingest/clips.py engine/generate/ledger.py engine/generate/prompts.py engine/generate/seeds.py engine/train/mixture.py engine/train/backends engine/episodes engine/evaluate/few_shot/curve.py jobs/view.py
 
-chaos: $(READY)           ## kill the loop in every way we know and compare its end, byte by byte: about 40 minutes
+chaos: $(READY)           ## kill the loop in every way that we know, and compare its end byte by byte: about 40 minutes
 	PYTHONPATH=.:tests $(BIN)/python tests/chaos.py
 
-bench: $(READY)           ## verdicts a second; encoding shared by episodes; generation beside the published way; CPU of decoding beside a bare loop; memory of a driver with a million clips
+bench: $(READY)           ## measure verdicts a second, encoding shared by episodes, generation, CPU of decoding, and a driver's memory with a million clips
 	PYTHONPATH=. $(BIN)/python tests/bench/verdicts.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/sharing.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/generate.py
@@ -39,14 +39,14 @@ check: $(READY)           ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(READY)
+format: $(READY)          ## correct format and lint
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-tree: $(READY)            ## write docs/tree.md, the list of files, anew
+tree: $(READY)            ## write docs/tree.md, the list of files
 	PYTHONPATH=.:tests $(BIN)/python tests/tree.py > docs/tree.md
 
-base: $(READY)            ## make the shipped tiny base model anew, about 30 minutes
+base: $(READY)            ## make the shipped tiny base model again: about 30 minutes
 	$(BIN)/starloop make-base
 
 $(READY): pyproject.toml constraints.txt

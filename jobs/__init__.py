@@ -1,17 +1,18 @@
-"""One file per thing you can run: `starloop JOB` and `python -m jobs JOB` are the same thing.
+"""One file for each command: `starloop JOB` and `python -m jobs JOB` are the same.
 
-cli        the commands and their options; imports a job only when it is run
-view       progress and tables on a terminal, plain lines elsewhere
-demo       a labelled world, then the loop on it
-ingest     check a manifest and write it as clips
-selftrain  the loop; generate, train and evaluate are the same loop stopped earlier
-status     what a run has done, and its failures: list, try again
-doctor     what would go wrong
-convert    checkpoints into other layouts: convert, export
-alpha_sweep  one adapter at many LoRA alphas
-episodes   in-context episodes of a manifest, and what they are like
-few_shot   a model's curve over numbers of shots
-icl        a narrated world, a model trained on its episodes, and the curve
-submit     send a run to a Ray cluster and follow it
-make_base  make the shipped tiny base model
+cli          the commands and their options; a job is imported only when it runs
+view         progress and tables on a terminal, plain lines elsewhere
+demo         renders a labelled world and runs the loop on it
+ingest       checks a manifest or a dataset's annotations and writes clips
+selftrain    runs the loop; generate, train and evaluate are the same loop, stopped earlier
+status       shows what a run has done, lists its failures, and tries them again
+doctor       checks a configuration and its surroundings before a run
+verify       tries label rules on cases
+convert      turns checkpoints into other layouts: convert, export
+alpha_sweep  evaluates one adapter at many LoRA alphas
+episodes     makes in-context episodes from a manifest and reports their properties
+few_shot     draws a model's curve over numbers of shots
+icl          renders a narrated world, trains on its episodes, and draws the curve
+submit       sends a run to a Ray cluster and follows it
+make_base    makes the shipped tiny base model
 """

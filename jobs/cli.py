@@ -1,4 +1,4 @@
-"""The commands and their options. Imports a job only when it is run, so --help answers at once."""
+"""The commands and their options. A job is imported only when it runs, so --help answers at once."""
 
 import signal
 import sys
@@ -9,23 +9,27 @@ import typer
 
 app = typer.Typer(
     name="starloop",
-    help="Labelled videos in, a video LLM that reasons about them out.",
+    help="Turns labelled videos into a video LLM that reasons about them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 Config = Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="TOML file; every key has a default.")]
-Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key, e.g. --set train.lr=1e-4.")]
-Cycle = Annotated[int, typer.Option(min=0, help="Which cycle.")]
+Settings = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key of the configuration, e.g. --set train.lr=1e-4.")
+]
+Cycle = Annotated[int, typer.Option(min=0, help="Number of the cycle.")]
 
 
 @app.command()
 def demo(
     out: Annotated[str, typer.Option(help="Run folder.")] = "runs/demo",
-    ablations: Annotated[bool, typer.Option("--ablations", help="Also run without rationalization, and plain finetuning.")] = False,
+    ablations: Annotated[
+        bool, typer.Option("--ablations", help="Also run without rationalization, and with plain finetuning.")
+    ] = False,
     settings: Settings = [],  # noqa: B006  # typer reads the default
 ) -> None:
-    """Render a labelled world and let a tiny model teach itself its labels: a few minutes on a laptop."""
+    """Render a labelled world, and let a tiny model teach itself the labels: a few minutes on a laptop."""
     from jobs import demo
 
     demo.demo(out, ablations, settings)
@@ -33,32 +37,36 @@ def demo(
 
 @app.command()
 def ingest(
-    manifest: Annotated[str, typer.Argument(help="A table with at least the columns video and label, or a dataset's annotations.")],
-    out: Annotated[str, typer.Option(help="Where the checked clips go, as Parquet; the data card goes beside it.")],
+    manifest: Annotated[
+        str, typer.Argument(help="A table with at least the columns video and label, or the annotations of a dataset.")
+    ],
+    out: Annotated[str, typer.Option(help="Parquet file for the checked clips; the data card is written beside it.")],
     form: Annotated[
         str,
-        typer.Option("--format", help="manifest, table, kinetics, star, finediving, something, ego4d, epic, temporal, instruct."),
+        typer.Option(
+            "--format", help="One of manifest, table, kinetics, star, finediving, something, ego4d, epic, temporal, instruct."
+        ),
     ] = "manifest",
-    mapping: Annotated[str, typer.Option(help="TOML: which column of a table is what.")] = "",
+    mapping: Annotated[str, typer.Option(help="TOML file that says what each column of a table means.")] = "",
     video: Annotated[
-        str, typer.Option(help="How a clip's video is called, e.g. {youtube_id}.mp4; default: as the dataset has it.")
+        str, typer.Option(help="File name of a clip's video, e.g. {youtube_id}.mp4; default: the dataset's own.")
     ] = "",
     split: Annotated[
-        str, typer.Option(help="train or heldout, for all of it; default: as the annotations or their name say.")
+        str, typer.Option(help="train or heldout, for all clips; default: what the annotations or their file name say.")
     ] = "",
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that are wrong, and count them.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out and count rows with errors.")] = False,
     settings: Settings = [],  # noqa: B006
 ) -> None:
     """Check a manifest or a dataset's annotations, fix the split, and write clips with a data card."""
     from jobs import ingest
 
-    asked = ingest.Asked(manifest=manifest, form=form, mapping=mapping, video=video, split=split, skip_bad=skip_bad)
-    ingest.ingest(asked, out, settings)
+    request = ingest.Asked(manifest=manifest, form=form, mapping=mapping, video=video, split=split, skip_bad=skip_bad)
+    ingest.ingest(request, out, settings)
 
 
 @app.command()
 def selftrain(config: Config = None, settings: Settings = []) -> None:  # noqa: B006
-    """Run the loop to its end; run again to continue, or to see that nothing is left to do."""
+    """Run the loop to its end. The same command continues a run that was stopped, and does nothing if the run is complete."""
     from jobs import selftrain
 
     selftrain.selftrain(config, settings)
@@ -66,7 +74,7 @@ def selftrain(config: Config = None, settings: Settings = []) -> None:  # noqa: 
 
 @app.command()
 def generate(config: Config = None, settings: Settings = [], cycle: Cycle = 0) -> None:  # noqa: B006
-    """The loop, stopped after a cycle's generation."""
+    """Run the loop, and stop after the generate step of a cycle."""
     from jobs import selftrain
 
     selftrain.selftrain(config, settings, cycle=cycle, kind="generate")
@@ -74,7 +82,7 @@ def generate(config: Config = None, settings: Settings = [], cycle: Cycle = 0) -
 
 @app.command()
 def train(config: Config = None, settings: Settings = [], cycle: Cycle = 0) -> None:  # noqa: B006
-    """The loop, stopped after a cycle's finetune."""
+    """Run the loop, and stop after the train step of a cycle."""
     from jobs import selftrain
 
     selftrain.selftrain(config, settings, cycle=cycle, kind="train")
@@ -82,7 +90,7 @@ def train(config: Config = None, settings: Settings = [], cycle: Cycle = 0) -> N
 
 @app.command()
 def evaluate(config: Config = None, settings: Settings = []) -> None:  # noqa: B006
-    """Held-out accuracy of model.instruct, by default the base."""
+    """Evaluate model.instruct, by default the base, on the evaluation sets."""
     from jobs import selftrain
 
     selftrain.evaluate(config, settings)
@@ -93,7 +101,7 @@ Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's folder or URI
 
 @app.command()
 def status(run: Run, settings: Settings = []) -> None:  # noqa: B006
-    """What is sealed, who works on it, what comes next, and what failed, by kind."""
+    """Show which steps are sealed, which driver works on the run, the next step, and the failures by kind."""
     from jobs import status
 
     status.status(run, settings)
@@ -102,11 +110,11 @@ def status(run: Run, settings: Settings = []) -> None:  # noqa: B006
 @app.command()
 def failures(
     run: Run,
-    retry: Annotated[str, typer.Option(metavar="KIND", help="Let clips that failed in this way be tried again.")] = "",
-    rewind: Annotated[bool, typer.Option("--rewind", help="With --retry: undo later steps that used them.")] = False,
+    retry: Annotated[str, typer.Option(metavar="KIND", help="Try clips with this kind of failure again.")] = "",
+    rewind: Annotated[bool, typer.Option("--rewind", help="With --retry: also undo later steps that used these clips.")] = False,
     settings: Settings = [],  # noqa: B006
 ) -> None:
-    """The failed clips, one a line: step, clip, kind, what to do. Tab-separated."""
+    """List the failed clips, one for each line: step, clip, kind and remedy, separated by tabs."""
     from jobs import status
 
     status.failures(run, retry, rewind, settings)
@@ -116,9 +124,9 @@ def failures(
 def doctor(
     config: Config = None,
     settings: Settings = [],  # noqa: B006
-    model: Annotated[bool, typer.Option(help="Load the model, as an actor would.")] = True,
+    model: Annotated[bool, typer.Option(help="Load the model, as an actor does.")] = True,
 ) -> None:
-    """Find out what would go wrong: storage, videos, model, versions, cluster. Exit status 1 if anything would."""
+    """Check storage, videos, model, versions and cluster before a run. The exit status is 1 if a check fails."""
     from jobs import doctor
 
     doctor.doctor(config, settings, model)
@@ -126,13 +134,13 @@ def doctor(
 
 @app.command()
 def verify(
-    cases: Annotated[Path, typer.Argument(help="JSONL: {text, question, label, hint} a line; - for standard input.")],
-    preset: Annotated[str, typer.Option(help="strict, or paper or code as published.")] = "strict",
-    explain: Annotated[bool, typer.Option("--explain", help="Add what was found, and where in the text.")] = False,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out lines that are wrong, and count them.")] = False,
-    sentence_model: Annotated[str, typer.Option(help="sentence-transformers model, folder or hub id; default: ROUGE-L.")] = "",
+    cases: Annotated[Path, typer.Argument(help="JSONL with {text, question, label, hint} in each line; - reads standard input.")],
+    preset: Annotated[str, typer.Option(help="strict, or a published one: paper or code.")] = "strict",
+    explain: Annotated[bool, typer.Option("--explain", help="Add the words that decided, and their place in the text.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out and count lines with errors.")] = False,
+    sentence_model: Annotated[str, typer.Option(help="Folder or hub id of a sentence-transformers model; default: ROUGE-L.")] = "",
 ) -> None:
-    """Try a label rule without a GPU: each line out again, with keep, reason, score and what was extracted."""
+    """Try label rules without a GPU. Prints each line again, with keep, reason, score and the extracted text."""
     from jobs import verify
 
     verify.verify_cases(cases, preset, explain, skip_bad, sentence_model)
@@ -140,11 +148,11 @@ def verify(
 
 @app.command()
 def episodes(
-    manifest: Annotated[str, typer.Argument(help="Clips with verb, noun and description, as a manifest has them.")],
+    manifest: Annotated[str, typer.Argument(help="A manifest with the columns verb, noun and description.")],
     out: Annotated[str, typer.Option(help="Folder or URI for episodes, frozen contexts, exports and the report.")],
     settings: Settings = [],  # noqa: B006
 ) -> None:
-    """Make EILEV's in-context episodes of a manifest, and report what they are like; --set episodes.* says how."""
+    """Make EILEV's in-context episodes from a manifest, and report their properties. --set episodes.* changes them."""
     from jobs import episodes
 
     episodes.episodes(manifest, out, settings)
@@ -152,12 +160,12 @@ def episodes(
 
 @app.command(name="few-shot")
 def few_shot(
-    episodes: Annotated[str, typer.Argument(metavar="EPISODES", help="Folder that `starloop episodes` made.")],
+    episodes: Annotated[str, typer.Argument(metavar="EPISODES", help="Folder that `starloop episodes` wrote.")],
     out: Annotated[str, typer.Option(help="Folder or URI for answers, curve and plots.")],
     adapter: Annotated[str, typer.Option(help="An adapter on model.base, e.g. RUN/cycle-000/train/model.")] = "",
     settings: Settings = [],  # noqa: B006
 ) -> None:
-    """Let a model narrate held-out clips after 0 to 16 shots, and draw the curve."""
+    """Let a model narrate held-out clips after 0 to 16 shots, and draw the curve of its accuracy."""
     from jobs import few_shot
 
     few_shot.narrate(episodes, out, adapter, settings)
@@ -165,12 +173,14 @@ def few_shot(
 
 @app.command()
 def icl(
-    out: Annotated[str, typer.Option(help="Folder for everything.")] = "runs/icl",
-    seeds: Annotated[int, typer.Option(help="How often each model is trained.")] = 3,
-    ablations: Annotated[bool, typer.Option("--ablations", help="Also without burstiness, tail and dynamic meaning.")] = False,
+    out: Annotated[str, typer.Option(help="Folder for all results.")] = "runs/icl",
+    seeds: Annotated[int, typer.Option(help="How often each model is trained, each time with another seed.")] = 3,
+    ablations: Annotated[
+        bool, typer.Option("--ablations", help="Also train without burstiness, without the tail, and without dynamic meaning.")
+    ] = False,
     settings: Settings = [],  # noqa: B006
 ) -> None:
-    """Render a narrated world and let a tiny model learn its narrators' words from context: see the curve rise."""
+    """Render a narrated world, let a tiny model learn its narrators' words from context, and draw the curve."""
     from jobs import icl
 
     icl.icl(out, seeds, ablations, settings)
@@ -181,9 +191,9 @@ def submit(
     config: Annotated[Path, typer.Argument(help="TOML file, inside the working directory.")],
     address: Annotated[str, typer.Option(help="The cluster's job server, e.g. http://127.0.0.1:8265.")],
     settings: Settings = [],  # noqa: B006
-    working_dir: Annotated[Path, typer.Option(help="Folder that is packed and sent: this project's.")] = Path("."),
+    working_dir: Annotated[Path, typer.Option(help="Folder that is packed and sent: this project.")] = Path("."),
 ) -> None:
-    """Send `selftrain CONFIG` to a Ray cluster, follow its log, and return its status; again: continue it."""
+    """Submit `selftrain CONFIG` to a Ray cluster, follow its log, and return its status. The same command continues the run."""
     from jobs import submit
 
     submit.submit(config, address, settings, working_dir)
@@ -191,8 +201,8 @@ def submit(
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(help="A released PLLaVA or a LLaVA: folder, URI or hub id.")],
-    out: Annotated[str, typer.Option(help="Folder or URI for base/ and, where the source holds a LoRA, adapter/.")],
+    source: Annotated[str, typer.Argument(help="Folder, URI or hub id of a released PLLaVA or of a LLaVA.")],
+    out: Annotated[str, typer.Option(help="Folder or URI for base/ and, if the source has a LoRA, adapter/.")],
     settings: Settings = [],  # noqa: B006
 ) -> None:
     """Split a released checkpoint into a base and a PEFT adapter, file by file."""
@@ -203,13 +213,13 @@ def convert(
 
 @app.command()
 def export(
-    base: Annotated[str, typer.Argument(help="The base: folder, URI, hub id or 'tiny'.")],
+    base: Annotated[str, typer.Argument(help="Folder, URI or hub id of the base, or 'tiny'.")],
     out: Annotated[str, typer.Option(help="Folder or URI for the merged model.")],
     adapter: Annotated[str, typer.Option(help="A PEFT adapter, e.g. RUN/cycle-000/train/model.")] = "",
-    alpha: Annotated[float | None, typer.Option(help="LoRA alpha to merge with; default: the one of its training.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="LoRA alpha to merge with; default: the alpha of its training.")] = None,
     settings: Settings = [],  # noqa: B006
 ) -> None:
-    """Merge an adapter into its base, in float32, and write a stock LLaVA folder that other tools load."""
+    """Merge an adapter into its base, in float32, and write a stock LLaVA folder that other tools can load."""
     from jobs import convert
 
     convert.export(base, out, adapter, alpha, settings)
@@ -218,11 +228,13 @@ def export(
 @app.command(name="alpha-sweep")
 def alpha_sweep(
     run: Run,
-    alpha: Annotated[list[float], typer.Option(help="A LoRA alpha; give it again for more. Default: 0 2 4 8 12 16 20 32.")] = [],  # noqa: B006
-    cycle: Annotated[int | None, typer.Option(min=0, help="Whose adapter; default: the best cycle's.")] = None,
+    alpha: Annotated[
+        list[float], typer.Option(help="A LoRA alpha; repeat the option for several. Default: 0 2 4 8 12 16 20 32.")
+    ] = [],  # noqa: B006
+    cycle: Annotated[int | None, typer.Option(min=0, help="The cycle that trained the adapter; default: the best one.")] = None,
     settings: Settings = [],  # noqa: B006
 ) -> None:
-    """Held-out accuracy of one trained adapter at many LoRA alphas; nothing is trained."""
+    """Evaluate one trained adapter at many LoRA alphas on the held-out clips. Nothing is trained."""
     from jobs import alpha_sweep
 
     alpha_sweep.alpha_sweep(run, cycle, alpha, settings)
@@ -230,14 +242,14 @@ def alpha_sweep(
 
 @app.command(name="make-base")
 def make_base(out: Annotated[Path, typer.Option(help="Folder for the weights.")] = Path("models/tiny/weights")) -> None:
-    """Make the shipped tiny base model anew: about half an hour on two cores."""
+    """Make the shipped tiny base model again: about half an hour on two cores."""
     from jobs import make_base
 
     make_base.make_base(out, make_base.Recipe())
 
 
 def _terminated(number: int, frame: object) -> None:
-    """As systemd and Kubernetes stop a job: the lease is given back on the way out."""
+    """Handler of SIGTERM, with which systemd and Kubernetes stop a job. Leaving by an exception releases the lease."""
     sys.exit("terminated; run the same command again to continue")
 
 
@@ -245,7 +257,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     try:
         app()
-    except ValueError as error:  # by convention what a user wrote; everything else keeps its traceback
+    except ValueError as error:  # by convention an error in what the user wrote; all others keep their traceback
         sys.exit(f"error: {error}")
     except OSError as error:
         if type(error).__name__ not in ("StorageError", "ChildProcessError"):  # by name: --help must not wait for the import

@@ -1,4 +1,4 @@
-"""The loop, to its end or to a named step."""
+"""Runs the loop to its end, or to the step that a command names."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from jobs.view import View, print_summary
 
 
 def selftrain(path: Path | None, settings: list[str], cycle: int = 0, kind: Kind | None = None) -> None:
-    """The whole loop; with `kind`, stopped after that step of the cycle."""
+    """Run the whole loop; with `kind`, stop after that step of the cycle."""
     config = load_config(path, settings)
     if cycle >= config.loop.max_cycles:
         raise ValueError(f"--cycle {cycle}: the last cycle is {config.loop.max_cycles - 1}; raise loop.max_cycles")
@@ -18,12 +18,13 @@ def selftrain(path: Path | None, settings: list[str], cycle: int = 0, kind: Kind
 
 
 def evaluate(path: Path | None, settings: list[str]) -> None:
+    """Run the loop, and stop when the model before the first cycle is evaluated on every set."""
     config = load_config(path, settings)
     run(config, name_of(-1, "evaluate", config.evaluate.sets[-1].name))
 
 
 def run(config: RunConfig, until: str = "") -> dict[str, Any]:
-    """Run, show progress, print the table; says so where nothing was left to do."""
+    """Run the loop, show its progress, and print the table; returns the summary."""
     with View() as view:
         summary = loop.run(config, view.show, until)
     print_summary(summary)
