@@ -11,6 +11,7 @@ from engine.ingest.step import inputs_of, refuse_empty
 from engine.run.plan import BASE, INGEST
 from engine.run.resources import afford
 from engine.run.seals import Seal
+from engine.run.trackers import refuse_unknown_trackers
 from engine.select.conversations import refuse_no_examples
 from engine.store.files import Store
 from engine.verify.stages import refuse_unknown
@@ -24,6 +25,7 @@ def check_inputs(config: RunConfig, until: str) -> None:
         pass
     refuse_empty(card.counts(), splits_for(until))
     refuse_unknown(config.verify.stages)
+    refuse_unknown_trackers(config.run.trackers)
     for evaluation_set in config.evaluate.sets:
         for name in evaluation_set.metrics:
             metric_of(name)

@@ -20,6 +20,7 @@ from engine.run.resources import afford, needs
 from engine.run.seals import Seal, write_seal
 from engine.run.steps import DO
 from engine.run.summary import summarize
+from engine.run.trackers import tracked
 from engine.run.work import CHECKPOINTS, RESUME, Progress, Work, read_seals
 from engine.store.files import Store, digest
 
@@ -45,9 +46,11 @@ def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") 
     else:
         for line in afford(config):
             log.info("%s", line)
-        with Lease(store) as lease:
+        with ExitStack() as stack:
+            lease = stack.enter_context(Lease(store))
             note_costs(store, config)
-            sealed = _advance(Driver(config, store, lease, report), config, until)
+            report_to_all = stack.enter_context(tracked(config.run.trackers, store.url(), config.model_dump(mode="json"), report))
+            sealed = _advance(Driver(config, store, lease, report_to_all), config, until)
     summary = summarize(config, sealed)
     _refresh(store, "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
     if summary["best_accuracy"] is not None and summary["cycles"]:

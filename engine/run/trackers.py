@@ -27,6 +27,12 @@ class Tracker(Protocol):
     def close(self) -> None: ...
 
 
+def refuse_unknown_trackers(names: Sequence[str]) -> None:
+    """Raises ValueError for a name that is not in TRACKERS."""
+    if unknown := [name for name in names if name not in TRACKERS]:
+        raise ValueError(f"run.trackers: no tracker {unknown[0]!r}; known are {', '.join(TRACKERS) or 'none'}")
+
+
 @contextmanager
 def tracked(
     names: Sequence[str], run_uri: str, config: dict[str, Any], report: Callable[[Progress], None]
@@ -35,8 +41,7 @@ def tracked(
 
     Raises ValueError for a name that is not in TRACKERS.
     """
-    if unknown := [name for name in names if name not in TRACKERS]:
-        raise ValueError(f"run.trackers: no tracker {unknown[0]!r}; known are {', '.join(TRACKERS) or 'none'}")
+    refuse_unknown_trackers(names)
     trackers: dict[str, Tracker] = {name: importlib.import_module(TRACKERS[name]).track(run_uri, config) for name in names}
 
     def call(name: str, verb: Callable[[], None]) -> None:

@@ -42,7 +42,7 @@ PURE = [
     "models.base", "models.registry", "models.folders", "models.pllava.size", "jobs.cli",
 ]  # fmt: skip
 ACTORS = ("engine.generate.generator", "engine.train.worker", "engine.train.trainer", "engine.evaluate.few_shot.narrator")
-"""What runs on Ray: another step's room does not import it."""
+"""What runs on Ray: another step's room does not import it. engine/run may: its rehearsal runs a worker without Ray."""
 
 
 def imports(path: Path) -> set[str]:
@@ -84,7 +84,7 @@ def test_no_step_imports_what_another_step_runs_on_ray() -> None:
         for path in SOURCES
         for name in imports(path)
         if name in ACTORS and path.relative_to(ROOT).parts[0] == "engine"
-        if name.split(".")[1] != path.relative_to(ROOT).parts[1]
+        if path.relative_to(ROOT).parts[1] not in (name.split(".")[1], "run")
     ]
     assert borrowed == []
 

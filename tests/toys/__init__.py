@@ -5,5 +5,4 @@ engine      a generation engine
 judge       a verifier stage
 benchmark   a format of evaluation sets
 adapter     a dataset's format
-tracker     whoever is told what a run does
 """
