@@ -117,11 +117,17 @@ def doctor(
     config: Config = None,
     settings: Settings = [],  # noqa: B006
     model: Annotated[bool, typer.Option(help="Load the model, as an actor would.")] = True,
+    rehearse: Annotated[
+        bool, typer.Option("--rehearse", help="Only train a shrunk model for three steps, as [train] says, on this machine's CPU.")
+    ] = False,
 ) -> None:
     """Find out what would go wrong: storage, videos, model, versions, cluster. Exit status 1 if anything would."""
     from jobs import doctor
 
-    doctor.doctor(config, settings, model)
+    if rehearse:
+        doctor.rehearse_training(config, settings)
+    else:
+        doctor.doctor(config, settings, model)
 
 
 @app.command()

@@ -11,7 +11,9 @@ from engine.train.backends.base import Cut
 from engine.train.backends.deepspeed import deepspeed_config, environment, refusal
 from models.base import Device
 
-TRAIN = Train(num_workers=2, batch_rows=24, micro_batch_rows=3, lr=3e-4, weight_decay=0.07, max_grad_norm=0.6, zero_stage=3, offload=True)
+TRAIN = Train(
+    num_workers=2, batch_rows=24, micro_batch_rows=3, lr=3e-4, weight_decay=0.07, max_grad_norm=0.6, zero_stage=3, offload=True
+)
 CUT = Cut(backend="deepspeed", dtype="bfloat16", world_size=8, zero_stage=2, offload=False, micro_batch_rows=4)
 
 

@@ -1,4 +1,4 @@
-"""Pins the tables that ranks share: the same rows in the same order as in the store, mapped and not held, gone when all have them."""
+"""Pins the tables that ranks share: the same rows in the same order as in the store, mapped and not held, then deleted."""
 
 import os
 from pathlib import Path
