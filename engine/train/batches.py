@@ -21,8 +21,8 @@ class MicroBatch:
 
     windows: list[Window]
     moments: list[str | None]
-    """The id of the example that each window's random moments follow from, wherever its video lies. None for a window of an episode,
-    which is always watched at the same moments, as in EILEV."""
+    """The id of the example that each window's random moments follow from, wherever its video lies. None for a window of an
+    episode, which is always watched at the same moments, as in EILEV."""
     samples: list[list[Turn]]
 
 

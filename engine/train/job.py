@@ -60,7 +60,7 @@ class Fed:
 
 @dataclass(frozen=True, kw_only=True)
 class StepRecord:
-    """One optimizer step: StepRecord(step=41, num_steps=300, loss=0.71, learning_rate=1.9e-5, gradient_norm=0.4, tokens=9120, ...)."""
+    """One optimizer step: StepRecord(step=41, num_steps=300, loss=0.71, learning_rate=1.9e-5, gradient_norm=0.4, ...)."""
 
     step: int
     """Number of steps done: 1 for the first."""

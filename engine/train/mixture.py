@@ -22,8 +22,8 @@ class Stream:
 def order(streams: Sequence[Stream], epochs: float, batch_rows: int, seed: int) -> list[list[int]]:
     """Rows of each optimizer step: shuffled epochs, end to end, cut into full batches; at least one step.
 
-    In an epoch each stream gives weight x rows: its passes are shuffled one by one and laid end to end, and an epoch continues where
-    the last one stopped. A pure function of its arguments; the last step is filled up from the next epoch.
+    In an epoch each stream gives weight x rows: its passes are shuffled one by one and laid end to end, and an epoch continues
+    where the last one stopped. A pure function of its arguments; the last step is filled up from the next epoch.
 
     >>> [len(step) for step in order([Stream(1.0, [range(10)])], 2.0, 4, seed=0)]
     [4, 4, 4, 4, 4]

@@ -69,9 +69,8 @@ def _batches(store: Store, record: FileRecord, columns: list[str]) -> Iterator[p
     data = store.read_recorded(record)
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
-        yield pa.RecordBatch.from_pylist(
-            [], pa.schema([file.schema_arrow.field(name) for name in columns])
-        )  # of an empty table too
+        schema = pa.schema([file.schema_arrow.field(name) for name in columns])
+        yield pa.RecordBatch.from_pylist([], schema)  # an empty table has a schema too
         yield from file.iter_batches(BATCH_ROWS, columns=columns)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0][:80]

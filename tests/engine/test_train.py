@@ -1,9 +1,14 @@
-"""Pins finetuning: the same losses however many workers share the work, and an example that lost its video keeps its place."""
+"""Pins finetuning on Ray: the same losses however many workers share the work, an example that lost its video keeps its place,
+each step is reported once, and what a restart cannot mend ends the step in one line.
+"""
 
+import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
+import torch
 
 from builders import DECODING
 from engine.config import Data, Mixture, Train
@@ -12,25 +17,28 @@ from engine.rows import EXAMPLES
 from engine.select.choose import from_template
 from engine.store.files import Store
 from engine.store.filesystems import Storage
+from engine.train.job import StepRecord, TrainJob
+from engine.train.schedule import learning_rate
 from engine.train.trainer import Trained, finetune
-from engine.train.worker import TrainJob
-from models.base import ModelSpec
+from engine.train.worker import fatal_error
+from models.base import Device, ModelSpec
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+SETTINGS = {"batch_rows": 4, "micro_batch_rows": 2, "epochs": 3.0, "lr": 1e-3, "lora_rank": 4, "lora_dropout": 0.0}
 
 
-def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[tuple[int, int, float]]]:
+def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[StepRecord]]:
     clips = [clip for clip in read_manifest(Data(manifest=str(world)), Storage()) if clip.split == "train"]
     store = Store(str(run))
     rows = [
         example.to_row() for example in from_template(clips[:8], "The answer is {label}.", "{question}")
     ]  # three have no usable video
     store.write_table("examples.parquet", pa.Table.from_pylist(rows, schema=EXAMPLES))
-    settings = {"batch_rows": 4, "micro_batch_rows": 2, "epochs": 3.0, "lr": 1e-3, "lora_rank": 4, "lora_dropout": 0.0}
     job = TrainJob(
         identity="test",
+        device=Device("cpu", "float32"),
         model=ModelSpec(base="tiny"),
-        train=Train.model_validate(settings | section),
+        train=Train.model_validate(SETTINGS | section),
         store=store,
         examples=store.describe(["examples.parquet"])[0],
         episodes=None,
@@ -40,19 +48,49 @@ def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[tupl
         seed=0,
         decoding=DECODING,
         decode_cpus=0.5,
-        meter=None,
     )
-    told: list[tuple[int, int, float]] = []
-    return finetune(job, cpus=0.5, gpus=0, progress=lambda *step: told.append(step)), told
+    records: list[StepRecord] = []
+    return finetune(job, cpus=0.5, gpus=0, on_step=records.append), records
 
 
 def test_two_workers_with_zero_3_train_as_one_without(world: Path, tmp_path: Path, ray_cluster: None) -> None:
-    alone, told = train(world, tmp_path / "1", num_workers=1, zero_stage=0)
-    together, _ = train(world, tmp_path / "2", num_workers=2, micro_batch_rows=1, zero_stage=3)
+    alone, records = train(world, tmp_path / "1", num_workers=1, zero_stage=0)
+    together, records_of_two = train(world, tmp_path / "2", num_workers=2, micro_batch_rows=1, zero_stage=3)
     assert len(alone.losses) == len(together.losses) == 6
     assert together.losses == pytest.approx(alone.losses, rel=1e-3)
     assert alone.losses[-1] < alone.losses[0]
     assert alone.fed.undecodable == 9  # three of eight examples, three epochs
-    assert told[-1][:2] == (6, 6)
-    one, two = ((tmp_path / n / "out" / "model" / "adapter_model.safetensors").stat().st_size for n in "12")
-    assert one == two
+    sizes = [(tmp_path / run / "out" / "model" / "adapter_model.safetensors").stat().st_size for run in "12"]
+    assert sizes[0] == sizes[1]
+    for trained, steps in ((alone, records), (together, records_of_two)):
+        assert [record.step for record in steps] == [1, 2, 3, 4, 5, 6]  # each once, in order
+        assert [record.loss for record in steps] == trained.losses
+        section = Train.model_validate(SETTINGS)
+        assert [record.learning_rate for record in steps] == [learning_rate(step, 6, section) for step in range(6)]
+        assert all(record.tokens > 0 and record.seconds > 0 and record.num_steps == 6 for record in steps)
+    norms = [[record.gradient_norm for record in steps] for steps in (records, records_of_two)]
+    assert norms[1] == pytest.approx(norms[0], rel=1e-2)
+    assert min(norms[0]) > 0
+
+
+def test_out_of_memory_ends_the_step_in_one_line(world: Path, tmp_path: Path, ray_cluster: None) -> None:
+    """A LoRA of 2^31 ranks is more than a machine has: its first matrix alone is a terabyte."""
+    started = time.monotonic()
+    with pytest.raises(
+        ValueError, match=r"training ran out of memory \(.*\); try a train\.micro_batch_rows below 2, or train\.gradient"
+    ):
+        train(world, tmp_path, lora_rank=1 << 31)
+    assert time.monotonic() - started < 150  # ten restarts would take longer
+
+
+def test_out_of_memory_names_what_may_be_changed() -> None:
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB\nmore")
+    section = Train(num_workers=2, batch_rows=24, micro_batch_rows=3)
+    assert str(fatal_error(error, section)) == (
+        "training ran out of memory (CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB); try "
+        "a train.micro_batch_rows below 3, or train.gradient_checkpointing = true, or train.offload = true, or "
+        "train.zero_stage = 3 with more train.num_workers"
+    )
+    least: dict[str, Any] = {"micro_batch_rows": 1, "gradient_checkpointing": True, "offload": True, "zero_stage": 3}
+    assert str(fatal_error(error, section.model_copy(update=least))).endswith("; try more train.num_workers")
+    assert fatal_error(RuntimeError("NCCL error"), section) is None  # a restart may mend it

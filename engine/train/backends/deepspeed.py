@@ -33,7 +33,7 @@ def join(device: Device) -> None:
 
 @contextmanager
 def building(train: Train, device: Device, rank: int) -> Iterator[bool]:
-    """With ZeRO-3 transformers partitions what it builds while an HfDeepSpeedConfig lives; rank 0 reads, the others are sent theirs.
+    """With ZeRO-3 transformers partitions what it builds while an HfDeepSpeedConfig lives; rank 0 sends the others their part.
 
     Eight processes that read a 34B model each would want half a terabyte of their machine.
     """
