@@ -77,8 +77,8 @@ class Verdict:
     """0..1: share of the label that was found."""
     extracted: str
     """The stretch of text that decided."""
-    found: tuple[tuple[int, int], ...] = ()
-    """Where in the text: start and end of each place; shown by `starloop verify --explain`."""
+    spans: tuple[tuple[int, int], ...] = ()
+    """Start and end of each place in the text that decided; shown by `starloop verify --explain`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,7 +122,7 @@ def test_a_part_of_the_label_scores_but_does_not_pass() -> None:
 
 def test_a_verdict_says_where() -> None:
     verdict = verify("The man was diving there.", "", DIVING, "direct", True, STRICT)
-    assert verdict.found == ((12, 18),)
+    assert verdict.spans == ((12, 18),)
     assert verdict.extracted == "diving"
 
 
@@ -241,7 +241,7 @@ def some_label(draw: Any) -> Label:
 def test_no_text_makes_it_raise(text: str, question: str, label: Label, mode: Any, spec: VerifySpec) -> None:
     verdict = verify(text, question, label, mode, True, spec)
     assert 0 <= verdict.score <= 1
-    assert all(0 <= start <= end <= len(text) for start, end in verdict.found)
+    assert all(0 <= start <= end <= len(text) for start, end in verdict.spans)
 
 
 @settings(max_examples=400, deadline=None)
