@@ -76,12 +76,14 @@ WISHING = frozenset("wants want wanted wishes plans planning intends hopes".spli
 DISMISSING = frozenset("unlikely wrong incorrect false absent excluded impossible missing inaccurate untrue".split())
 """Words that dismiss a statement: "it is wrong that", "... is unlikely"."""
 
+ScopeKind = Literal["verb", "subject", "preposition", "maybe", "unsure"]
+
 
 class Scope(NamedTuple):
     """The reach of one negator or hedge: Scope(stance=DENIED, kind="verb", opened_at=2)."""
 
     stance: int
-    kind: Literal["verb", "subject", "preposition", "maybe", "unsure"]
+    kind: ScopeKind
     """What ends it. verb: the clause's end or a finite verb; subject: the same, but the second finite verb; preposition: its noun
     phrase's end; maybe: the clause's end; unsure: "but", "however" or "yet"."""
     opened_at: int
@@ -171,7 +173,7 @@ def _denied_scope(words: Sequence[str], breaks: Sequence[bool], i: int, followin
         return None
     if word == "no" and (following in PERSON_PRONOUNS or following in THING_PRONOUNS or (i + 1 < len(words) and breaks[i + 1])):
         return None  # an interjection: "No, he dives"
-    kind = "subject" if word in SUBJECT_NEGATORS else "preposition" if word in PREPOSITIONAL_NEGATORS else "verb"
+    kind: ScopeKind = "subject" if word in SUBJECT_NEGATORS else "preposition" if word in PREPOSITIONAL_NEGATORS else "verb"
     return Scope(DENIED, kind, i)
 
 

@@ -59,7 +59,7 @@ def ranges(answer: Answer, question: str, duration_s: float) -> list[Range]:
     pairs = pairs or _parts(answer, stated, duration_s)
     if not pairs and (whole := _WHOLE.search(text)):
         position = word_at(answer, whole.start())
-        start, end = (Moment(time_s, *whole.span(), position, False) for time_s in (0.0, duration_s))
+        start, end = (Moment(time_s, whole.start(), whole.end(), position, False) for time_s in (0.0, duration_s))
         return [(start, end)]
     return pairs
 
