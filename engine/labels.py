@@ -1,6 +1,6 @@
-"""What a human said about a clip, typed: one frozen class a kind. Its JSON is the manifest's and that of `starloop verify`.
+"""Labels: what a human said about a clip, one frozen class for each kind. Manifests and `starloop verify` hold them as JSON.
 
-Which answers contain a label is engine/verify's to say.
+Whether an answer contains a label is decided in engine/verify.
 """
 
 import json
@@ -11,12 +11,12 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 FINITE = ConfigDict(extra="forbid", allow_inf_nan=False)
 FRAME_SLACK = 1e-3
-"""By which a box may leave its frame: annotation tools round."""
+"""Share by which a box may leave the frame, and a range its clip: annotation tools round."""
 
 
-def _worded(text: str, what: str) -> None:
+def _check_has_word(text: str, name: str) -> None:
     if not any(letter.isalnum() for letter in text):
-        raise ValueError(f"{what} {text!r} has no word; fill it in or drop the row")
+        raise ValueError(f"{name} {text!r} has no word; fill it in or drop the row")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,16 +27,16 @@ class Keywords:
     kind: Literal["keywords"] = "keywords"
     text: str
     aliases: tuple[str, ...] = ()
-    """Other texts that mean the same."""
+    """Other texts with the same meaning."""
 
     def __post_init__(self) -> None:
         for text in (self.text, *self.aliases):
-            _worded(text, "the label")
+            _check_has_word(text, "the label")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Choice(option="B", options={"A": "running", "B": "diving"}): of several options, the right one."""
+    """Choice(option="B", options={"A": "running", "B": "diving"}): the correct option of a multiple-choice question."""
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["choice"] = "choice"
@@ -45,12 +45,12 @@ class Choice:
 
     def __post_init__(self) -> None:
         if len(self.options) < 2:
-            raise ValueError(f"a choice needs two options, and there are {len(self.options)}")
+            raise ValueError(f"a choice needs two options and has {len(self.options)}; add options or use another kind")
         if self.option not in self.options:
-            raise ValueError(f"option {self.option!r} is not among the options {', '.join(self.options)}")
+            raise ValueError(f"option {self.option!r} is not among the options {', '.join(self.options)}; write one of them")
         for key, text in self.options.items():
-            _worded(key, "the option")
-            _worded(text, f"option {key}:")
+            _check_has_word(key, "the option")
+            _check_has_word(text, f"option {key}:")
 
     def __hash__(self) -> int:
         return hash((self.option, *self.options.items()))
@@ -62,17 +62,17 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
-    """Number(value=76.5): a score, a count; within a share of itself."""
+    """Number(value=76.5): a score or a count; an answer must be within the tolerance."""
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["number"] = "number"
     value: float
     tolerance: float = 0.05
-    """Relative: 0.05 is 5 % of the value. A value of 0 has to be met."""
+    """Relative: 0.05 is 5 % of the value. A value of 0 must be met exactly."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.tolerance < 1:
-            raise ValueError(f"tolerance {self.tolerance:g} is a share of the value, 0 to 1")
+            raise ValueError(f"tolerance {self.tolerance:g} is not a share of the value; write 0 or more and less than 1")
 
     @property
     def text(self) -> str:
@@ -88,17 +88,17 @@ class Timestamp:
     time_s: float
     duration_s: float
     tolerance_s: float | None = None
-    """None: a tenth of the duration, as Video-STaR's verifier has it."""
+    """None: a tenth of the duration, as in Video-STaR's verifier."""
 
     def __post_init__(self) -> None:
         if self.duration_s <= 0:
-            raise ValueError(f"duration_s {self.duration_s:g} is not a duration")
+            raise ValueError(f"duration_s {self.duration_s:g} is not a duration; write the clip's seconds, more than 0")
         if not 0 <= self.time_s <= self.duration_s:
             raise ValueError(
                 f"time_s {self.time_s:g} is not within the clip's {self.duration_s:g} s; it counts from the clip's start"
             )
         if self.tolerance_s is not None and self.tolerance_s < 0:
-            raise ValueError(f"tolerance_s {self.tolerance_s:g} is less than nothing")
+            raise ValueError(f"tolerance_s {self.tolerance_s:g} is negative; write 0 or more seconds")
 
     @property
     def text(self) -> str:
@@ -107,7 +107,7 @@ class Timestamp:
 
 @dataclass(frozen=True, kw_only=True)
 class TimeRange:
-    """TimeRange(start_s=2.0, end_s=5.0, duration_s=20.0): a stretch of the clip, counted from the clip's start."""
+    """TimeRange(start_s=2.0, end_s=5.0, duration_s=20.0): a time range of the clip, counted from the clip's start."""
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["time_range"] = "time_range"
@@ -115,7 +115,7 @@ class TimeRange:
     end_s: float
     duration_s: float
     iou: float = 0.5
-    """Intersection over union that an answer must reach."""
+    """Minimum intersection over union of an answer."""
 
     def __post_init__(self) -> None:
         if self.start_s >= self.end_s:
@@ -124,7 +124,7 @@ class TimeRange:
             raise ValueError(
                 f"{self.start_s:g} to {self.end_s:g} s is not within the clip's {self.duration_s:g} s; both count from its start"
             )
-        _is_share(self.iou)
+        _check_iou(self.iou)
 
     @property
     def text(self) -> str:
@@ -136,9 +136,9 @@ BoxFormat = Literal["xyxy", "xywh", "cxcywh"]
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """Box(box=(0.1, 0.2, 0.5, 0.6), format="xyxy"): a place in the frame, in shares of its width and height.
+    """Box(box=(0.1, 0.2, 0.5, 0.6), format="xyxy"): a box in the frame, in shares of its width and height.
 
-    xyxy: two corners. xywh: a corner and the size. cxcywh: the centre and the size. Answers are read in the label's format.
+    xyxy: two corners. xywh: top left corner and size. cxcywh: centre and size. Answers are read in the label's format.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
@@ -146,7 +146,7 @@ class Box:
     box: tuple[float, float, float, float]
     format: BoxFormat = "xyxy"
     iou: float = 0.5
-    """Intersection over union that an answer must reach."""
+    """Minimum intersection over union of an answer."""
 
     def __post_init__(self) -> None:
         x1, y1, x2, y2 = corners(self.box, self.format)
@@ -154,7 +154,7 @@ class Box:
             raise ValueError(f"box {list(self.box)} as {self.format} has no area; is it of another format?")
         if min(x1, y1) < -FRAME_SLACK or max(x2, y2) > 1 + FRAME_SLACK:
             raise ValueError(f"box {list(self.box)} as {self.format} leaves the frame; it is in shares, 0 to 1")
-        _is_share(self.iou)
+        _check_iou(self.iou)
 
     @property
     def text(self) -> str:
@@ -163,7 +163,7 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class Sentences:
-    """Sentences(items=("He opens the door.", "He leaves."), ordered=True): each is said, by a sentence that means the same."""
+    """Sentences(items=("He opens the door.", "He leaves."), ordered=True): an answer must state each of them."""
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["sentences"] = "sentences"
@@ -171,7 +171,7 @@ class Sentences:
     ordered: bool = False
 
     def __post_init__(self) -> None:
-        _items(self.items)
+        _check_items(self.items)
 
     @property
     def text(self) -> str:
@@ -180,14 +180,14 @@ class Sentences:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassSequence:
-    """ClassSequence(items=("inward", "3.5 Soms.Tuck", "entry")): classes, all of them, in this order."""
+    """ClassSequence(items=("inward", "3.5 Soms.Tuck", "entry")): all classes, in this order."""
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["sequence"] = "sequence"
     items: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        _items(self.items)
+        _check_items(self.items)
 
     @property
     def text(self) -> str:
@@ -196,14 +196,14 @@ class ClassSequence:
 
 @dataclass(frozen=True, kw_only=True)
 class All:
-    """All(labels=(Keywords(text="diving"), Number(value=76.5))): an answer must contain every one."""
+    """All(labels=(Keywords(text="diving"), Number(value=76.5))): an answer must contain all of them."""
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["all"] = "all"
     labels: tuple["Label", ...]
 
     def __post_init__(self) -> None:
-        _some(self.labels, "labels")
+        _check_not_empty(self.labels, "labels")
 
     @property
     def text(self) -> str:
@@ -212,30 +212,30 @@ class All:
 
 @dataclass(frozen=True, kw_only=True)
 class AnyOf:
-    """AnyOf(labels=(Keywords(text="sofa"), Keywords(text="chair"))): an answer must contain one of them."""
+    """AnyOf(labels=(Keywords(text="sofa"), Keywords(text="chair"))): an answer must contain at least one of them."""
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["any"] = "any"
     labels: tuple["Label", ...]
 
     def __post_init__(self) -> None:
-        _some(self.labels, "labels")
+        _check_not_empty(self.labels, "labels")
 
     @property
     def text(self) -> str:
-        """The first one's: the hint names one answer."""
+        """The text of the first label: a hint names one answer."""
         return self.labels[0].text
 
 
 Label = Annotated[
     Keywords | Choice | Number | Timestamp | TimeRange | Box | Sentences | ClassSequence | All | AnyOf, Field(discriminator="kind")
 ]
-KINDS = ("keywords", "choice", "number", "timestamp", "time_range", "box", "sentences", "sequence", "all", "any")
+LABEL_KINDS = ("keywords", "choice", "number", "timestamp", "time_range", "box", "sentences", "sequence", "all", "any")
 _LABEL: TypeAdapter[Label] = TypeAdapter(Label)
 
 
 def parse(value: Any) -> Label:
-    """A label from what JSON made of it; a text is a keywords label. Raises ValueError in one line that names field and remedy.
+    """The label of a parsed JSON value; a plain text is a keywords label. Raises ValueError that names field and remedy.
 
     >>> parse({"kind": "number", "value": 76.5})
     Number(kind='number', value=76.5, tolerance=0.05)
@@ -247,13 +247,13 @@ def parse(value: Any) -> Label:
     try:
         return _LABEL.validate_python(value)
     except ValidationError as error:
-        raise ValueError(_one_line(error)) from None
+        raise ValueError(_message(error)) from None
     except RecursionError:
-        raise ValueError("labels within labels, too many to read; flatten them") from None
+        raise ValueError("the label nests too many labels in labels to be read; flatten them") from None
 
 
 def from_json(text: str) -> Label:
-    """What to_json wrote."""
+    """The label that to_json wrote."""
     return _LABEL.validate_json(text)
 
 
@@ -261,26 +261,26 @@ def to_json(label: Label) -> str:
     return json.dumps(asdict(label), ensure_ascii=False, sort_keys=True)
 
 
-def _one_line(error: ValidationError) -> str:
+def _message(error: ValidationError) -> str:
     first = error.errors()[0]
     if first["type"] == "union_tag_invalid":
-        return f"label kind {first['ctx']['tag']!r} is not known; one of {first['ctx']['expected_tags']}"
+        return f"label kind {first['ctx']['tag']!r} is not known; write one of {first['ctx']['expected_tags']}"
     if first["type"] == "union_tag_not_found":
         return 'the label has no kind; write {"kind": "keywords", "text": ...} or another kind'
     kind, *field = (str(part) for part in first["loc"])
-    what = f"label of kind {kind}" + (f": {'.'.join(field)}" if field else "")
+    subject = f"label of kind {kind}" + (f": {'.'.join(field)}" if field else "")
     match first["type"]:
         case "missing":
-            return f"{what} is missing"
+            return f"{subject} is missing"
         case "extra_forbidden" | "unexpected_keyword_argument":
-            return f"{what} is not one of its fields; remove it or correct its name"
+            return f"{subject} is not one of its fields; remove it or correct its name"
         case "value_error":
-            return f"{what}: {first['msg'].removeprefix('Value error, ')}"
-    return f"{what}: {first['msg']}, not {first['input']!r}"
+            return f"{subject}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{subject}: {first['msg']}, not {first['input']!r}"
 
 
 def name_of(label: Label) -> str:
-    """What a label is counted under: a class under its text, everything else under its kind.
+    """The name under which a label is counted: a class by its text, everything else by its kind.
 
     >>> name_of(Keywords(text="doing yoga")), name_of(Number(value=3))
     ('doing yoga', 'number')
@@ -288,14 +288,14 @@ def name_of(label: Label) -> str:
     return label.text if isinstance(label, Keywords) else label.kind
 
 
-def corners(box: tuple[float, float, float, float], form: BoxFormat) -> tuple[float, float, float, float]:
-    """x1, y1, x2, y2 of a box.
+def corners(box: tuple[float, float, float, float], box_format: BoxFormat) -> tuple[float, float, float, float]:
+    """The corners x1, y1, x2, y2 of a box.
 
     >>> corners((0.5, 0.5, 0.5, 1.0), "cxcywh")
     (0.25, 0.0, 0.75, 1.0)
     """
     a, b, c, d = box
-    match form:
+    match box_format:
         case "xyxy":
             return a, b, c, d
         case "xywh":
@@ -304,24 +304,25 @@ def corners(box: tuple[float, float, float, float], form: BoxFormat) -> tuple[fl
 
 
 def plain(value: float) -> str:
-    """
+    """The value without trailing zeros.
+
     >>> plain(5.0), plain(76.5), plain(1 / 3)
     ('5', '76.5', '0.333333')
     """
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
-def _some(values: tuple[Any, ...], name: str) -> None:
+def _check_not_empty(values: tuple[Any, ...], name: str) -> None:
     if not values:
         raise ValueError(f"{name} is empty; name at least one")
 
 
-def _items(items: tuple[str, ...]) -> None:
-    _some(items, "items")
+def _check_items(items: tuple[str, ...]) -> None:
+    _check_not_empty(items, "items")
     for item in items:
-        _worded(item, "the item")
+        _check_has_word(item, "the item")
 
 
-def _is_share(iou: float) -> None:
+def _check_iou(iou: float) -> None:
     if not 0 < iou <= 1:
-        raise ValueError(f"iou {iou:g} is not a share above 0; 0.5 is usual")
+        raise ValueError(f"iou {iou:g} is not above 0 and at most 1; 0.5 is usual")

@@ -61,7 +61,7 @@ class Verdict:
     """0..1: share of the label that the text contains."""
     extracted: str
     """The stretch of text that decided."""
-    found: tuple[tuple[int, int], ...] = ()
+    spans: tuple[tuple[int, int], ...] = ()
     """Start and end of each place in the text that decided; `starloop verify --explain` shows them."""
 
 

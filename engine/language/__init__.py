@@ -1,0 +1,15 @@
+"""English text without verdicts: words, numbers, times and what a text asserts. Ingest, verify, select and episodes share it.
+
+words         the words of a text in any script, and which of them are forms of the same word
+vocabulary    lists of English words by their role in a sentence
+answer        one generated text, parsed: words, sentences, referents of "it", the stated conclusion
+negation      which words of a sentence are asserted, denied or left open
+retraction    phrases beside a statement that take it back, or offer an alternative to it
+numbers       the numbers in a text, their roles, and which of them is the answer
+times         moments of a clip that a text states
+ranges        time ranges of a clip that a text states
+relevance     which of several positions in a text is nearest to the words of the question
+order         the chronological order of events: before, after, first, last
+similarity    how similar two sentences are: ROUGE-L recall, or the cosine of a sentence model
+narration     Ego4D narrations as plain sentences
+"""

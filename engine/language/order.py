@@ -1,79 +1,95 @@
-"""In which order do things happen? In the order in which they are told, unless before, after, first and last say otherwise."""
+"""The chronological order of events: the order in which the text tells them, unless before, after, first or last change it."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from engine.language.text import Said
+from engine.language.answer import Answer
 
-Mention = tuple[str, int, int]
-"""What is named, its first word, and the one after its last."""
 EARLIER = frozenset(["before", "prior"])
 LATER = frozenset(["after", "following", "preceded", "once"])
 MARKERS = EARLIER | LATER | {"followed", "precedes", "follows"}
 FIRST, LAST = frozenset("first firstly initially".split()), frozenset("last lastly finally".split())
 NOT_FIRST = frozenset("head feet hands face".split())
-"""Before "first" these say how he enters the water."""
+"""Words before "first" that make it a posture: he enters the water head first."""
 POINTERS = frozenset("that this which it".split())
 
 
-def in_time(said: Said, named: Sequence[Mention]) -> list[str]:
-    """Names in the order of what happens, as often as they are told; once each where words like before turn it round.
+class Mention(NamedTuple):
+    """One event in the text: Mention("jump", first=1, end=2). `first` and `end` are its word range."""
 
-    >>> said = Said("He jumps after running. Before diving, he waits.")
-    >>> in_time(said, [("jump", 1, 2), ("run", 3, 4), ("dive", 5, 6), ("wait", 7, 8)])
+    name: str
+    first: int
+    end: int
+
+
+def chronological(answer: Answer, mentions: Sequence[Mention]) -> list[str]:
+    """Names of the events, which are given in the order of the text, as they happen.
+
+    An event that is told twice comes twice, unless words like "before" change the order: then each comes once.
+
+    >>> answer = Answer("He jumps after running. Before diving, he waits.")
+    >>> chronological(answer, [Mention("jump", 1, 2), Mention("run", 3, 4), Mention("dive", 5, 6), Mention("wait", 7, 8)])
     ['run', 'jump', 'wait', 'dive']
     """
-    told = [name for i, (name, _, _) in enumerate(named) if not i or name != named[i - 1][0]]
-    before, ranks = _relations(said, named), _ranks(said, named)
-    once = list(dict.fromkeys(told))
-    place = {name: i for i, name in enumerate(once)}
-    turned = any(place[a] > place[b] for a, b in before) or [ranks[name] for name in once] != sorted(ranks[name] for name in once)
-    if not turned:
-        return told
-    out: list[str] = []
-    waiting = sorted(once, key=lambda name: (ranks[name], place[name]))
+    told_order = [mention.name for i, mention in enumerate(mentions) if not i or mention.name != mentions[i - 1].name]
+    pairs, ranks = _earlier_pairs(answer, mentions), _ranks(answer, mentions)
+    names = list(dict.fromkeys(told_order))
+    told_index = {name: i for i, name in enumerate(names)}
+    is_reordered = any(told_index[earlier] > told_index[later] for earlier, later in pairs)
+    if not is_reordered and [ranks[name] for name in names] == sorted(ranks[name] for name in names):
+        return told_order
+    happened: list[str] = []
+    waiting = sorted(names, key=lambda name: (ranks[name], told_index[name]))
     while waiting:
-        free = [name for name in waiting if not any(b == name and a in waiting for a, b in before)]
-        out.append((free or waiting)[0])
-        waiting.remove(out[-1])
-    return out
+        free = [name for name in waiting if not any(later == name and earlier in waiting for earlier, later in pairs)]
+        happened.append((free or waiting)[0])
+        waiting.remove(happened[-1])
+    return happened
 
 
-def _relations(said: Said, named: Sequence[Mention]) -> set[tuple[str, str]]:
-    """Pairs of which the first happens before the second, as words between or before them say."""
-    found: set[tuple[str, str]] = set()
-    for first, end in said.sentences:
-        breaks = said.breaks(first, end)
-        inside = [one for one in named if first <= one[1] < end]
+def _earlier_pairs(answer: Answer, mentions: Sequence[Mention]) -> set[tuple[str, str]]:
+    """Pairs (earlier event, later event) that the marker words state. Contradicting pairs are dropped."""
+    pairs: set[tuple[str, str]] = set()
+    for first, end in answer.sentences:
         for i in range(first, end):
-            word = said.words[i]
-            if word not in MARKERS:
-                continue
-            start = max((j for j in range(first, i + 1) if breaks[j - first] or said.words[j] in ("and", "then")), default=first)
-            left = [one for one in inside if start <= one[1] and one[2] <= i]
-            right = [one for one in inside if one[1] > i]
-            points = said.words[i + 1 : i + 2] in (("that",), ("this",)) or (
-                not POINTERS.isdisjoint(said.words[i + 1 : i + 4]) and not (right and right[0][1] < i + 4)
-            )
-            if points:
-                earlier = [one for one in named if one[2] <= i]
-                found |= {(right[0][0], one[0]) for one in earlier if word in EARLIER and right}
-            elif left and right:
-                late = word in LATER or word == "follows"
-                found.add((right[0][0], left[-1][0]) if late else (left[-1][0], right[0][0]))
-            elif len(right) > 1 and word in EARLIER | LATER:
-                found.add((right[1][0], right[0][0]) if word in EARLIER else (right[0][0], right[1][0]))
-    return {(a, b) for a, b in found if a != b and (b, a) not in found}
+            if answer.words[i] in MARKERS:
+                pairs |= _pairs_at(answer, mentions, i)
+    return {(earlier, later) for earlier, later in pairs if earlier != later and (later, earlier) not in pairs}
 
 
-def _ranks(said: Said, named: Sequence[Mention]) -> dict[str, int]:
-    """-1 for what comes first, 1 for what comes last, else 0."""
+def _pairs_at(answer: Answer, mentions: Sequence[Mention], marker: int) -> set[tuple[str, str]]:
+    """Pairs (earlier event, later event) that the marker word at a position states."""
+    word, (first, end) = answer.words[marker], answer.sentence_of(marker)
+    breaks = answer.breaks(first, end)
+    clause_start = max(
+        (j for j in range(first, marker + 1) if breaks[j - first] or answer.words[j] in ("and", "then")), default=first
+    )
+    inside = [mention for mention in mentions if first <= mention.first < end]
+    left = [mention for mention in inside if clause_start <= mention.first and mention.end <= marker]
+    right = [mention for mention in inside if mention.first > marker]
+    points_back = answer.words[marker + 1 : marker + 2] in (("that",), ("this",)) or (
+        not POINTERS.isdisjoint(answer.words[marker + 1 : marker + 4]) and not (right and right[0].first < marker + 4)
+    )
+    if points_back:  # "before that, ..."
+        told_before = [mention for mention in mentions if mention.end <= marker]
+        return {(right[0].name, mention.name) for mention in told_before if word in EARLIER and right}
+    if left and right:  # "... after ..."
+        is_later = word in LATER or word == "follows"
+        return {(right[0].name, left[-1].name) if is_later else (left[-1].name, right[0].name)}
+    if len(right) > 1 and word in EARLIER | LATER:  # "after ..., ..."
+        return {(right[1].name, right[0].name) if word in EARLIER else (right[0].name, right[1].name)}
+    return set()
+
+
+def _ranks(answer: Answer, mentions: Sequence[Mention]) -> dict[str, int]:
+    """-1 for an event whose clause says "first", 1 for "last", else 0."""
     ranks: dict[str, int] = {}
-    for name, a, b in named:
-        first, end = said.sentence_of(a)
-        breaks = said.breaks(first, end)
-        start = max((j for j in range(first, a + 1) if breaks[j - first] or said.words[j] == "and"), default=first)
-        stop = min((j for j in range(b, end) if breaks[j - first] or said.words[j] in ("and", "then")), default=end)
-        clause = said.words[start:stop]
+    for name, start, stop in mentions:
+        first, end = answer.sentence_of(start)
+        breaks = answer.breaks(first, end)
+        clause_start = max((j for j in range(first, start + 1) if breaks[j - first] or answer.words[j] == "and"), default=first)
+        clause_end = min((j for j in range(stop, end) if breaks[j - first] or answer.words[j] in ("and", "then")), default=end)
+        clause = answer.words[clause_start:clause_end]
         if not LAST.isdisjoint(clause):
             ranks.setdefault(name, 1)
         elif any(word in FIRST and (not i or clause[i - 1] not in NOT_FIRST) for i, word in enumerate(clause)):

@@ -1,10 +1,10 @@
-"""Stretches of a clip that a text names: "from 2 s to 5 s", "starts at 0:02 and lasts 3 s", "the second half", "until the end"."""
+"""Time ranges of a clip that a text states: "from 2 s to 5 s", "starts at 0:02 and lasts 3 s", "the second half"."""
 
 from collections.abc import Sequence
 
 import regex
 
-from engine.language.text import Said
+from engine.language.answer import Answer
 from engine.language.times import BEGINNING, ENDING, JOINS, Moment, moments, word_at
 
 _START_WORD = regex.compile(r"\b(?:start|starts|starting|started|begins?|beginning|began|onset|from)\b", regex.IGNORECASE)
@@ -24,90 +24,108 @@ _PART = regex.compile(
     r"\b(?:the\s+)?(?P<which>first|opening|initial|last|final|closing|second|middle)\s+(?:(?P<share>half|third|quarter)\b|(?=[\d\p{L}]))",
     regex.IGNORECASE,
 )
-_SHARE = {"half": 2, "third": 3, "quarter": 4}
+_PARTS_PER_CLIP = {"half": 2, "third": 3, "quarter": 4}
+_FROM_BEFORE = regex.compile(r"\b(?:from|at|since)\s+(?:the\s+)?(?:very\s+)?$", regex.IGNORECASE)
+_UNTIL_BEFORE = regex.compile(r"\b(?:until|till|to|through|–|-)\s+(?:the\s+)?(?:very\s+)?$", regex.IGNORECASE)
+_NO_EDGE_AFTER = regex.compile(r"\s*(?:time\b|at\b|of\s+the\s+(?!video|clip))", regex.IGNORECASE)
+"""Text behind "start" or "end" that makes it another thing's: "the end of the table"."""
+CUE_CHARS = 30
+"""How many characters before a range say which of its ends comes first."""
+MAX_APART_CHARS = 60
+"""Between the two ends of a range that other words separate."""
+EDGE_CHARS = 25
+"""How many characters around "start" and "end" say whether they are moments of the clip."""
+
+Range = tuple[Moment, Moment]
+"""Start and end, as the text names them: the end may be before the start."""
 
 
-def ranges(said: Said, question: str, duration_s: float) -> list[tuple[Moment, Moment]]:
-    """Stretches in the order of the text, as their two ends.
+def ranges(answer: Answer, question: str, duration_s: float) -> list[Range]:
+    """All time ranges in the order of the text.
 
-    >>> said = Said("From 0:02 to 0:05; it starts at 2 s and ends at 6 s; between 10 and 20 seconds")
-    >>> [(a.time_s, b.time_s) for a, b in ranges(said, "", 30.0)]
+    >>> answer = Answer("From 0:02 to 0:05; it starts at 2 s and ends at 6 s; between 10 and 20 seconds")
+    >>> [(start.time_s, end.time_s) for start, end in ranges(answer, "", 30.0)]
     [(2.0, 5.0), (2.0, 6.0), (10.0, 20.0)]
     """
-    text = said.text
-    named = _with_edges(said, moments(said, question, duration_s, lengths=True), duration_s)
-    found: list[tuple[Moment, Moment]] = []
-    at = 0
-    while at + 1 < len(named):
-        one, other = named[at], named[at + 1]
-        between = text[one.end : other.start]
-        if JOINS.match(between) or _apart(text, one, other) or _bracketed(text, one, other):
-            found.append((one, other))
-            at += 2
-        elif _LASTS.match(between):
-            found.append((one, Moment(one.time_s + other.time_s, other.start, other.end, other.word, other.bare)))
-            at += 2
-        elif _told_back(text, one, other):
-            found.append((other, one))
-            at += 2
-        else:
-            at += 1
-    found = found or _parts(said, named, duration_s)
-    if not found and (whole := _WHOLE.search(text)):
-        word = word_at(said, whole.start())
-        return [(Moment(0.0, whole.start(), whole.end(), word, False), Moment(duration_s, whole.start(), whole.end(), word, False))]
-    return found
+    text = answer.text
+    stated = _with_edges(answer, moments(answer, question, duration_s, lengths=True), duration_s)
+    pairs: list[Range] = []
+    i = 0
+    while i + 1 < len(stated):
+        pair = _range_of(text, stated[i], stated[i + 1])
+        if pair:
+            pairs.append(pair)
+        i += 2 if pair else 1
+    pairs = pairs or _parts(answer, stated, duration_s)
+    if not pairs and (whole := _WHOLE.search(text)):
+        position = word_at(answer, whole.start())
+        start, end = (Moment(time_s, whole.start(), whole.end(), position, False) for time_s in (0.0, duration_s))
+        return [(start, end)]
+    return pairs
 
 
-def _apart(text: str, one: Moment, other: Moment) -> bool:
-    """ "starts at 2 s ... ends at 6 s", with more words between."""
-    before, between = text[max(0, one.start - 30) : one.start], text[one.end : other.start]
-    return len(between) < 60 and "\n\n" not in between and bool(_START_WORD.search(before) and _END_WORD.search(between))
+def _range_of(text: str, first: Moment, second: Moment) -> Range | None:
+    """The range that two neighbouring moments state, or None."""
+    between = text[first.end : second.start]
+    if JOINS.match(between) or _starts_then_ends(text, first, second) or _is_bracketed(text, first, second):
+        return first, second
+    if _LASTS.match(between):
+        return first, Moment(first.time_s + second.time_s, second.start, second.end, second.position, second.bare)
+    if _ends_then_starts(text, first, second):
+        return second, first
+    return None
 
 
-def _bracketed(text: str, one: Moment, other: Moment) -> bool:
-    """ "[2.0, 5.0]"."""
-    return text[one.end : other.start].strip() in (",", ";") and bool(
-        regex.search(r"[\[(]\s*$", text[max(0, one.start - 9) : one.start])
-        and regex.match(r"\s*[\])]", text[other.end : other.end + 9])
+def _starts_then_ends(text: str, first: Moment, second: Moment) -> bool:
+    """Whether the text says like "starts at 2 s ... ends at 6 s", with other words between."""
+    before, between = text[max(0, first.start - CUE_CHARS) : first.start], text[first.end : second.start]
+    is_near = len(between) < MAX_APART_CHARS and "\n\n" not in between
+    return is_near and bool(_START_WORD.search(before) and _END_WORD.search(between))
+
+
+def _is_bracketed(text: str, first: Moment, second: Moment) -> bool:
+    """Whether the moments stand as in "[2.0, 5.0]"."""
+    return text[first.end : second.start].strip() in (",", ";") and bool(
+        regex.search(r"[\[(]\s*$", text[max(0, first.start - 9) : first.start])
+        and regex.match(r"\s*[\])]", text[second.end : second.end + 9])
     )
 
 
-def _told_back(text: str, one: Moment, other: Moment) -> bool:
-    """ "ends at 5 s and starts at 2 s"."""
-    before, between = text[max(0, one.start - 30) : one.start], text[one.end : other.start]
-    return len(between) < 60 and bool(_END_WORD.search(before) and not _START_WORD.search(before) and _START_WORD.search(between))
+def _ends_then_starts(text: str, first: Moment, second: Moment) -> bool:
+    """Whether the text says like "ends at 5 s and starts at 2 s"."""
+    before, between = text[max(0, first.start - CUE_CHARS) : first.start], text[first.end : second.start]
+    is_near = len(between) < MAX_APART_CHARS
+    return is_near and bool(_END_WORD.search(before) and not _START_WORD.search(before) and _START_WORD.search(between))
 
 
-def _parts(said: Said, named: Sequence[Moment], duration_s: float) -> list[tuple[Moment, Moment]]:
-    """ "the first 5 seconds", "the second half"."""
-    found = []
-    for match in _PART.finditer(said.text):
+def _parts(answer: Answer, stated: Sequence[Moment], duration_s: float) -> list[Range]:
+    """Ranges like "the first 5 seconds" and "the second half"."""
+    parts = []
+    for match in _PART.finditer(answer.text):
         which, share = match["which"].casefold(), (match["share"] or "").casefold()
-        length = next((one for one in named if one.start == match.end() and not one.bare), None)
+        length = next((moment for moment in stated if moment.start == match.end() and not moment.bare), None)
         if not share and not length:
             continue
-        long_s = duration_s / _SHARE[share] if share else length.time_s if length else 0.0
+        length_s = duration_s / _PARTS_PER_CLIP[share] if share else length.time_s if length else 0.0
         at_end = which in ("last", "final", "closing") or (which == "second" and share == "half")
         if which in ("second", "middle") and not at_end:
-            start_s = (duration_s - long_s) / 2 if which == "middle" or share == "third" else long_s
+            start_s = (duration_s - length_s) / 2 if which == "middle" or share == "third" else length_s
         else:
-            start_s = duration_s - long_s if at_end else 0.0
-        end, word = (length.end if length else match.end()), word_at(said, match.start())
-        found.append((Moment(start_s, match.start(), end, word, False), Moment(start_s + long_s, match.start(), end, word, False)))
-    return found
+            start_s = duration_s - length_s if at_end else 0.0
+        end, position = (length.end if length else match.end()), word_at(answer, match.start())
+        first, second = (Moment(time_s, match.start(), end, position, False) for time_s in (start_s, start_s + length_s))
+        parts.append((first, second))
+    return parts
 
 
-def _with_edges(said: Said, found: list[Moment], duration_s: float) -> list[Moment]:
-    """With "the beginning" and "the end" as the moments that they are, where they stand for one."""
-    text = said.text
+def _with_edges(answer: Answer, stated: list[Moment], duration_s: float) -> list[Moment]:
+    """The moments, and "the beginning" and "the end" of the clip where a range starts or ends with them."""
+    text = answer.text
     edges = []
     for pattern, time_s in ((BEGINNING, 0.0), (ENDING, duration_s)):
         for match in pattern.finditer(text):
-            before, after = text[max(0, match.start() - 25) : match.start()], text[match.end() : match.end() + 25]
-            opens = regex.search(r"\b(?:from|at|since)\s+(?:the\s+)?(?:very\s+)?$", before, regex.IGNORECASE)
-            closes = regex.search(r"\b(?:until|till|to|through|–|-)\s+(?:the\s+)?(?:very\s+)?$", before, regex.IGNORECASE)
-            names = not regex.match(r"\s*(?:time\b|at\b|of\s+the\s+(?!video|clip))", after, regex.IGNORECASE)
-            if names and (opens or closes):
-                edges.append(Moment(time_s, match.start(), match.end(), word_at(said, match.start()), False))
-    return sorted([*found, *edges], key=lambda one: one.start)
+            before, after = text[max(0, match.start() - EDGE_CHARS) : match.start()], text[match.end() : match.end() + EDGE_CHARS]
+            is_end_of_range = _FROM_BEFORE.search(before) or _UNTIL_BEFORE.search(before)
+            if is_end_of_range and not _NO_EDGE_AFTER.match(after):
+                edges.append(Moment(time_s, match.start(), match.end(), word_at(answer, match.start()), False))
+    return sorted([*stated, *edges], key=lambda moment: moment.start)

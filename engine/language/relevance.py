@@ -1,14 +1,14 @@
-"""Of several numbers, times or boxes in a text: which one is about what was asked?"""
+"""Which of several numbers, times or boxes in a text is about what the question asks."""
 
 import itertools
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from engine.language.text import Said
+from engine.language.answer import Answer
 from engine.language.vocabulary import FUNCTION_WORDS, PEOPLE
 from engine.language.words import label_words, lemmas
 
-ASKING = (
+QUESTION_WORDS = (
     FUNCTION_WORDS
     | PEOPLE
     | frozenset(
@@ -17,38 +17,38 @@ ASKING = (
         "event place take first last number in on to there".split()
     )
 )
-"""Words of a question that do not say what it is about."""
+"""Words of a question that do not name its topic."""
 
 
-def most_relevant(said: Said, question: str, words: Sequence[int]) -> list[int]:
-    """Which of the things that begin at these words have most of the question's words nearest to them; all where none has any.
+def most_relevant(answer: Answer, question: str, positions: Sequence[int]) -> list[int]:
+    """Indices into `positions` (ascending) of those that most question words stand nearest to; all if no question word occurs.
 
-    Each word of the text belongs to the nearest of them in its line and sentence.
+    Each word of the text counts for the nearest position in its line and sentence, each question word once.
 
-    >>> said = Said("0:02 - she takes a knife\\n0:09 - she cuts an onion")
-    >>> most_relevant(said, "When does she cut the onion?", [0, 6])
+    >>> answer = Answer("0:02 - she takes a knife\\n0:09 - she cuts an onion")
+    >>> most_relevant(answer, "When does she cut the onion?", [0, 6])
     [1]
     """
-    asked = frozenset(form for word in label_words(question) if word not in ASKING for form in lemmas(word))
-    scores = [0] * len(words)
-    for first, end in _lines(said):
-        inside = list(range(bisect_left(words, first), bisect_left(words, end)))
+    topic = frozenset(form for word in label_words(question) if word not in QUESTION_WORDS for form in lemmas(word))
+    scores = [0] * len(positions)
+    for first, end in _lines(answer):
+        inside = list(range(bisect_left(positions, first), bisect_left(positions, end)))
         if not inside:
             continue
-        met: set[tuple[int, str]] = set()
+        matches: set[tuple[int, str]] = set()
         for i in range(first, end):
-            if not asked.isdisjoint(lemmas(said.words[i])):
-                later = bisect_left(inside, i, key=lambda at: words[at])
-                nearest = min(inside[max(0, later - 1) : later + 1], key=lambda at: (abs(words[at] - i), at))
-                met.add((nearest, min(asked & lemmas(said.words[i]))))
-        for nearest, _ in met:
+            if not topic.isdisjoint(lemmas(answer.words[i])):
+                later = bisect_left(inside, i, key=lambda index: positions[index])
+                nearest = min(inside[max(0, later - 1) : later + 1], key=lambda index: (abs(positions[index] - i), index))
+                matches.add((nearest, min(topic & lemmas(answer.words[i]))))
+        for nearest, _ in matches:
             scores[nearest] += 1
     best = max(scores, default=0)
-    return [at for at, score in enumerate(scores) if score == best]
+    return [index for index, score in enumerate(scores) if score == best]
 
 
-def _lines(said: Said) -> list[tuple[int, int]]:
-    """Sentences, cut where a line ends."""
-    ends = [i for i in range(1, len(said.words)) if "\n" in said.gap(i)]
-    edges = sorted({0, *ends, *(first for first, _ in said.sentences), len(said.words)})
+def _lines(answer: Answer) -> list[tuple[int, int]]:
+    """Word ranges of the sentences, cut at line ends."""
+    line_starts = [i for i in range(1, len(answer.words)) if "\n" in answer.gap_before(i)]
+    edges = sorted({0, *line_starts, *(first for first, _ in answer.sentences), len(answer.words)})
     return list(itertools.pairwise(edges))

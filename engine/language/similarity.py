@@ -1,4 +1,4 @@
-"""How alike two sentences are, 0..1: by a sentence-embedding model where one is given, else by ROUGE-L, which needs no weights."""
+"""How similar two sentences are, 0..1: ROUGE-L recall, which needs no weights, or the cosine of a sentence model."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -12,49 +12,52 @@ from engine.language.vocabulary import FUNCTION_WORDS, NEGATIONS, PARTICLES, PEO
 from engine.language.words import same_word, words
 
 Similarity = Callable[[Sequence[str], Sequence[str]], NDArray[np.float64]]
-"""(A gold sentences, B said ones) -> float64[A,B]."""
+"""(A label sentences, B answer sentences) -> float64[A,B]."""
 
 
 def of(model: str) -> Similarity:
-    """`model`: folder or hub id of a sentence-transformers model; "" for ROUGE-L. Raises ValueError where it cannot be loaded."""
-    return _embedded(model) if model else rouge_l
+    """`model`: folder or hub id of a sentence-transformers model; "": ROUGE-L recall. Raises ValueError if it cannot be loaded."""
+    return _cosine_of(model) if model else rouge_l_recall
 
 
 def name(model: str) -> str:
-    """What goes on record."""
+    """The name that seals and `starloop verify --explain` record."""
     return f"cosine of {model}" if model else "ROUGE-L"
 
 
-def rouge_l(gold: Sequence[str], said: Sequence[str]) -> NDArray[np.float64]:
-    """ROUGE-L recall (Lin 2004) on lemmas without function words: the share of a gold sentence that is said, in its order.
+def rouge_l_recall(label_sentences: Sequence[str], answer_sentences: Sequence[str]) -> NDArray[np.float64]:
+    """ROUGE-L recall (Lin 2004) on content lemmas: the share of a label sentence that an answer sentence repeats in its order.
 
-    Recall, because an answer says more than its label does.
+    Recall and not the F-measure (engine/episodes/narration.py), because an answer may say more than its label.
 
-    >>> rouge_l(["The person opens the door."], ["He opened a red door", "He closed it"]).tolist()
+    >>> rouge_l_recall(["The person opens the door."], ["He opened a red door", "He closed it"]).tolist()
     [[1.0, 0.0]]
     """
-    return np.array([[_recall(a, b) for b in said] for a in gold], dtype=np.float64).reshape(len(gold), len(said))
+    recalls = [[_recall(label_text, answer_text) for answer_text in answer_sentences] for label_text in label_sentences]
+    return np.array(recalls, dtype=np.float64).reshape(len(label_sentences), len(answer_sentences))
 
 
-def _recall(gold: str, said: str) -> float:
-    wanted = content_of(gold)
-    given = [next((wish for wish in wanted if same_word(word, wish)), word) for word in content_of(said)]
-    return LCSseq.similarity(wanted, given) / len(wanted) if wanted else 0.0
+def _recall(label_text: str, answer_text: str) -> float:
+    label_content = content_of(label_text)
+    answer_content = [
+        next((label_word for label_word in label_content if same_word(word, label_word)), word) for word in content_of(answer_text)
+    ]
+    return LCSseq.similarity(label_content, answer_content) / len(label_content) if label_content else 0.0
 
 
 @lru_cache(maxsize=1 << 14)
 def content_of(text: str) -> tuple[str, ...]:
-    """The words of a sentence that say what happens."""
-    found = words(text)
-    found = tuple(word for word in found if word not in NEGATIONS and not word.endswith("n't")) or found  # asked elsewhere
-    content = [word for word in found if word not in FUNCTION_WORDS and not {word} & (PEOPLE | PLACES | PARTICLES.keys())] or found
-    return tuple(content)
+    """The words of a sentence that describe the action, all words if none does. Negators are dropped: negation is judged apart."""
+    all_words = words(text)
+    affirmed = tuple(word for word in all_words if word not in NEGATIONS and not word.endswith("n't")) or all_words
+    content = [word for word in affirmed if word not in FUNCTION_WORDS and not {word} & (PEOPLE | PLACES | PARTICLES.keys())]
+    return tuple(content or affirmed)
 
 
 @lru_cache(maxsize=2)
-def _embedded(model: str) -> Similarity:
+def _cosine_of(model: str) -> Similarity:
     try:
-        from sentence_transformers import SentenceTransformer  # an extra, and seconds to import
+        from sentence_transformers import SentenceTransformer  # optional, and takes seconds to import
     except ImportError:
         raise ValueError(
             "verify.sentence_model needs the package sentence-transformers: pip install 'starloop[similarity]'"
@@ -64,10 +67,10 @@ def _embedded(model: str) -> Similarity:
     except Exception as error:
         raise ValueError(f"verify.sentence_model {model!r} cannot be loaded: {str(error).splitlines()[0]}") from None
 
-    def cosine(gold: Sequence[str], said: Sequence[str]) -> NDArray[np.float64]:
-        if not said:
-            return np.zeros((len(gold), 0))
-        vectors = encoder.encode([*gold, *said], normalize_embeddings=True, show_progress_bar=False)
-        return np.asarray(vectors[: len(gold)] @ vectors[len(gold) :].T, dtype=np.float64)
+    def cosine(label_sentences: Sequence[str], answer_sentences: Sequence[str]) -> NDArray[np.float64]:
+        if not answer_sentences:
+            return np.zeros((len(label_sentences), 0))
+        vectors = encoder.encode([*label_sentences, *answer_sentences], normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(vectors[: len(label_sentences)] @ vectors[len(label_sentences) :].T, dtype=np.float64)
 
     return cosine

@@ -1,14 +1,14 @@
-"""Moments and stretches of a clip that a text names: "0:05", "5 s", "five seconds", "45 %", "from the start until 0:12"."""
+"""Moments of a clip that a text states: "0:05", "5 s", "five seconds", "45 %", "at the end"."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import regex
 
+from engine.language.answer import Answer
 from engine.language.negation import DENIED, OPEN
-from engine.language.numbers import AFTER, NEAR, Found, numbers
+from engine.language.numbers import NEAR, NOT_COUNTED, StatedNumber, numbers
 from engine.language.relevance import most_relevant
-from engine.language.text import Said
 from engine.language.vocabulary import FUNCTION_WORDS
 
 _CLOCK = regex.compile(r"(?<![\d:.])(?:(\d{1,2}):)?(\d{1,3}):(\d{2}(?:\.\d+)?)(?!:?\d)")
@@ -32,6 +32,7 @@ JOINS = regex.compile(
     r"\s+(?:at|around|by|on|near)?(?:\s+(?:about|around|approximately|roughly|time))?)\s*(?:the\s+|second\s+|time\s+|t\s*=\s*|about\s+|around\s+)?$",
     regex.IGNORECASE,
 )
+"""Text between the two ends of a range."""
 _TO_END = regex.compile(r"\s+(?:before|from|to)\s+the\s+(?:very\s+)?end\b", regex.IGNORECASE)
 BEGINNING = regex.compile(
     r"\b(?:(?:very\s+)?(?:beginning|start|outset|onset))\b(?:\s+of\s+the\s+(?:video|clip))?", regex.IGNORECASE
@@ -42,152 +43,160 @@ _SHARES = regex.compile(
     r"\b(?:0(?:\.0)?\s*(?:to|and|-|–)\s*1(?:\.0)?\b|normali[sz]ed|fractions?\b|relative\s+(?:time|position)|proportions?\b|share\s+of\s+the|(?<=\d)\s+of\s+the\s+(?:video|clip))",
     regex.IGNORECASE,
 )
-
-
 _AMOUNT = regex.compile(r"[\d.,]+|[\p{L}-]+(?:\s+and\s+a\s+half)?")
 _LEGEND = regex.compile(r"\s*(?:=|is|being|means|:)\s*(?:the\s+)?(?:very\s+)?(?:start|beginning|end)\b", regex.IGNORECASE)
+_STATED_BEFORE = regex.compile(
+    r"\b(?:at|second|from|to|until|t|timestamp|time|between|and|around|about|is|mark|=|:)[\s=:]*$", regex.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A time that a text names."""
+    """A moment that the text states: Moment(time_s=5.0, start=3, end=7, position=1, bare=False)."""
 
     time_s: float
+    """From the clip's start."""
     start: int
     end: int
-    word: int
+    """`start` and `end` are its span in the text."""
+    position: int
+    """Of the word with which it begins."""
     bare: bool
     """Without a unit: seconds, unless text or question say that shares of the clip are meant."""
 
 
-def in_shares(question: str, text: str) -> bool:
+def uses_shares(question: str, text: str) -> bool:
     """Whether bare numbers are shares of the clip's duration.
 
-    >>> in_shares("When does he dive? Answer from 0 to 1.", "At 0.4."), in_shares("When does he dive?", "At 0.4.")
+    >>> uses_shares("When does he dive? Answer from 0 to 1.", "At 0.4."), uses_shares("When does he dive?", "At 0.4.")
     (True, False)
     """
     return bool(_SHARES.search(question) or _SHARES.search(text))
 
 
-def moments(said: Said, question: str, duration_s: float, lengths: bool = False) -> list[Moment]:
-    """Times in the order of the text; how long something takes is not one unless `lengths`.
+def moments(answer: Answer, question: str, duration_s: float, lengths: bool = False) -> list[Moment]:
+    """All moments in the order of the text. Lengths ("for 3 seconds") count as moments only if `lengths`.
 
-    >>> [m.time_s for m in moments(Said("At 0:05, at 1m5s, at five seconds, at 50%, after 2 minutes and 3 s"), "", 200.0)]
+    >>> [m.time_s for m in moments(Answer("At 0:05, at 1m5s, at five seconds, at 50%, after 2 minutes and 3 s"), "", 200.0)]
     [5.0, 65.0, 5.0, 100.0, 123.0]
     """
-    text = said.text
-    found = [
-        Moment(float(m[1] or 0) * 3600 + float(m[2]) * 60 + float(m[3]), m.start(), m.end(), word_at(said, m.start()), False)
-        for m in _CLOCK.finditer(text)
-    ]
-    found += [
-        Moment(float(m[1]) * 60 + float(m[2]), m.start(), m.end(), word_at(said, m.start()), False) for m in _GLUED.finditer(text)
-    ]
-    shares = in_shares(question, text)
-    taken = {place for one in found for place in range(one.start, one.end)}
-    for number in numbers(said):
-        if number.role in ("ordinal", "box") or number.start in taken or _is_legend(text, number):
+    text = answer.text
+    stated = _clock_times(answer)
+    shares = uses_shares(question, text)
+    clock_offsets = {offset for moment in stated for offset in range(moment.start, moment.end)}
+    for number in numbers(answer):
+        if number.role in ("ordinal", "box") or number.start in clock_offsets or _LEGEND.match(text, number.end):
             continue
-        unit, end = _unit(text, number.end)
-        if unit is None and number.percent:
-            found.append(
-                Moment(
-                    number.value / 100 * duration_s, number.start, text.find("%", number.end) + 1 or number.end, number.word, False
-                )
-            )
-        elif unit is None and not _counts(number, text):
-            scale = duration_s if shares and 0 <= number.value <= 1 else 1.0
-            found.append(Moment(number.value * scale, number.start, number.end, number.word, True))
-        elif unit is not None and (to_end := _TO_END.match(text, end)):
-            found.append(Moment(duration_s - number.value * unit, number.start, to_end.end(), number.word, False))
-        elif unit is not None and (lengths or not _is_length(text, number.start, end)):
-            found.append(Moment(number.value * unit, number.start, end, number.word, False))
-    return _added_up(sorted(found, key=lambda one: one.start), text)
+        if moment := _moment_of(number, text, duration_s, shares, lengths):
+            stated.append(moment)
+    return _combined(sorted(stated, key=lambda moment: moment.start), text)
 
 
-def _is_legend(text: str, number: Found) -> bool:
-    """ "0 = start, 1 = end"."""
-    return bool(_LEGEND.match(text, number.end))
+def _clock_times(answer: Answer) -> list[Moment]:
+    """Moments written as 0:05, 1:02:03 or 1m5s."""
+    clocks = [(float(m[1] or 0) * 3600 + float(m[2]) * 60 + float(m[3]), m.start(), m.end()) for m in _CLOCK.finditer(answer.text)]
+    glued = [(float(m[1]) * 60 + float(m[2]), m.start(), m.end()) for m in _GLUED.finditer(answer.text)]
+    return [Moment(time_s, start, end, word_at(answer, start), False) for time_s, start, end in [*clocks, *glued]]
 
 
-def _added_up(found: list[Moment], text: str) -> list[Moment]:
-    """One minute and five seconds are one moment; "2 to 5 minutes" are both minutes."""
-    out: list[Moment] = []
-    for one in found:
-        last = out[-1] if out else None
-        if (
-            last
-            and not last.bare
-            and not one.bare
-            and last.time_s % 60 == 0
-            and last.time_s >= 60
-            and one.time_s < 60
-            and ":" not in text[last.start : last.end]
-        ):
-            between = text[last.end : one.start].strip().casefold()
-            if between in ("", "and", ",", "and the"):
-                out[-1] = Moment(last.time_s + one.time_s, last.start, one.end, last.word, False)
-                continue
-        if last and last.bare and not one.bare and ":" not in text[one.start : one.end] and JOINS.match(text[last.end : one.start]):
-            unit, _ = _unit(text, _digits_end(text, one.start))
-            out[-1] = Moment(last.time_s * (unit or 1.0), last.start, last.end, last.word, False)
-        out.append(one)
-    return out
+def _moment_of(number: StatedNumber, text: str, duration_s: float, shares: bool, lengths: bool) -> Moment | None:
+    """The moment that a number states, or None if it counts something or, unless `lengths`, is a length."""
+    unit_s, end = _unit(text, number.end)
+    if unit_s is None:
+        if number.percent:
+            percent_end = text.find("%", number.end) + 1 or number.end
+            return Moment(number.value / 100 * duration_s, number.start, percent_end, number.position, False)
+        if _counts(number, text):
+            return None
+        scale_s = duration_s if shares and 0 <= number.value <= 1 else 1.0
+        return Moment(number.value * scale_s, number.start, number.end, number.position, True)
+    if to_end := _TO_END.match(text, end):
+        return Moment(duration_s - number.value * unit_s, number.start, to_end.end(), number.position, False)
+    if lengths or not _is_length(text, number.start, end):
+        return Moment(number.value * unit_s, number.start, end, number.position, False)
+    return None
 
 
-def _digits_end(text: str, start: int) -> int:
+def _combined(stated: list[Moment], text: str) -> list[Moment]:
+    """ "One minute and five seconds" as one moment; "2 to 5 minutes" with the unit for both."""
+    combined: list[Moment] = []
+    for moment in stated:
+        last = combined[-1] if combined else None
+        if last and _adds_seconds(last, moment, text):
+            combined[-1] = Moment(last.time_s + moment.time_s, last.start, moment.end, last.position, False)
+            continue
+        has_unit = not moment.bare and ":" not in text[moment.start : moment.end]
+        if last and last.bare and has_unit and JOINS.match(text[last.end : moment.start]):
+            unit_s, _ = _unit(text, _amount_end(text, moment.start))
+            combined[-1] = Moment(last.time_s * (unit_s or 1.0), last.start, last.end, last.position, False)
+        combined.append(moment)
+    return combined
+
+
+def _adds_seconds(minutes: Moment, seconds: Moment, text: str) -> bool:
+    """Whether the two moments are one: whole minutes, and seconds right behind them."""
+    return (
+        not minutes.bare
+        and not seconds.bare
+        and minutes.time_s % 60 == 0
+        and minutes.time_s >= 60
+        and seconds.time_s < 60
+        and ":" not in text[minutes.start : minutes.end]
+        and text[minutes.end : seconds.start].strip().casefold() in ("", "and", ",", "and the")
+    )
+
+
+def _amount_end(text: str, start: int) -> int:
     match = _AMOUNT.match(text, start)
     return match.end() if match else start
 
 
-def _unit(text: str, at: int) -> tuple[float | None, int]:
-    for pattern, seconds in _UNITS.items():
-        if match := pattern.match(text, at):
-            return seconds, match.end()
-    return None, at
+def _unit(text: str, offset: int) -> tuple[float | None, int]:
+    """Seconds of the unit at the offset, and the unit's end; (None, offset) without one."""
+    for pattern, unit_s in _UNITS.items():
+        if match := pattern.match(text, offset):
+            return unit_s, match.end()
+    return None, offset
 
 
-def _counts(number: Found, text: str) -> bool:
-    """Whether a bare number counts something: "two people"."""
-    if not number.noun.isalpha() or number.noun in AFTER or number.noun in FUNCTION_WORDS:
+def _counts(number: StatedNumber, text: str) -> bool:
+    """Whether a number without a unit counts something, as in "two people"."""
+    if not number.noun.isalpha() or number.noun in NOT_COUNTED or number.noun in FUNCTION_WORDS:
         return False
-    stated = regex.search(
-        r"\b(?:at|second|from|to|until|t|timestamp|time|between|and|around|about|is|mark|=|:)[\s=:]*$",
-        text[max(0, number.start - NEAR) : number.start],
-        regex.IGNORECASE,
-    )
-    return stated is None
+    return _STATED_BEFORE.search(text[max(0, number.start - NEAR) : number.start]) is None
 
 
 def _is_length(text: str, start: int, end: int) -> bool:
-    return bool(_LENGTH_BEFORE.search(text[max(0, start - 40) : start]) or _LENGTH_AFTER.match(text, end))
+    return bool(_LENGTH_BEFORE.search(text[max(0, start - NEAR) : start]) or _LENGTH_AFTER.match(text, end))
 
 
-def word_at(said: Said, place: int) -> int:
-    """The word at a place of the text, else the first behind it, else the last."""
-    i = said.word_from(place + 1) - 1
-    return i if i >= 0 and said.spans[i][1] > place else min(i + 1, len(said.spans) - 1)
+def word_at(answer: Answer, offset: int) -> int:
+    """The position of the word at the offset, else of the first word behind it, else of the last word."""
+    i = answer.next_word(offset + 1) - 1
+    return i if i >= 0 and answer.word_spans[i][1] > offset else min(i + 1, len(answer.word_spans) - 1)
 
 
-def asserted(said: Said, word: int) -> bool:
-    """Whether a word is meant, and the one before it in its sentence: "not at [0.1, ...]"."""
-    if not said.words:
+def is_asserted(answer: Answer, position: int) -> bool:
+    """Whether the word, and the word before it in its sentence ("not at [0.1, ...]"), are asserted."""
+    if not answer.words:
         return True
-    before = max(said.sentence_of(word)[0], word - 1)
-    return said.marks[word] not in (DENIED, OPEN) and said.marks[before] not in (DENIED, OPEN)
+    before = max(answer.sentence_of(position)[0], position - 1)
+    return answer.stances[position] not in (DENIED, OPEN) and answer.stances[before] not in (DENIED, OPEN)
 
 
-def edge(said: Said, duration_s: float) -> Sequence[Moment]:
-    """The one moment that a text without numbers may name: the beginning, the middle, the end."""
-    found = []
+def named_moments(answer: Answer, duration_s: float) -> list[Moment]:
+    """The beginning, the middle and the end of the clip, if the text names them."""
+    named = []
     for pattern, time_s in ((BEGINNING, 0.0), (_MIDDLE, duration_s / 2), (ENDING, duration_s)):
-        if match := pattern.search(said.text):
-            found.append(Moment(time_s, match.start(), match.end(), word_at(said, match.start()), False))
-    return found
+        if match := pattern.search(answer.text):
+            named.append(Moment(time_s, match.start(), match.end(), word_at(answer, match.start()), False))
+    return named
 
 
-def about(said: Said, question: str, found: Sequence[Moment]) -> list[Moment]:
-    """Those that the text gives as its answer, else those nearest to what is asked for."""
-    if said.answer and (inside := [one for one in found if said.answer[0] <= one.word < said.answer[1]]):
-        return inside[:1]
-    return [found[at] for at in most_relevant(said, question, [one.word for one in found])]
+def answered_moments(answer: Answer, question: str, stated: Sequence[Moment]) -> list[Moment]:
+    """The first moment in the text's conclusion, else those nearest to the words of the question."""
+    if answer.conclusion:
+        first, end = answer.conclusion
+        if concluded := [moment for moment in stated if first <= moment.position < end]:
+            return concluded[:1]
+    return [stated[i] for i in most_relevant(answer, question, [moment.position for moment in stated])]

@@ -1,10 +1,10 @@
-"""English words by what they do in a sentence. Each list is short on purpose: what is not in it is a word of its own."""
+"""Lists of English words by their role in a sentence. The lists are short on purpose: a word in none of them counts as content."""
 
 FUNCTION_WORDS = frozenset(
     "a an and are as at be been being by for had has have he her hers him his i is it its me my of or our she some something "
     "somebody someone that the their them these they this those to was we were with you your".split()
 )
-"""Words that carry no label by themselves. Particles (up, down, off) and light verbs (put, take) do, so they are not here."""
+"""Words that say nothing about an action. Particles (up, down, off) and light verbs (put, take) do, so they are not here."""
 
 DIGITS = "zero one two three four five six seven eight nine ten eleven twelve".split()
 PAST = dict(
@@ -15,13 +15,13 @@ PAST = dict(
         "led-lead bent-bend struck-strike stuck-stick swung-swing hung-hang dug-dig drawn-draw people-person women-woman men-man"
     ).split()
 )
-"""Forms that a dictionary takes for another word's first form, and plurals that it keeps."""
+"""Past form -> verb, plural -> singular, where simplemma returns the word unchanged because it is also a base form (dove, rose)."""
 NOUNS = frozenset("dove rose left ground shot felt wound fell lay bore spoke bit leaves".split())
 NOUN_BEFORE = frozenset(
     "a an the his her its my our your their this that one to on from white black red blue green yellow pink small big large little "
     "old new young dry fresh wet single dead wild beautiful".split()
 )
-"""After these "left" is a side, "ground" is what one stands on, and "rose" is a flower."""
+"""Words before NOUNS: behind them "left" is a side, "ground" is the floor and "rose" is a flower, not a past form."""
 COMPOUNDS = frozenset(
     tuple(pair.split())
     for pair in (
@@ -29,15 +29,16 @@ COMPOUNDS = frozenset(
         "sky diving,water skiing,jet skiing,kick boxing,shadow boxing,water polo,couch potato,horse radish"
     ).split(",")
 )
-"""Of two words that are one thing neither is the other thing that it is called after."""
+"""Two-word compounds; neither word alone counts as its usual meaning (a hot dog is no dog)."""
 PRONOUNS = frozenset("it them".split())
 ARTICLES = frozenset("a an the his her its their some two three several one this that another".split())
 PLACES = frozenset(
     "on in at from into onto to under over behind beside near by with against across through around inside of".split()
 )
-THING_ENDS = (
+PHRASE_ENDS = (
     FUNCTION_WORDS - {"her", "his"} | PLACES | frozenset("then while before after who which where lies stands sits rests".split())
 )
+"""Words that end a noun phrase."""
 
 PARTICLES: dict[str, tuple[str, ...]] = {
     word: tuple(same.split())
@@ -50,12 +51,12 @@ PARTICLES: dict[str, tuple[str, ...]] = {
         ).split(",")
     )
 } | dict.fromkeys("off over through across away behind back open together apart".split(), ())
-"""What tells putting in from putting on, and what says the same."""
+"""Particle or preposition -> its synonyms. It distinguishes "put in" from "put on", so a label's particle must be met."""
 OPPOSITE = {"on": "off", "off": "on", "onto": "off", "in": "out", "into": "out", "out": "in", "up": "down", "down": "up"}
 
 PEOPLE = frozenset(
     "person man woman boy girl guy lady someone somebody people child kid actor camera wearer player athlete he she they".split()
 )
-"""Who does it is called by many names; what is done is what a sentence is about."""
+"""Names for the person in the video. They are ignored when sentences are compared: only the action counts."""
 NEGATIONS = frozenset("not no never cannot".split())
-"""In a gold sentence: who says the same denies it too."""
+"""Negators that a label's own text may hold; an answer with the same meaning holds one too."""

@@ -1,4 +1,4 @@
-"""Words of a text, whatever their script, and when two English ones are forms of one another."""
+"""The words of a text in any script, and whether two English words are forms of the same word."""
 
 import re
 import unicodedata
@@ -11,7 +11,7 @@ import simplemma
 from engine.language.vocabulary import DIGITS, PAST
 
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-"""Scripts that put no space between words: each letter is a word here, and a label's letters must stand side by side."""
+"""Scripts without spaces between words: each letter is a word here, and a label's letters must stand side by side."""
 _WORD = regex.compile(
     r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\p{L}\p{N}])|\d+\.\d+(?![\p{L}\p{N}])"
     rf"|[{_UNSPACED}]\p{{M}}*|[[\p{{L}}\p{{N}}\p{{M}}]--[{_UNSPACED}]]+(?:['’][[\p{{L}}\p{{N}}\p{{M}}]--[{_UNSPACED}]]+)*",
@@ -22,14 +22,14 @@ _ASCII_WORD = re.compile(
     r"|\d[A-Za-z\d]*(?:'[A-Za-z\d]+)*",
     re.ASCII,
 )
-"""The same on ASCII, in a third of the time."""
+"""Finds the same words as _WORD in ASCII text, in a third of the time."""
 _IS_UNSPACED = regex.compile(f"[{_UNSPACED}]", regex.VERSION1)
 _VOWELS = frozenset("aeiou")
 
 
 @lru_cache(maxsize=1 << 17)
 def fold(word: str) -> str:
-    """A word without its case and its Unicode variants; numbers in one way of writing.
+    """The word without case and Unicode variants; a number in its shortest decimal form.
 
     >>> fold("Ｙｏｇａ"), fold("ΣΊΣΥΦΟΣ") == fold("σίσυφος"), fold("3.50"), fold("1,000")
     ('yoga', True, '3.5', '1000')
@@ -54,11 +54,11 @@ def words(text: str) -> tuple[str, ...]:
 
 
 label_words = lru_cache(maxsize=1 << 16)(words)
-"""The same for labels, which come again and again."""
+"""`words` with a cache, for labels and questions: the same texts are parsed for every clip of a class."""
 
 
 def is_hangul(word: str) -> bool:
-    """Korean puts its particles behind the word, without a space."""
+    """Whether the word is Korean, where particles follow the noun without a space."""
     return "\uac00" <= word[0] <= "\ud7a3"
 
 
@@ -68,9 +68,9 @@ def is_unspaced(word: str) -> bool:
 
 @lru_cache(maxsize=1 << 17)
 def lemmas(word: str) -> frozenset[str]:
-    """What a word may be a form of, itself included; two words are forms of one another where these sets meet.
+    """All base forms that the word may have, itself included; two words are forms of the same word if these sets overlap.
 
-    The dictionary knows one reading of each word, so what it leaves as it is gets its ending taken off too.
+    simplemma knows one reading of each word, so regular endings are stripped as well.
 
     >>> sorted(lemmas("running") & lemmas("runs")), lemmas("diving") & lemmas("driving"), lemmas("hoping") & lemmas("hopping")
     (['run'], frozenset(), frozenset())
@@ -78,12 +78,12 @@ def lemmas(word: str) -> frozenset[str]:
     (True, True, frozenset())
     """
     word = word.removesuffix("'s")
-    known = simplemma.lemmatize(word, lang="en")
-    found = {word, known.casefold(), PAST.get(word, word)}
+    dictionary_form = simplemma.lemmatize(word, lang="en")
+    forms = {word, dictionary_form.casefold(), PAST.get(word, word)}
     if word in DIGITS:
-        found.add(str(DIGITS.index(word)))
-    found |= set(_without_ending(word))
-    return frozenset(found)
+        forms.add(str(DIGITS.index(word)))
+    forms |= set(_without_ending(word))
+    return frozenset(forms)
 
 
 def _without_ending(word: str) -> Iterator[str]:
@@ -100,7 +100,7 @@ def _without_ending(word: str) -> Iterator[str]:
 
 
 def _stems(base: str) -> Iterator[str]:
-    """What an ending -ing or -ed was put to: hoping is of hope and not of hop, which doubles its last letter."""
+    """Stems to which -ing or -ed may have been added: "hoping" comes from hope and not from hop, which doubles its last letter."""
     if len(base) < 2 or not _VOWELS & {*base, *("u" if "y" in base else "")}:
         return
     doubled = base[-1] == base[-2] and base[-1] not in _VOWELS
@@ -115,5 +115,5 @@ def _stems(base: str) -> Iterator[str]:
 
 
 def same_word(a: str, b: str) -> bool:
-    """Whether two folded words are forms of one word."""
+    """Whether two folded words are forms of the same word."""
     return a == b or not lemmas(a).isdisjoint(lemmas(b))

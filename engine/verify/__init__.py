@@ -1,17 +1,18 @@
-"""Does an answer contain its clip's label? Pure: texts in, a verdict with its reason out.
+"""Whether an answer confirms its clip's label. Pure functions: texts in, a verdict with its reason out.
 
-verdict       what is asked of it: presets, hints, cut-off and looping answers; then the rule of the label's kind
-keywords, choice, number, timestamp, time_range, box, sentences, sequence      strict's rules, a file a kind
-published     all kinds as Video-STaR's paper and code have them
-text          an answer: words in their places, sentences, what "it" stands for, where it says what its answer is
-words         what a word is, in any script, and which are forms of one
-vocabulary    word lists
-stance        is a word asserted, denied or left open?
-numbers, times, ranges     what a text names
-relevance     which of several is about what was asked
-order         before, after, first, last
-enumeration   answers that list many classes
-similarity    how alike two sentences are
-leakage       rationalizations that give their hint away, or only copy it
-loops         answers that go round and round, or break off
+verdict       verify(): presets, checks of every answer, then the rule of the label's kind
+keywords      keyword labels: the words occur together and are asserted
+pattern       a keyword label, parsed: required words, particles, prepositions
+occurrences   where the words of a label stand together in an answer
+choice        choice labels: by letter or by words
+number        number labels: within a relative tolerance
+timestamp     timestamp labels: within a tolerance in seconds
+time_range    time range labels: intersection over union
+box           box labels: intersection over union, several formats
+sentences     sentence labels: a clause with the same meaning for each, in order if required
+sequence      class sequence labels: the classes happen in order
+enumeration   reject answers that enumerate many classes
+repetition    reject answers that repeat themselves or break off
+leakage       reject rationalizations that reveal the hint or only copy it
+published     Video-STaR's rules for all kinds, as in its paper and its code
 """

@@ -1,14 +1,16 @@
-"""A place in the frame: the box that the text gives as its answer overlaps the label's enough."""
+"""Box labels: the box that the text gives as its answer overlaps the label's enough."""
+
+from typing import NamedTuple
 
 import regex
 
 from engine.labels import Box, BoxFormat, corners
+from engine.language.answer import Answer
 from engine.language.relevance import most_relevant
-from engine.language.text import Said
-from engine.language.times import asserted, word_at
+from engine.language.times import is_asserted, word_at
 from engine.rows import Verdict
 
-Four = tuple[float, float, float, float]
+Coordinates = tuple[float, float, float, float]
 _VALUE = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?\s*%?"
 _SEP = r"(?:\s*[,;]\s*|\s+)"
 _BRACKETED = regex.compile(
@@ -30,66 +32,95 @@ _NAMES = {
 _NAMED = regex.compile(
     rf"[\"']?\b({'|'.join('_?'.join(name) for name in _NAMES)})\b[\"']?\s*(?:=|:|is|at)?\s*({_VALUE})", regex.IGNORECASE
 )
-_ORDERS: tuple[tuple[tuple[str, ...], BoxFormat], ...] = (
+_NAME_ORDERS: tuple[tuple[tuple[str, ...], BoxFormat], ...] = (
     (("x1", "y1", "x2", "y2"), "xyxy"),
     (("cx", "cy", "w", "h"), "cxcywh"),
     (("x", "y", "w", "h"), "xywh"),
     (("x1", "y1", "w", "h"), "xywh"),
 )
 EPSILON = 1e-9
+"""Slack for rounding: the threshold is inclusive."""
+FRAME_SLACK = 0.05
+"""Share of the frame by which an answer's box may leave it."""
+CONCLUSION_SLACK = 3
+"""Characters by which a box may start before the conclusion's first word: its brackets."""
+FORMAT_BEFORE, FORMAT_AFTER = 40, 30
+"""Characters around a box in which the text may name its format."""
 
 
-def has_box(said: Said, question: str, label: Box) -> Verdict:
-    found = [one for one in boxes(said.text, label.format) if asserted(said, word_at(said, one[2][0]))]
-    if not found:
+class StatedBox(NamedTuple):
+    """A box in the text: StatedBox((0.1, 0.2, 0.3, 0.4), "xyxy", span=(3, 23))."""
+
+    coordinates: Coordinates
+    format: BoxFormat
+    span: tuple[int, int]
+
+
+def verify_box(answer: Answer, question: str, label: Box) -> Verdict:
+    asserted = [box for box in boxes(answer.text, label.format) if is_asserted(answer, word_at(answer, box.span[0]))]
+    if not asserted:
         return Verdict(keep=False, reason="no_answer", score=0.0, extracted="")
-    start = said.spans[said.answer[0]][0] if said.answer else 0
-    after = [one for one in found if said.answer and one[2][0] >= start - 3]
-    asked = [found[at] for at in most_relevant(said, question, [word_at(said, one[2][0]) for one in found])]
-    box, form, place = after[0] if after else asked[-1]
-    extracted = said.text[place[0] : place[1]]
-    x1, y1, x2, y2 = corners(box, form)
+    box = _answered_box(answer, question, asserted)
+    extracted = answer.text[box.span[0] : box.span[1]]
+    x1, y1, x2, y2 = corners(box.coordinates, box.format)
     if x1 >= x2 or y1 >= y2:
-        return Verdict(keep=False, reason="no_area", score=0.0, extracted=extracted, found=(place,))
-    if min(x1, y1) < -0.05 or max(x2, y2) > 1.05:
-        return Verdict(keep=False, reason="outside_frame", score=0.0, extracted=extracted, found=(place,))
-    iou = overlap((x1, y1, x2, y2), corners(label.box, label.format))
+        return Verdict(keep=False, reason="no_area", score=0.0, extracted=extracted, spans=(box.span,))
+    if min(x1, y1) < -FRAME_SLACK or max(x2, y2) > 1 + FRAME_SLACK:
+        return Verdict(keep=False, reason="outside_frame", score=0.0, extracted=extracted, spans=(box.span,))
+    iou = box_iou((x1, y1, x2, y2), corners(label.box, label.format))
     keep = iou >= label.iou - EPSILON
-    return Verdict(keep=keep, reason="contains_label" if keep else "low_iou", score=iou, extracted=extracted, found=(place,))
+    return Verdict(keep=keep, reason="contains_label" if keep else "low_iou", score=iou, extracted=extracted, spans=(box.span,))
 
 
-def boxes(text: str, form: BoxFormat) -> list[tuple[Four, BoxFormat, tuple[int, int]]]:
-    """Four numbers in brackets, or side by side, or by name; names, and the name of a format after them, go before `form`.
+def _answered_box(answer: Answer, question: str, asserted: list[StatedBox]) -> StatedBox:
+    """The first box in the text's conclusion, else the last of those nearest to the words of the question."""
+    if answer.conclusion:
+        start = answer.word_spans[answer.conclusion[0]][0] - CONCLUSION_SLACK
+        if concluded := [box for box in asserted if box.span[0] >= start]:
+            return concluded[0]
+    return asserted[most_relevant(answer, question, [word_at(answer, box.span[0]) for box in asserted])[-1]]
 
-    >>> boxes("at [0, .2, 0.3, 1]", "xyxy"), boxes("x: 10%, y: 20%, w: 30%, h: 40%", "xyxy")[0][:2]
-    ([((0.0, 0.2, 0.3, 1.0), 'xyxy', (3, 18))], ((0.1, 0.2, 0.3, 0.4), 'xywh'))
+
+def boxes(text: str, label_format: BoxFormat) -> list[StatedBox]:
+    """All boxes of the text: four numbers in brackets, side by side, or by name ("x: 10%, y: 20%, w: 30%, h: 40%").
+
+    A box is read in the label's format, unless its names, or the name of a format beside it, say another.
+
+    >>> boxes("at [0, .2, 0.3, 1]", "xyxy")
+    [StatedBox(coordinates=(0.0, 0.2, 0.3, 1.0), format='xyxy', span=(3, 18))]
+    >>> boxes("x: 10%, y: 20%, w: 30%, h: 40%", "xyxy")[0][:2]
+    ((0.1, 0.2, 0.3, 0.4), 'xywh')
     """
-    if named := _named(text):
+    if named := _named_box(text):
         return [named]
     if (pairs := list(_PAIR.finditer(text))) and len(pairs) == 2 and _CORNERS.search(text):
-        one, other = pairs
-        four = (_number(one[1]), _number(one[2]), _number(other[1]), _number(other[2]))
-        return [(four, "xyxy", (one.start(), other.end()))]
+        first, second = pairs
+        coordinates = (_number(first[1]), _number(first[2]), _number(second[1]), _number(second[2]))
+        return [StatedBox(coordinates, "xyxy", (first.start(), second.end()))]
     matches = list(_BRACKETED.finditer(text)) or list(_BARE.finditer(text)) or list(_SPACED.finditer(text))
-    return [((_number(m[1]), _number(m[2]), _number(m[3]), _number(m[4])), _declared(text, m) or form, m.span()) for m in matches]
+    return [
+        StatedBox((_number(m[1]), _number(m[2]), _number(m[3]), _number(m[4])), _declared_format(text, m) or label_format, m.span())
+        for m in matches
+    ]
 
 
-def _named(text: str) -> tuple[Four, BoxFormat, tuple[int, int]] | None:
+def _named_box(text: str) -> StatedBox | None:
+    """The box whose coordinates the text gives by name, each where it names it last."""
     last = {_NAMES[m[1].casefold().replace("_", "")]: m for m in _NAMED.finditer(text)}
     if (centre := _CENTRE.search(text)) and {"w", "h"} <= last.keys():
         span = (min(centre.start(1), last["w"].start()), max(last["w"].end(), last["h"].end()))
-        return (_number(centre[1]), _number(centre[2]), _number(last["w"][2]), _number(last["h"][2])), "cxcywh", span
-    for order, form in _ORDERS:
-        if all(name in last for name in order):
-            values = [_number(last[name][2]) for name in order]
-            places = [last[name].span() for name in order]
-            span = (min(start for start, _ in places), max(end for _, end in places))
-            return (values[0], values[1], values[2], values[3]), form, span
+        return StatedBox((_number(centre[1]), _number(centre[2]), _number(last["w"][2]), _number(last["h"][2])), "cxcywh", span)
+    for names, box_format in _NAME_ORDERS:
+        if all(name in last for name in names):
+            a, b, c, d = (_number(last[name][2]) for name in names)
+            spans = [last[name].span() for name in names]
+            return StatedBox((a, b, c, d), box_format, (min(start for start, _ in spans), max(end for _, end in spans)))
     return None
 
 
-def _declared(text: str, match: "regex.Match[str]") -> BoxFormat | None:
-    near = text[max(0, match.start() - 40) : match.end() + 30].casefold()
+def _declared_format(text: str, match: "regex.Match[str]") -> BoxFormat | None:
+    """The format that the text beside a box names."""
+    near = text[max(0, match.start() - FORMAT_BEFORE) : match.end() + FORMAT_AFTER].casefold()
     if regex.search(r"\bcxcywh\b|\bcent(?:er|re)[\s-]*(?:x|based|format)", near):
         return "cxcywh"
     if regex.search(r"\bxyxy\b|x1,?\s*y1,?\s*x2,?\s*y2|corner format|corners", near):
@@ -100,17 +131,18 @@ def _declared(text: str, match: "regex.Match[str]") -> BoxFormat | None:
 
 
 def _number(text: str) -> float:
+    """0.4 of "0.4" and of "40 %"."""
     text = text.strip()
     return round(float(text.removesuffix("%")) / 100, 9) if text.endswith("%") else float(text)
 
 
-def overlap(a: Four, b: Four) -> float:
+def box_iou(box: Coordinates, other: Coordinates) -> float:
     """Intersection over union of two boxes given by their corners.
 
-    >>> round(overlap((0.5, 0.5, 0.6, 0.6), (0.52, 0.52, 0.62, 0.62)), 2), overlap((0, 0, 1, 1), (2, 2, 3, 3))
+    >>> round(box_iou((0.5, 0.5, 0.6, 0.6), (0.52, 0.52, 0.62, 0.62)), 2), box_iou((0, 0, 1, 1), (2, 2, 3, 3))
     (0.47, 0.0)
     """
-    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    width = max(0.0, min(box[2], other[2]) - max(box[0], other[0]))
+    height = max(0.0, min(box[3], other[3]) - max(box[1], other[1]))
+    areas = (box[2] - box[0]) * (box[3] - box[1]) + (other[2] - other[0]) * (other[3] - other[1])
     return width * height / (areas - width * height)

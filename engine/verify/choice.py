@@ -1,15 +1,16 @@
-"""Multiple choice: the one option that the text settles on, by its letter or by its words."""
+"""Choice labels: the one option that the text chooses, by letter or by words, is the label's."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import regex
 
 from engine.labels import Choice, Keywords
-from engine.language.negation import DENIED, OPEN, dismissed_after
-from engine.language.text import Said
+from engine.language.answer import Answer
+from engine.language.negation import DENIED, OPEN
+from engine.language.retraction import dismissed_after
 from engine.language.words import fold, label_words
 from engine.rows import Verdict
-from engine.verify.keywords import contains
+from engine.verify.keywords import verify_keywords
 
 _AFTER_KEY = regex.compile(r"\s*[).:\]]")
 _CHOSEN = regex.compile(
@@ -17,108 +18,141 @@ _CHOSEN = regex.compile(
     r"|\bI(?:'d|'ll| would| will)?\s+(?:choose|pick|select|go\s+with|opt\s+for)\b",
     regex.IGNORECASE,
 )
-EXPLAINED_WORDS = 4
-_CUES = frozenset("option choice letter answer is".split())
+EXPLANATION_WORDS = 4
+"""Maximum words behind a letter that are read with it: "The answer is B. the cup"."""
+_LETTER_CUES = frozenset("option choice letter answer is".split())
 _ARTICLES = frozenset("a i".split())
 _BECAUSE = frozenset("because since as which for so and".split())
 
 
-def has_option(said: Said, label: Choice) -> Verdict:
-    if (cues := list(_CHOSEN.finditer(said.text))) and (first := said.word_from(cues[-1].end())) < len(said.words):
-        end = said.sentence_of(first)[1]
-        if given := _given(Said(said.stretch(first, end - 1)), label, after_cue=True):
-            return _verdict(said, label, given)
-    if said.answer:
-        first, end = said.answer
-        if end - first == 1 and end < len(said.words) and (behind := said.sentence_of(end)[1]) - end <= EXPLAINED_WORDS:
-            end = behind  # "The answer is B. the cup"
-        if given := _given(Said(said.stretch(first, end - 1)), label, after_cue=True):
-            return _verdict(said, label, given)
-    if given := _given(said, label, after_cue=False):
-        return _verdict(said, label, given)
+def verify_choice(answer: Answer, label: Choice) -> Verdict:
+    """The first part of the text that chooses decides: behind "I choose", behind "the answer is", the whole text.
+
+    A key is an option's letter as the label writes it.
+    """
+    for part in _announced_parts(answer):
+        if chosen := _chosen_keys(part, label, is_announced=True):
+            return _verdict(answer, label, chosen)
+    if chosen := _chosen_keys(answer, label, is_announced=False):
+        return _verdict(answer, label, chosen)
     return Verdict(keep=False, reason="no_answer", score=0.0, extracted="")
 
 
-def _verdict(said: Said, label: Choice, given: set[str]) -> Verdict:
-    keep = given == {label.option}
-    reason = "contains_label" if keep else "wrong_option" if len(given) == 1 else "no_single_answer"
-    extracted = " ".join(sorted(given))
-    return Verdict(keep=keep, reason=reason, score=float(keep), extracted=extracted, found=_places(said, label) if keep else ())
+def _announced_parts(answer: Answer) -> Iterator[Answer]:
+    """The texts behind the last "I choose" or the like, and behind "the answer is"."""
+    if (cues := list(_CHOSEN.finditer(answer.text))) and (first := answer.next_word(cues[-1].end())) < len(answer.words):
+        end = answer.sentence_of(first)[1]
+        yield Answer(answer.excerpt(first, end - 1))
+    if answer.conclusion:
+        first, end = answer.conclusion
+        if end - first == 1 and end < len(answer.words):
+            next_end = answer.sentence_of(end)[1]
+            if next_end - end <= EXPLANATION_WORDS:
+                end = next_end  # "The answer is B. the cup"
+        yield Answer(answer.excerpt(first, end - 1))
 
 
-def _given(said: Said, label: Choice, after_cue: bool) -> set[str]:
-    """The options that the text asserts: those whose letter it names, and where it names none those whose words it says."""
-    by_key, by_text = _keys(said, label, after_cue), _texts(said, label)
-    if not by_key:
-        return by_text
-    if len(by_key) == 1 and by_text and not by_key <= by_text and not _only_explained(said, label, by_text):
-        return by_key | by_text  # "B. running", where A is running
-    return by_key
+def _verdict(answer: Answer, label: Choice, chosen: set[str]) -> Verdict:
+    keep = chosen == {label.option}
+    reason = "contains_label" if keep else "wrong_option" if len(chosen) == 1 else "no_single_answer"
+    spans = _option_spans(answer, label) if keep else ()
+    return Verdict(keep=keep, reason=reason, score=float(keep), extracted=" ".join(sorted(chosen)), spans=spans)
 
 
-def _keys(said: Said, label: Choice, after_cue: bool) -> set[str]:
-    """Options whose letter is named and not denied; none where the text goes through all of them and denies too few."""
+def _chosen_keys(answer: Answer, label: Choice, is_announced: bool) -> set[str]:
+    """Keys of the options that the text asserts by letter; without any letter, by words."""
+    by_letter, by_words = _keys_by_letter(answer, label, is_announced), _keys_by_words(answer, label)
+    if not by_letter:
+        return by_words
+    if len(by_letter) == 1 and by_words and not by_letter <= by_words and not _are_reasons(answer, label, by_words):
+        return by_letter | by_words  # "B. running", where A is running
+    return by_letter
+
+
+def _keys_by_letter(answer: Answer, label: Choice, is_announced: bool) -> set[str]:
+    """Keys of the options whose letter is asserted; none if the text goes through all options and rejects too few of them."""
     keys = {fold(key): key for key in label.options}
-    named: dict[str, list[int]] = {}
-    for i, word in enumerate(said.words):
-        if word in keys and _is_key(said, i, after_cue, keys):
-            named.setdefault(word, []).append(i)
-    meant = {keys[word] for word, places in named.items() if _is_asserted(said, places[-1], keys)}
-    if set(named) == set(keys) and len(keys) > 2 and len(meant) > 1:
+    positions: dict[str, list[int]] = {}
+    for i, word in enumerate(answer.words):
+        if word in keys and _is_option_letter(answer, i, is_announced, keys):
+            positions.setdefault(word, []).append(i)
+    asserted = {keys[letter] for letter, occurrences in positions.items() if _is_asserted(answer, occurrences[-1], keys)}
+    if set(positions) == set(keys) and len(keys) > 2 and len(asserted) > 1:
         return set()
-    return meant
+    return asserted
 
 
-def _is_key(said: Said, i: int, after_cue: bool, keys: Collection[str]) -> bool:
-    """Whether a word is an option's letter, and not the article, a pronoun, a count, or a part of a word."""
-    if len(said.words) == 1:
+def _is_option_letter(answer: Answer, i: int, is_announced: bool, letters: Collection[str]) -> bool:
+    """Whether the word at position i is an option's letter and not the article, a pronoun, a count or a part of a word."""
+    if len(answer.words) == 1:
         return True
-    if len(said.compound(i)) > 1:
+    if len(answer.hyphenated_with(i)) > 1:
         return False
-    start, end = said.spans[i]
-    marked = bool(_AFTER_KEY.match(said.text, end)) or said.text[max(0, start - 1) : start] in ("(", "[", "*", '"', "'")
-    before = said.words[i - 1] if i else ""
-    if before in ("option", "choice", "letter") or marked:
+    start, end = answer.word_spans[i]
+    is_marked = bool(_AFTER_KEY.match(answer.text, end)) or answer.text[max(0, start - 1) : start] in ("(", "[", "*", '"', "'")
+    before = answer.words[i - 1] if i else ""
+    if before in ("option", "choice", "letter") or is_marked:
         return True
-    if said.words[i] in _ARTICLES:
-        behind = said.words[i + 1 : i + 3]
-        closes = not behind or behind[0] in _BECAUSE or behind[0] in keys or (behind[0] in ("or", "and") and behind[-1] in keys)
-        return closes and (i == 0 or before in _CUES or after_cue)
-    if len(said.words[i]) > 1 or said.words[i].isdigit():
-        return before in _CUES or (after_cue and i == 0)
+    if answer.words[i] in _ARTICLES:
+        following = answer.words[i + 1 : i + 3]
+        ends_phrase = (
+            not following
+            or following[0] in _BECAUSE
+            or following[0] in letters
+            or (following[0] in ("or", "and") and following[-1] in letters)
+        )
+        return ends_phrase and (i == 0 or before in _LETTER_CUES or is_announced)
+    if len(answer.words[i]) > 1 or answer.words[i].isdigit():
+        return before in _LETTER_CUES or (is_announced and i == 0)
     return True
 
 
-def _is_asserted(said: Said, i: int, keys: Collection[str]) -> bool:
-    first, end = said.sentence_of(i)
-    behind = next((j for j in range(i + 1, end) if said.words[j] not in keys and said.words[j] not in ("and", "or", "both")), end)
-    return said.marks[i] not in (DENIED, OPEN) and not dismissed_after(said.words[first:end], behind - first)
+def _is_asserted(answer: Answer, i: int, letters: Collection[str]) -> bool:
+    """Whether the letter at position i is neither denied nor left open, nor dismissed behind a list of letters."""
+    first, end = answer.sentence_of(i)
+    skipped = {*letters, "and", "or", "both"}
+    list_end = next((j for j in range(i + 1, end) if answer.words[j] not in skipped), end)
+    return answer.stances[i] not in (DENIED, OPEN) and not dismissed_after(answer.words[first:end], list_end - first)
 
 
-def _texts(said: Said, label: Choice) -> set[str]:
-    """Options whose words are said and meant: to the letter before in any form; one within another that is said does not count."""
-    exact = {key for key, text in label.options.items() if _is_phrase(said, text)}
-    options = {key: Keywords(text=text) for key, text in label.options.items()}
-    meant = {key for key, option in options.items() if contains(said, option, others=tuple(label.options.values())).keep}
-    meant = (meant & exact) or meant
-    inside = {key: set(label_words(text)) for key, text in label.options.items()}
-    return {key for key in meant if not any(inside[key] < inside[other] for other in meant)}
+def _keys_by_words(answer: Answer, label: Choice) -> set[str]:
+    """Keys of the options whose words are asserted.
+
+    Options that occur literally go before those in other forms. An option whose words are a subset of another asserted option's is
+    ignored.
+    """
+    option_texts = tuple(label.options.values())
+    literal = {key for key, text in label.options.items() if _has_literally(answer, text)}
+    asserted = {
+        key for key, text in label.options.items() if verify_keywords(answer, Keywords(text=text), others=option_texts).keep
+    }
+    asserted = (asserted & literal) or asserted
+    option_words = {key: set(label_words(text)) for key, text in label.options.items()}
+    return {key for key in asserted if not any(option_words[key] < option_words[other] for other in asserted)}
 
 
-def _is_phrase(said: Said, text: str) -> bool:
-    wish = label_words(text)
-    return any(said.words[i : i + len(wish)] == wish for i in range(len(said.words) - len(wish) + 1))
+def _has_literally(answer: Answer, text: str) -> bool:
+    option_words = label_words(text)
+    size = len(option_words)
+    return any(answer.words[i : i + size] == option_words for i in range(len(answer.words) - size + 1))
 
 
-def _only_explained(said: Said, label: Choice, by_text: set[str]) -> bool:
-    """Whether the other options' words come in other sentences than the letter: reasons, not the answer."""
-    if len(said.sentences) < 2:
+def _are_reasons(answer: Answer, label: Choice, by_words: set[str]) -> bool:
+    """Whether the words of these options occur only behind the first sentence, as reasons for the letter."""
+    if len(answer.sentences) < 2:
         return False
-    opening = Said(said.stretch(said.sentences[0][0], said.sentences[0][1] - 1))
-    return not any(contains(opening, Keywords(text=label.options[key])).keep for key in by_text)
+    opening = Answer(answer.excerpt(answer.sentences[0][0], answer.sentences[0][1] - 1))
+    return not any(verify_keywords(opening, Keywords(text=label.options[key])).keep for key in by_words)
 
 
-def _places(said: Said, label: Choice) -> tuple[tuple[int, int], ...]:
-    folded, keys = fold(label.option), {fold(key) for key in label.options}
-    named = tuple(said.spans[i] for i, word in enumerate(said.words) if word == folded and _is_key(said, i, False, keys))
-    return named or contains(said, Keywords(text=label.options[label.option]), others=tuple(label.options.values())).found
+def _option_spans(answer: Answer, label: Choice) -> tuple[tuple[int, int], ...]:
+    """Spans of the label's letter, else of its words."""
+    letter, letters = fold(label.option), {fold(key) for key in label.options}
+    spans = tuple(
+        answer.word_spans[i]
+        for i, word in enumerate(answer.words)
+        if word == letter and _is_option_letter(answer, i, False, letters)
+    )
+    if spans:
+        return spans
+    return verify_keywords(answer, Keywords(text=label.options[label.option]), others=tuple(label.options.values())).spans

@@ -1,60 +1,68 @@
-"""An answer that lists many classes contains each of them and says none."""
+"""Reject an answer that enumerates many classes: it names the label, but does not choose it."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
 import regex
 
-from engine.language.text import Said
+from engine.language.answer import Answer
 from engine.language.vocabulary import FUNCTION_WORDS
 from engine.language.words import label_words, same_word
 
 MANY_ACTIONS, MANY_THINGS = 3, 5
-"""Items beside the label's own. Things are listed more often than actions: a man, a dog and a ball are a scene."""
+"""Other list items that make an answer an enumeration. More things than actions may be listed: a man, a dog, a ball are a scene."""
 ITEM_WORDS = 3
+"""Maximum words of a list item."""
 _SEPARATOR = regex.compile(r"[,;/|•\n]|[.](?=\s)|\s[-–—](?=\s)")
 
 
-def lists_others(said: Said, place: tuple[int, int], own: Sequence[str]) -> str:
-    """The list around a place of the text, where it names too much beside one's own; else "".
+def enumeration_around(answer: Answer, span: tuple[int, int], label_texts: Sequence[str]) -> str:
+    """The list around a span of the text if it enumerates too many items beside those of the label; else "".
 
-    >>> said = Said("running, jumping, swimming, diving, cooking")
-    >>> lists_others(said, (28, 34), ["diving"]), lists_others(Said("He runs and dives."), (12, 17), ["dives"])
+    >>> answer = Answer("running, jumping, swimming, diving, cooking")
+    >>> enumeration_around(answer, (28, 34), ["diving"]), enumeration_around(Answer("He runs and dives."), (12, 17), ["dives"])
     ('running, jumping, swimming, diving, cooking', '')
     """
-    items = _items(said)
-    here = next((i for i, (a, b) in enumerate(items) if said.spans[a][0] <= place[0] < said.spans[b - 1][1]), None)
-    if here is None:
+    items = _items(answer)
+    starts_ends = ((answer.word_spans[first][0], answer.word_spans[end - 1][1]) for first, end in items)
+    own_index = next((i for i, (start, end) in enumerate(starts_ends) if start <= span[0] < end), None)
+    if own_index is None:
         return ""
-    first, last = here, here
-    while first and _is_short(said, items[first - 1]):
+    first, last = own_index, own_index
+    while first and _is_short(items[first - 1]):
         first -= 1
-    while last + 1 < len(items) and _is_short(said, items[last + 1]):
+    while last + 1 < len(items) and _is_short(items[last + 1]):
         last += 1
-    known = [word for text in own for word in label_words(text)]
-    beside = [item for i, item in enumerate(items[first : last + 1], first) if i != here and not _is_known(said, item, known)]
-    actions = sum(said.words[a].endswith("ing") for a, _ in beside)
-    if actions >= MANY_ACTIONS or len(beside) >= MANY_THINGS:
-        return said.stretch(items[first][0], items[last][1] - 1)
+    own_words = [word for text in label_texts for word in label_words(text)]
+    others = [
+        item
+        for i, item in enumerate(items[first : last + 1], first)
+        if i != own_index and not _shares_word(answer, item, own_words)
+    ]
+    actions = sum(answer.words[start].endswith("ing") for start, _ in others)
+    if actions >= MANY_ACTIONS or len(others) >= MANY_THINGS:
+        return answer.excerpt(items[first][0], items[last][1] - 1)
     return ""
 
 
-def _items(said: Said) -> list[tuple[int, int]]:
-    """Stretches of words between separators, and, or; each without the small words before it."""
-    ends = {said.word_from(match.end()) for match in _SEPARATOR.finditer(said.text)}
-    starts = sorted({0, *ends, *(i for i, word in enumerate(said.words) if word in ("and", "or"))} - {len(said.words)})
-    edges = list(pairwise([*starts, len(said.words)]))
-    trimmed = []
-    for a, b in edges:
-        while a < b - 1 and (said.words[a] in FUNCTION_WORDS or said.words[a].isdigit() or said.words[a] == "or"):
-            a += 1
-        trimmed.append((a, b))
-    return trimmed
+def _items(answer: Answer) -> list[tuple[int, int]]:
+    """Word ranges between separators, "and" and "or", without their leading function words and numbers."""
+    separated = {answer.next_word(match.end()) for match in _SEPARATOR.finditer(answer.text)}
+    conjunctions = {i for i, word in enumerate(answer.words) if word in ("and", "or")}
+    starts = sorted({0, *separated, *conjunctions} - {len(answer.words)})
+    items = []
+    for first, end in pairwise([*starts, len(answer.words)]):
+        while first < end - 1 and (
+            answer.words[first] in FUNCTION_WORDS or answer.words[first].isdigit() or answer.words[first] == "or"
+        ):
+            first += 1
+        items.append((first, end))
+    return items
 
 
-def _is_short(said: Said, item: tuple[int, int]) -> bool:
+def _is_short(item: tuple[int, int]) -> bool:
     return item[1] - item[0] <= ITEM_WORDS
 
 
-def _is_known(said: Said, item: tuple[int, int], known: Sequence[str]) -> bool:
-    return any(same_word(said.words[i], word) for i in range(*item) for word in known if word not in FUNCTION_WORDS)
+def _shares_word(answer: Answer, item: tuple[int, int], own_words: Sequence[str]) -> bool:
+    return any(same_word(answer.words[i], word) for i in range(*item) for word in own_words if word not in FUNCTION_WORDS)

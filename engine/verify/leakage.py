@@ -1,9 +1,9 @@
-"""Does a rationalization give away that it was told the answer, or only repeat it?"""
+"""Reject a rationalization that reveals that it was given the answer, or that only repeats it."""
 
 import regex
 
 from engine.labels import Label
-from engine.language.text import Said
+from engine.language.answer import Answer
 from engine.language.vocabulary import FUNCTION_WORDS
 from engine.language.words import label_words, lemmas
 
@@ -51,38 +51,38 @@ _GIVEAWAYS = regex.compile(
     ),
     regex.IGNORECASE,
 )
-EMPTY = FUNCTION_WORDS | frozenset(
+UNINFORMATIVE = FUNCTION_WORDS | frozenset(
     "answer answers final correct label hint action activity video clip shows show showing depicts question explanation reason "
     "reasoning because so therefore thus hence which what there here does do yes see seen can be step steps first then".split()
 )
-"""Words by which nothing is explained."""
-LONG_LABEL_WORDS, OWN_SHARE = 8, 0.25
-"""Of an answer to a label of so many words so much must be its own."""
+"""Words that do not count as an explanation."""
+LONG_LABEL_WORDS, MIN_OWN_SHARE = 8, 0.25
+"""For labels of at least 8 words: minimum share of answer words that are in neither label nor question."""
 
 
-def gives_away_hint(text: str) -> str:
-    """The stretch that does, "" where none does.
+def revealing_phrase(text: str) -> str:
+    """The phrase that reveals the hint, or "".
 
-    >>> gives_away_hint("As the label says, he dives."), gives_away_hint("He bends, leaps and dives.")
+    >>> revealing_phrase("As the label says, he dives."), revealing_phrase("He bends, leaps and dives.")
     ('the label says', '')
     """
     match = _GIVEAWAYS.search(text)
     return match.group(0) if match else ""
 
 
-def copies_hint(said: Said, question: str, label: Label) -> bool:
-    """Whether nothing, or of a long label hardly anything, is said beside what the prompt said.
+def copies_hint(answer: Answer, question: str, label: Label) -> bool:
+    """Whether all informative words of the answer, or for a long label almost all, come from the prompt.
 
     >>> from engine.labels import Keywords
     >>> diving = Keywords(text="diving")
-    >>> copies_hint(Said("The answer is diving."), "What is it?", diving)
+    >>> copies_hint(Answer("The answer is diving."), "What is it?", diving)
     True
-    >>> copies_hint(Said("He leaps: diving."), "What is it?", diving)
+    >>> copies_hint(Answer("He leaps: diving."), "What is it?", diving)
     False
     """
-    told = frozenset(form for word in [*label_words(label.text), *label_words(question)] for form in lemmas(word))
-    content = [word for word in said.words if word not in EMPTY]
-    own = [word for word in content if lemmas(word).isdisjoint(told)]
+    prompt_forms = frozenset(form for word in [*label_words(label.text), *label_words(question)] for form in lemmas(word))
+    informative = [word for word in answer.words if word not in UNINFORMATIVE]
+    own = [word for word in informative if lemmas(word).isdisjoint(prompt_forms)]
     if not own:
         return True
-    return len(label_words(label.text)) >= LONG_LABEL_WORDS and len(own) < OWN_SHARE * len(content)
+    return len(label_words(label.text)) >= LONG_LABEL_WORDS and len(own) < MIN_OWN_SHARE * len(informative)

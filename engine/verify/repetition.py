@@ -1,48 +1,50 @@
-"""An answer that goes round and round, and one that breaks off."""
+"""Reject an answer that repeats itself in a loop, or that breaks off in the middle of a sentence."""
 
 from collections import Counter
 
-from engine.language.text import Said
+from engine.language.answer import Answer
 
 LOOPS = 4
-"""Times that the same words come one after another; three times a whole sentence."""
+"""Repetitions in a row that make a loop; for four or more words, and for whole sentences, three do."""
 LONGEST = 24
-"""Words of what is repeated."""
+"""Maximum words of the repeated part."""
 VARIED = 0.75
-"""Share of different words above which no sentence is there three times."""
+"""Share of distinct words above which no sentence can occur three times."""
 DANGLING = frozenset(
     "the a an and or but because of which whose if than is are was were am that's to from with into their his he she they "
     "we".split()
 )
-"""No answer ends with one of these."""
+"""Words with which no answer ends."""
 
 
-def is_loop(said: Said) -> str:
-    """What is repeated, "" where nothing is.
+def repeated_part(answer: Answer) -> str:
+    """The words that the answer repeats in a loop; "" if it does not.
 
-    >>> is_loop(Said("he dives and he dives and he dives and he dives and")), is_loop(Said("very very high"))
+    >>> repeated_part(Answer("he dives and he dives and he dives and he dives and")), repeated_part(Answer("very very high"))
     ('he dives and', '')
     """
-    found = said.words
-    for size in range(1, min(LONGEST, len(found) // 3) + 1):
-        run = 0
-        while run < len(found) - size and found[-1 - run] == found[-1 - run - size]:
-            run += 1
-        if run >= (size * ((LOOPS if size < 4 else 3) - 1) if size > 1 else LOOPS):
-            return " ".join(found[-size:])
-    if len(found) > 2 * LOOPS and len(set(found)) <= len(found) / 3:
-        return " ".join(found[:LOOPS])
-    if len(set(found)) <= VARIED * len(found):
-        texts = Counter(tuple(found[a:b]) for a, b in said.sentences if b - a >= 3)
-        sentence, times = texts.most_common(1)[0] if texts else ((), 0)
+    words = answer.words
+    for size in range(1, min(LONGEST, len(words) // 3) + 1):
+        matching = 0  # words at the end that equal the word `size` words before them
+        while matching < len(words) - size and words[-1 - matching] == words[-1 - matching - size]:
+            matching += 1
+        loops = LOOPS if size < 4 else 3
+        if matching >= (size * (loops - 1) if size > 1 else LOOPS):
+            return " ".join(words[-size:])
+    distinct = len(set(words))
+    if len(words) > 2 * LOOPS and distinct <= len(words) / 3:
+        return " ".join(words[:LOOPS])
+    if distinct <= VARIED * len(words):
+        sentences = Counter(tuple(words[first:end]) for first, end in answer.sentences if end - first >= 3)
+        sentence, times = sentences.most_common(1)[0] if sentences else ((), 0)
         return " ".join(sentence) if times >= 3 else ""
     return ""
 
 
-def breaks_off(said: Said) -> bool:
-    """Whether the last word cannot be an answer's last.
+def breaks_off(answer: Answer) -> bool:
+    """Whether the last word cannot end an answer.
 
-    >>> breaks_off(Said("The person is diving because the")), breaks_off(Said("The person is diving"))
+    >>> breaks_off(Answer("The person is diving because the")), breaks_off(Answer("The person is diving"))
     (True, False)
     """
-    return len(said.words) > 1 and said.words[-1] in DANGLING
+    return len(answer.words) > 1 and answer.words[-1] in DANGLING

@@ -1,104 +1,120 @@
-"""Sentences: each of the label's is said, by a clause that means the same and does not deny it; ordered ones one after another."""
+"""Sentence labels: for each sentence of the label a clause of the answer has the same meaning and is not denied.
+
+Ordered sentences must also happen one after another.
+"""
 
 import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engine.labels import Sentences
-from engine.language.negation import DENIED, OPEN, dismissed_after, stances
-from engine.language.order import MARKERS, in_time
-from engine.language.similarity import Similarity, content_of, rouge_l
-from engine.language.text import Said
+from engine.language.answer import Answer
+from engine.language.negation import DENIED, OPEN, stances
+from engine.language.order import MARKERS, Mention, chronological
+from engine.language.retraction import dismissed_after
+from engine.language.similarity import Similarity, content_of, rouge_l_recall
 from engine.language.vocabulary import NEGATIONS, OPPOSITE, PARTICLES
 from engine.language.words import label_words, lemmas
 from engine.rows import Verdict
 
 ROUGE_THRESHOLD, COSINE_THRESHOLD = 0.75, 0.6
-"""The published one is 0.6 of a cosine. Recall of words needs more: of three words two are as easily the wrong ones."""
-TAKEN_BACK = 0.5
-"""Of a later clause that denies it."""
+"""Minimum similarity. The published one is a cosine of 0.6. Recall needs more: of three words two easily match by chance."""
+DENIAL_THRESHOLD = 0.5
+"""Minimum similarity of a later clause that denies a sentence."""
 SPLITS = MARKERS | frozenset("then and while next finally afterwards but".split())
-Part = tuple[int, int]
-"""A clause's first word, and the one after its last."""
+"""Words at which a sentence is split into clauses."""
+Clause = tuple[int, int]
+"""A word range."""
 
 
-def has_sentences(said: Said, label: Sentences, similarity: Similarity) -> Verdict:
-    parts = clauses(said)
-    if not parts:
+def verify_sentences(answer: Answer, label: Sentences, similarity: Similarity) -> Verdict:
+    clauses = clauses_of(answer)
+    if not clauses:
         return Verdict(keep=False, reason="no_answer", score=0.0, extracted="")
-    threshold = ROUGE_THRESHOLD if similarity is rouge_l else COSINE_THRESHOLD
-    scores = similarity(label.items, [said.stretch(a, b - 1) for a, b in parts])
+    threshold = ROUGE_THRESHOLD if similarity is rouge_l_recall else COSINE_THRESHOLD
+    scores = similarity(label.items, [answer.excerpt(first, end - 1) for first, end in clauses])
     score = float(scores.max(axis=1).mean())
-    said_in: dict[str, list[Part]] = {}
-    for item, row in zip(label.items, scores, strict=True):
-        near = [part for part, value in zip(parts, row, strict=True) if value >= threshold and not _is_opposite(said, item, part)]
-        if not near:
+    asserting: dict[str, list[Clause]] = {}
+    for item, item_scores in zip(label.items, scores, strict=True):
+        matching = [clause for clause in _scoring(clauses, item_scores, threshold) if not _has_opposite(answer, item, clause)]
+        if not matching:
             return Verdict(keep=False, reason="label_missing", score=score, extracted=f"missing: {item}")
-        meant = [part for part in near if not _is_denied(said, item, part)]
-        half = [part for part, value in zip(parts, row, strict=True) if value >= TAKEN_BACK]
-        last = max((part for part in half if _is_denied(said, item, part)), default=None, key=lambda part: part[0])
-        if not meant or (last and all(part[1] <= last[0] for part in meant)):
+        asserting[item] = [clause for clause in matching if not _is_denied(answer, item, clause)]
+        denying = [clause for clause in _scoring(clauses, item_scores, DENIAL_THRESHOLD) if _is_denied(answer, item, clause)]
+        last_denial = max((first for first, _ in denying), default=-1)
+        if all(end <= last_denial for _, end in asserting[item]):
             return Verdict(keep=False, reason="label_denied", score=score, extracted=item)
-        said_in[item] = meant
-    chosen = {item: min(near, key=lambda part: (part[1] - part[0], part)) for item, near in said_in.items()}
-    if label.ordered and not _is_in_order(said, label, said_in, chosen):
+    shortest = {item: min(matching, key=lambda clause: (clause[1] - clause[0], clause)) for item, matching in asserting.items()}
+    if label.ordered and not _is_in_order(answer, label, asserting, shortest):
         return Verdict(keep=False, reason="wrong_order", score=score, extracted="")
-    found = tuple((said.spans[a][0], said.spans[b - 1][1]) for a, b in chosen.values())
-    return Verdict(
-        keep=True, reason="contains_label", score=score, extracted=" | ".join(said.text[a:b] for a, b in found), found=found
-    )
+    spans = tuple((answer.word_spans[first][0], answer.word_spans[end - 1][1]) for first, end in shortest.values())
+    extracted = " | ".join(answer.text[start:end] for start, end in spans)
+    return Verdict(keep=True, reason="contains_label", score=score, extracted=extracted, spans=spans)
 
 
-def clauses(said: Said) -> list[Part]:
-    """Sentences, and where they have several parts each part, each two neighbours, and each part without its first words."""
-    found: set[Part] = set()
-    for first, end in said.sentences:
-        breaks = said.breaks(first, end)
-        edges = [first, *(i for i in range(first + 1, end) if breaks[i - first] or said.words[i] in SPLITS), end]
-        parts = [(a, b) for a, b in itertools.pairwise(edges) if a < b]
-        parts = [(next((i for i in range(a, b) if said.words[i] not in SPLITS), b), b) for a, b in parts]
-        parts = [(a, b) for a, b in parts if a < b]
-        found |= {*parts, *((a, d) for (a, _), (_, d) in itertools.pairwise(parts))}
-    return sorted(found, key=lambda part: (part[1], part[0]))
+def _scoring(clauses: Sequence[Clause], scores: NDArray[np.float64], threshold: float) -> list[Clause]:
+    return [clause for clause, score in zip(clauses, scores, strict=True) if score >= threshold]
 
 
-def _is_in_order(said: Said, label: Sentences, said_in: dict[str, list[Part]], chosen: dict[str, Part]) -> bool:
-    named = sorted(((item, a, b) for item, (a, b) in chosen.items()), key=lambda one: one[1])
-    apart = all(one[2] <= other[1] for one, other in itertools.pairwise(named))
-    told = [item for item, _, _ in named]
-    happened = in_time(said, named) if apart else told
-    if apart and happened != told:
-        return happened == list(label.items)
-    at = 0
+def clauses_of(answer: Answer) -> list[Clause]:
+    """The parts of each sentence between punctuation and SPLITS, and each two neighbouring parts as one clause."""
+    clauses: set[Clause] = set()
+    for first, end in answer.sentences:
+        breaks = answer.breaks(first, end)
+        edges = [first, *(i for i in range(first + 1, end) if breaks[i - first] or answer.words[i] in SPLITS), end]
+        parts = [
+            (next((i for i in range(start, stop) if answer.words[i] not in SPLITS), stop), stop)
+            for start, stop in itertools.pairwise(edges)
+        ]
+        parts = [(start, stop) for start, stop in parts if start < stop]
+        clauses |= {*parts, *((start, stop) for (start, _), (_, stop) in itertools.pairwise(parts))}
+    return sorted(clauses, key=lambda clause: (clause[1], clause[0]))
+
+
+def _is_in_order(answer: Answer, label: Sentences, asserting: dict[str, list[Clause]], shortest: dict[str, Clause]) -> bool:
+    """Whether the label's sentences happen in their order.
+
+    `asserting`: all clauses that assert each sentence; `shortest`: the shortest of them.
+    """
+    mentions = sorted((Mention(item, first, end) for item, (first, end) in shortest.items()), key=lambda mention: mention.first)
+    if all(mention.end <= following.first for mention, following in itertools.pairwise(mentions)):
+        happened = chronological(answer, mentions)
+        if happened != [mention.name for mention in mentions]:
+            return happened == list(label.items)
+    next_start = 0
     for item in label.items:
-        fitting = [part for part in said_in[item] if part[0] >= at]
-        if not fitting:
+        following_clauses = [clause for clause in asserting[item] if clause[0] >= next_start]
+        if not following_clauses:
             return False
-        at = min(fitting, key=lambda part: (part[1], -part[0]))[1]
+        next_start = min(following_clauses, key=lambda clause: (clause[1], -clause[0]))[1]
     return True
 
 
-def _is_opposite(said: Said, item: str, part: Part) -> bool:
-    """Whether a particle is turned round: turns off for turns on."""
-    wish, words = label_words(item), said.words[part[0] : part[1]]
-    for particle in wish:
-        same = (particle, *PARTICLES.get(particle, ()))
-        if OPPOSITE.get(particle) in words and not any(word in words for word in same):
+def _has_opposite(answer: Answer, item: str, clause: Clause) -> bool:
+    """Whether the clause has the opposite of one of the sentence's particles: "turns off" for "turns on"."""
+    clause_words = answer.words[clause[0] : clause[1]]
+    for particle in label_words(item):
+        synonyms = (particle, *PARTICLES.get(particle, ()))
+        if OPPOSITE.get(particle) in clause_words and not any(word in clause_words for word in synonyms):
             return True
     return False
 
 
-def _is_denied(said: Said, item: str, part: Part) -> bool:
-    """Whether a word that the item shares with the clause is denied or left open there."""
-    first, end = said.sentence_of(part[0])
-    sentence = said.words[first:end]
-    own = frozenset(word for word in label_words(item) if word not in NEGATIONS and not word.endswith("n't"))
-    flags = stances(sentence, said.breaks(first, end), own)
+def _is_denied(answer: Answer, item: str, clause: Clause) -> bool:
+    """Whether the clause denies a word that it shares with the label's sentence, or leaves it open."""
+    first, end = answer.sentence_of(clause[0])
+    sentence = answer.words[first:end]
+    own = frozenset(word for word in label_words(item) if not _is_negator(word))
+    flags = stances(sentence, answer.breaks(first, end), own)
     forms = frozenset(form for word in content_of(item) for form in lemmas(word))
-    shared = [i - first for i in range(*part) if not forms.isdisjoint(lemmas(said.words[i]))]
+    shared = [i - first for i in range(*clause) if not forms.isdisjoint(lemmas(answer.words[i]))]
     is_open = any(flags[i] == OPEN for i in shared)
     is_denied = any(flags[i] == DENIED for i in shared) or (bool(shared) and dismissed_after(sentence, shared[-1] + 1))
-    return is_open or is_denied != _is_negative(item)
+    is_negative_label = any(_is_negator(word) for word in label_words(item))
+    return is_open or is_denied != is_negative_label
 
 
-def _is_negative(item: str) -> bool:
-    """Whether a gold sentence denies something itself, so that who says the same denies it too."""
-    return any(word in NEGATIONS or word.endswith("n't") for word in label_words(item))
+def _is_negator(word: str) -> bool:
+    return word in NEGATIONS or word.endswith("n't")

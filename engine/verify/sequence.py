@@ -1,26 +1,32 @@
-"""Classes in their order: the order in which they happen, which is not always the one in which they are named."""
+"""Class sequence labels: the classes happen in the label's order, which is not always the order in which the text names them."""
 
 from collections.abc import Sequence
 
 from engine.labels import ClassSequence
+from engine.language.answer import Answer
 from engine.language.negation import DENIED, OPEN
-from engine.language.order import Mention, in_time
-from engine.language.text import Said
+from engine.language.order import Mention, chronological
 from engine.language.vocabulary import FUNCTION_WORDS
 from engine.rows import Verdict
 from engine.verify.enumeration import MANY_THINGS
-from engine.verify.keywords import places_of, wanted
+from engine.verify.occurrences import label_word_positions
+from engine.verify.pattern import patterns_of
+
+WORD_REACH = 4
+"""Words between one word of a class and the next, plus one."""
 
 
-def has_sequence(said: Said, label: ClassSequence) -> Verdict:
-    named = mentions(said, list(dict.fromkeys(label.items)))
-    missing = [item for item in label.items if all(item != one for one, _, _ in named)]
+def verify_sequence(answer: Answer, label: ClassSequence) -> Verdict:
+    mentions = find_mentions(answer, list(dict.fromkeys(label.items)))
+    names = {mention.name for mention in mentions}
+    missing = [item for item in label.items if item not in names]
     if missing:
         score = 1 - len(set(missing)) / len(set(label.items))
         return Verdict(keep=False, reason="label_missing", score=score, extracted=f"missing: {missing[0]}")
-    size, wish = len(label.items), list(label.items)
-    order = in_time(said, named) if len(set(wish)) == size else [item for item, _, _ in named]
-    keep = order[:size] == wish or order[-size:] == wish
+    size, items = len(label.items), list(label.items)
+    has_repeats = len(set(items)) < size
+    order = [mention.name for mention in mentions] if has_repeats else chronological(answer, mentions)
+    keep = order[:size] == items or order[-size:] == items
     if keep and len(order) >= size * MANY_THINGS:
         return Verdict(keep=False, reason="repetition", score=0.0, extracted=", ".join(order[: size + 1]))
     return Verdict(
@@ -28,43 +34,45 @@ def has_sequence(said: Said, label: ClassSequence) -> Verdict:
         reason="contains_label" if keep else "wrong_order",
         score=1.0 if keep else 0.5,
         extracted=", ".join(order),
-        found=tuple((said.spans[a][0], said.spans[b - 1][1]) for _, a, b in named),
+        spans=tuple((answer.word_spans[first][0], answer.word_spans[end - 1][1]) for _, first, end in mentions),
     )
 
 
-def mentions(said: Said, items: Sequence[str]) -> list[Mention]:
-    """Where which item is named and meant, in the order of the text; of two at one place the longer."""
-    found: list[Mention] = []
+def find_mentions(answer: Answer, items: Sequence[str]) -> list[Mention]:
+    """Where the text names and asserts the items, in the order of the text; of overlapping mentions the longer one."""
+    candidates: list[Mention] = []
     for item in items:
-        for way in wanted(item):
-            content = [word for word in way.words if word not in FUNCTION_WORDS] or list(way.words)
-            found += [(item, a, b) for a, b in _places(said, content)]
-    found.sort(key=lambda one: (one[1] - one[2], one[1]))
-    kept: list[Mention] = []
-    for one in found:
-        if all(one[2] <= other[1] or one[1] >= other[2] for other in kept) and _is_meant(said, one):
-            kept.append(one)
-    return sorted(kept, key=lambda one: one[1])
+        for pattern in patterns_of(item):
+            content = [word for word in pattern.words if word not in FUNCTION_WORDS] or list(pattern.words)
+            candidates += [Mention(item, first, end) for first, end in _word_ranges(answer, content)]
+    candidates.sort(key=lambda mention: (mention.first - mention.end, mention.first))
+    mentions: list[Mention] = []
+    for candidate in candidates:
+        is_apart = all(candidate.end <= mention.first or candidate.first >= mention.end for mention in mentions)
+        if is_apart and _is_asserted(answer, candidate):
+            mentions.append(candidate)
+    return sorted(mentions, key=lambda mention: mention.first)
 
 
-def _places(said: Said, content: Sequence[str]) -> list[tuple[int, int]]:
-    """Stretches that hold the words near each other, in their order if they can."""
-    found = []
-    others = [frozenset(places_of(said, word)) for word in content[1:]]
-    for first in places_of(said, content[0]):
-        at, places = first, [first]
-        for other in others:
-            ahead = next((i for i in range(at + 1, min(len(said.words), at + 4)) if i in other), None)
-            behind = next((i for i in range(first - 1, max(-1, first - 4), -1) if i in other), None)
-            step = ahead if ahead is not None else behind
-            if step is None or (ahead is None and any(said.breaks(step, first + 1))):
+def _word_ranges(answer: Answer, content: Sequence[str]) -> list[tuple[int, int]]:
+    """Word ranges that hold all the words near each other, each behind the one before it where possible."""
+    ranges = []
+    positions_of_others = [frozenset(label_word_positions(answer, word)) for word in content[1:]]
+    for first in label_word_positions(answer, content[0]):
+        furthest, chosen = first, [first]
+        for positions in positions_of_others:
+            ahead = next((i for i in range(furthest + 1, min(len(answer.words), furthest + WORD_REACH)) if i in positions), None)
+            behind = next((i for i in range(first - 1, max(-1, first - WORD_REACH), -1) if i in positions), None)
+            nearest = ahead if ahead is not None else behind
+            if nearest is None or (ahead is None and any(answer.breaks(nearest, first + 1))):
                 break
-            at = max(at, step)
-            places.append(step)
+            furthest = max(furthest, nearest)
+            chosen.append(nearest)
         else:
-            found.append((min(places), max(places) + 1))
-    return found
+            ranges.append((min(chosen), max(chosen) + 1))
+    return ranges
 
 
-def _is_meant(said: Said, mention: Mention) -> bool:
-    return all(said.marks[i] not in (DENIED, OPEN) for i in range(mention[1], min(mention[2], said.sentence_of(mention[1])[1])))
+def _is_asserted(answer: Answer, mention: Mention) -> bool:
+    _, sentence_end = answer.sentence_of(mention.first)
+    return all(answer.stances[i] not in (DENIED, OPEN) for i in range(mention.first, min(mention.end, sentence_end)))

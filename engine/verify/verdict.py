@@ -1,34 +1,36 @@
-"""Keep an answer or not, with the reason. Never raises: what cannot be parsed is rejected, and so reaches rationalization."""
+"""Whether an answer is kept, with the reason. Nothing raises: what cannot be parsed is rejected, and so rationalized."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from engine.labels import All, AnyOf, Box, Choice, ClassSequence, Keywords, Label, Number, Sentences, TimeRange, Timestamp
 from engine.language import similarity
-from engine.language.text import Said
+from engine.language.answer import Answer
 from engine.language.words import label_words
 from engine.rows import Mode, Verdict
 from engine.verify import published
-from engine.verify.box import has_box
-from engine.verify.choice import has_option
-from engine.verify.keywords import contains
-from engine.verify.leakage import copies_hint, gives_away_hint
-from engine.verify.number import has_number
-from engine.verify.repetition import breaks_off, is_loop
-from engine.verify.sentences import has_sentences
-from engine.verify.sequence import has_sequence
-from engine.verify.time_range import has_time_range
-from engine.verify.timestamp import has_timestamp
+from engine.verify.box import verify_box
+from engine.verify.choice import verify_choice
+from engine.verify.keywords import verify_keywords
+from engine.verify.leakage import copies_hint, revealing_phrase
+from engine.verify.number import verify_number
+from engine.verify.repetition import breaks_off, repeated_part
+from engine.verify.sentences import verify_sentences
+from engine.verify.sequence import verify_sequence
+from engine.verify.time_range import verify_time_range
+from engine.verify.timestamp import verify_timestamp
 
-WORDED = (Keywords, Choice, Sentences, ClassSequence)
-"""Kinds of label that are the same if their words are; a number has a sign too."""
+COMPARED_BY_WORDS = (Keywords, Choice, Sentences, ClassSequence)
+"""Kinds of label for which an answer with the same words is the label itself; a number also has a sign."""
+EXCERPT_CHARS, LONG_EXCERPT_CHARS = 40, 80
+"""Characters of a rejected answer in `Verdict.extracted`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifySpec:
     """VerifySpec(preset="strict")
 
-    strict: what an answer says and means, not what it only mentions. paper, code: as published.
+    strict: the answer must assert the label, not only mention it. paper, code: Video-STaR's rules (engine/verify/published.py).
     """
 
     preset: Literal["strict", "paper", "code"] = "strict"
@@ -37,66 +39,71 @@ class VerifySpec:
 
 
 def verify(text: str, question: str, label: Label, mode: Mode, finished: bool, spec: VerifySpec) -> Verdict:
-    """`finished` is False where the answer was cut off at the token limit."""
-    alike = similarity.of(spec.sentence_model)
+    """The verdict on one answer. `finished` is False if the answer was cut off at the token limit."""
+    sentence_similarity = similarity.of(spec.sentence_model)
     match spec.preset:
         case "paper":
-            return published.verify(text, label, published.PAPER, alike)
+            return published.verify(text, label, published.PAPER, sentence_similarity)
         case "code":
-            return published.verify(text, label, published.CODE, alike)
-    said = Said(text)
-    if not said.words:
-        return _rejected("empty_answer", text.strip()[:40])
+            return published.verify(text, label, published.CODE, sentence_similarity)
+    answer = Answer(text)
+    if not answer.words:
+        return _rejected("empty_answer", text.strip()[:EXCERPT_CHARS])
     if not finished:
-        return _rejected("cut_off", text[-40:])
+        return _rejected("cut_off", text[-EXCERPT_CHARS:])
     if mode == "rationalized":
-        if giveaway := gives_away_hint(text):
-            return _rejected("gives_away_hint", giveaway)
-        if copies_hint(said, question, label):
-            return _rejected("copies_hint", text[:80])
-    if said.words == label_words(label.text) and (isinstance(label, WORDED) or text.strip() == label.text):
-        return Verdict(keep=True, reason="contains_label", score=1.0, extracted=text.strip(), found=((0, len(text)),))
-    verdict = _decided(said.settled, question, label, alike, ())
-    if verdict.keep and (repeated := is_loop(said)):
+        if phrase := revealing_phrase(text):
+            return _rejected("gives_away_hint", phrase)
+        if copies_hint(answer, question, label):
+            return _rejected("copies_hint", text[:LONG_EXCERPT_CHARS])
+    if answer.words == label_words(label.text) and (isinstance(label, COMPARED_BY_WORDS) or text.strip() == label.text):
+        return Verdict(keep=True, reason="contains_label", score=1.0, extracted=text.strip(), spans=((0, len(text)),))
+    verdict = _kind_verdict(answer.corrected, question, label, sentence_similarity, ())
+    if verdict.keep and (repeated := repeated_part(answer)):
         return _rejected("repetition", repeated)
-    if verdict.keep and breaks_off(said) and said.words[-1] not in label_words(label.text):
-        return _rejected("cut_off", text[-40:])
+    if verdict.keep and breaks_off(answer) and answer.words[-1] not in label_words(label.text):
+        return _rejected("cut_off", text[-EXCERPT_CHARS:])
     return verdict
 
 
-def _decided(said: Said, question: str, label: Label, alike: similarity.Similarity, others: tuple[str, ...]) -> Verdict:
-    """The rule of the label's kind. `others`: texts of the labels beside it."""
+def _kind_verdict(
+    answer: Answer, question: str, label: Label, sentence_similarity: similarity.Similarity, others: tuple[str, ...]
+) -> Verdict:
+    """The verdict by the rule of the label's kind. `others`: texts of the labels that an `all` or `any` label holds beside it."""
     match label:
         case Keywords():
-            return contains(said, label, others)
+            return verify_keywords(answer, label, others)
         case Choice():
-            return has_option(said, label)
+            return verify_choice(answer, label)
         case Number():
-            return has_number(said, question, label)
+            return verify_number(answer, question, label)
         case Timestamp():
-            return has_timestamp(said, question, label)
+            return verify_timestamp(answer, question, label)
         case TimeRange():
-            return has_time_range(said, question, label)
+            return verify_time_range(answer, question, label)
         case Box():
-            return has_box(said, question, label)
+            return verify_box(answer, question, label)
         case Sentences():
-            return has_sentences(said, label, alike)
+            return verify_sentences(answer, label, sentence_similarity)
         case ClassSequence():
-            return has_sequence(said, label)
+            return verify_sequence(answer, label)
         case All() | AnyOf():
-            beside = (*others, *(part.text for part in label.labels))
-            verdicts = [_decided(said, question, part, alike, beside) for part in label.labels]
-            return _all(verdicts) if isinstance(label, All) else max(verdicts, key=lambda one: (one.keep, one.score))
+            texts = (*others, *(part.text for part in label.labels))
+            verdicts = [_kind_verdict(answer, question, part, sentence_similarity, texts) for part in label.labels]
+            return (
+                _combined(verdicts) if isinstance(label, All) else max(verdicts, key=lambda verdict: (verdict.keep, verdict.score))
+            )
 
 
-def _all(verdicts: list[Verdict]) -> Verdict:
+def _combined(verdicts: list[Verdict]) -> Verdict:
+    """The verdict of an `all` label: that of its first rejected part, else kept with the spans of all parts."""
     score = sum(verdict.score for verdict in verdicts) / len(verdicts)
     for verdict in verdicts:
         if not verdict.keep:
-            return Verdict(keep=False, reason=verdict.reason, score=score, extracted=verdict.extracted, found=verdict.found)
+            return Verdict(keep=False, reason=verdict.reason, score=score, extracted=verdict.extracted, spans=verdict.spans)
     extracted = " | ".join(verdict.extracted for verdict in verdicts)
-    found = tuple(sorted({place for verdict in verdicts for place in verdict.found}))
-    return Verdict(keep=True, reason="contains_label", score=score, extracted=extracted, found=found)
+    spans = tuple(sorted({span for verdict in verdicts for span in verdict.spans}))
+    return Verdict(keep=True, reason="contains_label", score=score, extracted=extracted, spans=spans)
 
 
 def _rejected(reason: str, extracted: str) -> Verdict:

@@ -1,4 +1,4 @@
-"""Pins sentences compared by meaning: a real sentence-transformers model, made here, with a vector for each word."""
+"""Pins the comparison of sentences by meaning, with a real sentence-transformers model: one vector for each word."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ MEANINGS = {"opens": 0, "unlocks": 0, "leaves": 1, "departs": 1, "sings": 2, "he
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Words of one meaning have one vector; he, door and the full stop hardly count."""
+    """Folder of a model: words with the same meaning have the same vector; he, door and the full stop have short ones."""
     words = list(MEANINGS)
     tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)} | {"[UNK]": len(words)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
@@ -31,20 +31,20 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def test_a_model_keeps_what_words_alone_do_not(model: str) -> None:
+def test_a_model_keeps_a_paraphrase_that_word_overlap_rejects(model: str) -> None:
     label = Sentences(items=("he opens door", "he leaves"), ordered=True)
-    said = "he unlocks door . he departs ."
-    assert not verify(said, "", label, "direct", True, VerifySpec()).keep
-    assert verify(said, "", label, "direct", True, VerifySpec(sentence_model=model)).keep
+    answer_text = "he unlocks door . he departs ."
+    assert not verify(answer_text, "", label, "direct", True, VerifySpec()).keep
+    assert verify(answer_text, "", label, "direct", True, VerifySpec(sentence_model=model)).keep
     assert not verify("he unlocks door . he sings .", "", label, "direct", True, VerifySpec(sentence_model=model)).keep
 
 
-def test_which_one_was_used_is_said(model: str) -> None:
+def test_the_comparison_has_a_name_for_the_record(model: str) -> None:
     assert similarity.name(model) == f"cosine of {model}"
     assert similarity.name("") == "ROUGE-L"
 
 
-def test_a_model_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_model_raises_one_line(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"verify.sentence_model '.*nothing' cannot be loaded") as error:
         similarity.of(str(tmp_path / "nothing"))
     assert "\n" not in str(error.value)

@@ -31,7 +31,7 @@ PURE = [
     "engine.config", "engine.rows", "engine.store.filesystems", "engine.store.files",
     "engine.run.seals", "engine.run.lease", "engine.run.plan", "engine.run.summary", "engine.run.resources",
     "engine.ingest.clips", "engine.ingest.manifest", "engine.ingest.pieces", "engine.decode.frames",
-    "engine.language.text", "engine.verify.keywords", "engine.verify.leakage", "engine.verify.verdict",
+    "engine.language.answer", "engine.verify.keywords", "engine.verify.leakage", "engine.verify.verdict",
     "engine.generate.ledger", "engine.generate.prompts", "engine.generate.seeds",
     "engine.select.choose", "engine.select.duplicates",
     "engine.episodes.build", "engine.episodes.export", "engine.episodes.properties",

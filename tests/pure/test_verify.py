@@ -1,6 +1,8 @@
-"""Pins when an answer contains a label, and the reason given when it does not. A wrong verdict becomes training data."""
+"""Pins when an answer contains a label, and the reason of each reject. A wrong verdict becomes training data."""
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,12 @@ from engine.language.words import words
 from engine.verify.verdict import VerifySpec, verify
 
 STRICT, PAPER, CODE = (VerifySpec(preset=preset) for preset in ("strict", "paper", "code"))
-SUITE = sorted((Path(__file__).parents[1] / "verdicts").glob("*.jsonl"))
-CASES = [(path.stem, number, json.loads(line)) for path in SUITE for number, line in enumerate(path.open(), 1)]
+CASE_FILES = sorted((Path(__file__).parents[1] / "verdicts").glob("*.jsonl"))
+CASES = [(path.stem, number, json.loads(line)) for path in CASE_FILES for number, line in enumerate(path.open(), 1)]
 
 
 @pytest.mark.parametrize(("name", "number", "case"), CASES, ids=[f"{name}-{number}" for name, number, _ in CASES])
-def test_the_suite(name: str, number: int, case: dict[str, Any]) -> None:
+def test_a_case_of_the_suite(name: str, number: int, case: dict[str, Any]) -> None:
     mode = "rationalized" if case["hint"] else "direct"
     verdict = verify(case["text"], case["question"], labels.parse(case["label"]), mode, True, STRICT)
     assert verdict.keep is case["keep"], f"{verdict.reason}: {case['why']}"
@@ -29,8 +31,17 @@ def test_the_suite(name: str, number: int, case: dict[str, Any]) -> None:
 
 def test_the_suite_has_every_kind_both_ways() -> None:
     assert len(CASES) >= 300
-    seen = {(case["label"]["kind"], case["keep"]) for _, _, case in CASES}
-    assert seen == {(kind, keep) for kind in labels.KINDS for keep in (True, False)}
+    kinds = {(case["label"]["kind"], case["keep"]) for _, _, case in CASES}
+    assert kinds == {(kind, keep) for kind in labels.LABEL_KINDS for keep in (True, False)}
+
+
+def test_a_verdict_needs_no_model_library() -> None:
+    """sentence-transformers, and torch and sklearn with it, take seconds to import: only a named sentence model pays for them."""
+    libraries = ["sentence_transformers", "sklearn", "torch", "transformers"]
+    code = f"import sys, engine.verify.verdict, engine.language.similarity; print(*set({libraries}) & set(sys.modules))"
+    root = Path(__file__).parents[2]
+    process = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60, check=True)
+    assert process.stdout.split() == []
 
 
 DIVING = Keywords(text="diving")
@@ -91,10 +102,10 @@ def test_reasons(text: str, label: Label, reason: str) -> None:
 
 
 def test_all_needs_each_and_any_needs_one() -> None:
-    both, one = (kind(labels=(DIVING, Number(value=20))) for kind in (All, AnyOf))
-    assert verify("He is diving; the score is 20.", "", both, "direct", True, STRICT).keep
-    assert verify("He is diving; the score is 50.", "", both, "direct", True, STRICT).reason == "wrong_number"
-    assert verify("He is diving; the score is 50.", "", one, "direct", True, STRICT).keep
+    all_of, any_of = (kind(labels=(DIVING, Number(value=20))) for kind in (All, AnyOf))
+    assert verify("He is diving; the score is 20.", "", all_of, "direct", True, STRICT).keep
+    assert verify("He is diving; the score is 50.", "", all_of, "direct", True, STRICT).reason == "wrong_number"
+    assert verify("He is diving; the score is 50.", "", any_of, "direct", True, STRICT).keep
 
 
 def test_an_answer_cut_off_at_the_limit_is_rejected() -> None:
@@ -109,20 +120,20 @@ def test_an_answer_cut_off_at_the_limit_is_rejected() -> None:
         ("The answer is rising.", "copies_hint"),
     ],
 )
-def test_a_rationalization_that_says_no_more_than_its_hint(text: str, reason: str) -> None:
+def test_a_rationalization_that_reveals_or_only_copies_its_hint_is_rejected(text: str, reason: str) -> None:
     assert verify(text, "", a_label(), "rationalized", True, STRICT).reason == reason
     assert verify(text, "", a_label(), "direct", True, STRICT).keep
 
 
-def test_a_part_of_the_label_scores_but_does_not_pass() -> None:
+def test_a_part_of_the_label_has_a_score_and_is_rejected() -> None:
     verdict = verify("There is an apple.", "", a_label("eating apple pie"), "direct", True, STRICT)
     assert verdict.score == pytest.approx(1 / 3)
     assert not verdict.keep
 
 
-def test_a_verdict_says_where() -> None:
+def test_a_verdict_has_the_spans_that_decided() -> None:
     verdict = verify("The man was diving there.", "", DIVING, "direct", True, STRICT)
-    assert verdict.found == ((12, 18),)
+    assert verdict.spans == ((12, 18),)
     assert verdict.extracted == "diving"
 
 
@@ -174,9 +185,9 @@ def test_published_ratios_and_tolerances_are_the_published_ones() -> None:
 
 
 def test_a_label_without_words_is_refused() -> None:
-    for bad in ({"kind": "keywords", "text": "?!"}, {"kind": "sequence", "items": ["a", " "]}, {"kind": "all", "labels": []}):
+    for value in ({"kind": "keywords", "text": "?!"}, {"kind": "sequence", "items": ["a", " "]}, {"kind": "all", "labels": []}):
         with pytest.raises(ValueError, match=r"no word|empty"):
-            labels.parse(bad)
+            labels.parse(value)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +205,7 @@ def test_a_label_without_words_is_refused() -> None:
         (5, "not an object"),
     ],
 )
-def test_a_label_that_cannot_be_is_one_line_with_the_remedy(value: Any, message: str) -> None:
+def test_an_invalid_label_raises_one_line_with_the_remedy(value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
         labels.parse(value)
     assert "\n" not in str(error.value)
@@ -213,8 +224,8 @@ SHARES = st.floats(0, 1).map(lambda value: round(value, 3))
 
 
 @st.composite
-def some_label(draw: Any) -> Label:
-    kind = draw(st.sampled_from(labels.KINDS))
+def random_labels(draw: Any) -> Label:
+    kind = draw(st.sampled_from(labels.LABEL_KINDS))
     if kind == "keywords":
         return Keywords(text=draw(PHRASES))
     if kind == "choice":
@@ -237,15 +248,15 @@ def some_label(draw: Any) -> Label:
 
 
 @settings(max_examples=400, deadline=None)
-@given(TEXTS, TEXTS, some_label(), st.sampled_from(["direct", "rationalized"]), st.sampled_from([STRICT, PAPER, CODE]))
-def test_no_text_makes_it_raise(text: str, question: str, label: Label, mode: Any, spec: VerifySpec) -> None:
+@given(TEXTS, TEXTS, random_labels(), st.sampled_from(["direct", "rationalized"]), st.sampled_from([STRICT, PAPER, CODE]))
+def test_no_text_raises(text: str, question: str, label: Label, mode: Any, spec: VerifySpec) -> None:
     verdict = verify(text, question, label, mode, True, spec)
     assert 0 <= verdict.score <= 1
-    assert all(0 <= start <= end <= len(text) for start, end in verdict.found)
+    assert all(0 <= start <= end <= len(text) for start, end in verdict.spans)
 
 
 @settings(max_examples=400, deadline=None)
-@given(some_label())
+@given(random_labels())
 def test_a_label_pasted_as_the_answer_is_kept(label: Label) -> None:
     assert verify(label.text, "", label, "direct", True, STRICT).keep
 
@@ -258,7 +269,7 @@ def test_a_label_pasted_as_the_answer_is_kept(label: Label) -> None:
     st.sampled_from([str.upper, str.lower, str.title, lambda text: text.replace(" ", "  "), lambda text: f"  {text} \n"]),
     st.sampled_from(["", "!", " ..."]),
 )
-def test_case_spacing_and_punctuation_change_nothing(case: dict[str, Any], change: Any, end: str) -> None:
+def test_case_spacing_and_punctuation_do_not_change_the_verdict(case: dict[str, Any], change: Any, end: str) -> None:
     label = labels.parse(case["label"])
     verdict = verify(change(case["text"]) + end, case["question"], label, "direct", True, STRICT)
     assert verdict.keep is case["keep"]
@@ -266,14 +277,14 @@ def test_case_spacing_and_punctuation_change_nothing(case: dict[str, Any], chang
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(st.characters(max_codepoint=127)))
-def test_the_quick_pattern_for_ascii_finds_the_same_words(text: str) -> None:
+def test_the_faster_pattern_for_ascii_finds_the_same_words(text: str) -> None:
     assert words(text) == words(text + " é")[:-1]
 
 
 @pytest.mark.parametrize(
     "text", ["5, " * 500, "one hundred " * 500, "0:" * 500, "it the ball them " * 200, "[" * 2000, "B or " * 500, "9" * 5000]
 )
-def test_a_model_that_babbles_costs_no_second(text: str) -> None:
+def test_a_long_degenerate_answer_takes_less_than_a_second(text: str) -> None:
     for label in (DIVING, CHOICE, Number(value=5), MOMENT, STRETCH, PLACE, STEPS, STORY):
         start = time.perf_counter()
         verify(text, "When?", label, "direct", True, STRICT)

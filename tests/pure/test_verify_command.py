@@ -1,4 +1,4 @@
-"""Pins `starloop verify`: a case a line in, the same line with its verdict out, and nothing else on standard output."""
+"""Pins `starloop verify`: for each case a line with its verdict on standard output, and nothing else there."""
 
 import json
 import subprocess
@@ -20,13 +20,13 @@ def run(tmp_path: Path, capsys: Any, *lines: str | dict[str, Any], **options: An
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_a_line_comes_out_with_its_verdict(tmp_path: Path, capsys: Any) -> None:
-    out = run(tmp_path, capsys, CASE, CASE | {"text": "Il ne plonge pas. 不跳水 \ud800"})
-    assert out[0] == CASE | {"keep": True, "reason": "contains_label", "score": 1.0, "extracted": "dives"}
-    assert [row["keep"] for row in out] == [True, False]
+def test_a_line_is_written_with_its_verdict(tmp_path: Path, capsys: Any) -> None:
+    rows = run(tmp_path, capsys, CASE, CASE | {"text": "Il ne plonge pas. 不跳水 \ud800"})
+    assert rows[0] == CASE | {"keep": True, "reason": "contains_label", "score": 1.0, "extracted": "dives"}
+    assert [row["keep"] for row in rows] == [True, False]
 
 
-def test_explain_shows_what_matched_where(tmp_path: Path, capsys: Any) -> None:
+def test_explain_adds_the_matched_spans(tmp_path: Path, capsys: Any) -> None:
     (row,) = run(tmp_path, capsys, CASE, explain=True)
     assert row["found"] == [{"start": 3, "end": 8, "text": "dives"}]
     assert (row["preset"], row["similarity"]) == ("strict", "ROUGE-L")
@@ -65,7 +65,7 @@ def test_a_bad_line_is_named_or_left_out_and_counted(tmp_path: Path, capsys: Any
 
 
 def test_the_command_writes_jsonl_and_nothing_else() -> None:
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "jobs", "verify", "-", "--skip-bad"],
         input=json.dumps(CASE) + "\nbroken\n",
         capture_output=True,
@@ -73,5 +73,5 @@ def test_the_command_writes_jsonl_and_nothing_else() -> None:
         timeout=60,
         check=True,
     )
-    assert [json.loads(line)["keep"] for line in told.stdout.splitlines()] == [True]
-    assert told.stderr == "1 bad lines left out\n"
+    assert [json.loads(line)["keep"] for line in process.stdout.splitlines()] == [True]
+    assert process.stderr == "1 bad lines left out\n"
