@@ -1,6 +1,7 @@
 """Stage and run: rows through CPU tasks and GPU actors. The only file that uses ray.data."""
 
 import logging
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -130,7 +131,7 @@ def _stream(rows: list[Row], stages: list[Stage], ordered: bool, name: str) -> I
         for stage in stages:
             dataset = _mapped(dataset, stage)
         if name:
-            dataset.set_name(name)
+            dataset.set_name(re.sub(r"[^\w.-]+", "-", name))  # it is a log file's name too
         yield from dataset.iter_rows()
 
 
