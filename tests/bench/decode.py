@@ -8,7 +8,6 @@ machine's Ray are counted, the decoding processes among them; ray.init and one w
 
 import argparse
 import io
-import json
 import tempfile
 import threading
 import time
@@ -19,19 +18,20 @@ from typing import Any
 
 import psutil
 
-from builders import BUDGET, DECODING, a_clip
+from builders import DECODING, LIMITS, a_clip
 from engine import flow
 from engine.connection import connect
-from engine.decode.media import Request
 from engine.decode.read import read
-from engine.decode.stage import decode_piece
+from engine.decode.request import Request
+from engine.decode.stage import Decoded, decode_piece, videos_of
 from engine.ingest.clips import path_of, write_parts
 from engine.ingest.pieces import cut
 from engine.store.files import Store
-from models.base import FrameSpec
+from models.base import Evenly, FrameSpec, Square
 from videos import write_noisy
 
-SPEC = FrameSpec(num_frames=8, size_px=224)
+SPEC = FrameSpec(choose=Evenly(8), size=Square(224))
+SHAPE = (8, 224, 224, 3)
 DISTINCT = 6
 """Videos that are encoded; the others are copies under their own names."""
 
@@ -40,8 +40,9 @@ class Drop:
     """A model that answers at once."""
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        assert len(row["frames"]) == len(json.loads(row["results"])) * SPEC.num_frames * SPEC.size_px**2 * 3
-        return {"clips": len(json.loads(row["results"]))}
+        results = videos_of(row)
+        assert all(isinstance(result, Decoded) and result.video.frames.shape == SHAPE for result in results)
+        return {"clips": len(results)}
 
 
 def bare(path: str) -> None:
@@ -52,14 +53,13 @@ def bare(path: str) -> None:
         size=len(data),
         start_s=None,
         end_s=None,
-        num_frames=SPEC.num_frames,
-        size_px=SPEC.size_px,
+        spec=SPEC,
         backend="pyav",
         jitter_seed=None,
-        frame_pixels=BUDGET.frame_pixels,
-        decode_pixels=BUDGET.decode_pixels,
+        frame_pixels=LIMITS.frame_pixels,
+        decode_pixels=LIMITS.decode_pixels,
     )
-    assert read(io.BytesIO(data), request).frames.shape == (8, 224, 224, 3)
+    assert read(io.BytesIO(data), request).frames.shape == SHAPE
 
 
 def bare_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def compare(folder: Path, arguments: argparse.Namespace) -> None:
     clips = [a_clip(str(number), video=path) for number, path in enumerate(paths)]
     write_parts(store, clips)
     pieces = [
-        {"piece_id": p.piece_id, "part": p.part, "start": p.start, "count": p.count} for p in cut(path_of("train", 0), clips, 10)
+        {"piece_id": p.piece_id, "part": p.part, "start": p.start, "count": p.count} for p, _ in cut(path_of("train", 0), clips, 10)
     ]
     ways: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         "bare loop, one process": (lambda: [bare(path) for path in paths], lambda: bare(paths[0])),

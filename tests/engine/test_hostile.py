@@ -455,6 +455,7 @@ LIES = {
     "one time too few": header(times_s=[0.0, 1.0, 2.0]),
     "a time that is no number": header(times_s=[0.0, 1.0, 2.0, float("nan")]),
     "a time before the clip": header(times_s=[-1.0, 1.0, 2.0, 3.0]),
+    "times out of order": header(times_s=[0.0, 2.0, 1.0, 3.0]),
     "a time as text": header(times_s=["0", 1.0, 2.0, 3.0]),
     "a header that is a list": repr(b"F" + LENGTH.pack(2) + b"[]"),
     "a header nested too deeply": repr(b"F" + LENGTH.pack(1 << 20)) + " + b'[' * (1 << 20)",
