@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from engine.config import Episodes
+from engine.episodes.footage import Action, Footage
 from engine.episodes.narration import EVALUATED, WORDINGS, canonical
-from engine.episodes.sampler import Footage, Sampler
-from engine.episodes.splits import Action, copies, top
+from engine.episodes.sampler import Sampler
+from engine.episodes.splits import copies, top
 from engine.language.narration import clean
 from engine.rows import Clip, Episode, Example
 
@@ -26,7 +27,7 @@ class Shot:
 
     @property
     def action(self) -> Action:
-        return self.footage.verb, self.footage.noun
+        return self.footage.action
 
 
 def shot_of(clip: Clip, example_id: str = "") -> Shot:

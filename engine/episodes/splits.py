@@ -3,8 +3,8 @@
 import random
 from collections.abc import Iterable, Mapping
 
-Action = tuple[str, str]
-"""(verb, noun)"""
+from engine.episodes.footage import Action
+
 TRAIN_SHARE = 0.75
 
 
