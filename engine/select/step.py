@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,22 +12,18 @@ import pyarrow.parquet as pq
 
 from engine.config import RunConfig
 from engine.episodes.build import Maker, Shot, narrated, narration, shot_of
+from engine.episodes.longest import LongestEpisodes
 from engine.generate import prompts
 from engine.ingest.pieces import cut
 from engine.ingest.tables import opened
-from engine.rows import EPISODES, EXAMPLES, Clip, Episode, Example, Mode
+from engine.rows import EPISODES, EXAMPLES, Clip, Example, Mode
 from engine.run.plan import INGEST
 from engine.run.seals import read_seal
 from engine.run.work import Made, Work, pieces_of, read_attempts, read_index
 from engine.select.choose import Limit, from_template, select
 from engine.select.duplicates import Duplicates
-from engine.store.weights import local
-from models.base import Turn
-from models.registry import sample_tokens, size
 
 BATCH_ROWS = 8192
-LOOKED_AT = 16
-"""Longest episodes whose tokens are counted in one go; the sums that they are chosen by are a token or two off at the seams."""
 
 
 @dataclass
@@ -172,11 +168,11 @@ def _episodes(work: Work, selected: _Selected) -> bytes:
         what = "narration (the column description)" if config.episodes.answers == "narration" else "kept answer"
         raise ValueError(f"no train clip has a {what} for episodes to tell; see episodes.answers, or set mixture.episodes=0")
     maker = Maker(selected.shots, config.episodes, config.run.seed)
-    longest = _Longest(config, selected.told)
+    longest = LongestEpisodes(config, selected.told)
     with pq.ParquetWriter(sink, EPISODES, compression="zstd") as writer:
         for epoch in range(max(1, math.ceil(config.train.epochs * config.mixture.episodes))):
             made = list(maker.epoch(epoch))
-            longest.look(made)
+            longest.add(made)
             counts.update(f"shots_{role}" for episode in made for role in episode.roles)
             counts.update(episodes=len(made), short=sum(episode.short for episode in made))
             for start in range(0, len(made), BATCH_ROWS):
@@ -185,38 +181,3 @@ def _episodes(work: Work, selected: _Selected) -> bytes:
     longest.refuse()
     data: bytes = sink.getvalue().to_pybytes()
     return data
-
-
-class _Longest:
-    """Which episodes take the most of the model's context: exchange by exchange first, the longest ones as they are fed."""
-
-    def __init__(self, config: RunConfig, told: Mapping[str, str]) -> None:
-        self._spec = local(config.spec(config.model.base), config.access(), only=".json")
-        self._context, self._told = size(self._spec, lora_rank=1).context_tokens, told
-        self._tokens: dict[tuple[str, str], int] = {}
-        """Of an exchange before another one."""
-        self._candidates: list[Episode] = []
-
-    def look(self, episodes: Sequence[Episode]) -> None:
-        pairs = {(name, prompt) for one in episodes for name, prompt in self._exchanges(one)} - self._tokens.keys()
-        ordered = sorted(pairs)
-        end = Turn(0, "?", "!")
-        samples = ([Turn(0, prompt, self._told[name]), end] for name, prompt in ordered)
-        self._tokens |= zip(ordered, sample_tokens(self._spec, samples), strict=True)
-        self._candidates = sorted([*self._candidates, *episodes], key=self._sum, reverse=True)[:LOOKED_AT]
-
-    def refuse(self) -> None:
-        """Raises ValueError for an episode that does not fit."""
-        samples = ([Turn(0, prompt, self._told[name]) for name, prompt in self._exchanges(one)] for one in self._candidates)
-        tokens, episode = max(zip(sample_tokens(self._spec, samples), self._candidates, strict=True), key=lambda found: found[0])
-        if tokens > self._context:
-            raise ValueError(
-                f"episode {episode.episode_id} of {len(episode.context)} shots takes {tokens} tokens, and the model's context is "
-                f"{self._context}; lower episodes.shots, episodes.pooling_shape or model.pooling_shape"
-            )
-
-    def _exchanges(self, episode: Episode) -> Iterator[tuple[str, str]]:
-        return zip((*episode.context, episode.query), episode.prompts, strict=True)
-
-    def _sum(self, episode: Episode) -> int:
-        return sum(self._tokens[exchange] for exchange in self._exchanges(episode))

@@ -1,4 +1,4 @@
-"""The actor that narrates clips after shots, and what its answers are worth."""
+"""The Ray actor that narrates clips after shots and scores its answers."""
 
 import json
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.decode.stage import Origin, frames_of
-from engine.episodes.narration import rouge_l, says, surface
+from engine.episodes.narration import rouge_l_f1, says, surface
 from engine.generate.seeds import derive_seed
 from engine.language import similarity
 from engine.rows import NARRATED, Failure, Narrated
@@ -27,63 +27,64 @@ class NarrateSpec:
     storage: Storage
     sampling: Sampling
     pattern: str
-    """Where a narration has its verb and noun."""
+    """episodes.pattern: where a narration has its verb and noun."""
     sentence_model: str
-    """For STS; "": none."""
+    """Sentence model for STS; "" for no STS."""
     seed: int
 
 
 class Narrator:
-    """Built once per actor: loads the model; then answers pieces (engine/evaluate/few_shot/curve.py)."""
+    """Loads the model once per actor, then answers piece after piece (a piece is described at curve.pieces)."""
 
     def __init__(self, spec: NarrateSpec) -> None:
         self._spec = spec
-        self._alike = similarity.of(spec.sentence_model) if spec.sentence_model else None
+        self._similarity = similarity.of(spec.sentence_model) if spec.sentence_model else None
         self._llm: VideoLLM = load(local(spec.model, spec.storage))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        spec, asked = self._spec, json.loads(row["asked"])
+        spec, questions = self._spec, json.loads(row["questions"])
         seen, found = frames_of(row, self._llm.frames)
         frames = np.zeros((len(found), *seen.shape[1:]), np.uint8)
         usable = [isinstance(one, Origin) for one in found]
         frames[usable] = seen
-        samples = [[Turn(**turn) for turn in one["sample"]] for one in asked]
-        able = [i for i, sample in enumerate(samples) if usable[sample[-1].clip]]
-        whole = {i: [turn for turn in samples[i] if usable[turn.clip]] for i in able}
-        seeds = [derive_seed(spec.seed, one["shots"], f"{one['set']}/{one['query']}/{one['control']}", "direct") for one in asked]
-        replies = self._llm.converse(frames, list(whole.values()), [seeds[i] for i in able], spec.sampling)
-        texts = dict(zip(able, (reply.text for reply in replies), strict=True))
+        samples = [[Turn(**turn) for turn in question["sample"]] for question in questions]
+        answerable = [i for i, sample in enumerate(samples) if usable[sample[-1].clip]]
+        shown_turns = {i: [turn for turn in samples[i] if usable[turn.clip]] for i in answerable}
+        seeds = [derive_seed(spec.seed, q["shots"], f"{q['set']}/{q['query']}/{q['control']}", "direct") for q in questions]
+        replies = self._llm.converse(frames, list(shown_turns.values()), [seeds[i] for i in answerable], spec.sampling)
+        texts = dict(zip(answerable, (reply.text for reply in replies), strict=True))
         rows = []
-        for i, one in enumerate(asked):
+        for i, question in enumerate(questions):
             broken = found[samples[i][-1].clip]
-            shown = len(whole[i]) - 1 if i in whole else 0
-            rows.append(self._judged(one, texts.get(i, ""), broken.kind if isinstance(broken, Failure) else "", shown).to_row())
+            shown = len(shown_turns[i]) - 1 if i in shown_turns else 0
+            failure = broken.kind if isinstance(broken, Failure) else ""
+            rows.append(self._score(question, texts.get(i, ""), failure, shown).to_row())
         return {
             "piece_id": row["piece_id"],
             "rows": json.dumps(rows),
-            "shown": sum(map(len, whole.values())),
-            "encoded": len({turn.clip for sample in whole.values() for turn in sample}),
+            "shown": sum(map(len, shown_turns.values())),
+            "encoded": len({turn.clip for sample in shown_turns.values() for turn in sample}),
         }
 
-    def _judged(self, one: dict[str, Any], text: str, failure: str, shown: int) -> Narrated:
-        """The narrator's own words count, where the narration can be taken apart; else the names of the classes."""
-        gold, told = one["gold"], surface(one["gold"], self._spec.pattern)
-        verb, noun = (told.verb, told.noun) if told else (one["verb"], one["noun"])
+    def _score(self, question: dict[str, Any], text: str, failure: str, shown: int) -> Narrated:
+        """An answer is right if it contains the narrator's own words, or the names of the classes if the pattern does not match."""
+        gold, own_words = question["gold"], surface(question["gold"], self._spec.pattern)
+        verb, noun = (own_words.verb, own_words.noun) if own_words else (question["verb"], question["noun"])
         return Narrated(
-            **{name: one[name] for name in ("set", "control", "shots", "query", "verb", "noun", "gold")},
+            **{name: question[name] for name in ("set", "control", "shots", "query", "verb", "noun", "gold")},
             text=text,
-            rouge_l=rouge_l(gold, text),
-            sts=float(self._alike([gold], [text])[0, 0]) if self._alike else None,
+            rouge_l=rouge_l_f1(gold, text),
+            sts=float(self._similarity([gold], [text])[0, 0]) if self._similarity else None,
             verb_right=says(text, verb),
             noun_right=says(text, noun),
             failure=failure,
             shown=shown,
-            by_class=told is None,
+            by_class=own_words is None,
         )
 
 
 def write_answers(row: dict[str, Any], store: Store) -> dict[str, Any]:
-    """Publish a piece's rows under its name."""
+    """Write a piece's rows as pieces/PIECE_ID.parquet."""
     rows = json.loads(row["rows"])
     store.write_table(f"pieces/{row['piece_id']}.parquet", pa.Table.from_pylist(rows, schema=NARRATED))
     return {"piece_id": row["piece_id"], "answers": len(rows), "shown": row["shown"], "encoded": row["encoded"]}
