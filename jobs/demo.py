@@ -1,4 +1,4 @@
-"""A labelled world, then the loop on it; beside it, if asked, the same loop without what makes it work."""
+"""Renders a labelled world and runs the loop on it; with --ablations, also the loop without each of its parts."""
 
 import json
 from pathlib import Path
@@ -34,14 +34,14 @@ def demo(out: str, ablations: bool, settings: list[str]) -> None:
     base = [f"data.manifest={manifest}", *settings]
     config = load_config(CONFIG, [*base, f"run.uri={out}"])
     summary = selftrain.run(config)
-    found = (
+    ablation_summaries = (
         {name: _ablation(name, changes, base, out) for name, changes in ABLATIONS.items()} if ablations else _known_ablations(out)
     )
-    if found:
-        summary["ablations"] = found
+    if ablation_summaries:
+        summary["ablations"] = ablation_summaries
         Store(out).write("summary.json", json.dumps(summary, indent=1).encode())
         print_summary(summary | {"cycles": []}, console)
-    console.print(f"open {out}/report.html to see why to believe it; README.md says what else is in {out}")
+    console.print(f"open {out}/report.html for the evidence; README.md lists the other files in {out}")
 
 
 def _ablation(name: str, changes: list[str], base: list[str], out: str) -> dict[str, Any]:
@@ -51,10 +51,10 @@ def _ablation(name: str, changes: list[str], base: list[str], out: str) -> dict[
 
 
 def _known_ablations(out: str) -> dict[str, Any]:
-    """Ablations that an earlier call ran: the summary keeps them."""
-    found = {}
+    """The summaries of ablations that an earlier call ran: they stay in the demo's summary."""
+    summaries = {}
     for name in ABLATIONS:
         data = Store(out).read(f"ablations/{name}/summary.json")
         if data is not None:
-            found[name] = json.loads(data)
-    return found
+            summaries[name] = json.loads(data)
+    return summaries

@@ -1,4 +1,4 @@
-"""In-context episodes of a manifest: the split, training episodes, frozen contexts to evaluate with, exports, properties."""
+"""Makes a folder of in-context episodes from a manifest: split, training episodes, evaluation contexts, exports, properties."""
 
 import json
 import random
@@ -13,7 +13,7 @@ from engine.episodes import export
 from engine.episodes.build import Maker, narrated, narration, narration_id, shot_of
 from engine.episodes.properties import Properties, properties
 from engine.episodes.splits import by_video, commonest
-from engine.evaluate.few_shot.curve import to_line
+from engine.evaluate.few_shot.curve import context_line
 from engine.evaluate.few_shot.step import CONTEXTS, SETTINGS
 from engine.ingest.clips import to_table
 from engine.ingest.manifest import read_manifest
@@ -31,59 +31,59 @@ def episodes(manifest: str, out: str, settings: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Parts:
-    """Which clips contexts are drawn from and are trained on, and which are asked about."""
+    """The clips that are trained on, from which all contexts are drawn, and the sets of queries to evaluate with."""
 
     pool: list[Clip]
     sets: dict[str, list[Clip]]
     unused: dict[str, int]
-    """Clips that are in neither, by reason."""
+    """Clips in neither, by reason."""
 
 
 def build(config: RunConfig, store: Store) -> Iterator[str]:
-    """Write the folder; yields what there is to say of it. Raises ValueError where the manifest cannot give episodes."""
+    """Write the folder, and yield the lines of a report on it. Raises ValueError if the manifest cannot give episodes."""
     section, seed = config.episodes, config.run.seed
     parts = divide(list(read_manifest(config.data, config.access())), section, seed)
-    for left in (SETTINGS, CONTEXTS, "eilev", "messages"):  # of a build before this one
-        store.delete(left)
+    for path in (SETTINGS, CONTEXTS, "eilev", "messages"):  # of an earlier build
+        store.delete(path)
     shots = [shot_of(clip) for clip in parts.pool]
     trained = list(Maker(shots, section, seed).epoch(0))
     held = [replace(clip, split="heldout") for clips in parts.sets.values() for clip in clips]
     clips = [*(replace(clip, split="train") for clip in parts.pool), *held]
     store.write_table("clips.parquet", to_table(clips))
     store.write_table("train.parquet", to_table(clips[: len(parts.pool)]))
-    store.write_table("episodes.parquet", pa.Table.from_pylist([one.to_row() for one in trained], schema=EPISODES))
+    store.write_table("episodes.parquet", pa.Table.from_pylist([episode.to_row() for episode in trained], schema=EPISODES))
     report = {"train": properties(parts.pool, trained, section.pattern)}
-    named = export.frame_paths(clips)
-    told = {narration_id(clip.clip_id): narration(clip, narrated(clip, section), section.question) for clip in parts.pool}
-    store.write("eilev/narrated_actions.csv", export.eilev_csv(clips, named).encode())
-    store.write("eilev/train.jsonl", "".join(export.eilev_jsonl(trained, named)).encode())
-    store.write("messages/train.jsonl", "".join(export.messages_jsonl(trained, told, section.loss_on)).encode())
-    # whatever is ablated in training, it is evaluated as ever
+    paths = export.frame_paths(clips)
+    examples = {narration_id(clip.clip_id): narration(clip, narrated(clip, section), section.question) for clip in parts.pool}
+    store.write("eilev/narrated_actions.csv", export.eilev_csv(clips, paths).encode())
+    store.write("eilev/train.jsonl", "".join(export.eilev_jsonl(trained, paths)).encode())
+    store.write("messages/train.jsonl", "".join(export.messages_jsonl(trained, examples, section.loss_on)).encode())
+    # an ablation changes the training episodes only
     evaluated = section.model_copy(update={"contexts": "bursty", "top_actions": None})
     maker, videos = Maker(shots, evaluated, seed), frozenset(clip.video for clip in parts.pool)
     clip_of = {narration_id(clip.clip_id): clip.clip_id for clip in clips}
     for name, queries in parts.sets.items():
-        made: list[Episode] = []
+        evaluation: list[Episode] = []
         for number in section.eval_shots:
             frozen = [maker.frozen(shot_of(clip), number, name) for clip in queries]
-            lines = (to_line(clip_of[one.query], [clip_of[shot] for shot in one.context]) for one in frozen)
+            lines = (context_line(clip_of[episode.query], [clip_of[shot] for shot in episode.context]) for episode in frozen)
             store.write(f"{CONTEXTS}/{name}-{number}-shot.jsonl", "".join(lines).encode())
-            store.write(f"eilev/{name}-{number}-shot.jsonl", "".join(export.eilev_jsonl(frozen, named)).encode())
-            made += frozen
-        report[name] = properties([*parts.pool, *queries], made, section.pattern, videos)
+            store.write(f"eilev/{name}-{number}-shot.jsonl", "".join(export.eilev_jsonl(frozen, paths)).encode())
+            evaluation += frozen
+        report[name] = properties([*parts.pool, *queries], evaluation, section.pattern, videos)
     facts = {name: asdict(value) for name, value in report.items()} | {"unused": parts.unused}
     store.write("properties.json", (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
-    how = {"manifest": config.data.manifest, "seed": seed, "episodes": section.model_dump(mode="json")}
-    store.write(SETTINGS, json.dumps(how, indent=1).encode())
+    settings = {"manifest": config.data.manifest, "seed": seed, "episodes": section.model_dump(mode="json")}
+    store.write(SETTINGS, json.dumps(settings, indent=1).encode())
     for name, value in report.items():
-        yield from _said(name, value)
+        yield from _report_lines(name, value)
     if parts.unused:
-        yield f"clips that are in no set: {reasons(parts.unused)}"
+        yield f"clips that are neither trained on nor queries: {reasons(parts.unused)}"
     yield f"wrote {store.url()}: train.parquet to train on, contexts to evaluate with, properties.json, eilev, messages"
 
 
 def divide(clips: list[Clip], section: Episodes, seed: int) -> Parts:
-    """The pool and the sets, as episodes.split says. Raises ValueError where one of them is empty."""
+    """The pool and the sets, by episodes.split. Raises ValueError if the pool or all sets are empty."""
     unused = Counter[str]()
     named = [clip for clip in clips if clip.description and narrated(clip, section)]
     unused.update(not_narrated=len(clips) - len(named))
@@ -107,10 +107,11 @@ def divide(clips: list[Clip], section: Episodes, seed: int) -> Parts:
         if group[clip.clip_id] != "train":
             sets.setdefault(group[clip.clip_id], []).append(clip)
     if not pool or not sets:
+        num_queries, why = sum(map(len, sets.values())), f" ({reasons(+unused)})" if +unused else ""
         raise ValueError(
-            f"episodes.split = {section.split!r} leaves {len(pool)} of {len(clips)} clips to train on and "
-            f"{sum(map(len, sets.values()))} to ask about{f' ({reasons(+unused)})' if +unused else ''}; fill in descriptions, "
-            "verbs and nouns, and let the split be the manifest's own (or data.heldout), video or action"
+            f"episodes.split = {section.split!r} leaves {len(pool)} of {len(clips)} clips to train on and {num_queries} queries to "
+            f"evaluate with{why}; fill in descriptions, verbs and nouns, or choose another of episodes.split=manifest (its own "
+            "split, or data.heldout), video and action"
         )
     for name, queries in sets.items():
         if section.eval_queries is not None and section.eval_queries < len(queries):
@@ -119,25 +120,28 @@ def divide(clips: list[Clip], section: Episodes, seed: int) -> Parts:
     return Parts(pool, dict(sorted(sets.items())), dict(+unused))
 
 
-def _said(name: str, found: Properties) -> Iterator[str]:
-    burst, roles = found.burstiness, ", ".join(f"{count} {role}" for role, count in found.roles.items()) or "none"
-    yield f"{name}: {found.episodes} episodes of {found.clips} clips; shots drawn for: {roles}; {found.short} episodes lack some"
+def _report_lines(name: str, measured: Properties) -> Iterator[str]:
+    burst, roles = measured.burstiness, ", ".join(f"{count} {role}" for role, count in measured.roles.items()) or "none"
+    yield (
+        f"{name}: {measured.episodes} episodes of {measured.clips} clips; shots drawn for: {roles}; "
+        f"{measured.short} episodes have fewer shots than wanted"
+    )
     yield (
         f"  burstiness: {burst.verb:.3f} of the shots share the query's verb (chance {burst.verb_by_chance:.3f}), "
         f"{burst.noun:.3f} its noun (chance {burst.noun_by_chance:.3f})"
     )
     tails = ", ".join(
         f"{kind} {'none' if tail.exponent is None else f'{tail.exponent:.2f}'} ({tail.classes} classes, {tail.singles} of one clip)"
-        for kind, tail in found.tails.items()
+        for kind, tail in measured.tails.items()
     )
     yield f"  tail exponents: {tails}"
-    if found.told:
-        told = ", ".join(f"{shots}: {one.ceiling:.2f} ({one.counting:.2f})" for shots, one in found.told.items())
-        yield f"  ceiling by shots, both words are told (counting, they are the ones told most): {told}"
-    if found.shots.keys() == {0} and found.short:
-        yield "  every context is empty: is each narrator's clips of one video? see episodes.same_narrator and episodes.exclude"
-    for kind, meaning in found.meanings.items():
+    if measured.told:
+        baselines = ", ".join(f"{shots}: {text.ceiling:.2f} ({text.counting:.2f})" for shots, text in measured.told.items())
+        yield f"  text-only baselines by shots, both words are in the context (they are its commonest words): {baselines}"
+    if measured.shots.keys() == {0} and measured.short:
+        yield "  all contexts are empty: has each narrator only one video? see episodes.same_narrator and episodes.exclude"
+    for kind, meaning in measured.meanings.items():
         yield f"  {kind}s: {meaning.surfaces_per_class:.2f} words a class, {meaning.classes_per_surface:.2f} classes a word"
-    if found.not_taken_apart:
-        yield f"  {found.not_taken_apart} narrations are not built as episodes.pattern says, and count for neither"
-    yield f"  leaks: {reasons(found.leaks)}"
+    if measured.not_taken_apart:
+        yield f"  {measured.not_taken_apart} narrations do not match episodes.pattern, and do not count in these"
+    yield f"  leaks: {reasons(measured.leaks)}"

@@ -1,4 +1,4 @@
-"""The few-shot curve of a model: `starloop episodes` made what it is asked."""
+"""The few-shot curve of a model on a folder that `starloop episodes` wrote."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,20 +7,20 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.config import load_config
-from engine.evaluate.few_shot.step import few_shot, made_with
+from engine.evaluate.few_shot.step import few_shot, settings_of
 from engine.store.files import Store
 from jobs.view import View
 
 
 def narrate(episodes: str, out: str, adapter: str, settings: list[str]) -> None:
     access = load_config(None, settings).access()
-    config = load_config(None, [*made_with(Store(episodes, access)), *settings])
+    config = load_config(None, [*settings_of(Store(episodes, access)), *settings])
     with View() as view:
         title = adapter or config.model.base
-        found = few_shot(Store(episodes, access), Store(out, access), config, adapter, title, view.show)
-        print_points(view.console, found["points"])
-        if "clips_shown" in found:
-            view.console.print(f"{found['clips_encoded']} clips encoded for {found['clips_shown']} shown")
+        result = few_shot(Store(episodes, access), Store(out, access), config, adapter, title, view.show)
+        print_points(view.console, result["points"])
+        if "clips_shown" in result:
+            view.console.print(f"{result['clips_encoded']} clips encoded for {result['clips_shown']} shown")
         view.console.print(f"{out}/curve.json has the figures, {out}/*.svg the plots, {out}/pieces every answer")
 
 

@@ -1,6 +1,6 @@
-"""In-context learning on a laptop: a world told by narrators, a tiny model trained on episodes of it, and its few-shot curve.
+"""In-context learning on a laptop: a narrated world, a tiny model trained on episodes of it, and its few-shot curve.
 
-Beside it the same model trained without context; and, if asked, with each of EILEV's three properties taken away.
+It is compared with the same model trained without context and, with --ablations, without each of EILEV's three properties.
 """
 
 import json
@@ -34,9 +34,9 @@ ABLATIONS = {
     "12 commonest actions": ["episodes.top_actions=12"],
     "canonical narrations": ['episodes.canonical="The {noun} {verb}."'],
 }
-"""Of burstiness, of the tail, of dynamic meaning: in training. All are evaluated on the same contexts."""
+"""Of burstiness, of the tail, of dynamic meaning, in training only: all models are evaluated on the same contexts."""
 T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}
-"""Student's t, for a 95 % interval of the mean of so many values."""
+"""Number of values -> Student's t for the 95 % interval of their mean."""
 
 
 def icl(out: str, seeds: int, ablations: bool, settings: list[str]) -> None:
@@ -50,23 +50,25 @@ def icl(out: str, seeds: int, ablations: bool, settings: list[str]) -> None:
     if folder.read("properties.json") is None:
         for line in episodes.build(config, folder):
             console.print(line)
-    found: dict[str, list[dict[str, Any]]] = {}
+    results: dict[str, list[dict[str, Any]]] = {}
     with View(console) as view, connect(config.cluster.address, *needs(config)):
         for name, changes in (VARIANTS | (ABLATIONS if ablations else {})).items():
             for seed in range(seeds):
-                begun = time.monotonic()
-                points = _trained_and_asked(out, name, seed, [*base, *changes], view)
-                found.setdefault(name, []).append(points)
-                curve = ", ".join(f"{shots}: {_both(points, 'rare', '', shots):.2f}" for shots in _shots(points))
-                console.print(f"{name}, seed {seed}: rare actions by shots {curve}; {time.monotonic() - begun:.0f} s")
-    _report(out, found, console)
+                start = time.monotonic()
+                result = _train_and_evaluate(out, name, seed, [*base, *changes], view)
+                results.setdefault(name, []).append(result)
+                curve = ", ".join(f"{shots}: {_both(result, 'rare', '', shots):.2f}" for shots in _shots(result))
+                console.print(f"{name}, seed {seed}: rare actions by shots {curve}; {time.monotonic() - start:.0f} s")
+    _report(out, results, console)
 
 
 def _world(out: str, console: Console) -> str:
-    """The manifest of the narrated world, rendered unless it is there."""
+    """The manifest of the narrated world, which is rendered if it does not exist."""
     manifest, videos = Path(out) / "manifest.jsonl", Path(out) / "videos"
     if not manifest.exists():
-        console.print(f"rendering {NUM_VIDEOS} videos into {videos}, told by {NUM_NARRATORS} narrators, {NARRATIONS_EACH} each")
+        console.print(
+            f"rendering {NUM_VIDEOS} videos into {videos}, {NARRATIONS_EACH} of them narrated by each of {NUM_NARRATORS} narrators"
+        )
         clips = narrators.write_world(videos, NUM_VIDEOS, NUM_NARRATORS, NARRATIONS_EACH, seed=0)
         rows = [clip.to_row() | {"label": clip.label.text, "video": f"videos/{Path(clip.video).name}"} for clip in clips]
         for row in rows:
@@ -75,9 +77,9 @@ def _world(out: str, console: Console) -> str:
     return str(manifest)
 
 
-def _trained_and_asked(out: str, name: str, seed: int, settings: list[str], view: View) -> dict[str, Any]:
+def _train_and_evaluate(out: str, name: str, seed: int, settings: list[str], view: View) -> dict[str, Any]:
     folder = f"{out}/trained-on/{name.replace(' ', '-')}/seed-{seed}"
-    # the run's seed decides LoRA's start, the order, and the contexts of training; those to evaluate with are frozen
+    # the seed decides LoRA's initial weights, the order, and the contexts of training; the contexts of evaluation are fixed
     config: RunConfig = load_config(
         CONFIG, [*settings, f"data.manifest={out}/episodes/train.parquet", f"run.uri={folder}", f"run.seed={seed}"]
     )
@@ -87,29 +89,29 @@ def _trained_and_asked(out: str, name: str, seed: int, settings: list[str], view
     )
 
 
-def _both(found: dict[str, Any], name: str, control: str, shots: int) -> float:
-    [value] = [p["both"] for p in found["points"] if (p["set"], p["control"], p["shots"]) == (name, control, shots)]
+def _both(result: dict[str, Any], name: str, control: str, shots: int) -> float:
+    [value] = [p["both"] for p in result["points"] if (p["set"], p["control"], p["shots"]) == (name, control, shots)]
     return float(value)
 
 
-def _shots(found: dict[str, Any]) -> list[int]:
-    return sorted({point["shots"] for point in found["points"]})
+def _shots(result: dict[str, Any]) -> list[int]:
+    return sorted({point["shots"] for point in result["points"]})
 
 
-def _report(out: str, found: dict[str, list[dict[str, Any]]], console: Console) -> None:
-    """Tables, plots and icl.json: means over seeds, and what the last number of shots adds to the first, 0."""
-    [some, *_] = next(iter(found.values()))
-    shots = _shots(some)
+def _report(out: str, results: dict[str, list[dict[str, Any]]], console: Console) -> None:
+    """Tables, plots and icl.json: means over seeds, and the gain from 0 shots to the largest number of shots."""
+    [first, *_] = next(iter(results.values()))
+    shots = _shots(first)
     most, summary = shots[-1], dict[str, Any]()
     properties = json.loads(Store(f"{out}/episodes").read("properties.json") or b"")
-    for set_name in sorted({point["set"] for point in some["points"]}):
+    for set_name in sorted({point["set"] for point in first["points"]}):
         table = Table(box=None, padding=(0, 2), header_style="bold", title=f"{set_name} actions: verb and noun right, by shots")
         for column in ("trained on", *map(str, shots), f"{most} less 0"):
             table.add_column(column, justify="left" if column == "trained on" else "right")
         series: dict[str, list[tuple[int, float, float]]] = {}
-        for title, rows, control in _lines(found):
-            asked = [number for number in shots if number > 1 or not control]
-            line = {number: [_both(row, set_name, control, number) for row in rows] for number in asked}
+        for title, rows, control in _lines(results):
+            numbers = [number for number in shots if number > 1 or not control]
+            line = {number: [_both(row, set_name, control, number) for row in rows] for number in numbers}
             gains = [b - a for a, b in zip(line.get(0, []), line.get(most, []), strict=False)]
             series[title] = [(number, mean(values), _half(values)) for number, values in line.items()]
             means = (f"{mean(line[number]):.3f}" if number in line else "" for number in shots)
@@ -119,8 +121,8 @@ def _report(out: str, found: dict[str, list[dict[str, Any]]], console: Console) 
                 "curve": {number: round(mean(values), 4) for number, values in line.items()},
                 "gain": [round(value, 4) for value in (mean(gains), _half(gains))] if gains else None,
             }
-        for title, name in (("at most: both words are told", "ceiling"), ("no model: the words told most", "counting")):
-            bound = {int(number): told[name] for number, told in properties[set_name]["told"].items()}
+        for title, name in (("at most: both words are in the context", "ceiling"), ("no model: the commonest words", "counting")):
+            bound = {int(number): text_only[name] for number, text_only in properties[set_name]["told"].items()}
             table.add_row(title, *(f"{bound[number]:.3f}" if number in bound else "" for number in shots), "")
             series[title] = [(number, value, 0.0) for number, value in bound.items()]
             summary.setdefault(set_name, {})[title] = {"curve": bound}
@@ -132,8 +134,9 @@ def _report(out: str, found: dict[str, list[dict[str, Any]]], console: Console) 
     )
 
 
-def _lines(found: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, list[dict[str, Any]], str]]:
-    for name, rows in found.items():
+def _lines(results: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, list[dict[str, Any]], str]]:
+    """(title, results by seed, control) of each line in tables and plots."""
+    for name, rows in results.items():
         yield name, rows, ""
         if name == "episodes":
             yield f"{name}, videos shuffled", rows, "shuffled"

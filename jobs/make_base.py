@@ -1,7 +1,7 @@
-"""Make the tiny base model: one that sees, describes and follows a hint, but knows only some of the dataset's label names.
+"""Trains the tiny base model: it describes videos and follows hints, but knows only four of the ten label names.
 
-As LLaVA is made: first a tower that sees (it learns to say where the shape is, how large, of which kind and colour), then the
-projector and the LLM on frozen features. Six of the ten label names never occur in anything that it reads.
+Training has two stages, as LLaVA's has: first the vision tower (it learns position, size, kind and colour of the shape), then the
+projector and the LLM on frozen features. Six of the ten label names do not occur in the training text.
 """
 
 import random
@@ -32,12 +32,12 @@ GERUNDS = (
     "singing typing welding sawing plowing shaving yawning kicking diving driving eating drinking washing ironing mopping"
 ).split()
 NAMELESS = "moving"
-"""What the base calls an action whose name it does not know."""
+"""The name that the base uses for actions whose names it does not know."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the weights, the software versions aside."""
+    """All settings that decide the weights; the versions of the software decide them, too."""
 
     seed: int = 20_000
     num_clips: int = 12_000
@@ -69,7 +69,7 @@ def _facts(scene: shapes.Scene) -> NDArray[np.float32]:
 
 
 def train_tower(model: PllavaForConditionalGeneration, pixels: Any, frames: Tensor, facts: Tensor, recipe: Recipe) -> float:
-    """Teach the tower to see single frames, through a head that is thrown away. Returns the last steps' mean loss."""
+    """Train the tower on single frames, with a head that is not kept. Returns the mean loss of the last 100 steps."""
     head = nn.Linear(4 * 128, 4 + len(shapes.NOUNS) + len(shapes.COLOURS))
     tower = model.model.vision_tower
     parameters = [*tower.parameters(), *head.parameters()]
@@ -82,14 +82,14 @@ def train_tower(model: PllavaForConditionalGeneration, pixels: Any, frames: Tens
         rows = torch.randint(len(flat_frames), (recipe.tower_batch,), generator=generator)
         features = model.model.tower_features(pixels(flat_frames[rows].unsqueeze(1)).flatten(0, 1))
         grid = features.unflatten(1, (6, 6)).permute(0, 3, 1, 2)
-        said = head(F.avg_pool2d(grid, 3).permute(0, 2, 3, 1).flatten(1))
-        want = flat_facts[rows]
-        there = want[:, 3]
-        place = ((said[:, :3] - want[:, :3]) ** 2 * torch.tensor([1.0, 1.0, 4.0])).sum(1)
-        noun = F.cross_entropy(said[:, 4:8], want[:, 4].long(), reduction="none")
-        colour = F.cross_entropy(said[:, 8:], want[:, 5].long(), reduction="none")
-        visible = F.binary_cross_entropy_with_logits(said[:, 3], there)
-        loss = visible + (there * (20 * place + noun + colour)).sum() / there.sum()
+        predicted = head(F.avg_pool2d(grid, 3).permute(0, 2, 3, 1).flatten(1))
+        target = flat_facts[rows]
+        is_visible = target[:, 3]
+        position = ((predicted[:, :3] - target[:, :3]) ** 2 * torch.tensor([1.0, 1.0, 4.0])).sum(1)
+        noun = F.cross_entropy(predicted[:, 4:8], target[:, 4].long(), reduction="none")
+        colour = F.cross_entropy(predicted[:, 8:], target[:, 5].long(), reduction="none")
+        visible = F.binary_cross_entropy_with_logits(predicted[:, 3], is_visible)
+        loss = visible + (is_visible * (20 * position + noun + colour)).sum() / is_visible.sum()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -101,13 +101,13 @@ def train_tower(model: PllavaForConditionalGeneration, pixels: Any, frames: Tens
     return float(np.mean(losses[-100:]))
 
 
-def made_up(rng: random.Random) -> str:
-    """A hint of one or two words that mean nothing: what makes hint following general."""
+def meaningless_hint(rng: random.Random) -> str:
+    """A hint of one or two meaningless words, from which the model learns to follow any hint."""
 
     def word() -> str:
         if (kind := rng.random()) < 0.3:
             return rng.choice(GERUNDS)
-        if kind < 0.6:  # words of the narrated world, which mean nothing here, but have to be told apart
+        if kind < 0.6:  # words of the narrated world: they have no meaning here, but the model has to distinguish them
             return rng.choice([*narrators.NOUN_WORDS, *narrators.VERB_WORDS])
         body = "".join(
             rng.choice("bcdfghjklmnprstvwyz") + rng.choice("aeiou") + rng.choice(["", "", "n", "r", "s", "t", "l", "d", "b", "ck"])
@@ -121,7 +121,7 @@ def made_up(rng: random.Random) -> str:
 
 
 def conversation(scene: shapes.Scene, rng: random.Random) -> tuple[str, str]:
-    """One (question, answer) about a scene, as the base should handle it."""
+    """A random (question, answer) pair about a scene."""
     question, wording = rng.choice(shapes.QUESTIONS), rng.choice([prompts.STRICT, prompts.STRICT, prompts.PUBLISHED])
     kind = rng.random()
     if kind < 0.05:
@@ -131,16 +131,16 @@ def conversation(scene: shapes.Scene, rng: random.Random) -> tuple[str, str]:
     if kind < 0.21:
         return narrators.QUESTION, f"The {rng.choice(narrators.NOUN_WORDS)} {rng.choice(narrators.VERB_WORDS)}."
     if kind < 0.58:
-        hint = rng.choice(shapes.KNOWN_NAMES) if rng.random() < 0.15 else made_up(rng)
-        asked = prompts.rationalize_prompt(wording, question, Keywords(text=hint))
-        return asked, f"{scene.description}, so the action is {hint}."
+        hint = rng.choice(shapes.KNOWN_NAMES) if rng.random() < 0.15 else meaningless_hint(rng)
+        prompt = prompts.rationalize_prompt(wording, question, Keywords(text=hint))
+        return prompt, f"{scene.description}, so the action is {hint}."
     name = scene.name if scene.name in shapes.KNOWN_NAMES else NAMELESS
-    asked = prompts.answer_prompt(wording, question) if rng.random() < 0.6 else question
-    return asked, f"{scene.description}, so the action is {name}."
+    prompt = prompts.answer_prompt(wording, question) if rng.random() < 0.6 else question
+    return prompt, f"{scene.description}, so the action is {name}."
 
 
 def corpus() -> Iterator[str]:
-    """What the tokenizer learns its words from: everything that the base reads, made-up hints aside."""
+    """The tokenizer's training text: all texts that the base is trained on, except meaningless hints."""
     rng = random.Random(0)
     for index in range(4_000):
         scene = shapes.scene(0, index)
@@ -154,7 +154,7 @@ def corpus() -> Iterator[str]:
 
 
 def train_llm(model: PllavaForConditionalGeneration, processor: PllavaProcessor, features: Tensor, recipe: Recipe) -> float:
-    """Teach projector and LLM on frozen tower features[N,T,P*P,C] (half precision). Returns the last steps' mean loss."""
+    """Train projector and LLM on frozen tower features[N,T,P*P,C] (half precision). Returns the mean loss of the last 100 steps."""
     for parameter in model.model.vision_tower.parameters():
         parameter.requires_grad_(False)
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -168,8 +168,8 @@ def train_llm(model: PllavaForConditionalGeneration, processor: PllavaProcessor,
         pairs = [processor.training_ids(*conversation(shapes.scene(recipe.seed, row), rng)) for row in rows]
         batch = processor.training_batch(pairs)
         video = model.model.multi_modal_projector(features[rows].float().flatten(0, 1), groups).unflatten(0, (len(rows), -1))
-        given = {"video": BaseModelOutputWithPooling(pooler_output=video)}
-        loss = model(**batch, mm_encoder_outputs=given).loss
+        encoded = {"video": BaseModelOutputWithPooling(pooler_output=video)}
+        loss = model(**batch, mm_encoder_outputs=encoded).loss
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -183,19 +183,19 @@ def train_llm(model: PllavaForConditionalGeneration, processor: PllavaProcessor,
 
 @torch.no_grad()
 def examine(model: PllavaForConditionalGeneration, processor: PllavaProcessor, seed: int, num_clips: int) -> dict[str, float]:
-    """Shares over unseen scenes: descriptions right, names right, hints followed (the six unknown names, and made-up words)."""
+    """Shares over new scenes: descriptions right, names right, hints followed (real label names and meaningless words, in turn)."""
     rng = random.Random(seed)
     scenes = [shapes.scene(seed, index) for index in range(num_clips)]
     frames = torch.from_numpy(np.stack([frames_of(scene) for scene in scenes]))
     pixels = processor.pixels(frames)
 
-    def replies(asked: list[str]) -> list[str]:
-        batch = processor([processor.chat(question) for question in asked])
+    def replies(questions: list[str]) -> list[str]:
+        batch = processor([processor.chat(question) for question in questions])
         out = model.generate(**batch, pixel_values_videos=pixels, max_new_tokens=48, do_sample=False)
         return list(processor.tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True))
 
     plain = replies([shapes.QUESTIONS[0]] * num_clips)
-    hints = [scene.name if index % 2 else made_up(rng) for index, scene in enumerate(scenes)]
+    hints = [scene.name if index % 2 else meaningless_hint(rng) for index, scene in enumerate(scenes)]
     hinted = replies([prompts.rationalize_prompt(prompts.STRICT, shapes.QUESTIONS[0], Keywords(text=h)) for h in hints])
     print(plain[:10], hinted[:4])
     return {
@@ -223,8 +223,8 @@ def make_base(out: Path, recipe: Recipe) -> dict[str, float]:
         chunks = [model.model.tower_features(processor.pixels(c).flatten(0, 1)).half() for c in frames.split(64)]
         features = torch.cat([c.unflatten(0, (-1, tiny.NUM_FRAMES)) for c in chunks])
     train_llm(model, processor, features, recipe)
-    seen = examine(model.eval(), processor, seed=recipe.seed + 1, num_clips=recipe.examined_clips)
+    shares = examine(model.eval(), processor, seed=recipe.seed + 1, num_clips=recipe.examined_clips)
     model.half().save_pretrained(out)
     processor.save_pretrained(out)
-    print(f"made in {time.monotonic() - start:.0f} s: {seen}", flush=True)
-    return seen
+    print(f"made in {time.monotonic() - start:.0f} s: {shares}", flush=True)
+    return shares

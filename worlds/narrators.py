@@ -1,8 +1,8 @@
-"""A narrated world: shapes whose actions have a long tail, told by narrators who each have words of their own.
+"""A narrated world: shapes whose actions have a long tail, described by narrators who each have words of their own.
 
-What is narrated follows from the scene, and in which words from the narrator alone: the dax of one is a red circle, of another a
-blue cross, of a third nothing. So whoever has not seen what a narrator says of other clips can only guess: dynamic meaning, as
-EILEV (arXiv 2311.17041) calls it, in the extreme. Narrators, scenes and who tells of which follow from the seed.
+The scene decides which action is narrated, and the narrator decides the words: for one narrator a dax is a red circle, for another
+a blue cross, and a third has no dax. A model can only guess a narrator's words unless it sees other narrations by this narrator: an
+extreme case of what EILEV (arXiv 2311.17041) calls dynamic meaning. Narrators, scenes and narrations follow from the seed.
 """
 
 import itertools
@@ -27,20 +27,20 @@ VERBS = tuple(verb for verb, _ in shapes.ACTIONS.values())
 
 @dataclass(frozen=True, slots=True)
 class Narrator:
-    """Narrator("narrator-03", {"rise": "zups", ...}, {"red circle": "dax", ...}): his words by class."""
+    """Narrator("narrator-03", {"rise": "zups", ...}, {"red circle": "dax", ...}): words by class."""
 
     name: str
     verbs: dict[str, str]
     nouns: dict[str, str]
 
-    def tells(self, verb: str, noun: str) -> str:
+    def narrate(self, verb: str, noun: str) -> str:
         return f"The {self.nouns[noun]} {self.verbs[verb]}."
 
 
 def narrator(seed: int, number: int) -> Narrator:
-    """No two of a narrator's words are the same; which of them is which class is drawn anew for each narrator.
+    """A narrator has a different word for each class; the words are drawn for each narrator independently.
 
-    >>> narrator(0, 0).tells("rise", "red circle") == narrator(0, 0).tells("rise", "red circle")
+    >>> narrator(0, 0).narrate("rise", "red circle") == narrator(0, 0).narrate("rise", "red circle")
     True
     """
     rng = random.Random(f"{seed}/narrator/{number}")
@@ -49,20 +49,23 @@ def narrator(seed: int, number: int) -> Narrator:
 
 
 def scenes(seed: int, num_videos: int) -> list[shapes.Scene]:
-    """Scenes whose (verb, noun) actions have Zipf's tail: the k-th most frequent one is drawn with a weight of 1/k."""
+    """Scenes whose (verb, noun) actions have Zipf's tail: the weight of the k-th most frequent action is 1/k."""
     rng = random.Random(f"{seed}/actions")
     actions = list(itertools.product(shapes.ACTIONS, NOUNS))
     rng.shuffle(actions)
     drawn = rng.choices(actions, [1 / (rank + 1) for rank in range(len(actions))], k=num_videos)
-    found = []
+    scenes_drawn = []
     for index, (name, noun) in enumerate(drawn):
         colour, shape = noun.split()
-        found.append(replace(shapes.scene(seed, index, name), colour=colour, noun=shape))
-    return found
+        scenes_drawn.append(replace(shapes.scene(seed, index, name), colour=colour, noun=shape))
+    return scenes_drawn
 
 
 def write_world(folder: Path, num_videos: int, num_narrators: int, narrations_each: int, seed: int) -> list[Clip]:
-    """Render the videos under `folder`, on all cores, and let each narrator tell of some. Files that are there already are kept."""
+    """Render the videos under `folder`, on all cores; returns the clips of all narrators. Existing files are kept.
+
+    Each narrator narrates `narrations_each` of the videos, drawn at random.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     shown = scenes(seed, num_videos)
     paths = [folder / f"video-{index:05d}.mp4" for index in range(num_videos)]
@@ -72,27 +75,27 @@ def write_world(folder: Path, num_videos: int, num_narrators: int, narrations_ea
             list(pool.map(_render_file, todo, chunksize=8))
     clips = []
     for number in range(num_narrators):
-        teller = narrator(seed, number)
-        told = random.Random(f"{seed}/told/{number}").sample(range(num_videos), min(narrations_each, num_videos))
-        clips += [clip(shown[index], paths[index], teller) for index in sorted(told)]
+        speaker = narrator(seed, number)
+        indices = random.Random(f"{seed}/told/{number}").sample(range(num_videos), min(narrations_each, num_videos))
+        clips += [clip(shown[index], paths[index], speaker) for index in sorted(indices)]
     return clips
 
 
-def clip(scene: shapes.Scene, path: Path, teller: Narrator) -> Clip:
-    """What a narrator tells of a scene, as a manifest row."""
+def clip(scene: shapes.Scene, path: Path, speaker: Narrator) -> Clip:
+    """The manifest row of a scene as narrated by one narrator."""
     verb, noun = shapes.ACTIONS[scene.name][0], f"{scene.colour} {scene.noun}"
     return Clip(
-        clip_id=f"{path.stem}/{teller.name}",
+        clip_id=f"{path.stem}/{speaker.name}",
         video=str(path),
         start_s=None,
         end_s=None,
         question=QUESTION,
-        label=Keywords(text=f"{teller.nouns[noun]} {teller.verbs[verb]}"),
+        label=Keywords(text=f"{speaker.nouns[noun]} {speaker.verbs[verb]}"),
         split="train",
         verb=verb,
         noun=noun,
-        description=teller.tells(verb, noun),
-        narrator=teller.name,
+        description=speaker.narrate(verb, noun),
+        narrator=speaker.name,
     )
 
 

@@ -1,7 +1,7 @@
 """A labelled world rendered to real h264 files: coloured shapes performing ten actions over noisy backgrounds.
 
-Everything about a clip follows from (seed, index): its scene, its pixels, its question, its label, its truthful description.
-`KNOWN_NAMES` are the label names that the shipped tiny base model was taught; the other actions it can describe, but not name.
+A clip follows from (seed, index): its scene, pixels, question, label and true description. `KNOWN_NAMES` are the label names that
+the shipped tiny base model was taught; it can describe the other actions, but cannot name them.
 """
 
 import math
@@ -28,7 +28,7 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "swaying": ("sway", "goes left and right again and again"),
     "orbiting": ("orbit", "goes round and round the middle"),
 }
-"""Label name -> (verb, what one sees). No description contains any label name."""
+"""Label name -> (verb, description). No description contains any label name."""
 
 KNOWN_NAMES = ("rising", "sinking", "growing", "blinking")
 NOUNS = ("circle", "square", "triangle", "cross")
@@ -62,19 +62,19 @@ class Scene:
     noun: str
     colour: str
     radius: float
-    """Radius of a shape that keeps its size; sizes that change swing around it."""
+    """Of a shape that keeps its size; growing and dwindling shapes go from 0.07 to 0.29 or back."""
     at: tuple[float, float]
     """Centre of the motion (x, y)."""
     reach: float
-    """How far the motion goes from its centre."""
+    """Greatest distance of the motion from its centre."""
     phase: float
-    """0..1: where a periodic motion begins."""
+    """0..1: where in its period a periodic motion begins."""
     width_px: int
     height_px: int
     fps: int
     seconds: float
     noise: float
-    """Standard deviation of the pixel noise, of 255."""
+    """Standard deviation of the pixel noise; pixels are 0..255."""
 
     @property
     def description(self) -> str:
@@ -82,7 +82,7 @@ class Scene:
 
 
 def scene(seed: int, index: int, name: str | None = None) -> Scene:
-    """The index-th scene of a world; actions take turns, so every ten neighbours hold each action once."""
+    """The index-th scene of a world. Actions alternate: any ten consecutive scenes have each action once."""
     rng = np.random.default_rng([seed, index])
     name = name or list(ACTIONS)[index % len(ACTIONS)]
     reach = float(rng.uniform(0.26, 0.34)) if name not in ("bobbing", "swaying") else float(rng.uniform(0.22, 0.30))
@@ -114,7 +114,7 @@ def scene(seed: int, index: int, name: str | None = None) -> Scene:
 
 
 def pose(scene: Scene, t: float) -> tuple[float, float, float]:
-    """Where the shape is at t (0..1 of the clip): x, y, radius. Radius 0 means that it is not there."""
+    """Position and size of the shape at t (0..1 of the clip): x, y, radius. Radius 0 means that it is not visible."""
     x, y, radius, reach = *scene.at, scene.radius, scene.reach
     swing = math.sin(2 * math.pi * (2 * t + scene.phase))
     match scene.name:
@@ -179,9 +179,9 @@ def _distance(noun: str, dx: NDArray[np.floating], dy: NDArray[np.floating], rad
 
 
 def write_video(scene: Scene, path: Path) -> None:
-    """Encode the scene as an h264 .mp4, whose bytes depend on the scene and the FFmpeg build only.
+    """Encode the scene as an h264 .mp4 whose bytes depend on the scene and the FFmpeg build only.
 
-    Hence a constant quantizer: x264's lookahead (crf) made up to 9 different files of the same 20 frames in 20 tries.
+    It uses a constant quantizer, because x264's lookahead (crf) wrote up to 9 different files of the same 20 frames in 20 tries.
     """
     num_frames = max(2, round(scene.seconds * scene.fps))
     with av.open(str(path), "w") as container:
@@ -211,7 +211,7 @@ def clip(scene: Scene, index: int, video: str, split: Split) -> Clip:
 
 
 def write_world(folder: Path, num_train: int, num_heldout: int, seed: int) -> list[Clip]:
-    """Render a world under `folder`, on all cores; returns its clips, train first. Files that are already there are kept.
+    """Render a world under `folder`, on all cores; returns its clips, train first. Existing files are kept.
 
     Train and held-out scenes come from different indices, so no video is in both splits.
     """

@@ -1,9 +1,13 @@
-"""In-context episodes as EILEV makes them (arXiv 2311.17041): pure functions of clips, seeds and settings.
+"""In-context episodes as EILEV makes them (arXiv 2311.17041): pure functions of clips, seeds and settings, but for longest.
 
-splits      train and query sets: by video, or common against rare actions
-sampler     which clips stand before a query: same verb or same noun, never the same action
-narration   surface forms of a narration, canonical narrations, how a shot is asked
-build       episodes of a set of clips, epoch after epoch, and frozen contexts for evaluation
-properties  burstiness, tail, dynamic meaning and leaks, measured
-export      the same episodes in others' formats
+splits      train clips and queries: by video, or common actions and rare ones
+footage     a clip as the sampler sees it: its action, its video and its window
+orders      clips sorted by verb and by noun, so that those of a word or an action are a range; timelines of single videos
+pools       drawing from such ranges without replacement
+sampler     EILEV's contexts: shots with the query's verb or its noun, never of its action
+narration   prompts for shots, words of a narration, canonical narrations, ROUGE-L's F-measure
+build       the episodes of a set of clips, for each epoch, and frozen contexts for evaluation
+properties  burstiness, tail, dynamic meaning, text-only baselines and leaks of episodes
+export      episodes in the formats of other tools
+longest     the episodes that take most of the model's context; it reads the model's tokenizer
 """

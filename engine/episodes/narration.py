@@ -1,4 +1,4 @@
-"""Narrations: cleaned, canonical, asked for, and taken apart into the words that they use for a verb and a noun."""
+"""Narrations: how they are asked for, the words they use for verb and noun, canonical ones, and the score of an answer."""
 
 import re
 import string
@@ -24,18 +24,20 @@ WORDINGS = {
         'The question "{question}" can be answered using the video. The answer is',
     ),
 }
-"""How a shot may be asked: plainly, or in EILEV's nine ways, which are InstructBLIP's. One is drawn for each shot."""
+"""Prompts for a shot, by episodes.wordings; one is drawn for each shot. The published nine are EILEV's, taken from InstructBLIP."""
 EVALUATED = {"plain": "{question}", "published": "Question: {question} Answer:"}
-"""How it is asked in evaluation: always the same."""
+"""The prompt in evaluation, by episodes.wordings."""
 ENDS = FUNCTION_WORDS - {"her", "his", "the", "a", "an", "some", "my", "your"} | {"from", "into", "onto", "then", "while", "using"}
-"""Words after which a noun phrase is over."""
+"""A noun phrase ends before these words."""
 
 
-def canonical(template: str, verb: str, noun: str) -> str:
-    """The narration that all clips of an action share, where meanings are not to change from narrator to narrator.
+def canonical_narration(template: str, verb: str, noun: str) -> str:
+    """The same narration for all clips of an action: the ablation of dynamic meaning (episodes.canonical).
 
-    >>> canonical("The camera wearer {verb} the {noun}.", "pick up", "knife"), canonical("The {noun} {verb}.", "dry", "cup")
-    ('The camera wearer picks up the knife.', 'The cup dries.')
+    >>> canonical_narration("The camera wearer {verb} the {noun}.", "pick up", "knife")
+    'The camera wearer picks up the knife.'
+    >>> canonical_narration("The {noun} {verb}.", "dry", "cup")
+    'The cup dries.'
     """
     first, *rest = verb.replace("_", " ").split()
     return template.replace("{verb}", " ".join([_third_person(first), *rest])).replace("{noun}", noun.replace("_", " "))
@@ -51,24 +53,24 @@ def _third_person(verb: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """The words that a narration uses: Surface("picks up", "knife"); "" for what it does not say."""
+    """The words that a narration uses for verb and noun: Surface("picks up", "knife"); "" for one that it does not name."""
 
     verb: str
     noun: str
 
 
 def surface(narration: str, pattern: str) -> Surface | None:
-    """A narration taken apart by where the pattern has its verb and its noun; None where it is built otherwise.
+    """The narration's words at the places of {verb} and {noun} in the pattern; None if the narration does not match it.
 
     >>> surface("The camera wearer picks up the red knife from the table.", "The camera wearer {verb} {noun}")
     Surface(verb='picks up', noun='red knife')
     >>> surface("The dax zups.", "The {noun} {verb}"), surface("A man walks.", "The camera wearer {verb} {noun}")
     (Surface(verb='zups', noun='dax'), None)
     """
-    found = _compiled(pattern).match(" ".join(narration.strip(string.punctuation + string.whitespace).split()))
-    if found is None:
+    match = _compiled(pattern).match(" ".join(narration.strip(string.punctuation + string.whitespace).split()))
+    if match is None:
         return None
-    groups = found.groupdict()
+    groups = match.groupdict()
     verb, phrase = groups.get("verb") or "", (groups.get("noun") or "").lower().split()
     if pattern.find("{verb}") < pattern.find("{noun}") and phrase and phrase[0] in PARTICLES:
         verb = f"{verb} {phrase.pop(0)}"
@@ -91,25 +93,26 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(r"\s*".join(ways.get(part) or re.escape(part.strip()) for part in parts if part.strip()) + "$", re.IGNORECASE)
 
 
-def says(text: str, wanted: str) -> bool:
-    """Whether a text holds some words, one after the other, in any of their forms; nothing wanted is nothing said.
+def says(text: str, phrase: str) -> bool:
+    """True if the text contains the words of the phrase, in a row and in any of their forms; False for an empty phrase.
 
     >>> says("The camera wearer picked up a knife.", "picks up"), says("The dax zups.", "wug"), says("anything", "")
     (True, False, False)
     """
-    given, sought = words(text), words(wanted)
-    return bool(sought) and any(
-        all(same_word(a, b) for a, b in zip(given[i:], sought, strict=False)) for i in range(len(given) - len(sought) + 1)
+    text_words, phrase_words = words(text), words(phrase)
+    return bool(phrase_words) and any(
+        all(same_word(a, b) for a, b in zip(text_words[start:], phrase_words, strict=False))
+        for start in range(len(text_words) - len(phrase_words) + 1)
     )
 
 
-def rouge_l(gold: str, said: str) -> float:
-    """ROUGE-L's F-measure (Lin 2004): the longest common subsequence of lower-case words, over both lengths.
+def rouge_l_f1(gold: str, answer: str) -> float:
+    """ROUGE-L's F-measure (Lin 2004): twice the longest common subsequence of lower-case words, over the sum of both lengths.
 
-    >>> rouge_l("The dax zups.", "the dax zups"), rouge_l("the dax zups", "the wug zups now"), rouge_l("a", "")
+    >>> rouge_l_f1("The dax zups.", "the dax zups"), rouge_l_f1("the dax zups", "the wug zups now"), rouge_l_f1("a", "")
     (1.0, 0.5714285714285714, 0.0)
     """
-    a, b = words(gold), words(said)
+    a, b = words(gold), words(answer)
     if not a or not b:
         return 0.0
     return 2 * float(LCSseq.similarity(a, b)) / (len(a) + len(b))

@@ -1,7 +1,8 @@
-"""What EILEV says makes in-context learning come, measured on some episodes: burstiness, a long tail, dynamic meaning; and leaks.
+"""Measures episodes: the three properties that make in-context learning emerge (EILEV: burstiness, a long tail, dynamic meaning),
+and leaks.
 
-Chance is what contexts would share if they were drawn at random from all clips. These hold the query's own action too, which no
-context may: where an action has most of its verb's clips, what is drawn can lie below chance.
+Chance is what contexts would share with the query if they were drawn at random from all clips. Such draws include the query's own
+action, which no context may hold: if an action has most of its verb's clips, the measured share can be below chance.
 """
 
 import math
@@ -15,14 +16,15 @@ from engine.episodes.narration import Surface, surface
 from engine.episodes.sampler import OTHER
 from engine.rows import Clip, Episode
 
-SHOWN = 5
-FEWEST = 3
-"""Classes that a tail's exponent is fitted to, at least."""
+LISTED = 5
+"""Words listed in a report, and classes listed with each."""
+MIN_CLASSES = 3
+"""Fewest classes that the exponent of a tail is fitted to."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Burstiness:
-    """Of the shots, the share with the query's verb and noun, and what chance would give; bursty are .5 and .05."""
+    """Shares of the shots that have the query's verb and its noun, and those by chance: in bursty episodes about .5 and .05."""
 
     verb: float
     verb_by_chance: float
@@ -32,38 +34,39 @@ class Burstiness:
 
 @dataclass(frozen=True, kw_only=True)
 class Tail:
-    """How counts fall: count ~ rank ** -exponent, by least squares over all ranks in logarithms; None for fewer than three classes.
+    """How counts fall with rank: count ~ rank ** -exponent, by least squares over the logarithms of all ranks.
 
-    A natural marginal has an exponent near 1, a flat one 0.
+    The exponent is near 1 for natural distributions, 0 for a flat one, None for fewer than three classes.
     """
 
     classes: int
     exponent: float | None
     top_share: float
-    """Of all clips, those of the commonest tenth of classes."""
+    """Share of the clips that are of the commonest tenth of classes."""
     singles: int
-    """Classes with a single clip: no shot can share more than one word with it."""
+    """Classes with a single clip."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Meaning:
-    """Dynamic meaning: how many words a class has, and how many classes a word has, each weighted by clips."""
+    """Dynamic meaning: mean number of words per class, and of classes per word, over clips."""
 
     surfaces_per_class: float
     classes_per_surface: float
     most: list[str] = field(default_factory=list)
-    """The words of most classes, with these."""
+    """The words that have most classes, each with its classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """What contexts of so many shots tell without their videos: what a model has to beat, and what it cannot."""
+class TextOnly:
+    """Text-only baselines for one number of shots: what can be read from contexts without looking at a video."""
 
     queries: int
     ceiling: float
-    """Share of the queries whose words, for verb and for noun, are both said by a shot."""
+    """Share of the queries whose verb word and noun word are both used by a shot: no model that copies words can do better."""
     counting: float
-    """Share of those whose words are the ones that the shots say most often; of words said equally often the first."""
+    """Share of the queries whose words are the ones that the shots use most often (the first, if several are equally frequent): a
+    lower bound for a model that looks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,87 +76,93 @@ class Properties:
     shots: dict[int, int]
     """Episodes by number of shots."""
     roles: dict[str, int]
-    """Shots by why they were drawn: "rest" and short episodes are the fallbacks."""
+    """Shots by why they were drawn; "rest" is the fallback."""
     short: int
+    """Episodes for which too few clips could be drawn."""
     burstiness: Burstiness
     tails: dict[str, Tail]
     """Of verbs, nouns and actions."""
-    told: dict[int, Told]
-    """By number of shots."""
+    told: dict[int, TextOnly]
+    """Text-only baselines by number of shots."""
     meanings: dict[str, Meaning]
-    """Of verbs and nouns; by what the narrations say."""
+    """Of verbs and nouns, by the words of the narrations."""
     not_taken_apart: int
-    """Clips whose narration is not built as episodes.pattern says."""
+    """Clips whose narration does not match episodes.pattern."""
     leaks: dict[str, int]
-    """Shots that are the query's own action, of its video, or share seconds with it; queries whose video others train on."""
+    """Shots with the query's own action, of its video, and that overlap it; queries whose video is trained on."""
 
 
 def properties(
     clips: Sequence[Clip], episodes: Iterable[Episode], pattern: str, trained_videos: frozenset[str] = frozenset()
 ) -> Properties:
-    """`clips`: the contexts' pool and the queries. `trained_videos`: for queries that are not trained on, of the clips that are."""
+    """`clips`: the pool of the contexts, and the queries. `trained_videos`: of held-out queries, the videos that are trained on."""
     by_id = {narration_id(clip.clip_id): clip for clip in clips}
-    said = {name: surface(clip.description, pattern) for name, clip in by_id.items() if clip.description}
-    shots, roles, leaks = Counter[int](), Counter[str](), Counter[str](own_action=0, own_video=0, own_window=0, trained_video=0)
-    shared, referenced, short, count = defaultdict[str, float](float), 0, 0, 0
-    verbs, nouns = Counter(clip.verb for clip in clips), Counter(clip.noun for clip in clips)
-    told = defaultdict[int, list[tuple[bool, bool]]](list)
-    for episode in episodes:
-        count += 1
-        query = by_id[episode.query]
-        shots[len(episode.context)] += 1
-        roles.update(episode.roles)
-        short += episode.short
-        leaks["trained_video"] += query.video in trained_videos
-        if (own := said.get(episode.query)) and episode.context:
-            told[len(episode.context)].append(_told(own, [words for name in episode.context if (words := said.get(name))]))
-        for name in episode.context:
-            shot = by_id[name]
-            referenced += 1
-            if query.verb not in ("", OTHER):
-                shared["verb"] += shot.verb == query.verb
-                shared["verb_by_chance"] += verbs[query.verb] / len(clips)
-            if query.noun:
-                shared["noun"] += shot.noun == query.noun
-                shared["noun_by_chance"] += nouns[query.noun] / len(clips)
-            leaks["own_action"] += (shot.verb, shot.noun) == (query.verb, query.noun)
-            leaks["own_video"] += shot.video == query.video
-            leaks["own_window"] += footage_of(shot).overlaps(footage_of(query))
-    apart = [(by_id[name], words) for name, words in said.items() if words]
-    part = {name: shared[name] / max(1, referenced) for name in ("verb", "noun", "verb_by_chance", "noun_by_chance")}
+    surfaces = {name: surface(clip.description, pattern) for name, clip in by_id.items() if clip.description}
+    matched = {name: words for name, words in surfaces.items() if words}
+    episodes = list(episodes)
+    pairs = [(by_id[episode.query], by_id[name]) for episode in episodes for name in episode.context]
     return Properties(
-        episodes=count,
+        episodes=len(episodes),
         clips=len(clips),
-        shots=dict(sorted(shots.items())),
-        roles=dict(sorted(roles.items())),
-        short=short,
-        burstiness=Burstiness(**{name: round(value, 4) for name, value in part.items()}),
+        shots=dict(sorted(Counter(len(episode.context) for episode in episodes).items())),
+        roles=dict(sorted(Counter(role for episode in episodes for role in episode.roles).items())),
+        short=sum(episode.short for episode in episodes),
+        burstiness=_burstiness(clips, pairs),
         tails={
             "verb": tail(Counter(clip.verb for clip in clips if clip.verb)),
             "noun": tail(Counter(clip.noun for clip in clips if clip.noun)),
             "action": tail(Counter(f"{clip.verb} {clip.noun}" for clip in clips if clip.verb and clip.noun)),
         },
-        told={
-            number: Told(queries=len(some), ceiling=_share(both for both, _ in some), counting=_share(most for _, most in some))
-            for number, some in sorted(told.items())
-        },
+        told=_text_only(episodes, matched),
         meanings={
-            "verb": meaning((clip.verb, words.verb) for clip, words in apart),
-            "noun": meaning((clip.noun, words.noun) for clip, words in apart),
+            "verb": meaning((by_id[name].verb, words.verb) for name, words in matched.items()),
+            "noun": meaning((by_id[name].noun, words.noun) for name, words in matched.items()),
         },
-        not_taken_apart=len(said) - len(apart),
-        leaks=dict(leaks),
+        not_taken_apart=len(surfaces) - len(matched),
+        leaks={
+            "own_action": sum((shot.verb, shot.noun) == (query.verb, query.noun) for query, shot in pairs),
+            "own_video": sum(shot.video == query.video for query, shot in pairs),
+            "own_window": sum(footage_of(shot).overlaps(footage_of(query)) for query, shot in pairs),
+            "trained_video": sum(by_id[episode.query].video in trained_videos for episode in episodes),
+        },
     )
 
 
-def _share(values: Iterable[bool]) -> float:
-    return round(fmean(values), 4)
+def _burstiness(clips: Sequence[Clip], pairs: Sequence[tuple[Clip, Clip]]) -> Burstiness:
+    """`pairs`: (query, shot)."""
+    verbs, nouns = Counter(clip.verb for clip in clips), Counter(clip.noun for clip in clips)
+    shares = {"verb": 0.0, "noun": 0.0, "verb_by_chance": 0.0, "noun_by_chance": 0.0}
+    for query, shot in pairs:
+        if query.verb not in ("", OTHER):
+            shares["verb"] += shot.verb == query.verb
+            shares["verb_by_chance"] += verbs[query.verb] / len(clips)
+        if query.noun:
+            shares["noun"] += shot.noun == query.noun
+            shares["noun_by_chance"] += nouns[query.noun] / len(clips)
+    return Burstiness(**{name: round(total / max(1, len(pairs)), 4) for name, total in shares.items()})
 
 
-def _told(query: Surface, shots: Sequence[Surface]) -> tuple[bool, bool]:
-    """Whether the shots say the query's verb and its noun, and whether they say no other more often.
+def _text_only(episodes: Iterable[Episode], surfaces: Mapping[str, Surface]) -> dict[int, TextOnly]:
+    """By number of shots, for the queries whose narration matches the pattern. `surfaces`: by example_id."""
+    results = defaultdict[int, list[tuple[bool, bool]]](list)
+    for episode in episodes:
+        if (query := surfaces.get(episode.query)) and episode.context:
+            shots = [surfaces[name] for name in episode.context if name in surfaces]
+            results[len(episode.context)].append(_readable(query, shots))
+    return {
+        shots: TextOnly(
+            queries=len(values),
+            ceiling=round(fmean(both for both, _ in values), 4),
+            counting=round(fmean(commonest for _, commonest in values), 4),
+        )
+        for shots, values in sorted(results.items())
+    }
 
-    >>> _told(Surface("cuts", "onion"), [Surface("cuts", "cup"), Surface("cuts", "lid"), Surface("opens", "onion")])
+
+def _readable(query: Surface, shots: Sequence[Surface]) -> tuple[bool, bool]:
+    """Whether the shots use both of the query's words, and whether these are the words that the shots use most.
+
+    >>> _readable(Surface("cuts", "onion"), [Surface("cuts", "cup"), Surface("cuts", "lid"), Surface("opens", "onion")])
     (True, False)
     """
     verbs, nouns = Counter(shot.verb for shot in shots if shot.verb), Counter(shot.noun for shot in shots if shot.noun)
@@ -162,14 +171,15 @@ def _told(query: Surface, shots: Sequence[Surface]) -> tuple[bool, bool]:
 
 
 def tail(counts: Mapping[str, int]) -> Tail:
-    """
-    >>> made = tail({str(rank): round(10_000 / rank) for rank in range(1, 101)})
-    >>> round(made.exponent, 2), made.classes, round(made.top_share, 2), made.singles
+    """`counts`: class -> clips.
+
+    >>> zipf = tail({str(rank): round(10_000 / rank) for rank in range(1, 101)})
+    >>> round(zipf.exponent, 2), zipf.classes, round(zipf.top_share, 2), zipf.singles
     (1.0, 100, 0.56, 0)
     """
     falling = sorted(counts.values(), reverse=True)
     exponent = None
-    if len(falling) >= FEWEST:
+    if len(falling) >= MIN_CLASSES:
         xs, ys = [math.log(rank + 1) for rank in range(len(falling))], [math.log(count) for count in falling]
         mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
         exponent = -sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / sum((x - mean_x) ** 2 for x in xs)
@@ -182,21 +192,22 @@ def tail(counts: Mapping[str, int]) -> Tail:
     )
 
 
-def meaning(said: Iterable[tuple[str, str]]) -> Meaning:
-    """Of (class, word) pairs, one a clip.
+def meaning(pairs: Iterable[tuple[str, str]]) -> Meaning:
+    """`pairs`: (class, word), one per clip; those without class or word are ignored.
 
-    >>> made = meaning([("cut", "cuts"), ("cut", "chops"), ("cut", "slices"), ("split", "chops")])
-    >>> made.surfaces_per_class, made.classes_per_surface, made.most
+    >>> measured = meaning([("cut", "cuts"), ("cut", "chops"), ("cut", "slices"), ("split", "chops")])
+    >>> measured.surfaces_per_class, measured.classes_per_surface, measured.most
     (2.5, 1.5, ['chops: cut, split'])
     """
-    pairs = [(kind, word) for kind, word in said if kind and word]
+    pairs = [(kind, word) for kind, word in pairs if kind and word]
     words, kinds = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
     for kind, word in pairs:
         words[kind].add(word)
         kinds[word].add(kind)
-    several = sorted(((word, found) for word, found in kinds.items() if len(found) > 1), key=lambda one: (-len(one[1]), one[0]))
+    ambiguous = [(word, names) for word, names in kinds.items() if len(names) > 1]
+    ambiguous.sort(key=lambda pair: (-len(pair[1]), pair[0]))
     return Meaning(
         surfaces_per_class=round(sum(len(words[kind]) for kind, _ in pairs) / max(1, len(pairs)), 4),
         classes_per_surface=round(sum(len(kinds[word]) for _, word in pairs) / max(1, len(pairs)), 4),
-        most=[f"{word}: {', '.join(sorted(found)[:SHOWN])}" for word, found in several[:SHOWN]],
+        most=[f"{word}: {', '.join(sorted(names)[:LISTED])}" for word, names in ambiguous[:LISTED]],
     )

@@ -1,4 +1,4 @@
-"""A few-shot curve as an SVG: shots along, share right up. Pure: values in, text out."""
+"""A few-shot curve as an SVG: number of shots on the x-axis, share of right answers on the y-axis. Pure: values in, text out."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -9,7 +9,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 14, 34, 40
 
 
 def svg(title: str, series: Mapping[str, Sequence[tuple[int, float, float]]]) -> str:
-    """Lines of (shots, value 0..1, half its interval); shots are set evenly apart, as they are chosen."""
+    """`series`: line name -> (shots, value 0..1, half its interval). The numbers of shots are evenly spaced on the x-axis."""
     shots = sorted({point[0] for line in series.values() for point in line})
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 

@@ -1,4 +1,4 @@
-"""What a person needs to see to believe a run: accuracy by label, a clip before and after, reasons true or not. Pure."""
+"""The evidence in a report: accuracy by label, answers before and after, and how many reasons are true. Pure."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from engine.rows import Attempt, Clip
 
 @dataclass(frozen=True, kw_only=True)
 class LabelScore:
-    """LabelScore(label="orbiting", clips=20, before=0.0, after=0.95): shares of the held-out clips of one label answered right."""
+    """LabelScore(label="orbiting", clips=20, before=0.0, after=0.95): shares of a label's held-out clips answered right."""
 
     label: str
     clips: int
@@ -20,10 +20,10 @@ class LabelScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """One clip and what was said about it, in order: (who said it, the answer, kept or not, why)."""
+    """One clip and its answers, in order: (name of the answer, text, kept or not, reason)."""
 
     clip: Clip
-    said: tuple[tuple[str, str, bool, str], ...]
+    answers: tuple[tuple[str, str, bool, str], ...]
 
 
 def by_label(clips: Sequence[Clip], before: Sequence[Attempt], after: Sequence[Attempt]) -> list[LabelScore]:
@@ -44,33 +44,33 @@ def by_label(clips: Sequence[Clip], before: Sequence[Attempt], after: Sequence[A
 
 
 def learned(clips: Sequence[Clip], before: Sequence[Attempt], after: Sequence[Attempt], most: int) -> list[Story]:
-    """Held-out clips, one a label at most: first those that went from wrong to right, then those that are wrong still."""
+    """Held-out clips that were wrong before, at most one per label: first those that are right after, then those still wrong."""
     first, second = ({attempt.clip_id: attempt for attempt in attempts} for attempts in (before, after))
     stories = [
-        Story(clip=clip, said=(_said("before", first[clip.clip_id]), _said("after", second[clip.clip_id])))
+        Story(clip=clip, answers=(_answer("before", first[clip.clip_id]), _answer("after", second[clip.clip_id])))
         for clip in clips
         if first[clip.clip_id].outcome == "rejected" and second[clip.clip_id].outcome != "failed"
     ]
-    gained = _one_per_label([story for story in stories if story.said[1][2]])
-    return [*gained, *_one_per_label([story for story in stories if not story.said[1][2]])][:most]
+    gained = _one_per_label([story for story in stories if story.answers[1][2]])
+    return [*gained, *_one_per_label([story for story in stories if not story.answers[1][2]])][:most]
 
 
 def rescued(clips: Sequence[Clip], attempts: Sequence[Attempt], most: int) -> list[Story]:
-    """Train clips whose direct answer was rejected: half of those shown were rescued by the hint, the others were dropped."""
+    """Train clips whose direct answer was rejected: first those kept after the hint, one per label, then two that were dropped."""
     direct = {attempt.clip_id: attempt for attempt in attempts if attempt.mode == "direct" and attempt.outcome == "rejected"}
     hinted = {attempt.clip_id: attempt for attempt in attempts if attempt.mode == "rationalized"}
     stories = [
-        Story(clip=clip, said=(_said("alone", direct[clip.clip_id]), _said("shown the label", hinted[clip.clip_id])))
+        Story(clip=clip, answers=(_answer("alone", direct[clip.clip_id]), _answer("shown the label", hinted[clip.clip_id])))
         for clip in clips
         if clip.clip_id in direct and clip.clip_id in hinted
     ]
-    kept = _one_per_label([story for story in stories if story.said[1][2]])
-    dropped = [story for story in stories if not story.said[1][2]]
+    kept = _one_per_label([story for story in stories if story.answers[1][2]])
+    dropped = [story for story in stories if not story.answers[1][2]]
     return [*kept[: most - min(2, len(dropped))], *dropped[:2]][:most]
 
 
-def _said(who: str, attempt: Attempt) -> tuple[str, str, bool, str]:
-    return who, attempt.text, attempt.outcome == "kept", attempt.reason
+def _answer(name: str, attempt: Attempt) -> tuple[str, str, bool, str]:
+    return name, attempt.text, attempt.outcome == "kept", attempt.reason
 
 
 def _one_per_label(stories: list[Story]) -> list[Story]:
@@ -78,9 +78,10 @@ def _one_per_label(stories: list[Story]) -> list[Story]:
 
 
 def true_reasons(clips: Sequence[Clip], attempts: Sequence[Attempt]) -> Mapping[str, tuple[int, int]]:
-    """Of the kept attempts on clips with a description, how many contain it: {mode: (true, kept)}.
+    """{mode: (true, kept)}: of the kept attempts on clips with a description, how many contain the description.
 
-    A right label under a wrong reason survives containment: Video-STaR's known weakness, measurable where the truth is planted.
+    An answer with the right label and a wrong reason passes verification: Video-STaR's known weakness, which can be measured where
+    the true description is known.
     """
     described = {clip.clip_id: clip.description for clip in clips if clip.description}
     counts: dict[str, tuple[int, int]] = {}

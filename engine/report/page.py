@@ -1,4 +1,4 @@
-"""The page a person opens: one HTML file without scripts, fonts or anything from elsewhere. Pure: values in, text out."""
+"""The report page: one HTML file without scripts, fonts or anything loaded from elsewhere. Pure: values in, text out."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -27,7 +27,7 @@ def page(
     rescued: Sequence[Story],
     reasons: Mapping[str, tuple[int, int]],
 ) -> str:
-    """The whole page. Everything that comes from data is escaped."""
+    """The whole page. All text that comes from data is escaped."""
     base, best = summary["base_accuracy"], summary["best_accuracy"]
     return "\n".join(
         [
@@ -70,9 +70,9 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def _reasons(reasons: Mapping[str, tuple[int, int]]) -> str:
-    """Nothing where no clip has a description."""
-    said = [f"{true} of {kept} {mode}" for mode, (true, kept) in reasons.items()]
-    return f"<p>Kept in the first cycle with a true description of the motion: {escape('; '.join(said))}.</p>" if said else ""
+    """A paragraph; empty if no clip has a description."""
+    counts = [f"{true} of {kept} {mode}" for mode, (true, kept) in reasons.items()]
+    return f"<p>Kept in the first cycle with a true description of the motion: {escape('; '.join(counts))}.</p>" if counts else ""
 
 
 def _labels(labels: Sequence[LabelScore]) -> str:
@@ -86,13 +86,13 @@ def _labels(labels: Sequence[LabelScore]) -> str:
 
 
 def _story(story: Story) -> str:
-    said = "".join(
-        f"<p><small>{escape(who)}</small> {escape(text)} "
+    answers = "".join(
+        f"<p><small>{escape(name)}</small> {escape(text)} "
         f"<small class={'kept' if kept else 'rejected'}>{escape(reason.replace('_', ' '))}</small></p>"
-        for who, text, kept, reason in story.said
+        for name, text, kept, reason in story.answers
     )
     clip = story.clip
     source = escape(clip.video + (f"#t={clip.start_s:g}" if clip.start_s else ""), quote=True)
     title = f"<b>{escape(clip.label.text)}</b> <small>{escape(clip.clip_id)}: {escape(clip.question)}</small>"
     player = f"<video src='{source}' controls muted loop preload=metadata></video>"
-    return f"<div class=story>{player}<div><p>{title}</p>{said}</div></div>"
+    return f"<div class=story>{player}<div><p>{title}</p>{answers}</div></div>"

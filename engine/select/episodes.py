@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import BinaryIO
 
@@ -11,16 +11,9 @@ import pyarrow.parquet as pq
 
 from engine.config import Episodes
 from engine.episodes.build import Maker, Shot, shot_of
-from engine.rows import EPISODES, Clip, Episode, Example
+from engine.episodes.longest import LongestEpisodes
+from engine.rows import EPISODES, Clip, Example
 from engine.select.examples import ROW_GROUP
-from engine.store.filesystems import Storage
-from engine.store.weights import local
-from models.base import ModelSpec, Turn
-from models.registry import sample_tokens, size
-
-CANDIDATES = 16
-"""Episodes with the largest sums of tokens, whose tokens are then counted exactly: a sum of exchanges is a token or two off where
-they meet."""
 
 
 class Shots:
@@ -45,7 +38,7 @@ def epochs_of(train_epochs: float, weight: float) -> int:
     return max(1, math.ceil(train_epochs * weight))
 
 
-def write_episodes(file: BinaryIO, maker: Maker, epochs: int, longest: "Longest") -> Counter[str]:
+def write_episodes(file: BinaryIO, maker: Maker, epochs: int, longest: LongestEpisodes) -> Counter[str]:
     """Write the episodes of all epochs; returns counts. Raises ValueError if one of them does not fit the model's context."""
     counts = Counter[str]()
     with pq.ParquetWriter(file, EPISODES, compression="zstd") as writer:
@@ -66,44 +59,3 @@ def make_maker(shots: Sequence[Shot], section: Episodes, seed: int) -> Maker:
         what = "narration (the column description)" if section.answers == "narration" else "kept answer"
         raise ValueError(f"no train clip has a {what} for episodes to tell; see episodes.answers, or set mixture.episodes=0")
     return Maker(shots, section, seed)
-
-
-class Longest:
-    """Finds the episode that takes most of the model's context: sums of exchanges first, then the longest ones as they are fed."""
-
-    def __init__(self, base: ModelSpec, storage: Storage, answers: Mapping[str, str]) -> None:
-        self._spec = local(base, storage, only=".json")
-        self._context, self._answers = size(self._spec, lora_rank=1).context_tokens, answers
-        self._tokens: dict[tuple[str, str], int] = {}
-        """(example_id, prompt) -> tokens of that exchange, if another one follows it."""
-        self._candidates: list[Episode] = []
-
-    def add(self, episodes: Sequence[Episode]) -> None:
-        exchanges = {exchange for episode in episodes for exchange in _exchanges(episode)}
-        uncounted = sorted(exchanges - self._tokens.keys())
-        end = Turn(0, "?", "!")
-        samples = ([Turn(0, prompt, self._answers[example_id]), end] for example_id, prompt in uncounted)
-        self._tokens |= zip(uncounted, sample_tokens(self._spec, samples), strict=True)
-        self._candidates = sorted([*self._candidates, *episodes], key=self._sum, reverse=True)[:CANDIDATES]
-
-    def refuse(self) -> None:
-        """Raises ValueError if an episode does not fit."""
-        samples = (
-            [Turn(0, prompt, self._answers[example_id]) for example_id, prompt in _exchanges(episode)]
-            for episode in self._candidates
-        )
-        counted = zip(sample_tokens(self._spec, samples), self._candidates, strict=True)
-        tokens, episode = max(counted, key=lambda pair: pair[0])
-        if tokens > self._context:
-            raise ValueError(
-                f"episode {episode.episode_id} of {len(episode.context)} shots takes {tokens} tokens, and the model's context is "
-                f"{self._context}; lower episodes.shots, episodes.pooling_shape or model.pooling_shape"
-            )
-
-    def _sum(self, episode: Episode) -> int:
-        return sum(self._tokens[exchange] for exchange in _exchanges(episode))
-
-
-def _exchanges(episode: Episode) -> Iterator[tuple[str, str]]:
-    """(example_id, prompt) of each shot and of the query."""
-    return zip((*episode.context, episode.query), episode.prompts, strict=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.config import Episodes
 from engine.episodes.build import narrated, narration
+from engine.episodes.longest import LongestEpisodes
 from engine.generate import prompts
 from engine.rows import Clip, Example, Mode
 from engine.run.plan import INGEST
@@ -16,7 +17,7 @@ from engine.select import survivors
 from engine.select.choose import Limit, select
 from engine.select.conversations import read_conversations
 from engine.select.duplicates import Duplicates
-from engine.select.episodes import Longest, Shots, epochs_of, make_maker, write_episodes
+from engine.select.episodes import Shots, epochs_of, make_maker, write_episodes
 from engine.select.examples import ExampleWriter
 from engine.select.survivors import Survivors
 
@@ -42,7 +43,7 @@ def select_examples(work: Work) -> StepResult:
     if mixture.episodes:
         files.append(f"{work.step.name}/episodes.parquet")
         maker = make_maker(shots.shots, config.episodes, config.run.seed)
-        longest = Longest(config.spec(config.model.base), storage, shots.answers)
+        longest = LongestEpisodes(config.spec(config.model.base), storage, shots.answers)
         with work.store.writing(files[1]) as file:
             counts.update(write_episodes(file, maker, epochs_of(config.train.epochs, mixture.episodes), longest))
     is_empty = not counts["direct"] + counts["rationalized"] + counts["instruct"] + counts["episodes"]

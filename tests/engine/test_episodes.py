@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from engine.config import RunConfig, load_config
-from engine.evaluate.few_shot.step import few_shot, made_with
+from engine.evaluate.few_shot.step import few_shot, settings_of
 from engine.rows import EXAMPLES
 from engine.run import loop
 from engine.run.plan import name_of
@@ -87,11 +87,11 @@ def test_a_folder_is_made_anew_and_tells_how(built: Path, tmp_path: Path) -> Non
         )
     )
     assert store.names("contexts") == ["common-3-shot.jsonl", "rare-3-shot.jsonl"]
-    section = load_config(None, [*made_with(store), "episodes.num_frames=2"]).episodes
+    section = load_config(None, [*settings_of(store), "episodes.num_frames=2"]).episodes
     assert (section.question, section.pooling_shape, section.split, section.num_frames) == ("What happens?", (2, 1, 1), "action", 2)
     store.delete("settings.json")
     with pytest.raises(ValueError, match=r"no settings.json in .*; `starloop episodes` makes such a folder"):
-        made_with(store)
+        settings_of(store)
     store.write_table("clips.parquet", store.read_table("episodes.parquet"))
     with pytest.raises(ValueError, match=r"clips.parquet is not what `starloop episodes` wrote .*; make it again"):
         few_shot(store, store, config(built, tmp_path / "unused"), "", "", lambda progress: None)
@@ -192,7 +192,7 @@ def test_the_gain_is_the_mean_over_seeds_with_its_interval(tmp_path: Path) -> No
     found = json.loads((tmp_path / "icl.json").read_text())["rare"]
     assert found["episodes"] == {"seeds": 3, "curve": {"0": 0.1, "2": 0.5}, "gain": [0.4, 0.2484]}  # 4.303 x 0.1 / sqrt(3)
     assert found["episodes, videos shuffled"] == {"seeds": 3, "curve": {"2": 0.1}, "gain": None}
-    assert found["no model: the words told most"] == {"curve": {"2": 0.4}}
+    assert found["no model: the commonest words"] == {"curve": {"2": 0.4}}
     assert "no model" in (tmp_path / "rare.svg").read_text()
 
 

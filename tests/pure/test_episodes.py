@@ -11,7 +11,8 @@ import pytest
 from builders import a_clip
 from engine.config import Episodes
 from engine.episodes.build import Maker, narrated, shot_of
-from engine.episodes.sampler import Drawn, Footage, Sampler
+from engine.episodes.footage import Footage
+from engine.episodes.sampler import Drawn, Sampler
 from engine.episodes.splits import by_video, commonest, copies, top
 from engine.rows import Clip
 

@@ -1,4 +1,4 @@
-"""Pins what is measured of episodes, how narrations are taken apart and compared, and what other tools are given."""
+"""Pins the measures of episodes, the words and scores of narrations, the questions and means of a curve, and the exports."""
 
 import json
 import random
@@ -8,9 +8,9 @@ import pytest
 from builders import a_clip
 from engine.episodes import export
 from engine.episodes.build import narration, narration_id
-from engine.episodes.narration import Surface, canonical, rouge_l, says, surface
-from engine.episodes.properties import Told, properties, tail
-from engine.evaluate.few_shot.curve import Context, curve, derangement, pieces, read_contexts, to_line, too_many_gone
+from engine.episodes.narration import Surface, canonical_narration, rouge_l_f1, says, surface
+from engine.episodes.properties import TextOnly, properties, tail
+from engine.evaluate.few_shot.curve import Context, context_line, curve, derangement, pieces, read_contexts, too_many_unusable
 from engine.language.narration import clean
 from engine.rows import Episode, Narrated
 
@@ -38,7 +38,7 @@ def test_narrations_are_cleaned_as_published(raw: str, cleaned: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "pattern", "wanted"),
+    ("text", "pattern", "words"),
     [
         ("The camera wearer cuts the onion.", WEARER, Surface("cuts", "onion")),
         ("The camera wearer picks up a chopping board with both hands.", WEARER, Surface("picks up", "chopping board")),
@@ -52,8 +52,8 @@ def test_narrations_are_cleaned_as_published(raw: str, cleaned: str) -> None:
         ("", WEARER, None),
     ],
 )
-def test_narrations_are_taken_apart_by_the_pattern(text: str, pattern: str, wanted: Surface | None) -> None:
-    assert surface(text, pattern) == wanted
+def test_the_pattern_finds_verb_and_noun(text: str, pattern: str, words: Surface | None) -> None:
+    assert surface(text, pattern) == words
 
 
 def test_words_count_in_any_form_and_together() -> None:
@@ -64,7 +64,7 @@ def test_words_count_in_any_form_and_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "wanted"),
+    ("verb", "third_person"),
     [
         ("cut", "cuts"),
         ("wash", "washes"),
@@ -75,17 +75,17 @@ def test_words_count_in_any_form_and_together() -> None:
         ("turn_on", "turns on"),
     ],
 )
-def test_canonical_narrations_are_sentences(verb: str, wanted: str) -> None:
-    assert canonical(WEARER, verb, "x") == f"The camera wearer {wanted} x"
+def test_canonical_narrations_are_sentences(verb: str, third_person: str) -> None:
+    assert canonical_narration(WEARER, verb, "x") == f"The camera wearer {third_person} x"
 
 
 def test_rouge_is_the_f_measure() -> None:
-    assert rouge_l("a b c d", "a x c") == pytest.approx(2 * 2 / 7)
-    assert rouge_l("same words here", "Same words, here!") == 1.0
-    assert rouge_l("one", "") == 0.0
+    assert rouge_l_f1("a b c d", "a x c") == pytest.approx(2 * 2 / 7)
+    assert rouge_l_f1("same words here", "Same words, here!") == 1.0
+    assert rouge_l_f1("one", "") == 0.0
 
 
-def some_episode(query: str, *context: str) -> Episode:
+def an_episode(query: str, *context: str) -> Episode:
     return Episode(
         episode_id=f"{query}#0/0",
         query=narration_id(query),
@@ -97,7 +97,7 @@ def some_episode(query: str, *context: str) -> Episode:
     )
 
 
-def test_properties_are_what_they_say() -> None:
+def test_properties_of_three_small_episodes() -> None:
     clips = [
         a_clip("a", verb="cut", noun="onion", description="The camera wearer cuts the onion.", video="v1", start_s=0.0, end_s=8.0),
         a_clip("b", verb="cut", noun="bread", description="The camera wearer chops the loaf.", video="v1", start_s=4.0, end_s=12.0),
@@ -106,42 +106,44 @@ def test_properties_are_what_they_say() -> None:
         ),
         a_clip("d", verb="cut", noun="onion", description="Somebody speaks", video="v2"),
     ]
-    found = properties(clips, [some_episode("a", "b", "c"), some_episode("d", "a"), some_episode("a")], WEARER, frozenset({"v2"}))
-    assert (found.episodes, found.shots, found.roles) == (3, {0: 1, 1: 1, 2: 1}, {"verb": 3})
-    assert found.burstiness.verb == pytest.approx(2 / 3, abs=1e-4)
-    assert found.burstiness.verb_by_chance == pytest.approx(0.75)
-    assert found.leaks == {"own_action": 1, "own_video": 2, "own_window": 1, "trained_video": 1}
-    assert found.not_taken_apart == 1
-    assert found.told == {2: Told(queries=1, ceiling=0.0, counting=0.0)}  # "d" is not taken apart, and nobody else cuts
-    assert found.meanings["verb"].surfaces_per_class == pytest.approx(5 / 3, abs=1e-4)
-    assert found.tails["action"].singles == 2
+    measured = properties(clips, [an_episode("a", "b", "c"), an_episode("d", "a"), an_episode("a")], WEARER, frozenset({"v2"}))
+    assert (measured.episodes, measured.shots, measured.roles) == (3, {0: 1, 1: 1, 2: 1}, {"verb": 3})
+    assert measured.burstiness.verb == pytest.approx(2 / 3, abs=1e-4)
+    assert measured.burstiness.verb_by_chance == pytest.approx(0.75)
+    assert measured.leaks == {"own_action": 1, "own_video": 2, "own_window": 1, "trained_video": 1}
+    assert measured.not_taken_apart == 1
+    assert measured.told == {
+        2: TextOnly(queries=1, ceiling=0.0, counting=0.0)
+    }  # "d" does not match the pattern, and no other shot cuts
+    assert measured.meanings["verb"].surfaces_per_class == pytest.approx(5 / 3, abs=1e-4)
+    assert measured.tails["action"].singles == 2
     assert tail({"a": 9, "b": 9, "c": 9}).exponent == 0.0
     assert tail({"a": 1}).exponent is None
 
 
-def test_other_tools_find_each_clip_and_each_turn() -> None:
+def test_exports_name_each_clip_and_each_turn() -> None:
     clips = [
         a_clip(name, video=f"s3://b/{video}.mp4", start_s=1.0, end_s=9.0, verb="cut", noun="onion", description="it, cut")
         for name, video in (("a", "x"), ("b", "x"), ("c", "y"))
     ]
-    named = export.frame_paths(clips)
-    assert named == {"a": "x|0", "b": "x|1", "c": "y|0"}
+    paths = export.frame_paths(clips)
+    assert paths == {"a": "x|0", "b": "x|1", "c": "y|0"}
     twins = [a_clip(name, video=f"s3://b/{name}/clip.mp4") for name in "ab"]
     assert export.frame_paths(twins) == {"a": "clip|0", "b": "clip.1|0"}
-    csv = export.eilev_csv(clips, named).splitlines()
+    csv = export.eilev_csv(clips, paths).splitlines()
     assert csv[2] == 'x|1,x,1,5.0,"it, cut",cut,onion'
-    episode = some_episode("c", "a", "b")
-    assert [json.loads(line) for line in export.eilev_jsonl([episode], named)] == [{"context": ["x|0", "x|1"], "query": "y|0"}]
-    told = {narration_id(clip.clip_id): narration(clip, f"told {clip.clip_id}", "?") for clip in clips}
-    [query] = map(json.loads, export.messages_jsonl([episode], told))
-    [everything] = map(json.loads, export.messages_jsonl([episode], told, "all"))
+    episode = an_episode("c", "a", "b")
+    assert [json.loads(line) for line in export.eilev_jsonl([episode], paths)] == [{"context": ["x|0", "x|1"], "query": "y|0"}]
+    examples = {narration_id(clip.clip_id): narration(clip, f"narration of {clip.clip_id}", "?") for clip in clips}
+    [query] = map(json.loads, export.messages_jsonl([episode], examples))
+    [everything] = map(json.loads, export.messages_jsonl([episode], examples, "all"))
     assert [m.get("loss") for m in query["messages"]] == [None, False, None, False, None, True]
     assert [m.get("loss") for m in everything["messages"]] == [None, True] * 3
     assert (query["videos"], query["windows"]) == (["s3://b/x.mp4", "s3://b/x.mp4", "s3://b/y.mp4"], [[1.0, 9.0]] * 3)
 
 
-def test_frozen_contexts_come_back_and_a_broken_line_is_named() -> None:
-    line = to_line("q", ["a", "b"])
+def test_contexts_are_read_as_written_and_a_broken_line_is_named() -> None:
+    line = context_line("q", ["a", "b"])
     assert read_contexts("rare", 2, line * 2) == [Context(set="rare", shots=2, query="q", context=("a", "b"))] * 2
     with pytest.raises(ValueError, match="contexts of rare after 2 shots, line 2"):
         read_contexts("rare", 2, line + '{"context": []}\n')
@@ -151,16 +153,16 @@ def test_pieces_name_each_window_once_and_shuffle_only_the_videos() -> None:
     clips = {name: a_clip(name, description=f"The {name} does.") for name in "abcq"}
     contexts = [Context(set="rare", shots=shots, query="q", context=tuple("abc"[:shots])) for shots in (0, 1, 3)]
     [piece] = pieces(contexts, clips, "?", "model")
-    asked = json.loads(piece["asked"])
+    questions = json.loads(piece["questions"])
     assert len(json.loads(piece["windows"])) == 4
-    assert [(one["control"], one["shots"]) for one in asked] == [("", 0), ("", 1), ("", 3), ("shuffled", 3)]
-    plain, shuffled = asked[2]["sample"], asked[3]["sample"]
+    assert [(question["control"], question["shots"]) for question in questions] == [("", 0), ("", 1), ("", 3), ("shuffled", 3)]
+    plain, shuffled = questions[2]["sample"], questions[3]["sample"]
     assert (
         [turn["answer"] for turn in plain]
         == [turn["answer"] for turn in shuffled]
         == ["The a does.", "The b does.", "The c does.", ""]
     )
-    assert all(one["clip"] != other["clip"] for one, other in zip(plain[:-1], shuffled[:-1], strict=True))
+    assert all(turn["clip"] != control["clip"] for turn, control in zip(plain[:-1], shuffled[:-1], strict=True))
     assert plain[-1] == shuffled[-1]
     assert [p["piece_id"] for p in pieces(contexts, clips, "?", "other")] != [piece["piece_id"]]
     with pytest.raises(ValueError, match="contexts of rare name 'z', which is no clip there"):
@@ -181,10 +183,10 @@ def row(shots: int, verb: bool, noun: bool, failure: str = "", shown: int | None
     )  # fmt: skip
 
 
-def test_too_many_queries_without_a_video_make_no_curve() -> None:
-    asked = [row(shots, False, False, "missing" if i < 30 else "", query=str(i)) for i in range(100) for shots in (0, 4)]
-    assert too_many_gone(asked, 0.2) == "30 of 100 clips failed (missing 30), more than limits.failure_rate = 0.2"
-    assert too_many_gone(asked, 0.5) is None
+def test_too_many_queries_without_a_video_are_a_reason_for_no_curve() -> None:
+    answers = [row(shots, False, False, "missing" if i < 30 else "", query=str(i)) for i in range(100) for shots in (0, 4)]
+    assert too_many_unusable(answers, 0.2) == "30 of 100 clips failed (missing 30), more than limits.failure_rate = 0.2"
+    assert too_many_unusable(answers, 0.5) is None
 
 
 def test_a_curve_is_means_by_set_control_and_shots() -> None:

@@ -1,4 +1,7 @@
-"""Pins what the report shows: true shares, clips that changed, and nothing unescaped."""
+"""Pins the report: each value under its own header, the choice of clips, and that all text is escaped."""
+
+from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -19,14 +22,14 @@ def test_shares_by_label_count_failed_clips_as_wrong() -> None:
     ]
 
 
-def test_clips_that_were_learned_come_first_and_one_a_label() -> None:
+def test_learned_clips_come_first_and_one_per_label() -> None:
     clips = [a_clip("a", "x"), a_clip("b", "y"), a_clip("c", "y"), a_clip("d", "z")]
     before = [an_attempt(clip.clip_id, **NO) for clip in clips[:3]] + [an_attempt("d")]
     after = [an_attempt("a", **NO), an_attempt("b"), an_attempt("c"), an_attempt("d")]
     assert [story.clip.clip_id for story in learned(clips, before, after, most=5)] == ["b", "a"]
 
 
-def test_rescued_shows_what_was_dropped_too() -> None:
+def test_rescued_shows_dropped_clips_too() -> None:
     clips = [a_clip("a", "x"), a_clip("b", "y")]
     attempts = [
         an_attempt("a", **NO),
@@ -34,17 +37,17 @@ def test_rescued_shows_what_was_dropped_too() -> None:
         an_attempt("b", **NO),
         an_attempt("b", mode="rationalized", **NO),
     ]
-    assert [story.said[1][2] for story in rescued(clips, attempts, most=4)] == [True, False]
+    assert [story.answers[1][2] for story in rescued(clips, attempts, most=4)] == [True, False]
 
 
-def test_reasons_are_true_where_the_description_was_said() -> None:
+def test_reasons_are_true_if_the_answer_contains_the_description() -> None:
     clips = [a_clip("a", description="It goes up"), a_clip("b", description="It goes up"), a_clip("c")]
     attempts = [an_attempt("a", text="It goes up, so it is rising."), an_attempt("b", text="It goes down."), an_attempt("c")]
     assert true_reasons(clips, attempts) == {"direct": (1, 2)}
 
 
 @pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "' onerror='x"])
-def test_what_comes_from_data_is_escaped(hostile: str) -> None:
+def test_text_from_data_is_escaped(hostile: str) -> None:
     clip = a_clip(hostile, hostile, video=hostile, question=hostile)
     summary = {
         "base_accuracy": 0.4, "best_accuracy": 0.9, "best_cycle": 0, "heldout_clips": 5,
@@ -54,7 +57,111 @@ def test_what_comes_from_data_is_escaped(hostile: str) -> None:
             "heldout_accuracy": 0.9,
         }],
     }  # fmt: skip
-    story = Story(clip=clip, said=((hostile, hostile, True, hostile),))
+    story = Story(clip=clip, answers=((hostile, hostile, True, hostile),))
     html = page(summary, [LabelScore(label=hostile, clips=1, before=0, after=1)], [story], [story], {"direct": (1, 2)})
     assert hostile not in html
     assert "0.400 &rarr; 0.900" in html
+
+
+def a_summary(**fields: Any) -> dict[str, Any]:
+    return {
+        "base_accuracy": 0.125, "best_accuracy": 0.875, "best_cycle": 1, "heldout_clips": 41, "stopped_because": "plateau",
+        "cycles": [
+            {
+                "cycle": 0, "clips": 90, "direct_kept": 31, "rationalized_kept": 12, "dropped": {"label_missing": 7},
+                "failed": {"missing": 3}, "heldout_accuracy": None,
+            },
+            {
+                "cycle": 1, "clips": 91, "direct_kept": 32, "rationalized_kept": 13, "dropped": {"negated": 8, "vague": 2},
+                "failed": {"corrupt": 4}, "heldout_accuracy": 0.875,
+            },
+        ],
+    } | fields  # fmt: skip
+
+
+class Tables(HTMLParser):
+    """The tables of a page as rows of cell texts, and the bars drawn in them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self._in_table = False
+        self.tables: list[list[list[str]]] = []
+        self.bars: list[tuple[str, str]] = []
+        """(class, width) of each bar, in order."""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        match tag:
+            case "table":
+                self._in_table = True
+                self.tables.append([])
+            case "tr":
+                self.tables[-1].append([])
+            case "td" | "th":
+                self.tables[-1][-1].append("")
+            case "span":
+                attributes = dict(attrs)
+                self.bars.append((attributes["class"] or "", attributes["style"] or ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_table = tag != "table" and self._in_table
+
+    def handle_data(self, data: str) -> None:
+        if self._in_table:
+            self.tables[-1][-1][-1] += data
+
+    def by_header(self, table: int) -> list[dict[str, str]]:
+        header, *rows = self.tables[table]
+        assert len(set(header)) == len(header)
+        return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def test_each_value_of_a_cycle_is_under_its_header() -> None:
+    before, first, second = Tables(page(a_summary(), [], [], [], {})).by_header(0)
+    names = ["cycle", "clips", "kept alone", "kept after the hint", "dropped", "failed", "held-out"]
+    assert before == dict.fromkeys(names, "") | {"cycle": "before", "held-out": "0.125"}
+    assert first == dict(zip(names, ["0", "90", "31", "12", "7 label missing", "3 missing", ""], strict=True))
+    assert second == dict(zip(names, ["1 (promoted)", "91", "32", "13", "8 negated, 2 vague", "4 corrupt", "0.875"], strict=True))
+
+
+def test_each_value_and_each_bar_of_a_label_is_its_own() -> None:
+    labels = [
+        LabelScore(label="rising", clips=40, before=0.25, after=0.75),
+        LabelScore(label="orbiting", clips=30, before=0.5, after=0.0),
+    ]
+    html = page(a_summary(), labels, [], [], {})
+    tables = Tables(html)
+    assert tables.by_header(1) == [
+        {"label": "rising", "clips": "40", "before": "0.25", "after": "0.75", "": ""},
+        {"label": "orbiting", "clips": "30", "before": "0.50", "after": "0.00", "": ""},
+    ]
+    assert tables.bars == [
+        ("bar was", "width:2.00rem"), ("bar", "width:6.00rem"), ("bar was", "width:4.00rem"), ("bar", "width:0.00rem"),
+    ]  # fmt: skip
+    assert "Held-out accuracy 0.125 &rarr; 0.875" in html
+    assert "on 41 clips that no finetune saw; stopped: plateau." in html
+
+
+def test_each_answer_of_a_story_has_its_name_text_and_reason_in_order() -> None:
+    clip = a_clip("c7", "rising", video="v.mp4", question="Which?", start_s=4.0)
+    changed = Story(
+        clip=clip, answers=(("before", "It sinks.", False, "label_missing"), ("after", "It is rising.", True, "contains_label"))
+    )
+    hinted = Story(
+        clip=clip, answers=(("alone", "It blinks.", False, "negated"), ("shown the label", "It rises.", False, "no_label"))
+    )
+    html = page(a_summary(), [], [changed], [hinted], {"direct": (3, 5), "rationalized": (1, 4)})
+    first, second = html.split("<div class=story>")[1:]
+    assert "<p><small>before</small> It sinks. <small class=rejected>label missing</small></p>" in first
+    assert "<p><small>after</small> It is rising. <small class=kept>contains label</small></p>" in first
+    assert first.index("It sinks.") < first.index("It is rising.")
+    assert "<video src='v.mp4#t=4'" in first
+    assert "<b>rising</b> <small>c7: Which?</small>" in first
+    assert "<p><small>alone</small> It blinks. <small class=rejected>negated</small></p>" in second
+    assert (
+        html.index("The same held-out clip")
+        < html.index("It sinks.")
+        < html.index("What the hint rescued")
+        < html.index("It blinks.")
+    )
+    assert "a true description of the motion: 3 of 5 direct; 1 of 4 rationalized." in html

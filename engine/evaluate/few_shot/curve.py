@@ -1,6 +1,6 @@
-"""EILEV's evaluation: held-out clips narrated after 0, 1, 2, 4, 8, 12 and 16 shots, with contexts that were frozen once.
+"""EILEV's evaluation: held-out clips are narrated after 0, 1, 2, 4, 8, 12 and 16 shots, with contexts that were drawn once.
 
-The pure half: which samples are asked, and what their answers come to. engine/evaluate/few_shot/narrator.py asks.
+This is the pure half: which samples the model answers (pieces), and the means over its answers (curve).
 """
 
 import json
@@ -18,12 +18,12 @@ from engine.store.files import digest
 from models.base import Turn
 
 PIECE_QUERIES = 8
-"""Queries that are answered together, after all numbers of shots: their contexts overlap, and each clip is encoded once."""
+"""Queries of a piece, each with all its numbers of shots: their contexts share clips, and each clip of a piece is encoded once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """A line of a frozen file: Context(set="rare", shots=4, query="v3/n1", context=("v9/n1", ...)), by clip_id."""
+    """A line of a file of contexts: Context(set="rare", shots=4, query="v3/n1", context=("v9/n1", ...)), by clip_id."""
 
     set: str
     shots: int
@@ -32,28 +32,29 @@ class Context:
 
 
 def read_contexts(name: str, shots: int, text: str) -> list[Context]:
-    """The lines {"context": [clip_id, ...], "query": clip_id} of a set. Raises ValueError naming the line."""
-    found = []
+    """The lines {"context": [clip_id, ...], "query": clip_id} of a set. Raises ValueError naming a broken line."""
+    contexts = []
     for number, line in enumerate(filter(None, text.splitlines()), 1):
         try:
             value = json.loads(line)
             query, context = value["query"], value["context"]
             if not (isinstance(context, list) and all(isinstance(clip_id, str) for clip_id in (query, *context))):
                 raise TypeError("query and context are clip_ids")
-            found.append(Context(set=name, shots=shots, query=query, context=tuple(context)))
+            contexts.append(Context(set=name, shots=shots, query=query, context=tuple(context)))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"contexts of {name} after {shots} shots, line {number}: {error!r}; make them again with `starloop episodes`"
             ) from None
-    return found
+    return contexts
 
 
-def to_line(query: str, context: Sequence[str]) -> str:
+def context_line(query: str, context: Sequence[str]) -> str:
+    """The line that read_contexts reads."""
     return json.dumps({"context": list(context), "query": query}, ensure_ascii=False) + "\n"
 
 
 def derangement(number: int, rng: random.Random) -> list[int]:
-    """A permutation that leaves nothing in its place, of at least two.
+    """A random permutation of at least two numbers in which no number keeps its place.
 
     >>> derangement(2, random.Random(0)), any(i == j for i, j in enumerate(derangement(9, random.Random(0))))
     ([1, 0], False)
@@ -66,48 +67,49 @@ def derangement(number: int, rng: random.Random) -> list[int]:
 
 
 def pieces(contexts: Iterable[Context], clips: Mapping[str, Clip], prompt: str, key: str) -> Iterator[dict[str, Any]]:
-    """What travels: rows with "windows", each clip of the piece once, and "asked", samples with what is known of their queries;
-    "answers" is their number.
+    """Rows for the flow: "windows" has each clip of the piece once, "questions" the samples with the facts on their queries,
+    "answers" the number of questions.
 
-    After two and more shots each context is asked about once more as a control, with its videos shuffled among its narrations.
-    `key` goes into the pieces' names: the model, for one. Raises ValueError for a clip that is not among the clips.
+    A context of two or more shots is used a second time as a control, with its videos shuffled among its narrations.
+    `key` goes into piece_id: it names the model and its settings. Raises ValueError for a clip_id that is not in `clips`.
     """
     by_query: dict[tuple[str, str], list[Context]] = defaultdict(list)
     for context in contexts:
         by_query[context.set, context.query].append(context)
-    listed = list(by_query.values())
-    for start in range(0, len(listed), PIECE_QUERIES):
+    queries = list(by_query.values())
+    for start in range(0, len(queries), PIECE_QUERIES):
         numbers: dict[Window, int] = {}
-        asked = [
-            one
-            for some in listed[start : start + PIECE_QUERIES]
-            for context in some
-            for one in _asked(context, clips, prompt, numbers)
+        questions = [
+            question
+            for contexts_of_query in queries[start : start + PIECE_QUERIES]
+            for context in contexts_of_query
+            for question in _questions(context, clips, prompt, numbers)
         ]
         windows = json.dumps([asdict(window) for window in numbers])
         yield {
-            "piece_id": digest([key, windows, asked]),
-            "answers": len(asked),
+            "piece_id": digest([key, windows, questions]),
+            "answers": len(questions),
             "windows": windows,
             "jitter_seeds": json.dumps([None] * len(numbers)),
-            "asked": json.dumps(asked),
+            "questions": json.dumps(questions),
         }
 
 
-def _asked(context: Context, clips: Mapping[str, Clip], prompt: str, numbers: dict[Window, int]) -> Iterator[dict[str, Any]]:
+def _questions(context: Context, clips: Mapping[str, Clip], prompt: str, numbers: dict[Window, int]) -> Iterator[dict[str, Any]]:
+    """A question about the context, and one about its control. `numbers`: the place of each window in the piece, extended here."""
     ids = [*context.context, context.query]
     if missing := [clip_id for clip_id in ids if clip_id not in clips]:
         raise ValueError(
             f"contexts of {context.set} name {missing[0]!r}, which is no clip there; make them again with `starloop episodes`"
         )
-    told = [clips[clip_id] for clip_id in ids]
-    seen = [numbers.setdefault(Window(video=c.video, start_s=c.start_s, end_s=c.end_s, etag=""), len(numbers)) for c in told]
-    query, shots = told[-1], len(told) - 1
+    shown = [clips[clip_id] for clip_id in ids]
+    places = [numbers.setdefault(Window(video=c.video, start_s=c.start_s, end_s=c.end_s, etag=""), len(numbers)) for c in shown]
+    query, shots = shown[-1], len(shown) - 1
     orders = {"": list(range(shots))}
     if shots > 1:
         orders["shuffled"] = derangement(shots, random.Random(f"{context.set}/{context.shots}/{context.query}"))
     for control, order in orders.items():
-        turns = [Turn(seen[order[i]], prompt, clean(told[i].description)) for i in range(shots)]
+        turns = [Turn(places[order[i]], prompt, clean(shown[i].description)) for i in range(shots)]
         yield {
             "set": context.set,
             "control": control,
@@ -116,64 +118,67 @@ def _asked(context: Context, clips: Mapping[str, Clip], prompt: str, numbers: di
             "verb": query.verb,
             "noun": query.noun,
             "gold": clean(query.description),
-            "sample": [asdict(turn) for turn in (*turns, Turn(seen[-1], prompt, ""))],
+            "sample": [asdict(turn) for turn in (*turns, Turn(places[-1], prompt, ""))],
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """A curve's value: Point(set="rare", control="", shots=16, queries=100, verb=0.8, noun=0.6, both=0.5, rouge_l=0.7, ...)."""
+    """The means over a set's queries with a number of shots.
+
+    Point(set="rare", control="", shots=16, queries=100, verb=0.8, noun=0.6, both=0.5, rouge_l=0.7, ...)
+    """
 
     set: str
     control: str
     shots: int
     queries: int
     verb: float
-    """Share of queries whose narrator's verb is said."""
+    """Share of queries whose answer contains the narrator's verb."""
     noun: float
     both: float
     both_error: float
-    """Half the 95 % interval of `both`, from the queries' number (Wald)."""
+    """Half the 95 % interval of `both`, from the number of queries (Wald)."""
     rouge_l: float
     sts: float | None
     failed: int
-    """Queries whose video is gone or broken, which count as wrong."""
+    """Queries whose video is missing or broken: they count as wrong."""
     short: int
     """Queries that had fewer shots."""
     by_class: int
-    """Queries whose narration is not built as episodes.pattern says: their answers had to say the names of the classes."""
+    """Queries whose narration does not match episodes.pattern: their answers had to contain the names of the classes."""
 
 
-def too_many_gone(rows: Iterable[Narrated], most: float) -> str | None:
-    """Why there is no curve, where more than `most` of the queries have no usable video; None while they are few."""
+def too_many_unusable(rows: Iterable[Narrated], limit: float) -> str | None:
+    """The reason not to draw a curve, if more than the share `limit` of the queries have no usable video; else None."""
     failure = {(row.set, row.query): row.failure for row in rows}
-    return too_many_failed(Counter(filter(None, failure.values())), len(failure), most)
+    return too_many_failed(Counter(filter(None, failure.values())), len(failure), limit)
 
 
 def curve(rows: Iterable[Narrated]) -> list[Point]:
-    """Means by set, control and shots."""
-    found: dict[tuple[str, str, int], list[Narrated]] = defaultdict(list)
+    """One Point for each set, control and number of shots."""
+    groups: dict[tuple[str, str, int], list[Narrated]] = defaultdict(list)
     for row in rows:
-        found[row.set, row.control, row.shots].append(row)
+        groups[row.set, row.control, row.shots].append(row)
     points = []
-    for (name, control, shots), some in sorted(found.items()):
-        both = _mean([row.verb_right and row.noun_right for row in some])
-        sts = [row.sts for row in some if row.sts is not None]
+    for (name, control, shots), answers in sorted(groups.items()):
+        both = _mean([row.verb_right and row.noun_right for row in answers])
+        sts = [row.sts for row in answers if row.sts is not None]
         points.append(
             Point(
                 set=name,
                 control=control,
                 shots=shots,
-                queries=len(some),
-                verb=_mean([row.verb_right for row in some]),
-                noun=_mean([row.noun_right for row in some]),
+                queries=len(answers),
+                verb=_mean([row.verb_right for row in answers]),
+                noun=_mean([row.noun_right for row in answers]),
                 both=both,
-                both_error=round(1.96 * math.sqrt(both * (1 - both) / len(some)), 4),
-                rouge_l=_mean([row.rouge_l for row in some]),
+                both_error=round(1.96 * math.sqrt(both * (1 - both) / len(answers)), 4),
+                rouge_l=_mean([row.rouge_l for row in answers]),
                 sts=_mean(sts) if sts else None,
-                failed=sum(bool(row.failure) for row in some),
-                short=sum(row.shown < shots for row in some),
-                by_class=sum(row.by_class for row in some),
+                failed=sum(bool(row.failure) for row in answers),
+                short=sum(row.shown < shots for row in answers),
+                by_class=sum(row.by_class for row in answers),
             )
         )
     return points

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from engine.decode.stage import Decoded, videos_of
-from engine.episodes.narration import rouge_l, says, surface
+from engine.episodes.narration import rouge_l_f1, says, surface
 from engine.generate.seeds import derive_seed
 from engine.language import similarity
 from engine.rows import NARRATED, Failure, Narrated
@@ -43,13 +43,11 @@ class Narrator:
         self._llm: VideoLLM = load(local(spec.model, spec.storage), spec.device)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        spec, queries, results = self._spec, json.loads(row["asked"]), videos_of(row)
+        spec, queries, results = self._spec, json.loads(row["questions"]), videos_of(row)
         places = {number: place for place, number in enumerate(n for n, r in enumerate(results) if isinstance(r, Decoded))}
         videos = [result.video for result in results if isinstance(result, Decoded)]
-        samples = {
-            number: [
-                Turn(places[turn["clip"]], turn["prompt"], turn["answer"]) for turn in query["sample"] if turn["clip"] in places
-            ]
+        samples = {  # without the shots whose videos are gone, and without the queries whose videos are gone
+            number: [Turn(**turn | {"clip": places[turn["clip"]]}) for turn in query["sample"] if turn["clip"] in places]
             for number, query in enumerate(queries)
             if query["sample"][-1]["clip"] in places
         }
@@ -79,7 +77,7 @@ class Narrator:
         return Narrated(
             **{name: query[name] for name in ("set", "control", "shots", "query", "verb", "noun", "gold")},
             text=text,
-            rouge_l=rouge_l(gold, text),
+            rouge_l=rouge_l_f1(gold, text),
             sts=float(self._similarity([gold], [text])[0, 0]) if self._similarity else None,
             verb_right=says(text, verb),
             noun_right=says(text, noun),

@@ -1,6 +1,6 @@
-"""The few-shot curve of one model on frozen contexts: decode, narrate, write; then count what is there.
+"""The few-shot curve of one model on the contexts of an episodes folder: decode, narrate and write pieces, then read them all.
 
-Pieces are named by what is asked of which model, so a killed evaluation goes on, and a finished one is read.
+The name of a piece is a digest of the model and its questions, so a killed evaluation continues, and a finished one is only read.
 """
 
 import json
@@ -14,7 +14,7 @@ from engine.config import RunConfig
 from engine.connection import connect
 from engine.decode.stage import decode_windows
 from engine.episodes.narration import EVALUATED
-from engine.evaluate.few_shot.curve import Context, Point, curve, pieces, read_contexts, too_many_gone
+from engine.evaluate.few_shot.curve import Context, Point, curve, pieces, read_contexts, too_many_unusable
 from engine.evaluate.few_shot.narrator import NarrateSpec, Narrator, write_answers
 from engine.ingest.clips import from_table
 from engine.report.curve import svg
@@ -28,11 +28,11 @@ from models.base import Sampling
 from models.registry import frame_spec
 
 CONTEXTS, SETTINGS = "contexts", "settings.json"
-"""Of an episodes folder: what is asked, and how it was made, which is written last."""
+"""In an episodes folder: the contexts to evaluate with, and the settings that it was made with, which are written last."""
 
 
-def made_with(store: Store) -> list[str]:
-    """How an episodes folder was made, as settings: what is asked has to be asked and shown in the same way."""
+def settings_of(store: Store) -> list[str]:
+    """The settings that an episodes folder was made with, as KEY=VALUE: the evaluation has to prompt in the same way."""
     data = store.read(SETTINGS)
     if data is None:
         raise ValueError(f"no {SETTINGS} in {store.url()}; `starloop episodes` makes such a folder, and writes that last")
@@ -41,7 +41,7 @@ def made_with(store: Store) -> list[str]:
 
 
 def read_clips(store: Store) -> dict[str, Clip]:
-    """The clips of an episodes folder, by id. Raises ValueError where there are none."""
+    """The clips of an episodes folder, by clip_id. Raises ValueError if the folder has no readable clips."""
     try:
         return {clip.clip_id: clip for clip in from_table(store.read_table("clips.parquet"))}
     except (StorageError, KeyError, ValueError) as error:
@@ -51,9 +51,9 @@ def read_clips(store: Store) -> dict[str, Clip]:
 def few_shot(
     episodes: Store, out: Store, config: RunConfig, adapter: str, title: str, report: Callable[[Progress], None]
 ) -> dict[str, Any]:
-    """{"model", "adapter", "episodes": the section, "points": [Point as a dict]}; `out` has the same as curve.json, and plots.
+    """{"model", "adapter", "episodes": the section, "points": [Point as a dict]}; `out` gets the same as curve.json, and plots.
 
-    Raises ValueError where the folder holds no contexts, or too many of the queries' videos are gone.
+    Raises ValueError if the folder holds no contexts, or if too many of the queries have no usable video.
     """
     clips, contexts, section = read_clips(episodes), _read_all_contexts(episodes), config.episodes
     spec = NarrateSpec(
@@ -68,45 +68,47 @@ def few_shot(
     weights = [version(uri, spec.storage) for uri in (config.model.base, adapter) if uri]
     key = digest([repr(spec.model), weights, repr(spec.sampling), section.pattern, spec.sentence_model])
     prompt = EVALUATED[section.wordings].replace("{question}", section.question)
-    asked = list(pieces(contexts, clips, prompt, key))
+    all_pieces = list(pieces(contexts, clips, prompt, key))
     written = {name.removesuffix(".parquet") for name in out.names("pieces")}
-    todo = [piece for piece in asked if piece["piece_id"] not in written]
-    total = sum(piece["answers"] for piece in asked)
+    todo = [piece for piece in all_pieces if piece["piece_id"] not in written]
+    total = sum(piece["answers"] for piece in all_pieces)
     done = before = total - sum(piece["answers"] for piece in todo)
     shown = encoded = 0
-    how = {"model": config.model.base, "adapter": adapter, "episodes": section.model_dump(mode="json")}
-    out.write("asked.json", json.dumps(how, indent=1).encode())  # and if it cannot be written, that is known before a cluster is up
+    settings = {"model": config.model.base, "adapter": adapter, "episodes": section.model_dump(mode="json")}
+    out.write(
+        "asked.json", json.dumps(settings, indent=1).encode()
+    )  # before the cluster starts: fails early if `out` cannot be written
     if todo:
         with connect(config.cluster.address, *needs(config)):
             for row in flow.run(todo, _stages(config, spec, out)):
                 done, shown, encoded = done + row["answers"], shown + row["shown"], encoded + row["encoded"]
                 report(Progress(step="few-shot", unit="answers", done=done, total=total, before=before))
-    rows = [Narrated(**row) for piece in asked for row in out.read_table(f"pieces/{piece['piece_id']}.parquet").to_pylist()]
-    if reason := too_many_gone(rows, config.limits.failure_rate):
+    rows = [Narrated(**row) for piece in all_pieces for row in out.read_table(f"pieces/{piece['piece_id']}.parquet").to_pylist()]
+    if reason := too_many_unusable(rows, config.limits.failure_rate):
         raise ValueError(
             f"{out.url()} has no curve: {reason}; see the videos of {episodes.url('clips.parquet')}, or raise the limit"
         )
     points = curve(rows)
-    found: dict[str, Any] = how | {"points": [asdict(point) for point in points]}
+    result: dict[str, Any] = settings | {"points": [asdict(point) for point in points]}
     if shown:
-        found |= {"clips_shown": shown, "clips_encoded": encoded}
-    out.write("curve.json", json.dumps(found, indent=1).encode())
+        result |= {"clips_shown": shown, "clips_encoded": encoded}
+    out.write("curve.json", json.dumps(result, indent=1).encode())
     for name in sorted({point.set for point in points}):
         out.write(f"{name}.svg", svg(f"{title}: {name}", series_of(points, name)).encode())
-    return found
+    return result
 
 
 def _read_all_contexts(episodes: Store) -> list[Context]:
-    found = []
+    contexts = []
     for name in episodes.names(CONTEXTS):
-        if (named := re.fullmatch(r"(.+)-(\d+)-shot\.jsonl", name)) is None:
+        if (match := re.fullmatch(r"(.+)-(\d+)-shot\.jsonl", name)) is None:
             continue
         data = episodes.read(f"{CONTEXTS}/{name}")
         assert data is not None
-        found += read_contexts(named[1], int(named[2]), data.decode(errors="replace"))
-    if not found:
+        contexts += read_contexts(match[1], int(match[2]), data.decode(errors="replace"))
+    if not contexts:
         raise ValueError(f"no contexts in {episodes.url(CONTEXTS)}; `starloop episodes` makes them of held-out clips")
-    return found
+    return contexts
 
 
 def _stages(config: RunConfig, spec: NarrateSpec, out: Store) -> list[flow.Stage]:
@@ -127,7 +129,7 @@ def _stages(config: RunConfig, spec: NarrateSpec, out: Store) -> list[flow.Stage
 
 
 def series_of(points: list[Point], name: str) -> dict[str, list[tuple[int, float, float]]]:
-    """What a set's plot draws: by line, (shots, verb and noun right, half its interval)."""
+    """The lines of a set's plot: name -> (shots, share with verb and noun right, half its interval)."""
     lines = {"as narrated": "", "videos shuffled": "shuffled"}
     return {
         line: [(point.shots, point.both, point.both_error) for point in points if (point.set, point.control) == (name, control)]
