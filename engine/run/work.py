@@ -22,8 +22,8 @@ from models.base import ModelSpec
 
 INDEX = "index.parquet"
 """Names a step's pieces, with size and sha256 of each: the seal names it, and so all of them."""
-
-
+SEALS_AT_ONCE = 16
+"""Seals that are read at once: of ingest, the base and three cycles, and two of the next cycle."""
 RESUME, CHECKPOINTS = "resume.json", "checkpoints"
 """In a train step's folder, while it is not sealed."""
 
@@ -122,7 +122,7 @@ def run_config(store: Store) -> RunConfig:
 def read_seals(store: Store) -> dict[str, Seal]:
     """All seals of a run, by step, in the order of the plan. A cycle without any seal is the end."""
     steps = chain([INGEST, BASE], (name_of(cycle, kind) for cycle in count() for kind in CYCLE_KINDS))
-    seals = parallel_map(lambda step: (step, read_seal(store, step)), steps)
+    seals = parallel_map(lambda step: (step, read_seal(store, step)), steps, at_once=SEALS_AT_ONCE)
     sealed = _present(islice(seals, 2))
     while cycle := _present(islice(seals, len(CYCLE_KINDS))):
         sealed |= cycle
