@@ -27,6 +27,7 @@ from engine.run.plan import BASE, INGEST, Step
 from engine.run.seals import Seal, write_seal
 from engine.run.status import Retried, failures, retry, status
 from engine.run.work import INDEX, Work, pieces_of, read_seals
+from engine.select import examples
 from engine.select.choose import from_template
 from engine.select.examples import ExampleWriter
 from engine.select.step import select_examples
@@ -157,13 +158,13 @@ def test_status_takes_less_than_half_a_second(run: Store) -> None:
     assert (now.begun[0].accounts.direct_kept, now.begun[0].accounts.failed) == (300, {"missing": 100})
 
 
-@pytest.mark.parametrize(("settings", "examples"), [([], 300), (["select.max_per_label=250"], 250)], ids=["all", "capped"])
-def test_select_takes_less_than_half_a_second(run: Store, settings: list[str], examples: int) -> None:
+@pytest.mark.parametrize(("settings", "num_examples"), [([], 300), (["select.max_per_label=250"], 250)], ids=["all", "capped"])
+def test_select_takes_less_than_half_a_second(run: Store, settings: list[str], num_examples: int) -> None:
     seal_generation(run)
     config = load_config(None, [*SETTINGS, *settings])
     selected = check_speed("select", lambda: select_examples(work_of(run, config)))
-    assert selected.counts["examples"] == examples
-    assert run.read_table(selected.files[0]).num_rows == examples
+    assert selected.counts["examples"] == num_examples
+    assert run.read_table(selected.files[0]).num_rows == num_examples
 
 
 def test_failures_are_listed_in_order_and_tried_again(run: Store) -> None:
@@ -217,12 +218,12 @@ def test_no_more_calls_begin_than_results_are_waited_for() -> None:
     assert len(begun) <= 22
 
 
-def test_the_examples_table_is_written_while_it_grows(tmp_path: Path) -> None:
-    clips = [a_clip(f"clip-{number}") for number in range(20_000)]
-    examples = from_template(clips, "{label}", "{question}")
+def test_the_examples_table_is_written_while_it_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examples, "ROW_GROUP", 8)
+    rows = from_template([a_clip(f"clip-{number}") for number in range(20)], "{label}", "{question}")
     with Store(str(tmp_path)).writing("examples.parquet") as file, ExampleWriter(file) as writer:
-        for start in range(0, len(examples), 3_000):
-            writer.write(examples[start : start + 3_000])
+        for start in range(0, len(rows), 3):
+            writer.write(rows[start : start + 3])
     table = pq.ParquetFile(tmp_path / "examples.parquet")
-    assert [table.metadata.row_group(i).num_rows for i in range(table.num_row_groups)] == [8192, 8192, 3616]
-    assert table.read().to_pylist() == [example.to_row() for example in examples]
+    assert [table.metadata.row_group(i).num_rows for i in range(table.num_row_groups)] == [8, 8, 4]
+    assert table.read().to_pylist() == [example.to_row() for example in rows]
