@@ -1,4 +1,4 @@
-"""Held-out accuracy of one adapter at many LoRA alphas, as a table."""
+"""Prints the held-out accuracy of one adapter at many LoRA alphas."""
 
 import math
 
@@ -10,21 +10,21 @@ from engine.store.files import Store
 from jobs.view import View, reasons
 
 ALPHAS = [0.0, 2.0, 4.0, 8.0, 12.0, 16.0, 20.0, 32.0]
-"""Those of PLLaVA's figure 9."""
+"""The alphas of figure 9 of PLLaVA (2404.16994)."""
 
 
 def alpha_sweep(uri: str, cycle: int | None, alphas: list[float], settings: list[str]) -> None:
-    if bad := [alpha for alpha in alphas if not 0 <= alpha < math.inf]:
-        raise ValueError(f"--alpha {bad[0]:g}: an alpha is a number of at least 0")
+    if wrong := [alpha for alpha in alphas if not 0 <= alpha < math.inf]:
+        raise ValueError(f"--alpha {wrong[0]:g}: an alpha is a number of at least 0")
     store = Store(uri, load_config(None, settings).access())
     with View() as view:
-        found = sweep(store, cycle, alphas or ALPHAS, view.show)
+        result = sweep(store, cycle, alphas or ALPHAS, view.show)
     table = Table(box=None, padding=(0, 2), header_style="bold")
     for column in ("alpha", "held-out", "clips", "failed"):
         table.add_column(column, justify="right")
-    for row in found["alphas"]:
-        trained = " (trained)" if row["alpha"] == found["trained_alpha"] else ""
+    for row in result["alphas"]:
+        trained = " (trained)" if row["alpha"] == result["trained_alpha"] else ""
         table.add_row(f"{row['alpha']:g}{trained}", f"{row['accuracy']:.3f}", str(row["clips"]), reasons(row["failed"]))
     view.console.print(table)
-    base = "" if found["base_accuracy"] is None else f"; the base alone has {found['base_accuracy']:.3f}"
-    view.console.print(f"cycle {found['cycle']}'s adapter{base}; {store.url(SWEEP)} has the answers")
+    base = "" if result["base_accuracy"] is None else f"; the base alone has {result['base_accuracy']:.3f}"
+    view.console.print(f"cycle {result['cycle']}'s adapter{base}; {store.url(SWEEP)} has the answers")

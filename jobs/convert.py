@@ -1,4 +1,4 @@
-"""Checkpoints into other layouts: a released PLLaVA into base and adapter, a finetune into a stock LLaVA folder."""
+"""Converts checkpoints: a released PLLaVA into base and adapter, or base and adapter into a stock LLaVA folder."""
 
 import shutil
 import tempfile
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from transformers.utils.logging import disable_progress_bar
 
-from engine.config import RunConfig, load_config
+from engine.config import load_config
+from engine.store.filesystems import Storage
 from engine.store.weights import local, publish, refuse_occupied
 from jobs.view import a_console
 from models.base import ModelSpec
@@ -18,32 +19,32 @@ from models.pllava.convert import export as export_checkpoint
 
 def convert(source: str, out: str, settings: list[str]) -> None:
     config = load_config(None, settings)
-    _make(convert_checkpoint, config, config.spec(source), out)
+    _write(convert_checkpoint, config.spec(source), out, config.access())
 
 
 def export(base: str, out: str, adapter: str, alpha: float | None, settings: list[str]) -> None:
     config = load_config(None, settings)
-    _make(export_checkpoint, config, config.spec(base, adapter or None, alpha), out)
+    _write(export_checkpoint, config.spec(base, adapter or None, alpha), out, config.access())
 
 
-def _make(make: Callable[[ModelSpec, Path, Tell], None], config: RunConfig, spec: ModelSpec, out: str) -> None:
-    """Into a local folder, and from there to `out` where that is a URI."""
+def _write(write_folder: Callable[[ModelSpec, Path, Tell], None], spec: ModelSpec, out: str, storage: Storage) -> None:
+    """Write into the folder `out`; if it is a URI, into a temporary folder that is then published there."""
     disable_progress_bar()
-    console, storage = a_console(), config.access()
+    console = a_console()
 
     def tell(line: str) -> None:
         console.print(line, markup=False)
 
     if "://" in out:
         refuse_occupied(out, storage)
-    there = local(spec, storage)
+    local_spec = local(spec, storage)
     if "://" not in out:
-        make(there, Path(out).expanduser(), tell)
+        write_folder(local_spec, Path(out).expanduser(), tell)
     else:
         scratch = Path(tempfile.mkdtemp(prefix="starloop-convert-"))
         try:
-            make(there, scratch / "made", tell)
-            publish(scratch / "made", out, storage)
+            write_folder(local_spec, scratch / "checkpoint", tell)
+            publish(scratch / "checkpoint", out, storage)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     console.print(f"wrote {out}", markup=False)

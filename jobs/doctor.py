@@ -1,4 +1,4 @@
-"""Preflight, printed."""
+"""Prints the findings of the preflight checks."""
 
 import sys
 from pathlib import Path
@@ -11,15 +11,15 @@ from jobs.view import a_console
 
 
 def doctor(path: Path | None, settings: list[str], model: bool) -> None:
-    """Exits with status 1 if anything is not ok."""
+    """Exits with status 1 if a finding is not ok."""
     disable_progress_bar()
-    config, console, bad = load_config(path, settings), a_console(), 0
+    config, console, failed = load_config(path, settings), a_console(), 0
     for finding in examine(config, model):
-        bad += bool(finding.remedy)
+        failed += bool(finding.remedy)
         verdict = f"[red]not ok[/]  {finding.what}: " if finding.remedy else f"[green]ok[/]      {finding.what}: "
         console.print(verdict, end="")
         console.print(finding.detail + (f"; {finding.remedy}" if finding.remedy else ""), markup=False)
-    if bad:
+    if failed:
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""What a run has done and what failed in it, printed."""
+"""Prints what a run has done, and which clips failed in it."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -27,12 +27,12 @@ def status(uri: str, settings: list[str]) -> None:
     if now.next_step is not None and now.next_step.name not in {begun.step for begun in now.begun}:
         table.add_row(now.next_step.name, "running" if now.holder else "next")
     console.print(table)
-    console.print(f"{'worked on by ' + now.holder if now.holder else 'nobody works on it'}", markup=False)
+    console.print(f"{now.holder} holds the lease" if now.holder else "no driver holds the lease", markup=False)
     if now.next_step is None:
         console.print("complete")
     accounts = [seal.facts.get("failed") for seal in now.sealed.values()] + [begun.accounts.failed for begun in now.begun]
     if any(accounts):
-        console.print(f"starloop failures {uri} names the failed clips, and what to do")
+        console.print(f"starloop failures {uri} names the failed clips, and what to do about them")
 
 
 def _accounts(facts: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -43,7 +43,7 @@ def _accounts(facts: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _kinds(counts: Mapping[str, int]) -> str:
-    """As --retry wants them.
+    """Counts of failures by the kinds that --retry takes.
 
     >>> _kinds({"not_video": 2, "missing": 1}), _kinds({})
     ('2 not_video, 1 missing', '0')
@@ -68,7 +68,7 @@ def failures(uri: str, retry: str, rewind: bool, settings: list[str]) -> None:
     for step, attempt in runs.failures(store):
         kinds[attempt.reason] += 1
         print(step, attempt.clip_id, attempt.reason, attempt.detail, sep="\t")
-    console.print(f"{kinds.total()} failed: {_kinds(kinds)}" if kinds else "no clip failed in what is written")
+    console.print(f"{kinds.total()} failed: {_kinds(kinds)}" if kinds else "no clip failed in the pieces written so far")
 
 
 def _store(uri: str, settings: list[str]) -> Store:

@@ -1,4 +1,4 @@
-"""Send a run to a Ray cluster as one job, follow its log, return its status. Submitting the same run again continues it."""
+"""Sends a run to a Ray cluster as one job, follows its log, returns its status. Submitting the same run again continues it."""
 
 import asyncio
 import shlex
@@ -9,14 +9,14 @@ from pathlib import Path
 from engine.config import load_config
 
 EXCLUDES = ["/runs/", "/.venv/", "/.git/", "/docs/", "**/__pycache__/", "*.mp4"]
-"""Not sent: the cluster reads videos from where the manifest says."""
+"""Files that are not sent. The cluster reads the videos from the URIs in the manifest."""
 POLL_S = 1.0
 
 
 def submit(config: Path, address: str, settings: list[str], working_dir: Path) -> None:
     from ray.job_submission import JobStatus, JobSubmissionClient
 
-    load_config(config, settings)  # refuse a bad config here, not ten minutes later on the cluster
+    load_config(config, settings)  # refuse a wrong configuration here, not ten minutes later on the cluster
     if config.is_absolute() or not (working_dir / config).is_file():
         raise ValueError(f"{config} is not a file inside {working_dir}; only that folder is sent")
     try:

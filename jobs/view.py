@@ -1,4 +1,4 @@
-"""What a person sees of a run: a live line in a terminal, plain lines elsewhere, a table at the end."""
+"""Shows a run: a live line in a terminal, plain lines elsewhere, a table at the end."""
 
 import logging
 import sys
@@ -18,12 +18,12 @@ PLAIN_EVERY_S = 5.0
 
 
 def a_console() -> Console:
-    """A terminal's own width; elsewhere wide enough for the table."""
+    """A console of the terminal's width; where there is no terminal, wide enough for the table."""
     return Console(highlight=False, soft_wrap=True) if sys.stdout.isatty() else Console(highlight=False, soft_wrap=True, width=160)
 
 
 class View(logging.Handler):
-    """Takes Progress from the loop and log records from everywhere.
+    """Shows Progress from the loop, and log records of the engine.
 
     with View() as view: loop.run(config, view.show)
     """
@@ -34,6 +34,7 @@ class View(logging.Handler):
         self._live = Live(console=self.console, refresh_per_second=4, transient=True) if self.console.is_terminal else None
         self._last: Progress | None = None
         self._began = (0.0, 0)
+        """When the step's first progress came, on time.monotonic's clock, and how much was done then."""
         self._printed_at = 0.0
 
     def __enter__(self) -> Self:
@@ -61,8 +62,9 @@ class View(logging.Handler):
             self._began = (now, progress.done)
             self._printed_at = 0.0
         self._last = progress
-        seconds = now - self._began[0]
-        rate = (progress.done - self._began[1]) / seconds if seconds > 0 else 0.0
+        began_at, done_before = self._began
+        seconds = now - began_at
+        rate = (progress.done - done_before) / seconds if seconds > 0 else 0.0
         if self._live:
             self._live.update(self._row(progress, rate))
         elif not progress.unit:
@@ -78,7 +80,8 @@ class View(logging.Handler):
 
 
 def line(progress: Progress, rate: float) -> str:
-    """
+    """Progress as one line of text. `rate`: units per second; 0 if it is not known yet.
+
     >>> line(Progress(step="cycle-001/generate", unit="clips", done=64, total=320, kept=60), 12.8)
     'cycle-001/generate  64/320 clips  kept 60  12.8 clips/s  20 s left'
     >>> line(Progress(step="cycle-001/generate", unit="clips", done=64, total=320, before=32, kept=30), 0.0)
@@ -114,7 +117,7 @@ def _span(seconds: float) -> str:
 
 
 def print_summary(summary: Mapping[str, Any], console: Console | None = None) -> None:
-    """The run as a table, and one sentence."""
+    """Print the cycles as a table, then the accuracies in a sentence."""
     console = console or a_console()
     if summary["cycles"]:
         console.print(_table(summary))
@@ -169,7 +172,8 @@ def _table(summary: Mapping[str, Any]) -> Table:
 
 
 def reasons(counts: Mapping[str, int]) -> str:
-    """
+    """Counts by reason, in words.
+
     >>> reasons({"label_missing": 3, "cut_off": 1}), reasons({})
     ('3 label missing, 1 cut off', '0')
     """

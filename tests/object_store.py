@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 KEY, SECRET = "test:tester", "testing"
 READER_KEY, READER_SECRET = "test:reader", "reading"
-"""A user of the same account without rights of its own: what a bucket's ACL grants it is all it may do."""
+"""A user of the same account without rights of its own: it may do only what the ACL of a bucket grants."""
 START_TIMEOUT_S = 60.0
 BUCKET = "starloop"
 
@@ -127,14 +127,14 @@ class Swift:
         raise TimeoutError(f"{kind} server does not listen")
 
     def stop(self, kind: str) -> None:
-        """At once, as a machine that loses its power."""
+        """Kill the server at once, like a machine that loses its power."""
         process = self._processes.pop(kind)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
 
     def filesystem(self, key: str = KEY, secret: str = SECRET) -> "s3fs.S3FileSystem":
-        """One of its own, with credentials of its own."""
+        """A new filesystem that shares no instance and no credentials with others."""
         import s3fs
 
         return s3fs.S3FileSystem(
@@ -142,7 +142,7 @@ class Swift:
         )
 
     def configure_bucket(self, bucket: str, **headers: str) -> None:
-        """swift.configure_bucket("b", X_Container_Meta_Quota_Bytes="1000"): what S3 cannot say, past the proxy."""
+        """swift.configure_bucket("b", X_Container_Meta_Quota_Bytes="1000"): set what S3 cannot, past the proxy."""
         arguments = [bucket, *(f"{name.replace('_', '-')}={value}" for name, value in headers.items())]
         subprocess.run([sys.executable, "-c", CONFIGURE, str(self._folder / "conf"), *arguments], check=True, timeout=60)
 
@@ -183,9 +183,9 @@ def _user() -> str:
 def _free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for listener in sockets:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in sockets]
     finally:
-        for one in sockets:
-            one.close()
+        for listener in sockets:
+            listener.close()

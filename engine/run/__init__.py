@@ -1,0 +1,14 @@
+"""The run: what to do next, doing it, and the record of what is done. A run's state is in its store, never in Ray or the driver.
+
+loop       the reconciler: read the seals, do the next step, seal it
+plan       which step is next, as a pure function of configuration and seals
+steps      which function does a step of each kind
+work       what every step is given and what it returns; reading seals, indexes and pieces
+seals      the record whose presence means that a step is complete
+lease      one driver per run
+summary    the run's facts, from its seals
+status     what is done and what comes next; failed clips, and trying them again
+doctor     preflight checks
+resources  what a run needs of CPUs, GPUs and their memory
+sweep      one adapter evaluated at many LoRA alphas
+"""

@@ -1,4 +1,4 @@
-"""Preflight: what would go wrong, found out before it costs anything. Each finding is ok, or says why not and what to do."""
+"""Preflight: checks what would go wrong before it costs anything. A finding is ok, or says what is wrong and what to do."""
 
 import importlib.metadata
 import os
@@ -6,25 +6,26 @@ import re
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.config import RunConfig
+from engine.config import Data, RunConfig
 from engine.connection import connect
 from engine.decode.decoder import ChildDecoder, ClipRead
+from engine.decode.stage import DecodeSettings
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.rows import Clip
 from engine.run.resources import afford, needs
 from engine.run.work import decoding_of
 from engine.store.files import Store
-from engine.store.filesystems import StorageError
+from engine.store.filesystems import Storage, StorageError
 from engine.store.weights import local
-from models.base import Evenly, FrameSpec, Square
+from models.base import Evenly, FrameSpec, ModelSpec, Square
 from models.registry import frame_spec, load
 
 SAMPLED = 8
-"""Videos that are decoded."""
+"""Videos that are decoded as a sample."""
 FREE_BYTES = 2 << 30
 PACKAGES = ("ray", "torch", "transformers", "peft", "deepspeed", "av", "decord", "pyarrow", "fsspec", "s3fs", "pydantic")
 UNSAFE = (
@@ -33,7 +34,7 @@ UNSAFE = (
     "RAY_DATA_AUTOLOAD_PICKLE_OBJECT_SCALAR",
     "RAY_DATA_ARROW_EXTENSION_SERIALIZATION_CLOUDPICKLE",
 )
-"""Environment variables with which Ray Data runs code that it finds in data files."""
+"""Environment variables that make Ray Data run code from data files."""
 
 
 @dataclass(frozen=True)
@@ -43,46 +44,48 @@ class Finding:
     what: str
     detail: str
     remedy: str = ""
-    """"": it is ok."""
+    """"" if it is ok."""
 
 
 def examine(config: RunConfig, model: bool = True) -> Iterator[Finding]:
-    """Findings as they come. Needs no run folder yet, and leaves nothing in it. `model`: load it, as an actor would."""
+    """Yield findings while the checks run. Needs no run folder, and leaves nothing in it. `model`: load it, as an actor would."""
+    storage, address = config.access(), config.cluster.address
     yield from _versions()
-    yield from _settings(config.cluster.address or os.environ.get("RAY_ADDRESS", ""), os.environ)
-    yield from _careful("run folder", "choose another run.uri", lambda: _storage(Store(config.run.uri, config.access())))
-    clips: list[Clip] = []
-    yield from _careful("manifest", "mend data.manifest", lambda: _manifest(config, clips))
-    yield from _careful("budget", "see [model], [generate], [train] and cluster.gpu_memory_gib", lambda: _budget(config))
-    yield from _careful("model", "check model.base and model.instruct", lambda: _model(config, model))
-    yield from _careful("videos", "see the kinds of failure; starloop ingest names missing videos", lambda: _videos(config, clips))
-    yield from _careful("cluster", "check cluster.address and the [cluster] section", lambda: _cluster(config))
+    yield from _settings(address or os.environ.get("RAY_ADDRESS", ""), os.environ)
+    yield from _guarded("run folder", "choose another run.uri", lambda: _run_folder(Store(config.run.uri, storage)))
+    sample: list[Clip] = []
+    yield from _guarded("manifest", "correct data.manifest", lambda: _manifest(config.data, storage, sample))
+    yield from _guarded("budget", "see [model], [generate], [train] and cluster.gpu_memory_gib", lambda: _budget(config))
+    yield from _guarded("model", "check model.base and model.instruct", lambda: _models(config.models(), storage, model))
+    failures = "see the kinds of failure; starloop ingest names missing videos"
+    yield from _guarded("videos", failures, lambda: _videos(decoding_of(config), sample[:SAMPLED]))
+    yield from _guarded("cluster", "check cluster.address and the [cluster] section", lambda: _cluster(address, *needs(config)))
 
 
-def _careful(what: str, remedy: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """A check's findings, or what it ran into as one."""
+def _guarded(what: str, remedy: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """The findings of a check; an error that it raises becomes a finding."""
     try:
         yield from check()
     except StorageError as error:
-        detail, _, its_remedy = str(error).rpartition("; ")
-        yield Finding(what, detail, its_remedy)
+        detail, _, storage_remedy = str(error).rpartition("; ")
+        yield Finding(what, detail, storage_remedy)
     except (ValueError, OSError, RuntimeError) as error:
         yield Finding(what, str(error).splitlines()[0], remedy)
 
 
 def _versions() -> Iterator[Finding]:
-    found = {}
+    installed = {}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             yield Finding("versions", f"{name} is not installed", f"pip install {name}, or generate.decoder=pyav without decord")
-    yield Finding("versions", ", ".join(f"{name} {version}" for name, version in found.items()))
+    yield Finding("versions", ", ".join(f"{name} {version}" for name, version in installed.items()))
     try:
         required = importlib.metadata.requires("starloop") or []
     except importlib.metadata.PackageNotFoundError:
-        return  # run from a working directory: nothing is declared
-    for name, version in found.items():
+        return  # not installed, but run from a working directory: no requirements are declared
+    for name, version in installed.items():
         for line in required:
             if (match := re.match(rf"{name}(\[[^]]*\])?(?P<range>[^;]*)$", line)) and not _within(version, match["range"]):
                 yield Finding(
@@ -90,14 +93,14 @@ def _versions() -> Iterator[Finding]:
                 )
 
 
-def _within(version: str, wanted: str) -> bool:
+def _within(version: str, required: str) -> bool:
     """
     >>> _within("2.60.1", ">=2.60,<2.61"), _within("3.0", ">=2.60,<2.61"), _within("1", "")
     (True, False, True)
     """
     from packaging.specifiers import SpecifierSet  # comes with ray
 
-    return SpecifierSet(wanted.strip()).contains(version, prereleases=True)
+    return SpecifierSet(required.strip()).contains(version, prereleases=True)
 
 
 def _settings(address: str, environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -117,41 +120,45 @@ def _settings(address: str, environment: Mapping[str, str]) -> Iterator[Finding]
         yield Finding("Ray settings", "nothing unsafe is set")
 
 
-def _storage(store: Store) -> Iterator[Finding]:
+def _run_folder(store: Store) -> Iterator[Finding]:
     probe, data = f".doctor-{uuid.uuid4().hex}", b"starloop doctor was here"
-    existed, is_new = store.read("config.json") is not None, not os.path.exists(store.url())
+    has_run, is_new = store.read("config.json") is not None, not os.path.exists(store.url())
     try:
         first, second = store.create(probe, data), store.create(probe, b"another")
-        there = store.read(probe) == data
-        listed = probe in store.names("")
+        is_intact = store.read(probe) == data
+        is_listed = probe in store.names("")
     finally:
         store.delete(probe)
         if is_new and os.path.isdir(store.url()):
             os.rmdir(store.url())
-    yield Finding("run folder", f"{store.url()} can be written, read and listed{', and holds a run' if existed else ''}")
-    if first and not second and there:
+    yield Finding("run folder", f"{store.url()} can be written, read and listed{', and holds a run' if has_run else ''}")
+    if first and not second and is_intact:
         yield Finding("conditional create", "a second create of one object is refused")
     else:
         yield Finding("conditional create", "a second create of one object succeeds", "use a store that honours If-None-Match")
-    if not listed:
-        yield Finding("run folder", "what was just written is not listed", "use a store whose listings are up to date")
+    if not is_listed:
+        yield Finding("run folder", "a file that was just written is not listed", "use a store whose listings are up to date")
     if "://" not in store.url():
-        folder = store.url()
-        while not os.path.exists(folder):
-            folder = os.path.dirname(folder)
-        free = shutil.disk_usage(folder).free
-        detail = f"{free / 1e9:.1f} GB are free"
-        yield Finding("disk", detail) if free >= FREE_BYTES else Finding("disk", detail, "free some, or choose another run.uri")
+        yield _disk(store.url())
 
 
-def _manifest(config: RunConfig, clips: list[Clip]) -> Iterator[Finding]:
-    """Also samples clips, evenly over the manifest: one in every 2^k of those seen."""
+def _disk(folder: str) -> Finding:
+    """Free bytes where the folder is, or will be."""
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    free = shutil.disk_usage(folder).free
+    detail = f"{free / 1e9:.1f} GB are free"
+    return Finding("disk", detail) if free >= FREE_BYTES else Finding("disk", detail, "free some, or choose another run.uri")
+
+
+def _manifest(data: Data, storage: Storage, sample: list[Clip]) -> Iterator[Finding]:
+    """Also fills the sample, evenly over the manifest: with every 2^k-th clip, so that at most 2 * SAMPLED are held."""
     card, stride = Card(), 1
-    for number, clip in enumerate(manifest.read_manifest(config.data, config.access(), card)):
+    for number, clip in enumerate(manifest.read_manifest(data, storage, card)):
         if number % stride == 0:
-            clips.append(clip)
-            if len(clips) == 2 * SAMPLED:
-                del clips[1::2]
+            sample.append(clip)
+            if len(sample) == 2 * SAMPLED:
+                del sample[1::2]
                 stride *= 2
     counts = card.counts()
     yield Finding("manifest", "  ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items()))
@@ -169,41 +176,39 @@ def _budget(config: RunConfig) -> Iterator[Finding]:
         yield Finding("budget", line)
 
 
-def _model(config: RunConfig, whole: bool) -> Iterator[Finding]:
-    for spec in config.models():
-        frames = frame_spec(local(spec, config.access(), only=".json"))
+def _models(specs: Sequence[ModelSpec], storage: Storage, load_weights: bool) -> Iterator[Finding]:
+    for spec in specs:
+        frames = frame_spec(local(spec, storage, only=".json"))
         detail = f"{spec.base} watches {frames.num_frames} frames of {frames.size_px} x {frames.size_px}"
-        if whole:
-            detail += f"; it loads, with digest {load(local(spec, config.access())).digest}"
+        if load_weights:
+            detail += f"; it loads, with digest {load(local(spec, storage)).digest}"
         yield Finding("model", detail)
 
 
-def _videos(config: RunConfig, clips: list[Clip]) -> Iterator[Finding]:
-    sample = clips[:SAMPLED]
-    decoding = decoding_of(config)
-    spec, kinds, in_order = FrameSpec(choose=Evenly(8), size=Square(224)), Counter[str](), 0
+def _videos(decoding: DecodeSettings, sample: Sequence[Clip]) -> Iterator[Finding]:
+    spec, failures, in_order = FrameSpec(choose=Evenly(8), size=Square(224)), Counter[str](), 0
     with ChildDecoder(decoding.storage, decoding.limits, decoding.backend) as decoder:
         for clip in sample:
-            seen = decoder.decode(clip, spec)
-            if isinstance(seen, ClipRead):
-                in_order += seen.in_order
+            outcome = decoder.decode(clip, spec)
+            if isinstance(outcome, ClipRead):
+                in_order += outcome.in_order
             else:
-                kinds[f"{seen.kind} ({seen.detail})"] += 1
-    if sample and not kinds:
-        slow = f", {in_order} of them read from their start for want of an index" if in_order else ""
+                failures[f"{outcome.kind} ({outcome.detail})"] += 1
+    if sample and not failures:
+        slow = f", {in_order} of them read from their start because they have no index" if in_order else ""
         yield Finding("videos", f"{len(sample)} of {len(sample)} sampled clips decode{slow}")
-    for reason, count in kinds.items():
-        yield Finding("videos", f"{count} of {len(sample)} sampled clips: {reason}", "mend them, or accept them as failed rows")
+    for failure, count in failures.items():
+        remedy = "repair them, or accept them as failed rows"
+        yield Finding("videos", f"{count} of {len(sample)} sampled clips: {failure}", remedy)
 
 
-def _cluster(config: RunConfig) -> Iterator[Finding]:
-    cpus, gpus = needs(config)
-    with connect(config.cluster.address, cpus, gpus) as there:
-        short = [f"{amount:g} {kind}" for kind, amount in (("CPU", cpus), ("GPU", gpus)) if there.get(kind, 0) < amount]
-        has = f"{there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs"
-        if short:
-            yield Finding(
-                "cluster", f"it has {has}, and {' and '.join(short)} are asked for at once", "let it grow, or ask for less"
-            )
+def _cluster(address: str, cpus: float, gpus: float) -> Iterator[Finding]:
+    """Whether the cluster has the CPUs and GPUs that a step asks for at once."""
+    with connect(address, cpus, gpus) as available:
+        missing = [f"{amount:g} {kind}" for kind, amount in (("CPU", cpus), ("GPU", gpus)) if available.get(kind, 0) < amount]
+        has = f"{available.get('CPU', 0):g} CPUs and {available.get('GPU', 0):g} GPUs"
+        if missing:
+            needed = f"{' and '.join(missing)} are asked for at once"
+            yield Finding("cluster", f"it has {has}, and {needed}", "let it grow, or ask for less")
         else:
             yield Finding("cluster", f"{has}; {cpus:g} and {gpus:g} are asked for at once")

@@ -1,4 +1,4 @@
-"""Seals: the record whose presence means that a step is complete, created once."""
+"""Seals: a record for each step, created once; its presence means that the step is complete."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -18,19 +18,19 @@ class Seal:
 
     step: str
     identity: str
-    """Digest of the step, its configuration and its inputs' outputs: what was asked for."""
+    """Digest of what decides the step's result: its name, the configuration and the outputs of its inputs."""
     files: list[FileRecord]
     counts: dict[str, int]
     """Rows by reason."""
     facts: dict[str, Any]
-    """What else later steps and the report need, e.g. an accuracy."""
+    """What else later steps and the report need, for example an accuracy."""
     seconds: float
     epoch: int
-    """Of the lease under which it was written (engine/run/lease.py)."""
+    """The epoch of the lease under which the seal was written (engine/run/lease.py)."""
 
     @property
     def output(self) -> str:
-        """Digest of what came out: the files' contents. Seconds and the epoch do not count."""
+        """Digest of the identity and of the contents of the files; seconds and epoch are not part of it."""
         return digest([self.identity, [[record.path, record.sha256] for record in self.files]])
 
     def to_json(self) -> bytes:
@@ -43,15 +43,17 @@ class Seal:
 
 
 def read_seal(store: Store, step: str) -> Seal | None:
+    """The step's seal; None if it is not sealed. Raises ValueError where the file is not a seal."""
     data = store.read(f"{step}/{SEAL}")
     try:
         return None if data is None else Seal.from_json(data)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{store.url(f'{step}/{SEAL}')} is no seal ({error}); restore it, or take it away and go on") from None
+        url = store.url(f"{step}/{SEAL}")
+        raise ValueError(f"{url} is not a valid seal ({error}); restore it, or delete it to do the step again") from None
 
 
 def write_seal(store: Store, seal: Seal) -> Seal:
-    """Create the seal; where another driver was first, its seal counts and is returned."""
+    """Create the seal and return it; if another driver has created it first, return that one."""
     if store.create(f"{seal.step}/{SEAL}", seal.to_json()):
         return seal
     first = read_seal(store, seal.step)

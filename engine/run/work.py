@@ -22,8 +22,8 @@ from models.base import ModelSpec
 
 INDEX = "index.parquet"
 """Lists a step's pieces with size and sha256. The seal records the index, and through it every piece."""
-
-
+SEALS_AT_ONCE = 16
+"""Seals that are read at once: of ingest, the base and three cycles, and two of the next cycle."""
 RESUME, CHECKPOINTS = "resume.json", "checkpoints"
 """Files in the folder of a train step that is not sealed yet."""
 
@@ -155,7 +155,7 @@ def read_seals(store: Store) -> dict[str, Seal]:
     base = [INGEST, *(name_of(-1, "evaluate", name) for name in sets)]
     of_a_cycle = [(kind, HELDOUT) for kind in CYCLE_KINDS] + [("evaluate", name) for name in sets[1:]]
     steps = chain(base, (name_of(cycle, kind, name) for cycle in count() for kind, name in of_a_cycle))
-    seals = parallel_map(lambda step: (step, read_seal(store, step)), steps)
+    seals = parallel_map(lambda step: (step, read_seal(store, step)), steps, at_once=SEALS_AT_ONCE)
     sealed = _present(islice(seals, len(base)))
     while cycle := _present(islice(seals, len(of_a_cycle))):
         sealed |= cycle

@@ -34,7 +34,7 @@ def select_examples(work: Work) -> StepResult:
         for clips, pairs in _limited(work, counts):
             for _, example in pairs:
                 duplicates.add(example.answer)
-            narrations = _told_by_shots(clips, pairs, config.episodes, shots, counts) if mixture.episodes else []
+            narrations = _add_shots(clips, pairs, config.episodes, shots, counts) if mixture.episodes else []
             writer.write([example for _, example in pairs])
             writer.write(narrations)
         for examples in read_conversations(mixture.examples, storage) if mixture.instruct else ():
@@ -98,7 +98,7 @@ def _reader(work: Work) -> Callable[[], Survivors]:
     return lambda: survivors.of_nothing(work.parts("train"))
 
 
-def _told_by_shots(
+def _add_shots(
     clips: Sequence[Clip], pairs: Sequence[tuple[Clip, Example]], section: Episodes, shots: Shots, counts: Counter[str]
 ) -> list[Example]:
     """Add the clips that have something to tell to the shots; returns the rows of narrations, which only episodes use."""

@@ -1,4 +1,4 @@
-"""Objects behind any fsspec URI: what went wrong, calling again where it will pass, and byte ranges of one version of an object.
+"""Objects behind any fsspec URI: kinds of trouble, calling again where trouble passes, byte ranges of one version of an object.
 
 A Storage pickles as its options: each process builds its own filesystems and finds its own credentials, by the protocol's default
 chain. Options that hold a credential are refused, because they would be pickled into every task and written into config.json.
@@ -36,7 +36,7 @@ REMEDY: dict[Trouble, str] = {
 }
 SECRET = re.compile(r"secret|token|passw|credential|connection_string|^key$|_key$|access_key", re.IGNORECASE)
 NO_SECRETS = frozenset({"anon", "cloud", "google_default"})
-"""Values of gcsfs' token option that name a way to find one."""
+"""Values of gcsfs' token option that are no token, but name a way to find one."""
 PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 PATIENCE_S = 120.0
 PROTOCOLS = frozenset("file local memory http https s3 s3a gs gcs az abfs abfss".split())
@@ -47,12 +47,12 @@ S3_CONFIG = {"retries": {"total_max_attempts": 1}, "max_pool_connections": CALLS
 failed. botocore's default pool of 10 connections would make most of our parallel calls wait."""
 S3_DEFAULTS: dict[str, Any] = {"use_listings_cache": False, "config_kwargs": S3_CONFIG}
 S3_ALSO = frozenset("use_listings_cache listings_expiry_time max_paths skip_instance_cache profile".split())
-"""What s3fs takes beside the arguments that it names."""
+"""Options of s3fs that are not in the signature of its constructor."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 10.0
 
 
 class StorageError(OSError):
-    """Storage that cannot be used, in one line with the remedy."""
+    """A call to storage that failed: one line with the remedy."""
 
     def __init__(self, trouble: Trouble, message: str) -> None:
         super().__init__(message)
@@ -70,7 +70,7 @@ def storage_error(what: str, error: Exception) -> StorageError:
 
 @dataclass(frozen=True)
 class Storage:
-    """How URIs are opened: fsspec options by protocol, and how long to wait for storage that is not there.
+    """How URIs are opened: fsspec options by protocol, and how long to wait for storage that is away.
 
     Storage({"s3": {"endpoint_url": "http://127.0.0.1:9000"}})
     """
@@ -79,7 +79,7 @@ class Storage:
     patience_s: float = PATIENCE_S
 
     def filesystem(self, uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
-        """The filesystem and the path in it. Raises ValueError where its package is not installed, or does not know an option."""
+        """The filesystem and the path in it. Raises ValueError if its package is not installed, or does not know an option."""
         protocol = fsspec.core.split_protocol(uri)[0] or "file"
         _refuse_password(uri)
         options = {**(S3_DEFAULTS if protocol in ("s3", "s3a") else {}), **self.options.get(protocol, {})}
@@ -95,10 +95,9 @@ class Storage:
         return filesystem, path.rstrip("/") if path.strip("/") else path
 
     def patiently(self, what: str, call: Callable[[], T]) -> T:
-        """What call() returns, calling again for up to patience_s while the trouble may pass, and not at all where it will not.
+        """Return call(); call again for up to patience_s while the trouble is one that may pass. Raises StorageError.
 
-        Raises StorageError. The waits are random between 0 and a bound that doubles, so that a thousand workers do not come
-        back at once.
+        Waits are random between 0 and a bound that doubles, so that a thousand workers do not all come back at the same moment.
         """
         deadline, bound = time.monotonic() + self.patience_s, FIRST_WAIT_S
         while True:
@@ -119,7 +118,7 @@ class Storage:
 
     @contextmanager
     def opened(self, uri: str) -> Iterator["Source"]:
-        """One version of an object, for reading ranges. Raises StorageError."""
+        """Open one version of an object, to read ranges of it. Raises StorageError."""
         filesystem, path = self.filesystem(uri)
         what = f"cannot read {uri}"
         if isinstance(filesystem, LocalFileSystem):
@@ -133,25 +132,25 @@ class Storage:
 
     @contextmanager
     def file(self, uri: str) -> Iterator[BinaryIO]:
-        """One version of an object as a seekable file, read a megabyte at a time. Raises StorageError."""
+        """Open one version of an object as a seekable file that reads a megabyte at a time. Raises StorageError."""
         with self.opened(uri) as source, io.BufferedReader(_SourceFile(source), BUFFER_BYTES) as file:
             yield file
 
 
 def refuse_odd(uri: str) -> None:
-    """Raises ValueError for what names no object: an unknown protocol, a bucket alone, one URI inside another, a NUL."""
+    """Raises ValueError for a URI that names no object: unknown protocol, bucket alone, one URI inside another, NUL."""
     try:
         uri.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{uri!r} is not Unicode text; mend it") from None
+        raise ValueError(f"{uri!r} is not Unicode text; correct it") from None
     if "\0" in uri:
-        raise ValueError(f"{uri!r} holds a NUL; mend it")
+        raise ValueError(f"{uri!r} holds a NUL; remove it")
     _refuse_password(uri)
     protocol, separator, rest = uri.partition("://")
     if not separator:
         return
     if protocol not in PROTOCOLS or "://" in rest:
-        raise ValueError(f"{uri!r} is not a path or one of s3://, gs://, az://; copy the object where one of them leads")
+        raise ValueError(f"{uri!r} is not a path or one of s3://, gs://, az://; copy the object to one of these")
     if protocol in OBJECT_STORES and not rest.partition("/")[2]:
         raise ValueError(f"{uri!r} names a bucket and no object in it")
 
@@ -162,7 +161,7 @@ def _refuse_password(uri: str) -> None:
 
 
 def _refuse_unknown(filesystem: fsspec.AbstractFileSystem, options: Mapping[str, Any]) -> None:
-    """s3fs would hand an option that it does not know to aiobotocore, and fail at the first call."""
+    """Raises ValueError for an option that s3fs does not know: it would pass it on to aiobotocore and fail at the first call."""
     known = {*inspect.signature(type(filesystem).__init__).parameters, *S3_ALSO}
     for name in set(options) - known:
         close = difflib.get_close_matches(name, known, n=1)
@@ -170,12 +169,12 @@ def _refuse_unknown(filesystem: fsspec.AbstractFileSystem, options: Mapping[str,
 
 
 def check_options(options: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raises ValueError for an option that looks like a credential, and for a protocol that is not known."""
+    """Raises ValueError for an option that looks like a credential, and for an unknown protocol."""
     for protocol, section in options.items():
         if protocol not in PROTOCOLS:
             close = difflib.get_close_matches(protocol, PROTOCOLS, n=1, cutoff=0.5)
             hint = f"did you mean [storage.{close[0]}]?" if close else f"known are {', '.join(sorted(PROTOCOLS))}"
-            raise ValueError(f"[storage.{protocol}] is no protocol; {hint}")
+            raise ValueError(f"[storage.{protocol}] is not a protocol; {hint}")
         for name, value in _leaves(section):
             if (SECRET.search(name) and value not in NO_SECRETS) or PASSWORD.search(str(value)):
                 raise ValueError(
@@ -198,11 +197,11 @@ class Source(Protocol):
     size: int
     """Bytes."""
     etag: str
-    """Names the version: other bytes, another etag."""
+    """Identifies the version: if the bytes change, so does the etag."""
     bytes_read: int
 
     def read(self, offset: int, length: int) -> bytes:
-        """Those bytes, fewer only at the end. Raises StorageError, also where the object is another one by now."""
+        """The bytes of a range, fewer only at the end of the object. Raises StorageError, also if the object has been replaced."""
         ...
 
     def close(self) -> None: ...
@@ -232,7 +231,7 @@ class _SourceFile(io.RawIOBase):
 class _LocalSource:
     def __init__(self, path: str) -> None:
         self._path = path
-        self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe must not keep us waiting
+        self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # else opening a named pipe waits for its writer
         status = os.fstat(self._file)
         if not os.path.isfile(path):
             os.close(self._file)
@@ -243,7 +242,7 @@ class _LocalSource:
         data = os.pread(self._file, length, offset)
         self.bytes_read += len(data)
         if _version(os.fstat(self._file)) != self.etag:
-            raise StorageError("replaced", f"{self._path} was written to while it was read; {REMEDY['replaced']}")
+            raise StorageError("replaced", f"{self._path} was written to while it was being read; {REMEDY['replaced']}")
         return data
 
     def close(self) -> None:
@@ -255,16 +254,16 @@ def _version(status: os.stat_result) -> str:
 
 
 class _RemoteSource:
-    """A file of fsspec without its cache: each read is one range request, with If-Match where the store has it (s3fs)."""
+    """A file of fsspec without its cache: each read is one range request, with If-Match where fsspec sends it (s3fs)."""
 
     def __init__(self, storage: Storage, filesystem: fsspec.AbstractFileSystem, path: str, what: str) -> None:
         self._storage, self._what = storage, what
         self._file = filesystem.open(path, "rb", cache_type="none")
         details = getattr(self._file, "details", None)
         details = details if isinstance(details, Mapping) else {}
-        named = (details.get(name) for name in ("ETag", "etag", "generation", "content_md5", "md5Hash"))
+        versions = (details.get(name) for name in ("ETag", "etag", "generation", "content_md5", "md5Hash"))
         self.size, self.bytes_read = int(self._file.size), 0
-        self.etag = next((str(value).strip('"') for value in named if value), "")
+        self.etag = next((str(value).strip('"') for value in versions if value), "")
 
     def read(self, offset: int, length: int) -> bytes:
         length = min(length, self.size - offset)
@@ -275,7 +274,7 @@ class _RemoteSource:
             self._file.seek(offset)
             data: bytes = self._file.read(length)
             if len(data) != length:
-                raise ConnectionError(f"{len(data)} bytes came of {length}")
+                raise ConnectionError(f"{len(data)} of {length} bytes came")
             return data
 
         data = self._storage.patiently(self._what, fetch)
@@ -286,9 +285,9 @@ class _RemoteSource:
         self._file.close()
 
 
-NOT_THERE = {errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV}
+MISSING = {errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMSGSIZE}
-"""EMSGSIZE: what s3fs makes of EntityTooLarge, which is how a store says that a quota is used up."""
+"""EMSGSIZE: s3fs raises it for EntityTooLarge, by which a store reports that a quota is used up."""
 PASSING = {
     errno.EAGAIN, errno.EBUSY, errno.EIO, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED, errno.EPIPE,
     errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ESTALE, getattr(errno, "EREMOTEIO", errno.EIO),
@@ -298,12 +297,12 @@ PASSING_NAMES = frozenset(
     "HTTPClientError EndpointConnectionError ConnectTimeoutError ReadTimeoutError ConnectionClosedError ProxyConnectionError "
     "IncompleteRead IncompleteReadError ResponseParserError ResponseStreamingError ServiceRequestError ServiceResponseError".split()
 )
-"""By name, as botocore and Azure's client say it: neither is imported where it is not used."""
+"""Names of exceptions of botocore and of Azure's client, so that neither package is imported where it is not used."""
 PASSING_PACKAGES = ("aiohttp.", "requests.", "urllib3.")
 
 
 def trouble_of(error: BaseException) -> Trouble | None:
-    """What an exception of any filesystem means; None for one that is not about storage.
+    """The kind of trouble that an exception of any filesystem stands for; None if it is not about storage.
 
     >>> trouble_of(PermissionError("no")), trouble_of(OSError(errno.ENOSPC, "full")), trouble_of(ConnectionResetError())
     ('denied', 'full', 'unavailable')
@@ -314,7 +313,7 @@ def trouble_of(error: BaseException) -> Trouble | None:
     if name == "FileExpired" or status == 412 or _s3_code(error) == "PreconditionFailed":
         return "replaced"
     code = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError) or status == 404 or code in NOT_THERE:
+    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError) or status == 404 or code in MISSING:
         return "missing"
     if isinstance(error, PermissionError) or name in NO_CREDENTIALS or status in (401, 403) or code == errno.EROFS:
         return "denied"
@@ -327,18 +326,18 @@ def trouble_of(error: BaseException) -> Trouble | None:
 
 
 def is_taken(error: BaseException) -> bool:
-    """Whether a create-if-absent found something. s3fs says FileExistsError only where the answer names the condition."""
+    """Whether create-if-absent failed because the path is taken. s3fs raises FileExistsError only if the response says why."""
     return isinstance(error, FileExistsError) or _s3_code(error) == "PreconditionFailed" or _http_status(error) == 412
 
 
 def _s3_code(error: BaseException) -> str:
-    """What the store itself called it, where s3fs made an OSError of it."""
+    """The store's own error code, if s3fs has translated it into an OSError; else ""."""
     response = getattr(error.__cause__, "response", None)
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
 def _http_status(error: BaseException) -> int:
-    """gcsfs says code, Azure's client status_code; 0 where there is none."""
+    """The response's status: `code` of gcsfs' errors, `status_code` of Azure's; 0 if there is none."""
     for name in ("status_code", "code", "status"):
         value = getattr(error, name, None)
         if isinstance(value, int) and 400 <= value < 600:

@@ -14,8 +14,8 @@ CALLS_AT_ONCE = 32
 def parallel_map(call: Callable[[Item], Result], items: Iterable[Item], at_once: int = CALLS_AT_ONCE) -> Iterator[Result]:
     """Yield call(item) for each item, in the order of the items; an exception of a call is raised in its place.
 
-    Items are taken as results are consumed: at most `at_once` results exist at any time, waiting or under way. Calls that have
-    not begun when the iterator is closed are cancelled.
+    Items are taken as results are consumed: at most `at_once` results exist at any time, waiting or under way. Closing the iterator
+    does not wait for the calls under way.
 
     >>> list(parallel_map(abs, [-3, 2, -1]))
     [3, 2, 1]
@@ -30,4 +30,4 @@ def parallel_map(call: Callable[[Item], Result], items: Iterable[Item], at_once:
         while results:
             yield results.popleft().result()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=False)

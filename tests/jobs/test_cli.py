@@ -109,7 +109,7 @@ def test_failures_are_listed_and_tried_again(tmp_path: Path) -> None:
     told = starloop("status", "r", cwd=tmp_path).stdout
     assert "cycle-000/generate" in told
     assert "2 missing" in told
-    assert "nobody works on it" in told
+    assert "no driver holds the lease" in told
     write_noisy(tmp_path / "a.mp4", 2, 64, 64)
     assert "no clip failed as codec" in starloop("failures", "r", "--retry", "codec", cwd=tmp_path).stdout
     assert "known are missing, denied" in starloop("failures", "r", "--retry", "bogus", cwd=tmp_path).stderr
@@ -121,7 +121,7 @@ def test_failures_are_listed_and_tried_again(tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert "1 missing" in starloop("status", "r", cwd=tmp_path).stdout
     assert "no piece is damaged" in starloop("failures", "r", "--retry", "damaged", cwd=tmp_path).stdout
-    for name, message in (("cycle-000/generate/seal.json", "is no seal"), ("config.json", "is not what a run writes")):
+    for name, message in (("cycle-000/generate/seal.json", "is not a valid seal"), ("config.json", "is not what a run writes")):
         (tmp_path / "r" / name).write_text("{")
         told = starloop("status", "r", cwd=tmp_path)
         assert told.stderr.startswith(f"error: {tmp_path}/r/{name} {message}")

@@ -20,8 +20,8 @@ def store(tmp_path: Path) -> Store:
 
 def stranger(store: Store, epoch: int = 1) -> None:
     """A driver on another machine."""
-    him = {"host": "elsewhere", "pid": 7, "since": "noon", "boot": "b", "namespace": "n", "started": "1"}
-    store.write(f"lease/{epoch:05d}.json", json.dumps(him).encode())
+    driver = {"host": "elsewhere", "pid": 7, "since": "noon", "boot": "b", "namespace": "n", "started": "1"}
+    store.write(f"lease/{epoch:05d}.json", json.dumps(driver).encode())
     store.write(f"lease/{epoch:05d}.beat", b"1")
 
 

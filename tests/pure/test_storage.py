@@ -122,7 +122,7 @@ def test_secrets_are_refused_and_ways_to_find_them_are_not() -> None:
 
 
 def test_what_no_store_knows_is_one_line() -> None:
-    with pytest.raises(ValueError, match=r"\[storage.s4\] is no protocol; did you mean \[storage.s3"):
+    with pytest.raises(ValueError, match=r"\[storage.s4\] is not a protocol; did you mean \[storage.s3"):
         check_options({"s4": {"endpoint_url": "http://x"}})
     with pytest.raises(ValueError, match=r"\[storage.s3\] has no option 'endpont_url'; did you mean 'endpoint_url'"):
         Store("s3://bucket/x", Storage({"s3": {"endpont_url": "http://x"}})).read("a")

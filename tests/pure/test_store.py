@@ -90,6 +90,9 @@ def test_a_file_that_is_written_part_by_part_is_seen_whole_or_not_at_all(
     with pytest.raises(ZeroDivisionError), store.writing("a/b") as file:
         [file.write(b"another" * (1 // rest)) for rest in (1, 0)]
     assert (store.read("a/b"), store.names("a")) == (b"first half", ["b"])
+    with store.writing("a/b") as file:
+        file.write(b"later")
+    assert store.read("a/b") == b"later"
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == (["b"] if "://" not in uri else [])
 
 
