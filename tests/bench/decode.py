@@ -93,14 +93,14 @@ def through_read_videos(paths: list[str]) -> int:
 @contextmanager
 def counted_cpu() -> Iterator[Callable[[], float]]:
     """CPU seconds of this process and all its descendants, also of those that end meanwhile."""
-    seen: dict[tuple[int, float], float] = {}
+    cpu_seconds: dict[tuple[int, float], float] = {}
     stop = threading.Event()
 
     def look() -> None:
         for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
             try:
                 times = process.cpu_times()
-                seen[process.pid, process.create_time()] = times.user + times.system
+                cpu_seconds[process.pid, process.create_time()] = times.user + times.system
             except psutil.NoSuchProcess:
                 continue
 
@@ -113,7 +113,7 @@ def counted_cpu() -> Iterator[Callable[[], float]]:
 
     def total() -> float:
         look()
-        return sum(seen.values())
+        return sum(cpu_seconds.values())
 
     try:
         yield total
@@ -134,11 +134,11 @@ def main() -> None:
 
 def compare(folder: Path, arguments: argparse.Namespace) -> None:
     """Print a line for each way."""
-    made = [write_noisy(folder / f"made-{i}.mp4", 10 + i, 480, 270, g="50").read_bytes() for i in range(DISTINCT)]
+    distinct = [write_noisy(folder / f"made-{i}.mp4", 10 + i, 480, 270, g="50").read_bytes() for i in range(DISTINCT)]
     paths = []
     for number in range(arguments.clips):
         paths.append(str(folder / f"{number:04d}.mp4"))
-        Path(paths[-1]).write_bytes(made[number % DISTINCT])
+        Path(paths[-1]).write_bytes(distinct[number % DISTINCT])
     store = Store(str(folder / "run"))
     clips = [a_clip(str(number), video=path) for number, path in enumerate(paths)]
     write_parts(store, clips)

@@ -65,7 +65,8 @@ def test_text_from_data_is_escaped(hostile: str) -> None:
 
 def a_summary(**fields: Any) -> dict[str, Any]:
     return {
-        "base_accuracy": 0.125, "best_accuracy": 0.875, "best_cycle": 1, "heldout_clips": 41, "stopped_because": "plateau", "note": "",
+        "base_accuracy": 0.125, "best_accuracy": 0.875, "best_cycle": 1, "heldout_clips": 41, "stopped_because": "plateau",
+        "note": "",
         "cycles": [
             {
                 "cycle": 0, "clips": 90, "direct_kept": 31, "rationalized_kept": 12, "dropped": {"label_missing": 7},
