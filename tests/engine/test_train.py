@@ -46,6 +46,7 @@ def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[tupl
     return finetune(job, cpus=0.5, gpus=0, progress=lambda *step: told.append(step)), told
 
 
+@pytest.mark.slow
 def test_two_workers_with_zero_3_train_as_one_without(world: Path, tmp_path: Path, ray_cluster: None) -> None:
     alone, told = train(world, tmp_path / "1", num_workers=1, zero_stage=0)
     together, _ = train(world, tmp_path / "2", num_workers=2, micro_batch_rows=1, zero_stage=3)

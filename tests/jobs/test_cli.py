@@ -154,9 +154,7 @@ def test_a_higher_limit_lets_a_stopped_run_go_on_and_what_failed_is_listed_and_t
     write_noisy(stopped[0] / "v00.mp4", 2, 64, 64)  # clips name their videos by absolute paths
     text = starloop("failures", "r", "--retry", "missing", cwd=folder).stdout
     assert "30 clips of cycle-000/generate failed as missing; the 30 clips of their 3 pieces will be made again" in text
-    assert ["cycle-000/generate", "next"] in [
-        line.split() for line in starloop("status", "r", cwd=folder).stdout.splitlines()
-    ]
+    assert ["cycle-000/generate", "next"] in [line.split() for line in starloop("status", "r", cwd=folder).stdout.splitlines()]
     again = starloop(*arguments, cwd=folder)
     assert again.returncode == 0, again.stderr
     assert "29 missing" in starloop("status", "r", cwd=folder).stdout
