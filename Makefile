@@ -2,9 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+SIMILARITY := .venv/similarity/.ready
+PYTEST := $(BIN)/python -m pytest
+PURE := tests/pure engine/verify engine/language engine/run/plan.py engine/config.py engine/run/resources.py models/folders.py \
+	models/pllava/layouts.py models/pllava/size.py engine/store engine/decode/frames.py engine/ingest/clips.py \
+	engine/generate/ledger.py engine/generate/prompts.py engine/generate/seeds.py engine/train/mixture.py engine/train/backends \
+	engine/episodes engine/evaluate/few_shot/curve.py jobs/view.py
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: demo ablations icl icl-ablations test test-pure chaos bench check format tree base clean
+.PHONY: demo ablations icl icl-ablations test test-ray test-rest test-pure test-all all-ray all-rest test-similarity chaos bench \
+	check format tree base clean
 
 demo: $(READY)            ## render a labelled world, and let a tiny model teach itself the labels
 	$(BIN)/starloop demo
@@ -18,11 +25,35 @@ icl: $(READY)             ## render a narrated world, train with and without con
 icl-ablations: $(READY)   ## the same, then without burstiness, without the tail, and without dynamic meaning
 	$(BIN)/starloop icl --ablations
 
-test: $(READY)            ## all tests
-	$(BIN)/python -m pytest
+# Two processes side by side: the tests that use a Ray, which leave a core idle where processes wait for each other, and all others.
+# make fails if either does. With make 4.0 or newer the output of each is printed whole, when it ends.
+SIDE_BY_SIDE := --no-print-directory -j2 -k $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-test-pure: $(READY)       ## the tests that need neither torch nor Ray: seconds
-	$(BIN)/python -m pytest tests/pure engine/verify engine/language engine/run/plan.py engine/config.py engine/run/resources.py models/folders.py models/pllava/layouts.py models/pllava/size.py engine/store engine/decode/frames.py engine/ingest/clips.py engine/generate/ledger.py engine/generate/prompts.py engine/generate/seeds.py engine/train/mixture.py engine/train/backends engine/episodes engine/evaluate/few_shot/curve.py jobs/view.py
+test: $(READY)            ## what a change must pass, in minutes; test-all and chaos prove the rest
+	@$(MAKE) $(SIDE_BY_SIDE) test-ray test-rest
+
+test-ray: $(READY)        ## of these, the tests that use a Ray
+	$(PYTEST) -m "ray and not slow and not similarity"
+
+test-rest: $(READY)       ## of these, all others
+	$(PYTEST) -m "not ray and not slow and not similarity"
+
+test-pure: $(READY)       ## of these, the ones that need neither torch nor Ray: seconds
+	$(PYTEST) -m "not slow" $(PURE)
+
+test-all: export HYPOTHESIS_PROFILE = thorough
+test-all: $(READY)        ## every test, with more examples from hypothesis: some minutes longer
+	@$(MAKE) $(SIDE_BY_SIDE) all-ray all-rest
+	@$(MAKE) --no-print-directory test-similarity
+
+all-ray: $(READY)
+	$(PYTEST) -m "ray and not similarity"
+
+all-rest: $(READY)
+	$(PYTEST) -m "not ray and not similarity"
+
+test-similarity: $(SIMILARITY)    ## the tests that need sentence-transformers, in an environment of their own
+	.venv/similarity/bin/python -m pytest -m similarity tests/engine/test_similarity.py
 
 chaos: $(READY)           ## kill the loop in every way that we know, and compare its end byte by byte: about 40 minutes
 	PYTHONPATH=.:tests $(BIN)/python tests/chaos.py
@@ -55,6 +86,15 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $(READY)
+
+# scikit-learn comes with sentence-transformers, and where it is installed transformers imports it: a second in every process that
+# loads a model. So it does not go into .venv, but into an environment above it, which finds in .venv what it lacks itself.
+$(SIMILARITY): $(READY)
+	$(BIN)/python -m venv .venv/similarity
+	$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' \
+		> $$(.venv/similarity/bin/python -c 'import site; print(site.getsitepackages()[0])')/below.pth
+	.venv/similarity/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "sentence-transformers>=5"
+	@touch $(SIMILARITY)
 
 clean:
 	rm -rf runs .venv

@@ -193,6 +193,13 @@ def boundaries(store: Store) -> list[Moment]:
     return moments
 
 
+def checkpoints(store: Store) -> list[Moment]:
+    """While pieces are written, after a training checkpoint, and in the last cycle's finetune."""
+    written = [lambda _: bool(store.names("cycle-000/generate/pieces"))]
+    begun = [lambda _, cycle=cycle: store.read(f"cycle-{cycle:03d}/train/resume.json") is not None for cycle in (0, 1)]
+    return [*written, *begun]
+
+
 def random_moments(count: int, longest_s: float, seed: int) -> list[Moment]:
     rng = random.Random(seed)
     drawn = [rng.uniform(2, longest_s) for _ in range(count)]
@@ -270,7 +277,7 @@ def object_server_away(runs: Runs, name: str, swift: Swift, seconds: float, refe
     return judge(what, store, reference, kills, watcher, time.monotonic() - began)
 
 
-ROWS = ["again", "seals", "random", *WORKERS, "node", "s3"]
+ROWS = ["again", "seals", "checkpoints", "random", *WORKERS, "workers", "node", "s3"]
 
 
 def matrix(folder: Path, moments: int, rows: list[str]) -> Iterator[Row]:
@@ -284,12 +291,17 @@ def matrix(folder: Path, moments: int, rows: list[str]) -> Iterator[Row]:
     if "seals" in rows:
         at_seals = boundaries(runs.store("seals"))
         yield drivers_killed(runs, "seals", at_seals, "the driver, before and after every seal", reference)
+    if "checkpoints" in rows:
+        at_checkpoints = checkpoints(runs.store("checkpoints"))
+        yield drivers_killed(runs, "checkpoints", at_checkpoints, "the driver, at a piece and after checkpoints", reference)
     if "random" in rows:
         at_random = random_moments(moments, 45, seed=0)
         yield drivers_killed(runs, "random", at_random, f"the driver, at {moments} random moments", reference)
     for kind in WORKERS:
         if kind in rows:
             yield workers_killed(runs, kind.replace(" ", "-"), [kind], 3, reference)
+    if "workers" in rows:
+        yield workers_killed(runs, "workers", list(WORKERS), 1, reference)
     if "node" in rows:
         yield nodes_killed(runs, "node", reference)
     if "s3" in rows:

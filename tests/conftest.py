@@ -4,14 +4,16 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings as hypothesis
 
 from object_store import KEY, SECRET
 
 if TYPE_CHECKING:
     from engine.store.filesystems import Storage
+    from loops import Finished
     from object_store import Swift
 
 PRIVATE = tempfile.mkdtemp(prefix="sl-")  # short: Ray puts unix sockets below it
@@ -20,7 +22,18 @@ os.environ.update(
     AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, AWS_DEFAULT_REGION="us-east-1"
 )  # before Ray: workers inherit
 os.environ.pop("RAY_ADDRESS", None)
+hypothesis.register_profile("quick", max_examples=50, deadline=None)
+hypothesis.register_profile("thorough", max_examples=400, deadline=None)
+hypothesis.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])  # for Ray's workers
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever needs the session's Ray is marked so: make test runs it in the process that has one."""
+    for item in items:
+        if "ray_cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker("ray")
 
 
 @pytest.fixture(scope="session")
@@ -58,12 +71,11 @@ def s3(swift: "Swift") -> "Storage":
 
 
 @pytest.fixture(scope="session")
-def undisturbed(world: Path, tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tuple[Any, Path, Any]:
-    """A run of two cycles that nothing happened to: its configuration, its folder, its summary."""
+def undisturbed(world: Path, tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> "Finished":
+    """A run of two cycles that nothing happened to."""
     from engine.config import load_config
     from engine.run import loop
-    from loops import settings
+    from loops import Finished, settings
 
-    run = tmp_path_factory.mktemp("run") / "r"
-    config = load_config(None, settings(world, run))
-    return config, run, loop.run(config, lambda progress: None)
+    config = load_config(None, settings(world, tmp_path_factory.mktemp("run") / "r"))
+    return Finished(config, loop.run(config, lambda progress: None))

@@ -1,9 +1,13 @@
 """Runs of the loop in tests: a small configuration, what a generator is given, and what a run left."""
 
 import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.config import RunConfig
 from engine.generate import prompts
 from engine.generate.spec import GenerateSpec
 from engine.run.work import run_config
@@ -33,6 +37,33 @@ def write_world(folder: Path) -> str:
 
 def settings(world: Path | str, run: Path | str) -> list[str]:
     return [*SETTINGS, f"data.manifest={world}", f"run.uri={run}"]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run at its end. It belongs to the whole session: a test that changes anything takes a copy."""
+
+    config: RunConfig
+    summary: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.config.run.uri)
+
+    @property
+    def store(self) -> Store:
+        return Store(self.config.run.uri)
+
+    def copy(self, folder: Path, without: Sequence[str] = ()) -> "Finished":
+        """The run in another folder, as it was before the steps (or whole cycles) in `without` were done.
+
+        A run does not know where it lies: its clips name their videos by absolute paths, and everything else is relative to it.
+        """
+        shutil.copytree(self.folder, folder)
+        for step in ("lease", *without):
+            shutil.rmtree(folder / step)
+        config = self.config.model_copy(update={"run": self.config.run.model_copy(update={"uri": str(folder)})})
+        return Finished(config, self.summary)
 
 
 def attempts_of(store: Store, step: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from builders import a_clip
-from engine.config import RunConfig, load_config
+from engine.config import load_config
 from engine.decode.stage import Decoded, frame_columns
 from engine.generate.generator import Generator
 from engine.generate.watch import Watch
@@ -16,7 +16,7 @@ from engine.run import loop
 from engine.run.sweep import sweep
 from engine.store.files import Store
 from llavas import write_stock
-from loops import a_generate_spec, attempts_of, settings
+from loops import Finished, a_generate_spec, attempts_of, settings
 from models.base import Video
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
@@ -38,9 +38,10 @@ def test_a_cycle_on_a_stock_llava(world: Path, tmp_path: Path, ray_cluster: None
     assert (tmp_path / "run" / "cycle-000" / "train" / "model" / "adapter_model.safetensors").is_file()
 
 
-def test_an_alpha_sweep(undisturbed: tuple[RunConfig, Path, dict[str, Any]]) -> None:
-    config, run, summary = undisturbed
-    best, store = summary["best_cycle"], Store(str(run))
+def test_an_alpha_sweep(undisturbed: Finished, tmp_path: Path) -> None:
+    copy = undisturbed.copy(tmp_path / "r")
+    config, run, summary, store = copy.config, copy.folder, copy.summary, copy.store
+    best = summary["best_cycle"]
     found = sweep(store, None, [config.train.lora_alpha, 0.0], lambda progress: None)
     assert (found["cycle"], found["trained_alpha"]) == (best, config.train.lora_alpha)
     at_zero, as_trained = found["alphas"]

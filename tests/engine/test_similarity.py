@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.models import StaticEmbedding
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -14,12 +12,16 @@ from engine.labels import Sentences
 from engine.language import similarity
 from engine.verify.verdict import VerifySpec, verify
 
+pytestmark = pytest.mark.similarity
 MEANINGS = {"opens": 0, "unlocks": 0, "leaves": 1, "departs": 1, "sings": 2, "he": 3, "door": 4, ".": 5}
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Folder of a model: words with the same meaning have the same vector; he, door and the full stop have short ones."""
+    from sentence_transformers import SentenceTransformer  # not where these tests are only collected
+    from sentence_transformers.models import StaticEmbedding
+
     words = list(MEANINGS)
     tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)} | {"[UNK]": len(words)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()

@@ -53,6 +53,7 @@ def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[Step
     return finetune(job, cpus=0.5, gpus=0, on_step=records.append), records
 
 
+@pytest.mark.slow
 def test_two_workers_with_zero_3_train_as_one_without(world: Path, tmp_path: Path, ray_cluster: None) -> None:
     alone, records = train(world, tmp_path / "1", num_workers=1, zero_stage=0)
     together, records_of_two = train(world, tmp_path / "2", num_workers=2, micro_batch_rows=1, zero_stage=3)

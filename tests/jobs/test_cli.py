@@ -1,20 +1,30 @@
 """Pins the command line: help at once, one line and no traceback for what a user got wrong."""
 
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
-from command import starloop
+from command import Done, options, process, starloop
+from engine.config import load_config
+from engine.run import loop
 from videos import write_noisy
 
 JOBS = ["demo", "ingest", "selftrain", "generate", "train", "evaluate", "submit", "make-base", "status", "failures", "doctor"]
 
 
+def assert_one_line(done: Done, message: str) -> None:
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
 def test_help_names_every_job_at_once() -> None:
-    starloop("--help")  # the first run compiles
+    process("--help")  # the first run compiles
     start = time.monotonic()
-    done = starloop("--help")
+    done = process("--help")
     seconds = time.monotonic() - start
     assert done.returncode == 0
     assert all(job in done.stdout for job in JOBS)
@@ -34,11 +44,6 @@ def test_help_names_every_job_at_once() -> None:
             "error: cannot create m.csv/config.json: a file is in the way",
         ),
         (["generate", "--set", "run.uri=/proc/x", "--set", "data.manifest=m.csv"], "error: cannot create /proc/x/config.json"),
-        (
-            ["generate", "--set", "data.manifest=m.csv", "--set", "cluster.address=127.0.0.1:1"],
-            "error: no Ray cluster at 127.0.0.1:1",
-        ),
-        (["generate", "--set", "data.manifest=m.csv", "--set", "cluster.generator_gpus=64"], "asks for 64 GPUs at once"),
         (["selftrain", "--set", "data.manifest=m.csv"], "error: the manifest has no clips in split 'heldout'"),
         (["ingest", "m.csv", "--out", "m.csv/c.parquet"], "error: cannot write m.csv/c.parquet: a file is in the way"),
         (["ingest", "m.csv", "--out", "clips.csv"], "clips are written as one .parquet file"),
@@ -51,11 +56,21 @@ def test_help_names_every_job_at_once() -> None:
 )
 def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "m.csv").write_text("video,label\na.mp4,x\n")
-    done = starloop(*arguments, cwd=tmp_path)
-    assert done.returncode == 1
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert_one_line(starloop(*arguments, cwd=tmp_path), message)
+
+
+def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)  # this process may be connected to the tests' own
+    (tmp_path / "m.csv").write_text("video,label\na.mp4,x\n")
+    sets = ["data.manifest=m.csv", "cluster.address=127.0.0.1:1"]
+    assert_one_line(starloop("generate", *options(sets), cwd=tmp_path), "error: no Ray cluster at 127.0.0.1:1")
+
+
+def test_a_machine_that_is_too_small_is_one_line(tmp_path: Path) -> None:
+    """In a process of its own, which starts a Ray of its own: the interpreter prints the line and returns the status."""
+    (tmp_path / "m.csv").write_text("video,label\na.mp4,x\n")
+    sets = ["data.manifest=m.csv", "cluster.generator_gpus=64"]
+    assert_one_line(process("generate", *options(sets), cwd=tmp_path), "asks for 64 GPUs at once")
 
 
 def test_a_mistake_does_not_claim_the_run_folder(tmp_path: Path) -> None:
@@ -65,23 +80,19 @@ def test_a_mistake_does_not_claim_the_run_folder(tmp_path: Path) -> None:
 
 
 def test_a_manifest_that_changed_is_not_ignored(tmp_path: Path) -> None:
-    (tmp_path / "m.csv").write_text("video,label\na.mp4,x\n")
-    arguments = ["generate", "--set", "data.manifest=m.csv"]
-    done = starloop(*arguments, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "1 missing" in done.stdout
-    assert "nothing to do" in starloop(*arguments, cwd=tmp_path).stdout
-    (tmp_path / "m.csv").write_text("video,label\na.mp4,y\n")
-    changed = starloop(*arguments, cwd=tmp_path)
-    assert changed.returncode == 1
-    assert "m.csv has changed since" in changed.stderr
+    manifest, sets = tmp_path / "m.csv", [f"data.manifest={tmp_path}/m.csv", f"run.uri={tmp_path}/r"]
+    manifest.write_text("video,label\na.mp4,x\n")
+    loop.run(load_config(None, sets), lambda progress: None, until="ingest")
+    manifest.write_text("video,label\na.mp4,y\n")
+    assert_one_line(starloop("generate", *options(sets)), "m.csv has changed since")
 
 
 def test_ingest_writes_clips_and_says_what_is_missing(tmp_path: Path) -> None:
+    """The first time in a process of its own, as a user runs it."""
     (tmp_path / "m.csv").write_text("video,label\na.mp4,x\nb.mp4,y\n")
     (tmp_path / "a.mp4").write_bytes(b"x")
-    done = starloop("ingest", "m.csv", "--out", "out/clips.parquet", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = process("ingest", "m.csv", "--out", "out/clips.parquet", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
     assert "clips 2" in done.stdout
     assert "1 clips have no video (b" in done.stdout
     again = starloop("ingest", "out/clips.parquet", "--out", "out/again.parquet", cwd=tmp_path)
@@ -89,68 +100,77 @@ def test_ingest_writes_clips_and_says_what_is_missing(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "clips.parquet").read_bytes() == (tmp_path / "out" / "again.parquet").read_bytes()
 
 
-def test_status_and_failures_of_a_run_that_is_not_there(tmp_path: Path) -> None:
-    for job in ("status", "failures"):
-        done = starloop(job, "nowhere", cwd=tmp_path)
-        assert done.returncode == 1
-        assert done.stderr == "error: no run at nowhere: it has no config.json\n"
+@pytest.mark.parametrize("job", ["status", "failures"])
+def test_a_run_that_is_not_there_is_one_line(tmp_path: Path, job: str) -> None:
+    assert_one_line(starloop(job, "nowhere", cwd=tmp_path), "error: no run at nowhere: it has no config.json")
 
 
-def test_failures_are_listed_and_tried_again(tmp_path: Path) -> None:
-    (tmp_path / "m.csv").write_text("video,label\na.mp4,x\nb.mp4,y\n")
-    arguments = ["generate", "--set", "data.manifest=m.csv", "--set", "run.uri=r"]
-    assert starloop(*arguments, cwd=tmp_path).returncode == 0
-    listed = starloop("failures", "r", cwd=tmp_path)
-    assert [line.split("\t")[:3] for line in listed.stdout.splitlines()[:2]] == [
-        ["cycle-000/generate", "a", "missing"],
-        ["cycle-000/generate", "b", "missing"],
-    ]
-    assert "2 failed: 2 missing" in listed.stdout
-    told = starloop("status", "r", cwd=tmp_path).stdout
-    assert "cycle-000/generate" in told
-    assert "2 missing" in told
-    assert "no driver holds the lease" in told
-    write_noisy(tmp_path / "a.mp4", 2, 64, 64)
-    assert "no clip failed as codec" in starloop("failures", "r", "--retry", "codec", cwd=tmp_path).stdout
-    assert "known are missing, denied" in starloop("failures", "r", "--retry", "bogus", cwd=tmp_path).stderr
-    assert "--rewind goes with --retry KIND" in starloop("failures", "r", "--rewind", cwd=tmp_path).stderr
-    told = starloop("failures", "r", "--retry", "missing", cwd=tmp_path).stdout
-    assert "2 clips of cycle-000/generate failed as missing; the 2 clips of their 1 pieces will be made again" in told
-    assert ["cycle-000/generate", "next"] in [line.split() for line in starloop("status", "r", cwd=tmp_path).stdout.splitlines()]
-    again = starloop(*arguments, cwd=tmp_path)
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tuple[Path, Done]:
+    """A folder with a manifest of 30 clips without videos, a run `r` that too many failures stopped, and what the command said."""
+    folder = tmp_path_factory.mktemp("stopped")
+    (folder / "m.csv").write_text("video,label\n" + "".join(f"v{i:02d}.mp4,x\n" for i in range(30)))
+    return folder, starloop(*GENERATE, cwd=folder)
+
+
+GENERATE = ["generate", *options(["data.manifest=m.csv", "run.uri=r", "generate.piece_clips=10"])]
+
+
+@pytest.mark.ray
+def test_too_many_failures_stop_the_step_and_say_why(stopped: tuple[Path, Done]) -> None:
+    folder, done = stopped
+    assert_one_line(done, "error: cycle-000/generate stopped: ")
+    assert "clips failed (missing " in done.stderr
+    assert "more than limits.failure_rate = 0.2; `starloop failures r` lists them" in done.stderr
+    lines = starloop("status", "r", cwd=folder).stdout
+    assert "cycle-000/generate" in lines
+    assert "not finished, " in lines
+    assert " missing" in lines
+    assert "starloop failures r names the failed clips" in lines
+
+
+@pytest.mark.ray
+def test_a_higher_limit_lets_a_stopped_run_go_on_and_what_failed_is_listed_and_tried_again(
+    stopped: tuple[Path, Done], tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(stopped[0], folder)
+    arguments = [*GENERATE, "--set", "limits.failure_rate=1.0"]
+    done = starloop(*arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "30 missing" in done.stdout
+    assert "nothing to do" in starloop(*arguments, cwd=folder).stdout
+    *listed, total = starloop("failures", "r", cwd=folder).stdout.splitlines()
+    names = [["cycle-000/generate", f"v{i:02d}", "missing"] for i in range(30)]
+    assert sorted(line.split("\t")[:3] for line in listed) == names
+    assert total == "30 failed: 30 missing"
+    lines = starloop("status", "r", cwd=folder).stdout
+    assert "cycle-000/generate" in lines
+    assert "30 missing" in lines
+    assert "no driver holds the lease" in lines
+    assert "no clip failed as codec" in starloop("failures", "r", "--retry", "codec", cwd=folder).stdout
+    assert "known are missing, denied" in starloop("failures", "r", "--retry", "bogus", cwd=folder).stderr
+    assert "--rewind goes with --retry KIND" in starloop("failures", "r", "--rewind", cwd=folder).stderr
+    write_noisy(stopped[0] / "v00.mp4", 2, 64, 64)  # clips name their videos by absolute paths
+    text = starloop("failures", "r", "--retry", "missing", cwd=folder).stdout
+    assert "30 clips of cycle-000/generate failed as missing; the 30 clips of their 3 pieces will be made again" in text
+    assert ["cycle-000/generate", "next"] in [line.split() for line in starloop("status", "r", cwd=folder).stdout.splitlines()]
+    again = starloop(*arguments, cwd=folder)
     assert again.returncode == 0, again.stderr
-    assert "1 missing" in starloop("status", "r", cwd=tmp_path).stdout
-    assert "no piece is damaged" in starloop("failures", "r", "--retry", "damaged", cwd=tmp_path).stdout
+    assert "29 missing" in starloop("status", "r", cwd=folder).stdout
+    assert "no piece is damaged" in starloop("failures", "r", "--retry", "damaged", cwd=folder).stdout
     for name, message in (("cycle-000/generate/seal.json", "is not a valid seal"), ("config.json", "is not what a run writes")):
-        (tmp_path / "r" / name).write_text("{")
-        told = starloop("status", "r", cwd=tmp_path)
-        assert told.stderr.startswith(f"error: {tmp_path}/r/{name} {message}")
-        assert told.stderr.count("\n") == 1
+        (folder / "r" / name).write_text("{")
+        assert_one_line(starloop("status", "r", cwd=folder), f"error: {folder}/r/{name} {message}")
 
 
-def test_too_many_failures_stop_the_step_and_say_why(tmp_path: Path) -> None:
-    (tmp_path / "m.csv").write_text("video,label\n" + "".join(f"v{i}.mp4,x\n" for i in range(60)))
-    arguments = ["generate", "--set", "data.manifest=m.csv", "--set", "generate.piece_clips=10"]
-    stopped = starloop(*arguments, cwd=tmp_path)
-    assert stopped.returncode == 1
-    assert "error: cycle-000/generate stopped: " in stopped.stderr
-    assert "clips failed (missing " in stopped.stderr
-    assert "more than limits.failure_rate = 0.2; `starloop failures runs/default` lists them" in stopped.stderr
-    assert "Traceback" not in stopped.stderr
-    told = starloop("status", "runs/default", cwd=tmp_path).stdout
-    assert "cycle-000/generate" in told
-    assert "not finished, " in told
-    assert " missing" in told
-    assert "starloop failures runs/default names the failed clips" in told
-    assert starloop(*arguments, "--set", "limits.failure_rate=1.0", cwd=tmp_path).returncode == 0
-
-
-def test_the_doctor_finds_what_is_wrong(tmp_path: Path) -> None:
+@pytest.mark.ray
+def test_the_doctor_finds_what_is_wrong(tmp_path: Path, ray_cluster: None) -> None:
     (tmp_path / "m.csv").write_text("video,label\na.mp4,x\nb.mp4,y\n")
     (tmp_path / "b.mp4").write_text("not a video")
     sets = ["data.manifest=m.csv", "model.base=/nowhere", "cluster.generator_gpus=8", "run.uri=m.csv"]
     environment = {"RAY_DATA_AUTOLOAD_PICKLE_OBJECT_SCALAR": "1"}
-    done = starloop("doctor", *(part for one in sets for part in ("--set", one)), cwd=tmp_path, environment=environment)
+    done = starloop("doctor", *options(sets), cwd=tmp_path, environment=environment)
     assert done.returncode == 1
     bad = [line for line in done.stdout.splitlines() if line.startswith("not ok")]
     for text in (
@@ -160,7 +180,7 @@ def test_the_doctor_finds_what_is_wrong(tmp_path: Path) -> None:
         "model: no checkpoint folder '/nowhere'",
         "1 of 2 sampled clips: missing",
         "1 of 2 sampled clips: not_video",
-        "asks for 8 GPUs at once",
+        "8 GPU are asked for at once",
     ):
         assert any(text in line for line in bad), text
     good = [line for line in done.stdout.splitlines() if line.startswith("ok")]

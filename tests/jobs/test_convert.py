@@ -56,17 +56,17 @@ def test_from_and_to_an_object_store(swift: "Swift", tmp_path: Path) -> None:
     assert done.stderr == f"error: s3://{BUCKET}/converted is not empty; name another place\n"
 
 
-def test_a_hub_id_is_fetched_as_the_hub_s_own_library_does(tmp_path: Path) -> None:
+def test_a_hub_id_is_fetched_as_the_hub_s_own_library_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Offline, from its cache, laid out as the library lays it out."""
-    cached = tmp_path / "home" / "hub" / "models--owner--name"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))  # HF_HOME is read when it is imported
+    cached = tmp_path / "hub" / "models--owner--name"
     write_released(cached / "snapshots" / "0123abc")
     (cached / "refs").mkdir()
     (cached / "refs" / "main").write_text("0123abc")
-    home = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
-    done = starloop("convert", "owner/name", "--out", "out", cwd=tmp_path, environment=home)
+    done = starloop("convert", "owner/name", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "adapter").is_dir()
-    done = starloop("convert", "owner/other", "--out", "other", cwd=tmp_path, environment=home)
+    done = starloop("convert", "owner/other", "--out", "other", cwd=tmp_path)
     assert done.stderr.startswith("error: no folder 'owner/other' is here, and the hub does not give it: ")
     assert len(done.stderr.strip().splitlines()) == 1
 

@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from command import starloop
+from command import ROOT, options, starloop
+from loops import Finished, outcome, settings
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -25,10 +28,8 @@ def a_port() -> int:
 
 
 @pytest.fixture
-def job_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Ray head on ports of its own; ended by its own process group, nobody else's."""
-    import tempfile
-
+def job_server() -> Iterator[str]:
+    """A Ray head on ports of its own, which somebody else might have started."""
     dashboard = a_port()
     command = [
         str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=2", f"--port={a_port()}",
@@ -60,16 +61,18 @@ def end(head: subprocess.Popen[bytes]) -> None:
     head.wait(30)
 
 
-def test_a_run_is_sent_and_continued(job_server: str, world: Path, tmp_path: Path) -> None:
-    sets = [
-        f"data.manifest={world}", f"run.uri={tmp_path / 'r'}", "generate.max_tokens=48", "generate.piece_clips=10",
-        "train.epochs=1.0", "train.batch_rows=8", "train.micro_batch_rows=8", "train.lora_rank=4", "loop.max_cycles=1",
-    ]  # fmt: skip
-    arguments = [part for setting in sets for part in ("--set", setting)]
-    sent = starloop("submit", "jobs/configs/demo.toml", "--address", job_server, *arguments, timeout_s=240)
-    assert sent.returncode == 0, sent.stdout[-3000:] + sent.stderr[-1000:]
-    assert "cycle-000/train" in sent.stdout
-    assert (tmp_path / "r" / "summary.json").is_file()
-    again = starloop("submit", "jobs/configs/demo.toml", "--address", job_server, *arguments, timeout_s=240)
+def test_a_run_is_sent_and_continued(job_server: str, undisturbed: Finished, world: Path, tmp_path: Path) -> None:
+    """What is sent, the four packages and a configuration, does the last step of a run; sent again, it finds nothing to do."""
+    sent = tmp_path / "sent"
+    for package in ("engine", "jobs", "models", "worlds"):
+        shutil.copytree(ROOT / package, sent / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (sent / "run.toml").touch()
+    copy = undisturbed.copy(tmp_path / "r", without=["cycle-001/evaluate"])
+    arguments = ["submit", "run.toml", "--address", job_server, *options(settings(world, copy.folder))]
+    first = starloop(*arguments, cwd=sent)
+    assert first.returncode == 0, first.stdout[-3000:] + first.stderr[-1000:]
+    assert "cycle-001/evaluate" in first.stdout
+    assert outcome(copy.store) == outcome(undisturbed.store)
+    again = starloop(*arguments, cwd=sent)
     assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-1000:]
     assert "nothing to do" in again.stdout

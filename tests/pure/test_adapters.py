@@ -336,6 +336,7 @@ def test_a_mapping_that_cannot_be_meant(tmp_path: Path, mapping: str, message: s
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 def test_one_bad_line_of_many_is_left_out_and_counted(tmp_path: Path) -> None:
     lines = [f"doing yoga,id{i},3,13,train" for i in range(20_000)]
     lines[12_345] = "doing yoga,x"

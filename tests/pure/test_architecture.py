@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ ACTORS = ("engine.generate.generator", "engine.train.worker", "engine.train.trai
 """What runs on Ray: another step's room does not import it. engine/run may: its rehearsal runs a worker without Ray."""
 
 
+@cache
 def imports(path: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):

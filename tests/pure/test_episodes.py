@@ -74,7 +74,9 @@ def published(clips: Sequence[Footage], q: int, k: int, r: float, rng: random.Ra
     return s
 
 
-@pytest.mark.parametrize(("count", "verbs", "nouns"), [(12, 2, 3), (60, 4, 9), (400, 12, 40), (2000, 30, 200)])
+@pytest.mark.parametrize(
+    ("count", "verbs", "nouns"), [(12, 2, 3), (60, 4, 9), (400, 12, 40), pytest.param(2000, 30, 200, marks=pytest.mark.slow)]
+)
 def test_draws_are_those_of_the_published_procedure(count: int, verbs: int, nouns: int) -> None:
     clips = a_world(count, verbs, nouns, seed=count)
     kinds = Counter[str]()

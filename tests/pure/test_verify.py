@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import a_label
@@ -247,7 +247,6 @@ def random_labels(draw: Any) -> Label:
     return All(labels=parts) if kind == "all" else AnyOf(labels=parts)
 
 
-@settings(max_examples=400, deadline=None)
 @given(TEXTS, TEXTS, random_labels(), st.sampled_from(["direct", "rationalized"]), st.sampled_from([STRICT, PAPER, CODE]))
 def test_no_text_raises(text: str, question: str, label: Label, mode: Any, spec: VerifySpec) -> None:
     verdict = verify(text, question, label, mode, True, spec)
@@ -255,13 +254,11 @@ def test_no_text_raises(text: str, question: str, label: Label, mode: Any, spec:
     assert all(0 <= start <= end <= len(text) for start, end in verdict.spans)
 
 
-@settings(max_examples=400, deadline=None)
 @given(random_labels())
 def test_a_label_pasted_as_the_answer_is_kept(label: Label) -> None:
     assert verify(label.text, "", label, "direct", True, STRICT).keep
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from(
         [case for _, _, case in CASES if case["label"]["kind"] == "keywords" and not case["hint"] and case["text"].isascii()]
@@ -275,7 +272,6 @@ def test_case_spacing_and_punctuation_do_not_change_the_verdict(case: dict[str, 
     assert verdict.keep is case["keep"]
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.text(st.characters(max_codepoint=127)))
 def test_the_faster_pattern_for_ascii_finds_the_same_words(text: str) -> None:
     assert words(text) == words(text + " é")[:-1]
