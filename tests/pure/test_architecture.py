@@ -35,12 +35,12 @@ PURE = [
     "engine.generate.ledger", "engine.generate.prompts", "engine.generate.seeds",
     "engine.select.choose", "engine.select.duplicates",
     "engine.episodes.build", "engine.episodes.export", "engine.episodes.properties",
-    "engine.train.mixture", "engine.train.batches", "engine.train.backends.deepspeed",
+    "engine.train.mixture", "engine.train.batches", "engine.train.schedule", "engine.train.job", "engine.train.backends.deepspeed",
     "engine.evaluate.accuracy", "engine.evaluate.few_shot.curve",
     "engine.report.evidence", "engine.report.page", "engine.report.curve",
     "models.base", "models.registry", "models.folders", "models.pllava.size", "jobs.cli",
 ]  # fmt: skip
-ACTORS = ("engine.generate.generator", "engine.train.worker", "engine.train.trainer", "engine.evaluate.few_shot.narrator")
+ACTORS = ("engine.generate.generator", "engine.train.trainer", "engine.evaluate.few_shot.narrator")
 """What runs on Ray: another step's room does not import it."""
 
 
