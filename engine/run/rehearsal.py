@@ -16,12 +16,11 @@ import numpy as np
 import pyarrow as pa
 
 from engine.config import Mixture, RunConfig, Train
-from engine.flow import Row
 from engine.rows import EXAMPLES, Example
 from engine.run.work import decoding_of
 from engine.store.files import Store
 from engine.store.weights import local
-from engine.train.feed import blank_video
+from engine.train.feed import Row, blank_video
 from engine.train.job import Rank, StepRecord, TrainJob
 from engine.train.processes import RankFailed, run_ranks
 from models.base import Device, FrameSpec, ModelSpec, Sampling, Video

@@ -4,6 +4,7 @@ import importlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from engine.run.work import Progress
@@ -54,7 +55,7 @@ def tracked(
     def report_to_all(progress: Progress) -> None:
         report(progress)
         for name, tracker in list(trackers.items()):
-            call(name, lambda tracker=tracker: tracker.report(progress))
+            call(name, partial(tracker.report, progress))
 
     try:
         yield report_to_all

@@ -47,8 +47,8 @@ def cut_of(job: TrainJob, world_size: int) -> Cut:
 def resume(session: Session, job: TrainJob, rank: Rank, listener: Listener) -> State:
     """Load the step's latest complete checkpoint, if there is one that this session can continue."""
     data = job.store.read(f"{job.out}/{RESUME}")
-    latest = json.loads(data) if data is not None else {"identity": None}
-    if latest["identity"] != job.identity:
+    latest: dict[str, Any] = json.loads(data) if data is not None else {}
+    if latest.get("identity") != job.identity:
         return State()
     if reason := _refusal(latest.get("cut"), cut_of(job, rank.world_size)):
         if rank.rank == 0:

@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from engine import flow
-from engine.decode.stage import Decoded, decode_windows, videos_of
-from engine.flow import Row
 from engine.generate.seeds import derive_seed
 from engine.train.batches import Material
 from engine.train.job import Fed, TrainJob
 from engine.train.mixture import share
 from models.base import Evenly, FrameSpec, Square, Trainee, Turn, Video
 
+Row = dict[str, Any]
 Decode = Callable[[Iterable[Row], FrameSpec], Iterator[tuple[Row, list[Video | None]]]]
 """Rows of windows -> the same rows in order, each with one video for each of its windows; None where there is no usable one."""
 
@@ -33,18 +31,6 @@ class Share:
 
     def micro_batches(self, step: int) -> list[list[int]]:
         return share(self.steps[step], self.rank, self.world_size, self.micro_batch_rows)
-
-
-def decode_with_ray(job: TrainJob) -> Decode:
-    """Decodes beside the rank, with a Ray Data flow of its own."""
-
-    def decode(rows: Iterable[Row], frames: FrameSpec) -> Iterator[tuple[Row, list[Video | None]]]:
-        args = {"spec": frames, "decoding": job.decoding}
-        stage = flow.Stage(name="decode", work=decode_windows, args=args, cpus=job.decode_cpus)
-        for row in flow.run(rows, [stage], ordered=True):
-            yield row, [decoded.video if isinstance(decoded, Decoded) else None for decoded in videos_of(row)]
-
-    return decode
 
 
 def micro_batches(

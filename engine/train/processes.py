@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
@@ -12,6 +13,9 @@ from typing import Any
 from engine.train.backends import load_backend
 from engine.train.job import Rank
 from models.base import Device
+
+END_S = 10.0
+"""How long a rank may take to end after its last result."""
 
 
 class RankFailed(RuntimeError):
@@ -42,13 +46,15 @@ def run_ranks(
         try:
             for _ in values:
                 yield _receive(receiver, processes, deadline)
+            for process in processes:
+                process.join(END_S)
         finally:
             for process in processes:
                 process.kill()
                 process.join()
 
 
-def _receive(receiver: Connection, processes: list[BaseProcess], deadline: float) -> Any:
+def _receive(receiver: Connection, processes: Sequence[BaseProcess], deadline: float) -> Any:
     if not receiver.poll(max(0.0, deadline - time.monotonic())):
         raise RankFailed("the ranks were not done in time; they may wait for each other")
     try:
@@ -73,7 +79,9 @@ def _run_rank(
         for descriptor in (1, 2):
             os.dup2(log.fileno(), descriptor)
     import torch.distributed
+    from tqdm import tqdm  # type: ignore[import-untyped]
 
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the machine, which a killed process would leave
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank.rank, world_size=rank.world_size

@@ -6,17 +6,24 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 import ray.train
+import torch
 from ray.train.torch import TorchTrainer
 
+from engine import flow
+from engine.config import Train
+from engine.decode.stage import Decoded, decode_windows, videos_of
+from engine.store.filesystems import StorageError
 from engine.train.backends import load_backend
-from engine.train.job import Fed, StepRecord, TrainJob
-from engine.train.worker import LOSSES, train_worker
+from engine.train.feed import Decode, Row
+from engine.train.job import Fed, Rank, StepRecord, TrainJob
+from engine.train.worker import LOSSES, finetune_rank
+from models.base import FrameSpec, Video
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +60,68 @@ class Meter:
     def since(self, num_records: int, num_notes: int) -> tuple[list[StepRecord], list[str], Exception | None]:
         """What has come after so many records and notes."""
         return self._records[num_records:], self._notes[num_notes:], self._fatal
+
+
+class RayListener:
+    """Sends what rank 0 tells to the driver's Meter actor."""
+
+    def __init__(self, meter: Any) -> None:
+        self._meter, self._sent = meter, None
+
+    def record(self, record: StepRecord) -> None:
+        self._sent = self._meter.record.remote(record)
+
+    def note(self, line: str) -> None:
+        self._meter.note.remote(line)
+
+    def close(self) -> None:
+        """Wait until the last record has arrived: the process may end before its messages are sent."""
+        if self._sent is not None:
+            ray.get(self._sent)
+
+
+def train_worker(arguments: dict[str, Any]) -> None:
+    """The train loop of one rank on Ray Train: {"job": TrainJob, "meter": handle of a Meter}.
+
+    What a restart cannot mend is given to the meter. Ray Train restarts the ranks all the same, and then they end at once.
+    """
+    job, meter = arguments["job"], arguments["meter"]
+    if ray.get(meter.is_fatal.remote()):
+        return
+    context = ray.train.get_context()
+    rank = Rank(context.get_world_rank(), context.get_world_size(), context.get_local_rank())
+    listener = RayListener(meter)
+    try:
+        finetune_rank(job, rank, decode_with_ray(job), listener)
+    except Exception as error:
+        if (fatal := fatal_error(error, job.train)) is not None:
+            ray.get(meter.give_up.remote(fatal))
+        raise
+    listener.close()
+
+
+def decode_with_ray(job: TrainJob) -> Decode:
+    """Decodes beside the rank, with a Ray Data flow of its own."""
+
+    def decode(rows: Iterable[Row], frames: FrameSpec) -> Iterator[tuple[Row, list[Video | None]]]:
+        args = {"spec": frames, "decoding": job.decoding}
+        stage = flow.Stage(name="decode", work=decode_windows, args=args, cpus=job.decode_cpus)
+        for row in flow.run(rows, [stage], ordered=True):
+            yield row, [decoded.video if isinstance(decoded, Decoded) else None for decoded in videos_of(row)]
+
+    return decode
+
+
+def fatal_error(error: Exception, train: Train) -> Exception | None:
+    """What the driver raises for an error that restarted ranks would meet again; None for any other error."""
+    if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+        first_line = str(error).strip().splitlines()[0]
+        remedies = [f"a train.micro_batch_rows below {train.micro_batch_rows}"] if train.micro_batch_rows > 1 else []
+        remedies += [] if train.gradient_checkpointing else ["train.gradient_checkpointing = true"]
+        remedies += [] if train.offload else ["train.offload = true"]
+        remedies += ["train.zero_stage = 3 with more train.num_workers"] if train.zero_stage < 3 else ["more train.num_workers"]
+        return ValueError(f"training ran out of memory ({first_line[:160]}); try {', or '.join(remedies)}")
+    return error if isinstance(error, ValueError | StorageError | ChildProcessError) else None
 
 
 @dataclass(frozen=True, kw_only=True)

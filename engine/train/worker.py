@@ -9,22 +9,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple
 from typing import Any
 
-import ray
-import ray.train
 import torch
 import torch.distributed
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.config import Train
 from engine.generate.seeds import derive_seed
-from engine.store.filesystems import StorageError
 from engine.store.weights import local
 from engine.train.backends import load_backend
 from engine.train.backends.base import Session
 from engine.train.batches import Material
 from engine.train.checkpoint import resume, save_adapter, write_checkpoint
-from engine.train.feed import Decode, Share, decode_with_ray, micro_batches
+from engine.train.feed import Decode, Share, micro_batches
 from engine.train.job import Fed, Listener, Rank, StepRecord, TrainJob
 from engine.train.mixture import order
 from engine.train.schedule import learning_rate
@@ -33,56 +29,6 @@ from models.base import LoraSpec
 from models.registry import trainee
 
 LOSSES = "losses.json"
-
-
-class RayListener:
-    """Sends what rank 0 tells to the driver's Meter actor."""
-
-    def __init__(self, meter: Any) -> None:
-        self._meter, self._sent = meter, None
-
-    def record(self, record: StepRecord) -> None:
-        self._sent = self._meter.record.remote(record)
-
-    def note(self, line: str) -> None:
-        self._meter.note.remote(line)
-
-    def close(self) -> None:
-        """Wait until the last record has arrived: the process may end before its messages are sent."""
-        if self._sent is not None:
-            ray.get(self._sent)
-
-
-def train_worker(arguments: dict[str, Any]) -> None:
-    """The train loop of one rank on Ray Train: {"job": TrainJob, "meter": handle of a Meter}.
-
-    What a restart cannot mend is given to the meter. Ray Train restarts the ranks all the same, and then they end at once.
-    """
-    job, meter = arguments["job"], arguments["meter"]
-    if ray.get(meter.is_fatal.remote()):
-        return
-    context = ray.train.get_context()
-    rank = Rank(context.get_world_rank(), context.get_world_size(), context.get_local_rank())
-    listener = RayListener(meter)
-    try:
-        finetune_rank(job, rank, decode_with_ray(job), listener)
-    except Exception as error:
-        if (fatal := fatal_error(error, job.train)) is not None:
-            ray.get(meter.give_up.remote(fatal))
-        raise
-    listener.close()
-
-
-def fatal_error(error: Exception, train: Train) -> Exception | None:
-    """What the driver raises for an error that restarted ranks would meet again; None for any other error."""
-    if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
-        first_line = str(error).strip().splitlines()[0]
-        remedies = [f"a train.micro_batch_rows below {train.micro_batch_rows}"] if train.micro_batch_rows > 1 else []
-        remedies += [] if train.gradient_checkpointing else ["train.gradient_checkpointing = true"]
-        remedies += [] if train.offload else ["train.offload = true"]
-        remedies += ["train.zero_stage = 3 with more train.num_workers"] if train.zero_stage < 3 else ["more train.num_workers"]
-        return ValueError(f"training ran out of memory ({first_line[:160]}); try {', or '.join(remedies)}")
-    return error if isinstance(error, ValueError | StorageError | ChildProcessError) else None
 
 
 def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener) -> None:

@@ -19,8 +19,7 @@ from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.train.job import StepRecord, TrainJob
 from engine.train.schedule import learning_rate
-from engine.train.trainer import Trained, finetune
-from engine.train.worker import fatal_error
+from engine.train.trainer import Trained, fatal_error, finetune
 from models.base import Device, ModelSpec
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
