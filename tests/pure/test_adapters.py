@@ -199,7 +199,7 @@ def test_temporal(tmp_path: Path) -> None:
     assert "Doing karate" in clip.question
     first, second = clips_of(tmp_path, "temporal", "train.json", CAPTIONS)
     assert (first.clip_id, second.clip_id, second.split) == ("v_QO/0", "v_QO/1", "train")
-    assert '"He jumps."' in other.question
+    assert '"He jumps."' in second.question
 
 
 MAPPING = """
