@@ -132,11 +132,11 @@ def _report(store: Store, name: str, facts: dict[str, Any], skipped: Skipped | N
         )
     if listing and listing.unanswered.count:
         first = ", ".join(listing.unanswered.first[:3])
-        console.print(f"the storage of {listing.unanswered.count} clips' videos did not respond ({first} ...); not looked for")
+        console.print(f"the storage of {listing.unanswered.count} clips' videos did not respond ({first} ...)")
     if listing and listing.unlisted.count:
         first = ", ".join(listing.unlisted.first[:3])
         console.print(
-            f"{listing.unlisted.count} clips' videos are in more than {LISTED_FOLDERS} folders ({first} ...); not looked for"
+            f"{listing.unlisted.count} clips' videos ({first} ...) not looked for: {LISTED_FOLDERS} folders are listed at most"
         )
     if skipped and skipped.count:
         console.print(f"{skipped.count} bad rows left out; the first: {skipped.first[0]}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from engine.config import Data, RunConfig
 from engine.connection import connect
 from engine.decode.decoder import ChildDecoder, ClipRead
+from engine.decode.frames import describe
 from engine.decode.stage import DecodeSettings
 from engine.ingest import manifest
 from engine.ingest.card import Card
@@ -21,7 +22,7 @@ from engine.run.work import decoding_of
 from engine.store.files import Store
 from engine.store.filesystems import Storage, StorageError
 from engine.store.weights import local
-from models.base import Evenly, FrameSpec, ModelSpec, Square
+from models.base import Device, Evenly, FrameSpec, ModelSpec, Square
 from models.registry import frame_spec, load
 
 SAMPLED = 8
@@ -48,7 +49,7 @@ class Finding:
 
 
 def examine(config: RunConfig, model: bool = True) -> Iterator[Finding]:
-    """Yield findings while the checks run. Needs no run folder, and leaves nothing in it. `model`: load it, as an actor would."""
+    """Yield findings while the checks run. Needs no run folder, and leaves nothing in it. `model`: load it, on the CPU."""
     storage, address = config.access(), config.cluster.address
     yield from _versions()
     yield from _settings(address or os.environ.get("RAY_ADDRESS", ""), os.environ)
@@ -56,7 +57,8 @@ def examine(config: RunConfig, model: bool = True) -> Iterator[Finding]:
     sample: list[Clip] = []
     yield from _guarded("manifest", "correct data.manifest", lambda: _manifest(config.data, storage, sample))
     yield from _guarded("budget", "see [model], [generate], [train] and cluster.gpu_memory_gib", lambda: _budget(config))
-    yield from _guarded("model", "check model.base and model.instruct", lambda: _models(config.models(), storage, model))
+    device = Device("cpu", config.model.device(config.cluster.generator_gpus).dtype) if model else None
+    yield from _guarded("model", "check model.base and model.instruct", lambda: _models(config.models(), storage, device))
     failures = "see the kinds of failure; starloop ingest names missing videos"
     yield from _guarded("videos", failures, lambda: _videos(decoding_of(config), sample[:SAMPLED]))
     yield from _guarded("cluster", "check cluster.address and the [cluster] section", lambda: _cluster(address, *needs(config)))
@@ -176,12 +178,13 @@ def _budget(config: RunConfig) -> Iterator[Finding]:
         yield Finding("budget", line)
 
 
-def _models(specs: Sequence[ModelSpec], storage: Storage, load_weights: bool) -> Iterator[Finding]:
+def _models(specs: Sequence[ModelSpec], storage: Storage, device: Device | None) -> Iterator[Finding]:
+    """What each model watches; and where a device is given, whether its weights load."""
     for spec in specs:
         frames = frame_spec(local(spec, storage, only=".json"))
-        detail = f"{spec.base} watches {frames.num_frames} frames of {frames.size_px} x {frames.size_px}"
-        if load_weights:
-            detail += f"; it loads, with digest {load(local(spec, storage)).digest}"
+        detail = f"{spec.base} watches {describe(frames)}"
+        if device is not None:
+            detail += f"; it loads, with digest {load(local(spec, storage), device).digest}"
         yield Finding("model", detail)
 
 

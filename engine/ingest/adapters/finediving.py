@@ -71,7 +71,7 @@ def records(source: Source) -> Iterator[Record]:
     heldout = _heldout(source)
     return each(
         ((f"{source.path} dive {key}", (key, dive)) for key, dive in annotations.items()),
-        lambda keyed_dive: _rows(source, *keyed_dive, heldout),
+        lambda keyed_dive: _rows(source, keyed_dive[0], keyed_dive[1], heldout),
     )
 
 
