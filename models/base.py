@@ -3,7 +3,7 @@
 Shapes: B clips, T frames of H x W pixels, N samples, L tokens of a sample, V vocabulary.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -264,6 +264,9 @@ class Trainee(Protocol):
 class Family(Protocol):
     """A module that serves checkpoints of some kinds (models/registry.py). All but load and trainee read small files only."""
 
+    PUBLISHED: Container[str]
+    """Hub ids whose architecture `shrink` knows without the hub."""
+
     def check(self, spec: ModelSpec) -> None:
         """Raises ValueError naming what is wrong with the checkpoint's files; of weights it reads the headers only."""
         ...
@@ -288,5 +291,12 @@ class Family(Protocol):
         """The base with a fresh adapter, initialised from the seed, on the CPU in the device's dtype.
 
         `read_weights`: False where another process sends the weights while the model is built (ZeRO-3): shapes only.
+        """
+        ...
+
+    def shrink(self, spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:
+        """Write a random checkpoint of the same architecture and layout, a few MB small; returns the spec that loads it.
+
+        It is for rehearsals. Of the source it reads config.json and the tokenizer's files, where they are there, and no weights.
         """
         ...

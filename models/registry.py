@@ -5,6 +5,7 @@ A module is imported when a checkpoint of its kind is asked for, so that whoever
 
 import importlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import cast
 
 from models.base import Device, Family, FrameSpec, LoraSpec, ModelSize, ModelSpec, Sample, Trainee, VideoLLM
@@ -64,3 +65,15 @@ def sample_tokens(spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
 def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
     """The base with a fresh adapter, initialised from the seed; see Family.trainee."""
     return family(spec).trainee(spec, lora, seed, device, read_weights)
+
+
+def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:
+    """Write a small random checkpoint of the same architecture, for a rehearsal; see Family.shrink.
+
+    A hub id that a family has published needs no hub.
+    """
+    for module in dict.fromkeys(FAMILIES.values()):
+        published = cast(Family, importlib.import_module(module))
+        if spec.base in published.PUBLISHED:
+            return published.shrink(spec, folder, seed)
+    return family(spec).shrink(spec, folder, seed)

@@ -7,8 +7,8 @@ from typing import Any
 
 from models.base import Dtype, Evenly, FrameSpec, ModelSpec, Square
 from models.folders import FILES, fetch, read_json
-from models.pllava.layouts import Adapter, Weights, open_adapter, open_weights, shots_of, stock_name, view_of
-from models.pllava.size import size_of
+from models.pllava.architecture import read_architecture
+from models.pllava.layouts import Adapter, Weights, open_adapter, open_weights, stock_name
 
 LORA_TARGETS = r".*language_model\.layers\.\d+\.self_attn\.(q_proj|v_proj)"
 """q and v of the LLM only. A plain list of names would also hit the CLIP tower."""
@@ -38,8 +38,9 @@ CHAT = (
 
 def frame_spec(spec: ModelSpec) -> FrameSpec:
     """What the checkpoint wants to watch, read from its JSON files alone."""
-    size, _, frames, _ = view_of(fetch(spec.base, ("*.json",)), spec)
-    return FrameSpec(choose=Evenly(frames), size=Square(size))
+    architecture = read_architecture(fetch(spec.base, ("*.json",)))
+    frames = architecture.video_shape(spec).num_frames
+    return FrameSpec(choose=Evenly(frames), size=Square(architecture.vision["image_size"]))
 
 
 def digest(spec: ModelSpec) -> str:
@@ -136,7 +137,7 @@ def describe(spec: ModelSpec) -> tuple[Any, Any]:
     Raises ValueError naming the folder, and file and key where we know.
     """
     folder = fetch(spec.base, FILES[1:])
-    size_of(folder, spec, lora_rank=1)  # whether the sizes are sizes
+    read_architecture(folder).video_shape(spec)
     try:
         return _describe(folder, spec)
     except Exception as error:  # transformers raises of every kind where a file holds what it does not expect
@@ -153,8 +154,9 @@ def _describe(folder: Path, spec: ModelSpec) -> tuple[Any, Any]:
     from models.pllava.configuration import PllavaConfig
     from models.pllava.processing import PllavaProcessor
 
-    size, patch, frames, shape = view_of(folder, spec)
-    found = read_json(folder / "config.json")
+    architecture = read_architecture(folder)
+    video, found = architecture.video_shape(spec), architecture.config
+    size, patch = architecture.vision["image_size"], architecture.vision["patch_size"]
     if found["model_type"] == "pllava":
         config, processor = PllavaConfig.from_pretrained(folder), PllavaProcessor.from_pretrained(folder)
     else:
@@ -170,23 +172,16 @@ def _describe(folder: Path, spec: ModelSpec) -> tuple[Any, Any]:
             tie_word_embeddings=tied,
             **{name: found[name] for name in COPIED if name in found},
         )
-    layer, depth = config.vision_feature_layer, config.vision_config.num_hidden_layers
-    if type(layer) is not int or not -depth - 1 <= layer <= depth:
-        raise ValueError(f"{folder}: vision_feature_layer {layer} is not one of the tower's {depth} layers")
     if (folder / "generation_config.json").is_file():
         ends = GenerationConfig.from_pretrained(folder).eos_token_id
         if not all(isinstance(one, int) for one in (ends if isinstance(ends, list) else [ends or 0])):
             raise ValueError(f"{folder}/generation_config.json: eos_token_id {ends!r} is no token")
     expected_shapes(config)
-    if config.vision_feature_select_strategy != "default":
-        raise ValueError(
-            f"{folder}: vision_feature_select_strategy {config.vision_feature_select_strategy!r}; PLLaVA drops the class token"
-        )
     if processor.image_token_id != config.image_token_index:
         raise ValueError(f"{folder}: <image> is token {processor.image_token_id}, and {config.image_token_index} in config.json")
-    config.num_frames = processor.num_frames = frames
-    config.pooling_shape = processor.pooling_shape = list(shape)
-    processor.shot_frames, processor.shot_shape = shots_of(spec, frames, size // patch, shape)
+    config.num_frames = processor.num_frames = video.num_frames
+    config.pooling_shape = processor.pooling_shape = list(video.pooled)
+    processor.shot_frames, processor.shot_shape = video.shot_frames, video.shot_pooled
     return config, processor
 
 

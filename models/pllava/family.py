@@ -4,11 +4,16 @@ torch and transformers are imported where a model is built, and PEFT only where 
 """
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from models.base import Device, FrameSpec, LoraSpec, ModelSize, ModelSpec, Sample, Trainee, VideoLLM
 from models.folders import fetch
 from models.pllava import checkpoints
+from models.pllava.architecture import read_architecture
+from models.pllava.published import CONFIGS
 from models.pllava.size import size_of
+
+PUBLISHED = frozenset(CONFIGS)
 
 
 def check(spec: ModelSpec) -> None:
@@ -16,7 +21,7 @@ def check(spec: ModelSpec) -> None:
 
 
 def size(spec: ModelSpec, lora_rank: int) -> ModelSize:
-    return size_of(fetch(spec.base, ("*.json",)), spec, lora_rank)
+    return size_of(read_architecture(fetch(spec.base, ("*.json",))), spec, lora_rank)
 
 
 def frame_spec(spec: ModelSpec) -> FrameSpec:
@@ -40,3 +45,9 @@ def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_wei
     from models.pllava import trainee as training
 
     return training.trainee(spec, lora, seed, device, read_weights)
+
+
+def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:
+    from models.pllava import shrink as shrinking
+
+    return shrinking.shrink(spec, folder, seed)

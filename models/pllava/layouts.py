@@ -12,7 +12,6 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from models.base import ModelSpec
 from models.folders import read_json
 
 RELEASED_ALPHA = 32.0
@@ -48,21 +47,6 @@ def stock_name(key: str) -> str:
     if key.startswith("vision_tower.") and not key.startswith("vision_tower.vision_model."):
         key = key.replace("vision_tower.", "vision_tower.vision_model.", 1)
     return key
-
-
-def whole(path: Path, name: str, value: Any, most: int = 10_000_000) -> int:
-    """The value, if it is a whole number of at least 1. Raises ValueError naming file and key."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise ValueError(f"{path}: {name} = {value!r} is not a whole number from 1 to {most}")
-    return value
-
-
-def section(path: Path, found: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A part of a configuration, {} where it is not there. Raises ValueError where it is no object."""
-    part = found.get(name, {})
-    if not isinstance(part, dict):
-        raise ValueError(f"{path}: {name} is {part!r}, not an object")
-    return part
 
 
 @dataclass(frozen=True)
@@ -223,47 +207,3 @@ def _header(path: Path) -> dict[str, tuple[int, ...]]:
         with open(path, "rb") as bytes_of:
             start = bytes_of.read(20)
         raise ValueError(f"{path} is not a whole safetensors file: {error}; it begins with {start!r}; fetch it again") from None
-
-
-def view_of(folder: Path, spec: ModelSpec) -> tuple[int, int, int, tuple[int, int, int]]:
-    """(image size, patch size, frames, pooled shape) that a checkpoint is watched with, of its JSON files alone.
-
-    What the spec says; else what the checkpoint says; else, for an image model, PLLaVA's 16 frames and half the patches a side.
-    """
-    config = read_json(folder / "config.json")
-    kind = config.get("model_type")
-    if kind not in ("pllava", "llava", "llava_next"):
-        raise ValueError(f"{folder} is a {kind!r} checkpoint; PLLaVA, LLaVA-1.5 and LLaVA-NeXT ones are read")
-    path, vision = folder / "config.json", section(folder / "config.json", config, "vision_config")
-    if config.get("quantization_config"):
-        raise ValueError(f"{path}: quantization_config; give weights of full precision")
-    if config.get("pooling_method", "avg") != "avg":
-        raise ValueError(f"{path}: pooling_method = {config['pooling_method']!r}; PLLaVA's pool takes averages")
-    usual = {"image_size": 224, "patch_size": 32} if "vision_config" in config else {"image_size": 336, "patch_size": 14}
-    size, patch = (whole(path, name, vision.get(name, value), 65_536) for name, value in usual.items())
-    if patch > size:
-        raise ValueError(f"{path}: patch_size = {patch} is more than image_size = {size}")
-    side = size // patch
-    released = kind == "pllava" or "pooling_shape" in config
-    frames = spec.num_frames or whole(path, "num_frames", config.get("num_frames", 16) if released else 16, 4096)
-    half = math.ceil(side / 2)
-    shape = spec.pooling_shape or (config.get("pooling_shape", (16, 12, 12)) if released else (frames, half, half))
-    if not isinstance(shape, list | tuple) or len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape):
-        raise ValueError(f"{path}: pooling_shape = {shape!r} is not [T', H', W']")
-    if shape[0] > frames or max(shape[1:]) > side:
-        raise ValueError(f"pooling_shape {list(shape)} does not fit {frames} frames of {side} x {side} patches; give (T', H', W')")
-    return size, patch, frames, (shape[0], shape[1], shape[2])
-
-
-def shots_of(spec: ModelSpec, frames: int, side: int, shape: tuple[int, int, int]) -> tuple[int, tuple[int, int, int]]:
-    """(frames, pooled shape) of a sample's clips before the last, which has `frames` of side x side patches, pooled to `shape`.
-
-    Raises ValueError where the spec asks for more than there is.
-    """
-    num_frames = spec.shot_frames or frames
-    if num_frames > frames:
-        raise ValueError(f"episodes.num_frames = {num_frames} is more than the model's {frames} frames; give at most as many")
-    t, h, w = spec.shot_shape or (min(num_frames, -(-shape[0] // 2)), -(-shape[1] // 2), -(-shape[2] // 2))
-    if min(t, h, w) < 1 or t > num_frames or max(h, w) > side:
-        raise ValueError(f"episodes.pooling_shape [{t}, {h}, {w}] does not fit {num_frames} frames of {side} x {side} patches")
-    return num_frames, (t, h, w)

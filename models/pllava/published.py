@@ -1,0 +1,53 @@
+"""config.json of published checkpoints by hub id, for machines that do not reach the hub: doctor's rehearsal needs no more.
+
+Sources. LLM: config.json of lmsys/vicuna-7b-v1.5 and -13b-v1.5 (Llama 2: arXiv 2307.09288, its max_position_embeddings 4096 and
+rms_norm_eps 1e-5), of NousResearch/Nous-Hermes-2-Yi-34B (Yi: arXiv 2403.04652, 8 of 56 heads are keys'; rope_theta 5e6). Embedding
+rows: transformers' convert_llava_next_weights_to_hf.py adds <image> and <pad> behind the vocabulary and pads to a multiple of 64.
+Tower: config.json of openai/clip-vit-large-patch14-336.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+CLIP_L_336: dict[str, Any] = {
+    "model_type": "clip_vision_model", "hidden_size": 1024, "image_size": 336, "intermediate_size": 4096,
+    "num_attention_heads": 16, "num_hidden_layers": 24, "patch_size": 14, "projection_dim": 768,
+}  # fmt: skip
+VICUNA_7B: dict[str, Any] = {
+    "model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
+    "num_key_value_heads": 32, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "vocab_size": 32064,
+}  # fmt: skip
+VICUNA_13B: dict[str, Any] = VICUNA_7B | {
+    "hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 40, "num_attention_heads": 40, "num_key_value_heads": 40,
+}  # fmt: skip
+YI_34B: dict[str, Any] = {
+    "model_type": "llama", "hidden_size": 7168, "intermediate_size": 20480, "num_hidden_layers": 60, "num_attention_heads": 56,
+    "num_key_value_heads": 8, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "rope_theta": 5_000_000.0,
+    "vocab_size": 64064,
+}  # fmt: skip
+
+
+def _llava_next(text: Mapping[str, Any], image_token: int) -> dict[str, Any]:
+    return {
+        "architectures": ["LlavaNextForConditionalGeneration"],
+        "model_type": "llava_next",
+        "image_grid_pinpoints": [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]],
+        "image_token_index": image_token,
+        "projector_hidden_act": "gelu",
+        "text_config": dict(text),
+        "tie_word_embeddings": False,
+        "torch_dtype": "float16",
+        "use_image_newline_parameter": True,
+        "vision_config": dict(CLIP_L_336),
+        "vision_feature_layer": -2,
+        "vision_feature_select_strategy": "default",
+    }
+
+
+CONFIGS = {
+    "llava-hf/llava-v1.6-vicuna-7b-hf": _llava_next(VICUNA_7B, 32000),
+    "llava-hf/llava-v1.6-vicuna-13b-hf": _llava_next(VICUNA_13B, 32000),
+    "llava-hf/llava-v1.6-34b-hf": _llava_next(YI_34B, 64000),
+}
+CHATML = frozenset({"llava-hf/llava-v1.6-34b-hf"})
+"""Checkpoints whose tokenizer has ChatML's <|im_start|> and <|im_end|>."""
