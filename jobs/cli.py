@@ -52,8 +52,8 @@ def ingest(
     """Check a manifest or a dataset's annotations, fix the split, and write clips with a data card."""
     from jobs import ingest
 
-    asked = ingest.Asked(manifest=manifest, form=form, mapping=mapping, video=video, split=split, skip_bad=skip_bad)
-    ingest.ingest(asked, out, settings)
+    options = ingest.IngestOptions(manifest=manifest, form=form, mapping=mapping, video=video, split=split, skip_bad=skip_bad)
+    ingest.ingest(options, out, settings)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Check a manifest, or a dataset's own annotations, fix its split, and write it as clips; or conversations as examples."""
+"""Check a manifest or a dataset's own annotations, fix the split, and write clips; or write conversations as examples."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from engine.config import load_config
 from engine.ingest import manifest as manifests
 from engine.ingest.adapters import ADAPTERS, instruct, table
 from engine.ingest.adapters.source import Source
-from engine.ingest.card import Card, Listing, Skipped
+from engine.ingest.card import LISTED_FOLDERS, Card, Listing, Skipped
 from engine.ingest.clips import PART_CLIPS
 from engine.rows import CLIPS, EXAMPLES, Example
 from engine.store.files import Store
@@ -23,8 +23,8 @@ FORMATS = ("manifest", *ADAPTERS, "instruct")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """Asked(manifest="train.csv", form="kinetics"): the options of the command."""
+class IngestOptions:
+    """The options of the command. IngestOptions(manifest="train.csv", form="kinetics")"""
 
     manifest: str
     form: str = "manifest"
@@ -34,27 +34,27 @@ class Asked:
     skip_bad: bool = False
 
 
-def ingest(asked: Asked, out: str, settings: list[str]) -> None:
-    manifest, form = asked.manifest, asked.form
+def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
+    manifest, form = options.manifest, options.form
     if given := [setting for setting in settings if setting.partition("=")[0].strip() == "data.manifest"]:
         raise ValueError(f"--set {given[0]}: the manifest is {manifest}, the argument; give one of them")
     config = load_config(None, [*settings, f"data.manifest={json.dumps(manifest)}"])
     if not out.endswith(".parquet"):
         raise ValueError(f"--out {out}: clips are written as one .parquet file")
-    if asked.mapping and form == "manifest":
+    if options.mapping and form == "manifest":
         form = "table"
-    if asked.mapping and form != "table":
+    if options.mapping and form != "table":
         raise ValueError(f"--mapping is for tables, and --format {form} knows its own columns; leave one of them out")
     if form not in FORMATS:
         raise ValueError(f"--format {form}: one of {', '.join(FORMATS)}")
-    if asked.split not in ("", "train", "heldout"):
-        raise ValueError(f"--split {asked.split}: train or heldout")
-    if form == "manifest" and (asked.video or asked.split):
+    if options.split not in ("", "train", "heldout"):
+        raise ValueError(f"--split {options.split}: train or heldout")
+    if form == "manifest" and (options.video or options.split):
         raise ValueError("--video and --split are for other formats; a manifest says its own")
     storage = config.access()
-    columns = table.read_mapping(asked.mapping, storage) if asked.mapping else {}
-    source = Source(path=manifest, storage=storage, video=asked.video, split=asked.split, mapping=columns)
-    skipped = Skipped() if asked.skip_bad else None
+    columns = table.read_mapping(options.mapping, storage) if options.mapping else {}
+    source = Source(path=manifest, storage=storage, video=options.video, split=options.split, mapping=columns)
+    skipped = Skipped() if options.skip_bad else None
     folder, _, name = out.rpartition("/")
     store = Store(folder or ".", storage)
     if form == "instruct":
@@ -65,7 +65,7 @@ def ingest(asked: Asked, out: str, settings: list[str]) -> None:
 
     def rows() -> Iterator[dict[str, Any]]:
         for clip in manifests.read_manifest(config.data, storage, card, records, skipped):
-            listing.look(clip)
+            listing.is_present(clip)
             yield clip.to_row()
 
     _write(store, name, CLIPS, rows())
@@ -73,7 +73,7 @@ def ingest(asked: Asked, out: str, settings: list[str]) -> None:
 
 
 def _write(store: Store, name: str, schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> dict[str, Any]:
-    """One file; nothing is written unless every row was read."""
+    """Write the rows as one file, after all of them were read without an error."""
     sink, waiting, count = pa.BufferOutputStream(), [], 0
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for row in rows:
@@ -110,9 +110,13 @@ def _examples(source: Source, data: Any, skipped: Skipped | None) -> Iterator[di
 
 
 def _report(store: Store, name: str, facts: dict[str, Any], skipped: Skipped | None, listing: Listing | None = None) -> None:
-    """The data card, as JSON beside the clips and in short on the terminal."""
+    """Write the data card as JSON beside the clips, and print it in short."""
     if listing:
-        facts |= {"missing_videos": listing.missing.count, "unanswered_videos": listing.unanswered.count}
+        facts |= {
+            "missing_videos": listing.missing.count,
+            "unanswered_videos": listing.unanswered.count,
+            "unlisted_videos": listing.unlisted.count,
+        }
     if skipped:
         facts |= {"bad_rows": skipped.count, "first_bad_rows": skipped.first}
     card = f"{name.removesuffix('.parquet')}.card.json"
@@ -128,7 +132,12 @@ def _report(store: Store, name: str, facts: dict[str, Any], skipped: Skipped | N
         )
     if listing and listing.unanswered.count:
         first = ", ".join(listing.unanswered.first[:3])
-        console.print(f"where the videos of {listing.unanswered.count} clips lie ({first} ...), nobody answered")
+        console.print(f"the storage of {listing.unanswered.count} clips' videos did not respond ({first} ...)")
+    if listing and listing.unlisted.count:
+        first = ", ".join(listing.unlisted.first[:3])
+        console.print(
+            f"{listing.unlisted.count} clips' videos ({first} ...) not looked for: {LISTED_FOLDERS} folders are listed at most"
+        )
     if skipped and skipped.count:
         console.print(f"{skipped.count} bad rows left out; the first: {skipped.first[0]}")
     console.print(f"wrote {store.url(name)} and its data card {card}")

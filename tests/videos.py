@@ -49,10 +49,10 @@ def write_noisy(path: Path, seconds: float, width: int, height: int, codec: str 
 
 
 def turn(mp4: bytes, target: Path) -> Path:
-    """The same mp4 with the note that it is to be shown a quarter turn clockwise: tkhd's matrix, in 16.16 and 2.30 fixed point."""
-    data, one = bytearray(mp4), 1 << 16
+    """The same mp4, marked to be shown a quarter turn clockwise: tkhd's matrix, in 16.16 and 2.30 fixed point."""
+    data, unit = bytearray(mp4), 1 << 16
     width = struct.unpack_from(">I", data, data.index(b"tkhd") + 80)[0]
-    struct.pack_into(">9i", data, data.index(b"tkhd") + 44, 0, one, 0, -one, 0, 0, width, 0, 1 << 30)
+    struct.pack_into(">9i", data, data.index(b"tkhd") + 44, 0, unit, 0, -unit, 0, 0, width, 0, 1 << 30)
     target.write_bytes(data)
     return target
 

@@ -111,6 +111,25 @@ def display_size(size: Square | KeepAspect, width: int, height: int) -> tuple[in
     return columns * step, rows * step
 
 
+def describe(spec: FrameSpec) -> str:
+    """The spec in words, for a user.
+
+    >>> describe(FrameSpec(choose=Evenly(16), size=Square(336)))
+    '16 frames of 336 x 336 pixels'
+    >>> size = KeepAspect(min_pixels=65_536, max_pixels=602_112, multiple_px=28)
+    >>> describe(FrameSpec(choose=PerSecond(rate=2.0, min_frames=4, max_frames=768), size=size))
+    '2 frames a second (4 to 768) of 65536 to 602112 pixels'
+    """
+    choose, size = spec.choose, spec.size
+    if isinstance(choose, Evenly):
+        frames = f"{choose.num_frames} frames"
+    else:
+        frames = f"{choose.rate:g} frames a second ({choose.min_frames} to {choose.max_frames})"
+    if isinstance(size, Square):
+        return f"{frames} of {size.size_px} x {size.size_px} pixels"
+    return f"{frames} of {size.min_pixels} to {size.max_pixels} pixels"
+
+
 def is_possible(spec: FrameSpec, num_frames: int, width: int, height: int) -> bool:
     """True if some video gives that many frames of that size by the spec.
 

@@ -23,7 +23,7 @@ LARGEST_RANGE = 8 << 20
 """Bytes of one request; the parent serves no larger one."""
 LARGEST_TEXT = 1 << 20
 """Bytes of JSON that the parent reads; 768 frames' times need 10 KB."""
-LONGEST_TIME_S = 1e12
+LONGEST_TIME_S = 1e20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +49,14 @@ class FramesHeader:
 def parse_header(body: bytes | bytearray, spec: FrameSpec) -> FramesHeader:
     """The header that a child sent. Raises ValueError unless it is one that the spec can give: the child is not trusted."""
     value = json_object(body)
-    numbers = [value.get(name) for name in ("num_frames", "width", "height")]
+    num_frames, width, height = (_whole_number(value, name) for name in ("num_frames", "width", "height"))
+    if not is_possible(spec, num_frames, width, height):
+        raise ValueError(f"it announced {num_frames} frames of {width} x {height}, which no video gives by what was asked for")
     times_s, in_order = value.get("times_s"), value.get("in_order")
-    if not all(type(number) is int for number in numbers) or not is_possible(spec, *numbers):
-        raise ValueError(f"it announced {' x '.join(str(number)[:20] for number in numbers)}, which was not asked for")
-    if not isinstance(times_s, list) or len(times_s) != numbers[0] or not all(_is_time(time_s) for time_s in times_s):
-        raise ValueError("it announced times that are none")
+    if not isinstance(times_s, list) or len(times_s) != num_frames or not all(map(_is_time, times_s)) or times_s != sorted(times_s):
+        raise ValueError(f"it did not announce {num_frames} times in their order")
     if not isinstance(in_order, bool):
-        raise ValueError("it did not say how it read the video")
-    num_frames, width, height = numbers
+        raise ValueError("it did not announce how it read the video")
     return FramesHeader(num_frames=num_frames, width=width, height=height, times_s=tuple(map(float, times_s)), in_order=in_order)
 
 
@@ -70,6 +69,13 @@ def json_object(body: bytes | bytearray) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("it sent JSON that is no object")
     return value
+
+
+def _whole_number(value: dict[str, Any], name: str) -> int:
+    number = value.get(name)
+    if type(number) is not int or not 0 < number < 1 << 32:
+        raise ValueError(f"it announced a {name} that is no size")
+    return number
 
 
 def _is_time(value: object) -> bool:

@@ -61,6 +61,6 @@ def moments_of(request: Request, length_s: float) -> list[float]:
     """The moments, ascending, whose frames are chosen of a video of `length_s` seconds. Raises Unusable for an empty window."""
     span = window(request.start_s, request.end_s, length_s)
     if span is None:
-        asked = f"{request.start_s}..{request.end_s} s"
-        raise Unusable("empty_window", f"{request.video} is {length_s:.2f} s long; nothing lies in {asked}")
+        bounds = f"{request.start_s}..{request.end_s} s"
+        raise Unusable("empty_window", f"{request.video} is {length_s:.2f} s long; nothing lies in {bounds}")
     return moments(frame_count(request.spec.choose, span[1] - span[0]), *span, request.jitter_seed)

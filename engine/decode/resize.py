@@ -52,7 +52,7 @@ def _turned(pixels: Frames, frame: av.VideoFrame) -> Frames:
 
 
 def _quarter_turns(frame: av.VideoFrame) -> int:
-    return round(frame.rotation / 90) % 4
+    return int(round(frame.rotation / 90) % 4)
 
 
 def _swapped(size: tuple[int, int], is_on_its_side: bool) -> tuple[int, int]:

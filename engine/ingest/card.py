@@ -1,4 +1,4 @@
-"""What a manifest holds, counted as its clips come: the data card, what was left out, and which videos are there."""
+"""The data card: counts of clips, videos and labels, made while the clips stream; rows that were left out; missing videos."""
 
 import hashlib
 from array import array
@@ -15,24 +15,27 @@ from engine.rows import Clip
 from engine.store.filesystems import Storage, StorageError
 
 SHOWN = 10
-"""Of the rows that were left out, and of the commonest labels."""
+"""Examples that are shown of the rows that were left out, and of the most frequent labels."""
 NAMED_LABELS = 100_000
-"""Labels whose names a card remembers."""
+"""A card remembers the names of so many labels; the others are only counted."""
 LISTING_PATIENCE_S = 10.0
-"""Ingest only tells what it finds; a run waits longer."""
+"""Ingest only reports missing videos, so it waits for storage less long than a run does."""
+
+LISTED_FOLDERS = 2000
+"""Folders that are looked into: at 50 ms a request, 100 s. A layout with a folder for each clip would take hours for a million."""
 
 
 @dataclass
 class Skipped:
-    """What was left out: how much, and the first of it."""
+    """Counts what was left out, and keeps the first SHOWN examples."""
 
     first: list[str] = field(default_factory=list)
     count: int = 0
 
-    def add(self, what: ValueError | str) -> None:
+    def add(self, example: ValueError | str) -> None:
         self.count += 1
         if len(self.first) < SHOWN:
-            self.first.append(str(what))
+            self.first.append(str(example))
 
 
 def hash_of(text: str) -> int:
@@ -40,15 +43,14 @@ def hash_of(text: str) -> int:
 
 
 class Card:
-    """What a manifest holds: clips, videos and labels, by split and kind, and its tail. 24 bytes a clip: some have millions."""
+    """Counts of a manifest: clips, videos and labels, by split and kind. It takes 32 bytes a clip: some manifests have millions."""
 
     def __init__(self) -> None:
         self._splits, self._kinds = Counter[str](), Counter[str]()
-        self._ids, self._labels = array("Q"), array("Q")
+        self._ids, self._labels, self._questions = array("Q"), array("Q"), array("Q")
         self._videos = array("Q")
         """The last bit of a video's hash says whether the clip is held out."""
         self._names: dict[int, str] = {}
-        self._questions: set[int] = set()
         self._seconds, self._timed = 0.0, 0
 
     def __len__(self) -> int:
@@ -60,20 +62,20 @@ class Card:
         self._kinds[clip.label.kind] += 1
         self._ids.append(hash_of(clip.clip_id))
         self._labels.append(label)
+        self._questions.append(hash_of(clip.question))
         self._videos.append(hash_of(clip.video) | 1 if clip.split == "heldout" else hash_of(clip.video) & ~1)
         if len(self._names) < NAMED_LABELS:
             self._names.setdefault(label, clip.label.text)
-            self._questions.add(hash_of(clip.question))
         if (seconds := _seconds_of(clip)) is not None:
             self._seconds, self._timed = self._seconds + seconds, self._timed + 1
 
     def id_twice(self) -> int | None:
-        """The hash of a clip_id that two clips have."""
+        """The hash of a clip_id that two clips have; None if each has its own."""
         hashes = _sorted(self._ids)
         return next((int(hashes[at]) for at in np.flatnonzero(hashes[1:] == hashes[:-1])[:1]), None)
 
     def video_in_both(self) -> int | None:
-        """The hash, its last bit set, of a video with clips in both splits."""
+        """The hash, its last bit set, of a video with clips in both splits; None if there is no such video."""
         hashes = _sorted(self._videos)
         return next((int(hashes[at + 1]) for at in np.flatnonzero((hashes[1:] ^ hashes[:-1]) == 1)[:1]), None)
 
@@ -89,7 +91,7 @@ class Card:
         }
 
     def facts(self) -> dict[str, Any]:
-        """The card as JSON holds it."""
+        """The counts, kinds and most frequent labels, as they are written to the card's JSON file."""
         hashes = _sorted(self._labels)
         starts = _starts(hashes)
         sizes = np.diff(starts, append=len(hashes))
@@ -97,7 +99,7 @@ class Card:
         named = sorted((-int(sizes[at]), self._names.get(int(hashes[starts[at]]), "?")) for at in largest)
         return self.counts() | {
             "kinds": dict(sorted(self._kinds.items())),
-            "questions": len(self._questions),
+            "questions": len(_starts(_sorted(self._questions))),
             "hours": round(self._seconds / 3600, 3),
             "clips_of_unknown_length": len(self) - self._timed,
             "tail": {
@@ -109,51 +111,68 @@ class Card:
 
 
 def _seconds_of(clip: Clip) -> float | None:
-    """How long a clip is, where its window or its label says."""
+    """The length of a clip; None if neither its window nor its label says it."""
     if clip.start_s is not None and clip.end_s is not None:
         return clip.end_s - clip.start_s
     return clip.label.duration_s if isinstance(clip.label, Timestamp | TimeRange) else None
 
 
 def _sorted(hashes: "array[int]") -> NDArray[np.uint64]:
-    """In place: nobody asks in which order they came."""
+    """The hashes, sorted in place; insertion order is not needed."""
     view = np.frombuffer(hashes, np.uint64)
     view.sort()
     return view
 
 
 def _starts(values: NDArray[np.uint64]) -> NDArray[np.intp]:
-    """Where each run of equal values begins."""
+    """The index at which each run of equal values begins."""
     return np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])[: len(values)])
 
 
 class Listing:
-    """Which videos are there: each folder is listed once, and nothing is opened."""
+    """Looks for videos by listing their folders, each once; no video is opened.
+
+    The number of requests to storage is bounded, whatever the number of clips: LISTED_FOLDERS folders are listed, and once storage
+    did not respond it is not asked again.
+    """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = replace(storage, patience_s=min(LISTING_PATIENCE_S, storage.patience_s))
-        self._folders: dict[str, frozenset[str] | None] = {}
-        self.missing, self.unanswered = Skipped(), Skipped()
+        self._folders: dict[str, frozenset[str]] = {}
+        """Names in each listed folder."""
+        self._unavailable: set[str] = set()
+        """Buckets whose storage did not respond."""
+        self.missing, self.unanswered, self.unlisted = Skipped(), Skipped(), Skipped()
 
-    def look(self, clip: Clip) -> bool:
-        """Whether the clip's video is there; it is counted where it is not, and where nobody answers."""
+    def is_present(self, clip: Clip) -> bool:
+        """True if the clip's video is in its folder; False, and counted, if it is missing, or if that could not be found out."""
         folder, _, name = clip.video.rpartition("/")
+        bucket = "/".join(folder.split("/")[:3]) if "://" in folder else ""
+        if folder not in self._folders and bucket not in self._unavailable:
+            if len(self._folders) == LISTED_FOLDERS:
+                self.unlisted.add(clip.clip_id)
+                return False
+            names = _names(folder, self._storage)
+            if names is None:
+                self._unavailable.add(bucket)
+            else:
+                self._folders[folder] = names
         if folder not in self._folders:
-            self._folders[folder] = _names(folder, self._storage)
-        there = self._folders[folder]
-        if there is None:
             self.unanswered.add(clip.clip_id)
-        elif name not in there:
+            return False
+        if name not in self._folders[folder]:
             self.missing.add(clip.clip_id)
-        return there is not None and name in there
+            return False
+        return True
 
 
 def _names(folder: str, storage: Storage) -> frozenset[str] | None:
+    """The names in a folder; None if storage did not respond."""
     filesystem, path = storage.filesystem(folder or "/")
     try:
         entries = storage.patiently(f"cannot list {folder}", partial(filesystem.ls, path, detail=False))
     except StorageError as error:
         if error.trouble == "unavailable":
             return None
-        entries = []  # not there, or not to be listed: decoding says which
+        entries = []  # missing, or not to be listed: the decode stage finds out which
     return frozenset(entry.rsplit("/", 1)[-1] for entry in entries)

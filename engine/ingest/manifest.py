@@ -1,4 +1,4 @@
-"""A labelled manifest -> Clip rows. What a user wrote wrong is one line with place and remedy; missing videos are counted."""
+"""A labelled manifest -> Clip rows. A mistake in it is a ValueError of one line, with its place and the remedy."""
 
 import difflib
 import hashlib
@@ -19,7 +19,7 @@ from engine.store.filesystems import Storage, refuse_odd
 from engine.verify.keywords import mentions
 
 Records = Callable[[], Iterator[Record]]
-"""The rows from their beginning, each time it is called."""
+"""Calling it starts to read the rows again from the first."""
 
 
 def read_manifest(
@@ -27,9 +27,9 @@ def read_manifest(
 ) -> Iterator[Clip]:
     """The clips of data.manifest, checked as they come and counted on the card.
 
-    `records`: the rows, where they do not come from a table with a manifest's columns. `skipped`: counts rows that are wrong;
-    without it they are raised, as ValueError in one line that names the row and the remedy. What only the whole can tell (a clip_id
-    twice, a video in both splits, no rows at all) is raised at the end.
+    `records`: the rows, where they do not come from a table with a manifest's columns. `skipped`: counts bad rows; without it a
+    bad row raises ValueError, in one line that names the row and the remedy. Errors that need all rows (a clip_id twice, a video in
+    both splits, no rows at all) are raised at the end.
     """
     if not data.manifest:
         raise ValueError("no manifest: set data.manifest to a CSV, TSV, JSONL or Parquet file with the columns video and label")
@@ -39,8 +39,8 @@ def read_manifest(
     for place, row in records():
         try:
             clip = _checked(row, place, data)
-            if skipped is not None:  # else the card finds twins, in less memory
-                _refuse_twin(clip, place, ids, splits)
+            if skipped is not None:  # otherwise the card finds duplicates, in less memory
+                _refuse_duplicate(clip, place, ids, splits)
         except ValueError as error:
             if skipped is None:
                 raise
@@ -50,11 +50,11 @@ def read_manifest(
         yield clip
     if not len(card):
         raise ValueError(f"{data.manifest} has no rows; it needs at least one with a video and a label")
-    _name_twins(data, records, card)
+    _report_duplicates(data, records, card)
 
 
 def _native(path: str, storage: Storage) -> Iterator[Record]:
-    """Rows of a table that has a manifest's columns."""
+    """Rows of a table with a manifest's columns; unknown columns are ValueErrors."""
     known: set[tuple[str, ...]] = set()
     for place, row in table_records(path, storage):
         if not isinstance(row, ValueError) and (columns := tuple(row)) not in known:
@@ -62,7 +62,7 @@ def _native(path: str, storage: Storage) -> Iterator[Record]:
                 _check_columns(place, columns)
             except ValueError as error:
                 if not known:
-                    raise  # of a table's header, or of every line
+                    raise  # it is in the table's header, so on every line
                 yield place, error
                 continue
             known.add(columns)
@@ -78,7 +78,7 @@ def _checked(row: dict[str, Any] | ValueError, place: str, data: Data) -> Clip:
     return clip
 
 
-def _refuse_twin(clip: Clip, place: str, ids: set[int], splits: dict[int, str]) -> None:
+def _refuse_duplicate(clip: Clip, place: str, ids: set[int], splits: dict[int, str]) -> None:
     id_hash, video_hash = hash_of(clip.clip_id), hash_of(clip.video)
     if id_hash in ids:
         raise ValueError(f"{place}: clip_id {clip.clip_id!r} comes twice; give each clip its own in a clip_id column")
@@ -87,25 +87,26 @@ def _refuse_twin(clip: Clip, place: str, ids: set[int], splits: dict[int, str]) 
     ids.add(id_hash)
 
 
-def _name_twins(data: Data, records: Records, card: Card) -> None:
-    """Rows that cannot both be. The card knows only that there are such; which ones, another look at the manifest tells."""
+def _report_duplicates(data: Data, records: Records, card: Card) -> None:
+    """Raise ValueError for two rows that conflict. The card has hashes only, so the manifest is read again to name the rows."""
     if (id_hash := card.id_twice()) is not None:
-        same_id = ((place, clip) for place, clip in _again(data, records) if hash_of(clip.clip_id) == id_hash)
-        (first, _), (place, clip) = islice(same_id, 2)
-        raise ValueError(f"{place}: clip_id {clip.clip_id!r} is also at {first}; give each clip its own in a clip_id column")
+        same_id = ((place, clip) for place, clip in _clips_again(data, records) if hash_of(clip.clip_id) == id_hash)
+        (first_place, _), (place, clip) = islice(same_id, 2)
+        raise ValueError(f"{place}: clip_id {clip.clip_id!r} is also at {first_place}; give each clip its own in a clip_id column")
     if (video_hash := card.video_in_both()) is not None:
-        same = (at for at in _again(data, records) if hash_of(at[1].video) | 1 == video_hash)
-        first, one = next(same)
-        place, other = next(at for at in same if at[1].split != one.split)
-        raise ValueError(f"{place}: video {other.video} is in {other.split} here and in {one.split} at {first}; split by video")
+        same = (at for at in _clips_again(data, records) if hash_of(at[1].video) | 1 == video_hash)
+        first_place, first_clip = next(same)
+        place, clip = next(at for at in same if at[1].split != first_clip.split)
+        splits = f"in {clip.split} here and in {first_clip.split} at {first_place}"
+        raise ValueError(f"{place}: video {clip.video} is {splits}; split by video")
 
 
-def _again(data: Data, records: Records) -> Iterator[tuple[str, Clip]]:
+def _clips_again(data: Data, records: Records) -> Iterator[tuple[str, Clip]]:
     return ((place, _clip(row, place, data)) for place, row in records() if not isinstance(row, ValueError))
 
 
 def fingerprint(data: Data, storage: Storage) -> str:
-    """Hex digest of the manifest's bytes: a run refuses one that changed after it was ingested."""
+    """Hex digest of the manifest's bytes: a run refuses a manifest that changed after it was ingested."""
     with opened(data.manifest, storage) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:32]  # type: ignore[arg-type]  # it is a buffered reader
 
@@ -178,7 +179,7 @@ def _label(row: dict[str, Any], place: str) -> Label:
         if isinstance(value, dict):
             return labels.parse(
                 {name: part for name, part in value.items() if part is not None}
-            )  # Parquet fills in what a kind lacks
+            )  # Parquet fills in null for the fields that a kind lacks
         if isinstance(value, bool) or (isinstance(value, float) and value != value):
             raise ValueError(f"{place}: label {value!r} is no text; write the class's name")
         text = _text(row, place, "label")
@@ -195,7 +196,7 @@ def _label(row: dict[str, Any], place: str) -> Label:
 
 
 def _share(video: str) -> float:
-    """0..1, the same for the same video on every machine: decides the split where the manifest does not."""
+    """A number in 0..1 that depends on the video's name alone: it decides the split where the manifest does not."""
     return int.from_bytes(hashlib.sha256(video.encode()).digest()[:6], "big") / 2**48
 
 

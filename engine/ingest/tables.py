@@ -1,4 +1,4 @@
-"""Rows of CSV, TSV, JSONL and Parquet files, as they come: each with its place, and where it cannot be read why not."""
+"""Rows of CSV, TSV, JSONL and Parquet files, as a stream: each with its place, or with the reason why it cannot be read."""
 
 import csv
 import io
@@ -15,15 +15,16 @@ from engine.store.filesystems import Storage, StorageError
 
 Row = dict[str, Any]
 Record = tuple[str, Row | ValueError]
-"""Where it stands ("labels.csv line 7"), and the row; or what is wrong with it, in one line that begins with the place."""
+"""The place of a row ("labels.csv line 7"), and the row; or its error, in one line that begins with the place."""
 BATCH_ROWS = 8192
 KNOWN_COLUMNS = frozenset({*CLIPS.names, "aliases"})
-"""Of a manifest."""
+"""Columns that a manifest may have."""
 SUFFIXES = ("csv", "tsv", "jsonl", "parquet")
 
 
 @contextmanager
 def opened(path: str, storage: Storage) -> Iterator[BinaryIO]:
+    """The file, for reading. Raises ValueError where there is none, StorageError."""
     try:
         with storage.file(path) as file:
             yield file
@@ -36,7 +37,7 @@ def opened(path: str, storage: Storage) -> Iterator[BinaryIO]:
 
 
 def table_records(path: str, storage: Storage) -> Iterator[Record]:
-    """Raises ValueError for a file that is of another kind, or that ends in the middle."""
+    """The rows of a file. Raises ValueError for a file of another kind, or one that is cut off."""
     suffix = path.rsplit(".", 1)[-1].lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"{path}: a manifest is .csv, .tsv, .jsonl or .parquet; other annotations need --format")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from engine import flow
 from engine.config import RunConfig
 from engine.decode.decoder import ChildDecoder, ClipRead
+from engine.decode.frames import describe
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.rows import Clip
@@ -172,7 +173,7 @@ def _budget(config: RunConfig) -> Iterator[Finding]:
 def _model(config: RunConfig, whole: bool) -> Iterator[Finding]:
     for spec in config.models():
         frames = frame_spec(local(spec, config.access(), only=".json"))
-        detail = f"{spec.base} watches {frames.num_frames} frames of {frames.size_px} x {frames.size_px}"
+        detail = f"{spec.base} watches {describe(frames)}"
         if whole:
             detail += f"; it loads, with digest {load(local(spec, config.access())).digest}"
         yield Finding("model", detail)

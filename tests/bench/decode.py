@@ -8,7 +8,6 @@ machine's Ray are counted, the decoding processes among them; ray.init and one w
 
 import argparse
 import io
-import json
 import tempfile
 import threading
 import time
@@ -19,18 +18,19 @@ from typing import Any
 
 import psutil
 
-from builders import BUDGET, DECODING, a_clip
+from builders import DECODING, LIMITS, a_clip
 from engine import flow
-from engine.decode.media import Request
 from engine.decode.read import read
-from engine.decode.stage import decode_piece
+from engine.decode.request import Request
+from engine.decode.stage import Decoded, decode_piece, videos_of
 from engine.ingest.clips import path_of, write_parts
 from engine.ingest.pieces import cut
 from engine.store.files import Store
-from models.base import FrameSpec
+from models.base import Evenly, FrameSpec, Square
 from videos import write_noisy
 
-SPEC = FrameSpec(num_frames=8, size_px=224)
+SPEC = FrameSpec(choose=Evenly(8), size=Square(224))
+SHAPE = (8, 224, 224, 3)
 DISTINCT = 6
 """Videos that are encoded; the others are copies under their own names."""
 
@@ -39,8 +39,9 @@ class Drop:
     """A model that answers at once."""
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        assert len(row["frames"]) == len(json.loads(row["results"])) * SPEC.num_frames * SPEC.size_px**2 * 3
-        return {"clips": len(json.loads(row["results"]))}
+        results = videos_of(row)
+        assert all(isinstance(result, Decoded) and result.video.frames.shape == SHAPE for result in results)
+        return {"clips": len(results)}
 
 
 def bare(path: str) -> None:
@@ -51,14 +52,13 @@ def bare(path: str) -> None:
         size=len(data),
         start_s=None,
         end_s=None,
-        num_frames=SPEC.num_frames,
-        size_px=SPEC.size_px,
+        spec=SPEC,
         backend="pyav",
         jitter_seed=None,
-        frame_pixels=BUDGET.frame_pixels,
-        decode_pixels=BUDGET.decode_pixels,
+        frame_pixels=LIMITS.frame_pixels,
+        decode_pixels=LIMITS.decode_pixels,
     )
-    assert read(io.BytesIO(data), request).frames.shape == (8, 224, 224, 3)
+    assert read(io.BytesIO(data), request).frames.shape == SHAPE
 
 
 def bare_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -92,14 +92,14 @@ def through_read_videos(paths: list[str]) -> int:
 @contextmanager
 def counted_cpu() -> Iterator[Callable[[], float]]:
     """CPU seconds of this process and all its descendants, also of those that end meanwhile."""
-    seen: dict[tuple[int, float], float] = {}
+    cpu_seconds: dict[tuple[int, float], float] = {}
     stop = threading.Event()
 
     def look() -> None:
         for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
             try:
                 times = process.cpu_times()
-                seen[process.pid, process.create_time()] = times.user + times.system
+                cpu_seconds[process.pid, process.create_time()] = times.user + times.system
             except psutil.NoSuchProcess:
                 continue
 
@@ -112,7 +112,7 @@ def counted_cpu() -> Iterator[Callable[[], float]]:
 
     def total() -> float:
         look()
-        return sum(seen.values())
+        return sum(cpu_seconds.values())
 
     try:
         yield total
@@ -133,11 +133,11 @@ def main() -> None:
 
 def compare(folder: Path, arguments: argparse.Namespace) -> None:
     """Print a line for each way."""
-    made = [write_noisy(folder / f"made-{i}.mp4", 10 + i, 480, 270, g="50").read_bytes() for i in range(DISTINCT)]
+    distinct = [write_noisy(folder / f"made-{i}.mp4", 10 + i, 480, 270, g="50").read_bytes() for i in range(DISTINCT)]
     paths = []
     for number in range(arguments.clips):
         paths.append(str(folder / f"{number:04d}.mp4"))
-        Path(paths[-1]).write_bytes(made[number % DISTINCT])
+        Path(paths[-1]).write_bytes(distinct[number % DISTINCT])
     store = Store(str(folder / "run"))
     clips = [a_clip(str(number), video=path) for number, path in enumerate(paths)]
     write_parts(store, clips)

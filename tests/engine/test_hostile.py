@@ -393,15 +393,15 @@ def test_there_are_at_least_forty() -> None:
 def test_a_clip_or_a_failure_of_the_right_kind(folder: Path, decoder: ChildDecoder, name: str) -> None:
     path, kinds = MAKERS[name](folder)
     began = time.monotonic()
-    seen = decoder.decode(a_clip(video=str(path)), SPEC)
+    result = decoder.decode(a_clip(video=str(path)), SPEC)
     assert time.monotonic() - began < TIGHT.timeout_s
-    if isinstance(seen, Failure):
-        assert seen.kind in kinds, seen
-        assert path.name in seen.detail
-        assert "\n" not in seen.detail
+    if isinstance(result, Failure):
+        assert result.kind in kinds, result
+        assert path.name in result.detail
+        assert "\n" not in result.detail
     else:
         assert CLIP in kinds
-        assert seen.video.frames.shape == (4, 32, 32, 3)
+        assert result.video.frames.shape == (4, 32, 32, 3)
 
 
 def test_a_window_before_the_cut_is_a_clip(folder: Path, decoder: ChildDecoder) -> None:
@@ -455,6 +455,7 @@ LIES = {
     "one time too few": header(times_s=[0.0, 1.0, 2.0]),
     "a time that is no number": header(times_s=[0.0, 1.0, 2.0, float("nan")]),
     "a time before the clip": header(times_s=[-1.0, 1.0, 2.0, 3.0]),
+    "times out of order": header(times_s=[0.0, 2.0, 1.0, 3.0]),
     "a time as text": header(times_s=["0", 1.0, 2.0, 3.0]),
     "a header that is a list": repr(b"F" + LENGTH.pack(2) + b"[]"),
     "a header nested too deeply": repr(b"F" + LENGTH.pack(1 << 20)) + " + b'[' * (1 << 20)",
@@ -570,20 +571,20 @@ def test_a_video_replaced_since_the_answer_is_told_apart(folder: Path, tmp_path:
     path = tmp_path / "a.mp4"
     path.write_bytes(plain(folder).read_bytes())
     clip = a_clip(video=str(path))
-    seen = decoder.decode(clip, SPEC)
-    assert isinstance(seen, ClipRead)
-    assert isinstance(decoder.decode(clip, SPEC, etag=seen.etag), ClipRead)
+    result = decoder.decode(clip, SPEC)
+    assert isinstance(result, ClipRead)
+    assert isinstance(decoder.decode(clip, SPEC, etag=result.etag), ClipRead)
     path.write_bytes(one_frame(tmp_path).read_bytes())
-    failure = decoder.decode(clip, SPEC, etag=seen.etag)
+    failure = decoder.decode(clip, SPEC, etag=result.etag)
     assert isinstance(failure, Failure)
     assert failure.kind == "replaced"
 
 
 def test_a_file_without_an_index_is_read_in_order_and_says_so(folder: Path, decoder: ChildDecoder) -> None:
     for maker, in_order in ((no_index, True), (transport_stream, True), (mpeg4_in_avi, True), (hevc, False), (vp9, False)):
-        seen = decoder.decode(a_clip(video=str(maker(folder))), SPEC)
-        assert isinstance(seen, ClipRead)
-        assert seen.in_order == in_order
+        result = decoder.decode(a_clip(video=str(maker(folder))), SPEC)
+        assert isinstance(result, ClipRead)
+        assert result.in_order == in_order
 
 
 def test_failures_are_rows() -> None:

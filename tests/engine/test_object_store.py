@@ -16,22 +16,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builders import BUDGET, a_clip
+from builders import LIMITS, a_clip
 from engine.config import load_config
-from engine.decode.process import Decoder, Seen
+from engine.decode.decoder import ChildDecoder, ClipRead
 from engine.rows import Failure
 from engine.run import loop
 from engine.run.doctor import examine
 from engine.run.lease import Fenced, Lease
 from engine.store.files import Store
 from engine.store.filesystems import Storage, StorageError
-from models.base import FrameSpec
+from models.base import Evenly, FrameSpec, Square
 from object_store import BUCKET, READER_KEY, READER_SECRET, Swift
 from videos import remux, write_noisy
 
 pytestmark = pytest.mark.timeout(400)
 ROOT = Path(__file__).parents[2]
-SPEC = FrameSpec(num_frames=8, size_px=64)
+NUM_FRAMES, SIZE_PX = 8, 64
+SPEC = FrameSpec(choose=Evenly(NUM_FRAMES), size=Square(SIZE_PX))
 
 
 def test_publication(s3: Storage) -> None:
@@ -212,17 +213,17 @@ def test_eight_seconds_of_an_hour_cost_two_hundredths_of_its_bytes(
     size = path.stat().st_size
     laps = 4 if name.endswith("webm") else 12
     reference = path.parent / ("short.webm" if name.endswith("webm") else "short.mp4")
-    with Decoder(s3, BUDGET) as decoder:
+    with ChildDecoder(s3, LIMITS) as decoder:
         for start_s in (0.0, 1803.0, 3590.0):
             here = decoder.decode(a_clip(video=str(path), start_s=start_s, end_s=start_s + 8), SPEC)
-            assert isinstance(here, Seen), here
-            assert np.array_equal(here.frames, full_decode(reference, start_s, laps))
+            assert isinstance(here, ClipRead), here
+            assert np.array_equal(here.video.frames, full_decode(reference, start_s, laps))
             assert here.bytes_read / size <= 0.02
             told = f"{here.bytes_read / size:.4f} of it on disk"
             if name in ON_S3:
                 there = decoder.decode(a_clip(video=uri, start_s=start_s, end_s=start_s + 8), SPEC)
-                assert isinstance(there, Seen), there
-                assert np.array_equal(here.frames, there.frames)
+                assert isinstance(there, ClipRead), there
+                assert np.array_equal(here.video.frames, there.video.frames)
                 assert there.bytes_read / size <= 0.02
                 told += f", {there.bytes_read / size:.4f} on S3"
             print(f"{name}, {size >> 20} MiB, from {start_s:g} s: read {told}")
@@ -233,13 +234,13 @@ def full_decode(short: Path, start_s: float, lap_s: float) -> np.ndarray:
     import av
 
     from engine.decode.frames import choose, moments
-    from engine.decode.seek import square
+    from engine.decode.resize import square
 
     with av.open(str(short)) as container:
-        frames = [(float(frame.pts * frame.time_base), square(frame, SPEC.size_px)) for frame in container.decode(video=0)]
+        frames = [(float(frame.pts * frame.time_base), square(frame, SIZE_PX)) for frame in container.decode(video=0)]
     times = [time_s - frames[0][0] for time_s, _ in frames]
     lap_times = [lap * lap_s + time_s for lap in range(int(3600 / lap_s)) for time_s in times]
-    return np.stack([frames[i % len(frames)][1] for i in choose(lap_times, moments(SPEC.num_frames, start_s, start_s + 8.0))])
+    return np.stack([frames[i % len(frames)][1] for i in choose(lap_times, moments(NUM_FRAMES, start_s, start_s + 8.0))])
 
 
 def test_objects_that_are_not_there_denied_or_replaced(s3: Storage, swift: Swift, tmp_path: Path) -> None:
@@ -248,15 +249,15 @@ def test_objects_that_are_not_there_denied_or_replaced(s3: Storage, swift: Swift
     other = write_noisy(tmp_path / "b.mp4", 3, 64, 64)
     uri = f"s3://{BUCKET}/objects/a.mp4"
     filesystem.put_file(str(short), uri)
-    with Decoder(s3, BUDGET) as decoder:
+    with ChildDecoder(s3, LIMITS) as decoder:
         missing = decoder.decode(a_clip(video=f"s3://{BUCKET}/objects/none.mp4"), SPEC)
         seen = decoder.decode(a_clip(video=uri), SPEC)
         filesystem.put_file(str(other), uri)
-        replaced = decoder.decode(a_clip(video=uri), SPEC, etag=seen.etag if isinstance(seen, Seen) else "")
+        replaced = decoder.decode(a_clip(video=uri), SPEC, etag=seen.etag if isinstance(seen, ClipRead) else "")
         filesystem.rm(uri)
         gone = decoder.decode(a_clip(video=uri), SPEC)
     assert [one.kind for one in (missing, replaced, gone) if isinstance(one, Failure)] == ["missing", "replaced", "missing"]
-    assert isinstance(seen, Seen)
+    assert isinstance(seen, ClipRead)
     assert seen.etag
 
 

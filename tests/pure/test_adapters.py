@@ -23,7 +23,7 @@ from engine.ingest.card import Skipped
 from engine.labels import Choice, ClassSequence, Keywords, Number, TimeRange
 from engine.rows import Clip
 from engine.store.filesystems import Storage
-from jobs.ingest import Asked, ingest
+from jobs.ingest import IngestOptions, ingest
 
 KINETICS = "label,youtube_id,time_start,time_end,split\ndoing yoga,-0xyz,3,13,train\nopening bottle (not wine),abc_,140,150,train\n"
 STAR = [
@@ -162,7 +162,7 @@ def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path) -> None:
         def __reduce__(self) -> Any:
             return os.system, (f"touch {tmp_path}/ran",)
 
-    with pytest.raises(ValueError, match=r"fine.pkl cannot be read as a pickle of annotations: it wants posix.system"):
+    with pytest.raises(ValueError, match=r"fine.pkl cannot be read as a pickle of annotations: it needs posix.system, which"):
         clips_of(tmp_path, "finediving", "fine.pkl", pickle.dumps({("a", 0): Evil()}))
     assert not (tmp_path / "ran").exists()
     whole = pickle.dumps(OrderedDict({("a", 0): DIVE}))
@@ -197,9 +197,9 @@ def test_temporal(tmp_path: Path) -> None:
     assert clip.label == TimeRange(start_s=2.5, end_s=20.0, duration_s=20.0), "its end passes the video's by two frames"
     assert (clip.split, clip.video) == ("heldout", "/videos/sJn.mp4")
     assert "Doing karate" in clip.question
-    one, other = clips_of(tmp_path, "temporal", "train.json", CAPTIONS)
-    assert (one.clip_id, other.clip_id, other.split) == ("v_QO/0", "v_QO/1", "train")
-    assert '"He jumps."' in other.question
+    first, second = clips_of(tmp_path, "temporal", "train.json", CAPTIONS)
+    assert (first.clip_id, second.clip_id, second.split) == ("v_QO/0", "v_QO/1", "train")
+    assert '"He jumps."' in second.question
 
 
 MAPPING = """
@@ -354,7 +354,7 @@ def test_ingest_writes_clips_and_a_data_card(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text(KINETICS + "bad line\n")
     out = tmp_path / "clips.parquet"
     settings = [f"data.videos={tmp_path}/videos"]
-    ingest(Asked(manifest=str(tmp_path / "train.csv"), form="kinetics", skip_bad=True), str(out), settings)
+    ingest(IngestOptions(manifest=str(tmp_path / "train.csv"), form="kinetics", skip_bad=True), str(out), settings)
     clips = list(manifest.read_manifest(Data(manifest=str(out)), Storage()))
     assert [clip.label.text for clip in clips] == ["doing yoga", "opening bottle (not wine)"]
     card = json.loads((tmp_path / "clips.card.json").read_text())
@@ -398,18 +398,18 @@ def test_conversations_become_examples(tmp_path: Path) -> None:
         ("v_k_ZXmr8pmrs.mp4", "What is the main activity?", "Skiing."),
     ]
     assert "item 3: neither video nor image" in str(rows[-1])
-    ingest(Asked(manifest=str(tmp_path / "i.json"), form="instruct", skip_bad=True), str(tmp_path / "i.parquet"), [])
+    ingest(IngestOptions(manifest=str(tmp_path / "i.json"), form="instruct", skip_bad=True), str(tmp_path / "i.parquet"), [])
     assert len(set(pq.read_table(tmp_path / "i.parquet").column("example_id").to_pylist())) == 4
     (tmp_path / "e.json").write_text("[]")
     with pytest.raises(ValueError, match="no conversation was found"):
-        ingest(Asked(manifest=str(tmp_path / "e.json"), form="instruct"), str(tmp_path / "e.parquet"), [])
+        ingest(IngestOptions(manifest=str(tmp_path / "e.json"), form="instruct"), str(tmp_path / "e.parquet"), [])
     with pytest.raises(ValueError, match="--mapping is for tables"):
-        ingest(Asked(manifest="x.csv", form="kinetics", mapping="m.toml"), str(tmp_path / "e.parquet"), [])
+        ingest(IngestOptions(manifest="x.csv", form="kinetics", mapping="m.toml"), str(tmp_path / "e.parquet"), [])
     assert pq.read_table(tmp_path / "i.parquet").column("source").to_pylist() == ["instruct"] * 4
 
 
 def test_every_kind_of_label_goes_through_a_manifest(tmp_path: Path) -> None:
-    some = [
+    label_rows = [
         {"kind": "keywords", "text": "diving", "aliases": ["dive"]},
         {"kind": "choice", "option": "B", "options": {"A": "x", "B": "y"}},
         {"kind": "number", "value": 3, "tolerance": 0.05},
@@ -423,8 +423,8 @@ def test_every_kind_of_label_goes_through_a_manifest(tmp_path: Path) -> None:
             "labels": [{"kind": "number", "value": 3}, {"kind": "any", "labels": [{"kind": "keywords", "text": "dive"}]}],
         },
     ]
-    rows = [{"video": f"{i}.mp4", "label": label, "question": "Well?"} for i, label in enumerate(some)]
+    rows = [{"video": f"{i}.mp4", "label": label, "question": "Well?"} for i, label in enumerate(label_rows)]
     (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
     clips = list(manifest.read_manifest(Data(manifest=str(tmp_path / "m.jsonl")), Storage()))
-    assert [clip.label for clip in clips] == [labels.parse(label) for label in some]
+    assert [clip.label for clip in clips] == [labels.parse(label) for label in label_rows]
     assert [Clip.from_row(clip.to_row()) for clip in clips] == clips

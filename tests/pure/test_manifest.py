@@ -1,12 +1,14 @@
 """Pins what a manifest may hold, and that what a user wrote wrong is one line naming the place and the remedy."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
+from builders import a_clip
 from engine.config import Data
-from engine.ingest import manifest
+from engine.ingest import card, manifest
 from engine.ingest.card import Card, Listing
 from engine.ingest.clips import from_table, to_table
 from engine.rows import Clip
@@ -124,16 +126,36 @@ def test_missing_videos_are_counted_not_dropped(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     clips = read(tmp_path, "video,label\na.mp4,x\nb.mp4,y\nnone/c.mp4,z\n")
     listing = Listing(Storage())
-    assert [listing.look(clip) for clip in clips] == [True, False, False]
+    assert [listing.is_present(clip) for clip in clips] == [True, False, False]
     assert (listing.missing.count, listing.missing.first) == (2, ["b", "none/c"])
-    assert listing.unanswered.count == 0
+    assert (listing.unanswered.count, listing.unlisted.count) == (0, 0)
+
+
+def test_storage_that_does_not_respond_is_asked_once() -> None:
+    """Nobody listens on port 9 of this machine; a thousand folders of it take as long as one."""
+    listing = Listing(Storage({"s3": {"endpoint_url": "http://127.0.0.1:9", "key": "k", "secret": "s"}}, patience_s=0.0))
+    began = time.monotonic()
+    assert not any(listing.is_present(a_clip(str(i), video=f"s3://bucket/{i}/a.mp4")) for i in range(1000))
+    assert time.monotonic() - began < 30
+    assert (listing.unanswered.count, listing.missing.count) == (1000, 0)
+
+
+def test_a_bounded_number_of_folders_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card, "LISTED_FOLDERS", 3)
+    for i in range(5):
+        (tmp_path / str(i)).mkdir()
+        (tmp_path / str(i) / "a.mp4").write_bytes(b"x")
+    listing = Listing(Storage())
+    clips = [a_clip(str(i), video=f"{tmp_path}/{i}/a.mp4") for i in (0, 1, 2, 3, 0, 4)]
+    assert [listing.is_present(clip) for clip in clips] == [True, True, True, False, True, False]
+    assert (listing.unlisted.count, listing.unlisted.first, listing.missing.count) == (2, ["3", "4"], 0)
 
 
 def test_a_card_counts_what_there_is(tmp_path: Path) -> None:
-    card = Card()
+    counts = Card()
     (tmp_path / "m.csv").write_text("video,label,split,clip_id\na.mp4,x,train,1\na.mp4,y,train,2\nb.mp4,x,heldout,3\n")
-    for _ in manifest.read_manifest(Data(manifest=str(tmp_path / "m.csv")), Storage(), card):
+    for _ in manifest.read_manifest(Data(manifest=str(tmp_path / "m.csv")), Storage(), counts):
         pass
-    assert card.id_twice() is None
-    assert card.video_in_both() is None
-    assert card.counts() == {"clips": 3, "videos": 2, "labels": 2, "labels_with_one_clip": 1, "train": 2, "heldout": 1}
+    assert counts.id_twice() is None
+    assert counts.video_in_both() is None
+    assert counts.counts() == {"clips": 3, "videos": 2, "labels": 2, "labels_with_one_clip": 1, "train": 2, "heldout": 1}

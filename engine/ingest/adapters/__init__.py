@@ -1,4 +1,4 @@
-"""Datasets as they are published -> rows with a manifest's columns. One small file a format; nothing is downloaded.
+"""Datasets as they are published -> rows with a manifest's columns. One small file for each format; nothing is downloaded.
 
 table        any CSV, TSV, JSONL or Parquet, with a mapping of its columns in TOML
 kinetics     Kinetics-400/600/700: CSV
@@ -8,8 +8,8 @@ something    Something-Something v2: JSON
 ego4d        Ego4D, forecasting hands and objects: fho_main.json
 epic         EPIC-KITCHENS-100: CSV
 temporal     ActivityNet, and captions in its style (Charades-STA, ActivityNet Captions): JSON
-instruct     LLaVA, VideoChat2-IT, VideoInstruct: JSON of conversations; examples and not clips
-source       what an adapter is given; questions, files, names
+instruct     LLaVA, VideoChat2-IT, VideoInstruct: JSON of conversations; they become examples, not clips
+source       an adapter's input, and what adapters share: questions, files, names
 """
 
 from engine.ingest.adapters import ego4d, epic, finediving, kinetics, something, star, table, temporal

@@ -1,8 +1,8 @@
 """Ego4D, forecasting hands and objects: videos[] -> annotated_intervals[] -> narrated_actions[] of fho_main.json.
 
-As EILEV has it: actions that are valid, not rejected, and the camera wearer's own ("#C C ..."); eight seconds around the narration;
-the noun of the first changed object in the PNR frame. An answer contains the label if it names verb and noun; either alone where
-the other is missing.
+EILEV's selection: actions that are valid, not rejected, and the camera wearer's own ("#C C ..."); eight seconds around the
+narration; the noun of the first changed object in the PNR frame. The label is verb and noun, or one of them where the other is
+missing.
 """
 
 import re
@@ -67,20 +67,21 @@ def _noun(action: dict[str, Any]) -> str:
     for frame in action.get("frames") or []:
         if frame.get("frame_type") == "pnr_frame":
             boxes = frame.get("boxes") or []
-            found = (box.get("structured_noun") for box in boxes if box.get("object_type") == "object_of_change")
-            return next((noun for noun in found if noun), "")
+            nouns = (box.get("structured_noun") for box in boxes if box.get("object_type") == "object_of_change")
+            return next((noun for noun in nouns if noun), "")
     return ""
 
 
 def _aliases(action: dict[str, Any], verb: str, noun: str) -> tuple[str, ...]:
-    """The class's own synonyms: put_(place,_leave,_drop)."""
+    """The label with the synonyms that the verb class lists: put_(place,_leave,_drop)."""
     inside = re.search(r"_\((.*)\)$", action.get("structured_verb") or "")
     verbs = [part.strip().replace("_", " ").strip() for part in inside[1].split(",")] if inside else []
     return tuple(dict.fromkeys(f"{other} {noun}".strip() for other in verbs if other and other != verb))
 
 
 def window(time_s: float, duration_s: float) -> tuple[float, float]:
-    """
+    """Start and end of the eight seconds around a moment, moved into the video.
+
     >>> window(10.0, 60.0), window(1.0, 60.0), window(59.0, 60.0)
     ((6.0, 14.0), (0.0, 8.0), (52.0, 60.0))
     """

@@ -1,4 +1,4 @@
-"""EPIC-KITCHENS-100: EPIC_100_train.csv, EPIC_100_validation.csv; a window of a long video a row."""
+"""EPIC-KITCHENS-100: EPIC_100_train.csv, EPIC_100_validation.csv; each row is a window of a long video."""
 
 from collections.abc import Iterator
 
@@ -39,7 +39,8 @@ def _row(source: Source, row: Row) -> Row:
 
 
 def named(noun: str) -> str:
-    """
+    """The words of a noun class, in spoken order.
+
     >>> named("board:chopping"), named("pan")
     ('chopping board', 'pan')
     """
@@ -47,7 +48,8 @@ def named(noun: str) -> str:
 
 
 def seconds(stamp: str) -> float:
-    """
+    """The seconds of a time stamp.
+
     >>> seconds("00:01:02.50")
     62.5
     """

@@ -1,7 +1,7 @@
-"""FineDiving (Xu et al. 2022): dives with their steps, difficulty and score, in a pickle; two clips a dive.
+"""FineDiving (Xu et al. 2022): dives with their steps, difficulty and score, in a pickle; each dive becomes two clips.
 
-A pickle may run anything, so only what the published one is made of is read: Python's own containers and numpy's arrays. The steps
-are taken in the order of the frames; Video-STaR's builder has them by their class numbers.
+Unpickling may run any code, so only the types of the published file are allowed: Python's own containers and numpy's arrays. The
+steps are in the order of the frames; Video-STaR's builder orders them by their class numbers.
 """
 
 import io
@@ -15,7 +15,7 @@ from engine.ingest.tables import Record, Row, opened
 from engine.labels import ClassSequence, Number
 
 VIDEO = "{competition}_{index}.mp4"
-"""As Video-STaR's conversion of the frames calls them."""
+"""The file names of Video-STaR's conversion of the frames."""
 ALLOWED = {
     "builtins": {"dict", "list", "tuple", "set", "frozenset", "int", "float", "str", "bool", "slice"},
     "collections": {"OrderedDict", "defaultdict"},
@@ -42,14 +42,16 @@ UNREADABLE = (
     *(pickle.UnpicklingError, EOFError, MemoryError, OverflowError, ImportError),
     *(ValueError, TypeError, AttributeError, IndexError, KeyError),
 )
-"""What a broken or hostile pickle raises."""
+"""Errors that a broken or hostile pickle raises."""
 
 
 class Plain(pickle.Unpickler):
+    """Reads only the types of ALLOWED."""
+
     def find_class(self, module: str, name: str) -> Any:
         if name in ALLOWED.get(module, ()):
             return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"it wants {module}.{name}, which no annotation needs")
+        raise pickle.UnpicklingError(f"it needs {module}.{name}, which is not allowed in annotations")
 
 
 def load(source: Source, path: str) -> Any:
@@ -69,12 +71,12 @@ def records(source: Source) -> Iterator[Record]:
     heldout = _heldout(source)
     return each(
         ((f"{source.path} dive {key}", (key, dive)) for key, dive in annotations.items()),
-        lambda one: _rows(source, one[0], one[1], heldout),
+        lambda keyed_dive: _rows(source, keyed_dive[0], keyed_dive[1], heldout),
     )
 
 
 def _heldout(source: Source) -> frozenset[tuple[str, int]]:
-    """test_split.pkl, where it lies beside the annotations."""
+    """The dives of test_split.pkl, if that file is beside the annotations."""
     folder = source.path.rpartition("/")[0]
     try:
         return frozenset(
@@ -106,7 +108,7 @@ def _rows(source: Source, key: tuple[str, int], dive: dict[str, Any], heldout: f
 
 
 def steps(dive: dict[str, Any]) -> tuple[str, ...]:
-    """Names of the steps in the order of the frames: frames_labels has a class a frame, sub-action_types their names.
+    """Names of the steps in the order of the frames: frames_labels has a class for each frame, sub-action_types names the classes.
 
     >>> steps({"sub-action_types": {7: "Entry", 3: "Inward"}, "frames_labels": [3, 3, 7]})
     ('Inward', 'Entry')
@@ -119,15 +121,15 @@ def steps(dive: dict[str, Any]) -> tuple[str, ...]:
     if not isinstance(names, dict):
         return tuple(spelled_out(str(name)) for name in names)
     order: Sequence[int] = [int(label) for label in dive["frames_labels"]]
-    told = [label for i, label in enumerate(order) if not i or label != order[i - 1]]
-    return tuple(spelled_out(str(names[label])) for label in told)
+    changes = [label for i, label in enumerate(order) if not i or label != order[i - 1]]
+    return tuple(spelled_out(str(names[label])) for label in changes)
 
 
 def spelled_out(step: str) -> str:
-    """A step as one says it: nobody who sees it says Soms.
+    """Expand FineDiving's abbreviation: "Soms." stands for somersaults.
 
     >>> spelled_out("2.5 Soms.Pike"), spelled_out("Entry")
     ('2.5 somersaults pike', 'Entry')
     """
-    found = re.fullmatch(r"([\d.]+)\s*Soms?\.?\s*(.*)", step.strip())
-    return f"{found[1]} somersaults {found[2].casefold()}".strip() if found else step.strip()
+    somersaults = re.fullmatch(r"([\d.]+)\s*Soms?\.?\s*(.*)", step.strip())
+    return f"{somersaults[1]} somersaults {somersaults[2].casefold()}".strip() if somersaults else step.strip()

@@ -8,7 +8,7 @@ from engine.ingest.tables import Record, Row
 from engine.labels import Keywords
 
 VIDEO = "{label}/{youtube_id}_{time_start:06d}_{time_end:06d}.mp4"
-"""As most copies have it; --video "{youtube_id}_{time_start:06d}_{time_end:06d}.mp4" where all are in one folder."""
+"""The layout of most copies; use --video "{youtube_id}_{time_start:06d}_{time_end:06d}.mp4" where all are in one folder."""
 QUESTIONS = (
     "What is being done in this video?",
     "Which activity does this video show?",
@@ -38,7 +38,7 @@ def _row(source: Source, row: Row) -> Row:
 
 
 def label_of(name: str) -> Keywords:
-    """A class, and what else an answer may call it: the remark in brackets, and either side of an "or", are not asked for.
+    """A class with its aliases: without the remark in brackets, and with either side of an "or" alone.
 
     >>> label_of("catching or throwing frisbee")
     Keywords(kind='keywords', text='catching or throwing frisbee', aliases=('catching frisbee', 'throwing frisbee'))
@@ -46,7 +46,7 @@ def label_of(name: str) -> Keywords:
     ('opening bottle',)
     """
     plain = re.sub(r"\s*\(.*?\)", "", name).strip()
-    found = [plain] if plain and plain != name else []
+    aliases = [plain] if plain and plain != name else []
     if either := re.fullmatch(r"(\w+) or (\w+)((?: .*)?)", plain):
-        found += [f"{either[1]}{either[3]}", f"{either[2]}{either[3]}"]
-    return Keywords(text=name, aliases=tuple(found))
+        aliases += [f"{either[1]}{either[3]}", f"{either[2]}{either[3]}"]
+    return Keywords(text=name, aliases=tuple(aliases))

@@ -1,4 +1,4 @@
-"""Something-Something v2: what is done to which things: {"id", "label", "template", "placeholders"}."""
+"""Something-Something v2: actions with the objects that they are done to: {"id", "label", "template", "placeholders"}."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an adapter is given: the annotation file, how to open it, and how a clip's video is called."""
+"""The input of an adapter: the annotation file, how to open it, and how the clips' videos are named."""
 
 import hashlib
 import io
@@ -24,20 +24,20 @@ class Source:
     path: str
     storage: Storage
     video: str = ""
-    """How a clip's video is called: a template of the annotation's own fields; "": the dataset's usual one."""
+    """Template of a clip's video name, with the annotation's own fields; "": the dataset's usual layout."""
     split: str = ""
-    """train or heldout; "": what the annotation or its file's name says, else train."""
+    """train or heldout; "": the split that the annotation or its file's name says, else train."""
     mapping: Mapping[str, Any] = field(default_factory=dict)
-    """For "table": which column is what."""
+    """For "table": a manifest's columns -> the table's."""
 
-    def split_of(self, said: str) -> str:
-        """train, or heldout for what is called validation or test."""
+    def split_of(self, published_split: str) -> str:
+        """train; or heldout, for splits that are published as validation or test."""
         if self.split:
             return self.split
-        return "heldout" if _HELDOUT.search((said or self.path.rsplit("/", 1)[-1]).casefold()) else "train"
+        return "heldout" if _HELDOUT.search((published_split or self.path.rsplit("/", 1)[-1]).casefold()) else "train"
 
     def video_of(self, usual: str, row: Mapping[str, Any]) -> str:
-        """Raises ValueError where the template names what the annotation does not have."""
+        """The clip's video. Raises ValueError where the template names a field that the annotation does not have."""
         return filled(self.video or usual, row)
 
     @contextmanager
@@ -68,7 +68,7 @@ class Source:
 
 
 def filled(template: str, row: Mapping[str, Any]) -> str:
-    """A text with {field} or {field:06d} in it filled in. Raises ValueError where there is no such field, and for anything else.
+    """Fill in the {field} and {field:06d} of a template. Raises ValueError for unknown fields and any other braces.
 
     >>> filled("{id}_{start:06d}.mp4", {"id": "a", "start": 3})
     'a_000003.mp4'
@@ -99,9 +99,9 @@ def _complete(path: str) -> Iterator[None]:
         raise ValueError(f"{path} is not JSON ({str(error).splitlines()[0]}); get it again") from None
 
 
-def each(found: Iterable[tuple[str, Any]], make: Callable[[Any], list[Row]]) -> Iterator[Record]:
-    """The rows of each annotation, or what is wrong with it."""
-    for place, item in found:
+def each(annotations: Iterable[tuple[str, Any]], make: Callable[[Any], list[Row]]) -> Iterator[Record]:
+    """The rows that `make` makes of each annotation, or its error."""
+    for place, item in annotations:
         if isinstance(item, ValueError):
             yield place, item
             continue
@@ -118,23 +118,24 @@ def each(found: Iterable[tuple[str, Any]], make: Callable[[Any], list[Row]]) -> 
 
 
 def ask(templates: Sequence[str], clip_id: str, label: Any) -> str:
-    """One of the questions, the same for the same clip each time, that does not hold the label.
+    """A question that does not contain the label; the choice depends on the clip's id alone.
 
     >>> ask(["What is it?", "Which activity is it?"], "a", Keywords(text="activity"))
     'What is it?'
     """
     first = int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:4], "big")
-    turned = [templates[(first + i) % len(templates)] for i in range(len(templates))]
-    return next((one for one in turned if not (isinstance(label, Keywords) and mentions(one, label))), turned[0])
+    rotated = [templates[(first + i) % len(templates)] for i in range(len(templates))]
+    usable = (question for question in rotated if not (isinstance(label, Keywords) and mentions(question, label)))
+    return next(usable, rotated[0])
 
 
 def worded(label: Any) -> dict[str, Any]:
-    """A label as a manifest's column has it."""
+    """The label as the value of a manifest's label column."""
     return asdict(label)
 
 
 def canonical(name: str) -> str:
-    """What a class of Ego4D is called: "put_(place,_leave,_drop)" is put.
+    """The name of an Ego4D class, without its synonyms.
 
     >>> canonical("put_(place,_leave,_drop)"), canonical("turn_on_(switch_on)"), canonical("[other]")
     ('put', 'turn on', '')

@@ -1,4 +1,4 @@
-"""STAR (Wu et al. 2021): questions on stretches of Charades videos with four choices each."""
+"""STAR (Wu et al. 2021): questions about stretches of Charades videos, with four choices each."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -32,7 +32,8 @@ def _row(source: Source, item: dict[str, Any]) -> Row:
 
 
 def choices(question: str, options: dict[str, str]) -> str:
-    """
+    """The question with its choices, a line for each.
+
     >>> print(choices("What is it?", {"A": "a cup", "B": "a door"}))
     What is it?
     A. a cup

@@ -1,4 +1,4 @@
-"""Any table, given a mapping in TOML: which column is what, and what no column says.
+"""Any table, with a mapping in TOML: which column is which, and values that no column has.
 
 [columns]                       # a manifest's column = yours
 video = "file"
@@ -25,7 +25,7 @@ SECTIONS = {"columns", "values", "label"}
 
 
 def read_mapping(path: str, storage: Storage) -> dict[str, Any]:
-    """Raises ValueError naming what is wrong with it."""
+    """The mapping in a TOML file. Raises ValueError that names the mistake in it."""
     with opened(path, storage) as file:
         try:
             mapping = tomllib.loads(file.read().decode())
@@ -61,22 +61,22 @@ def _row(source: Source, row: Row, columns: Mapping[str, str], values: Mapping[s
     for column in columns.values():
         if column not in row:
             raise ValueError(f"no column {column!r}, only {', '.join(map(repr, row))}; correct [columns]")
-    made = {name: row[column] for name, column in columns.items()}
-    made |= {name: _fill(value, row) for name, value in values.items()}
+    mapped = {name: row[column] for name, column in columns.items()}
+    mapped |= {name: _fill(value, row) for name, value in values.items()}
     if source.video:
-        made["video"] = source.video_of(source.video, row)
+        mapped["video"] = source.video_of(source.video, row)
     if source.split:
-        made["split"] = source.split
+        mapped["split"] = source.split
     if label:
-        made["label"] = _fill(label, row)
+        mapped["label"] = _fill(label, row)
     for needed in ("video", "label"):
-        if needed not in made and needed not in row:
-            raise ValueError(f"nothing says what the {needed} is; name it in [columns] or [values]")
-    return {name: row[name] for name in ("video", "label") if name in row} | made
+        if needed not in mapped and needed not in row:
+            raise ValueError(f"the mapping has no {needed}; name its column in [columns], or give it in [values]")
+    return {name: row[name] for name in ("video", "label") if name in row} | mapped
 
 
 def _fill(value: Any, row: Row) -> Any:
-    """Text with {column} in it filled in; a text that is one column only becomes its value."""
+    """Fill in the {column} of a text; a text of one {column} only becomes that column's value, with its type."""
     if isinstance(value, dict):
         return {name: _fill(part, row) for name, part in value.items()}
     if isinstance(value, list):

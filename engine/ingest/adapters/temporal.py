@@ -1,7 +1,7 @@
-"""Stretches of untrimmed videos with a class or a sentence each, as ActivityNet has them; one clip a stretch, which asks when.
+"""Stretches of untrimmed videos with a class or a sentence each, as in ActivityNet; each becomes a clip that asks when it happens.
 
 {"database": {ID: {"subset", "duration", "annotations": [{"segment": [start, end], "label"}]}}}     ActivityNet, THUMOS, COIN
-{ID: {"duration", "timestamps": [[start, end]], "sentences": [...]}}        ActivityNet Captions, and what is made like it
+{ID: {"duration", "timestamps": [[start, end]], "sentences": [...]}}        ActivityNet Captions, and datasets in its style
 """
 
 from collections.abc import Iterator
@@ -17,24 +17,24 @@ QUESTION = 'During which part of the video does this happen: "{what}"? Give the 
 
 def records(source: Source) -> Iterator[Record]:
     prefix = "database" if any(True for _ in source.json_pairs("database")) else ""
-    found = ((f"{source.path} video {key}", (key, item)) for key, item in source.json_pairs(prefix))
-    return each(found, lambda one: _rows(source, *one))
+    videos = ((f"{source.path} video {key}", (key, item)) for key, item in source.json_pairs(prefix))
+    return each(videos, lambda keyed_item: _rows(source, *keyed_item))
 
 
 def _rows(source: Source, key: str, item: dict[str, Any]) -> list[Row]:
     duration_s = float(item["duration"])
     if "sentences" in item:
-        found = list(zip(item["sentences"], item["timestamps"], strict=True))
+        stretches = list(zip(item["sentences"], item["timestamps"], strict=True))
     else:
-        found = [(one["label"], one["segment"]) for one in item["annotations"]]
+        stretches = [(annotation["label"], annotation["segment"]) for annotation in item["annotations"]]
     video = source.video_of(
         VIDEO, {name: value for name, value in item.items() if isinstance(value, str | int | float)} | {"id": key}
     )
     split = source.split_of(str(item.get("subset", "")))
     rows = []
-    for number, (what, (start_s, end_s)) in enumerate(found):
-        end = min(float(end_s), duration_s)  # published ends pass the video's by a frame or two
+    for number, (text, (start_s, end_s)) in enumerate(stretches):
+        end = min(float(end_s), duration_s)  # published ends are a frame or two after the video's
         label = TimeRange(start_s=float(start_s), end_s=end, duration_s=duration_s)
-        question = QUESTION.replace("{what}", str(what).strip())
+        question = QUESTION.replace("{what}", str(text).strip())
         rows.append({"clip_id": f"{key}/{number}", "video": video, "question": question, "label": worded(label), "split": split})
     return rows
