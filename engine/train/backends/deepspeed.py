@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def environment(device: Device) -> dict[str, str]:
-    variables = {"DS_ACCELERATOR": device.kind}
+    variables: dict[str, str] = {"DS_ACCELERATOR": device.kind}
     return variables if device.kind == "cuda" else variables | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
 
 
