@@ -57,9 +57,9 @@ class Meter:
     def is_fatal(self) -> bool:
         return self._fatal is not None
 
-    def since(self, num_records: int, num_notes: int) -> tuple[list[StepRecord], list[str], Exception | None]:
-        """What has come after so many records and notes."""
-        return self._records[num_records:], self._notes[num_notes:], self._fatal
+    def since(self, step: int, num_notes: int) -> tuple[list[StepRecord], list[str], Exception | None]:
+        """The records of the steps after this one, and the notes after so many."""
+        return [record for record in self._records if record.step > step], self._notes[num_notes:], self._fatal
 
 
 class RayListener:
@@ -177,15 +177,16 @@ def _follow(trainer: TorchTrainer, meter: Any, name: str, on_step: Callable[[Ste
 
     thread = threading.Thread(target=fit, name="train", daemon=True)
     thread.start()
-    num_records = num_notes = 0
+    last_step = num_notes = 0
     alive = True
     while alive:
         alive = thread.is_alive()  # before the meter is read, so that its last records are read too
-        records, notes, fatal = ray.get(meter.since.remote(num_records, num_notes))
-        num_records, num_notes = num_records + len(records), num_notes + len(notes)
+        records, notes, fatal = ray.get(meter.since.remote(last_step, num_notes))
+        num_notes += len(notes)
         for line in notes:
             log.info("%s: %s", name, line)
         for record in records:
+            last_step = record.step
             on_step(record)
         if fatal is not None:
             thread.join(GIVE_UP_S)  # the ranks are started once more, and end at once
