@@ -35,7 +35,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, world: Path, ray_cluster: No
     """A run whose base keeps nothing direct and learns nothing, so that its last finetune has no example."""
     folder = tmp_path_factory.mktemp("small")
     manifest = a_manifest(folder, world, {"train": (False, 6), "heldout": (True, 3)})
-    arguments = settings(manifest, folder / "run") + ["train.lr=1e-9", "train.epochs=1.0", "generate.piece_clips=6"]
+    arguments = [*settings(manifest, folder / "run"), "train.lr=1e-9", "train.epochs=1.0", "generate.piece_clips=6"]
     done = starloop("selftrain", *options(arguments), cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "run"
@@ -61,7 +61,7 @@ def test_the_same_command_again_has_nothing_to_do(small: Path) -> None:
     done = starloop(
         "selftrain",
         *options(
-            settings(small.parent / "manifest.jsonl", small) + ["train.lr=1e-9", "train.epochs=1.0", "generate.piece_clips=2"]
+            [*settings(small.parent / "manifest.jsonl", small), "train.lr=1e-9", "train.epochs=1.0", "generate.piece_clips=2"]
         ),
         cwd=small.parent,
     )
@@ -91,7 +91,7 @@ def test_pieces_that_are_written_keep_their_size_and_the_rest_is_cut_anew(
         (0, 4), (4, 4), (8, 2), (10, 10), (20, 10), (30, 10), (40, 4), (44, 4), (48, 4), (52, 4), (56, 4),
     ]  # fmt: skip
     assert {name: (folder / "pieces" / name).read_bytes() for name in written} == written
-    assert [report.before for report in reports if report.unit == "clips"][0] == 30
+    assert next(report.before for report in reports if report.unit == "clips") == 30
     assert json.loads((run.folder / "config.json").read_text())["generate"]["piece_clips"] == 4
     before = json.loads((undisturbed.folder / "cycle-000" / "generate" / "seal.json").read_text())["counts"]
     assert json.loads((folder / "seal.json").read_text())["counts"] == before
