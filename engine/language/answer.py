@@ -166,7 +166,7 @@ class Answer:
 
     @cached_property
     def _noun_phrases(self) -> list[range]:
-        """Articles with the words that follow them; without phrases behind a preposition of place, which say where and not what."""
+        """Articles with the words that follow them. Phrases behind a preposition of place are left out: they name a location."""
         phrases = []
         for i, word in enumerate(self.words):
             if word in ARTICLES and not (i and self.words[i - 1] in PLACES):

@@ -77,7 +77,7 @@ def _range_of(text: str, first: Moment, second: Moment) -> Range | None:
 
 
 def _starts_then_ends(text: str, first: Moment, second: Moment) -> bool:
-    """Whether the text says like "starts at 2 s ... ends at 6 s", with other words between."""
+    """Whether the text reads like "starts at 2 s ... ends at 6 s", with other words between."""
     before, between = text[max(0, first.start - CUE_CHARS) : first.start], text[first.end : second.start]
     is_near = len(between) < MAX_APART_CHARS and "\n\n" not in between
     return is_near and bool(_START_WORD.search(before) and _END_WORD.search(between))
@@ -92,7 +92,7 @@ def _is_bracketed(text: str, first: Moment, second: Moment) -> bool:
 
 
 def _ends_then_starts(text: str, first: Moment, second: Moment) -> bool:
-    """Whether the text says like "ends at 5 s and starts at 2 s"."""
+    """Whether the text reads like "ends at 5 s and starts at 2 s"."""
     before, between = text[max(0, first.start - CUE_CHARS) : first.start], text[first.end : second.start]
     is_near = len(between) < MAX_APART_CHARS
     return is_near and bool(_END_WORD.search(before) and not _START_WORD.search(before) and _START_WORD.search(between))

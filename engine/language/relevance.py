@@ -1,4 +1,4 @@
-"""Which of several numbers, times or boxes in a text is about what the question asks."""
+"""Which of several numbers, times or boxes in a text is nearest to the words of the question."""
 
 import itertools
 from bisect import bisect_left
