@@ -243,14 +243,15 @@ def test_windows_are_decoded_once_where_they_are_kept(tmp_path: Path) -> None:
 
 
 def test_the_cache_counts_bytes() -> None:
-    """Clips of 10, 20 and 30 bytes; with room for 55 the one that was used longest ago goes."""
+    """Clips of 10 to 56 bytes; where they do not fit into 55, those that were used longest ago go."""
 
     def clip(num_bytes: int) -> tuple[Window, Decoded]:
         window = Window(video=f"{num_bytes}.mp4", start_s=None, end_s=None, etag="")
         return window, Decoded(Video(np.zeros(num_bytes, np.uint8), ()), "v1", in_order=False)
 
     cache = FrameCache(55)
-    (ten, ten_bytes), (twenty, twenty_bytes), (thirty, thirty_bytes), (large, large_bytes) = map(clip, (10, 20, 30, 56))
+    (ten, ten_bytes), (fifteen, fifteen_bytes), (twenty, twenty_bytes) = map(clip, (10, 15, 20))
+    (thirty, thirty_bytes), (fifty, fifty_bytes), (large, large_bytes) = map(clip, (30, 50, 56))
     cache.put(ten, SPEC, ten_bytes)
     cache.put(twenty, SPEC, twenty_bytes)
     assert cache.get(ten, SPEC) is ten_bytes
@@ -259,6 +260,10 @@ def test_the_cache_counts_bytes() -> None:
     assert [cache.get(window, SPEC) is not None for window in (ten, twenty, thirty)] == [True, False, True]
     cache.put(large, SPEC, large_bytes)
     assert [cache.get(window, SPEC) is not None for window in (ten, thirty, large)] == [True, True, False]
+    cache.put(fifteen, SPEC, fifteen_bytes)
+    assert [cache.get(window, SPEC) is not None for window in (ten, thirty, fifteen)] == [True, True, True], "55 bytes fit"
+    cache.put(fifty, SPEC, fifty_bytes)
+    assert [cache.get(window, SPEC) is not None for window in (ten, thirty, fifteen, fifty)] == [False, False, False, True]
 
 
 def test_a_size_that_changes_within_a_video_is_brought_to_its_first(tmp_path: Path) -> None:
