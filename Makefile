@@ -27,8 +27,9 @@ test-pure: $(READY)       ## the tests that need neither torch nor Ray: seconds
 chaos: $(READY)           ## kill the loop in every way we know and compare its end, byte by byte: about 40 minutes
 	PYTHONPATH=.:tests $(BIN)/python tests/chaos.py
 
-bench: $(READY)           ## verdicts a second; encoding shared by episodes; generation beside the published way; CPU of decoding beside a bare loop; memory of a driver with a million clips
+bench: $(READY)           ## verdicts a second; epochs of episodes; encoding shared by episodes; generation beside the published way; CPU of decoding beside a bare loop; memory of a driver with a million clips
 	PYTHONPATH=. $(BIN)/python tests/bench/verdicts.py
+	PYTHONPATH=.:tests $(BIN)/python tests/bench/episodes.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/sharing.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/generate.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/decode.py

@@ -197,12 +197,12 @@ def test_draws_are_uniform_over_the_few_clips_that_are_not_excluded(exclude: Exc
 
 @pytest.mark.parametrize("exclude", ["overlap", "video"])
 def test_an_epoch_is_linear_in_the_clips_of_a_narrator_with_one_video(exclude: Exclude) -> None:
-    """0.1 s of CPU time; scanning the narrator's clips for each query took 2 and 4 s."""
-    clips = [Footage(verb, noun, "own", None, None) for verb, noun in (clip.action for clip in a_world(2000, 100, 500))]
+    """It takes 0.2 s of CPU time; a scan of the narrator's clips for each query took 5 s (video) and 9 s (overlap)."""
+    clips = [Footage(verb, noun, "own", None, None) for verb, noun in (clip.action for clip in a_world(3000, 100, 500))]
     sampler = Sampler(clips, exclude=exclude)
     start = time.process_time()
     contexts = [sampler.draw(clip, 16, random.Random(q), q) for q, clip in enumerate(clips)]
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 1.5
     assert not any(contexts)
 
 
