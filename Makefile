@@ -58,8 +58,9 @@ test-similarity: $(SIMILARITY)    ## the tests that need sentence-transformers, 
 chaos: $(READY)           ## kill the loop in every way that we know, and compare its end byte by byte: about 40 minutes
 	PYTHONPATH=.:tests $(BIN)/python tests/chaos.py
 
-bench: $(READY)           ## measure verdicts a second, encoding shared by episodes, generation, CPU of decoding, and a driver's memory with a million clips
+bench: $(READY)           ## measure verdicts a second, epochs of episodes, encoding, generation, CPU of decoding, and a driver's memory
 	PYTHONPATH=. $(BIN)/python tests/bench/verdicts.py
+	PYTHONPATH=.:tests $(BIN)/python tests/bench/episodes.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/sharing.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/generate.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/decode.py

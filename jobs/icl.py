@@ -121,7 +121,7 @@ def _report(out: str, results: dict[str, list[dict[str, Any]]], console: Console
                 "curve": {number: round(mean(values), 4) for number, values in line.items()},
                 "gain": [round(value, 4) for value in (mean(gains), _half(gains))] if gains else None,
             }
-        for title, name in (("at most: both words are in the context", "ceiling"), ("no model: the commonest words", "counting")):
+        for title, name in (("at most: both words in the context", "ceiling"), ("no model: the commonest words", "counting")):
             bound = {int(number): text_only[name] for number, text_only in properties[set_name]["told"].items()}
             table.add_row(title, *(f"{bound[number]:.3f}" if number in bound else "" for number in shots), "")
             series[title] = [(number, value, 0.0) for number, value in bound.items()]

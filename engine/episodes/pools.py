@@ -17,24 +17,24 @@ class Run:
     (2, [71, 74])
     """
 
-    __slots__ = ("_first_hole", "_holes", "_num_holes", "_order", "_start", "size")
+    __slots__ = ("_first_hole", "_holes", "num_holes", "order", "size", "start")
 
     def __init__(self, order: Sequence[int], start: int, end: int, holes: Sequence[int] = ()) -> None:
-        self._order, self._start, self._holes = order, start, holes
-        self._first_hole = self._num_holes = 0
+        self.order, self.start, self._holes = order, start, holes
+        self._first_hole = self.num_holes = 0
         if holes:
             self._first_hole = bisect_left(holes, start)
-            self._num_holes = bisect_left(holes, end, self._first_hole) - self._first_hole
-        self.size = end - start - self._num_holes
+            self.num_holes = bisect_left(holes, end, self._first_hole) - self._first_hole
+        self.size = end - start - self.num_holes
 
     def clip_at(self, index: int) -> int:
         """The clip number at 0 <= index < size."""
-        place = self._start + index
-        if self._num_holes:
+        place = self.start + index
+        if self.num_holes:
             # hole h, counted from 0, is skipped if its place less the h holes before it is at most `place`
             holes, first = self._holes, self._first_hole
-            place += bisect_right(range(self._num_holes), place, key=lambda hole: holes[first + hole] - hole)
-        return self._order[place]
+            place += bisect_right(range(self.num_holes), place, key=lambda hole: holes[first + hole] - hole)
+        return self.order[place]
 
 
 class Pool:
@@ -63,7 +63,7 @@ class Pool:
                 if index < run.size:
                     break
                 index -= run.size
-            number = run.clip_at(index)
+            number = run.clip_at(index) if run.num_holes else run.order[run.start + index]  # most runs have no holes
             if usable is None or usable(number):
                 taken.append(number)
         return taken

@@ -23,8 +23,8 @@ Contexts = Literal["bursty", "random"]
 Exclude = Literal["nothing", "overlap", "video"]
 Drawn = list[tuple[int, Role]]
 """Clip numbers, each with why it was drawn."""
-MAX_DRAWS_PER_SHOT = 8
-"""A pool is drawn from by rejection while that takes at most so many draws for a shot: on average, or because it is small."""
+MAX_DRAWS_PER_SHOT, SMALL_POOL = 8, 64
+"""Clips are excluded by rejection where that takes at most so many draws per shot, on average, or where the pool is small."""
 
 
 class Sampler:
@@ -101,13 +101,15 @@ class Sampler:
             by_rejection = Pool(runs, lambda i: clips[i].video != query.video)
         else:
             by_rejection = Pool(runs, lambda i: not query.overlaps(clips[i]))
-        usable_at_least = by_rejection.left / MAX_DRAWS_PER_SHOT
-        if usable_at_least <= max(shots, by_rejection.left - self._clips_of_video[query.video]):
+        if by_rejection.left <= SMALL_POOL:
+            return by_rejection
+        enough = by_rejection.left / MAX_DRAWS_PER_SHOT
+        if enough <= max(shots, by_rejection.left - self._clips_of_video[query.video]):
             return by_rejection
         runs = bucket.runs(self._places_of(query.video, bucket.order))
-        if self._exclude == "overlap" and usable_at_least > sum(run.size for run in runs):
+        if self._exclude == "overlap" and enough > sum(run.size for run in runs):
             runs += self._timeline(query.video, bucket).apart_from(query, but=query.action if self._contexts == "bursty" else None)
-        if usable_at_least <= sum(run.size for run in runs):
+        if enough <= sum(run.size for run in runs):
             return by_rejection
         return Pool(runs, lambda i: i not in taken)  # rejects len(taken) clips at most
 

@@ -1,4 +1,4 @@
-"""Encoding saved by sharing: of the clips that a micro-batch of episodes shows, how many go through the tower, and what that saves.
+"""Encoding saved by sharing: how many of the clips shown in a micro-batch of episodes the tower encodes, and the time that saves.
 
 PYTHONPATH=.:tests .venv/bin/python tests/bench/sharing.py
 """
@@ -22,7 +22,7 @@ ROWS = (8, 32, 128)
 
 
 def narrated_world() -> list[Clip]:
-    """The pool of `make icl` but for its split: 600 videos, 32 narrators who tell of 300 each."""
+    """The clips of `make icl` before its split: 600 videos, 300 of them narrated by each of 32 narrators."""
     scenes = narrators.scenes(0, 600)
     clips = []
     for number in range(32):
@@ -41,7 +41,7 @@ def archive() -> list[Clip]:
 
 
 def samples_of(episodes: Sequence[Episode], video_of: dict[str, str], shared: bool) -> tuple[list[Sample], int]:
-    """Samples, and how many clips they name: each once, or each as often as it is shown."""
+    """Samples, and the number of clips to encode: each clip once (`shared`), or each time that it is shown."""
     numbers: dict[tuple[str, int], int] = {}
     samples: list[Sample] = []
     for episode in episodes:
@@ -72,19 +72,18 @@ def main() -> None:
     for name, clips in (("narrated world", narrated_world()), ("archive", archive())):
         video_of = {clip.clip_id: clip.video for clip in clips}
         for shots in ((16,), (0, 1, 2, 4, 8, 16)):
-            made = list(Maker([shot_of(clip) for clip in clips], Episodes(shots=shots), 0).epoch(0))
-            random.Random(0).shuffle(made)
+            episodes = list(Maker([shot_of(clip) for clip in clips], Episodes(shots=shots), 0).epoch(0))
+            random.Random(0).shuffle(episodes)
             for rows in ROWS:
                 shown = encoded = 0
-                for start in range(0, min(len(made), rows * 20), rows):
-                    batch = made[start : start + rows]
+                for start in range(0, min(len(episodes), rows * 20), rows):
+                    batch = episodes[start : start + rows]
                     shown += samples_of(batch, video_of, shared=False)[1]
                     encoded += samples_of(batch, video_of, shared=True)[1]
                 what = "16 shots" if len(shots) == 1 else "mixed shots"
                 line = f"{name:15} {what:12} micro-batch {rows:4}: {encoded:6} / {shown:6} = {encoded / shown:.3f}"
                 if rows == 8:
-                    some = made[:rows]
-                    once, each = (seconds(student, *samples_of(some, video_of, shared)) for shared in (True, False))
+                    once, each = (seconds(student, *samples_of(episodes[:rows], video_of, shared)) for shared in (True, False))
                     line += f"   {once:.2f} s / {each:.2f} s = {once / each:.2f}"
                 print(line, flush=True)
 

@@ -1,4 +1,4 @@
-"""Pins episodes end to end on a narrated world: built, trained on beside other sources, asked about, and counted."""
+"""Pins episodes end to end on a narrated world: built, trained on with other sources, evaluated, and counted."""
 
 import json
 from pathlib import Path
@@ -24,9 +24,9 @@ TRAIN = name_of(0, "train")
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A manifest of 24 videos told by 3 narrators, 20 each; one of the videos is no video."""
-    folder = tmp_path_factory.mktemp("told")
+def narrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of 24 videos, 20 of them narrated by each of 3 narrators; one file is no video."""
+    folder = tmp_path_factory.mktemp("narrated")
     clips = narrators.write_world(folder / "videos", 24, 3, 20, seed=5)
     (folder / "videos" / "video-00002.mp4").write_text("no video at all\n" * 100)
     rows = [clip.to_row() | {"label": clip.label.text, "video": f"videos/{Path(clip.video).name}"} for clip in clips]
@@ -36,19 +36,20 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def config(told: Path, run: Path, *settings: str) -> RunConfig:
+def config(folder: Path, run: Path, *settings: str) -> RunConfig:
     small = ["train.lora_rank=4", "train.num_workers=1", "train.batch_rows=8", "train.epochs=1.0", "train.lr=1e-3"]
-    manifest = "manifest.jsonl" if not (told / "episodes").exists() else "episodes/train.parquet"
+    manifest = "manifest.jsonl" if not (folder / "episodes").exists() else "episodes/train.parquet"
     return load_config(
-        CONFIG, [*small, f"data.manifest={told / manifest}", f"run.uri={run}", "episodes.eval_shots=[0,2,4]", *settings]
+        CONFIG, [*small, f"data.manifest={folder / manifest}", f"run.uri={run}", "episodes.eval_shots=[0,2,4]", *settings]
     )
 
 
 @pytest.fixture(scope="module")
-def built(told: Path) -> Path:
-    made = list(episodes.build(config(told, told / "unused", "episodes.eval_queries=4"), Store(str(told / "episodes"))))
-    assert any(line.startswith("train: ") for line in made)
-    return told
+def built(narrated: Path) -> Path:
+    settings = config(narrated, narrated / "unused", "episodes.eval_queries=4")
+    lines = list(episodes.build(settings, Store(str(narrated / "episodes"))))
+    assert any(line.startswith("train: ") for line in lines)
+    return narrated
 
 
 def test_the_folder_has_pool_contexts_report_and_exports(built: Path) -> None:
@@ -60,24 +61,24 @@ def test_the_folder_has_pool_contexts_report_and_exports(built: Path) -> None:
     assert report["rare"]["burstiness"]["verb"] > 2 * report["rare"]["burstiness"]["verb_by_chance"] > 0
     assert report["train"]["leaks"] == {"own_action": 0, "own_video": 0, "own_window": 0, "trained_video": 0}
     assert report["train"]["meanings"]["noun"]["surfaces_per_class"] > 1.5
-    common = {(clips[one]["verb"], clips[one]["noun"]) for one in pool}
+    common = {(clips[clip_id]["verb"], clips[clip_id]["noun"]) for clip_id in pool}
     lines = [json.loads(line) for line in (folder / "contexts" / "rare-4-shot.jsonl").read_text().splitlines()]
     assert len(lines) == 4
     for line in lines:
         query = clips[line["query"]]
         assert (query["verb"], query["noun"]) not in common
         assert set(line["context"]) <= set(pool)
-        assert {clips[one]["narrator"] for one in line["context"]} == {query["narrator"]}
+        assert {clips[clip_id]["narrator"] for clip_id in line["context"]} == {query["narrator"]}
     csv = (folder / "eilev" / "narrated_actions.csv").read_text().splitlines()
     assert csv[0] == "frame_path,video_uid,clip_index,narration_timestamp_sec,narration_text,structured_verb,structured_noun"
     assert len(csv) == len(clips) + 1
-    theirs = [json.loads(line) for line in (folder / "eilev" / "rare-4-shot.jsonl").read_text().splitlines()]
-    assert [len(one["context"]) for one in theirs] == [len(one["context"]) for one in lines]
-    assert {one["query"] for one in theirs} <= {line.split(",")[0] for line in csv}
+    exported = [json.loads(line) for line in (folder / "eilev" / "rare-4-shot.jsonl").read_text().splitlines()]
+    assert [len(line["context"]) for line in exported] == [len(line["context"]) for line in lines]
+    assert {line["query"] for line in exported} <= {line.split(",")[0] for line in csv}
 
 
-def test_a_folder_is_made_anew_and_tells_how(built: Path, tmp_path: Path) -> None:
-    store = Store(str(tmp_path / "made"))
+def test_a_folder_is_rebuilt_and_records_its_settings(built: Path, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "rebuilt"))
     list(episodes.build(config(built, tmp_path / "unused", "episodes.split=video", f"data.manifest={built}/manifest.jsonl"), store))
     assert {name.partition("-")[0] for name in store.names("contexts")} == {"test", "val"}
     store.write("contexts/README.md", b"not a context")
@@ -107,47 +108,47 @@ def test_messages_carry_loss_on_the_query_alone(built: Path) -> None:
 
 
 @pytest.mark.ray
-def test_two_workers_train_on_episodes_as_one_and_the_curve_is_drawn(built: Path, tmp_path: Path, ray_cluster: None) -> None:
+def test_two_workers_train_on_episodes_like_one_and_the_curve_is_drawn(built: Path, tmp_path: Path, ray_cluster: None) -> None:
     alone = config(built, tmp_path / "1", "train.micro_batch_rows=8")
     loop.run(alone, lambda progress: None, TRAIN)
     together = config(
         built, tmp_path / "2", "train.micro_batch_rows=2", "train.num_workers=2", "train.zero_stage=3", "cluster.train_cpus=0.5"
     )
     loop.run(together, lambda progress: None, TRAIN)
-    one, two = (read_seal(Store(str(tmp_path / run)), TRAIN) for run in "12")
-    assert one is not None
-    assert two is not None
-    assert two.facts["losses"] == pytest.approx(one.facts["losses"], rel=1e-3)
-    assert one.counts["shown"] == two.counts["shown"] > one.counts["encoded"] > 0
-    assert one.counts["undecodable"] > 0 < one.counts["shots_lost"]
+    seal, seal_of_two = (read_seal(Store(str(tmp_path / run)), TRAIN) for run in "12")
+    assert seal is not None
+    assert seal_of_two is not None
+    assert seal_of_two.facts["losses"] == pytest.approx(seal.facts["losses"], rel=1e-3)
+    assert seal.counts["shown"] == seal_of_two.counts["shown"] > seal.counts["encoded"] > 0
+    assert seal.counts["undecodable"] > 0 < seal.counts["shots_lost"]
     selected = read_seal(Store(str(tmp_path / "1")), name_of(0, "select"))
     assert selected is not None
     assert selected.counts["examples"] == 0 < selected.counts["episodes"]
     assert selected.counts["shots_verb"] > 0 < selected.counts["shots_rest"]
 
-    out, told = Store(str(tmp_path / "curve")), []
+    out, progress = Store(str(tmp_path / "curve")), []
     adapter = str(tmp_path / "1" / TRAIN / "model")
-    found = few_shot(Store(str(built / "episodes")), out, alone, adapter, "small", told.append)
-    sets = {(point["set"], point["control"], point["shots"]) for point in found["points"]}
+    result = few_shot(Store(str(built / "episodes")), out, alone, adapter, "small", progress.append)
+    sets = {(point["set"], point["control"], point["shots"]) for point in result["points"]}
     assert sets == {
         (name, control, shots)
         for name in ("rare", "common")
         for control, most in (("", 3), ("shuffled", 2))
         for shots in (4, 2, 0)[:most]
     }
-    assert found["clips_encoded"] < found["clips_shown"]
-    assert {point["by_class"] for point in found["points"]} == {0}
-    assert all(point["short"] <= point["queries"] == 4 for point in found["points"])
-    assert found["episodes"]["question"] == "What happens?"
+    assert result["clips_encoded"] < result["clips_shown"]
+    assert {point["by_class"] for point in result["points"]} == {0}
+    assert all(point["short"] <= point["queries"] == 4 for point in result["points"])
+    assert result["episodes"]["question"] == "What happens?"
     assert out.read("rare.svg") is not None
-    told.clear()
-    again = few_shot(Store(str(built / "episodes")), out, alone, adapter, "small", told.append)
-    assert (again["points"], told) == (found["points"], [])
+    progress.clear()
+    again = few_shot(Store(str(built / "episodes")), out, alone, adapter, "small", progress.append)
+    assert (again["points"], progress) == (result["points"], [])
 
 
 @pytest.mark.ray
 def test_a_mixture_of_all_sources_is_fed_by_weight(built: Path, world: Path, tmp_path: Path, ray_cluster: None) -> None:
-    """The loop's own kept answers, conversations, and episodes told in what was kept."""
+    """The loop's own kept answers, conversations, and episodes that narrate in the kept answers."""
     rows = [
         {
             "example_id": f"talk-{i}",
@@ -161,12 +162,12 @@ def test_a_mixture_of_all_sources_is_fed_by_weight(built: Path, world: Path, tmp
         for i in range(6)
     ]
     Store(str(tmp_path)).write_table("talks.parquet", EXAMPLES.empty_table().from_pylist(rows, schema=EXAMPLES))
-    made = config(
+    mixture = config(
         built, tmp_path / "run", "mixture.direct=1", "mixture.rationalized=2", "mixture.instruct=0.5", f"data.manifest={world}",
         f"mixture.examples={tmp_path / 'talks.parquet'}", 'episodes.answers="kept"', "episodes.shots=[0,1]",
         "generate.max_tokens=48", "train.micro_batch_rows=8", "loop.max_cycles=2",
     )  # fmt: skip
-    loop.run(made, lambda progress: None, TRAIN)
+    loop.run(mixture, lambda progress: None, TRAIN)
     store = Store(str(tmp_path / "run"))
     selected, trained = read_seal(store, name_of(0, "select")), read_seal(store, TRAIN)
     assert selected is not None
@@ -181,23 +182,23 @@ def test_a_mixture_of_all_sources_is_fed_by_weight(built: Path, world: Path, tmp
 
 
 def test_the_gain_is_the_mean_over_seeds_with_its_interval(tmp_path: Path) -> None:
-    def asked(after_two: float) -> dict[str, Any]:
+    def a_result(after_two: float) -> dict[str, Any]:
         values = {("", 0): 0.1, ("", 2): after_two, ("shuffled", 2): 0.1}
         points = ({"set": "rare", "control": control, "shots": shots, "both": both} for (control, shots), both in values.items())
         return {"points": list(points)}
 
-    told = {"rare": {"told": {"2": {"ceiling": 0.8, "counting": 0.4}}}}
-    Store(str(tmp_path / "episodes")).write("properties.json", json.dumps(told).encode())
-    icl._report(str(tmp_path), {"episodes": [asked(0.4), asked(0.5), asked(0.6)]}, Console(quiet=True))
-    found = json.loads((tmp_path / "icl.json").read_text())["rare"]
-    assert found["episodes"] == {"seeds": 3, "curve": {"0": 0.1, "2": 0.5}, "gain": [0.4, 0.2484]}  # 4.303 x 0.1 / sqrt(3)
-    assert found["episodes, videos shuffled"] == {"seeds": 3, "curve": {"2": 0.1}, "gain": None}
-    assert found["no model: the commonest words"] == {"curve": {"2": 0.4}}
+    properties = {"rare": {"told": {"2": {"ceiling": 0.8, "counting": 0.4}}}}
+    Store(str(tmp_path / "episodes")).write("properties.json", json.dumps(properties).encode())
+    icl._report(str(tmp_path), {"episodes": [a_result(0.4), a_result(0.5), a_result(0.6)]}, Console(quiet=True))
+    summary = json.loads((tmp_path / "icl.json").read_text())["rare"]
+    assert summary["episodes"] == {"seeds": 3, "curve": {"0": 0.1, "2": 0.5}, "gain": [0.4, 0.2484]}  # 4.303 x 0.1 / sqrt(3)
+    assert summary["episodes, videos shuffled"] == {"seeds": 3, "curve": {"2": 0.1}, "gain": None}
+    assert summary["no model: the commonest words"] == {"curve": {"2": 0.4}}
     assert "no model" in (tmp_path / "rare.svg").read_text()
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         (["episodes.shots=[500]", "episodes.pooling_shape=[4,2,2]"], "500 shots of 16 visual tokens and a query of 32 fill"),
         (["episodes.num_frames=9"], "episodes.num_frames = 9 is more than the model's 8 frames"),
@@ -209,15 +210,17 @@ def test_the_gain_is_the_mean_over_seeds_with_its_interval(tmp_path: Path) -> No
         (['episodes.canonical="it is"'], "say where verb and noun stand"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_claimed(built: Path, tmp_path: Path, settings: list[str], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_impossible_settings_are_refused_before_the_run_folder_exists(
+    built: Path, tmp_path: Path, settings: list[str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
         loop.run(config(built, tmp_path / "run", *settings), lambda progress: None, TRAIN)
     assert not (tmp_path / "run").exists()
 
 
-def select_only(made: RunConfig) -> dict[str, Any]:
-    loop.run(made, lambda progress: None, name_of(0, "select"))
-    seal = read_seal(Store(made.run.uri), name_of(0, "select"))
+def select_only(run_config: RunConfig) -> dict[str, Any]:
+    loop.run(run_config, lambda progress: None, name_of(0, "select"))
+    seal = read_seal(Store(run_config.run.uri), name_of(0, "select"))
     assert seal is not None
     return seal.counts
 
@@ -231,16 +234,16 @@ def test_an_episode_longer_than_the_context_is_refused_with_its_tokens(built: Pa
         )
 
 
-def test_a_manifest_without_verbs_or_narrations_says_so(told: Path, tmp_path: Path) -> None:
-    rows = [json.loads(line) for line in (told / "manifest.jsonl").read_text().splitlines()]
-    for name, empty, said in (
+def test_a_manifest_without_verbs_or_narrations_is_refused(narrated: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (narrated / "manifest.jsonl").read_text().splitlines()]
+    for name, empty, message in (
         ("bare", ("verb", "noun"), "none of 60 clips has a verb or a noun"),
         ("mute", ("description",), "no train clip has a narration"),
     ):
-        path = told / f"{name}.jsonl"
+        path = narrated / f"{name}.jsonl"
         path.write_text("".join(json.dumps(row | dict.fromkeys(empty, "")) + "\n" for row in rows))
-        with pytest.raises(ValueError, match=said):
-            select_only(config(told, tmp_path / name, f"data.manifest={path}"))
+        with pytest.raises(ValueError, match=message):
+            select_only(config(narrated, tmp_path / name, f"data.manifest={path}"))
 
 
 def test_fallbacks_are_counted(built: Path, tmp_path: Path) -> None:

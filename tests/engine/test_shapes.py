@@ -1,4 +1,4 @@
-"""Pins that a labelled world is the same world every time, and that its words tell the truth."""
+"""Pins that a rendered world has the same bytes every time, and that its descriptions are true."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_a_world_is_balanced_varied_and_split_by_video(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("index", range(10))
 def test_descriptions_are_true(index: int) -> None:
-    """What the words say about start and end, the poses do; and the shape stays inside the frame."""
+    """The poses at start and end are as described, and the shape stays inside the frame."""
     scene = shapes.scene(9, index)
     poses = [shapes.pose(scene, t / 50) for t in range(51)]
     (x0, y0, r0), (x1, y1, r1) = poses[0], poses[-1]
@@ -46,5 +46,5 @@ def test_descriptions_are_true(index: int) -> None:
         "left and right again": max(x for x, _, _ in poses) - min(x for x, _, _ in poses) > 0.3 and y0 == y1,
         "round and round": max(y for _, y, _ in poses) - min(y for _, y, _ in poses) > 0.3 and x0 != x1,
     }
-    assert [true for said, true in moves.items() if said in scene.description] == [True]
+    assert [is_true for phrase, is_true in moves.items() if phrase in scene.description] == [True]
     assert all(r <= x <= 1 - r and r <= y <= 1 - r for x, y, r in poses if scene.name not in ("growing", "dwindling"))
