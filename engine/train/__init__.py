@@ -1,6 +1,7 @@
 """Finetuning, in ranks that share the work.
 
 step        what the driver does
+meter      the actor that carries reports from the ranks to the driver
 trainer     Ray Train around the ranks; what they report; what ends the step
 worker      what every rank runs: optimizer steps
 feed        a rank's micro-batches, decoded beside it
