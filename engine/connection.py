@@ -53,6 +53,8 @@ def connect(address: str, cpus: float = 0, gpus: float = 0) -> Iterator[Mapping[
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     # with the default of 1 s every window would start its processes anew, imports included; only a Ray started here reads it
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "30000")
+    if not remote:  # one machine is not preempted in part, and each finetune would start a process to watch for it
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     terminated = signal.getsignal(signal.SIGTERM)
     with _quiet_stderr():
         ray.init(
