@@ -74,12 +74,12 @@ def test_two_workers_with_zero_3_train_as_one_without(world: Path, tmp_path: Pat
 
 
 def test_out_of_memory_ends_the_step_in_one_line(world: Path, tmp_path: Path, ray_cluster: None) -> None:
-    """A LoRA of 2^31 ranks is more than a machine has: its first matrix alone is a terabyte."""
+    """A LoRA of rank 2^40 is more than any machine has: its first matrix alone is half a petabyte."""
     started = time.monotonic()
     with pytest.raises(
         ValueError, match=r"training ran out of memory \(.*\); try a train\.micro_batch_rows below 2, or train\.gradient"
     ):
-        train(world, tmp_path, lora_rank=1 << 31)
+        train(world, tmp_path, lora_rank=1 << 40)
     assert time.monotonic() - started < 150  # ten restarts would take longer
 
 
