@@ -19,13 +19,13 @@ from pathlib import Path
 
 import psutil
 
+from command import ROOT, options
 from engine.run.seals import SEAL
 from engine.store.files import Store
 from engine.store.filesystems import Storage
 from loops import SETTINGS, outcome, write_world
 from object_store import BUCKET, KEY, SECRET, Swift
 
-ROOT = Path(__file__).parents[1]
 STEPS = [
     "ingest",
     "base/evaluate",
@@ -37,7 +37,7 @@ RUN_TIMEOUT_S = 900.0
 
 @dataclass
 class Runs:
-    """One place for runs that are to end alike."""
+    """Runs of one world that must end alike, and where they lie."""
 
     folder: Path
     manifest: str
@@ -51,7 +51,7 @@ class Runs:
 
     def command(self, name: str, *settings: str) -> list[str]:
         sets = [*SETTINGS, f"data.manifest={self.manifest}", f"run.uri={self.base}/{name}", *self.settings, *settings]
-        return [sys.executable, "-m", "jobs", "selftrain", *(part for one in sets for part in ("--set", one))]
+        return [sys.executable, "-m", "jobs", "selftrain", *options(sets)]
 
 
 @contextmanager
@@ -70,22 +70,22 @@ def kill_family(process: psutil.Popen) -> None:
         family = [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         family = []
-    for one in family:
+    for member in family:
         with suppress(psutil.NoSuchProcess):
-            one.kill()
+            member.kill()
     psutil.wait_procs(family, timeout=20)
 
 
-def find(process: psutil.Popen, words: tuple[str, ...]) -> list[psutil.Process]:
-    """The driver's descendants whose command line holds one of the words."""
-    found = []
-    for one in process.children(recursive=True):
+def find(process: psutil.Process, words: tuple[str, ...]) -> list[psutil.Process]:
+    """The process's descendants whose command line holds one of the words."""
+    matches = []
+    for descendant in process.children(recursive=True):
         try:
-            if any(word in " ".join(one.cmdline()) for word in words):
-                found.append(one)
+            if any(word in " ".join(descendant.cmdline()) for word in words):
+                matches.append(descendant)
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
-    return found
+    return matches
 
 
 @dataclass
@@ -93,22 +93,23 @@ class Watcher:
     """Which piece files there are, as versions: on disk an inode, in S3 the time of the last write."""
 
     store: Store
-    seen: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
     twice: int = 0
+    """Pieces that were there at one look and are another file at a later one."""
 
     def look(self) -> None:
         for path, version in self._versions().items():
-            if path in self.seen and self.seen[path] != version:
+            if path in self.versions and self.versions[path] != version:
                 self.twice += 1
-            self.seen[path] = version
+            self.versions[path] = version
 
     def _versions(self) -> dict[str, str]:
         filesystem, root = self.store.storage.filesystem(self.store.uri)
         filesystem.invalidate_cache()
         if not filesystem.exists(root):
             return {}
-        found = filesystem.find(root, detail=True)
-        return {p: str(d.get("ino") or d.get("LastModified")) for p, d in found.items() if "/pieces/" in p and "/.part-" not in p}
+        files = filesystem.find(root, detail=True)
+        return {p: str(d.get("ino") or d.get("LastModified")) for p, d in files.items() if "/pieces/" in p and "/.part-" not in p}
 
 
 @dataclass
@@ -139,8 +140,8 @@ def judge(what: str, store: Store, reference: dict[str, bytes], kills: int, watc
     clips_twice = 0
     for folder in {path.rpartition("/")[0] for path in ours if "/pieces/" in path}:
         rows = [row for name in store.names(folder) for row in store.read_table(f"{folder}/{name}").to_pylist()]
-        asked = [(row["clip_id"], row["mode"]) for row in rows]
-        clips_twice += len(asked) - len(set(asked))
+        attempts = [(row["clip_id"], row["mode"]) for row in rows]
+        clips_twice += len(attempts) - len(set(attempts))
     return Row(what, kills, differing, watcher.twice, clips_twice, seconds)
 
 
@@ -150,7 +151,7 @@ def finish(runs: Runs, name: str, *settings: str) -> None:
 
 
 Moment = Callable[[float], bool]
-"""Whether it has come, given the seconds since the driver was started."""
+"""True if the moment has come, given the seconds since the driver was started."""
 
 
 def drivers_killed(runs: Runs, name: str, moments: list[Moment], what: str, reference: dict[str, bytes]) -> Row:
@@ -223,8 +224,8 @@ def workers_killed(runs: Runs, name: str, kinds: list[str], most: int, reference
         while process.poll() is None and time.monotonic() - began < RUN_TIMEOUT_S:
             for kind in kinds:
                 if killed[kind] < most and time.monotonic() - last[kind] > 3:
-                    for one in find(process, WORKERS[kind])[:1]:
-                        one.kill()
+                    for worker in find(process, WORKERS[kind])[:1]:
+                        worker.kill()
                         killed[kind] += 1
                         last[kind] = time.monotonic()
             time.sleep(0.05)
@@ -316,16 +317,16 @@ def _on_s3(folder: Path, runs: Runs, swift: Swift) -> Iterator[Row]:
     for path in sorted((folder / "world").iterdir()):
         filesystem.put_file(str(path), f"{BUCKET}/world/{path.name}")
     options = {"s3": {"endpoint_url": swift.endpoint}}
-    there = Runs(
+    on_s3 = Runs(
         folder=folder,
         manifest=f"s3://{BUCKET}/world/manifest.jsonl",
         base=f"s3://{BUCKET}/runs",
         storage=Storage(options),
         settings=[f"storage.s3.endpoint_url={swift.endpoint}"],
     )
-    finish(there, "s3-reference")
-    reference = outcome(there.store("s3-reference"))
-    yield object_server_away(there, "s3-away", swift, 20, reference)
+    finish(on_s3, "s3-reference")
+    reference = outcome(on_s3.store("s3-reference"))
+    yield object_server_away(on_s3, "s3-away", swift, 20, reference)
 
 
 def main() -> None:

@@ -76,8 +76,8 @@ def examples_of(store: Store, cycle: int) -> list[dict[str, Any]]:
 
 
 def outcome(store: Store) -> dict[str, bytes]:
-    """All that a run's end consists of, byte by byte: pieces (kept, rejected and failed rows), examples, adapters, losses."""
-    found = {}
+    """The bytes that a run left, by path: pieces (kept, rejected and failed rows), examples, adapters, losses."""
+    files = {}
     for cycle in range(run_config(store).loop.max_cycles):
         name = f"cycle-{cycle:03d}"
         for folder in (
@@ -88,9 +88,9 @@ def outcome(store: Store) -> dict[str, bytes]:
             f"{name}/evaluate/pieces",
         ):
             for file in store.names(folder):
-                if file != "seal.json":  # it tells seconds
-                    found[f"{folder}/{file}"] = store.read(f"{folder}/{file}") or b""
-    return found
+                if file != "seal.json":  # holds seconds
+                    files[f"{folder}/{file}"] = store.read(f"{folder}/{file}") or b""
+    return files
 
 
 def a_generate_spec(**fields: Any) -> GenerateSpec:

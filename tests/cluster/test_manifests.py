@@ -23,13 +23,13 @@ def strict(schema: Any) -> Any:
         return [strict(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {key: strict(value) for key, value in schema.items()}
-    if found.pop("x-kubernetes-int-or-string", None):
-        found.pop("type", None)
-        found["anyOf"] = [{"type": "integer"}, {"type": "string"}]
-    if found.get("type") == "object" and "properties" in found and not found.get("x-kubernetes-preserve-unknown-fields"):
-        found.setdefault("additionalProperties", False)
-    return found
+    plain = {key: strict(value) for key, value in schema.items()}
+    if plain.pop("x-kubernetes-int-or-string", None):
+        plain.pop("type", None)
+        plain["anyOf"] = [{"type": "integer"}, {"type": "string"}]
+    if plain.get("type") == "object" and "properties" in plain and not plain.get("x-kubernetes-preserve-unknown-fields"):
+        plain.setdefault("additionalProperties", False)
+    return plain
 
 
 @pytest.mark.skipif(CRDS is None, reason="set STARLOOP_TEST_CRDS to a folder with KubeRay's CRDs to validate against them")

@@ -49,9 +49,9 @@ def test_from_and_to_an_object_store(swift: "Swift", tmp_path: Path) -> None:
         done = starloop(*arguments, *endpoint)
         assert done.returncode == 0, done.stderr
     export(ModelSpec(base=str(tmp_path / "released")), tmp_path / "direct", lambda line: None)
-    one, two = stock_tensors(tmp_path / "stock"), stock_tensors(tmp_path / "direct")
-    assert one.keys() == two.keys()
-    assert all(one[name].equal(two[name]) for name in one)
+    tensors, reference = stock_tensors(tmp_path / "stock"), stock_tensors(tmp_path / "direct")
+    assert tensors.keys() == reference.keys()
+    assert all(tensors[name].equal(reference[name]) for name in tensors)
     done = starloop("convert", f"s3://{BUCKET}/released", "--out", f"s3://{BUCKET}/converted", *endpoint)
     assert done.stderr == f"error: s3://{BUCKET}/converted is not empty; name another place\n"
 
