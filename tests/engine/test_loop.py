@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pyarrow as pa
 import pytest
@@ -28,7 +29,7 @@ from engine.select.step import select_examples
 from engine.store.files import Store
 from engine.store.filesystems import StorageError
 from loops import Finished, attempts_of, examples_of, outcome, settings
-from models.base import ModelSpec
+from models.base import Device, ModelSpec, Video
 from models.registry import load
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -65,7 +66,8 @@ def test_a_failed_clip_names_itself_and_the_remedy(undisturbed: Finished) -> Non
 
 def test_the_label_is_in_no_direct_and_no_evaluation_prompt(undisturbed: Finished) -> None:
     store = undisturbed.store
-    llm = load(ModelSpec(base="tiny"))
+    llm = load(ModelSpec(base="tiny"), Device("cpu", "float32"))
+    video = Video(np.zeros((8, 48, 48, 3), np.uint8), (0.0,) * 8)
     clips = [clip for split in ("train", "heldout") for clip in from_table(store.read_table(path_of(split, 0)))]
     label_of = {clip.clip_id: clip.label.text for clip in clips}
     attempts = [row for step in ("base/evaluate", "cycle-000/generate", "cycle-001/evaluate") for row in attempts_of(store, step)]
@@ -73,12 +75,12 @@ def test_the_label_is_in_no_direct_and_no_evaluation_prompt(undisturbed: Finishe
     hinted = [row for row in attempts if row["mode"] == "rationalized"]
     decode = llm.processor.tokenizer.decode  # type: ignore[attr-defined]
     assert len(direct) == 20 + 57 + 20
-    assert [row for row in direct if label_of[row["clip_id"]] in decode(llm.prompt_token_ids(row["prompt"]))] == []
-    assert [row for row in hinted if label_of[row["clip_id"]] not in decode(llm.prompt_token_ids(row["prompt"]))] == []
+    assert [row for row in direct if label_of[row["clip_id"]] in decode(llm.prompt_token_ids(row["prompt"], video))] == []
+    assert [row for row in hinted if label_of[row["clip_id"]] not in decode(llm.prompt_token_ids(row["prompt"], video))] == []
     for wording in prompts.BY_NAME.values():
         for clip in clips:
             for prompt in (answer_prompt(wording, clip.question), train_prompt(wording, clip.question)):
-                assert clip.label.text not in decode(llm.prompt_token_ids(prompt))
+                assert clip.label.text not in decode(llm.prompt_token_ids(prompt, video))
 
 
 def test_lineage_and_seals(undisturbed: Finished) -> None:
