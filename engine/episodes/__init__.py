@@ -1,4 +1,6 @@
-"""In-context episodes as EILEV makes them (arXiv 2311.17041): pure functions of clips, seeds and settings, but for longest.
+"""In-context episodes as EILEV makes them (arXiv 2311.17041): functions of clips, seeds and settings.
+
+All modules are pure, except for longest.
 
 splits      train clips and queries: by video, or common actions and rare ones
 footage     a clip as the sampler sees it: its action, its video and its window
