@@ -1,5 +1,6 @@
 """Pins that the right frames come out of a video, by presentation time, in both backends, and that no video is a Failure."""
 
+import io
 import json
 import os
 from dataclasses import asdict, replace
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 
 from builders import DECODING, LIMITS, a_clip
+from engine.decode import read
 from engine.decode.decoder import ChildDecoder, ClipRead
-from engine.decode.request import Backend
+from engine.decode.request import Backend, Request
 from engine.decode.stage import Decoded, FrameCache, decode_piece, decode_windows, videos_of
 from engine.ingest.clips import path_of, write_parts
 from engine.rows import Clip, Failure, Window
@@ -157,6 +159,24 @@ def test_a_frame_rate_stays_within_its_bounds(tmp_path: Path, backend: Backend) 
     often = FrameSpec(choose=PerSecond(rate=100, min_frames=2, max_frames=40, multiple=2), size=ASPECT)
     shown_again = video_of(a_clip(video=str(path)), often, backend)
     assert numbers(shown_again.frames) == [n for n in range(10) for _ in range(4)], "more than the video has"
+
+
+@pytest.mark.parametrize("batch_bytes", [1, 5 * 64 * 64 * 3, 1 << 29])
+def test_decord_gives_the_same_frames_in_any_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_bytes: int) -> None:
+    monkeypatch.setattr(read, "DECORD_BATCH_BYTES", batch_bytes)
+    data = write_counting(tmp_path / "a.mp4", [40 * n for n in range(40)], bf="2").read_bytes()
+    request = Request(
+        video="a.mp4",
+        size=len(data),
+        start_s=None,
+        end_s=None,
+        spec=FIVE_FPS,
+        backend="decord",
+        jitter_seed=None,
+        frame_pixels=LIMITS.frame_pixels,
+        decode_pixels=LIMITS.decode_pixels,
+    )
+    assert numbers(read.read(io.BytesIO(data), request).frames) == [2, 7, 12, 17, 22, 27, 32, 37]
 
 
 def test_jitter_of_a_frame_rate_follows_its_seed(tmp_path: Path) -> None:
