@@ -20,8 +20,6 @@ class Order:
 
     key: Literal["verb", "noun"]
     numbers: list[int]
-    places: list[int]
-    """Of each clip number."""
     words: dict[str, Range]
     """By verb or by noun, whichever comes first in the order."""
     actions: dict[Action, Range]
@@ -33,10 +31,14 @@ class Order:
         else:
             numbers = sorted(range(len(clips)), key=lambda i: (clips[i].noun, clips[i].verb, i))
         words = [clips[i].verb if key == "verb" else clips[i].noun for i in numbers]
-        places = [0] * len(clips)
-        for place, number in enumerate(numbers):
+        return cls(key, numbers, ranges(words), ranges([clips[i].action for i in numbers]))
+
+    def places(self) -> list[int]:
+        """The place of each clip number."""
+        places = [0] * len(self.numbers)
+        for place, number in enumerate(self.numbers):
             places[number] = place
-        return cls(key, numbers, places, ranges(words), ranges([clips[i].action for i in numbers]))
+        return places
 
 
 @dataclass(slots=True)
@@ -71,6 +73,41 @@ class Timeline:
             Run(self._by_end, 0, before, self._places_by_end.get(but, NO_PLACES) if but else NO_PLACES),
             Run(self._by_start, after, len(self._starts), self._places_by_start.get(but, NO_PLACES) if but else NO_PLACES),
         ]
+
+
+class VideoIndex:
+    """Where the clips of each video are in the orders; what is sorted for one query is kept for the next."""
+
+    def __init__(self, clips: Sequence[Footage]) -> None:
+        self._clips = clips
+        self._numbers = places_by(clip.video for clip in clips)
+        self._places_in: dict[str, list[int]] = {}
+        """By key of an order: the place of each clip number."""
+        self._places: dict[tuple[str, str], list[int]] = {}
+        self._timelines: dict[tuple[str, str, Range], Timeline] = {}
+
+    def num_clips(self, video: str) -> int:
+        return len(self._numbers.get(video, NO_PLACES))
+
+    def places(self, video: str, order: Order) -> list[int]:
+        """The places of the video's clips in the order, sorted."""
+        key = (video, order.key)
+        if key not in self._places:
+            if order.key not in self._places_in:
+                self._places_in[order.key] = order.places()
+            places_in = self._places_in[order.key]
+            self._places[key] = sorted(places_in[number] for number in self._numbers.get(video, NO_PLACES))
+        return self._places[key]
+
+    def timeline(self, video: str, bucket: Bucket) -> Timeline:
+        """Of the video's clips in the bucket's range."""
+        order, (start, end) = bucket.order, bucket.range
+        key = (video, order.key, bucket.range)
+        if key not in self._timelines:
+            places = self.places(video, order)
+            in_range = places[bisect_left(places, start) : bisect_left(places, end)]
+            self._timelines[key] = Timeline(self._clips, [order.numbers[place] for place in in_range])
+        return self._timelines[key]
 
 
 def ranges(keys: Iterable[Key]) -> dict[Key, Range]:

@@ -6,14 +6,12 @@ drawing from the others only: what rejection would return is uniform over the sa
 """
 
 import random
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Sequence, Set
 from functools import cached_property
 from typing import Literal
 
 from engine.episodes.footage import Footage
-from engine.episodes.orders import Bucket, Order, Range, Timeline, places_by
+from engine.episodes.orders import Bucket, Order, VideoIndex
 from engine.episodes.pools import Pool
 from engine.rows import Role
 
@@ -41,9 +39,7 @@ class Sampler:
         self._clips, self._ratio, self._contexts, self._exclude = clips, verb_noun_ratio, contexts, exclude
         self._by_verb, self._by_noun = Order.by("verb", clips), Order.by("noun", clips)
         self._everything = 0, len(clips)
-        self._clips_of_video = Counter(clip.video for clip in clips)
-        self._places: dict[tuple[str, str], list[int]] = {}
-        self._timelines: dict[tuple[str, str, Range], Timeline] = {}
+        self._place = self._by_verb.places()
 
     def draw(self, query: Footage, shots: int, rng: random.Random, number: int | None = None) -> Drawn:
         """The context of a query, in random order; shorter than `shots` if too few clips can be drawn.
@@ -57,7 +53,7 @@ class Sampler:
 
     def _random(self, query: Footage, shots: int, rng: random.Random, number: int | None) -> Drawn:
         """The ablation: any clips but the query, even of its own action."""
-        own = [] if number is None else [(self._by_verb.places[number], self._by_verb.places[number] + 1)]
+        own = [] if number is None else [(self._place[number], self._place[number] + 1)]
         pool = self._pool(query, Bucket(self._by_verb, self._everything, own), shots)
         return [(i, "random") for i in pool.take(shots, rng)]
 
@@ -81,9 +77,7 @@ class Sampler:
             need = shots - len(drawn)
         if need > 0:
             taken = {i for i, _ in drawn}
-            places = (
-                (self._by_verb.places[i], self._by_verb.places[i] + 1) for i in taken
-            )  # outside of own_action: no clip of it is drawn
+            places = ((self._place[i], self._place[i] + 1) for i in taken)  # outside of own_action: no clip of it is drawn
             rest = self._pool(query, Bucket(self._by_verb, self._everything, sorted([own_action, *places])), need, taken)
             drawn += [(i, "rest") for i in rest.take(need, rng)]
         return drawn
@@ -104,36 +98,20 @@ class Sampler:
         if by_rejection.left <= SMALL_POOL:
             return by_rejection
         enough = by_rejection.left / MAX_DRAWS_PER_SHOT
-        if enough <= max(shots, by_rejection.left - self._clips_of_video[query.video]):
+        if enough <= max(shots, by_rejection.left - self._videos.num_clips(query.video)):
             return by_rejection
-        runs = bucket.runs(self._places_of(query.video, bucket.order))
+        runs = bucket.runs(self._videos.places(query.video, bucket.order))
         if self._exclude == "overlap" and enough > sum(run.size for run in runs):
-            runs += self._timeline(query.video, bucket).apart_from(query, but=query.action if self._contexts == "bursty" else None)
+            runs += self._videos.timeline(query.video, bucket).apart_from(
+                query, but=query.action if self._contexts == "bursty" else None
+            )
         if enough <= sum(run.size for run in runs):
             return by_rejection
         return Pool(runs, lambda i: i not in taken)  # rejects len(taken) clips at most
 
-    def _places_of(self, video: str, order: Order) -> list[int]:
-        """The places of a video's clips in an order, sorted."""
-        key = (video, order.key)
-        if key not in self._places:
-            self._places[key] = sorted(order.places[number] for number in self._numbers_of.get(video, ()))
-        return self._places[key]
-
     @cached_property
-    def _numbers_of(self) -> dict[str, list[int]]:
-        """The clip numbers of each video."""
-        return places_by(clip.video for clip in self._clips)
-
-    def _timeline(self, video: str, bucket: Bucket) -> Timeline:
-        """The video's clips in the bucket's range: sorted once for all queries of the same video and word."""
-        order, (start, end) = bucket.order, bucket.range
-        key = (video, order.key, bucket.range)
-        if key not in self._timelines:
-            places = self._places_of(video, order)
-            in_range = places[bisect_left(places, start) : bisect_left(places, end)]
-            self._timelines[key] = Timeline(self._clips, [order.numbers[place] for place in in_range])
-        return self._timelines[key]
+    def _videos(self) -> VideoIndex:
+        return VideoIndex(self._clips)
 
 
 _EMPTY = Pool(())
