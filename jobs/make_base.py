@@ -192,7 +192,8 @@ def examine(model: PllavaForConditionalGeneration, processor: PllavaProcessor, s
     def replies(questions: list[str]) -> list[str]:
         batch = processor([processor.chat(question) for question in questions])
         out = model.generate(**batch, pixel_values_videos=pixels, max_new_tokens=48, do_sample=False)
-        return list(processor.tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True))
+        new_ids = out[:, batch["input_ids"].shape[1] :].tolist()
+        return [processor.tokenizer.decode(ids, skip_special_tokens=True) for ids in new_ids]
 
     plain = replies([shapes.QUESTIONS[0]] * num_clips)
     hints = [scene.name if index % 2 else meaningless_hint(rng) for index, scene in enumerate(scenes)]
@@ -225,6 +226,12 @@ def make_base(out: Path, recipe: Recipe) -> dict[str, float]:
     train_llm(model, processor, features, recipe)
     shares = examine(model.eval(), processor, seed=recipe.seed + 1, num_clips=recipe.examined_clips)
     model.half().save_pretrained(out)
+<<<<<<< HEAD
     processor.save_pretrained(out)
     print(f"made in {time.monotonic() - start:.0f} s: {shares}", flush=True)
     return shares
+=======
+    processor.save(out)
+    print(f"made in {time.monotonic() - start:.0f} s: {seen}", flush=True)
+    return seen
+>>>>>>> refs/heads/models

@@ -279,6 +279,10 @@ class Family(Protocol):
         """What the model watches, without loading its weights."""
         ...
 
+    def version(self, spec: ModelSpec) -> str:
+        """The digest that the loaded model will have, of all bytes of its files; they are read once per machine."""
+        ...
+
     def sample_tokens(self, spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
         """How many tokens of the model's context each sample takes, by its tokenizer and shapes."""
         ...

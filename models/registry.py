@@ -57,6 +57,11 @@ def frame_spec(spec: ModelSpec) -> FrameSpec:
     return family(spec).frame_spec(spec)
 
 
+def version(spec: ModelSpec) -> str:
+    """The digest that the loaded model will have, of all bytes of its files; they are read once per machine."""
+    return family(spec).version(spec)
+
+
 def sample_tokens(spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
     """How many tokens of the model's context each sample takes."""
     return family(spec).sample_tokens(spec, samples)

@@ -16,8 +16,14 @@ LLAMA = {
     "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
     "max_position_embeddings": 2048,
 }  # fmt: skip
-CLIP = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "image_size": 224, "patch_size": 32}
-LLAVA_CLIP = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "image_size": 336, "patch_size": 14}
+CLIP = {
+    "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12, "image_size": 224,
+    "patch_size": 32,
+}  # fmt: skip
+LLAVA_CLIP = {
+    "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16, "image_size": 336,
+    "patch_size": 14,
+}  # fmt: skip
 """What transformers assumes where config.json says nothing, in the LLM, in a tower, and where there is no tower's section."""
 ACTIVATIONS = frozenset(
     "gelu gelu_10 gelu_accurate gelu_fast gelu_new gelu_python gelu_python_tanh gelu_pytorch_tanh hardswish laplace leaky_relu "
@@ -204,6 +210,10 @@ def check_config(path: Path, config: Mapping[str, Any]) -> Architecture:
             whole(path, name, part[name], most)
     for name in ("head_dim", "num_key_value_heads"):
         whole(path, name, text.get(name) or 1)
+    for part, text_of in ((text, "text_config"), (vision, "vision_config")):
+        hidden, heads = part["hidden_size"], whole(path, "num_attention_heads", part["num_attention_heads"])
+        if hidden % heads:
+            raise ValueError(f"{path}: {text_of}.hidden_size = {hidden} is not a multiple of num_attention_heads = {heads}")
     if vision["patch_size"] > vision["image_size"]:
         raise ValueError(f"{path}: patch_size = {vision['patch_size']} is more than image_size = {vision['image_size']}")
     if text.get("pad_token_id") is not None:

@@ -1,18 +1,24 @@
-"""Load a checkpoint, refuse a missing weight; put an adapter on it. safetensors only, no code from a checkpoint is run."""
+"""Open a checkpoint and refuse it where something is missing or misshapen. Small files and headers only: no torch, no transformers.
+
+models/pllava/loading.py reads the weights. Only safetensors are read, and no code of a checkpoint is run.
+"""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.base import Dtype, Evenly, FrameSpec, ModelSpec, Square
-from models.folders import FILES, fetch, read_json
-from models.pllava.architecture import read_architecture
-from models.pllava.layouts import Adapter, Weights, open_adapter, open_weights, stock_name
+from models.base import Evenly, FrameSpec, ModelSpec, Square
+from models.folders import FILES, digest_of, fetch, read_json
+from models.pllava.architecture import Architecture, read_architecture
+from models.pllava.layouts import Adapter, Weights, open_adapter, open_weights
+from models.pllava.processing import PllavaProcessor, open_processor
 
 LORA_TARGETS = r".*language_model\.layers\.\d+\.self_attn\.(q_proj|v_proj)"
 """q and v of the LLM only. A plain list of names would also hit the CLIP tower."""
 PROJECTOR = "multi_modal_projector"
+<<<<<<< HEAD
 COPIED = (
     "image_token_index",
     "projector_hidden_act",
@@ -97,20 +103,22 @@ def load_base(spec: ModelSpec, dtype: Dtype = "float32", read_weights: bool = Tr
     model.generation_config.eos_token_id = _ends(model.generation_config.eos_token_id, checkpoint.processor)
     model.generation_config.pad_token_id = checkpoint.processor.tokenizer.pad_token_id
     return model, checkpoint.processor
+=======
+>>>>>>> refs/heads/models
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model as its files have it, found to be whole; its weights are read when they are asked for."""
+    """A model as its files have it, and nothing is missing; its weights are read when they are loaded."""
 
-    config: Any
-    processor: Any
+    architecture: Architecture
+    processor: PllavaProcessor
     weights: Weights
     adapters: list[Adapter]
     """What is merged into the weights: a released PLLaVA's own LoRA, and the spec's adapter."""
 
     def merge(self, name: str, tensor: Any) -> Any:
-        """The weight with all adapters in it; float32 where one changes it."""
+        """The weight with all adapters in it, in its own dtype."""
         for adapter in self.adapters:
             tensor = adapter.apply(name, tensor)
         return tensor
@@ -118,122 +126,40 @@ class Checkpoint:
 
 def open_checkpoint(spec: ModelSpec) -> Checkpoint:
     """Raises ValueError naming the file, the key or the weight that is not as it should be."""
-    config, processor = describe(spec)
+    architecture, processor = describe(spec)
     weights = open_weights(fetch(spec.base))
-    refuse_others(weights, config)
+    refuse_other_weights(weights, expected_shapes(architecture, processor))
     adapters = [weights.built_in(None if spec.adapter else spec.alpha)]
     adapters += [open_adapter(fetch(spec.adapter), spec.alpha)] if spec.adapter else []
     for adapter in adapters:
-        refuse_stray(adapter, weights, spec)
+        refuse_adapter_of_another_base(adapter, weights, spec)
     for name, delta in adapters[0].deltas.items() if spec.adapter else ():
-        if (other := adapters[1].deltas.get(name)) is not None and other.a.shape == delta.a.shape and other.a.equal(delta.a):
+        other = adapters[1].deltas.get(name)
+        if other is not None and other.a.shape == delta.a.shape and other.a.raw_bytes() == delta.a.raw_bytes():
             raise ValueError(f"{spec.base} holds the LoRA of {spec.adapter} already; give the base that it was converted to")
-    return Checkpoint(config=config, processor=processor, weights=weights, adapters=adapters)
+    return Checkpoint(architecture=architecture, processor=processor, weights=weights, adapters=adapters)
 
 
-def describe(spec: ModelSpec) -> tuple[Any, Any]:
-    """(configuration, processor) of a checkpoint, of its small files alone. Stock LLaVA becomes PLLaVA here.
-
-    Raises ValueError naming the folder, and file and key where we know.
-    """
+def describe(spec: ModelSpec) -> tuple[Architecture, PllavaProcessor]:
+    """What the small files of a checkpoint say, at the spec's frames and pooling. Raises ValueError naming file and key."""
     folder = fetch(spec.base, FILES[1:])
-    read_architecture(folder).video_shape(spec)
-    try:
-        return _describe(folder, spec)
-    except Exception as error:  # transformers raises of every kind where a file holds what it does not expect
-        if isinstance(error, ValueError) and str(folder) in str(error):
-            raise
-        why = " ".join(str(error).split())[:200]
-        raise ValueError(f"{folder}: config.json and the tokenizer's files make no model: {type(error).__name__}: {why}") from None
-
-
-def _describe(folder: Path, spec: ModelSpec) -> tuple[Any, Any]:
-    """The configuration is made anew: PllavaConfig.from_pretrained of a LLaVA-NeXT folder would keep that type's name."""
-    from transformers import GenerationConfig
-
-    from models.pllava.configuration import PllavaConfig
-    from models.pllava.processing import PllavaProcessor
-
     architecture = read_architecture(folder)
-    video, found = architecture.video_shape(spec), architecture.config
-    size, patch = architecture.vision["image_size"], architecture.vision["patch_size"]
-    if found["model_type"] == "pllava":
-        config, processor = PllavaConfig.from_pretrained(folder), PllavaProcessor.from_pretrained(folder)
-    else:
-        pixels = read_json(folder / "preprocessor_config.json") if (folder / "preprocessor_config.json").is_file() else {}
-        means = {name: pixels[name] for name in ("image_mean", "image_std") if name in pixels}
-        processor = PllavaProcessor(_tokenizer(folder), image_size=size, patch_size=patch, **means)
-        tied = found.get("tie_word_embeddings", found.get("text_config", {}).get("tie_word_embeddings", False))
-        config = PllavaConfig(
-            vision_config=found.get("vision_config"),
-            text_config=found.get("text_config"),
-            video_token_index=processor.video_token_id,
-            image_seq_length=(size // patch) ** 2,
-            tie_word_embeddings=tied,
-            **{name: found[name] for name in COPIED if name in found},
-        )
-    if (folder / "generation_config.json").is_file():
-        ends = GenerationConfig.from_pretrained(folder).eos_token_id
-        if not all(isinstance(one, int) for one in (ends if isinstance(ends, list) else [ends or 0])):
-            raise ValueError(f"{folder}/generation_config.json: eos_token_id {ends!r} is no token")
-    expected_shapes(config)
-    if processor.image_token_id != config.image_token_index:
-        raise ValueError(f"{folder}: <image> is token {processor.image_token_id}, and {config.image_token_index} in config.json")
-    config.num_frames = processor.num_frames = video.num_frames
-    config.pooling_shape = processor.pooling_shape = list(video.pooled)
-    processor.shot_frames, processor.shot_shape = video.shot_frames, video.shot_pooled
-    return config, processor
+    processor = open_processor(folder, architecture, spec)
+    image_token = architecture.config.get("image_token_index", 32000)
+    if processor.image_token_id != image_token:
+        raise ValueError(f"{folder}: <image> is token {processor.image_token_id}, and {image_token} in config.json")
+    _listed_end_ids(folder)
+    return architecture, processor
 
 
-def _tokenizer(folder: Path) -> Any:
-    """A stock LLaVA's, with a video token and a chat template that knows videos."""
-    from transformers import AddedToken, AutoTokenizer
-
-    from models.pllava.processing import IMAGE_TOKEN, VIDEO_TOKEN
-
-    if not (folder / "tokenizer.json").is_file():
-        raise ValueError(f"{folder} has no tokenizer.json; save its fast tokenizer there")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    if IMAGE_TOKEN not in tokenizer.get_vocab():
-        raise ValueError(f"{folder}: the tokenizer has no {IMAGE_TOKEN} token; is it a LLaVA checkpoint in transformers' layout?")
-    tokenizer.add_tokens([AddedToken(VIDEO_TOKEN, special=True, normalized=False)], special_tokens=True)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if _knows_videos(tokenizer):
-        return tokenizer
-    user, assistant, gap, close = TURNS["chatml" if "<|im_start|>" in tokenizer.get_vocab() else "vicuna"]
-    template = CHAT
-    begin = tokenizer.bos_token if tokenizer("a").input_ids[0] == tokenizer.bos_token_id else ""
-    close = close or tokenizer.eos_token
-    for place, words in {"@begin@": begin, "@user@": user, "@assistant@": assistant, "@gap@": gap, "@close@": close}.items():
-        template = template.replace(place, words)
-    tokenizer.chat_template = template
-    return tokenizer
-
-
-def _knows_videos(tokenizer: Any) -> bool:
-    """Whether the tokenizer's own chat template makes a video token of a video: that of an export does."""
-    from jinja2 import TemplateError
-
-    from models.pllava.processing import VIDEO_TOKEN
-
-    if not tokenizer.chat_template:
-        return False
-    content = [{"type": "video"}, {"type": "text", "text": "q"}]
-    try:
-        text = tokenizer.apply_chat_template([{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True)
-    except (TemplateError, TypeError, KeyError):  # it was written for other messages
-        return False
-    return str(text).count(VIDEO_TOKEN) == 1
-
-
-def _ends(known: int | list[int] | None, processor: Any) -> list[int]:
-    """All ids that end an answer: what the checkpoint says, and what closes an answer in the chat."""
+def end_ids(folder: Path, processor: PllavaProcessor) -> list[int]:
+    """All token ids that end an answer: those of generation_config.json, the end token, and what closes an answer in the chat."""
     closing = processor.training_ids("q", "a")[1][-1]
-    listed = known if isinstance(known, list) else [known]
-    return sorted({token for token in (*listed, closing, processor.tokenizer.eos_token_id) if token is not None})
+    end_token = processor.tokenizer.named_token_id("eos_token")
+    return sorted({token for token in (*_listed_end_ids(folder), closing, end_token) if token is not None and token >= 0})
 
 
+<<<<<<< HEAD
 def expected_shapes(config: Any) -> dict[str, tuple[int, ...]]:
     """Shape of every weight of the model by stock name; nothing is allocated."""
     import torch
@@ -247,18 +173,37 @@ def expected_shapes(config: Any) -> dict[str, tuple[int, ...]]:
     if config.tie_word_embeddings:
         del shapes["language_model.lm_head.weight"]
     return shapes
+=======
+def _listed_end_ids(folder: Path) -> list[int]:
+    """Those of generation_config.json, where there is one. Raises ValueError where they are not token ids."""
+    path = folder / "generation_config.json"
+    listed = read_json(path).get("eos_token_id") if path.is_file() else None
+    listed = listed if isinstance(listed, list) else [] if listed is None else [listed]
+    if not all(type(token) is int for token in listed):
+        raise ValueError(f"{path}: eos_token_id {listed!r} is no token")
+    return listed
+>>>>>>> refs/heads/models
 
 
-def refuse_others(weights: Weights, config: Any) -> None:
+def expected_shapes(architecture: Architecture, processor: PllavaProcessor) -> Mapping[str, tuple[int, ...]]:
+    """Shape of every weight of the model by stock name. For an LLM other than Llama transformers has to be asked, with torch."""
+    if architecture.is_plain:
+        return architecture.weight_shapes
+    from models.pllava.loading import shapes_on_meta
+
+    return shapes_on_meta(architecture, processor)
+
+
+def refuse_other_weights(weights: Weights, expected: Mapping[str, tuple[int, ...]]) -> None:
     """Raises ValueError naming a weight that is missing, unexpected or misshapen."""
-    expected, there = expected_shapes(config), weights.shapes
+    shapes = {name: tensor.shape for name, tensor in weights.tensors.items()}
     problems = {
-        "lacks": [name for name in expected if name not in there],
-        "has, beyond what the model holds,": [name for name in there if name not in expected],
+        "lacks": [name for name in expected if name not in shapes],
+        "has, beyond what the model holds,": [name for name in shapes if name not in expected],
         "has in another shape": [
-            f"{name} {list(there[name])} instead of {list(shape)}"
+            f"{name} {list(shapes[name])} instead of {list(shape)}"
             for name, shape in expected.items()
-            if there.get(name, shape) != shape
+            if shapes.get(name, shape) != shape
         ],
     }
     for verb, names in problems.items():
@@ -267,13 +212,26 @@ def refuse_others(weights: Weights, config: Any) -> None:
             raise ValueError(f"{weights.folder} {verb} {', '.join(names[:3])}{more}; is config.json of the same model?")
 
 
-def refuse_stray(adapter: Adapter, weights: Weights, spec: ModelSpec) -> None:
+def refuse_adapter_of_another_base(adapter: Adapter, weights: Weights, spec: ModelSpec) -> None:
     """Raises ValueError naming a weight that an adapter changes and the base does not have, or has in another shape."""
-    changes = {name: (delta.b.shape[0], delta.a.shape[1]) for name, delta in adapter.deltas.items()}
-    changes |= {name: tuple(tensor.shape) for name, tensor in adapter.replaced.items()}
-    for name, shape in changes.items():
-        if weights.shapes.get(name) != shape:
-            has = f"has it as {list(weights.shapes[name])}" if name in weights.shapes else "does not have it"
+    for name, shape in adapter.shapes.items():
+        stored = weights.tensors.get(name)
+        if stored is None or stored.shape != shape:
+            has = f"has it as {list(stored.shape)}" if stored else "does not have it"
             raise ValueError(
                 f"{spec.adapter or spec.base} changes {name} {list(shape)}, and {spec.base} {has}; is it of another base?"
             )
+
+
+def frame_spec(spec: ModelSpec) -> FrameSpec:
+    """What the model watches, read from config.json alone."""
+    architecture = read_architecture(fetch(spec.base, ("*.json",)))
+    num_frames = architecture.video_shape(spec).num_frames
+    return FrameSpec(choose=Evenly(num_frames), size=Square(architecture.vision["image_size"]))
+
+
+def version(spec: ModelSpec) -> str:
+    """Sixteen hex digits that name the weights and how they are used: all bytes of base and adapter, alpha, frames, pooling."""
+    folders = [digest_of(fetch(uri)) if uri else "" for uri in (spec.base, spec.adapter)]
+    text = f"{folders} {spec.alpha} {spec.num_frames} {spec.pooling_shape}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,7 +1,10 @@
-"""LLaVA's configuration and the three facts that make it PLLaVA: the video token, the number of frames, the pooled shape."""
+"""PLLaVA's configuration: LLaVA's, plus how many frames a video has and how they are pooled."""
 
+import models.pllava.lean_import  # noqa: F401  # before transformers' own models
+
+# isort: split
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig, LlavaConfig
+from transformers.models.llava.configuration_llava import LlavaConfig
 
 
 @strict
@@ -18,6 +21,3 @@ class PllavaConfig(LlavaConfig):
     num_frames: int = 16
     pooling_shape: list[int] | tuple[int, ...] = (16, 12, 12)
     """(T', H', W') after pooling; a video takes T' * H' * W' tokens."""
-
-
-AutoConfig.register(PllavaConfig.model_type, PllavaConfig, exist_ok=True)  # the tokenizer's loader looks the type up

@@ -14,10 +14,12 @@ from typing import Any
 from safetensors import SafetensorError
 
 from models.base import ModelSpec
-from models.pllava import checkpoints
+from models.pllava.checkpoints import LORA_TARGETS, open_checkpoint
 from models.pllava.layouts import RELEASED_ALPHA, Adapter
+from models.pllava.processing import PllavaProcessor
 
 Tell = Callable[[str], None]
+"""Takes a line of progress."""
 
 
 def convert(spec: ModelSpec, out: Path, tell: Tell) -> None:
@@ -25,79 +27,87 @@ def convert(spec: ModelSpec, out: Path, tell: Tell) -> None:
 
     Raises ValueError naming what is wrong with the source, or where `out` holds something already.
     """
-    found = checkpoints.open_checkpoint(spec)
-    (built_in,) = found.adapters
-    with _made(out) as half:
-        found.config.architectures = ["PllavaForConditionalGeneration"]
-        _write(found.weights.shards(), half / "base", lambda name, tensor: tensor, tell)
-        _copy_ends(found.weights.folder, half / "base")
-        found.processor.save_pretrained(half / "base")
-        found.config.save_pretrained(half / "base")
+    checkpoint = open_checkpoint(spec)
+    (built_in,) = checkpoint.adapters
+    with _new_folder(out) as unfinished:
+        from models.pllava.loading import config_of  # imports torch and transformers, which a refusal above does not need
+
+        config = config_of(checkpoint.architecture, checkpoint.processor)
+        config.architectures = ["PllavaForConditionalGeneration"]
+        base = unfinished / "base"
+        _write_weights(checkpoint.weights.shards(), base, lambda name, tensor: tensor, tell)
+        _copy_generation_config(checkpoint.weights.folder, base)
+        checkpoint.processor.save(base)
+        config.save_pretrained(base)
         if built_in.deltas:
-            _write_adapter(built_in, half / "adapter", str(out / "base"))
+            _write_adapter(built_in, unfinished / "adapter", str(out / "base"))
             tell(f"adapter: LoRA on {len(built_in.deltas)} weights, alpha {RELEASED_ALPHA:g}")
 
 
 def export(spec: ModelSpec, out: Path, tell: Tell) -> None:
     """Merge the spec's adapter, at its alpha, in float32, and write a stock LLaVA layout. Raises ValueError as `convert`."""
-    found = checkpoints.open_checkpoint(spec)
-    with _made(out) as half:
-        _write(found.weights.shards(), half, lambda name, tensor: found.merge(name, tensor).to(tensor.dtype), tell)
-        _copy_ends(found.weights.folder, half)
-        _write_stock(found.config, found.processor, half)
+    checkpoint = open_checkpoint(spec)
+    with _new_folder(out) as unfinished:
+        from models.pllava.loading import config_of
+
+        config = config_of(checkpoint.architecture, checkpoint.processor)
+        _write_weights(checkpoint.weights.shards(), unfinished, checkpoint.merge, tell)
+        _copy_generation_config(checkpoint.weights.folder, unfinished)
+        _write_stock(config, checkpoint.processor, unfinished)
 
 
 @contextmanager
-def _made(out: Path) -> Iterator[Path]:
-    """A folder beside `out` to write into, which takes that name when all is there. Raises ValueError where it cannot."""
-    half = out.with_name(f"{out.name}.part")
+def _new_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out` to write into, which takes that name when everything is written. Raises ValueError."""
+    unfinished = out.with_name(f"{out.name}.part")
     try:
         if out.exists() and any(out.iterdir()):
             raise ValueError(f"{out} is not empty; name another folder")
-        shutil.rmtree(half, ignore_errors=True)
-        half.mkdir(parents=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
         try:
-            yield half
+            yield unfinished
             if out.exists():
                 out.rmdir()
-            half.rename(out)
+            unfinished.rename(out)
         finally:
-            shutil.rmtree(half, ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"cannot write {out}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _write(shards: Iterator[tuple[str, dict[str, Any]]], out: Path, change: Callable[[str, Any], Any], tell: Tell) -> None:
+def _write_weights(shards: Iterator[tuple[str, dict[str, Any]]], out: Path, change: Callable[[str, Any], Any], tell: Tell) -> None:
+    """Write each file's tensors, changed, under the same file name, and the index."""
     from safetensors.torch import save_file
 
     out.mkdir(parents=True, exist_ok=True)
-    where: dict[str, str] = {}
-    total = 0
-    for file, tensors in shards:
-        made = {name: change(name, tensor).contiguous() for name, tensor in tensors.items()}
-        save_file(made, out / file, metadata={"format": "pt"})
-        where |= dict.fromkeys(made, file)
-        total += sum(tensor.nbytes for tensor in made.values())
-        tell(f"{file}: {len(made)} weights")
-    index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(where.items()))}
+    weight_map: dict[str, str] = {}
+    total_bytes = 0
+    for file_name, tensors in shards:
+        changed = {name: change(name, tensor).contiguous() for name, tensor in tensors.items()}
+        save_file(changed, out / file_name, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(changed, file_name)
+        total_bytes += sum(tensor.nbytes for tensor in changed.values())
+        tell(f"{file_name}: {len(changed)} weights")
+    index = {"metadata": {"total_size": total_bytes}, "weight_map": dict(sorted(weight_map.items()))}
     (out / "model.safetensors.index.json").write_text(json.dumps(index, indent=1))
 
 
 def _write_adapter(adapter: Adapter, out: Path, base: str) -> None:
-    """As PEFT names it: under the model's own names, which have no level between model and layers."""
+    """Write a LoRA as PEFT names it: under the model's own names, which have no level between model and layers."""
     from peft import LoraConfig
     from safetensors.torch import save_file
 
     tensors: dict[str, Any] = {}
     for name, delta in adapter.deltas.items():
         module = "base_model.model.model." + name.replace("language_model.model.", "language_model.").removesuffix(".weight")
-        tensors |= {f"{module}.lora_A.weight": delta.a.contiguous(), f"{module}.lora_B.weight": delta.b.contiguous()}
-    rank = next(iter(adapter.deltas.values())).a.shape[0]
+        for half, stored in (("lora_A", delta.a), ("lora_B", delta.b)):
+            tensors[f"{module}.{half}.weight"] = stored.load().contiguous()
     config = LoraConfig(
-        r=rank,
+        r=next(iter(adapter.deltas.values())).rank,
         lora_alpha=RELEASED_ALPHA,  # type: ignore[arg-type]  # peft takes any number
         lora_dropout=0.05,
-        target_modules=checkpoints.LORA_TARGETS,
+        target_modules=LORA_TARGETS,
         base_model_name_or_path=base,
         inference_mode=True,
     )
@@ -106,11 +116,13 @@ def _write_adapter(adapter: Adapter, out: Path, base: str) -> None:
     config.save_pretrained(str(out))
 
 
-def _write_stock(config: Any, processor: Any, out: Path) -> None:
-    """config.json of a LlavaForConditionalGeneration, and its processor."""
-    from transformers import LlavaConfig
+def _write_stock(config: Any, processor: PllavaProcessor, out: Path) -> None:
+    """Write config.json of a LlavaForConditionalGeneration, and its processor's files."""
+    from transformers.models.llava.configuration_llava import LlavaConfig
 
-    fields: Mapping[str, Any] = {name: getattr(config, name) for name in checkpoints.COPIED}
+    from models.pllava.loading import COPIED
+
+    fields: Mapping[str, Any] = {name: getattr(config, name) for name in COPIED}
     stock = LlavaConfig(
         vision_config=config.vision_config,
         text_config=config.text_config,
@@ -120,8 +132,24 @@ def _write_stock(config: Any, processor: Any, out: Path) -> None:
     )
     stock.architectures = ["LlavaForConditionalGeneration"]
     stock.num_frames, stock.pooling_shape = config.num_frames, list(config.pooling_shape)  # others pass over them, we read them
+    # by hand: transformers' own classes for these two files want torchvision and PIL, which nothing here needs
+    (out / "preprocessor_config.json").write_text(json.dumps(_image_processor(processor), indent=1))
+    settings = {
+        "processor_class": "LlavaProcessor",
+        "patch_size": processor.patch_size,
+        "vision_feature_select_strategy": config.vision_feature_select_strategy,
+        "num_additional_image_tokens": 1,
+        "image_token": "<image>",
+    }
+    (out / "processor_config.json").write_text(json.dumps(settings, indent=1))
+    processor.tokenizer.save(out, processor_class="LlavaProcessor")
+    stock.save_pretrained(out)  # last: without config.json nothing takes the folder for a checkpoint
+
+
+def _image_processor(processor: PllavaProcessor) -> dict[str, Any]:
+    """CLIP's image processor, as preprocessor_config.json has it."""
     side = processor.image_size
-    pixels = {
+    return {
         "image_processor_type": "CLIPImageProcessor",
         "do_convert_rgb": True,
         "do_resize": True,
@@ -132,25 +160,12 @@ def _write_stock(config: Any, processor: Any, out: Path) -> None:
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": processor.image_mean,
-        "image_std": processor.image_std,
+        "image_mean": list(processor.image_mean),
+        "image_std": list(processor.image_std),
     }
-    told = {
-        "processor_class": "LlavaProcessor",
-        "patch_size": processor.patch_size,
-        "vision_feature_select_strategy": config.vision_feature_select_strategy,
-        "num_additional_image_tokens": 1,
-        "image_token": processor.image_token,
-    }
-    # by hand: transformers' own classes for these two files want torchvision and PIL, which nothing here needs
-    (out / "preprocessor_config.json").write_text(json.dumps(pixels, indent=1))
-    (out / "processor_config.json").write_text(json.dumps(told, indent=1))
-    processor.tokenizer.chat_template = processor.chat_template
-    processor.tokenizer.save_pretrained(out)
-    stock.save_pretrained(out)  # last: without config.json nothing takes the folder for a checkpoint
 
 
-def _copy_ends(folder: Path, out: Path) -> None:
-    """What ends an answer, and how else the checkpoint likes to be asked."""
+def _copy_generation_config(folder: Path, out: Path) -> None:
+    """It says what ends an answer, and how the checkpoint is best sampled."""
     if (folder / "generation_config.json").is_file():
         shutil.copy(folder / "generation_config.json", out)

@@ -1,6 +1,6 @@
-"""What models/registry.py asks of a PLLaVA or LLaVA checkpoint: the functions of models/base.py's Family, as a module.
+"""The functions of models/base.py's Family for PLLaVA and LLaVA checkpoints, as a module.
 
-torch and transformers are imported where a model is built, and PEFT only where one is finetuned.
+Those that read small files only import neither torch nor transformers; PEFT is imported only where a model is finetuned.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,8 +9,10 @@ from pathlib import Path
 from models.base import Device, FrameSpec, LoraSpec, ModelSize, ModelSpec, Sample, Trainee, VideoLLM
 from models.folders import fetch
 from models.pllava import checkpoints
+from models.pllava import shrink as shrinking
 from models.pllava.architecture import read_architecture
 from models.pllava.published import CONFIGS
+from models.pllava.samples import exchanges_of
 from models.pllava.size import size_of
 
 PUBLISHED = frozenset(CONFIGS)
@@ -28,9 +30,11 @@ def frame_spec(spec: ModelSpec) -> FrameSpec:
     return checkpoints.frame_spec(spec)
 
 
-def sample_tokens(spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
-    from models.pllava.samples import exchanges_of
+def version(spec: ModelSpec) -> str:
+    return checkpoints.version(spec)
 
+
+def sample_tokens(spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
     _, processor = checkpoints.describe(spec)
     return (len(processor.sample_ids(exchanges_of(sample))) for sample in samples)
 
@@ -48,6 +52,4 @@ def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_wei
 
 
 def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:
-    from models.pllava import shrink as shrinking
-
     return shrinking.shrink(spec, folder, seed)

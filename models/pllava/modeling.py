@@ -3,6 +3,9 @@
 Shapes: B videos, T frames, S pixels a side, P patches a side, D hidden size of the LLM, N = T' * H' * W' tokens a video.
 """
 
+import models.pllava.lean_import  # noqa: F401  # before transformers' own models
+
+# isort: split
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -11,12 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import LlavaForConditionalGeneration, LlavaModel
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
 from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.models.llava.modeling_llava import LlavaModelOutputWithPast, LlavaMultiModalProjector
+from transformers.models.llava.modeling_llava import (
+    LlavaForConditionalGeneration,
+    LlavaModel,
+    LlavaModelOutputWithPast,
+    LlavaMultiModalProjector,
+)
 
+from models.pllava.architecture import Shape
 from models.pllava.configuration import PllavaConfig
+from models.pllava.samples import View
 
 # A LLaVA subclass outside the transformers package loads random LLM weights, with nothing but a printed table, unless LLaVA's
 # mapping of checkpoint keys is registered for it under both of these names. The one thing that has to happen at import.
@@ -24,12 +33,8 @@ for _ours, _theirs in (("pllava", "llava"), ("PllavaModel", "LlavaModel")):
     register_checkpoint_conversion_mapping(_ours, get_checkpoint_conversion_mapping(_theirs), overwrite=True)
 
 
-Shape = tuple[int, int, int]
-"""(T', H', W') of a video after pooling."""
 Group = tuple[list[int] | None, int, Shape]
 """Frames (None: all) of videos that are pooled alike: which rows of the features, how many a video, and the shape."""
-View = tuple[int, tuple[int, ...] | None, Shape]
-"""How one place in the text shows a video: which, which of its frames (None: all), and how pooled."""
 
 NOT_OURS = ("vision_feature_layer", "vision_feature_select_strategy", "image_sizes")
 """Arguments of LLaVA that it passes on even where nobody gave them."""

@@ -1,15 +1,13 @@
 """How a sample of several turns is shown to the model: its exchanges as text, the view of each clip, and the context's limit."""
 
 import math
-from collections.abc import Sequence
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from models.base import Sample, Video
-from models.pllava.modeling import View
+from models.base import Sample
+from models.pllava.architecture import Shape
 from models.pllava.processing import Exchange, PllavaProcessor
+
+View = tuple[int, tuple[int, ...] | None, Shape]
+"""How one place in the text shows a video: which video, which of its frames (None: all), and its pooled shape."""
 
 
 def exchanges_of(sample: Sample) -> list[Exchange]:
@@ -30,18 +28,7 @@ def refuse_long(processor: PllavaProcessor, sample: Sample, num_tokens: int, con
     """Raises ValueError for a sample beyond the context. Nothing is cut off, because the answer would be cut off first."""
     if num_tokens > context_tokens:
         raise ValueError(
-            f"a sample of {len(sample) - 1} shots, {math.prod(processor.shot_shape)} visual tokens each, and a query of "
+            f"a sample of {len(sample) - 1} shots, {math.prod(processor.video.shot_pooled)} visual tokens each, and a query of "
             f"{processor.tokens_per_video} takes {num_tokens} tokens with its answer, and the model's context is "
             f"{context_tokens}; lower episodes.shots, episodes.pooling_shape or model.pooling_shape"
         )
-
-
-def stack(processor: PllavaProcessor, videos: Sequence[Video]) -> Tensor:
-    """uint8[B,T,S,S,3] of B videos. PLLaVA's frame spec gives all videos of a checkpoint one shape."""
-    expected = (processor.num_frames, processor.image_size, processor.image_size, 3)
-    for index, video in enumerate(videos):
-        shape = f"{video.frames.dtype}{list(video.frames.shape)}"
-        assert shape == f"uint8{list(expected)}", f"video {index} is {shape}, and the model watches uint8{list(expected)}"
-    if not videos:
-        return torch.zeros(0, *expected, dtype=torch.uint8)
-    return torch.from_numpy(np.stack([video.frames for video in videos]))

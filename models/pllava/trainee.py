@@ -3,6 +3,9 @@
 Shapes: N samples, B clips, T frames, S pixels a side, L tokens.
 """
 
+import models.pllava.lean_import  # noqa: F401  # before transformers' own models
+
+# isort: split
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +16,11 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
 from models.base import Device, Evenly, FrameSpec, LoraSpec, LossOn, ModelSpec, Sample, Square, Video
-from models.pllava import checkpoints
+from models.pllava import loading
+from models.pllava.checkpoints import LORA_TARGETS, PROJECTOR
 from models.pllava.processing import PllavaProcessor
-from models.pllava.samples import exchanges_of, refuse_long, stack, views_of
+from models.pllava.samples import exchanges_of, refuse_long, views_of
+from models.pllava.tensors import stack
 
 
 def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> "PllavaTrainee":
@@ -25,7 +30,7 @@ def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_wei
     what is trained has one dtype.
     """
     assert spec.adapter is None, "every finetune starts from the base"
-    model, processor = checkpoints.load_base(spec, device.dtype, read_weights)
+    model, processor = loading.load_base(spec, device.dtype, read_weights)
     if lora.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     torch.manual_seed(seed)
@@ -33,8 +38,8 @@ def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_wei
         r=lora.rank,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft takes any number
         lora_dropout=lora.dropout,
-        target_modules=checkpoints.LORA_TARGETS,
-        modules_to_save=[checkpoints.PROJECTOR],
+        target_modules=LORA_TARGETS,
+        modules_to_save=[PROJECTOR],
         base_model_name_or_path=spec.base,
     )
     return PllavaTrainee(get_peft_model(model, adapter, autocast_adapter_dtype=False), processor, spec.base)

@@ -16,11 +16,13 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from models.base import ENCODE_CLIPS, Device, Evenly, FrameSpec, ModelSpec, OutOfMemory, Reply, Sample, Sampling, Square, Video
 from models.batching import Question, QuestionBatches
-from models.pllava import checkpoints
+from models.pllava import loading
+from models.pllava.checkpoints import version
 from models.pllava.decoding import Prefix, continue_from, no_prefix, prefill
-from models.pllava.modeling import PllavaForConditionalGeneration, View
+from models.pllava.modeling import PllavaForConditionalGeneration
 from models.pllava.processing import PllavaProcessor
-from models.pllava.samples import exchanges_of, refuse_long, stack, views_of
+from models.pllava.samples import View, exchanges_of, refuse_long, views_of
+from models.pllava.tensors import stack
 
 CONVERSE_TOKENS = 1 << 14
 """Tokens of samples that are prefilled and answered together, padding and answers included: 8 GB of keys and values at 7B."""
@@ -31,9 +33,9 @@ R = TypeVar("R")
 def load(spec: ModelSpec, device: Device) -> "PllavaVideoLLM":
     """The model on the device, in its dtype. Raises ValueError for a checkpoint that lacks something, or a GPU that is missing."""
     refuse_missing_gpu(device)
-    model, processor = checkpoints.load(spec, device.dtype)
+    model, processor = loading.load(spec, device.dtype)
     model.to(device.kind)
-    return PllavaVideoLLM(model, processor, checkpoints.digest(spec))
+    return PllavaVideoLLM(model, processor, version(spec))
 
 
 def refuse_missing_gpu(device: Device) -> None:
@@ -71,10 +73,13 @@ def memory_errors_named(method: Callable[P, R]) -> Callable[P, R]:
 
 def replies_of(processor: PllavaProcessor, answers: Sequence[Sequence[int]], sampling: Sampling) -> list[Reply]:
     """The token ids of each answer as a reply."""
-    texts = processor.tokenizer.batch_decode(answers, skip_special_tokens=True)
     return [
-        Reply(text=text.strip(), num_tokens=len(ids), finished=len(ids) < sampling.max_tokens)
-        for text, ids in zip(texts, answers, strict=True)
+        Reply(
+            text=processor.tokenizer.decode(ids, skip_special_tokens=True).strip(),
+            num_tokens=len(ids),
+            finished=len(ids) < sampling.max_tokens,
+        )
+        for ids in answers
     ]
 
 

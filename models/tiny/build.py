@@ -9,11 +9,14 @@ import torch
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
-from transformers import CLIPVisionConfig, LlamaConfig, PreTrainedTokenizerFast
+from transformers.models.clip.configuration_clip import CLIPVisionConfig
+from transformers.models.llama.configuration_llama import LlamaConfig
 
+from models.pllava.architecture import VideoShape
+from models.pllava.chat import VIDEO_TOKEN, ChatTokenizer
 from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaForConditionalGeneration
-from models.pllava.processing import VIDEO_TOKEN, PllavaProcessor
+from models.pllava.processing import PllavaProcessor
 
 IMAGE_SIZE, PATCH_SIZE = 48, 8
 NUM_FRAMES = 8
@@ -29,7 +32,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def train_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
+def train_tokenizer(corpus: Iterable[str]) -> ChatTokenizer:
     """Byte-level BPE, so any text of any user becomes tokens; the corpus' words become single ones."""
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -41,29 +44,16 @@ def train_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(corpus, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        unk_token="<unk>",
-        pad_token="<pad>",
-        bos_token="<s>",
-        eos_token="</s>",
-        chat_template=CHAT_TEMPLATE,
-        padding_side="left",
-    )
+    settings = {"unk_token": "<unk>", "pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
+    return ChatTokenizer(tokenizer, settings, CHAT_TEMPLATE)
 
 
-def processor(tokenizer: PreTrainedTokenizerFast) -> PllavaProcessor:
-    return PllavaProcessor(
-        tokenizer,
-        image_size=IMAGE_SIZE,
-        patch_size=PATCH_SIZE,
-        num_frames=NUM_FRAMES,
-        pooling_shape=POOLING_SHAPE,
-        chat_template=CHAT_TEMPLATE,
-    )
+def processor(tokenizer: ChatTokenizer) -> PllavaProcessor:
+    video = VideoShape(NUM_FRAMES, POOLING_SHAPE, NUM_FRAMES, POOLING_SHAPE)
+    return PllavaProcessor(tokenizer, image_size=IMAGE_SIZE, patch_size=PATCH_SIZE, video=video)
 
 
-def config(tokenizer: PreTrainedTokenizerFast) -> PllavaConfig:
+def config(tokenizer: ChatTokenizer) -> PllavaConfig:
     """3 tower layers of 128 (the last one is never run: features come from layer -2), 4 LLM layers of 128."""
     return PllavaConfig(
         vision_config=CLIPVisionConfig(
@@ -84,11 +74,11 @@ def config(tokenizer: PreTrainedTokenizerFast) -> PllavaConfig:
             max_position_embeddings=1024,
             tie_word_embeddings=True,
             pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=tokenizer.named_token_id("bos_token"),
+            eos_token_id=tokenizer.named_token_id("eos_token"),
         ),
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        video_token_index=tokenizer.convert_tokens_to_ids(VIDEO_TOKEN),
+        image_token_index=tokenizer.token_id("<image>"),
+        video_token_index=tokenizer.token_id(VIDEO_TOKEN),
         image_seq_length=(IMAGE_SIZE // PATCH_SIZE) ** 2,
         num_frames=NUM_FRAMES,
         pooling_shape=list(POOLING_SHAPE),
@@ -96,7 +86,7 @@ def config(tokenizer: PreTrainedTokenizerFast) -> PllavaConfig:
     )
 
 
-def build(tokenizer: PreTrainedTokenizerFast) -> PllavaForConditionalGeneration:
+def build(tokenizer: ChatTokenizer) -> PllavaForConditionalGeneration:
     """A tiny model with random weights.
 
     Its word embeddings start five times as wide as usual: words that the base reads in places where any other would do as well

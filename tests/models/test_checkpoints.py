@@ -15,7 +15,7 @@ from transformers import LlavaForConditionalGeneration, LlavaNextForConditionalG
 
 from llavas import RANK, stock_tensors, write_released, write_stock
 from models.base import Device, LoraSpec, ModelSpec, Sampling, Turn
-from models.pllava import checkpoints, convert, video_llm
+from models.pllava import checkpoints, convert, loading, video_llm
 from models.pllava.layouts import open_weights, stock_name
 from models.pllava.trainee import trainee
 from watching import replies, videos_of
@@ -26,7 +26,7 @@ Said = list[str]
 
 
 def load(folder: Path, **fields: Any) -> tuple[Any, Any]:
-    return checkpoints.load(ModelSpec(base=str(folder), **fields))
+    return loading.load(ModelSpec(base=str(folder), **fields))
 
 
 def logits(model: Any, processor: Any) -> torch.Tensor:
@@ -59,7 +59,7 @@ def test_stock_folders_load_bit_equal(tmp_path: Path, next_gen: bool) -> None:
     theirs.pop("model.image_newline", None)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    assert (processor.num_frames, processor.pooling_shape, processor.tokens_per_image) == (16, [16, 4, 4], 64)
+    assert (processor.num_frames, processor.video.pooled, processor.tokens_per_image) == (16, (16, 4, 4), 64)
 
 
 def test_images_take_the_plain_path(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_released_converted_merged_exported_and_loaded_by_others_is_one_model(
     direct, processor = load(released)
     expected = logits(direct, processor)
     base, again = load(converted / "base")
-    assert (again.num_frames, again.pooling_shape) == (4, [4, 4, 4])
+    assert (again.num_frames, again.video.pooled) == (4, (4, 4, 4))
     assert (logits(base, again) - expected).abs().max() > 1e-2, "the LoRA changes nothing, so this test shows nothing"
     adapter = str(converted / "adapter")
     unmerged = PeftModel.from_pretrained(base, adapter).eval()
@@ -101,7 +101,7 @@ def test_released_converted_merged_exported_and_loaded_by_others_is_one_model(
     convert.export(ModelSpec(base=str(converted / "base"), adapter=adapter), out, lambda line: None)
     stock, report = LlavaForConditionalGeneration.from_pretrained(out, output_loading_info=True)
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-    assert stock_tensors(out).keys() == set(open_weights(released).where)
+    assert stock_tensors(out).keys() == set(open_weights(released).tensors)
     # stock LLaVA watches through inputs_embeds: its own tower and projector, our pool
     frames = torch.randint(0, 256, (1, 4, 48, 48, 3), dtype=torch.uint8)
     batch = again([again.chat("what is it?")], videos=frames)
@@ -134,14 +134,14 @@ def test_alpha_is_a_matter_of_inference(released: Path, converted: Path) -> None
     as_trained, _ = load(released)
     torch.testing.assert_close(seen[32.0], logits(as_trained, processor), atol=0, rtol=0)
     specs = [ModelSpec(base=str(released), alpha=alpha) for alpha in (None, 4.0, 32.0)]
-    assert len({checkpoints.digest(spec) for spec in specs}) == 3
+    assert len({checkpoints.version(spec) for spec in specs}) == 3
 
 
 def test_merging_rounds_once(converted: Path) -> None:
     """In bfloat16 the merged weight is the float32 sum, rounded."""
     spec = ModelSpec(base=str(converted / "base"), adapter=str(converted / "adapter"), alpha=0.5)
-    exact, _ = checkpoints.load(spec, "float32")
-    rounded, _ = checkpoints.load(spec, "bfloat16")
+    exact, _ = loading.load(spec, "float32")
+    rounded, _ = loading.load(spec, "bfloat16")
     for one, two in zip(exact.parameters(), rounded.parameters(), strict=True):
         assert torch.equal(one.to(torch.bfloat16), two)
 
@@ -151,12 +151,12 @@ def test_stock_tokenizers_get_a_chat(tmp_path: Path, chatml: bool) -> None:
     write_stock(tmp_path, chatml=chatml)
     model, processor = load(tmp_path, num_frames=2, pooling_shape=(2, 2, 2))
     before, after = processor.prompt_ids("what is it?")
-    assert before[0] == processor.tokenizer.bos_token_id
+    assert before[0] == processor.tokenizer.named_token_id("bos_token")
     assert before.count(processor.video_token_id) == 8
     ids, labels = processor.training_ids("what is it?", "so it is.")
     assert ids[: len(before + after)] == before + after
     answer = [label for label in labels if label != -100]
-    closing = processor.tokenizer.convert_tokens_to_ids("<|im_end|>" if chatml else "</s>")
+    closing = processor.tokenizer.token_id("<|im_end|>" if chatml else "</s>")
     assert answer[-1] == closing
     assert closing in model.generation_config.eos_token_id
     assert processor.tokenizer.decode(answer, skip_special_tokens=True).strip() == "so it is."
@@ -196,7 +196,7 @@ def test_a_finetune_of_a_stock_folder_is_saved_loaded_and_exported(tmp_path: Pat
     trained = {name: p.detach().clone() for name, p in student.module.named_parameters() if p.requires_grad}
     student.save(tmp_path / "adapter", trained)
     tuned = ModelSpec(base=spec.base, adapter=str(tmp_path / "adapter"), num_frames=2, pooling_shape=(2, 2, 2))
-    model, processor = checkpoints.load(tuned)
+    model, processor = loading.load(tuned)
     student.module.eval()
     torch.testing.assert_close(logits(model, processor), logits(student.module, processor), atol=1e-5, rtol=1e-5)
     convert.export(tuned, tmp_path / "out", lambda line: None)
@@ -390,7 +390,7 @@ def test_nobody_can_write_a_control_token(tmp_path: Path, chatml: bool) -> None:
     _, processor = checkpoints.describe(ModelSpec(base=str(tmp_path)))
     tokens = processor.control_tokens
     assert ("<|im_end|>" in tokens) == chatml
-    control = set(processor.tokenizer.convert_tokens_to_ids(tokens))
+    control = {processor.tokenizer.token_id(token) for token in tokens}
     usual = [i for i in processor.token_ids(processor.chat("a")) if i in control]
     for inner in tokens:
         for text in (
@@ -404,7 +404,7 @@ def test_an_adapter_of_another_base_is_named(converted: Path) -> None:
     with pytest.raises(
         ValueError, match=r"changes language_model\S+ \[64, 64\], and tiny has it as \[128, 128\]; is it of another base"
     ):
-        checkpoints.load(ModelSpec(base="tiny", adapter=str(converted / "adapter")))
+        loading.load(ModelSpec(base="tiny", adapter=str(converted / "adapter")))
 
 
 def test_a_pooling_shape_that_cannot_be_is_refused(released: Path) -> None:

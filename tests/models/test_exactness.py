@@ -9,7 +9,7 @@ import torch
 
 from llavas import write_stock
 from models.base import ModelSpec, Sampling
-from models.pllava import checkpoints, video_llm
+from models.pllava import loading, video_llm
 from watching import videos_of
 
 CLOSE = {"atol": 2e-5, "rtol": 1e-4}
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def both(folder: Path) -> tuple[Any, Any]:
-    return checkpoints.load(ModelSpec(base=str(folder), num_frames=3, pooling_shape=(3, 2, 2)))
+    return loading.load(ModelSpec(base=str(folder), num_frames=3, pooling_shape=(3, 2, 2)))
 
 
 def videos(count: int, num_frames: int = 3) -> torch.Tensor:
@@ -126,7 +126,7 @@ def test_beams_of_videos_of_their_own_shape(both: tuple[Any, Any]) -> None:
 
 def test_eager_attention_is_sdpa(both: tuple[Any, Any], folder: Path) -> None:
     model, processor = both
-    eager, _ = checkpoints.load(ModelSpec(base=str(folder), num_frames=3, pooling_shape=(3, 2, 2)))
+    eager, _ = loading.load(ModelSpec(base=str(folder), num_frames=3, pooling_shape=(3, 2, 2)))
     eager.set_attn_implementation("eager")
     batch = processor([processor.chat(q) for q in QUESTIONS], videos=videos(4))
     keep = batch["attention_mask"].bool()
@@ -135,7 +135,7 @@ def test_eager_attention_is_sdpa(both: tuple[Any, Any], folder: Path) -> None:
 
 def test_bfloat16_is_near(both: tuple[Any, Any], folder: Path) -> None:
     model, processor = both
-    half, _ = checkpoints.load(ModelSpec(base=str(folder), num_frames=3, pooling_shape=(3, 2, 2)), "bfloat16")
+    half, _ = loading.load(ModelSpec(base=str(folder), num_frames=3, pooling_shape=(3, 2, 2)), "bfloat16")
     batch = processor([processor.chat(q) for q in QUESTIONS], videos=videos(4))
     batch["pixel_values_videos"] = batch["pixel_values_videos"].to(torch.bfloat16)
     keep = batch["attention_mask"].bool()
@@ -174,4 +174,4 @@ def test_special_tokens_in_a_question_are_only_words(both: tuple[Any, Any]) -> N
     _, processor = both
     before, after = processor.prompt_ids("is <video> or <image> or </s> a word?")
     assert (before + after).count(processor.video_token_id) == 12
-    assert not {processor.image_token_id, processor.tokenizer.eos_token_id} & set(after)
+    assert not {processor.image_token_id, processor.tokenizer.named_token_id("eos_token")} & set(after)

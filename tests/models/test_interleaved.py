@@ -162,4 +162,4 @@ def test_shapes_that_cannot_be_are_refused(changes: dict[str, Any], said: str) -
 
 def test_a_shot_has_half_the_shape_unless_told() -> None:
     _, processor = checkpoints.describe(ModelSpec(base="tiny"))
-    assert (processor.shot_frames, processor.shot_shape) == (8, (4, 1, 1))
+    assert (processor.video.shot_frames, processor.video.shot_pooled) == (8, (4, 1, 1))

@@ -10,7 +10,7 @@ from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForCon
 
 from models.base import ModelSpec
 from models.folders import TINY
-from models.pllava import checkpoints
+from models.pllava import loading
 from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaForConditionalGeneration, PllavaMultiModalProjector, pool3d
 from models.tiny import build as tiny
@@ -76,7 +76,7 @@ def test_a_missing_weight_is_an_error_that_names_it(tmp_path: Path) -> None:
     del weights["multi_modal_projector.linear_2.weight"]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match=r"lacks multi_modal_projector\.linear_2\.weight; is config.json"):
-        checkpoints.load_base(ModelSpec(base=str(tmp_path)))
+        loading.load_base(ModelSpec(base=str(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_missing_weight_is_an_error_that_names_it(tmp_path: Path) -> None:
 )
 def test_a_checkpoint_that_is_not_there(base: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        checkpoints.load_base(ModelSpec(base=base))
+        loading.load_base(ModelSpec(base=base))
 
 
 def test_video_tokens_and_features_must_match() -> None:
@@ -95,14 +95,14 @@ def test_video_tokens_and_features_must_match() -> None:
 
 
 def test_the_tiny_model_is_tiny_and_shipped() -> None:
-    model, processor = checkpoints.load_base(ModelSpec(base="tiny"))
+    model, processor = loading.load_base(ModelSpec(base="tiny"))
     assert sum(parameter.numel() for parameter in model.parameters()) <= 3_000_000
     assert sum(path.stat().st_size for path in TINY.glob("*.safetensors")) <= 6_000_000
     assert (processor.num_frames, processor.image_size, processor.tokens_per_video) == (tiny.NUM_FRAMES, tiny.IMAGE_SIZE, 32)
 
 
 def test_pixels_are_resized_and_cropped_to_the_centre() -> None:
-    _, processor = checkpoints.load_base(ModelSpec(base="tiny"))
+    _, processor = loading.load_base(ModelSpec(base="tiny"))
     wide = torch.zeros(1, 1, 96, 192, 3, dtype=torch.uint8)
     wide[:, :, :, 48:144] = 255
     pixels = processor.pixels(wide)

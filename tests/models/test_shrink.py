@@ -11,7 +11,7 @@ import torch
 from engine.config import load_config
 from llavas import stock_tensors, write_released, write_stock
 from models.base import Device, Evenly, LoraSpec, ModelSpec, Sampling, Square, Turn
-from models.pllava import checkpoints
+from models.pllava import checkpoints, loading
 from models.pllava.layouts import open_weights
 from models.registry import check, frame_spec, load, shrink, trainee
 from watching import replies, videos_of
@@ -87,12 +87,14 @@ def test_every_layout_stays_what_it_is(tmp_path: Path, layout: str) -> None:
         write_stock(source, next_gen=layout == "next", chatml=layout == "stock")
     large = ModelSpec(base="tiny" if layout == "pllava" else str(source))
     small = shrink(large, tmp_path / "small", seed=0)
-    weights, there = open_weights(Path(small.base)), open_weights(checkpoints.fetch(large.base))
-    assert bool(weights.lora) == bool(there.lora) == (layout == "released")
-    kinds = [{name.replace(".2.", ".1.") for name in names if ".3." not in name} for names in (weights.where, there.where)]
+    weights, source_weights = open_weights(Path(small.base)), open_weights(checkpoints.fetch(large.base))
+    assert bool(weights.lora) == bool(source_weights.lora) == (layout == "released")
+    kinds = [
+        {name.replace(".2.", ".1.") for name in names if ".3." not in name} for names in (weights.tensors, source_weights.tensors)
+    ]
     assert kinds[0] == kinds[1]
     assert ("image_newline" in stock_tensors(Path(small.base))) == (layout == "next")
-    _, processor = checkpoints.load(small)
+    _, processor = loading.load(small)
     _, its_processor = checkpoints.describe(large)
     assert processor.chat("q", "a") == its_processor.chat("q", "a"), "the source's own tokenizer is at hand"
     spec = frame_spec(small)
@@ -107,7 +109,7 @@ def test_biases_ties_and_activations_are_kept(tmp_path: Path) -> None:
     config |= {"tie_word_embeddings": True, "projector_hidden_act": "relu", "multimodal_projector_bias": False}
     config["text_config"] |= {"attention_bias": True, "mlp_bias": True, "hidden_act": "gelu", "rms_norm_eps": 0.25}
     path.write_text(json.dumps(config))
-    model, _ = checkpoints.load(shrink(ModelSpec(base=str(tmp_path / "source")), tmp_path / "small", seed=0))
+    model, _ = loading.load(shrink(ModelSpec(base=str(tmp_path / "source")), tmp_path / "small", seed=0))
     names = {name for name, _ in model.named_parameters()}
     assert {name.rpartition(".")[2] for name in names if "linear_1" in name} == {"weight"}
     assert any(name.endswith("self_attn.o_proj.bias") for name in names)

@@ -11,7 +11,7 @@ from engine.config import Cluster, Generate, RunConfig, Train, load_config
 from engine.run.resources import GIB, budget, generation
 from llavas import write_stock
 from models.base import ModelSize, ModelSpec
-from models.pllava import checkpoints
+from models.pllava import checkpoints, loading
 from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaForConditionalGeneration
 from models.registry import size
@@ -115,7 +115,7 @@ def test_nothing_is_refused_for_memory_on_cpu(tmp_path: Path) -> None:
 def test_a_stock_folder_and_the_tiny_one(tmp_path: Path) -> None:
     write_stock(tmp_path)
     for base in ("tiny", str(tmp_path)):
-        model, _ = checkpoints.load_base(ModelSpec(base=base))
+        model, _ = loading.load_base(ModelSpec(base=base))
         assert size(ModelSpec(base=base), 4).params == sum(p.numel() for p in model.parameters())
 
 

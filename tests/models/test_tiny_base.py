@@ -4,12 +4,12 @@ from pathlib import Path
 
 from jobs.make_base import GERUNDS, NAMELESS, Recipe, corpus, examine, make_base
 from models.base import ModelSpec
-from models.pllava import checkpoints
+from models.pllava import loading
 from worlds import shapes
 
 
 def test_the_base_sees_and_follows_hints_but_lacks_names() -> None:
-    model, processor = checkpoints.load_base(ModelSpec(base="tiny"))
+    model, processor = loading.load_base(ModelSpec(base="tiny"))
     seen = examine(model.eval(), processor, seed=991, num_clips=100)
     assert seen["motion_right"] >= 0.9
     assert seen["hint_followed"] >= 0.9
@@ -33,4 +33,4 @@ def test_the_same_recipe_makes_the_same_weights(tmp_path: Path) -> None:
     make_base(tmp_path / "b", recipe)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
-    assert checkpoints.load_base(ModelSpec(base=str(tmp_path / "a")))
+    assert loading.load_base(ModelSpec(base=str(tmp_path / "a")))

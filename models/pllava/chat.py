@@ -1,0 +1,207 @@
+"""A checkpoint's tokenizer and chat template, read without transformers: the driver counts tokens with them.
+
+tests/models/test_chat.py holds text and token ids to those of transformers' AutoTokenizer.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, TemplateError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import AddedToken, Tokenizer
+
+from models.folders import read_json
+
+VIDEO_TOKEN, IMAGE_TOKEN = "<video>", "<image>"
+NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+"""Keys of tokenizer_config.json that name a special token; chat templates may use them."""
+TURNS = {
+    "vicuna": ("USER: ", " ASSISTANT:", " ", ""),
+    "chatml": ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n", "", "<|im_end|>"),
+}
+"""Text that opens a user's turn, opens the answer's turn, stands before the answer, and closes it ("": the end token). Vicuna is
+the chat of the 7B and 13B, ChatML that of the 34B (Yi)."""
+TEMPLATE = (
+    "@begin@{% for message in messages %}{% if message.role == 'user' %}@user@{% for part in message.content %}"
+    "{% if part.type == 'text' %}{{ part.text }}{% else %}<{{ part.type }}>\n{% endif %}{% endfor %}"
+    "{% else %}@assistant@@gap@{% for part in message.content %}{{ part.text }}{% endfor %}@close@{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}@assistant@{% endif %}"
+)
+"""The chat template for a stock tokenizer, whose own knows no videos."""
+
+
+def _raise(message: str) -> None:
+    raise TemplateError(message)
+
+
+def _environment() -> Environment:
+    """Jinja as transformers sets it up for chat templates: a template is a file of the checkpoint, and may not run code."""
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
+    environment.globals["raise_exception"] = _raise
+    return environment
+
+
+class ChatTokenizer:
+    """Text to token ids and back, and messages to text. Its methods may be called from several threads at once.
+
+    ChatTokenizer(Tokenizer.from_file("tokenizer.json"), {"bos_token": "<s>", "eos_token": "</s>"}, "{% for message ... %}")
+    """
+
+    def __init__(self, backend: Tokenizer, settings: Mapping[str, Any], chat_template: str | None) -> None:
+        """`settings`: what tokenizer_config.json holds."""
+        backend.no_padding()
+        backend.no_truncation()
+        self.backend, self.settings, self.chat_template = backend, dict(settings), chat_template
+        self.named_tokens = {name: _content(settings[name]) for name in NAMED_TOKENS if settings.get(name) is not None}
+        listed = settings.get("added_tokens_decoder") or {}
+        added = [_added_token(listed[index]) for index in sorted(listed, key=int)]
+        extra = [_added_token(token) for token in _extra_tokens(settings)]
+        named = [AddedToken(token, special=True, normalized=False) for token in self.named_tokens.values()]
+        vocabulary = backend.get_vocab()
+        backend.add_tokens([token for token in (*added, *named, *extra) if token.content not in vocabulary])
+        self._extra = [token.content for token in extra]
+
+    @cached_property
+    def _template(self) -> Any:
+        return _environment().from_string(self.chat_template or "")
+
+    def render(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str:
+        """The messages as text, by the chat template."""
+        text: str = self._template.render(
+            messages=messages, tools=None, documents=None, add_generation_prompt=add_generation_prompt, **self.named_tokens
+        )
+        return text
+
+    def with_template(self, chat_template: str) -> "ChatTokenizer":
+        return ChatTokenizer(self.backend, self.settings, chat_template)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, without the tokens that the tokenizer would put around a text."""
+        ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Token ids, and the characters from which to which each was made."""
+        encoding = self.backend.encode(text, add_special_tokens=False)
+        return encoding.ids, encoding.offsets
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
+        text: str = self.backend.decode(list(ids), skip_special_tokens=skip_special_tokens)
+        return text
+
+    def token_id(self, token: str) -> int | None:
+        token_id: int | None = self.backend.token_to_id(token)
+        return token_id
+
+    @property
+    def begins_with_bos(self) -> bool:
+        """True if the tokenizer itself puts the begin token before a text."""
+        ids = self.backend.encode("a").ids
+        return bool(ids) and ids[0] == self.named_token_id("bos_token")
+
+    def named_token_id(self, name: str) -> int | None:
+        """Id of the token that tokenizer_config.json names "eos_token", "pad_token" and so on; None where it names none."""
+        return self.token_id(self.named_tokens[name]) if name in self.named_tokens else None
+
+    @property
+    def pad_token_id(self) -> int:
+        """Stock tokenizers without a pad token pad with the end token."""
+        token_id = self.named_token_id("pad_token")
+        token_id = self.named_token_id("eos_token") if token_id is None else token_id
+        assert token_id is not None, "open_tokenizer refuses a tokenizer without an end token"
+        return token_id
+
+    @property
+    def special_tokens(self) -> set[str]:
+        added = {token.content for token in self.backend.get_added_tokens_decoder().values() if token.special}
+        return added | {*self.named_tokens.values(), *self._extra}
+
+    def save(self, folder: Path, processor_class: str) -> None:
+        """Write tokenizer.json, tokenizer_config.json and chat_template.jinja, as transformers lays them out."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.backend.save(str(folder / "tokenizer.json"))
+        left_out = ("added_tokens_decoder", "auto_map", "chat_template", "tokenizer_file", "name_or_path")
+        kept = {name: value for name, value in self.settings.items() if name not in left_out}
+        written = {"backend": "tokenizers", "padding_side": "left", "processor_class": processor_class}
+        settings = kept | self.named_tokens | written | {"tokenizer_class": "TokenizersBackend"}
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        if self.chat_template:
+            (folder / "chat_template.jinja").write_text(self.chat_template)
+
+
+def open_tokenizer(folder: Path) -> ChatTokenizer:
+    """The tokenizer of a folder as its files have it. Raises ValueError naming a file that is missing or damaged."""
+    if not (folder / "tokenizer.json").is_file():
+        raise ValueError(f"{folder} has no tokenizer.json; save its fast tokenizer there")
+    settings: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        if (folder / name).is_file():
+            settings |= read_json(folder / name)
+    try:
+        backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # the library raises plain Exception
+        raise ValueError(f"{folder}/tokenizer.json is not a tokenizer: {error}; fetch it again") from None
+    tokenizer = ChatTokenizer(backend, settings, _chat_template(folder, settings))
+    if tokenizer.named_token_id("eos_token") is None:
+        raise ValueError(f"{folder}/tokenizer_config.json names no eos_token that the tokenizer has; fetch it again")
+    return tokenizer
+
+
+def stock_tokenizer(folder: Path) -> ChatTokenizer:
+    """A stock LLaVA's tokenizer, with a video token and a chat template that knows videos. Raises ValueError."""
+    tokenizer = open_tokenizer(folder)
+    if tokenizer.token_id(IMAGE_TOKEN) is None:
+        raise ValueError(f"{folder}: the tokenizer has no {IMAGE_TOKEN} token; is it a LLaVA checkpoint in transformers' layout?")
+    tokenizer.backend.add_tokens([AddedToken(VIDEO_TOKEN, special=True, normalized=False)])
+    if _knows_videos(tokenizer):
+        return tokenizer
+    user, assistant, gap, close = TURNS["chatml" if tokenizer.token_id("<|im_start|>") is not None else "vicuna"]
+    begin = tokenizer.named_tokens["bos_token"] if tokenizer.begins_with_bos else ""
+    close = close or tokenizer.named_tokens["eos_token"]
+    template = TEMPLATE
+    for place, text in {"@begin@": begin, "@user@": user, "@assistant@": assistant, "@gap@": gap, "@close@": close}.items():
+        template = template.replace(place, text)
+    return tokenizer.with_template(template)
+
+
+def _knows_videos(tokenizer: ChatTokenizer) -> bool:
+    """True if the tokenizer's own chat template makes a video token of a video: that of an export does."""
+    if not tokenizer.chat_template:
+        return False
+    content = [{"type": "video"}, {"type": "text", "text": "q"}]
+    try:
+        text = tokenizer.render([{"role": "user", "content": content}], add_generation_prompt=True)
+    except (TemplateError, TypeError, KeyError):  # it was written for other messages
+        return False
+    return text.count(VIDEO_TOKEN) == 1
+
+
+def _chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
+    """The template of chat_template.jinja, else of tokenizer_config.json."""
+    if (folder / "chat_template.jinja").is_file():
+        return (folder / "chat_template.jinja").read_text()
+    template = settings.get("chat_template")
+    return template if isinstance(template, str) else None
+
+
+def _content(token: Any) -> str:
+    """The text of a token, which files give as a string or as an object."""
+    return str(token["content"] if isinstance(token, dict) else token)
+
+
+def _added_token(token: Any) -> AddedToken:
+    if not isinstance(token, dict):
+        return AddedToken(str(token), special=True, normalized=False)
+    flags = {name: bool(token[name]) for name in ("single_word", "lstrip", "rstrip", "normalized", "special") if name in token}
+    return AddedToken(token["content"], **flags)
+
+
+def _extra_tokens(settings: Mapping[str, Any]) -> list[Any]:
+    """Special tokens without a name of their own; "additional_special_tokens" is the older key."""
+    extra = settings.get("extra_special_tokens") or settings.get("additional_special_tokens") or []
+    return list(extra.values()) if isinstance(extra, dict) else list(extra)

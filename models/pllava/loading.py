@@ -1,0 +1,116 @@
+"""Read a checkpoint's weights into a model: merged with its adapters, on the CPU, in one dtype."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from transformers.generation.configuration_utils import GenerationConfig
+
+from models.base import Dtype, ModelSpec
+from models.pllava.architecture import Architecture
+from models.pllava.checkpoints import end_ids, open_checkpoint
+from models.pllava.configuration import PllavaConfig
+from models.pllava.layouts import stock_name
+from models.pllava.modeling import PllavaForConditionalGeneration
+from models.pllava.processing import PllavaProcessor
+
+COPIED = (
+    "image_token_index",
+    "projector_hidden_act",
+    "vision_feature_layer",
+    "vision_feature_select_strategy",
+    "multimodal_projector_bias",
+)
+"""Fields of LLaVA's configuration that PLLaVA's has too."""
+T = TypeVar("T")
+
+
+def load(spec: ModelSpec, dtype: Dtype = "float32") -> tuple[PllavaForConditionalGeneration, PllavaProcessor]:
+    """(model, processor) on the CPU for inference.
+
+    Raises ValueError naming a file or a missing, unexpected or misshapen weight.
+    """
+    model, processor = load_base(spec, dtype)
+    model.eval().requires_grad_(False)
+    return model, processor
+
+
+def load_base(
+    spec: ModelSpec, dtype: Dtype = "float32", read_weights: bool = True
+) -> tuple[PllavaForConditionalGeneration, PllavaProcessor]:
+    """(model, processor) on the CPU to be finetuned: as `load`, with gradients.
+
+    Without `read_weights` the weights are shapes on the meta device. That works only inside ZeRO-3's context, where one process
+    reads them and sends the others theirs while the model is built: eight processes that each read a 34B would need half a
+    terabyte of their machine's memory.
+    """
+    checkpoint, torch_dtype = open_checkpoint(spec), getattr(torch, dtype)
+    folder, processor = checkpoint.weights.folder, checkpoint.processor
+    config = config_of(checkpoint.architecture, processor)
+    state: dict[str, torch.Tensor] = {}
+    if read_weights:
+        for _, tensors in checkpoint.weights.shards():
+            for name in list(tensors):  # popped one by one: never more than the model and one file of it in memory
+                state[name] = checkpoint.merge(name, tensors.pop(name)).to(torch_dtype)
+    else:
+        shapes = {name: tensor.shape for name, tensor in checkpoint.weights.tensors.items()}
+        state = {name: torch.empty(shape, dtype=torch_dtype, device="meta") for name, shape in shapes.items()}
+    model, report = PllavaForConditionalGeneration.from_pretrained(
+        None, config=config, state_dict=state, output_loading_info=True, dtype=torch_dtype
+    )
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")), report
+    if (folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder)
+    model.generation_config.eos_token_id = end_ids(folder, processor)
+    model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+    return model, processor
+
+
+def config_of(architecture: Architecture, processor: PllavaProcessor) -> PllavaConfig:
+    """The configuration of the model. Stock LLaVA becomes PLLaVA here. Raises ValueError naming the folder.
+
+    It is made anew: PllavaConfig.from_pretrained of a LLaVA-NeXT folder would keep that type's name.
+    """
+    folder = architecture.path.parent
+    config = _refused_by_transformers(folder, lambda: _config_of(architecture, processor))
+    config.num_frames, config.pooling_shape = processor.num_frames, list(processor.video.pooled)
+    return config
+
+
+def _config_of(architecture: Architecture, processor: PllavaProcessor) -> PllavaConfig:
+    if architecture.kind == "pllava":
+        return PllavaConfig.from_pretrained(architecture.path.parent)
+    fields = architecture.config
+    return PllavaConfig(
+        vision_config=fields.get("vision_config"),
+        text_config=fields.get("text_config"),
+        video_token_index=processor.video_token_id,
+        image_seq_length=processor.tokens_per_image,
+        tie_word_embeddings=architecture.tied,
+        **{name: fields[name] for name in COPIED if name in fields},
+    )
+
+
+def shapes_on_meta(architecture: Architecture, processor: PllavaProcessor) -> dict[str, tuple[int, ...]]:
+    """Shape of every weight by stock name, as transformers builds the model; nothing is allocated. Raises ValueError."""
+    config = config_of(architecture, processor)
+
+    def build() -> PllavaForConditionalGeneration:
+        with torch.device("meta"):
+            return PllavaForConditionalGeneration(config)
+
+    model = _refused_by_transformers(architecture.path.parent, build)
+    shapes = {stock_name(name): tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if config.tie_word_embeddings:
+        del shapes["language_model.lm_head.weight"]
+    return shapes
+
+
+def _refused_by_transformers(folder: Path, build: Callable[[], T]) -> T:
+    """What `build` returns. Whatever transformers raises for a value that it does not expect becomes a ValueError."""
+    try:
+        return build()
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{folder}: config.json makes no model: {type(error).__name__}: {reason}") from None
