@@ -226,12 +226,6 @@ def make_base(out: Path, recipe: Recipe) -> dict[str, float]:
     train_llm(model, processor, features, recipe)
     shares = examine(model.eval(), processor, seed=recipe.seed + 1, num_clips=recipe.examined_clips)
     model.half().save_pretrained(out)
-<<<<<<< HEAD
-    processor.save_pretrained(out)
+    processor.save(out)
     print(f"made in {time.monotonic() - start:.0f} s: {shares}", flush=True)
     return shares
-=======
-    processor.save(out)
-    print(f"made in {time.monotonic() - start:.0f} s: {seen}", flush=True)
-    return seen
->>>>>>> refs/heads/models

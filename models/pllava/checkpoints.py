@@ -18,93 +18,6 @@ from models.pllava.processing import PllavaProcessor, open_processor
 LORA_TARGETS = r".*language_model\.layers\.\d+\.self_attn\.(q_proj|v_proj)"
 """q and v of the LLM only. A plain list of names would also hit the CLIP tower."""
 PROJECTOR = "multi_modal_projector"
-<<<<<<< HEAD
-COPIED = (
-    "image_token_index",
-    "projector_hidden_act",
-    "vision_feature_layer",
-    "vision_feature_select_strategy",
-    "multimodal_projector_bias",
-)
-"""Fields of LLaVA's configuration that PLLaVA's has too."""
-TURNS = {
-    "vicuna": ("USER: ", " ASSISTANT:", " ", ""),
-    "chatml": ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n", "", "<|im_end|>"),
-}
-"""What opens a user's turn, opens the answer's, stands before the answer and closes it ("": the end token): of Vicuna (7B, 13B), of
-Yi (34B)."""
-CHAT = (
-    "@begin@{% for message in messages %}{% if message.role == 'user' %}@user@{% for part in message.content %}"
-    "{% if part.type == 'text' %}{{ part.text }}{% else %}<{{ part.type }}>\n{% endif %}{% endfor %}"
-    "{% else %}@assistant@@gap@{% for part in message.content %}{{ part.text }}{% endfor %}@close@{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}@assistant@{% endif %}"
-)
-"""The template that a stock tokenizer is given: its own knows no videos."""
-
-
-def frame_spec(spec: ModelSpec) -> FrameSpec:
-    """What the checkpoint wants to watch, read from its JSON files alone."""
-    architecture = read_architecture(fetch(spec.base, ("*.json",)))
-    frames = architecture.video_shape(spec).num_frames
-    return FrameSpec(choose=Evenly(frames), size=Square(architecture.vision["image_size"]))
-
-
-def digest(spec: ModelSpec) -> str:
-    """Hex digest of how the model is watched and of its files: names, sizes, and of each its first and last 32 MB."""
-    seen = hashlib.sha256(f"{spec.alpha} {spec.num_frames} {spec.pooling_shape}\n".encode())
-    for uri in (spec.base, spec.adapter):
-        for path in sorted(fetch(uri).glob("*")) if uri else []:
-            size, most = path.stat().st_size, 32 << 20
-            seen.update(f"{path.name} {size}\n".encode())
-            with open(path, "rb") as file:
-                seen.update(file.read(most))
-                file.seek(max(most, size - most))
-                seen.update(file.read())
-    return seen.hexdigest()[:16]
-
-
-def load(spec: ModelSpec, dtype: Dtype = "float32") -> tuple[Any, Any]:
-    """(model, processor) on the CPU for inference, adapters merged.
-
-    Raises ValueError naming a file or a missing, unexpected or misshapen weight.
-    """
-    model, processor = load_base(spec, dtype)
-    return model.eval().requires_grad_(False), processor
-
-
-def load_base(spec: ModelSpec, dtype: Dtype = "float32", read_weights: bool = True) -> tuple[Any, Any]:
-    """(model, processor) on the CPU to be finetuned: as `load`, with gradients.
-
-    Without `read_weights` the weights are shapes on the meta device. That works only inside ZeRO-3's context, where one process
-    reads them and sends the others theirs while the model is built: eight processes that each read a 34B would need half a
-    terabyte of their machine's memory.
-    """
-    import torch
-    from transformers import GenerationConfig
-
-    from models.pllava.modeling import PllavaForConditionalGeneration
-
-    checkpoint, torch_dtype = open_checkpoint(spec), getattr(torch, dtype)
-    state: dict[str, Any] = {}
-    if read_weights:
-        for _, tensors in checkpoint.weights.shards():
-            for name in list(tensors):  # popped one by one: never more than the model and one file of it in memory
-                state[name] = checkpoint.merge(name, tensors.pop(name)).to(torch_dtype)
-    else:
-        state = {name: torch.empty(shape, dtype=torch_dtype, device="meta") for name, shape in checkpoint.weights.shapes.items()}
-    model, report = PllavaForConditionalGeneration.from_pretrained(
-        None, config=checkpoint.config, state_dict=state, output_loading_info=True, dtype=torch_dtype
-    )
-    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")), report
-    # ZeRO-3 builds it in bfloat16: its inverse frequencies, rounded by 2^-9, are up to 4 radians off at position 2000
-    model.model.language_model.rotary_emb = type(model.model.language_model.rotary_emb)(checkpoint.config.text_config)
-    if (checkpoint.weights.folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(checkpoint.weights.folder)
-    model.generation_config.eos_token_id = _ends(model.generation_config.eos_token_id, checkpoint.processor)
-    model.generation_config.pad_token_id = checkpoint.processor.tokenizer.pad_token_id
-    return model, checkpoint.processor
-=======
->>>>>>> refs/heads/models
 
 
 @dataclass(frozen=True)
@@ -159,21 +72,6 @@ def end_ids(folder: Path, processor: PllavaProcessor) -> list[int]:
     return sorted({token for token in (*_listed_end_ids(folder), closing, end_token) if token is not None and token >= 0})
 
 
-<<<<<<< HEAD
-def expected_shapes(config: Any) -> dict[str, tuple[int, ...]]:
-    """Shape of every weight of the model by stock name; nothing is allocated."""
-    import torch
-    from transformers.modeling_utils import set_zero3_state
-
-    from models.pllava.modeling import PllavaForConditionalGeneration
-
-    with set_zero3_state(), torch.device("meta"):  # whole shapes, also where ZeRO-3 would partition what is built
-        model = PllavaForConditionalGeneration(config)
-    shapes = {stock_name(name): tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    if config.tie_word_embeddings:
-        del shapes["language_model.lm_head.weight"]
-    return shapes
-=======
 def _listed_end_ids(folder: Path) -> list[int]:
     """Those of generation_config.json, where there is one. Raises ValueError where they are not token ids."""
     path = folder / "generation_config.json"
@@ -182,7 +80,6 @@ def _listed_end_ids(folder: Path) -> list[int]:
     if not all(type(token) is int for token in listed):
         raise ValueError(f"{path}: eos_token_id {listed!r} is no token")
     return listed
->>>>>>> refs/heads/models
 
 
 def expected_shapes(architecture: Architecture, processor: PllavaProcessor) -> Mapping[str, tuple[int, ...]]:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import torch
 from transformers.generation.configuration_utils import GenerationConfig
+from transformers.modeling_utils import set_zero3_state
 
 from models.base import Dtype, ModelSpec
 from models.pllava.architecture import Architecture
@@ -60,6 +61,8 @@ def load_base(
         None, config=config, state_dict=state, output_loading_info=True, dtype=torch_dtype
     )
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")), report
+    # ZeRO-3 builds it in bfloat16: its inverse frequencies, rounded by 2^-9, are up to 4 radians off at position 2000
+    model.model.language_model.rotary_emb = type(model.model.language_model.rotary_emb)(config.text_config)
     if (folder / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(folder)
     model.generation_config.eos_token_id = end_ids(folder, processor)
@@ -97,7 +100,7 @@ def shapes_on_meta(architecture: Architecture, processor: PllavaProcessor) -> di
     config = config_of(architecture, processor)
 
     def build() -> PllavaForConditionalGeneration:
-        with torch.device("meta"):
+        with set_zero3_state(), torch.device("meta"):  # whole shapes, also where ZeRO-3 would partition what is built
             return PllavaForConditionalGeneration(config)
 
     model = _refused_by_transformers(architecture.path.parent, build)
