@@ -6,7 +6,6 @@ from typing import TypeVar
 
 import torch
 from transformers.generation.configuration_utils import GenerationConfig
-from transformers.modeling_utils import set_zero3_state
 
 from models.base import Dtype, ModelSpec
 from models.pllava.architecture import Architecture
@@ -98,6 +97,8 @@ def _config_of(architecture: Architecture, processor: PllavaProcessor) -> Pllava
 
 def shapes_on_meta(architecture: Architecture, processor: PllavaProcessor) -> dict[str, tuple[int, ...]]:
     """Shape of every weight by stock name, as transformers builds the model; nothing is allocated. Raises ValueError."""
+    from transformers.modeling_utils import set_zero3_state  # by now models/pllava/lean_import.py has been imported
+
     config = config_of(architecture, processor)
 
     def build() -> PllavaForConditionalGeneration:
