@@ -1,17 +1,21 @@
-"""A checkpoint's folder: shipped, local, or fetched from the hub; and its JSON files."""
+"""A checkpoint's folder: shipped, local, or fetched from the hub; its JSON files, and the digest of all its bytes."""
 
+import hashlib
 import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from models.digests import file_digest
+
 TINY = Path(__file__).parent / "tiny" / "weights"
-"""Where the shipped tiny base lies."""
+"""The folder of the shipped tiny base."""
 FILES = ("*.safetensors", "*.json", "*.jinja", "*.model")
+"""What of a checkpoint's folder is fetched and counts for its digest: weights, and the small files that say how to use them."""
 
 
 @cache
-def fetch(uri: str, only: tuple[str, ...] = FILES) -> Path:
+def fetch(uri: str, patterns: tuple[str, ...] = FILES) -> Path:
     """A local folder with the checkpoint's files, at least those of the patterns. Raises ValueError where there is none."""
     if uri == "tiny":
         return TINY
@@ -22,10 +26,17 @@ def fetch(uri: str, only: tuple[str, ...] = FILES) -> Path:
     from huggingface_hub import snapshot_download  # only a hub id needs it
 
     try:
-        return Path(snapshot_download(uri, allow_patterns=list(only)))
-    except OSError as error:  # what the hub's errors have in common
-        why = str(error).splitlines()[0]
-        raise ValueError(f"no folder {uri!r} is here, and the hub does not give it: {why}; give a folder or a URI") from None
+        return Path(snapshot_download(uri, allow_patterns=list(patterns)))
+    except OSError as error:  # the base class of the hub's errors
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"no folder {uri!r} is here, and the hub does not give it: {reason}; give a folder or a URI") from None
+
+
+def revision(uri: str) -> str:
+    """The commit that a hub id resolved to, "" for a folder: the hub's cache names a snapshot's folder after its commit."""
+    if uri == "tiny" or Path(uri).expanduser().is_dir():
+        return ""
+    return fetch(uri, ("*.json",)).name
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -42,5 +53,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def model_type(uri: str) -> str:
-    """What config.json calls the model's kind. Raises ValueError where there is no checkpoint."""
+    """The model's kind, as config.json names it. Raises ValueError where there is no checkpoint."""
     return str(read_json(fetch(uri, ("*.json",)) / "config.json").get("model_type"))
+
+
+def digest_of(folder: Path) -> str:
+    """Hex sha256 of names, sizes and all bytes of a checkpoint's files. A file is read once per machine (models/digests.py)."""
+    total = hashlib.sha256()
+    for path in sorted({path for pattern in FILES for path in folder.glob(pattern) if path.is_file()}):
+        total.update(f"{path.name} {path.stat().st_size} {file_digest(path)}\n".encode())
+    return total.hexdigest()
