@@ -1,5 +1,6 @@
 """Pins that the right frames come out of a video, by presentation time, in both backends, and that no video is a Failure."""
 
+import io
 import json
 import os
 from dataclasses import asdict, replace
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 
 from builders import DECODING, LIMITS, a_clip
+from engine.decode import read
 from engine.decode.decoder import ChildDecoder, ClipRead
-from engine.decode.request import Backend
+from engine.decode.request import Backend, Request
 from engine.decode.stage import Decoded, FrameCache, decode_piece, decode_windows, videos_of
 from engine.ingest.clips import path_of, write_parts
 from engine.rows import Clip, Failure, Window
@@ -159,6 +161,24 @@ def test_a_frame_rate_stays_within_its_bounds(tmp_path: Path, backend: Backend) 
     assert numbers(shown_again.frames) == [n for n in range(10) for _ in range(4)], "more than the video has"
 
 
+@pytest.mark.parametrize("batch_bytes", [1, 5 * 64 * 64 * 3, 1 << 29])
+def test_decord_gives_the_same_frames_in_any_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_bytes: int) -> None:
+    monkeypatch.setattr(read, "DECORD_BATCH_BYTES", batch_bytes)
+    data = write_counting(tmp_path / "a.mp4", [40 * n for n in range(40)], bf="2").read_bytes()
+    request = Request(
+        video="a.mp4",
+        size=len(data),
+        start_s=None,
+        end_s=None,
+        spec=FIVE_FPS,
+        backend="decord",
+        jitter_seed=None,
+        frame_pixels=LIMITS.frame_pixels,
+        decode_pixels=LIMITS.decode_pixels,
+    )
+    assert numbers(read.read(io.BytesIO(data), request).frames) == [2, 7, 12, 17, 22, 27, 32, 37]
+
+
 def test_jitter_of_a_frame_rate_follows_its_seed(tmp_path: Path) -> None:
     path = write_counting(tmp_path / "a.mp4", [40 * n for n in range(40)])
     videos = [video_of(a_clip(video=str(path)), FIVE_FPS, jitter_seed=seed) for seed in (1, 1, 2)]
@@ -243,14 +263,15 @@ def test_windows_are_decoded_once_where_they_are_kept(tmp_path: Path) -> None:
 
 
 def test_the_cache_counts_bytes() -> None:
-    """Clips of 10, 20 and 30 bytes; with room for 55 the one that was used longest ago goes."""
+    """Clips of 10 to 56 bytes; where they do not fit into 55, those that were used longest ago go."""
 
     def clip(num_bytes: int) -> tuple[Window, Decoded]:
         window = Window(video=f"{num_bytes}.mp4", start_s=None, end_s=None, etag="")
         return window, Decoded(Video(np.zeros(num_bytes, np.uint8), ()), "v1", in_order=False)
 
     cache = FrameCache(55)
-    (ten, ten_bytes), (twenty, twenty_bytes), (thirty, thirty_bytes), (large, large_bytes) = map(clip, (10, 20, 30, 56))
+    (ten, ten_bytes), (fifteen, fifteen_bytes), (twenty, twenty_bytes) = map(clip, (10, 15, 20))
+    (thirty, thirty_bytes), (fifty, fifty_bytes), (large, large_bytes) = map(clip, (30, 50, 56))
     cache.put(ten, SPEC, ten_bytes)
     cache.put(twenty, SPEC, twenty_bytes)
     assert cache.get(ten, SPEC) is ten_bytes
@@ -259,6 +280,10 @@ def test_the_cache_counts_bytes() -> None:
     assert [cache.get(window, SPEC) is not None for window in (ten, twenty, thirty)] == [True, False, True]
     cache.put(large, SPEC, large_bytes)
     assert [cache.get(window, SPEC) is not None for window in (ten, thirty, large)] == [True, True, False]
+    cache.put(fifteen, SPEC, fifteen_bytes)
+    assert [cache.get(window, SPEC) is not None for window in (ten, thirty, fifteen)] == [True, True, True], "55 bytes fit"
+    cache.put(fifty, SPEC, fifty_bytes)
+    assert [cache.get(window, SPEC) is not None for window in (ten, thirty, fifteen, fifty)] == [False, False, False, True]
 
 
 def test_a_size_that_changes_within_a_video_is_brought_to_its_first(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from engine.ingest.clips import path_of, write_parts
 from engine.rows import Failure
 from engine.store.files import Store
 from engine.store.filesystems import Storage
-from models.base import Evenly, FrameSpec, Square
+from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square
 from videos import remux, turn, write_counting, write_noisy
 
 SPEC = FrameSpec(choose=Evenly(4), size=Square(32))
@@ -402,6 +402,27 @@ def test_a_clip_or_a_failure_of_the_right_kind(folder: Path, decoder: ChildDecod
     else:
         assert CLIP in kinds
         assert result.video.frames.shape == (4, 32, 32, 3)
+
+
+def test_odd_files_by_a_frame_rate_in_their_own_aspect(folder: Path, decoder: ChildDecoder) -> None:
+    size = KeepAspect(min_pixels=32 * 32, max_pixels=64 * 64, multiple_px=8)
+    spec = FrameSpec(choose=PerSecond(rate=4, min_frames=2, max_frames=8, multiple=2), size=size)
+    for maker, shape in [
+        (odd_sizes, (2, 32, 64, 3)),
+        (tiny_size, (2, 32, 32, 3)),
+        (very_wide, (2, 8, 720, 3)),
+        (one_frame, (2, 64, 64, 3)),
+        (rotated, (8, 72, 48, 3)),
+        (endless_duration, (8, 64, 64, 3)),
+        (variable_frame_rate, (8, 64, 64, 3)),
+        (no_index, (4, 64, 64, 3)),
+        (transport_stream, (2, 64, 64, 3)),
+        (mpeg4_in_avi, (8, 64, 64, 3)),
+    ]:
+        result = decoder.decode(a_clip(video=str(maker(folder))), spec)
+        assert isinstance(result, ClipRead), result
+        assert result.video.frames.shape == shape, maker.__name__
+        assert list(result.video.times_s) == sorted(result.video.times_s)
 
 
 def test_a_window_before_the_cut_is_a_clip(folder: Path, decoder: ChildDecoder) -> None:

@@ -1,7 +1,8 @@
 """Pins what a manifest may hold, and that what a user wrote wrong is one line naming the place and the remedy."""
 
 import json
-import time
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -132,12 +133,30 @@ def test_missing_videos_are_counted_not_dropped(tmp_path: Path) -> None:
 
 
 def test_storage_that_does_not_respond_is_asked_once() -> None:
-    """Nobody listens on port 9 of this machine; a thousand folders of it take as long as one."""
-    listing = Listing(Storage({"s3": {"endpoint_url": "http://127.0.0.1:9", "key": "k", "secret": "s"}}, patience_s=0.0))
-    began = time.monotonic()
-    assert not any(listing.is_present(a_clip(str(i), video=f"s3://bucket/{i}/a.mp4")) for i in range(1000))
-    assert time.monotonic() - began < 30
-    assert (listing.unanswered.count, listing.missing.count) == (1000, 0)
+    """A server that hangs up: what the first clip costs, no other clip costs, and another bucket is asked for itself."""
+    connections = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            while True:
+                try:
+                    connection, address = server.accept()
+                except OSError:
+                    return
+                connections.append(address)
+                connection.close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        options = {"endpoint_url": f"http://127.0.0.1:{server.getsockname()[1]}", "key": "k", "secret": "s"}
+        listing = Listing(Storage({"s3": options}, patience_s=0.0))
+        counts = []
+        for video in ("s3://bucket/0/a.mp4", "s3://bucket/1/a.mp4", "s3://bucket/2/a.mp4", "s3://other/0/a.mp4"):
+            assert not listing.is_present(a_clip(video, video=video))
+            counts.append(len(connections))
+        server.shutdown(socket.SHUT_RDWR)
+    assert counts[0] > 0
+    assert counts[0] == counts[1] == counts[2] < counts[3]
+    assert (listing.unanswered.count, listing.missing.count) == (4, 0)
 
 
 def test_a_bounded_number_of_folders_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
