@@ -52,6 +52,8 @@ def test_a_rank_without_a_gpu_of_its_own_is_told_so_in_its_environment() -> None
         ({"zero_stage": 3}, "zero_stage was 2 and is 3"),
         ({"offload": True}, "offload was False and is True"),
         ({"dtype": "float32"}, "dtype was bfloat16 and is float32"),
+        ({"zero_stage": 1}, ""),
+        ({"zero_stage": 0}, "zero_stage was 2 and is 0"),
         ({"micro_batch_rows": 1}, ""),
     ],
 )

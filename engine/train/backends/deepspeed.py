@@ -72,14 +72,17 @@ def _restart_adam(engine: Any) -> None:
 
 
 def refusal(saved: Cut, now: Cut) -> str:
-    """Micro-batches are not part of a checkpoint; world size, stage, offload and precision are.
+    """Micro-batches are not part of a checkpoint, and stages 1 and 2 write the same files.
 
-    DeepSpeed 0.19.8 raises for another world size and another stage (tests/engine/test_train.py tries them).
+    DeepSpeed 0.19.8 raises for another world size, and between stage 0, stages 1 and 2, and stage 3: FileNotFoundError, TypeError or
+    an assertion without a word, each after it has begun to load. Another place of the optimizer's states loads on a CPU; nobody has
+    tried it on GPUs, where the places really differ, so that is not continued either.
     """
     changes = [
         f"{name} was {getattr(saved, name)} and is {getattr(now, name)}"
         for name in ("backend", "dtype", "world_size", "zero_stage", "offload")
         if getattr(saved, name) != getattr(now, name)
+        if name != "zero_stage" or {saved.zero_stage, now.zero_stage} != {1, 2}
     ]
     return " and ".join(changes)
 
