@@ -69,13 +69,15 @@ def test_a_checkpoint_is_continued_or_left_with_a_reason(tmp_path: Path) -> None
     assert restarted[0] == pytest.approx(whole[0], rel=3e-3)
 
 
-def test_another_number_of_workers_starts_from_step_0(tmp_path: Path) -> None:
-    case = a_case(tmp_path, zero_stage=2)
-    ((alone, _),) = run_ranks(1, DEVICE, train_once, [case], timeout_s=300)
-    case = replace(case, train=case.train.model_copy(update={"num_workers": 2}))
-    ((together, notes),) = run_ranks(2, DEVICE, train_once, [case], timeout_s=300)
+def test_another_number_of_workers_starts_from_step_0_where_they_partition(tmp_path: Path) -> None:
+    cases = [a_case(tmp_path, "whole", zero_stage=0), a_case(tmp_path, "parts", zero_stage=2)]
+    (alone, _), (parted, _) = run_ranks(1, DEVICE, train_once, cases, timeout_s=300)
+    cases = [replace(case, train=case.train.model_copy(update={"num_workers": 2})) for case in cases]
+    (continued, whole_notes), (restarted, notes) = run_ranks(2, DEVICE, train_once, cases, timeout_s=300)
+    assert whole_notes == ["continuing from the checkpoint of step 2"]
+    assert continued == pytest.approx(alone[2:], rel=3e-3)
     assert notes == ["the checkpoint of step 2 cannot be continued: world_size was 1 and is 2; starting from step 0"]
-    assert together == pytest.approx(alone, rel=3e-3)
+    assert restarted == pytest.approx(parted, rel=3e-3)
 
 
 def test_the_configuration_decides_the_device(tmp_path: Path) -> None:

@@ -61,6 +61,12 @@ def test_a_checkpoint_is_continued_only_where_deepspeed_can(change: dict[str, An
     assert refusal(CUT, replace(CUT, **change)) == reason
 
 
+def test_without_partitions_the_world_size_may_change() -> None:
+    alone = replace(CUT, zero_stage=0)
+    assert refusal(alone, replace(alone, world_size=1)) == ""
+    assert refusal(CUT, replace(alone, world_size=1)) == "world_size was 8 and is 1 and zero_stage was 2 and is 0"
+
+
 def test_an_unknown_backend_is_refused() -> None:
     with pytest.raises(ValueError, match="no training backend 'fsdp'; known are deepspeed"):
         load_backend("fsdp")
