@@ -74,7 +74,7 @@ def _restart_adam(engine: Any) -> None:
 def refusal(saved: Cut, now: Cut) -> str:
     """Micro-batches are not part of a checkpoint, stages 1 and 2 write the same files, and stage 0 does not partition.
 
-    DeepSpeed 0.19.8 raises for other changes, after it has begun to load: a ZeRORuntimeException for another world size, and between
+    DeepSpeed 0.19.8 raises for other changes after it has begun to load: a ZeRORuntimeException for another world size; between
     stage 0, stages 1 and 2, and stage 3 a FileNotFoundError, TypeError or assertion without words. Optimizer states in another
     place do load on a CPU; on GPUs, where the places really differ, that was not tried, so it is not done.
     """
