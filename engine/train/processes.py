@@ -94,6 +94,7 @@ def _run_rank(
             return
         if rank.rank == 0:
             sender.send(("", result))
+    torch.distributed.destroy_process_group()
 
 
 def _one_line(error: Exception) -> str:

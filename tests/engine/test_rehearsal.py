@@ -55,25 +55,29 @@ def test_positions_are_not_rounded_to_bfloat16(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_is_continued_or_left_with_a_reason(tmp_path: Path) -> None:
-    """Micro-batches may change; the ranks' share of the optimizer may not."""
+    """Micro-batches may change, and stages 1 and 2 for each other; the optimizer's other cuts may not."""
     first = a_case(tmp_path, zero_stage=2)
     other_micro = replace(first, train=first.train.model_copy(update={"micro_batch_rows": 2, "gradient_checkpointing": False}))
-    other_stage = replace(first, train=first.train.model_copy(update={"zero_stage": 3}))
-    whole, smaller, restarted = run_ranks(1, DEVICE, train_once, [first, other_micro, other_stage], timeout_s=300)
+    stage_1 = replace(first, train=first.train.model_copy(update={"zero_stage": 1}))
+    stage_3 = replace(first, train=first.train.model_copy(update={"zero_stage": 3}))
+    whole, larger, same, restarted = run_ranks(1, DEVICE, train_once, [first, other_micro, stage_1, stage_3], timeout_s=300)
     assert (len(whole[0]), whole[1]) == (3, [])
-    assert smaller[1] == ["continuing from the checkpoint of step 2"]
-    assert smaller[0] == pytest.approx(whole[0][2:], rel=3e-3)
+    assert larger[1] == same[1] == ["continuing from the checkpoint of step 2"]
+    assert larger[0] == pytest.approx(whole[0][2:], rel=3e-3)
+    assert same[0] == whole[0][2:]
     assert restarted[1] == ["the checkpoint of step 2 cannot be continued: zero_stage was 2 and is 3; starting from step 0"]
     assert restarted[0] == pytest.approx(whole[0], rel=3e-3)
 
 
-def test_another_number_of_workers_starts_from_step_0(tmp_path: Path) -> None:
-    case = a_case(tmp_path, zero_stage=2)
-    ((alone, _),) = run_ranks(1, DEVICE, train_once, [case], timeout_s=300)
-    case = replace(case, train=case.train.model_copy(update={"num_workers": 2}))
-    ((together, notes),) = run_ranks(2, DEVICE, train_once, [case], timeout_s=300)
+def test_another_number_of_workers_starts_from_step_0_where_they_partition(tmp_path: Path) -> None:
+    cases = [a_case(tmp_path, "whole", zero_stage=0), a_case(tmp_path, "parts", zero_stage=2)]
+    (alone, _), (parted, _) = run_ranks(1, DEVICE, train_once, cases, timeout_s=300)
+    cases = [replace(case, train=case.train.model_copy(update={"num_workers": 2})) for case in cases]
+    (continued, whole_notes), (restarted, notes) = run_ranks(2, DEVICE, train_once, cases, timeout_s=300)
+    assert whole_notes == ["continuing from the checkpoint of step 2"]
+    assert continued == pytest.approx(alone[2:], rel=3e-3)
     assert notes == ["the checkpoint of step 2 cannot be continued: world_size was 1 and is 2; starting from step 0"]
-    assert together == pytest.approx(alone, rel=3e-3)
+    assert restarted == pytest.approx(parted, rel=3e-3)
 
 
 def test_the_configuration_decides_the_device(tmp_path: Path) -> None:

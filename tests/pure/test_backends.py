@@ -52,11 +52,19 @@ def test_a_rank_without_a_gpu_of_its_own_is_told_so_in_its_environment() -> None
         ({"zero_stage": 3}, "zero_stage was 2 and is 3"),
         ({"offload": True}, "offload was False and is True"),
         ({"dtype": "float32"}, "dtype was bfloat16 and is float32"),
+        ({"zero_stage": 1}, ""),
+        ({"zero_stage": 0}, "zero_stage was 2 and is 0"),
         ({"micro_batch_rows": 1}, ""),
     ],
 )
 def test_a_checkpoint_is_continued_only_where_deepspeed_can(change: dict[str, Any], reason: str) -> None:
     assert refusal(CUT, replace(CUT, **change)) == reason
+
+
+def test_without_partitions_the_world_size_may_change() -> None:
+    alone = replace(CUT, zero_stage=0)
+    assert refusal(alone, replace(alone, world_size=1)) == ""
+    assert refusal(CUT, replace(alone, world_size=1)) == "world_size was 8 and is 1 and zero_stage was 2 and is 0"
 
 
 def test_an_unknown_backend_is_refused() -> None:
