@@ -80,7 +80,8 @@ def config_of(architecture: Architecture, processor: PllavaProcessor) -> PllavaC
 
 def _config_of(architecture: Architecture, processor: PllavaProcessor) -> PllavaConfig:
     if architecture.kind == "pllava":
-        return PllavaConfig.from_pretrained(architecture.path.parent)
+        config: PllavaConfig = PllavaConfig.from_pretrained(architecture.path.parent)
+        return config
     fields = architecture.config
     return PllavaConfig(
         vision_config=fields.get("vision_config"),
