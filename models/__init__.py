@@ -1,12 +1,10 @@
 """Video LLMs. Frames and text only: no rows, no labels, no Ray.
 
-base         what the engine asks of a model (Protocols)
-pllava       configuration, modeling and processing of PLLaVA on transformers' LLaVA
-video_llm    a PLLaVA checkpoint as the engine sees it: watch, reply, converse (after shots), finetune, save
-layouts      what lies in a checkpoint folder, of whichever kind, under one set of names
-checkpoints  load a checkpoint, refuse a missing weight; put an adapter on it
-convert      released PLLaVA into base and adapter; base and adapter into stock LLaVA
-size         how large a model is, of its config.json
-decoding     shared-prefix batched sampling
-tiny         a real, tiny PLLaVA that learns on a CPU
+base       what the engine asks of a model: dataclasses and Protocols
+registry   finds the module that serves a checkpoint
+folders    a checkpoint's folder: shipped, local or from the hub; its JSON files, its digest
+digests    sha256 of large files, read once per machine
+batching   holds questions back until every clip has one, then answers them as one batch
+pllava     PLLaVA, LLaVA-1.5 and LLaVA-NeXT checkpoints, on transformers' LLaVA
+tiny       a real, tiny PLLaVA that learns on a CPU
 """

@@ -1,4 +1,4 @@
-"""What the engine asks of a model: dataclasses and Protocols only. models/registry.py finds the module that answers.
+"""What the engine asks of a model: dataclasses and Protocols only. models/registry.py finds the module that serves a checkpoint.
 
 Shapes: B clips, T frames of H x W pixels, N samples, L tokens of a sample, V vocabulary.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ENCODE_CLIPS = 8
-"""Clips that go through tower and prefill at once: bounds their activations, whatever the piece's size."""
+"""Clips that go through tower and prefill at once. This bounds the memory of their activations, whatever the size of a piece."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,30 +28,30 @@ class ModelSpec:
     adapter: str | None = None
     """Folder of a PEFT adapter; a URI has to be fetched first."""
     alpha: float | None = None
-    """LoRA alpha to merge with: of the adapter, or where there is none of the LoRA in a released PLLaVA. None: as trained."""
+    """LoRA alpha to merge with: the adapter's, or without an adapter that of the LoRA in a released PLLaVA. None: as trained."""
     num_frames: int | None = None
-    """None: what the checkpoint says, or 16 for an image model."""
+    """Frames of a video. None: what the checkpoint says, or 16 for an image model."""
     pooling_shape: tuple[int, int, int] | None = None
     """(T', H', W') of a video's tokens. None: what the checkpoint says, or half the patches a side for an image model."""
     shot_frames: int | None = None
-    """Of the clips before the last one of a sample: evenly chosen among num_frames. None: all of them."""
+    """Frames of each clip before the last of a sample, chosen evenly among num_frames. None: all of them."""
     shot_shape: tuple[int, int, int] | None = None
     """(T', H', W') of such a clip's tokens. None: half the pooling shape in each dimension."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A clip, what is asked about it and what is said: Turn(3, "What happens?", "The dax zups.")."""
+    """A clip, a question about it, and the answer: Turn(3, "What happens?", "The dax zups.")."""
 
     clip: int
-    """Row of the frames that come with the samples."""
+    """Index into the videos that come with the samples."""
     prompt: str
     answer: str
-    """"" at the end of a sample that is to be answered."""
+    """"" in the last turn of a sample that the model is to answer."""
 
 
 LossOn = Literal["query", "all"]
-"""Which answers of a sample a finetune learns: the last, or those of the shots too."""
+"""Which answers of a sample a finetune learns: the last one, or those of the shots too."""
 Sample = Sequence[Turn]
 """Shots, and at the end the query. A sample of one turn is a plain question."""
 
@@ -118,7 +118,10 @@ Dtype = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where a model computes, and in which precision. Device("cuda", "bfloat16"), Device("cpu", "float32")."""
+    """The device on which a model computes, and its precision: Device("cuda", "bfloat16"), Device("cpu", "float32").
+
+    The configuration decides both, never torch.cuda.is_available(): a process without a share of a GPU may see one all the same.
+    """
 
     kind: Literal["cpu", "cuda"]
     dtype: Dtype
@@ -141,7 +144,7 @@ class Reply:
     text: str
     num_tokens: int
     finished: bool
-    """False where max_tokens cut it off."""
+    """False if max_tokens cut the answer off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,13 +160,13 @@ class LoraSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSize:
-    """What a model's memory follows from. Parameters are counted one by one: ModelSize(llm_params=6_738_939_904, ...)."""
+    """The numbers from which a model's memory is computed: ModelSize(llm_params=6_738_939_904, ...). Parameters are exact."""
 
     tower_params: int
     projector_params: int
     llm_params: int
     lora_params: int
-    """Of the LoRA that the size was asked for with."""
+    """Parameters of a LoRA of the rank that `size` was called with."""
     num_layers: int
     hidden_size: int
     intermediate_size: int
@@ -175,9 +178,9 @@ class ModelSize:
     num_frames: int
     patches_per_frame: int
     video_tokens: int
-    """Of one video, after pooling."""
+    """Tokens of one video, after pooling."""
     shot_tokens: int
-    """Of one that is a shot."""
+    """Tokens of one video that is a shot."""
     context_tokens: int
 
     @property
@@ -191,18 +194,19 @@ class ModelSize:
 
 
 class Watched(Protocol):
-    """Clips that a model watches, ready for any number of questions. What they have in common is computed once."""
+    """Clips that a model watches, ready for any number of questions. What all questions about a clip share is computed once."""
 
     def ask(self, clip: int, question: str, seed: int, sampling: Sampling) -> Future[Reply]:
-        """Answer a question about the clip of that number. A clip has at most one question under way.
+        """Answer a question about the clip with that index. A clip has at most one question under way.
 
-        An engine may hold questions back until all clips that have not left have one: that is its batch. The future may raise
-        OutOfMemory, or ValueError where question and answer are longer than the model's context.
+        An engine may hold questions back until all clips that have not left have one, and answer them as a batch. The call may
+        return only after that batch is answered. The future may raise OutOfMemory, or ValueError where question and answer are
+        longer than the model's context.
         """
         ...
 
     def leave(self, clip: int) -> None:
-        """Nothing more will be asked about the clip. Every clip has to leave: a batch waits for all that have not."""
+        """Tell that no more questions about the clip will come. Every clip has to leave: a batch waits for all that have not."""
         ...
 
 
@@ -223,7 +227,7 @@ class VideoLLM(Protocol):
         ...
 
     def prompt_token_ids(self, question: str, video: Video) -> list[int]:
-        """What the model reads for a question about a clip, the video's placeholders included."""
+        """Token ids of the prompt for a question about a clip, the video's placeholders included."""
         ...
 
     def watch(self, videos: Sequence[Video]) -> Watched:
@@ -250,7 +254,7 @@ class Trainee(Protocol):
         ...
 
     def batch(self, videos: Sequence[Video], samples: Sequence[Sample], loss_on: LossOn = "query") -> dict[str, Any]:
-        """What module(**...) takes, and "labels" int64[N,L], -100 except on the last answers, or on all.
+        """The arguments of module(**...), and "labels" int64[N,L], which are -100 except on the last answers, or on all.
 
         Each clip is encoded once, however many samples show it. Raises ValueError where a sample is longer than the context.
         """
@@ -272,7 +276,7 @@ class Family(Protocol):
         ...
 
     def size(self, spec: ModelSpec, lora_rank: int) -> ModelSize:
-        """How large the model is, of its config.json alone."""
+        """How large the model is, from its config.json alone."""
         ...
 
     def frame_spec(self, spec: ModelSpec) -> FrameSpec:
@@ -294,7 +298,8 @@ class Family(Protocol):
     def trainee(self, spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
         """The base with a fresh adapter, initialised from the seed, on the CPU in the device's dtype.
 
-        `read_weights`: False where another process sends the weights while the model is built (ZeRO-3): shapes only.
+        `read_weights` is False where another process sends the weights while the model is built: shapes only. That works only
+        inside the training backend's own context (ZeRO-3).
         """
         ...
 

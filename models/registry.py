@@ -1,6 +1,6 @@
-"""Which module serves a checkpoint: a folder under models/ and a line here is all that another kind of model needs.
+"""Finds the module that serves a checkpoint: another kind of model needs a folder under models/ and a line here.
 
-A module is imported when a checkpoint of its kind is asked for, so that whoever reads a config.json does not import torch.
+A module is imported when a checkpoint of its kind is used. Its functions that only look at small files import no torch.
 """
 
 import importlib
@@ -48,7 +48,7 @@ def check(spec: ModelSpec) -> None:
 
 
 def size(spec: ModelSpec, lora_rank: int) -> ModelSize:
-    """How large the model is, of its config.json alone."""
+    """How large the model is, from its config.json alone."""
     return family(spec).size(spec, lora_rank)
 
 

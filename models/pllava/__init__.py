@@ -1,1 +1,23 @@
-"""PLLaVA (arXiv 2404.16994): LLaVA with one parameter-free 3-D average pool after the projector."""
+"""PLLaVA (arXiv 2404.16994): LLaVA with one parameter-free 3-D average pool after the projector.
+
+family         what models/registry.py calls: the functions of models/base.py's Family
+architecture   config.json read and checked; shapes of all weights
+size           how large a model is
+layouts        the weight files and adapters of a folder, of whichever layout, under one set of names
+chat           tokenizer and chat template
+processing     chats to token ids
+samples        how a sample of several turns is shown to the model
+checkpoints    opens a checkpoint and refuses it where something is missing; its digest
+published      config.json of published checkpoints
+shrink         a small random checkpoint of the same architecture, for rehearsals
+               -- the files above import no torch --
+configuration  PLLaVA's configuration for transformers
+modeling       PLLaVA's modules: LLaVA's, and the pool
+tensors        frames and token ids to tensors
+loading        reads the weights into a model, adapters merged
+decoding       batched sampling with shared prefixes
+video_llm      the built-in engine: watch, ask, converse
+trainee        a model with a LoRA on it, to be finetuned; imports PEFT
+convert        released PLLaVA into base and adapter; base and adapter into stock LLaVA
+lean_import    keeps scikit-learn and scipy out of processes that load a model
+"""

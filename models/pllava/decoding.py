@@ -1,7 +1,7 @@
-"""Shared-prefix batched sampling: what all continuations of a clip have in common is computed once.
+"""Batched sampling with shared prefixes: what all questions about a clip have in common is computed once.
 
-Shapes: B clips in the prefix, P prefix tokens, R rows being answered, L their question's tokens, D hidden size, V vocabulary;
-keys and values [B or R, heads, tokens, head size].
+Shapes: B clips in the prefix, P prefix tokens, R rows that are answered, L tokens of the longest question, D hidden size,
+V vocabulary; keys and values [B or R, heads, tokens, head size].
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,12 +14,12 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from models.base import Sampling
 
-LEAVES = 0.25
-"""Finished share of the batch at which it is cut down to the others: a cut copies all their keys and values."""
+CUT_SHARE = 0.25
+"""Share of finished rows at which the batch is cut down to the others: a cut copies all keys and values of these."""
 
 
-class Room(DynamicLayer):
-    """A layer's keys and values with room for what is to come, which is written in place.
+class PreallocatedLayer(DynamicLayer):
+    """A layer's keys and values, with room for the tokens to come, which are written in place.
 
     DynamicLayer copies all of them for every token: at 7B three times the memory traffic of the attention itself.
     """
@@ -28,8 +28,8 @@ class Room(DynamicLayer):
         super().__init__()
         shape = (len(rows), keys.shape[1], keys.shape[2] + room, keys.shape[3])
         self.keys, self.values, self._length = keys.new_empty(shape), values.new_empty(shape), keys.shape[2]
-        for mine, given in ((self.keys, keys), (self.values, values)):
-            mine[:, :, : self._length] = given.index_select(0, rows)
+        for target, source in ((self.keys, keys), (self.values, values)):
+            target[:, :, : self._length] = source.index_select(0, rows)
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
@@ -53,12 +53,15 @@ class Prefix:
     length: int
 
     def select(self, rows: Tensor, room: int) -> Cache:
-        """A copy of some rows' keys and values, with room for more tokens; a row may be taken more than once."""
-        return Cache(layers=[Room(keys, values, rows, room) for keys, values in self.layers])
+        """A copy of the rows' keys and values, with room for so many more tokens. A row may be taken more than once."""
+        return Cache(layers=[PreallocatedLayer(keys, values, rows, room) for keys, values in self.layers])
 
 
 def no_prefix(config: Any, like: Tensor) -> Prefix:
-    """What continues from nothing: of one row, no tokens. `config`: the LLM's; `like`: a tensor of its type and device."""
+    """A prefix of one row without tokens, for prompts that share nothing.
+
+    `config`: the LLM's; `like`: any tensor of its dtype and device.
+    """
     heads = config.num_key_value_heads
     empty = like.new_empty(1, heads, 0, getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
     return Prefix(layers=[(empty, empty)] * config.num_hidden_layers, num_rows=1, length=0)
@@ -66,22 +69,23 @@ def no_prefix(config: Any, like: Tensor) -> Prefix:
 
 @torch.inference_mode()
 def prefill(language_model: Any, embeddings: Iterable[Tensor], num_rows: int) -> Prefix:
-    """Run embeddings, as chunks [some of B,P,D], through the LLM and keep its keys and values.
+    """Run embeddings through the LLM, in chunks of the B rows [b,P,D], and keep its keys and values.
 
-    In chunks, because a whole piece's activations at once are gigabytes beyond what is kept.
+    In chunks, because the activations of a whole piece at once would be gigabytes beyond what is kept.
     """
     layers: list[tuple[Tensor, Tensor]] = []
-    done, length = 0, 0
+    rows_done, length = 0, 0
     for chunk in embeddings:
         cache = DynamicCache()
         language_model(inputs_embeds=chunk, past_key_values=cache, use_cache=True)
         if not layers:
             length = chunk.shape[1]
-            layers = [tuple(t.new_empty(num_rows, *t.shape[1:]) for t in (one.keys, one.values)) for one in cache.layers]
-        for (keys, values), one in zip(layers, cache.layers, strict=True):
-            keys[done : done + len(chunk)], values[done : done + len(chunk)] = one.keys, one.values
-        done += len(chunk)
-    assert done == num_rows
+            layers = [tuple(t.new_empty(num_rows, *t.shape[1:]) for t in (layer.keys, layer.values)) for layer in cache.layers]
+        rows = slice(rows_done, rows_done + len(chunk))
+        for (keys, values), layer in zip(layers, cache.layers, strict=True):
+            keys[rows], values[rows] = layer.keys, layer.values
+        rows_done += len(chunk)
+    assert rows_done == num_rows
     return Prefix(layers=layers, num_rows=num_rows, length=length)
 
 
@@ -96,12 +100,12 @@ def continue_from(
     end_ids: frozenset[int],
     embed: Callable[[Tensor], Tensor] | None = None,
 ) -> list[list[int]]:
-    """New token ids for each question (token ids) after prefix row rows[i], without the end token.
+    """The answer to each question (token ids) after prefix row rows[i], as token ids without the end token.
 
-    `embed`: embeddings[R,L,D] of the questions' ids[R,L], where those hold videos; padding is token 0.
+    `embed` gives the embeddings[R,L,D] of the questions' ids[R,L] where these hold videos; padding is token 0.
 
     Questions are padded on the left, between prefix and question, where the mask hides the padding; positions do not count it.
-    Finished rows leave the batch. Each row draws from its own generator, seeded by seeds[i].
+    Finished rows leave the batch. Each row draws from a generator of its own, seeded by seeds[i].
     """
     device = model.lm_head.weight.device
     longest = max(len(question) for question in questions)
@@ -114,8 +118,8 @@ def continue_from(
     end = prefix.length + longest
     positions = (mask[:, :end].cumsum(1)[:, prefix.length :] - 1).clamp(min=0)
     cache = prefix.select(torch.tensor(list(rows), device=device), longest + sampling.max_tokens)
-    noise = [torch.Generator(device).manual_seed(seed) for seed in seeds] if sampling.temperature > 0 else []
-    replies: list[list[int]] = [[] for _ in rows]
+    generators = [torch.Generator(device).manual_seed(seed) for seed in seeds] if sampling.temperature > 0 else []
+    answers: list[list[int]] = [[] for _ in rows]
     batch, unfinished = list(range(len(rows))), set(range(len(rows)))
     embeddings = (embed or model.get_input_embeddings())(ids)
     for _ in range(sampling.max_tokens):
@@ -126,27 +130,27 @@ def continue_from(
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state
-        drawn = _draw(model.lm_head(hidden[:, -1]), [noise[i] for i in batch] if noise else [], sampling.temperature)
+        drawn = _draw(model.lm_head(hidden[:, -1]), [generators[i] for i in batch] if generators else [], sampling.temperature)
         for i, token in zip(batch, drawn.tolist(), strict=True):
             if i in unfinished and token in end_ids:
                 unfinished.remove(i)
             elif i in unfinished:
-                replies[i].append(token)
+                answers[i].append(token)
         if not unfinished:
             break
-        if len(unfinished) <= (1 - LEAVES) * len(batch):
-            chosen = torch.tensor([slot for slot, i in enumerate(batch) if i in unfinished], device=device)
-            cache.batch_select_indices(chosen)
-            drawn, mask, positions = drawn[chosen], mask[chosen], positions[chosen]
+        if len(unfinished) <= (1 - CUT_SHARE) * len(batch):
+            kept = torch.tensor([slot for slot, i in enumerate(batch) if i in unfinished], device=device)
+            cache.batch_select_indices(kept)
+            drawn, mask, positions = drawn[kept], mask[kept], positions[kept]
             batch = [i for i in batch if i in unfinished]
         embeddings, end, positions = model.get_input_embeddings()(drawn.unsqueeze(1)), end + 1, positions[:, -1:] + 1
-    return replies
+    return answers
 
 
 def _draw(logits: Tensor, generators: list[torch.Generator], temperature: float) -> Tensor:
-    """One token id a row from logits[R,V]: the likeliest, or by the Gumbel trick with each row's own noise."""
+    """One token id for each row of logits[R,V]: the most likely, or by the Gumbel trick with the row's own noise."""
     if temperature == 0:
         return logits.argmax(-1)
-    uniform = torch.stack([torch.rand(logits.shape[-1], generator=one, device=one.device) for one in generators])
+    uniform = torch.stack([torch.rand(logits.shape[-1], generator=generator, device=generator.device) for generator in generators])
     gumbel = -(-uniform.clamp(min=1e-20).log()).log()
     return (logits.float() / temperature + gumbel).argmax(-1)

@@ -28,16 +28,16 @@ from models.pllava.configuration import PllavaConfig
 from models.pllava.samples import View
 
 # A LLaVA subclass outside the transformers package loads random LLM weights, with nothing but a printed table, unless LLaVA's
-# mapping of checkpoint keys is registered for it under both of these names. The one thing that has to happen at import.
+# mapping of checkpoint keys is registered for it under both of these names. This has to happen at import.
 for _ours, _theirs in (("pllava", "llava"), ("PllavaModel", "LlavaModel")):
     register_checkpoint_conversion_mapping(_ours, get_checkpoint_conversion_mapping(_theirs), overwrite=True)
 
 
 Group = tuple[list[int] | None, int, Shape]
-"""Frames (None: all) of videos that are pooled alike: which rows of the features, how many a video, and the shape."""
+"""Videos that are pooled to one shape: rows of the features (None: all), frames of each video, and the shape."""
 
-NOT_OURS = ("vision_feature_layer", "vision_feature_select_strategy", "image_sizes")
-"""Arguments of LLaVA that it passes on even where nobody gave them."""
+LLAVA_ONLY = ("vision_feature_layer", "vision_feature_select_strategy", "image_sizes")
+"""Arguments of LLaVA's forward that PLLaVA refuses. LLaVA passes them on as None where the caller gave none."""
 
 
 def pool3d(features: Tensor, shape: Shape) -> Tensor:
@@ -47,28 +47,28 @@ def pool3d(features: Tensor, shape: Shape) -> Tensor:
     backward pass on CUDA.
     """
     sizes = features.shape[2:]
-    if all(size % wanted == 0 for size, wanted in zip(sizes, shape, strict=True)):
-        for dim, wanted in zip((2, 4, 6), shape, strict=True):
-            features = features.unflatten(dim, (wanted, -1))
+    if all(size % pooled_size == 0 for size, pooled_size in zip(sizes, shape, strict=True)):
+        for dim, pooled_size in zip((2, 4, 6), shape, strict=True):
+            features = features.unflatten(dim, (pooled_size, -1))
         return features.mean((3, 5, 7))
     return F.adaptive_avg_pool3d(features.float(), shape).to(features.dtype)
 
 
 class PllavaMultiModalProjector(LlavaMultiModalProjector):
-    """LLaVA's projector; for videos the pool sits before linear_2, with which a mean commutes, at a fraction of its work."""
+    """LLaVA's projector. For videos the pool sits before linear_2: a mean commutes with it, and linear_2 has less to do."""
 
     def forward(self, features: Tensor, groups: Sequence[Group] | None = None) -> Tensor:
-        """features[F, P*P, C] of all frames -> all tokens [sum of N, D] of the groups' videos, one after the other; without groups
-        LLaVA's image path, [F, P*P, D].
+        """features[F, P*P, C] of all frames -> tokens [sum of N, D] of the groups' videos, one after the other.
 
-        However many groups there are, each layer runs once and one tensor comes out: with ZeRO-3 all ranks must run the same.
+        Without groups it is LLaVA's image path, [F, P*P, D]. However many groups there are, each layer runs once and one tensor
+        comes out: with ZeRO-3 all ranks must run the same.
         """
         hidden = self.act(self.linear_1(features))
         if groups is not None:
             side, pooled = round(hidden.shape[1] ** 0.5), []
             for frames, num_frames, shape in groups:
-                shown = (hidden if frames is None else hidden[frames]).unflatten(0, (-1, num_frames)).unflatten(2, (side, side))
-                pooled.append(pool3d(shown.permute(0, 4, 1, 2, 3), shape).flatten(2).transpose(1, 2).flatten(0, 1))
+                grids = (hidden if frames is None else hidden[frames]).unflatten(0, (-1, num_frames)).unflatten(2, (side, side))
+                pooled.append(pool3d(grids.permute(0, 4, 1, 2, 3), shape).flatten(2).transpose(1, 2).flatten(0, 1))
             hidden = torch.cat(pooled)
         projected: Tensor = self.linear_2(hidden)
         return projected
@@ -88,7 +88,7 @@ class PllavaModel(LlavaModel):
         """The tower's patch features [B*T, P*P, C] at the configured layer, from pixel_values[B*T, 3, S, S].
 
         Runs the tower's layers up to that one and keeps no other: 25 CLIP states of 16 frames would be half a gigabyte a video.
-        The tower is frozen unless one of its parameters asks for a gradient.
+        The tower is frozen unless one of its parameters requires a gradient.
         """
         tower = self.vision_tower
         layer = self.config.vision_feature_layer
@@ -102,7 +102,7 @@ class PllavaModel(LlavaModel):
         return features
 
     def get_image_features(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
-        """pixel_values[I,3,S,S] -> .pooler_output, I times [P*P, D]: LLaVA's own path, nothing is pooled."""
+        """pixel_values[I,3,S,S] -> .pooler_output, I times [P*P, D]: LLaVA's own path, without a pool."""
         return BaseModelOutputWithPooling(pooler_output=list(self.multi_modal_projector(self.tower_features(pixel_values))))
 
     def get_video_features(
@@ -112,13 +112,14 @@ class PllavaModel(LlavaModel):
         views: Sequence[View] | None = None,
         **_: Any,
     ) -> BaseModelOutputWithPooling:
-        """Videos of the same length [B,T,3,S,S], or each with its own as B times [T,3,S,S] -> .pooler_output, t-major.
+        """Videos of one length [B,T,3,S,S], or of their own lengths as B times [T,3,S,S] -> .pooler_output, t-major.
 
-        One pooled shape a video, the configuration's by default; or views, which may show a video in several places, in several
-        ways, though the tower sees it once. The output is [B,N,D] where all are alike, else B times [N,D].
+        Each video has one pooled shape, the configuration's by default. Views instead may show a video in several places and in
+        several ways, though it goes through the tower once. The output is [B,N,D] where all shapes are the same, else a list of
+        [N,D] for each video or view.
         """
-        usual: Shape = tuple(self.config.pooling_shape)  # type: ignore[assignment]  # of three, as the loader checks
-        shapes: list[Shape] = [(t, h, w) for t, h, w in pooling_shapes] if pooling_shapes else [usual] * len(pixel_values_videos)
+        default: Shape = tuple(self.config.pooling_shape)  # type: ignore[assignment]  # of three, as architecture.py checks
+        shapes: list[Shape] = [(t, h, w) for t, h, w in pooling_shapes] if pooling_shapes else [default] * len(pixel_values_videos)
         if len(shapes) != len(pixel_values_videos):
             raise ValueError(f"{len(shapes)} pooling_shapes for {len(pixel_values_videos)} videos")
         if views is not None and pooling_shapes is not None:
@@ -133,41 +134,41 @@ class PllavaModel(LlavaModel):
         if views is None and len({*zip(lengths, shapes, strict=True)}) == 1:
             tokens = self.multi_modal_projector(features, [(None, lengths[0], shapes[0])])
             return BaseModelOutputWithPooling(pooler_output=tokens.unflatten(0, (len(lengths), -1)))
-        wanted: Sequence[View] = views if views is not None else [(i, None, shape) for i, shape in enumerate(shapes)]
-        return BaseModelOutputWithPooling(pooler_output=self._viewed(features, lengths, wanted))
+        if views is None:
+            views = [(video, None, shape) for video, shape in enumerate(shapes)]
+        return BaseModelOutputWithPooling(pooler_output=self._tokens_of_views(features, lengths, views))
 
-    def _viewed(self, features: Tensor, lengths: Sequence[int], views: Sequence[View]) -> list[Tensor]:
-        """[N,D] of each view, of features[F,P*P,C] of videos of so many frames. Views that are the same are pooled once."""
+    def _tokens_of_views(self, features: Tensor, lengths: Sequence[int], views: Sequence[View]) -> list[Tensor]:
+        """Tokens [N,D] of each view, from features[F,P*P,C] of videos of `lengths` frames. Equal views are pooled once."""
         starts = [0, *itertools.accumulate(lengths)]
-        alike: dict[tuple[int, Shape], dict[View, None]] = {}
+        views_by_size: dict[tuple[int, Shape], dict[View, None]] = {}
         for view in views:
             video, chosen, shape = view
-            alike.setdefault((lengths[video] if chosen is None else len(chosen), shape), {})[view] = None
+            views_by_size.setdefault((lengths[video] if chosen is None else len(chosen), shape), {})[view] = None
         groups: list[Group] = []
-        for (num_frames, shape), some in alike.items():
-            frames = [starts[video] + i for video, chosen, _ in some for i in (range(lengths[video]) if chosen is None else chosen)]
-            groups.append((frames, num_frames, shape))
-        sizes = [math.prod(shape) for (_, shape), some in alike.items() for _ in some]
+        for (num_frames, shape), group in views_by_size.items():
+            rows = [starts[video] + i for video, chosen, _ in group for i in (range(lengths[video]) if chosen is None else chosen)]
+            groups.append((rows, num_frames, shape))
+        sizes = [math.prod(shape) for (_, shape), group in views_by_size.items() for _ in group]
         tokens = self.multi_modal_projector(features, groups).split(sizes)
-        made = dict(zip(itertools.chain(*alike.values()), tokens, strict=True))
-        return [made[view] for view in views]
+        tokens_by_view = dict(zip(itertools.chain(*views_by_size.values()), tokens, strict=True))
+        return [tokens_by_view[view] for view in views]
 
     def embed(self, input_ids: Tensor, features: Mapping[str, BaseModelOutputWithPooling]) -> Tensor:
         """Embeddings[B,L,D] of input_ids[B,L]; the "image" and "video" features, in order, take the places of their tokens.
 
         Raises ValueError where there are more or fewer tokens than features.
         """
-        places = {"image": self.config.image_token_index, "video": self.config.video_token_index}
-        taken = sum((input_ids == token for token in places.values()), torch.zeros_like(input_ids, dtype=torch.bool))
-        embeddings: Tensor = self.get_input_embeddings()(
-            input_ids.masked_fill(taken, 0)
-        )  # a placeholder may have no row of its own
-        for kind, given in features.items():
-            flat = torch.cat([one.flatten(0, -2) for one in given.pooler_output])
-            slots = input_ids == places[kind]
+        placeholders = {"image": self.config.image_token_index, "video": self.config.video_token_index}
+        is_placeholder = sum((input_ids == token for token in placeholders.values()), torch.zeros_like(input_ids, dtype=torch.bool))
+        # a placeholder may have no row of its own in the embedding
+        embeddings: Tensor = self.get_input_embeddings()(input_ids.masked_fill(is_placeholder, 0))
+        for kind, output in features.items():
+            flat = torch.cat([tokens.flatten(0, -2) for tokens in output.pooler_output])
+            slots = input_ids == placeholders[kind]
             if int(slots.sum()) != len(flat):
                 raise ValueError(
-                    f"{int(slots.sum())} {kind} tokens for {len(given.pooler_output)} {kind}s of {len(flat)} tokens together; "
+                    f"{int(slots.sum())} {kind} tokens for {len(output.pooler_output)} {kind}s of {len(flat)} tokens together; "
                     "processor and model must have the same pooling_shape"
                 )
             embeddings = embeddings.masked_scatter(slots.unsqueeze(-1), flat.to(embeddings.device, embeddings.dtype))
@@ -185,8 +186,8 @@ class PllavaModel(LlavaModel):
         **kwargs: Any,
     ) -> LlavaModelOutputWithPast:
         """LLaVA's forward, with videos. Features come from the configuration's layer; any-res tiling is not used."""
-        if given := [name for name in NOT_OURS if kwargs.pop(name, None) is not None]:
-            raise ValueError(f"{', '.join(given)}: not an argument of PLLaVA; the configuration says which features are used")
+        if refused := [name for name in LLAVA_ONLY if kwargs.pop(name, None) is not None]:
+            raise ValueError(f"{', '.join(refused)}: not an argument of PLLaVA; the configuration says which features are used")
         features = {kind: output for kind, output in (mm_encoder_outputs or {}).items() if output is not None}
         if pixel_values is not None:
             features["image"] = self.get_image_features(pixel_values)

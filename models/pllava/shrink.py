@@ -164,9 +164,9 @@ def _write_processor(small: Architecture, spec: ModelSpec, source: Path | None, 
 def _write_weights(small: Architecture, folder: Path, seed: int) -> None:
     """Normal weights, unit norms, zero biases, under the layout's own names; in float16, as the hub's checkpoints are."""
     random = np.random.default_rng(seed)
-    shapes: dict[str, tuple[int, ...]] = dict(small.weight_shapes)
+    shapes = dict(small.weight_shapes)
     if small.config.get("use_image_newline_parameter") or small.kind == "llava_next":
-        shapes = shapes | {"image_newline": (small.text["hidden_size"],)}  # any-res tiling, which PLLaVA leaves out
+        shapes["image_newline"] = (small.text["hidden_size"],)  # any-res tiling, which PLLaVA leaves out
     weights: dict[str, NDArray[np.float16]] = {}
     for name, shape in shapes.items():
         if name.endswith("norm.weight") or "layer_norm" in name or "layrnorm" in name or "layernorm" in name:

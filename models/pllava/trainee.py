@@ -1,4 +1,4 @@
-"""A PLLaVA or LLaVA checkpoint with a fresh LoRA on it, to be finetuned. The only file of the models that imports PEFT.
+"""A PLLaVA or LLaVA checkpoint with a fresh LoRA on it, to be finetuned. Only this file and convert.py import PEFT.
 
 Shapes: N samples, B clips, T frames, S pixels a side, L tokens.
 """

@@ -1,6 +1,6 @@
 """A real, tiny PLLaVA: CLIP-type tower, MLP projector, 3-D average pool, Llama-type LLM, its own tokenizer; 1.4 M parameters.
 
-Its base weights are made by `starloop make-base` and shipped beside this file. It is the fake in every test, and it is not fake.
+`starloop make-base` trains its weights, which are shipped in weights/. Every test that needs a model uses it.
 """
 
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ CHAT_TEMPLATE = (
 
 
 def train_tokenizer(corpus: Iterable[str]) -> ChatTokenizer:
-    """Byte-level BPE, so any text of any user becomes tokens; the corpus' words become single ones."""
+    """Byte-level BPE: any text can be encoded, and the words of the corpus become single tokens."""
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -54,7 +54,7 @@ def processor(tokenizer: ChatTokenizer) -> PllavaProcessor:
 
 
 def config(tokenizer: ChatTokenizer) -> PllavaConfig:
-    """3 tower layers of 128 (the last one is never run: features come from layer -2), 4 LLM layers of 128."""
+    """3 tower layers of 128 (the last never runs: features come from layer -2), 4 LLM layers of 128."""
     return PllavaConfig(
         vision_config=CLIPVisionConfig(
             hidden_size=128,
@@ -89,8 +89,8 @@ def config(tokenizer: ChatTokenizer) -> PllavaConfig:
 def build(tokenizer: ChatTokenizer) -> PllavaForConditionalGeneration:
     """A tiny model with random weights.
 
-    Its word embeddings start five times as wide as usual: words that the base reads in places where any other would do as well
-    otherwise end up alike (cosine .91), and nothing can be copied from a context by a model that cannot tell its words apart.
+    Its word embeddings start five times as wide as usual. Otherwise words that are interchangeable in the corpus end up with
+    similar embeddings (cosine .91), and a model that cannot tell words apart cannot copy one from its context.
     """
     model = PllavaForConditionalGeneration(config(tokenizer))
     with torch.no_grad():
