@@ -63,16 +63,18 @@ class Timeline:
         self._by_start = sorted(self._by_end, key=lambda i: (clips[i].first_s, i))
         self._ends = [clips[i].last_s for i in self._by_end]
         self._starts = [clips[i].first_s for i in self._by_start]
-        self._places_by_end = places_by(clips[i].action for i in self._by_end)
-        self._places_by_start = places_by(clips[i].action for i in self._by_start)
+        self._places_by_end: dict[Action | None, list[int]] = places_by(clips[i].action for i in self._by_end)
+        self._places_by_start: dict[Action | None, list[int]] = places_by(clips[i].action for i in self._by_start)
 
-    def apart_from(self, query: Footage, but: Action | None) -> list[Run]:
-        """The clips that end before the query or start after it, and are not of the action `but`."""
+    def apart_from(self, query: Footage, other_than: Action | None) -> list[Run]:
+        """The clips that end before the query or start after it, and are not of the action `other_than`."""
         before, after = bisect_right(self._ends, query.first_s), bisect_left(self._starts, query.last_s)
-        return [
-            Run(self._by_end, 0, before, self._places_by_end.get(but, NO_PLACES) if but else NO_PLACES),
-            Run(self._by_start, after, len(self._starts), self._places_by_start.get(but, NO_PLACES) if but else NO_PLACES),
-        ]
+        runs = []
+        if before:
+            runs.append(Run(self._by_end, 0, before, self._places_by_end.get(other_than, NO_PLACES)))
+        if after < len(self._starts):
+            runs.append(Run(self._by_start, after, len(self._starts), self._places_by_start.get(other_than, NO_PLACES)))
+        return runs
 
 
 class VideoIndex:

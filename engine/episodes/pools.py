@@ -37,6 +37,13 @@ class Run:
         return self.order[place]
 
 
+def total_size(runs: Iterable[Run]) -> int:
+    size = 0
+    for run in runs:  # faster than sum() of a generator over one or two runs
+        size += run.size
+    return size
+
+
 class Pool:
     """Clips to draw from, without replacement."""
 
@@ -46,9 +53,7 @@ class Pool:
         """`usable`: a clip for which it is false leaves the pool when it is drawn, but is not returned."""
         self._runs, self._usable = runs, usable
         self._swapped: dict[int, int] = {}
-        self.left = 0
-        for run in runs:
-            self.left += run.size
+        self.left = total_size(runs)
 
     def take(self, count: int, rng: random.Random) -> list[int]:
         """Up to `count` usable clip numbers, uniform over those left; fewer if the pool has no more."""

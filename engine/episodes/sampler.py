@@ -12,7 +12,7 @@ from typing import Literal
 
 from engine.episodes.footage import Footage
 from engine.episodes.orders import Bucket, Order, VideoIndex
-from engine.episodes.pools import Pool
+from engine.episodes.pools import Pool, total_size
 from engine.rows import Role
 
 OTHER = "[other]"
@@ -87,27 +87,21 @@ class Sampler:
 
         Rejecting each clip of the query's own video would scan the whole pool, for each query, if hardly any other clip is in it.
         """
-        runs = bucket.runs()
+        runs, clips = bucket.runs(), self._clips
         if self._exclude == "nothing":
             return Pool(runs)
-        clips = self._clips
+        num_clips = total_size(runs)
+        few = num_clips / MAX_DRAWS_PER_SHOT
+        if num_clips > SMALL_POOL and few > shots and num_clips - self._videos.num_clips(query.video) < few:
+            usable_runs = bucket.runs(self._videos.places(query.video, bucket.order))
+            if self._exclude == "overlap" and total_size(usable_runs) < few:
+                other_than = query.action if self._contexts == "bursty" else None
+                usable_runs += self._videos.timeline(query.video, bucket).apart_from(query, other_than)
+            if total_size(usable_runs) < few:
+                return Pool(usable_runs, lambda i: i not in taken)  # rejects len(taken) clips at most
         if self._exclude == "video":
-            by_rejection = Pool(runs, lambda i: clips[i].video != query.video)
-        else:
-            by_rejection = Pool(runs, lambda i: not query.overlaps(clips[i]))
-        if by_rejection.left <= SMALL_POOL:
-            return by_rejection
-        enough = by_rejection.left / MAX_DRAWS_PER_SHOT
-        if enough <= max(shots, by_rejection.left - self._videos.num_clips(query.video)):
-            return by_rejection
-        runs = bucket.runs(self._videos.places(query.video, bucket.order))
-        if self._exclude == "overlap" and enough > sum(run.size for run in runs):
-            runs += self._videos.timeline(query.video, bucket).apart_from(
-                query, but=query.action if self._contexts == "bursty" else None
-            )
-        if enough <= sum(run.size for run in runs):
-            return by_rejection
-        return Pool(runs, lambda i: i not in taken)  # rejects len(taken) clips at most
+            return Pool(runs, lambda i: clips[i].video != query.video)
+        return Pool(runs, lambda i: not query.overlaps(clips[i]))
 
     @cached_property
     def _videos(self) -> VideoIndex:
