@@ -1,0 +1,12 @@
+"""The generate step: a model answers about each train clip, and explains again where its answer was rejected.
+
+step       what the driver does
+attempts   a split's clips through decode, generate and write; the evaluate step uses it too
+generator  the GPU actor
+spec       what a generator is told
+prompts    the prompts
+seeds      the seed of each random choice
+watch      counts how often a piece was begun
+one_model  a step asks one model
+ledger     the accounts: every clip is kept, dropped or failed
+"""
