@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,13 @@ from engine.store.files import Store
 from engine.verify.verdict import verify
 from jobs.make_base import frames_of
 from loops import a_generate_spec
-from models.base import ModelSpec, Sampling
+from models.base import Device, ModelSpec, Reply, Sampling
 from models.pllava import checkpoints, video_llm
+from models.pllava.architecture import VideoShape
 from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaForConditionalGeneration
 from models.tiny import build as tiny
+from watching import videos_of
 from worlds import shapes
 
 WORLD = 71
@@ -82,7 +85,7 @@ SEVEN = {
 def write_model(folder: Path, shape: dict[str, Any], device: str, dtype: torch.dtype) -> None:
     """A folder with random weights of a shape, with the tiny model's tokenizer."""
     torch.manual_seed(0)
-    _, processor = checkpoints.load_base(ModelSpec(base="tiny"))
+    _, processor = checkpoints.describe(ModelSpec(base="tiny"))
     tokens = {"image_token_index": processor.image_token_id, "video_token_index": processor.video_token_id}
     ends = {"eos_token_id": 3, "pad_token_id": 1, "bos_token_id": 2}
     vision, text = (
@@ -96,17 +99,17 @@ def write_model(folder: Path, shape: dict[str, Any], device: str, dtype: torch.d
         )
         torch.set_default_dtype(torch.float32)
     model.save_pretrained(folder)
-    processor.image_size, processor.patch_size = vision["image_size"], vision["patch_size"]
-    processor.num_frames, processor.pooling_shape = shape["num_frames"], shape["pooling_shape"]
-    processor.save_pretrained(folder)
+    pooled = tuple(shape["pooling_shape"])
+    video = VideoShape(shape["num_frames"], pooled, shape["num_frames"], pooled)
+    replace(processor, image_size=vision["image_size"], patch_size=vision["patch_size"], video=video).save(folder)
 
 
 def clips_and_frames(count: int, llm: Any) -> tuple[list[Clip], np.ndarray]:
     """Scenes of the shapes world, as many frames as the model wants, scaled to its size."""
     scenes = [shapes.scene(WORLD, index) for index in range(count)]
     frames = np.stack([frames_of(scene) for scene in scenes])
-    times = np.linspace(0, frames.shape[1] - 1, llm.frames.num_frames).round().astype(int)
-    scale = max(1, llm.frames.size_px // frames.shape[2])
+    times = np.linspace(0, frames.shape[1] - 1, llm.processor.num_frames).round().astype(int)
+    scale = max(1, llm.processor.image_size // frames.shape[2])
     frames = frames[:, times].repeat(scale, axis=2).repeat(scale, axis=3)
     rows = [shapes.clip(scene, index, f"c{index}.mp4", "train") for index, scene in enumerate(scenes)]
     return rows, frames
@@ -117,7 +120,8 @@ class Bench:
 
     def __init__(self, base: str, count: int, max_tokens: int, piece: int) -> None:
         self.spec = a_generate_spec(model=ModelSpec(base=base), sampling=Sampling(temperature=0.0, max_tokens=max_tokens))
-        self.llm = video_llm.load(self.spec.model)
+        device = Device("cuda", "bfloat16") if torch.cuda.is_available() else Device("cpu", "float32")
+        self.llm = video_llm.load(self.spec.model, device)
         self.clips, self.frames = clips_and_frames(count, self.llm)
         self.pieces = [slice(start, start + piece) for start in range(0, count, piece)]
 
@@ -134,7 +138,8 @@ class Bench:
         device = model.lm_head.weight.device
 
         def call(question: str, frames: np.ndarray) -> tuple[str, bool]:
-            batch = processor(processor.chat(question), videos=torch.from_numpy(frames[None])).to(device)
+            batch = processor(processor.chat(question), videos=torch.from_numpy(frames[None]))
+            batch = {name: tensor.to(device) for name, tensor in batch.items()}
             batch["pixel_values_videos"] = batch["pixel_values_videos"].to(model.dtype)
             with torch.inference_mode():
                 out = model.generate(**batch, do_sample=False, max_new_tokens=self.spec.sampling.max_tokens)
@@ -158,15 +163,21 @@ class Bench:
             if number == 1:
                 texts, start = [], time.perf_counter()
             clips = self.clips[piece]
-            watched = self.llm.watch(self.frames[piece])
+            watched = self.llm.watch(videos_of(self.frames[piece]))
             asked = [self.asked(clip) for clip in clips]
             everyone = list(range(len(clips)))
-            replies = watched.reply(everyone, [answer for answer, _ in asked], everyone, self.spec.sampling)
+            replies = self.replies(watched, {i: asked[i][0] for i in everyone})
             again = [i for i in everyone if rejected[piece.start + i]]
-            hinted = watched.reply(again, [asked[i][1] for i in again], again, self.spec.sampling)
-            told = dict(zip(again, hinted, strict=True))
+            for i in set(everyone) - set(again):
+                watched.leave(i)
+            told = self.replies(watched, {i: asked[i][1] for i in again})
             texts += [[replies[i].text, *([told[i].text] if i in told else [])] for i in everyone]
         return (time.perf_counter() - start) / len(self.clips), texts
+
+    def replies(self, watched: video_llm.PllavaWatched, questions: dict[int, str]) -> dict[int, Reply]:
+        """The answers to one question about each of the clips that have not left, by clip."""
+        futures = {clip: watched.ask(clip, question, clip, self.spec.sampling) for clip, question in questions.items()}
+        return {clip: future.result() for clip, future in futures.items()}
 
     def engine(self, out: Path, cpus: int, gpus: float) -> tuple[float, list[list[str]]]:
         """Seconds a clip between the last file of the warm-up and the last of all, in the order they came in; and the texts."""
@@ -248,17 +259,18 @@ def peaks(base: str, max_tokens: int, piece: int) -> dict[str, Any]:
         torch.cuda.synchronize()
         return time.perf_counter() - start, made
 
-    llm.watch(bench.frames)
-    watch_s, watched = timed(lambda: llm.watch(bench.frames))
-    questions = [bench.asked(clip)[0] for clip in bench.clips]
-    everyone = list(range(piece))
-    reply_s, replies = timed(lambda: watched.reply(everyone, questions, everyone, bench.spec.sampling))
+    videos = videos_of(bench.frames)
+    llm.watch(videos)
+    watch_s, watched = timed(lambda: llm.watch(videos))
+    questions = {i: bench.asked(clip)[0] for i, clip in enumerate(bench.clips)}
+    reply_s, answers = timed(lambda: bench.replies(watched, questions))
+    replies = list(answers.values())
     made = sum(reply.num_tokens for reply in replies)
     tower, head = sum(p.numel() for p in model.model.vision_tower.parameters()), sum(p.numel() for p in model.lm_head.parameters())
     text = sum(p.numel() for p in model.model.language_model.parameters())
-    patches = piece * llm.frames.num_frames * ((llm.frames.size_px // llm.processor.patch_size) ** 2 + 1)
-    watched_flop = 2 * tower * patches + 2 * text * piece * watched.prefix.length
-    kv = sum(keys.nbytes + values.nbytes for keys, values in watched.prefix.layers)
+    patches = piece * llm.processor.num_frames * (llm.processor.tokens_per_image + 1)
+    watched_flop = 2 * tower * patches + 2 * text * piece * watched._prefix.length
+    kv = sum(keys.nbytes + values.nbytes for keys, values in watched._prefix.layers)
     steps = max(reply.num_tokens for reply in replies)
     moved = steps * (2 * (text + head) + kv)
     told = {
