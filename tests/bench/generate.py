@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from jobs.make_base import frames_of
 from loops import a_generate_spec
 from models.base import Device, ModelSpec, Reply, Sampling, Video, Watched
 from models.pllava import checkpoints, video_llm
+from models.pllava.architecture import VideoShape
 from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaForConditionalGeneration
 from models.tiny import build as tiny
@@ -82,7 +84,7 @@ SEVEN = {
 def write_model(folder: Path, shape: dict[str, Any], device: str, dtype: torch.dtype) -> None:
     """A folder with random weights of a shape, with the tiny model's tokenizer."""
     torch.manual_seed(0)
-    _, processor = checkpoints.load_base(ModelSpec(base="tiny"))
+    _, processor = checkpoints.describe(ModelSpec(base="tiny"))
     tokens = {"image_token_index": processor.image_token_id, "video_token_index": processor.video_token_id}
     ends = {"eos_token_id": 3, "pad_token_id": 1, "bos_token_id": 2}
     vision, text = (
@@ -96,9 +98,9 @@ def write_model(folder: Path, shape: dict[str, Any], device: str, dtype: torch.d
         )
         torch.set_default_dtype(torch.float32)
     model.save_pretrained(folder)
-    processor.image_size, processor.patch_size = vision["image_size"], vision["patch_size"]
-    processor.num_frames, processor.pooling_shape = shape["num_frames"], shape["pooling_shape"]
-    processor.save_pretrained(folder)
+    pooled = tuple(shape["pooling_shape"])
+    video = VideoShape(shape["num_frames"], pooled, shape["num_frames"], pooled)
+    replace(processor, image_size=vision["image_size"], patch_size=vision["patch_size"], video=video).save(folder)
 
 
 def reply_all(watched: Watched, clips: list[int], questions: list[str], sampling: Sampling) -> list[Reply]:

@@ -14,8 +14,8 @@ from builders import a_clip
 from engine.config import Episodes
 from engine.episodes.build import Maker, shot_of
 from engine.rows import Clip, Episode
-from models.base import LoraSpec, ModelSpec, Sample, Turn
-from models.pllava import video_llm
+from models.base import Device, LoraSpec, ModelSpec, Sample, Trainee, Turn, Video
+from models.registry import trainee
 from worlds import narrators, shapes
 
 ROWS = (8, 32, 128)
@@ -51,12 +51,12 @@ def samples_of(episodes: Sequence[Episode], video_of: dict[str, str], shared: bo
     return samples, len(numbers)
 
 
-def seconds(student: video_llm.PllavaTrainee, samples: Sequence[Sample], clips: int) -> float:
-    frames = np.zeros((clips, 8, 48, 48, 3), np.uint8)
+def seconds(student: Trainee, samples: Sequence[Sample], clips: int) -> float:
+    videos = [Video(np.zeros((8, 48, 48, 3), np.uint8), (0.0,) * 8)] * clips
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()
-        batch = student.batch(frames, samples)
+        batch = student.batch(videos, samples)
         del batch["labels"]
         student.module(**batch).logits.float().mean().backward()
         best = min(best, time.perf_counter() - start)
@@ -65,9 +65,8 @@ def seconds(student: video_llm.PllavaTrainee, samples: Sequence[Sample], clips: 
 
 def main() -> None:
     torch.set_num_threads(1)
-    student = video_llm.trainee(
-        ModelSpec(base="tiny", shot_frames=4, shot_shape=(2, 1, 1)), LoraSpec(rank=8, alpha=8, dropout=0), 0
-    )
+    spec = ModelSpec(base="tiny", shot_frames=4, shot_shape=(2, 1, 1))
+    student = trainee(spec, LoraSpec(rank=8, alpha=8, dropout=0), 0, Device("cpu", "float32"))
     print("clips encoded / clips shown, and the time of a forward and backward pass of the tiny model, shared / not")
     for name, clips in (("narrated world", narrated_world()), ("archive", archive())):
         video_of = {clip.clip_id: clip.video for clip in clips}

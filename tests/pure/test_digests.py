@@ -1,6 +1,7 @@
 """Pins that a checkpoint's digest is of all its bytes, and that a file is read for it once per machine."""
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -102,8 +103,9 @@ def test_a_damaged_entry_is_read_over(tmp_path: Path, own_cache: Path, num_reads
     assert len(num_reads) == 4
 
 
-def test_many_that_start_together_read_a_file_once(tmp_path: Path, num_reads: list[Path]) -> None:
-    folder = a_checkpoint(tmp_path / "a")
+def test_many_that_start_together_read_a_file_once(tmp_path: Path, num_reads: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, read = a_checkpoint(tmp_path / "a"), digests._read
+    monkeypatch.setattr(digests, "_read", lambda path: time.sleep(0.1) or read(path))  # all have looked before the first is done
     with ThreadPoolExecutor(8) as threads:
         assert len(set(threads.map(lambda _: digest_of(folder), range(8)))) == 1
     assert sorted(path.name for path in num_reads) == ["config.json", "model.safetensors"]
