@@ -32,7 +32,7 @@ def a_case(folder: Path, name: str = "case", **section: Any) -> Case:
     return Case(name=name, model=ModelSpec(base="tiny"), train=train, store=Store(str(folder / name)))
 
 
-@pytest.mark.parametrize("world_size", [1, 2])
+@pytest.mark.parametrize("world_size", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_every_stage_trains_resumes_and_answers_in_bfloat16(world_size: int, tmp_path: Path) -> None:
     cases = [
         a_case(tmp_path, f"{stage}-{offload}", num_workers=world_size, zero_stage=stage, offload=offload)
@@ -69,6 +69,7 @@ def test_a_checkpoint_is_continued_or_left_with_a_reason(tmp_path: Path) -> None
     assert restarted[0] == pytest.approx(whole[0], rel=3e-3)
 
 
+@pytest.mark.slow
 def test_another_number_of_workers_starts_from_step_0_where_they_partition(tmp_path: Path) -> None:
     cases = [a_case(tmp_path, "whole", zero_stage=0), a_case(tmp_path, "parts", zero_stage=2)]
     (alone, _), (parted, _) = run_ranks(1, DEVICE, train_once, cases, timeout_s=300)
