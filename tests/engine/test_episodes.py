@@ -205,9 +205,9 @@ def test_the_gain_is_the_mean_over_seeds_with_its_interval(tmp_path: Path) -> No
         (["mixture.episodes=0"], "leaves nothing to train on"),
         (["mixture.instruct=1"], "mixture.instruct needs mixture.examples"),
         (["mixture.instruct=1", "mixture.examples=nowhere.parquet"], "no such file: nowhere.parquet"),
-        (['episodes.pattern="{verb} {verb} {noun}"'], "say where verb and noun stand: .*, each once"),
-        (["episodes.shots=[2,2]"], "shots are different numbers"),
-        (['episodes.canonical="it is"'], "say where verb and noun stand"),
+        (['episodes.pattern="{verb} {verb} {noun}"'], "mark the places of verb and noun with .*, each once"),
+        (["episodes.shots=[2,2]"], "give different numbers of shots from 0 to 1024"),
+        (['episodes.canonical="it is"'], "mark the places of verb and noun"),
     ],
 )
 def test_impossible_settings_are_refused_before_the_run_folder_exists(
