@@ -1,0 +1,64 @@
+"""Pins what a training worker's memory is computed from: each part by ZeRO stage, with numbers that no other rule would give."""
+
+import pytest
+
+from engine.config import RunConfig, load_config
+from engine.run.resources import BF16, EXCHANGE_TOKENS, FP32, PROMPT_TOKENS, training
+from models.base import ModelSize
+
+SIZE = ModelSize(
+    tower_params=1000,
+    projector_params=300,
+    llm_params=7000,
+    lora_params=700,
+    num_layers=3,
+    hidden_size=16,
+    intermediate_size=48,
+    vocab_size=101,
+    kv_values_per_token=96,
+    tower_size=8,
+    tower_intermediate_size=32,
+    num_frames=4,
+    patches_per_frame=9,
+    video_tokens=32,
+    shot_tokens=8,
+    context_tokens=1024,
+)
+TRAINED, WORKERS = 700 + 300, 4
+"""LoRA and projector."""
+
+
+def a_config(**train: object) -> RunConfig:
+    changes = {"num_workers": WORKERS, "micro_batch_rows": 2, "batch_rows": 8} | train
+    return load_config(None, ["generate.max_tokens=50", *(f"train.{key}={str(value).lower()}" for key, value in changes.items())])
+
+
+@pytest.mark.parametrize(
+    ("stage", "weights", "gradients", "optimizer"),
+    [(0, 1, 1, 1), (1, 1, 1, WORKERS), (2, 1, WORKERS, WORKERS), (3, WORKERS, WORKERS, WORKERS)],
+)
+def test_what_each_zero_stage_shares_out(stage: int, weights: int, gradients: int, optimizer: int) -> None:
+    parts = training(a_config(zero_stage=stage), SIZE).parts
+    assert parts["weights"] == 8300 * BF16 / weights
+    assert parts["gradients"] == TRAINED * BF16 / gradients
+    assert parts["optimizer"] == TRAINED * 3 * FP32 / optimizer
+
+
+def test_logits_are_counted_in_bfloat16_and_twice_in_float32() -> None:
+    tokens = 2 * (32 + PROMPT_TOKENS + 50)
+    assert training(a_config(), SIZE).parts["logits"] == tokens * 101 * (BF16 + 2 * FP32)
+
+
+def test_a_row_is_as_long_as_the_longest_episode() -> None:
+    config = a_config().model_copy(update={"mixture": a_config().mixture.model_copy(update={"episodes": 1.0})})
+    longest = config.episodes.shots[-1]
+    tokens = 2 * (32 + max(PROMPT_TOKENS + 50, longest * 8 + (longest + 1) * EXCHANGE_TOKENS))
+    assert training(config, SIZE).parts["logits"] == tokens * 101 * (BF16 + 2 * FP32)
+
+
+def test_offload_frees_the_optimizer_and_checkpointing_the_layers() -> None:
+    plain, offloaded, recomputed = (
+        training(a_config(**change), SIZE).parts for change in ({}, {"offload": True}, {"gradient_checkpointing": True})
+    )
+    assert plain["optimizer"] > offloaded["optimizer"] == 0
+    assert recomputed["activations"] < plain["activations"]
