@@ -225,6 +225,9 @@ class Train(Section):
     micro_batch_rows: int = cost(4, gt=0)
     """Examples per forward pass of one worker."""
     num_workers: int = cost(1, gt=0)
+    moments: Literal["random", "middle"] = "random"
+    """Which moment an example shows of each of the equal parts of its clip. random: another one in each epoch (PLLaVA's training).
+    middle: always the one that answers are given on; then a clip is decoded once, if limits.keep_bytes has room for all of them."""
     lr: float = Field(default=2e-5, gt=0)
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     lr_floor: float = Field(default=0.0, ge=0, le=1)
@@ -290,7 +293,7 @@ class Limits(Section):
     decode_pixels: int = cost(50_000_000_000, gt=0)
     """Maximum pixels decoded for one clip, over all frames; the default is 6,000 frames of 4K."""
     keep_bytes: int = cost(1 << 29, ge=0)
-    """Decoded frames that each decoding process keeps in memory; episodes show the same shots again."""
+    """Decoded frames that each decoding process keeps in memory: of shots of episodes, and of examples with train.moments = middle."""
     failure_rate: float = cost(0.2, ge=0, le=1)
     """A step stops with an explanation if a larger share of its clips failed, and at least 20 of them."""
     storage_patience_s: float = cost(120.0, ge=0)

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,16 +21,17 @@ class MicroBatch:
 
     windows: list[Window]
     moments: list[str | None]
-    """The id of the example that each window's random moments follow from, wherever its video lies. None for a window of an
-    episode, which is always watched at the same moments, as in EILEV."""
+    """The id of the example that each window's random moments follow from, wherever its video lies. None for a window that is
+    always watched at the same moments, as those of episodes are in EILEV."""
     samples: list[list[Turn]]
 
 
 class Material:
     """The tables of a select step: row r < len(examples) is an example by itself; the rows after them are episodes."""
 
-    def __init__(self, examples: pa.Table, episodes: pa.Table | None) -> None:
-        """`episodes`: as engine/train/tables.py's with_rows has them."""
+    def __init__(self, examples: pa.Table, episodes: pa.Table | None, moments: Literal["random", "middle"] = "random") -> None:
+        """`episodes`: as engine/train/tables.py's with_rows has them. `moments`: of single examples."""
+        self._moments = moments
         self._examples, self._episodes = examples, episodes
         self._example_rows = _Rows(examples)
         self._episode_rows = None if episodes is None else _Rows(episodes)
@@ -73,7 +74,8 @@ class Material:
         """(window, example that its random moments follow from, prompt, answer) of each turn."""
         if row < len(self._examples):
             example = self._example_rows[row]
-            return [(_window(example), example["example_id"], example["prompt"], example["answer"])]
+            moments = example["example_id"] if self._moments == "random" else None
+            return [(_window(example), moments, example["prompt"], example["answer"])]
         assert self._episode_rows is not None
         episode = self._episode_rows[row - len(self._examples)]
         examples = [self._example_rows[example_row] for example_row in episode["rows"]]

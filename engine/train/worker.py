@@ -83,7 +83,7 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
 
 def _material(job: TrainJob, rank: Rank) -> Material:
     """The tables, mapped into this rank's memory; their file goes when all ranks have them."""
-    material = Material(*map_tables(job.store, job.examples, job.episodes))
+    material = Material(*map_tables(job.store, job.examples, job.episodes), job.train.moments)
     torch.distributed.barrier()
     if rank.local_rank == 0:
         remove_files(job.examples, job.episodes)

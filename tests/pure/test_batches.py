@@ -70,3 +70,12 @@ def test_examples_alone_need_no_episodes() -> None:
     alone = Material(pa.Table.from_pylist(EXAMPLE_ROWS, schema=EXAMPLES), None)
     assert [len(stream.passes[0]) for stream in alone.streams(Mixture())] == [2, 1, 1]
     assert alone.micro_batch([1]).samples[0][0].answer == "b!"
+
+
+def test_an_example_at_fixed_moments_is_the_same_window_as_a_shot() -> None:
+    examples, episodes = (
+        pa.Table.from_pylist(rows, schema=schema) for rows, schema in ((EXAMPLE_ROWS, EXAMPLES), (EPISODE_ROWS, EPISODES))
+    )
+    fixed = Material(examples, with_rows(episodes, examples["example_id"]), "middle").micro_batch([6, 0])
+    assert [window.video for window in fixed.windows] == ["a.mp4", "c.mp4"]
+    assert fixed.moments == [None, None]
