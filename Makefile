@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 SIMILARITY := .venv/similarity/.ready
 PYTEST := $(BIN)/python -m pytest
-PURE := tests/pure engine/verify engine/language engine/run/plan.py engine/config.py engine/run/resources.py models/folders.py \
+PURE := tests/pure engine/verify engine/language engine/run/plan.py engine/presets.py engine/run/resources.py models/folders.py \
 	models/pllava/layouts.py models/pllava/size.py engine/store engine/decode/frames.py engine/ingest/clips.py \
 	engine/generate/ledger.py engine/generate/prompts.py engine/generate/seeds.py engine/train/mixture.py engine/train/backends \
 	engine/episodes engine/evaluate/few_shot/curve.py jobs/view.py

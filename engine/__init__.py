@@ -3,6 +3,7 @@
 A step of the plan is a folder: step.py (what the driver does), the file that Ray runs, and pure functions beside them.
 
 config     RunConfig: everything that decides a run
+presets    how a configuration is read
 rows       every table's columns
 labels     what a human said about a clip: one class for each kind
 flow       stages through Ray Data

@@ -4,7 +4,7 @@ import math
 
 from rich.table import Table
 
-from engine.config import load_config
+from engine.presets import load_config
 from engine.run.sweep import SWEEP, sweep
 from engine.store.files import Store
 from jobs.view import View, reasons

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from transformers.utils.logging import disable_progress_bar
 
-from engine.config import load_config
+from engine.presets import load_config
 from engine.store.filesystems import Storage
 from engine.store.weights import local, publish, refuse_occupied
 from jobs.view import a_console

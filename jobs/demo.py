@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from engine.config import RunConfig, load_config
+from engine.config import RunConfig
+from engine.presets import load_config
 from engine.store.files import Store
 from jobs import selftrain
 from jobs.view import a_console, print_summary

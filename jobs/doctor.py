@@ -5,7 +5,7 @@ from pathlib import Path
 
 from transformers.utils.logging import disable_progress_bar
 
-from engine.config import load_config
+from engine.presets import load_config
 from engine.run.doctor import examine
 from jobs.view import a_console
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 
-from engine.config import Episodes, RunConfig, load_config
+from engine.config import Episodes, RunConfig
 from engine.episodes import export
 from engine.episodes.build import Maker, narrated, narration, narration_id, shot_of
 from engine.episodes.properties import Properties, properties
@@ -17,6 +17,7 @@ from engine.evaluate.few_shot.curve import context_line
 from engine.evaluate.few_shot.step import CONTEXTS, SETTINGS
 from engine.ingest.clips import to_table
 from engine.ingest.manifest import read_manifest
+from engine.presets import load_config
 from engine.rows import EPISODES, Clip, Episode
 from engine.store.files import Store
 from jobs.view import a_console, reasons

@@ -6,8 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from engine.config import load_config
 from engine.evaluate.few_shot.step import few_shot, settings_of
+from engine.presets import load_config
 from engine.store.files import Store
 from jobs.view import View
 

@@ -14,9 +14,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from engine.config import RunConfig, load_config
+from engine.config import RunConfig
 from engine.connection import connect
 from engine.evaluate.few_shot.step import few_shot
+from engine.presets import load_config
 from engine.report.curve import svg
 from engine.run import loop
 from engine.run.plan import name_of

@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.config import load_config
 from engine.ingest import manifest as manifests
 from engine.ingest.adapters import ADAPTERS, instruct, table
 from engine.ingest.adapters.source import Source
 from engine.ingest.card import LISTED_FOLDERS, Card, Listing, Skipped
 from engine.ingest.clips import PART_CLIPS
+from engine.presets import load_config
 from engine.rows import CLIPS, EXAMPLES, Example
 from engine.store.files import Store
 from jobs.view import a_console

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from engine.config import RunConfig, load_config
+from engine.config import RunConfig
+from engine.presets import load_config
 from engine.run import loop
 from engine.run.plan import Kind, name_of
 from jobs.view import View, print_summary

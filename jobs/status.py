@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from engine.config import load_config
+from engine.presets import load_config
 from engine.run import status as runs
 from engine.store.files import Store
 from jobs.view import a_console, reasons

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from engine.config import load_config
+from engine.presets import load_config
 
 EXCLUDES = ["/runs/", "/.venv/", "/.git/", "/docs/", "**/__pycache__/", "*.mp4"]
 """Files that are not sent. The cluster reads the videos from the URIs in the manifest."""

@@ -73,7 +73,7 @@ def s3(swift: "Swift") -> "Storage":
 @pytest.fixture(scope="session")
 def undisturbed(world: Path, tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> "Finished":
     """A run of two cycles that nothing happened to."""
-    from engine.config import load_config
+    from engine.presets import load_config
     from engine.run import loop
     from loops import Finished, settings
 

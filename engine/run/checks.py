@@ -2,12 +2,13 @@
 
 import json
 
-from engine.config import RunConfig, differing_keys
+from engine.config import RunConfig
 from engine.evaluate.metrics import metric_of
 from engine.evaluate.sets import read_set
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.step import inputs_of, refuse_empty
+from engine.presets import differing_keys
 from engine.run.plan import BASE, INGEST
 from engine.run.resources import afford
 from engine.run.seals import Seal

@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 
 from builders import an_attempt
 from engine import flow
-from engine.config import load_config
 from engine.generate import attempts as generation
 from engine.generate.generator import write_piece
 from engine.ingest.clips import part
+from engine.presets import load_config
 from engine.run import loop
 from engine.run.status import failures, status
 from engine.run.work import Work

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from engine.config import load_config
+from engine.presets import load_config
 
 ROOT = Path(__file__).parents[2]
 CRDS = os.environ.get("STARLOOP_TEST_CRDS")

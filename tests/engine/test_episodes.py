@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from engine.config import RunConfig, load_config
+from engine.config import RunConfig
 from engine.evaluate.few_shot.step import few_shot, settings_of
+from engine.presets import load_config
 from engine.rows import EXAMPLES
 from engine.run import loop
 from engine.run.plan import name_of

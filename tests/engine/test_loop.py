@@ -16,10 +16,10 @@ import pytest
 
 import chaos
 from command import options, starloop
-from engine.config import load_config
 from engine.generate import prompts
 from engine.generate.prompts import answer_prompt, train_prompt
 from engine.ingest.clips import from_table, path_of
+from engine.presets import load_config
 from engine.run import loop
 from engine.run.plan import Step
 from engine.run.seals import SEAL, read_seal

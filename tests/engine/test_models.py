@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from builders import a_clip
-from engine.config import load_config
 from engine.decode.stage import Decoded, frame_columns
 from engine.generate.generator import Generator
 from engine.generate.watch import Watch
+from engine.presets import load_config
 from engine.run import loop
 from engine.run.sweep import sweep
 from engine.store.files import Store

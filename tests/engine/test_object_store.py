@@ -14,8 +14,8 @@ import pytest
 
 from builders import LIMITS, a_clip
 from command import options, starloop
-from engine.config import load_config
 from engine.decode.decoder import ChildDecoder, ClipRead
+from engine.presets import load_config
 from engine.rows import Failure
 from engine.run import loop
 from engine.run.doctor import examine

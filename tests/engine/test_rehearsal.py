@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
-from engine.config import Train, load_config
+from engine.config import Train
+from engine.presets import load_config
 from engine.run.rehearsal import DEVICE, Case, Outcome, rehearse, run_case
 from engine.store.files import Store
 from engine.train.processes import RankFailed, run_ranks

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from command import options, starloop
-from engine.config import load_config
 from engine.ingest.pieces import span_of
+from engine.presets import load_config
 from engine.run import loop
 from engine.run.status import status
 from engine.run.work import Progress

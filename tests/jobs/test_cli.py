@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from command import Done, options, process, starloop
-from engine.config import load_config
+from engine.presets import load_config
 from engine.run import loop
 from videos import write_noisy
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.config import load_config
+from engine.presets import load_config
 from llavas import stock_tensors, write_released, write_stock
 from models.base import Device, Evenly, LoraSpec, ModelSpec, Sampling, Square, Turn
 from models.pllava import checkpoints, loading

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from engine.config import Cluster, Generate, RunConfig, Train, load_config
+from engine.config import Cluster, Generate, RunConfig, Train
+from engine.presets import load_config
 from engine.run.resources import GIB, budget, generation
 from llavas import write_stock
 from models.base import ModelSize, ModelSpec

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = {"models": 0, "engine": 1, "worlds": 2, "jobs": 3}
 SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 ROOMS = [
-    ("engine.labels", "engine.rows", "engine.config", "engine.flow", "engine.connection", "engine.store"),
+    ("engine.labels", "engine.rows", "engine.config", "engine.presets", "engine.flow", "engine.connection", "engine.store"),
     ("engine.language",),
     ("engine.verify",),
     ("engine.ingest.clips", "engine.ingest.pieces"),
@@ -29,7 +29,7 @@ ROOMS = [
 ]
 """Engine's rooms in the order of the data: a module imports from its own row and from the rows above it."""
 PURE = [
-    "engine.config", "engine.rows", "engine.store.filesystems", "engine.store.files",
+    "engine.config", "engine.presets", "engine.rows", "engine.store.filesystems", "engine.store.files",
     "engine.run.seals", "engine.run.lease", "engine.run.plan", "engine.run.summary", "engine.run.resources",
     "engine.ingest.clips", "engine.ingest.manifest", "engine.ingest.pieces", "engine.decode.frames",
     "engine.language.answer", "engine.verify.keywords", "engine.verify.leakage", "engine.verify.verdict",

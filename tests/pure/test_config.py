@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import Cluster, Limits, RunConfig, Section, load_config
+from engine.config import Cluster, Limits, RunConfig, Section
+from engine.presets import load_config
 from models.base import Device
 
 

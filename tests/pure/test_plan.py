@@ -1,7 +1,8 @@
 """Pins the loop: which step comes next, what it reads, when the loop ends. A wrong edge here trains on the wrong data, silently."""
 
 from builders import a_seal
-from engine.config import RunConfig, load_config
+from engine.config import RunConfig
+from engine.presets import load_config
 from engine.run.plan import BASE, INGEST, History, cycle_steps, final_cycle, history, next_step, so_far, stopped_because
 from engine.run.seals import Seal
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from engine.config import RunConfig, load_config
+from engine.config import RunConfig
+from engine.presets import load_config
 from engine.run.resources import BF16, EXCHANGE_TOKENS, FP32, PROMPT_TOKENS, training
 from models.base import ModelSize
 

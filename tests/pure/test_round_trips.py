@@ -19,9 +19,10 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from builders import a_clip, a_seal, an_attempt
-from engine.config import RunConfig, load_config
+from engine.config import RunConfig
 from engine.ingest.clips import path_of, write_parts
 from engine.ingest.pieces import cut
+from engine.presets import load_config
 from engine.rows import ATTEMPTS, Clip
 from engine.run.plan import BASE, INGEST, Step
 from engine.run.seals import Seal, write_seal

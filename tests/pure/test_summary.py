@@ -1,7 +1,7 @@
 """Pins the summary: the figures that the table, summary.json and the report show, from the seals of a run."""
 
 from builders import a_seal
-from engine.config import load_config
+from engine.presets import load_config
 from engine.run.plan import BASE, INGEST
 from engine.run.summary import summarize
 
