@@ -32,9 +32,14 @@ def fetch(uri: str, patterns: tuple[str, ...] = FILES) -> Path:
         raise ValueError(f"no folder {uri!r} is here, and the hub does not give it: {reason}; give a folder or a URI") from None
 
 
+def is_here(uri: str) -> bool:
+    """True for the shipped base and for a local folder: nothing has to be fetched to read it."""
+    return uri == "tiny" or Path(uri).expanduser().is_dir()
+
+
 def revision(uri: str) -> str:
-    """The commit that a hub id resolved to, "" for a folder: the hub's cache names a snapshot's folder after its commit."""
-    if uri == "tiny" or Path(uri).expanduser().is_dir():
+    """The commit that a hub id resolved to, by which the hub's cache names a snapshot's folder; "" for a folder or a URI."""
+    if is_here(uri) or "://" in uri:
         return ""
     return fetch(uri, ("*.json",)).name
 

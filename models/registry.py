@@ -24,7 +24,7 @@ def family(spec: ModelSpec) -> Family:
 
     kind = model_type(spec.base)
     if kind not in FAMILIES:
-        raise ValueError(f"{spec.base} is a {kind!r} checkpoint; PLLaVA, LLaVA-1.5 and LLaVA-NeXT ones are read")
+        raise ValueError(f"{spec.base} is a {kind!r} checkpoint; read are those of the kinds {', '.join(FAMILIES)}")
     return cast(Family, importlib.import_module(FAMILIES[kind]))
 
 
@@ -32,12 +32,17 @@ ENGINES: dict[str, str] = {}
 """generate.engine -> the module that serves it; it has load(spec, device) -> VideoLLM. "builtin" is each family's own."""
 
 
+def refuse_unknown_engine(engine: str) -> None:
+    """Raises ValueError for an engine that is not in the table."""
+    if engine not in ("builtin", *ENGINES):
+        raise ValueError(f"generate.engine = {engine!r}: known are {', '.join(['builtin', *ENGINES])}")
+
+
 def load(spec: ModelSpec, device: Device, engine: str = "builtin") -> VideoLLM:
     """The model, ready to answer. Raises ValueError for an engine or a checkpoint that is not there, or lacks a weight."""
+    refuse_unknown_engine(engine)
     if engine == "builtin":
         return family(spec).load(spec, device)
-    if engine not in ENGINES:
-        raise ValueError(f"generate.engine = {engine!r}: known are {', '.join(['builtin', *ENGINES])}")
     loaded: VideoLLM = importlib.import_module(ENGINES[engine]).load(spec, device)
     return loaded
 

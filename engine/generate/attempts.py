@@ -63,7 +63,7 @@ def attempt_split(work: Work, spec: GenerateSpec, tallies: Sequence[Tally] = ())
 
 
 def spec_of(work: Work, wording: Prompts, temperature: float, rationalize: bool) -> GenerateSpec:
-    """What the step's generators are told; the model is the one that the plan names."""
+    """The settings of the step's generators; the model is the one that the plan names."""
     config = work.config
     return GenerateSpec(
         step=work.step.name,

@@ -1,11 +1,13 @@
 """The GPU actor: for each clip of a piece answer, verify, rationalize what was rejected, verify.
 
-The clips of a piece go their ways at the same time: the model answers them as one batch, and a slow verifier holds up no other
-piece.
+The clips of a piece are answered and verified at the same time: the model answers them as one batch, and a slow verifier holds up
+no other piece.
 """
 
 import asyncio
 import json
+import platform
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -36,7 +38,14 @@ class Generator:
     def __init__(self, spec: GenerateSpec, watch: Any) -> None:
         """`watch`: handle of the step's Watch (engine/generate/watch.py)."""
         self.spec, self._watch = spec, watch
+        if spec.store.read("config.json") is None:
+            raise ValueError(
+                f"{spec.store.uri} holds no run on node {platform.node()}; run.uri has to be an object store, or a folder that "
+                "every node sees"
+            )
         self._verification = Verification(spec.verify)
+        self._verifying = _loop_in_a_thread()
+        """All verifiers of all pieces run on this event loop, which lives as long as the actor: a client may be bound to it."""
         self.llm: VideoLLM = load(local(spec.model, spec.storage), spec.device, spec.engine)
         note_model(spec.store, spec.step, self.llm.digest, spec.model.base, revision(spec.model.base))
 
@@ -94,15 +103,15 @@ class Generator:
 
     async def _answer_all(self, piece_id: str, subjects: Sequence[Subject]) -> list[list[Attempt]]:
         watched = self.llm.watch([decoded.video for _, decoded in subjects])
-        paths = [self._answer(piece_id, number, subject, watched) for number, subject in enumerate(subjects)]
-        results = await asyncio.gather(*paths, return_exceptions=True)
+        answers = [self._answer(piece_id, number, subject, watched) for number, subject in enumerate(subjects)]
+        results = await asyncio.gather(*answers, return_exceptions=True)
         errors = [result for result in results if isinstance(result, BaseException)]
         for error in sorted(errors, key=lambda error: not isinstance(error, OutOfMemory)):
             raise error
         return [attempts for attempts in results if not isinstance(attempts, BaseException)]
 
     async def _answer(self, piece_id: str, number: int, subject: Subject, watched: Watched) -> list[Attempt]:
-        """A clip's whole way: a direct attempt, and where it is rejected a rationalization."""
+        """A clip's attempts: a direct one, and where that is rejected a rationalization."""
         try:
             direct = await self._attempt(piece_id, number, subject, watched, "direct")
             if direct.outcome == "kept" or not self.spec.rationalize:
@@ -121,7 +130,8 @@ class Generator:
         seed = derive_seed(spec.run_seed, spec.cycle, clip.clip_id, mode)
         reply = await asyncio.wrap_future(watched.ask(number, prompt, seed, spec.sampling))
         case = Case(clip=clip, mode=mode, prompt=prompt, text=reply.text, finished=reply.finished)
-        verdict, judgements = await self._verification.judge(case)
+        judging = asyncio.run_coroutine_threadsafe(self._verification.judge(case), self._verifying)
+        verdict, judgements = await asyncio.wrap_future(judging)
         return Attempt(
             piece_id=piece_id,
             clip_id=clip.clip_id,
@@ -162,10 +172,20 @@ class Generator:
         )
 
 
+def _loop_in_a_thread() -> asyncio.AbstractEventLoop:
+    """An event loop that runs until the process ends."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="verify", daemon=True).start()
+    return loop
+
+
 def write_piece(row: dict[str, Any], store: Store, folder: str) -> dict[str, Any]:
-    """Publish a piece's attempts, kept, rejected and failed alike, under the piece's own name; yields what progress needs."""
+    """Publish a piece's attempts, kept, rejected and failed alike, under the piece's own name; yields what progress needs.
+
+    The first copy stays: a node that was taken for lost may publish the piece a second time, even after the step is sealed.
+    """
     attempts = json.loads(row["attempts"])
-    store.write_table(f"{folder}/{row['file_name']}", pa.Table.from_pylist(attempts, schema=ATTEMPTS))
+    store.create_table(f"{folder}/{row['file_name']}", pa.Table.from_pylist(attempts, schema=ATTEMPTS))
     return {
         "piece_id": row["piece_id"],
         "clips": len({attempt["clip_id"] for attempt in attempts}),

@@ -1,4 +1,4 @@
-"""What a generator is told: which model answers, how it is asked, and how its answers are judged."""
+"""A generator's settings: which model answers, with which prompts, and how its answers are judged."""
 
 from dataclasses import dataclass
 

@@ -9,14 +9,16 @@ from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.step import inputs_of, refuse_empty
 from engine.presets import differing_keys
-from engine.run.plan import BASE, INGEST
+from engine.run.plan import BASE, INGEST, needs_no_evaluation
 from engine.run.resources import afford
 from engine.run.seals import Seal
 from engine.run.trackers import refuse_unknown_trackers
+from engine.run.work import run_config
 from engine.select.conversations import refuse_no_examples
 from engine.store.files import Store
 from engine.verify.stages import refuse_unknown
-from models.registry import check
+from models.folders import is_here
+from models.registry import check, refuse_unknown_engine
 
 
 def check_inputs(config: RunConfig, until: str) -> None:
@@ -27,6 +29,7 @@ def check_inputs(config: RunConfig, until: str) -> None:
     refuse_empty(card.counts(), splits_for(until))
     refuse_unknown(config.verify.stages)
     refuse_unknown_trackers(config.run.trackers)
+    refuse_unknown_engine(config.generate.engine)
     for evaluation_set in config.evaluate.sets:
         for name in evaluation_set.metrics:
             metric_of(name)
@@ -36,7 +39,7 @@ def check_inputs(config: RunConfig, until: str) -> None:
     refuse_no_examples(config.mixture, config.access())
     afford(config)
     for spec in config.models():
-        if "://" not in spec.base:  # else the actors find out: fetching it would cost the driver what it costs them
+        if is_here(spec.base):  # else the actors find out: fetching it would cost the driver what it costs them
             check(spec)
 
 
@@ -44,18 +47,25 @@ def refuse_changed_inputs(config: RunConfig, store: Store, ingested: Seal, until
     """Raises ValueError where the manifest or an evaluation set is not what ingest read, or has no clips for what is asked."""
     for name, fingerprint in inputs_of(config).items():
         if ingested.facts["inputs"][name] != fingerprint:
-            path = next((each.files for each in config.evaluate.sets if each.name == name), config.data.manifest)
+            files = {evaluation_set.name: evaluation_set.files for evaluation_set in config.evaluate.sets}
+            path = files.get(name) or config.data.manifest
             raise ValueError(f"{path} has changed since {store.url()} read it; restore it or choose another run.uri")
     refuse_empty({split: sum(parts) for split, parts in ingested.facts["parts"].items()}, splits_for(until))
 
 
 def splits_for(until: str) -> list[str]:
-    """Splits that must have clips for a run to the step named `until`; "": to its end."""
+    """Splits that must have clips for a run to the step named `until`; "": to its end.
+
+    A step of a later cycle follows from the evaluations before it.
+
+    >>> splits_for("ingest"), splits_for("base/evaluate"), splits_for("cycle-000/train"), splits_for("cycle-001/train")
+    ([], ['heldout'], ['train'], ['train', 'heldout'])
+    """
     if until == INGEST:
         return []
-    if not until:
-        return ["train", "heldout"]
-    return ["heldout"] if until.startswith(BASE) else ["train"]
+    if until.startswith(BASE):
+        return ["heldout"]
+    return ["train"] if needs_no_evaluation(until) else ["train", "heldout"]
 
 
 def claim(store: Store, config: RunConfig) -> None:
@@ -66,9 +76,7 @@ def claim(store: Store, config: RunConfig) -> None:
             return
     except NotImplementedError as error:
         raise ValueError(f"run.uri {config.run.uri!r} cannot be written: {error!r}; choose another") from None
-    saved = store.read("config.json")
-    assert saved is not None
-    if changed := differing_keys(RunConfig.model_validate_json(saved).identity(), config.identity()):
+    if changed := differing_keys(run_config(store).identity(), config.identity()):
         raise ValueError(
             f"{store.uri} was begun with another configuration ({'; '.join(changed)}); restore it or choose another run.uri"
         )

@@ -15,7 +15,7 @@ from engine.connection import connect
 from engine.report.build import report_page
 from engine.run.checks import check_inputs, claim, note_costs, refuse_changed_inputs
 from engine.run.lease import Lease
-from engine.run.plan import INGEST, Kind, Step, next_step
+from engine.run.plan import INGEST, Kind, Step, next_step, refuse_gaps
 from engine.run.resources import afford, needs
 from engine.run.seals import Seal, write_seal
 from engine.run.steps import DO
@@ -39,6 +39,7 @@ def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") 
         check_inputs(config, until)
     claim(store, config)
     sealed = read_seals(store)
+    refuse_gaps(config, sealed)
     if INGEST in sealed:
         refuse_changed_inputs(config, store, sealed[INGEST], until)
     if next_step(config, sealed, until) is None:
@@ -72,7 +73,7 @@ class Driver:
         self._stack.close()
 
     def sealed(self) -> dict[str, Seal]:
-        """What is sealed by now, also by a driver that held the lease before; what only the way there needed is taken away."""
+        """What is sealed by now, also by a driver that held the lease before. Deletes the checkpoints of sealed train steps."""
         sealed = read_seals(self._store)
         for name in sealed:
             _tidy(self._store, name)
@@ -128,7 +129,7 @@ def _refresh(store: Store, path: str, data: bytes) -> None:
 
 
 def _tidy(store: Store, sealed_step: str) -> None:
-    """Delete what only a step under way needs."""
+    """Delete the checkpoints of a train step: only a step that is not sealed needs them."""
     if sealed_step.endswith("/train"):
         for name in (RESUME, CHECKPOINTS):
             store.delete(f"{sealed_step}/{name}")

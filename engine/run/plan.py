@@ -3,11 +3,12 @@
 Every cycle finetunes from the base; generation uses the last promoted model; the last finetune is of direct attempts only.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from engine.config import HELDOUT, RunConfig
+from engine.config import HELDOUT, Loop, RunConfig
 from engine.run.seals import Seal
 
 Kind = Literal["ingest", "generate", "select", "train", "evaluate"]
@@ -83,9 +84,12 @@ class History:
 def history(sealed: Mapping[str, Seal]) -> History:
     cycles: list[float] = []
     only_direct: list[bool] = []
-    while (seal := sealed.get(name_of(len(cycles), "evaluate"))) is not None:
-        only_direct.append(bool(sealed[name_of(len(cycles), "select")].facts["direct_only"]))
-        cycles.append(float(seal.facts["accuracy"]))
+    while True:
+        evaluated, selected = (sealed.get(name_of(len(cycles), kind)) for kind in ("evaluate", "select"))
+        if evaluated is None or selected is None:
+            break
+        only_direct.append(bool(selected.facts["direct_only"]))
+        cycles.append(float(evaluated.facts["accuracy"]))
     base = sealed.get(BASE)
     return History(base=float(base.facts["accuracy"]) if base else 0.0, cycles=tuple(cycles), only_direct=tuple(only_direct))
 
@@ -97,59 +101,103 @@ def without_examples(sealed: Mapping[str, Seal]) -> int | None:
     return cycle if selected is not None and not selected.facts["examples"] + selected.facts["episodes"] else None
 
 
-def stall(config: RunConfig, done: History) -> int | None:
+def stall(loop: Loop, done: History) -> int | None:
     """The first cycle after which the loop had stopped paying; None where it still pays."""
     for cycle in range(len(done.cycles)):
         until_then = replace(done, cycles=done.cycles[: cycle + 1])
-        if until_then.stalled(config.loop.min_delta, config.loop.patience):
+        if until_then.stalled(loop.min_delta, loop.patience):
             return cycle
     return None
 
 
-def final_cycle(config: RunConfig, done: History) -> int:
+def final_cycle(loop: Loop, done: History) -> int:
     """The last cycle's number, as far as it is known.
 
     The one after a stall, which finetunes on direct attempts only; the stalled one itself where that is not wanted, or where its
     examples were all direct already and the same finetune would be paid for twice; at the latest max_cycles - 1.
     """
-    stalled, latest = stall(config, done), config.loop.max_cycles - 1
+    stalled, latest = stall(loop, done), loop.max_cycles - 1
     if stalled is None:
         return latest
-    is_last = not config.loop.final_direct_only or done.only_direct[stalled]
+    is_last = not loop.final_direct_only or done.only_direct[stalled]
     return min(stalled if is_last else stalled + 1, latest)
 
 
-def stopped_because(config: RunConfig, sealed: Mapping[str, Seal]) -> str:
+def stopped_because(loop: Loop, sealed: Mapping[str, Seal]) -> str:
     """Why the loop ended where it did, for the summary: not finished, max_cycles, plateau, or no examples."""
     done = history(sealed)
     if without_examples(sealed) is not None:
         return "no examples"
-    last, stalled = final_cycle(config, done), stall(config, done)
+    last, stalled = final_cycle(loop, done), stall(loop, done)
     if len(done.cycles) <= last:
         return "not finished"
-    return "max_cycles" if stalled is None or stalled == config.loop.max_cycles - 1 else "plateau"
+    return "max_cycles" if stalled is None or stalled == loop.max_cycles - 1 else "plateau"
+
+
+def needs_no_evaluation(until: str) -> bool:
+    """True for a step that follows from no evaluation: one of the first cycle, before its own evaluation.
+
+    >>> needs_no_evaluation("cycle-000/train"), needs_no_evaluation("cycle-000/evaluate"), needs_no_evaluation("cycle-001/train")
+    (True, False, False)
+    """
+    return until in [name_of(0, kind) for kind in ("generate", "select", "train")]
 
 
 def next_step(config: RunConfig, sealed: Mapping[str, Seal], until: str = "") -> Step | None:
-    """The next step to run; None when the run, or the step named `until`, is complete."""
+    """The next step to run; None when the run, or the step named `until`, is complete.
+
+    Raises ValueError where the run has no step `until`, before any step is run that comes after its place.
+    """
     if until in sealed and until:
         return None
-    needs_no_base = until.startswith("cycle-000/") and until != name_of(0, "evaluate")
+    steps = so_far(config, sealed)
+    unsealed = [step for step in steps if step.name not in sealed]
+    names = [step.name for step in steps]
+    is_planned = not unsealed or until.partition("/")[0] in {name.partition("/")[0] for name in names}
+    if until and until not in names and is_planned:
+        raise ValueError(
+            f"this run has no step {until}: after {steps[0].name} it has {', '.join(names[1:])}"
+            + ("" if unsealed else f", and it stopped because of {stopped_because(config.loop, sealed)!r}")
+        )
+    if needs_no_evaluation(until):
+        unsealed = [step for step in unsealed if not (step.kind == "evaluate" and step.cycle < 0)]
+    return unsealed[0] if unsealed else None
+
+
+def refuse_gaps(config: RunConfig, sealed: Mapping[str, Seal]) -> None:
+    """Raises ValueError where a step is sealed and a step whose output it was made from is not: somebody deleted a seal."""
     for step in so_far(config, sealed):
-        if step.name not in sealed and not (needs_no_base and step.kind == "evaluate" and step.cycle < 0):
-            return step
-    return None
+        if step.name in sealed and (missing := [name for name in step.inputs if name not in sealed]):
+            raise ValueError(
+                f"{step.name} is sealed, and {missing[0]}, which it was made from, is not; restore the seal of {missing[0]}, or "
+                f"delete the folder {step.name} and those of all later steps to do them again"
+            )
 
 
 def so_far(config: RunConfig, sealed: Mapping[str, Seal]) -> list[Step]:
     """All steps up to and including the cycle that is not evaluated yet, in order."""
     done, empty = history(sealed), without_examples(sealed)
     steps = [Step(name=INGEST, kind="ingest", cycle=-1, inputs=()), *_evaluations(config, -1, (INGEST,), "")]
-    for cycle in range(min(len(done.cycles), final_cycle(config, done)) + 1):
+    for cycle in range(min(len(done.cycles), final_cycle(config.loop, done)) + 1):
         before = replace(done, cycles=done.cycles[:cycle], only_direct=done.only_direct[:cycle])
         planned = cycle_steps(config, before, cycle)
         steps += [step for step in planned if cycle != empty or step.kind in ("generate", "select")]
     return steps
+
+
+def following(step: Step, steps: Sequence[Step]) -> list[Step]:
+    """The steps, in their order, that follow from what a step leaves: through their inputs, or through a held-out accuracy.
+
+    The accuracy of the base, and of a cycle, decides which model the later cycles use and when the loop ends. Generation of the
+    first cycle follows from none.
+    """
+    names, decided_after = {step.name}, math.inf
+    for other in steps[steps.index(step) :]:
+        if other.cycle > decided_after or names & {other.name, *other.inputs}:
+            names.add(other.name)
+            if other.kind == "evaluate" and other.split == HELDOUT:
+                decided_after = min(decided_after, max(0, other.cycle))
+    return [other for other in steps if other.name in names and other is not step]
 
 
 def _evaluations(config: RunConfig, cycle: int, inputs: tuple[str, ...], model: str, final: bool = False) -> list[Step]:
@@ -165,7 +213,7 @@ def _evaluations(config: RunConfig, cycle: int, inputs: tuple[str, ...], model: 
 
 def cycle_steps(config: RunConfig, before: History, cycle: int) -> list[Step]:
     """The steps of a cycle, given the accuracies before it."""
-    final = config.loop.final_direct_only and cycle == final_cycle(config, before)
+    final = config.loop.final_direct_only and cycle == final_cycle(config.loop, before)
     promoted = before.best_cycle
     generator = name_of(promoted, "train") if promoted >= 0 else ""
     clips = (INGEST, generator) if generator else (INGEST,)

@@ -8,6 +8,7 @@ machine.
 import json
 import math
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -184,15 +185,23 @@ def job_of(case: Case) -> TrainJob:
         loss_on="query",
         out="train",
         seed=0,
+        failure_rate=1.0,
         decoding=decoding_of(RunConfig()),
         decode_cpus=1.0,
     )
 
 
 def synthetic_videos(rows: Iterable[Row], frames: FrameSpec) -> Iterator[tuple[Row, list[Video | None]]]:
-    """In place of decoded videos: noise, the same for the same example and step."""
+    """In place of decoded videos: noise, the same for the same example and step; with fixed moments, for the same example."""
     for row in rows:
-        yield row, [random_video(frames, seed) for seed in json.loads(row["jitter_seeds"])]
+        windows, seeds = json.loads(row["windows"]), json.loads(row["jitter_seeds"])
+        yield (
+            row,
+            [
+                random_video(frames, zlib.crc32(window["video"].encode()) if seed is None else seed)
+                for window, seed in zip(windows, seeds, strict=True)
+            ],
+        )
 
 
 def random_video(spec: FrameSpec, seed: int) -> Video:

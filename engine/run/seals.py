@@ -13,7 +13,7 @@ SEAL = "seal.json"
 class Seal:
     """The record whose presence means that a step is complete.
 
-    Seal(step="cycle-000/generate", identity="9a...", files=[...], counts={"contains_label": 212}, facts={}, seconds=31.2, epoch=1)
+    Seal(step="cycle-000/generate", identity="9a...", files=[...], counts={"clips": 300}, facts={}, seconds=31.2, epoch=1)
     """
 
     step: str
@@ -49,7 +49,10 @@ def read_seal(store: Store, step: str) -> Seal | None:
         return None if data is None else Seal.from_json(data)
     except (ValueError, KeyError, TypeError) as error:
         url = store.url(f"{step}/{SEAL}")
-        raise ValueError(f"{url} is not a valid seal ({error}); restore it, or delete it to do the step again") from None
+        raise ValueError(
+            f"{url} is not a valid seal ({error}); restore it, or delete the folder {store.url(step)} and those "
+            "of all later steps to do them again"
+        ) from None
 
 
 def write_seal(store: Store, seal: Seal) -> Seal:

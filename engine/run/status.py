@@ -14,7 +14,7 @@ from engine.run import plan
 from engine.run.lease import Lease, look
 from engine.run.plan import INGEST, Kind, Step
 from engine.run.seals import SEAL, Seal
-from engine.run.work import INDEX, pieces_of, read_index, read_piece, read_seals, run_config, spans_by_part
+from engine.run.work import INDEX, RESUME, pieces_of, read_index, read_piece, read_seals, run_config, spans_by_part
 from engine.store.files import FileRecord, Store
 from engine.store.filesystems import StorageError
 from engine.store.parallel import parallel_map
@@ -106,7 +106,7 @@ class Retried:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A piece that is to be made again: _Piece("cycle-000/generate/pieces/9f3c.parquet", failed=1, clips=32)"""
+    """A piece that is to be made again: _Piece("cycle-000/generate/pieces/00000-00064-032-9f3c.parquet", failed=1, clips=32)"""
 
     path: str
     failed: int
@@ -142,7 +142,8 @@ def retry(store: Store, kind: str, rewind: bool) -> Retried | None:
 
     The kind "damaged" is for pieces that are gone, or that differ from the step's index.
 
-    If later steps have used such a piece, they are deleted too if `rewind`; else ValueError says so and nothing is deleted. Steps
+    Steps that follow from such a piece, through their inputs or through an accuracy, are deleted too if `rewind`; else ValueError
+    says so and nothing is deleted. Other steps stay. Steps
     are deleted from the last to the first, the seal of each before its files: whenever this is interrupted, the run can go on.
     """
     if kind not in (*FAILURES, DAMAGED):
@@ -155,8 +156,9 @@ def retry(store: Store, kind: str, rewind: bool) -> Retried | None:
         number, pieces = next(((number, pieces) for number, pieces in to_retry if pieces), (0, []))
         if not pieces:
             return None
-        step, later = steps[number], steps[number + 1 :]
-        _refuse_used(step, [other for other in later if other.name in sealed], kind, rewind)
+        step, later = steps[number], plan.following(steps[number], steps)
+        begun = [other for other in later if other.name in sealed or _is_begun(store, other)]
+        _refuse_used(step, begun, kind, rewind)
         lease.confirm()
         lease.begin(step.name)
         for other in reversed(later):
@@ -170,11 +172,16 @@ def retry(store: Store, kind: str, rewind: bool) -> Retried | None:
         return Retried(step=step.name, failed=failed, pieces=len(pieces), clips=clips)
 
 
+def _is_begun(store: Store, step: Step) -> bool:
+    """True if an unsealed step has pieces or a checkpoint."""
+    return bool(store.names(pieces_of(step.name))) or store.read(f"{step.name}/{RESUME}") is not None
+
+
 def _refuse_used(step: Step, later: list[Step], kind: str, rewind: bool) -> None:
-    """Raises ValueError if sealed steps after this one are in the way, and --rewind does not allow to delete them."""
+    """Raises ValueError if steps that follow from this one are done or begun, and --rewind does not allow to delete them."""
     what = "pieces that are damaged" if kind == DAMAGED else f"clips that failed as {kind}"
     if later and not rewind:
         raise ValueError(
-            f"{step.name} has {what}, and {later[-1].name} came after it; --rewind undoes the sealed "
-            f"steps after it too ({len(later)}), or the next cycle tries them anyway"
+            f"{step.name} has {what}, and {later[-1].name} follows from it; --rewind undoes the "
+            f"steps that follow from it too ({len(later)}), or the next cycle tries them anyway"
         )

@@ -27,7 +27,7 @@ def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         "best_accuracy": past.best if base else None,
         "best_cycle": past.best_cycle,
         "best_model": f"{name_of(past.best_cycle, 'train')}/model" if past.best_cycle >= 0 else None,
-        "stopped_because": stopped_because(config, sealed),
+        "stopped_because": stopped_because(config.loop, sealed),
         "note": _note(sealed),
         "heldout_clips": base.facts["clips"] if base else None,
         "sets": {name: values for name in set_names(config) if (values := _set(config, name, past.best_cycle, sealed))},

@@ -158,9 +158,11 @@ class Store:
                 raise
 
     def write_table(self, path: str, table: pa.Table) -> None:
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        self.write(path, sink.getvalue().to_pybytes())
+        self.write(path, _parquet(table))
+
+    def create_table(self, path: str, table: pa.Table) -> bool:
+        """As `create`."""
+        return self.create(path, _parquet(table))
 
     def read_table(self, path: "str | FileRecord") -> pa.Table:
         """The table in a file; given a record, only if the file is still as recorded.
@@ -270,3 +272,10 @@ def digest(value: Any) -> str:
     """
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    data: bytes = sink.getvalue().to_pybytes()
+    return data

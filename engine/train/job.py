@@ -1,4 +1,4 @@
-"""What a finetune is asked to do, and what each of its steps reports: values that travel between the driver and the ranks."""
+"""A finetune's job, and what each of its steps reports: values that travel between the driver and the ranks."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,6 +30,8 @@ class TrainJob:
     out: str
     """Folder in the store: model/ for the adapter, losses.json, and while the step runs resume.json and checkpoints/."""
     seed: int
+    failure_rate: float
+    """The finetune stops once a larger share of all its samples has had no usable video."""
     decoding: DecodeSettings
     decode_cpus: float
 
@@ -77,7 +79,7 @@ class StepRecord:
 
 
 class Listener(Protocol):
-    """What rank 0 tells while it trains."""
+    """Receives what rank 0 reports while it trains."""
 
     def record(self, record: StepRecord) -> None: ...
 

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 
-from engine.generate.ledger import too_many_failed
 from engine.run.seals import read_seal
 from engine.run.work import Progress, StepResult, Work
 from engine.train.job import StepRecord, TrainJob
@@ -27,14 +26,13 @@ def train(work: Work) -> StepResult:
         loss_on=config.episodes.loss_on,
         out=step.name,
         seed=config.run.seed,
+        failure_rate=config.limits.failure_rate,
         decoding=work.decoding(),
         decode_cpus=config.cluster.decode_cpus,
     )
     trained = finetune(
         job, config.cluster.train_cpus, config.cluster.train_gpus, lambda record: work.report(progress_of(step.name, record))
     )
-    num_rows = len(trained.losses) * config.train.batch_rows
-    work.stop_if(too_many_failed({"without a usable video": trained.fed.undecodable}, num_rows, config.limits.failure_rate))
     files = [f"{step.name}/model/{name}" for name in work.store.names(f"{step.name}/model")]
     counts = {"steps": len(trained.losses)} | asdict(trained.fed)
     losses = [round(loss, 6) for loss in trained.losses]

@@ -14,12 +14,14 @@ import torch.distributed
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.generate.ledger import too_many_failed
 from engine.generate.seeds import derive_seed
+from engine.run.work import RESUME
 from engine.store.weights import local
 from engine.train.backends import load_backend
 from engine.train.backends.base import Session
 from engine.train.batches import Material
-from engine.train.checkpoint import resume, save_adapter, write_checkpoint
+from engine.train.checkpoint import State, resume, save_adapter, write_checkpoint
 from engine.train.feed import Decode, Share, micro_batches
 from engine.train.job import Fed, Listener, Rank, StepRecord, TrainJob
 from engine.train.mixture import order
@@ -74,11 +76,28 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
                     seconds=time.monotonic() - started,
                 )
             )
+        stop_without_videos(job, rank, state, len(steps) * train.batch_rows)
         if (step + 1) % train.checkpoint_every_steps == 0 and step + 1 < len(steps):
             write_checkpoint(session, job, rank, state)
     save_adapter(session, student, job, rank)
     if rank.rank == 0:
         job.store.write(f"{job.out}/{LOSSES}", json.dumps(asdict(state)).encode())
+
+
+def stop_without_videos(job: TrainJob, rank: Rank, state: State, num_samples: int) -> None:
+    """Raises ValueError, on all ranks in the same step, where too many samples of the whole finetune had no usable video.
+
+    The checkpoint goes: the steps behind it have trained on black frames, and its counts would stop the finetune again.
+    """
+    undecodable = Fed(*state.fed).undecodable
+    if (reason := too_many_failed({"without a usable video": undecodable}, num_samples, job.failure_rate)) is None:
+        return
+    if rank.rank == 0:
+        job.store.delete(f"{job.out}/{RESUME}")
+    raise ValueError(
+        f"{job.out} stopped after {len(state.losses)} steps: {reason}; restore the videos and run the same command again, which "
+        "starts this finetune from step 0; or raise the limit"
+    )
 
 
 def _material(job: TrainJob, rank: Rank) -> Material:

@@ -29,6 +29,8 @@ class Case:
 
 
 class Verifier(Protocol):
+    """One object for each actor. All its coroutines run on one event loop, which lives as long as the actor."""
+
     async def judge(self, case: Case) -> Verdict: ...
 
 

@@ -166,7 +166,7 @@ def test_no_held_out_clips_is_said_before_anything_is_paid_for(world: Path, tmp_
 def test_what_failed_can_be_tried_again_and_what_came_after_is_undone_only_if_asked(undisturbed: Finished, tmp_path: Path) -> None:
     copy = undisturbed.copy(tmp_path / "r")
     run, store = copy.folder, copy.store
-    with pytest.raises(ValueError, match="--rewind undoes the sealed steps after it too"):
+    with pytest.raises(ValueError, match="--rewind undoes the steps that follow from it too"):
         retry(store, "not_video", rewind=False)
     assert status(store).next_step is None
     assert retry(store, "timeout", rewind=True) is None

@@ -17,13 +17,34 @@ from engine.rows import EXAMPLES
 from engine.select.choose import from_template
 from engine.store.files import Store
 from engine.store.filesystems import Storage
-from engine.train.job import StepRecord, TrainJob
+from engine.train.checkpoint import State
+from engine.train.job import Rank, StepRecord, TrainJob
 from engine.train.schedule import learning_rate
 from engine.train.trainer import Trained, fatal_error, finetune
+from engine.train.worker import stop_without_videos
 from models.base import Device, ModelSpec
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 SETTINGS = {"batch_rows": 4, "micro_batch_rows": 2, "epochs": 3.0, "lr": 1e-3, "lora_rank": 4, "lora_dropout": 0.0}
+
+
+def a_job(store: Store, train: Train) -> TrainJob:
+    return TrainJob(
+        identity="test",
+        device=Device("cpu", "float32"),
+        model=ModelSpec(base="tiny"),
+        train=train,
+        store=store,
+        examples=store.describe(["examples.parquet"])[0],
+        episodes=None,
+        mixture=Mixture(),
+        loss_on="query",
+        out="out",
+        seed=0,
+        failure_rate=0.5,
+        decoding=DECODING,
+        decode_cpus=0.5,
+    )
 
 
 def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[StepRecord]]:
@@ -33,23 +54,20 @@ def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[Step
         example.to_row() for example in from_template(clips[:8], "The answer is {label}.", "{question}")
     ]  # three have no usable video
     store.write_table("examples.parquet", pa.Table.from_pylist(rows, schema=EXAMPLES))
-    job = TrainJob(
-        identity="test",
-        device=Device("cpu", "float32"),
-        model=ModelSpec(base="tiny"),
-        train=Train.model_validate(SETTINGS | section),
-        store=store,
-        examples=store.describe(["examples.parquet"])[0],
-        episodes=None,
-        mixture=Mixture(),
-        loss_on="query",
-        out="out",
-        seed=0,
-        decoding=DECODING,
-        decode_cpus=0.5,
-    )
+    job = a_job(store, Train.model_validate(SETTINGS | section))
     records: list[StepRecord] = []
     return finetune(job, cpus=0.5, gpus=0, on_step=records.append), records
+
+
+def test_a_finetune_without_videos_stops_at_the_limit_and_not_at_its_end(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.write("examples.parquet", b"")
+    store.write("out/resume.json", b"{}")
+    job = a_job(store, Train())
+    stop_without_videos(job, Rank(0, 1, 0), State(losses=[1.0] * 3, fed=[50, 0, 0, 0]), num_samples=100)
+    with pytest.raises(ValueError, match=r"out stopped after 3 steps: 51 of 100 clips failed \(without a usable video 51\)"):
+        stop_without_videos(job, Rank(0, 1, 0), State(losses=[1.0] * 3, fed=[51, 0, 0, 0]), num_samples=100)
+    assert store.read("out/resume.json") is None, "the same command starts again, with the videos that are back"
 
 
 @pytest.mark.slow

@@ -130,4 +130,4 @@ def test_a_hub_id_has_the_revision_that_it_resolved_to(tmp_path: Path, monkeypat
     (cached / "refs" / "main").write_text("0123abc")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert revision("owner/name") == "0123abc"
-    assert revision("tiny") == revision(str(tmp_path)) == ""
+    assert revision("tiny") == revision(str(tmp_path)) == revision("s3://bucket/checkpoint") == ""

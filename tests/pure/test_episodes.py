@@ -220,6 +220,7 @@ def test_random_contexts_are_drawn_from_all_clips_but_the_query() -> None:
     assert sorted(drawn) == [(i, "random") for i in (0, 1, 3, 4)]
 
 
+@pytest.mark.slow
 def test_a_draw_of_16_shots_from_100_000_clips_takes_under_50_microseconds() -> None:
     clips = a_world(100_000, 100, 500)
     sampler = Sampler(clips)

@@ -1,9 +1,23 @@
 """Pins the loop: which step comes next, what it reads, when the loop ends. A wrong edge here trains on the wrong data, silently."""
 
+import pytest
+
 from builders import a_seal
 from engine.config import RunConfig
 from engine.presets import load_config
-from engine.run.plan import BASE, INGEST, History, cycle_steps, final_cycle, history, next_step, so_far, stopped_because
+from engine.run.plan import (
+    BASE,
+    INGEST,
+    History,
+    cycle_steps,
+    final_cycle,
+    following,
+    history,
+    next_step,
+    refuse_gaps,
+    so_far,
+    stopped_because,
+)
 from engine.run.seals import Seal
 
 
@@ -58,8 +72,8 @@ def test_a_plateau_brings_a_last_cycle_of_direct_attempts() -> None:
     order, sealed = play(config(max_cycles=9), 0.4, [0.8, 0.8, 0.81])
     assert order[-3:] == ["cycle-002/select", "cycle-002/train", "cycle-002/evaluate"]
     seen = a_history(0.4, 0.8, 0.8, 0.81)
-    assert final_cycle(config(max_cycles=9), seen) == 2
-    assert stopped_because(config(max_cycles=9), sealed) == "plateau"
+    assert final_cycle(config(max_cycles=9).loop, seen) == 2
+    assert stopped_because(config(max_cycles=9).loop, sealed) == "plateau"
 
 
 def test_after_a_stall_the_last_pieces_are_read_again_instead_of_paid_for_again() -> None:
@@ -71,8 +85,8 @@ def test_after_a_stall_the_last_pieces_are_read_again_instead_of_paid_for_again(
 
 def test_a_stalled_cycle_of_direct_attempts_alone_is_the_last() -> None:
     settings, seen = config(max_cycles=9), a_history(0.4, 0.8, 0.8, only_direct=True)
-    assert final_cycle(settings, seen) == 1
-    assert final_cycle(settings, a_history(0.4, 0.8, 0.8)) == 2
+    assert final_cycle(settings.loop, seen) == 1
+    assert final_cycle(settings.loop, a_history(0.4, 0.8, 0.8)) == 2
 
 
 def test_a_promoted_last_cycle_generates_anew() -> None:
@@ -92,9 +106,9 @@ def test_the_loop_ends_at_max_cycles_with_a_direct_only_cycle() -> None:
     last = cycle_steps(settings, a_history(0.1, 0.5), 1)
     assert [step.final for step in last] == [True] * 4
     _, sealed = play(settings, 0.1, [0.5, 0.9])
-    assert stopped_because(settings, sealed) == "max_cycles"
+    assert stopped_because(settings.loop, sealed) == "max_cycles"
     del sealed["cycle-001/evaluate"]
-    assert stopped_because(settings, sealed) == "not finished"
+    assert stopped_because(settings.loop, sealed) == "not finished"
 
 
 def test_until_stops_early_and_skips_what_the_step_does_not_need() -> None:
@@ -115,6 +129,45 @@ def test_template_finetuning_has_no_generation() -> None:
     assert play(settings, 0.4, [0.6])[0] == ["ingest", "base/evaluate", "cycle-000/select", "cycle-000/train", "cycle-000/evaluate"]
 
 
+@pytest.mark.parametrize("name", ["cycle-000/generate", "cycle-001/generate"])
+def test_a_step_that_the_run_does_not_have_is_refused_before_anything_is_done(name: str) -> None:
+    settings = load_config(None, ["select.source=template", "loop.max_cycles=2"])
+    _, sealed = play(settings, 0.4, [0.6], until="cycle-000/evaluate")
+    with pytest.raises(ValueError, match=rf"this run has no step {name}: .* base/evaluate, cycle-000/select, cycle-000/train"):
+        next_step(settings, sealed, name)
+
+
+def test_a_step_after_the_end_of_the_loop_is_refused() -> None:
+    _, sealed = play(config(max_cycles=9, final_direct_only=False), 0.4, [0.8, 0.8])
+    with pytest.raises(ValueError, match=r"has no step cycle-002/generate: .* stopped because of 'plateau'"):
+        next_step(config(max_cycles=9, final_direct_only=False), sealed, "cycle-002/generate")
+
+
+def test_a_deleted_seal_is_named_with_the_step_that_used_it() -> None:
+    _, sealed = play(config(max_cycles=2), 0.4, [0.8, 0.9])
+    refuse_gaps(config(max_cycles=2), sealed)
+    for name, user in (("cycle-000/select", "cycle-000/train"), ("cycle-000/train", "cycle-000/evaluate"), (INGEST, BASE)):
+        with pytest.raises(ValueError, match=f"{user} is sealed, and {name}, which it was made from, is not"):
+            refuse_gaps(config(max_cycles=2), {step: seal for step, seal in sealed.items() if step != name})
+
+
+def test_what_follows_from_a_step() -> None:
+    sets = "[{name = 'heldout'}, {name = 'mine', files = 'mine.jsonl'}]"
+    settings = load_config(None, ["loop.max_cycles=2", f"evaluate.sets={sets}"])
+    _, sealed = play(settings, 0.4, [0.8, 0.9])
+    steps = {step.name: step for step in so_far(settings, sealed)}
+    second_cycle = [name for name in steps if name.startswith("cycle-001/")]
+
+    def names(name: str) -> list[str]:
+        return [step.name for step in following(steps[name], list(steps.values()))]
+
+    assert names("base/evaluate") == second_cycle  # its accuracy decides which model cycle 1 asks; cycle 0 asks the base anyway
+    assert names("base/evaluate-mine") == names("cycle-000/evaluate-mine") == []
+    assert names("cycle-000/evaluate") == second_cycle
+    assert names("cycle-000/generate") == [name for name in steps if name.startswith("cycle-")][1:]
+    assert names(INGEST) == list(steps)[1:]
+
+
 def test_carrying_over_reads_the_earlier_generations_too() -> None:
     before = History(base=0.1, cycles=(0.2, 0.3), only_direct=(False, False))
     generated = tuple(f"cycle-00{cycle}/generate" for cycle in range(3))
@@ -127,7 +180,7 @@ def test_a_last_finetune_without_examples_is_skipped_and_ends_the_run() -> None:
     order, sealed = play(config(max_cycles=2), 0.4, [0.8, 0.9], empty_cycle=1)
     assert order[-2:] == ["cycle-001/generate", "cycle-001/select"]
     assert next_step(config(max_cycles=2), sealed) is None
-    assert stopped_because(config(max_cycles=2), sealed) == "no examples"
+    assert stopped_because(config(max_cycles=2).loop, sealed) == "no examples"
     assert history(sealed).best_cycle == 0
 
 

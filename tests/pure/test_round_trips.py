@@ -3,7 +3,6 @@
 The numbers: pytest tests/pure/test_round_trips.py -s
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,7 +37,7 @@ from engine.store.parallel import CALLS_AT_ONCE, parallel_map
 
 ROUND_TRIP_S = 0.02
 """A small object's GET from S3 in the same region takes 10 to 30 ms."""
-PIECES, PIECE_CLIPS = 100, 4
+PIECES, FEW_PIECES, PIECE_CLIPS = 100, 30, 4
 TARGET_S = 0.5
 GENERATE = "cycle-000/generate"
 SETTINGS = [f"generate.piece_clips={PIECE_CLIPS}", "run.uri=slow://run", "data.manifest=none.jsonl"]
@@ -53,6 +52,10 @@ class SlowFileSystem(MemoryFileSystem):
     pseudo_dirs: ClassVar[list[str]] = [""]
     round_trip_s: ClassVar[float] = 0.0
     calls: ClassVar[int] = 0
+    under_way: ClassVar[int] = 0
+    began: ClassVar[float] = 0.0
+    waited_s: ClassVar[float] = 0.0
+    """Seconds in which at least one call was under way."""
     pieces_under_way: ClassVar[int] = 0
     most_pieces_at_once: ClassVar[int] = 0
     lock: ClassVar[threading.Lock] = threading.Lock()
@@ -64,8 +67,14 @@ class SlowFileSystem(MemoryFileSystem):
 
     @classmethod
     def _travel(cls) -> None:
-        cls.calls += 1
+        with cls.lock:
+            cls.calls += 1
+            cls.began = cls.began if cls.under_way else time.monotonic()
+            cls.under_way += 1
         time.sleep(cls.round_trip_s)
+        with cls.lock:
+            cls.under_way -= 1
+            cls.waited_s += 0.0 if cls.under_way else time.monotonic() - cls.began
 
     def cat_file(self, path: str, *args: Any, **kwargs: Any) -> Any:
         is_piece = "/pieces/" in path
@@ -99,13 +108,23 @@ fsspec.register_implementation("slow", SlowFileSystem)
 
 @pytest.fixture
 def run() -> Iterator[Store]:
-    """A run of 100 pieces of 32 clips that has generated, and not sealed it yet; every fourth clip of a piece failed."""
+    """A run of 100 pieces that has generated, and not sealed it yet; every fourth clip of a piece failed."""
+    yield from a_run(PIECES)
+
+
+@pytest.fixture
+def small_run() -> Iterator[Store]:
+    """The same with 30 pieces."""
+    yield from a_run(FEW_PIECES)
+
+
+def a_run(pieces: int) -> Iterator[Store]:
     SlowFileSystem.store.clear()
     SlowFileSystem.round_trip_s = 0.0
     store = Store("slow://run")
     config = load_config(None, SETTINGS)
     store.write("config.json", config.model_dump_json().encode())
-    parts = write_parts(store, [a_clip(f"clip-{number:05d}") for number in range(PIECES * PIECE_CLIPS)])
+    parts = write_parts(store, [a_clip(f"clip-{number:05d}") for number in range(pieces * PIECE_CLIPS)])
     parts["heldout"] = [1]
     ingested = a_seal(INGEST, parts=parts)
     write_seal(store, Seal(**asdict(ingested) | {"files": store.describe([path_of("train", 0)])}))
@@ -141,16 +160,22 @@ def seal_generation(store: Store) -> None:
 
 
 def check_speed(what: str, call: Callable[[], T]) -> T:
-    """The call's result. It takes less than TARGET_S; on a machine with more to do than it has cores, longer in proportion."""
+    """The call's result, of which the wall-clock time is printed: on an idle machine it is less than TARGET_S.
+
+    What is checked holds on a busy machine too: CPU time, few calls for each piece, and many calls at the same time.
+    """
     SlowFileSystem.most_pieces_at_once = 0
-    for _ in range(5):
-        began, calls = time.monotonic(), SlowFileSystem.calls
-        result = call()
-        seconds, calls = time.monotonic() - began, SlowFileSystem.calls - calls
-        print(f"{what}: {seconds:.2f} s for {PIECES} pieces of {PIECE_CLIPS} clips, {calls} calls of {ROUND_TRIP_S * 1000:.0f} ms")
-        if seconds < TARGET_S:
-            break
-    assert seconds < TARGET_S * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
+    began, computed_s, waited_s, calls = time.monotonic(), time.process_time(), SlowFileSystem.waited_s, SlowFileSystem.calls
+    result = call()
+    seconds, computed_s = time.monotonic() - began, time.process_time() - computed_s
+    waited_s, calls = SlowFileSystem.waited_s - waited_s, SlowFileSystem.calls - calls
+    print(
+        f"{what}: {seconds:.2f} s for {PIECES} pieces of {PIECE_CLIPS} clips; {calls} calls of {ROUND_TRIP_S * 1000:.0f} ms, "
+        f"{waited_s:.2f} s with a call under way, {computed_s:.2f} s of CPU"
+    )
+    assert computed_s < 2 * TARGET_S
+    assert calls < 2.5 * PIECES
+    assert waited_s < calls * ROUND_TRIP_S / 4
     assert SlowFileSystem.most_pieces_at_once > 4
     return result
 
@@ -170,31 +195,31 @@ def test_select_takes_less_than_half_a_second(run: Store, settings: list[str], n
     assert run.read_table(selected.files[0]).num_rows == num_examples
 
 
-def test_failures_are_listed_in_order_and_tried_again(run: Store) -> None:
-    failed = [attempt.clip_id for _, attempt in failures(run)]
-    assert sorted(failed) == [f"clip-{number:05d}" for number in range(0, PIECES * PIECE_CLIPS, 4)]
-    pieces = [path.removesuffix(".parquet").rpartition("-")[2] for path in run.names(pieces_of(GENERATE))]
-    assert list(dict.fromkeys(attempt.piece_id for _, attempt in failures(run))) == pieces
-    assert retry(run, "missing", rewind=False) == Retried(step=GENERATE, failed=100, pieces=100, clips=400)
-    assert run.names(pieces_of(GENERATE)) == []
+def test_failures_are_listed_in_order_and_tried_again(small_run: Store) -> None:
+    failed = [attempt.clip_id for _, attempt in failures(small_run)]
+    assert sorted(failed) == [f"clip-{number:05d}" for number in range(0, FEW_PIECES * PIECE_CLIPS, 4)]
+    pieces = [path.removesuffix(".parquet").rpartition("-")[2] for path in small_run.names(pieces_of(GENERATE))]
+    assert list(dict.fromkeys(attempt.piece_id for _, attempt in failures(small_run))) == pieces
+    assert retry(small_run, "missing", rewind=False) == Retried(step=GENERATE, failed=30, pieces=30, clips=120)
+    assert small_run.names(pieces_of(GENERATE)) == []
 
 
-def test_a_bounded_number_of_pieces_is_read_ahead(run: Store) -> None:
+def test_a_bounded_number_of_pieces_is_read_ahead(small_run: Store) -> None:
     before = SlowFileSystem.calls
-    next(failures(run))
+    next(failures(small_run))
     assert SlowFileSystem.calls - before < 3 * CALLS_AT_ONCE
-    seal_generation(run)
-    pieces = Pieces(run, [GENERATE])
+    seal_generation(small_run)
+    pieces = Pieces(small_run, [GENERATE])
     before = SlowFileSystem.calls
-    next(pieces.attempts(work_of(run, load_config(None, SETTINGS)).parts("train")))
+    next(pieces.attempts(work_of(small_run, load_config(None, SETTINGS)).parts("train")))
     assert SlowFileSystem.calls - before < 2 * CALLS_AT_ONCE
 
 
-def test_seals_are_read_up_to_the_first_cycle_without_any(run: Store) -> None:
+def test_seals_are_read_up_to_the_first_cycle_without_any(small_run: Store) -> None:
     for cycle in range(5):
-        write_seal(run, a_seal(f"cycle-00{cycle}/evaluate"))
-    write_seal(run, a_seal("cycle-006/evaluate"))
-    assert list(read_seals(run)) == [INGEST, BASE, *(f"cycle-00{cycle}/evaluate" for cycle in range(5))]
+        write_seal(small_run, a_seal(f"cycle-00{cycle}/evaluate"))
+    write_seal(small_run, a_seal("cycle-006/evaluate"))
+    assert list(read_seals(small_run)) == [INGEST, BASE, *(f"cycle-00{cycle}/evaluate" for cycle in range(5))]
 
 
 def test_results_come_in_order_and_an_error_in_its_place() -> None:

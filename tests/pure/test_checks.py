@@ -1,0 +1,46 @@
+"""Pins what is checked before a run's folder is claimed: what cannot work is one line, and nothing large is fetched for it."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.presets import load_config
+from engine.run import checks
+from models.base import ModelSpec
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> str:
+    path = tmp_path / "clips.csv"
+    path.write_text("video,label,split\na.mp4,rising,train\nb.mp4,rising,heldout\n")
+    return f"data.manifest={path}"
+
+
+def test_an_engine_that_is_not_there_is_refused(manifest: str) -> None:
+    with pytest.raises(ValueError, match=r"generate.engine = 'warp': known are builtin"):
+        checks.check_inputs(load_config(None, [manifest, "generate.engine=warp"]), "")
+
+
+@pytest.mark.parametrize(("base", "opened"), [("tiny", ["tiny"]), ("owner/name", []), ("s3://bucket/model", [])])
+def test_the_driver_opens_only_weights_that_are_here(
+    base: str, opened: list[str], manifest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+
+    def check(spec: ModelSpec) -> None:
+        checked.append(spec.base)
+
+    monkeypatch.setattr(checks, "check", check)
+    monkeypatch.setattr(checks, "afford", lambda config: [])
+    checks.check_inputs(load_config(None, [manifest, f"model.base={base}"]), "")
+    assert checked == opened
+
+
+@pytest.mark.parametrize("until", ["", "base/evaluate", "cycle-000/evaluate", "cycle-001/generate", "cycle-001/train"])
+def test_what_follows_from_an_evaluation_needs_held_out_clips(until: str, tmp_path: Path) -> None:
+    path = tmp_path / "clips.csv"
+    path.write_text("video,label\na.mp4,rising\n")
+    config = load_config(None, [f"data.manifest={path}"])
+    with pytest.raises(ValueError, match="no clips in split 'heldout'"):
+        checks.check_inputs(config, until)
+    checks.check_inputs(config, "cycle-000/train")
