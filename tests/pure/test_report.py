@@ -1,13 +1,24 @@
 """Pins the report: each value under its own header, the choice of clips, and that all text is escaped."""
 
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from builders import a_clip, an_attempt
+from builders import a_clip, a_seal, an_attempt
+from engine.ingest import clips as parts
+from engine.ingest.pieces import cut
+from engine.report.build import report_page
 from engine.report.evidence import LabelCounts, LabelScore, Repeated, Story, learned, rescued, word_for_word
 from engine.report.page import page
+from engine.rows import ATTEMPTS, Attempt
+from engine.run.plan import BASE, INGEST, name_of
+from engine.run.seals import Seal, write_seal
+from engine.run.work import INDEX, pieces_of
+from engine.store.files import FILES, Store
 
 NONE = Repeated(clips=0, modes={})
 NO, YES = {"outcome": "rejected", "reason": "label_missing"}, {"outcome": "kept"}
@@ -184,3 +195,30 @@ def test_each_answer_of_a_story_has_its_name_text_and_reason_in_order() -> None:
         "Answers of the first cycle to the first 90 train clips that were kept, and contain the clip's description word for word: "
     )
     assert sentence + "3 of 5 direct; 1 of 4 rationalized." in html
+
+
+def test_accuracy_by_label_counts_the_clips_of_every_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "PART_CLIPS", 2)
+    store = Store(str(tmp_path))
+    heldout = [a_clip(name, label, split="heldout") for name, label in (("a", "x"), ("b", "x"), ("c", "y"), ("d", "x"))]
+    sizes = parts.write_parts(store, [*heldout, a_clip("t")])
+    paths = [parts.path_of(split, number) for split in sizes for number in range(len(sizes[split]))]
+    ingested = replace(a_seal(INGEST), files=store.describe(paths))
+    right = {BASE: {"a"}, name_of(0, "evaluate"): {"a", "c", "d"}}
+    for step, kept in right.items():
+        seal_attempts(store, step, ingested, [an_attempt(c.clip_id, **YES if c.clip_id in kept else NO) for c in heldout])
+    html = report_page(store, a_summary(best_cycle=0), {INGEST: ingested})
+    labels = [list(row.values())[:4] for row in Tables(html).by_header(1)]
+    assert labels == [["x", "3", "0.33", "0.67"], ["y", "1", "0.00", "1.00"]]
+
+
+def seal_attempts(store: Store, step: str, ingested: Seal, attempts: list[Attempt]) -> None:
+    """Write the attempts at the held-out clips as pieces of a sealed step, a piece for each part."""
+    by_id = {attempt.clip_id: attempt for attempt in attempts}
+    for path, clips in parts.read_parts(store, "heldout", ingested.files):
+        [(piece, _)] = cut(path, clips, len(clips))
+        rows = [by_id[clip.clip_id].to_row() for clip in clips]
+        store.write_table(f"{pieces_of(step)}/{piece.file_name}", pa.Table.from_pylist(rows, schema=ATTEMPTS))
+    records = store.describe([f"{pieces_of(step)}/{name}" for name in store.names(pieces_of(step))])
+    store.write_table(f"{step}/{INDEX}", pa.Table.from_pylist([asdict(record) for record in records], schema=FILES))
+    write_seal(store, replace(a_seal(step), files=store.describe([f"{step}/{INDEX}"])))
