@@ -466,7 +466,7 @@ def test_an_unusable_turn_is_one_bad_row_and_a_template_names_the_videos(tmp_pat
     assert [row["video"] for row in rows if isinstance(row, dict)] == ["7.mp4"]
     assert [str(row).partition("i.json ")[2].partition(":")[0] for row in rows[1:]] == [
         "item 0 turn 1",
-        "item 0 turn 2 is not an annotation of this format",
+        "item 0 turn 2",
         "item 1",
     ]
     with pytest.raises(ValueError, match="--split is for clips"):

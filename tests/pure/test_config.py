@@ -22,8 +22,9 @@ def test_a_submitted_configuration_is_read_from_the_folder_that_is_sent(tmp_path
     (tmp_path / "run.toml").write_text("[train]\nlr = -1\n")
     with pytest.raises(ValueError, match=r"train\.lr = -1"):
         submit(Path("run.toml"), "http://127.0.0.1:9", [], tmp_path)
-    with pytest.raises(ValueError, match=r"other\.toml is not a file inside"):
-        submit(Path("other.toml"), "http://127.0.0.1:9", [], tmp_path)
+    for outside in (tmp_path / "run.toml", Path("../run.toml")):
+        with pytest.raises(ValueError, match=r"run\.toml is not a path inside .*; only that folder is sent"):
+            submit(outside, "http://127.0.0.1:9", [], tmp_path)
 
 
 def test_the_published_presets_differ_where_paper_and_code_do() -> None:

@@ -52,7 +52,8 @@ def _video_of(source: Source, item: dict[str, Any]) -> str:
 
 
 def _row(turn: Row) -> Row:
-    prompt, answer = _plain(turn["prompt"]).strip(), turn["answer"].strip()
+    prompt, answer = (text.strip() if isinstance(text, str) else "" for text in (turn["prompt"], turn["answer"]))
+    prompt = _plain(prompt).strip()
     if not prompt or not answer:
         raise ValueError("a turn without a question or without an answer")
     return turn | {"prompt": prompt, "answer": answer}
