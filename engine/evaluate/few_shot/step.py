@@ -105,11 +105,11 @@ def weights_of(model: ModelSpec, storage: Storage) -> list[str]:
 
     Weights behind a URI are not fetched for it: their names, sizes and versions name them.
     """
-    behind_uris = [uri for uri in (model.base, model.adapter) if uri and "://" in uri]
-    versions = [version(uri, storage) for uri in behind_uris]
-    if model.base not in behind_uris:
-        return [registry.version(model if not behind_uris else replace(model, adapter=None)), *versions]
-    return [*versions, *([version(model.adapter, storage)] if model.adapter and model.adapter not in behind_uris else [])]
+    if "://" in model.base:
+        return [version(uri, storage) for uri in (model.base, model.adapter) if uri]
+    if model.adapter and "://" in model.adapter:
+        return [registry.version(replace(model, adapter=None)), version(model.adapter, storage)]
+    return [registry.version(model)]
 
 
 def _read_all_contexts(episodes: Store) -> list[Context]:
