@@ -138,9 +138,11 @@ class Select(Section):
     """star: what survived verification. template: every label in a fixed sentence, the baseline that Video-STaR compares with."""
     template: str = "The answer is {label}."
     max_per_label: int | None = Field(default=None, gt=0)
-    """Maximum number of examples of one label; the run's seed draws which ones."""
+    """Maximum number of examples of one label; the run's seed draws which ones.
+
+    A keywords label counts by its text, any other label by its kind."""
     balance: bool = False
-    """Cap the examples of each label at the number that the median label has."""
+    """Cap the examples of each label, counted as for max_per_label, at the number that the median label has."""
     carry_over: bool = False
     """For a clip without a kept attempt in this cycle, use the latest attempt that an earlier cycle kept."""
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from engine.ingest.adapters import FORMATS
+
 app = typer.Typer(
     name="starloop",
     help="Turns labelled videos into a video LLM that reasons about them.",
@@ -43,9 +45,7 @@ def ingest(
     out: Annotated[str, typer.Option(help="Parquet file for the checked clips; the data card is written beside it.")],
     form: Annotated[
         str,
-        typer.Option(
-            "--format", help="One of manifest, table, kinetics, star, finediving, something, ego4d, epic, temporal, instruct."
-        ),
+        typer.Option("--format", help=f"One of {', '.join(FORMATS)}."),
     ] = "manifest",
     mapping: Annotated[str, typer.Option(help="TOML file that says what each column of a table means.")] = "",
     video: Annotated[
@@ -140,9 +140,11 @@ def doctor(
 
 @app.command()
 def verify(
-    cases: Annotated[Path, typer.Argument(help="JSONL with {text, question, label, hint} in each line; - reads standard input.")],
+    cases: Annotated[
+        Path, typer.Argument(help="JSONL with {text, question, label, hint, finished} in each line; - reads standard input.")
+    ],
     preset: Annotated[str, typer.Option(help="strict, or a published one: paper or code.")] = "strict",
-    explain: Annotated[bool, typer.Option("--explain", help="Add the words that decided, and their place in the text.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Add the places in the text that decided.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out and count lines with errors.")] = False,
     sentence_model: Annotated[str, typer.Option(help="Folder or hub id of a sentence-transformers model; default: ROUGE-L.")] = "",
 ) -> None:

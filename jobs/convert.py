@@ -12,7 +12,7 @@ from engine.store.filesystems import Storage
 from engine.store.weights import local, publish, refuse_occupied
 from jobs.view import a_console
 from models.base import ModelSpec
-from models.pllava.convert import Tell
+from models.pllava.convert import Report
 from models.pllava.convert import convert as convert_checkpoint
 from models.pllava.convert import export as export_checkpoint
 
@@ -27,24 +27,24 @@ def export(base: str, out: str, adapter: str, alpha: float | None, settings: lis
     _write(export_checkpoint, config.spec(base, adapter or None, alpha), out, config.access())
 
 
-def _write(write_folder: Callable[[ModelSpec, Path, Tell], None], spec: ModelSpec, out: str, storage: Storage) -> None:
+def _write(write_folder: Callable[[ModelSpec, Path, Report], None], spec: ModelSpec, out: str, storage: Storage) -> None:
     """Write into the folder `out`; if it is a URI, into a temporary folder that is then published there."""
     disable_progress_bar()
     console = a_console()
 
-    def tell(line: str) -> None:
-        console.print(line, markup=False)
+    def report(line: str) -> None:
+        console.print(line)
 
     if "://" in out:
         refuse_occupied(out, storage)
     local_spec = local(spec, storage)
     if "://" not in out:
-        write_folder(local_spec, Path(out).expanduser(), tell)
+        write_folder(local_spec, Path(out).expanduser(), report)
     else:
         scratch = Path(tempfile.mkdtemp(prefix="starloop-convert-"))
         try:
-            write_folder(local_spec, scratch / "checkpoint", tell)
+            write_folder(local_spec, scratch / "checkpoint", report)
             publish(scratch / "checkpoint", out, storage)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    console.print(f"wrote {out}", markup=False)
+    console.print(f"wrote {out}")

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
 from engine.presets import load_config
@@ -16,9 +17,8 @@ def doctor(path: Path | None, settings: list[str], model: bool) -> None:
     config, console, failed = load_config(path, settings), a_console(), 0
     for finding in examine(config, model):
         failed += bool(finding.remedy)
-        verdict = f"[red]not ok[/]  {finding.what}: " if finding.remedy else f"[green]ok[/]      {finding.what}: "
-        console.print(verdict, end="")
-        console.print(finding.detail + (f"; {finding.remedy}" if finding.remedy else ""), markup=False)
+        _print_verdict(console, not finding.remedy)
+        console.print(f"{finding.what}: {finding.detail}" + (f"; {finding.remedy}" if finding.remedy else ""))
     if failed:
         sys.exit(1)
 
@@ -31,9 +31,13 @@ def rehearse_training(path: Path | None, settings: list[str]) -> None:
     config, console, failed = load_config(path, settings), a_console(), False
     for outcome in rehearse(config):
         failed = failed or bool(outcome.problem)
-        console.print(f"[red]not ok[/]  {outcome.name}: " if outcome.problem else f"[green]ok[/]      {outcome.name}: ", end="")
+        _print_verdict(console, not outcome.problem)
         losses = ", ".join(f"{loss:.4f}" for loss in outcome.losses)
         passed = f"losses {losses}; the same after a resume; the adapter answers in bfloat16"
-        console.print(outcome.problem or passed, markup=False)
+        console.print(f"{outcome.name}: {outcome.problem or passed}")
     if failed:
         sys.exit(1)
+
+
+def _print_verdict(console: Console, is_ok: bool) -> None:
+    console.print("[green]ok[/]      " if is_ok else "[red]not ok[/]  ", end="", markup=True)

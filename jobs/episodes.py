@@ -46,6 +46,8 @@ def build(config: RunConfig, store: Store) -> Iterator[str]:
     parts = divide(list(read_manifest(config.data, config.access())), section, seed)
     for path in (SETTINGS, CONTEXTS, "eilev", "messages"):  # of an earlier build
         store.delete(path)
+    # an ablation changes the training episodes only
+    evaluated = section.model_copy(update={"contexts": "bursty", "top_actions": None, "canonical": ""})
     shots = [shot_of(clip) for clip in parts.pool]
     trained = list(Maker(shots, section, seed).epoch(0))
     held = [replace(clip, split="heldout") for clips in parts.sets.values() for clip in clips]
@@ -53,14 +55,13 @@ def build(config: RunConfig, store: Store) -> Iterator[str]:
     store.write_table("clips.parquet", to_table(clips))
     store.write_table("train.parquet", to_table(clips[: len(parts.pool)]))
     store.write_table("episodes.parquet", pa.Table.from_pylist([episode.to_row() for episode in trained], schema=EPISODES))
-    report = {"train": properties(parts.pool, trained, section.pattern)}
+    report = {"train": properties(parts.pool, trained, section)}
     paths = export.frame_paths(clips)
     examples = {narration_id(clip.clip_id): narration(clip, narrated(clip, section), section.question) for clip in parts.pool}
-    store.write("eilev/narrated_actions.csv", export.eilev_csv(clips, paths).encode())
+    narrations = {clip.clip_id: narrated(clip, section if clip.split == "train" else evaluated) for clip in clips}
+    store.write("eilev/narrated_actions.csv", export.eilev_csv(clips, paths, narrations).encode())
     store.write("eilev/train.jsonl", "".join(export.eilev_jsonl(trained, paths)).encode())
     store.write("messages/train.jsonl", "".join(export.messages_jsonl(trained, examples, section.loss_on)).encode())
-    # an ablation changes the training episodes only
-    evaluated = section.model_copy(update={"contexts": "bursty", "top_actions": None})
     maker, videos = Maker(shots, evaluated, seed), frozenset(clip.video for clip in parts.pool)
     clip_of = {narration_id(clip.clip_id): clip.clip_id for clip in clips}
     for name, queries in parts.sets.items():
@@ -71,7 +72,7 @@ def build(config: RunConfig, store: Store) -> Iterator[str]:
             store.write(f"{CONTEXTS}/{name}-{number}-shot.jsonl", "".join(lines).encode())
             store.write(f"eilev/{name}-{number}-shot.jsonl", "".join(export.eilev_jsonl(frozen, paths)).encode())
             evaluation += frozen
-        report[name] = properties([*parts.pool, *queries], evaluation, section.pattern, videos)
+        report[name] = properties([*parts.pool, *queries], evaluation, evaluated, videos)
     facts = {name: asdict(value) for name, value in report.items()} | {"unused": parts.unused}
     store.write("properties.json", (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
     settings = {"manifest": config.data.manifest, "seed": seed, "episodes": section.model_dump(mode="json")}
@@ -136,8 +137,8 @@ def _report_lines(name: str, measured: Properties) -> Iterator[str]:
         for kind, tail in measured.tails.items()
     )
     yield f"  tail exponents: {tails}"
-    if measured.told:
-        baselines = ", ".join(f"{shots}: {text.ceiling:.2f} ({text.counting:.2f})" for shots, text in measured.told.items())
+    if measured.text_only:
+        baselines = ", ".join(f"{shots}: {text.ceiling:.2f} ({text.counting:.2f})" for shots, text in measured.text_only.items())
         yield f"  text-only baselines by shots, both words are in the context (they are its commonest words): {baselines}"
     if measured.shots.keys() == {0} and measured.short:
         yield "  all contexts are empty: has each narrator only one video? see episodes.same_narrator and episodes.exclude"

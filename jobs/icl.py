@@ -16,7 +16,7 @@ from rich.table import Table
 
 from engine.config import RunConfig
 from engine.connection import connect
-from engine.evaluate.few_shot.step import few_shot
+from engine.evaluate.few_shot.step import SETTINGS, few_shot
 from engine.presets import load_config
 from engine.report.curve import svg
 from engine.run import loop
@@ -48,7 +48,7 @@ def icl(out: str, seeds: int, ablations: bool, settings: list[str]) -> None:
     base = [f"data.manifest={manifest}", *settings]
     config = load_config(CONFIG, base)
     folder = Store(f"{out}/episodes")
-    if folder.read("properties.json") is None:
+    if folder.read(SETTINGS) is None:
         for line in episodes.build(config, folder):
             console.print(line)
     results: dict[str, list[dict[str, Any]]] = {}
@@ -123,7 +123,7 @@ def _report(out: str, results: dict[str, list[dict[str, Any]]], console: Console
                 "gain": [round(value, 4) for value in (mean(gains), _half(gains))] if gains else None,
             }
         for title, name in (("at most: both words in the context", "ceiling"), ("no model: the commonest words", "counting")):
-            bound = {int(number): text_only[name] for number, text_only in properties[set_name]["told"].items()}
+            bound = {int(number): text_only[name] for number, text_only in properties[set_name]["text_only"].items()}
             table.add_row(title, *(f"{bound[number]:.3f}" if number in bound else "" for number in shots), "")
             series[title] = [(number, value, 0.0) for number, value in bound.items()]
             summary.setdefault(set_name, {})[title] = {"curve": bound}

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.ingest import manifest as manifests
-from engine.ingest.adapters import ADAPTERS, instruct, table
+from engine.ingest.adapters import ADAPTERS, FORMATS, adapter, instruct, table
 from engine.ingest.adapters.source import Source
 from engine.ingest.card import LISTED_FOLDERS, Card, Listing, Skipped
 from engine.ingest.clips import PART_CLIPS
@@ -18,8 +18,6 @@ from engine.presets import load_config
 from engine.rows import CLIPS, EXAMPLES, Example
 from engine.store.files import Store
 from jobs.view import a_console
-
-FORMATS = ("manifest", *ADAPTERS, "instruct")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +49,8 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
         raise ValueError(f"--split {options.split}: train or heldout")
     if form == "manifest" and (options.video or options.split):
         raise ValueError("--video and --split are for other formats; a manifest says its own")
+    if form == "instruct" and options.split:
+        raise ValueError("--split is for clips; conversations have no split, all of them are trained on")
     storage = config.access()
     columns = table.read_mapping(options.mapping, storage) if options.mapping else {}
     source = Source(path=manifest, storage=storage, video=options.video, split=options.split, mapping=columns)
@@ -60,12 +60,12 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
     if form == "instruct":
         _report(store, name, _write(store, name, EXAMPLES, _examples(source, config.data, skipped)), skipped)
         return
-    records = partial(ADAPTERS[form], source) if form in ADAPTERS else None
+    records = partial(adapter(form), source) if form in ADAPTERS else None
     card, listing = Card(), Listing(storage)
 
     def rows() -> Iterator[dict[str, Any]]:
         for clip in manifests.read_manifest(config.data, storage, card, records, skipped):
-            listing.is_present(clip)
+            listing.count(clip)
             yield clip.to_row()
 
     _write(store, name, CLIPS, rows())
@@ -132,7 +132,10 @@ def _report(store: Store, name: str, facts: dict[str, Any], skipped: Skipped | N
         )
     if listing and listing.unanswered.count:
         first = ", ".join(listing.unanswered.first[:3])
-        console.print(f"the storage of {listing.unanswered.count} clips' videos did not respond ({first} ...)")
+        console.print(
+            f"whether the videos of {listing.unanswered.count} clips exist is not known ({first} ...): their folders may not be "
+            "listed, or storage did not respond"
+        )
     if listing and listing.unlisted.count:
         first = ", ".join(listing.unlisted.first[:3])
         console.print(

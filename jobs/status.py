@@ -27,7 +27,7 @@ def status(uri: str, settings: list[str]) -> None:
     if now.next_step is not None and now.next_step.name not in {begun.step for begun in now.begun}:
         table.add_row(now.next_step.name, "running" if now.holder else "next")
     console.print(table)
-    console.print(f"{now.holder} holds the lease" if now.holder else "no driver holds the lease", markup=False)
+    console.print(f"{now.holder} holds the lease" if now.holder else "no driver holds the lease")
     if now.next_step is None:
         console.print("complete")
     accounts = [seal.facts.get("failed") for seal in now.sealed.values()] + [begun.accounts.failed for begun in now.begun]

@@ -14,11 +14,11 @@ POLL_S = 1.0
 
 
 def submit(config: Path, address: str, settings: list[str], working_dir: Path) -> None:
+    if config.is_absolute() or ".." in config.parts:
+        raise ValueError(f"{config} is not a path inside {working_dir}; only that folder is sent")
+    load_config(working_dir / config, settings)  # refuse a wrong configuration here, not ten minutes later on the cluster
     from ray.job_submission import JobStatus, JobSubmissionClient
 
-    load_config(config, settings)  # refuse a wrong configuration here, not ten minutes later on the cluster
-    if config.is_absolute() or not (working_dir / config).is_file():
-        raise ValueError(f"{config} is not a file inside {working_dir}; only that folder is sent")
     try:
         client = JobSubmissionClient(address)
     except ConnectionError as error:

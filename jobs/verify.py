@@ -67,7 +67,7 @@ def _verified_line(line: bytes, spec: VerifySpec, explain: bool) -> str:
     verdict = verify(text, question, label, "rationalized" if hint else "direct", finished, spec)
     case |= {"keep": verdict.keep, "reason": verdict.reason, "score": round(verdict.score, 6), "extracted": verdict.extracted}
     if explain:
-        case["found"] = [{"start": start, "end": end, "text": text[start:end]} for start, end in verdict.spans]
+        case["places"] = [{"start": start, "end": end, "text": text[start:end]} for start, end in verdict.spans]
         case["preset"], case["similarity"] = spec.preset, similarity.name(spec.sentence_model)
     return _as_json(case)
 

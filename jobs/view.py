@@ -18,8 +18,12 @@ PLAIN_EVERY_S = 5.0
 
 
 def a_console() -> Console:
-    """A console of the terminal's width; where there is no terminal, wide enough for the table."""
-    return Console(highlight=False, soft_wrap=True) if sys.stdout.isatty() else Console(highlight=False, soft_wrap=True, width=160)
+    """A console of the terminal's width; where there is no terminal, wide enough for the table.
+
+    Text from users and data is printed as it is: a label like "[/INST]" is no markup. What writes colours says markup=True.
+    """
+    width = None if sys.stdout.isatty() else 160
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=width)
 
 
 class View(logging.Handler):
@@ -86,6 +90,8 @@ def line(progress: Progress, rate: float) -> str:
     'cycle-001/generate  64/320 clips  kept 60  12.8 clips/s  20 s left'
     >>> line(Progress(step="cycle-001/generate", unit="clips", done=64, total=320, before=32, kept=30), 0.0)
     'cycle-001/generate  64/320 clips  32 from before  kept 30'
+    >>> line(Progress(step="cycle-001/evaluate-mine", unit="clips", done=8, total=8, kept=6), 0.0)
+    'cycle-001/evaluate-mine  8/8 clips  right 6'
     >>> line(Progress(step="cycle-001/train", unit="", done=0, total=0), 0.0)
     'cycle-001/train  starting'
     """
@@ -95,7 +101,7 @@ def line(progress: Progress, rate: float) -> str:
     if progress.before:
         parts.append(f"{progress.before} from before")
     if progress.unit == "clips":
-        parts.append(f"{'right' if progress.step.endswith('evaluate') else 'kept'} {progress.kept}")
+        parts.append(f"{'right' if '/evaluate' in progress.step else 'kept'} {progress.kept}")
     if progress.failed:
         parts.append(f"failed {progress.failed}")
     if progress.loss is not None:
@@ -129,7 +135,7 @@ def print_summary(summary: Mapping[str, Any], console: Console | None = None) ->
         f"on {summary['heldout_clips']} clips; stopped because: {summary['stopped_because']}"
     )
     if summary["note"]:
-        console.print(summary["note"], markup=False)
+        console.print(summary["note"])
     for name, values in summary["sets"].items():
         console.print(f"{name}: {values['base']:.3f} -> {values['best']:.3f} ({values['metric']})")
     if summary["best_model"]:

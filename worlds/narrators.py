@@ -7,7 +7,6 @@ extreme case of what EILEV (arXiv 2311.17041) calls dynamic meaning. Narrators, 
 
 import itertools
 import random
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,13 +65,9 @@ def write_world(folder: Path, num_videos: int, num_narrators: int, narrations_ea
 
     Each narrator narrates `narrations_each` of the videos, drawn at random.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     shown = scenes(seed, num_videos)
     paths = [folder / f"video-{index:05d}.mp4" for index in range(num_videos)]
-    todo = [(scene, path) for scene, path in zip(shown, paths, strict=True) if not path.exists()]
-    if todo:
-        with ProcessPoolExecutor() as pool:
-            list(pool.map(_render_file, todo, chunksize=8))
+    shapes.write_videos(folder, list(zip(shown, paths, strict=True)))
     clips = []
     for number in range(num_narrators):
         speaker = narrator(seed, number)
@@ -97,10 +92,3 @@ def clip(scene: shapes.Scene, path: Path, speaker: Narrator) -> Clip:
         description=speaker.narrate(verb, noun),
         narrator=speaker.name,
     )
-
-
-def _render_file(job: tuple[shapes.Scene, Path]) -> None:
-    scene, path = job
-    half_written = path.with_name(f".part-{path.name}")
-    shapes.write_video(scene, half_written)
-    half_written.rename(path)

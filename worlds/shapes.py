@@ -5,6 +5,7 @@ the shipped tiny base model was taught; it can describe the other actions, but c
 """
 
 import math
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,7 +194,7 @@ def write_video(scene: Scene, path: Path) -> None:
         container.mux(stream.encode())
 
 
-def clip(scene: Scene, index: int, video: str, split: Split) -> Clip:
+def clip(scene: Scene, video: str, split: Split) -> Clip:
     """The manifest row of a scene."""
     return Clip(
         clip_id=Path(video).stem,
@@ -215,20 +216,24 @@ def write_world(folder: Path, num_train: int, num_heldout: int, seed: int) -> li
 
     Train and held-out scenes come from different indices, so no video is in both splits.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    clips = []
-    for index in range(num_train + num_heldout):
+    scenes, clips = [scene(seed, index) for index in range(num_train + num_heldout)], []
+    for index, shown in enumerate(scenes):
         split: Split = "train" if index < num_train else "heldout"
-        clips.append(clip(scene(seed, index), index, str(folder / f"{split}-{index:05d}.mp4"), split))
-    todo = [(seed, index, Path(row.video)) for index, row in enumerate(clips) if not Path(row.video).exists()]
-    if todo:
-        with ProcessPoolExecutor() as pool:
-            list(pool.map(_render_file, todo, chunksize=8))
+        clips.append(clip(shown, str(folder / f"{split}-{index:05d}.mp4"), split))
+    write_videos(folder, [(shown, Path(row.video)) for shown, row in zip(scenes, clips, strict=True)])
     return clips
 
 
-def _render_file(job: tuple[int, int, Path]) -> None:
-    seed, index, path = job
+def write_videos(folder: Path, videos: Sequence[tuple[Scene, Path]]) -> None:
+    """Render scenes into files of a folder, on all cores. Existing files are kept; an unfinished one never has its final name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if missing := [(scene, path) for scene, path in videos if not path.exists()]:
+        with ProcessPoolExecutor() as pool:
+            list(pool.map(_write_file, missing, chunksize=8))
+
+
+def _write_file(video: tuple[Scene, Path]) -> None:
+    scene, path = video
     half_written = path.with_name(f".part-{path.name}")
-    write_video(scene(seed, index), half_written)
+    write_video(scene, half_written)
     half_written.rename(path)

@@ -43,8 +43,11 @@ def frame_paths(clips: Iterable[Clip]) -> dict[str, str]:
     return paths
 
 
-def eilev_csv(clips: Iterable[Clip], paths: Mapping[str, str]) -> str:
-    """narrated_actions.csv with its seven columns. The timestamp is the middle of the window. `paths`: of frame_paths."""
+def eilev_csv(clips: Iterable[Clip], paths: Mapping[str, str], narrations: Mapping[str, str]) -> str:
+    """narrated_actions.csv with its seven columns. The timestamp is the middle of the window.
+
+    `paths`: of frame_paths. `narrations`: by clip_id.
+    """
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -52,7 +55,7 @@ def eilev_csv(clips: Iterable[Clip], paths: Mapping[str, str]) -> str:
         name = paths[clip.clip_id]
         uid, _, index = name.rpartition("|")
         middle = "" if clip.end_s is None else ((clip.start_s or 0.0) + clip.end_s) / 2
-        writer.writerow([name, uid, index, middle, clip.description, clip.verb, clip.noun])
+        writer.writerow([name, uid, index, middle, narrations[clip.clip_id], clip.verb, clip.noun])
     return sink.getvalue()
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from engine.episodes.build import footage_of, narration_id
+from engine.config import Episodes
+from engine.episodes.build import footage_of, narrated, narration_id
 from engine.episodes.narration import Surface, surface
 from engine.episodes.sampler import OTHER
 from engine.rows import Clip, Episode
@@ -82,7 +83,7 @@ class Properties:
     burstiness: Burstiness
     tails: dict[str, Tail]
     """Of verbs, nouns and actions."""
-    told: dict[int, TextOnly]
+    text_only: dict[int, TextOnly]
     """Text-only baselines by number of shots."""
     meanings: dict[str, Meaning]
     """Of verbs and nouns, by the words of the narrations."""
@@ -93,11 +94,12 @@ class Properties:
 
 
 def properties(
-    clips: Sequence[Clip], episodes: Iterable[Episode], pattern: str, trained_videos: frozenset[str] = frozenset()
+    clips: Sequence[Clip], episodes: Iterable[Episode], section: Episodes, trained_videos: frozenset[str] = frozenset()
 ) -> Properties:
     """`clips`: the pool of the contexts, and the queries. `trained_videos`: of held-out queries, the videos that are trained on."""
     by_id = {narration_id(clip.clip_id): clip for clip in clips}
-    surfaces = {name: surface(clip.description, pattern) for name, clip in by_id.items() if clip.description}
+    narrations = {name: narrated(clip, section) for name, clip in by_id.items()}
+    surfaces = {name: surface(text, section.pattern) for name, text in narrations.items() if text}
     matched = {name: words for name, words in surfaces.items() if words}
     episodes = list(episodes)
     pairs = [(by_id[episode.query], by_id[name]) for episode in episodes for name in episode.context]
@@ -113,7 +115,7 @@ def properties(
             "noun": tail(Counter(clip.noun for clip in clips if clip.noun)),
             "action": tail(Counter(f"{clip.verb} {clip.noun}" for clip in clips if clip.verb and clip.noun)),
         },
-        told=_text_only(episodes, matched),
+        text_only=_text_only(episodes, matched),
         meanings={
             "verb": meaning((by_id[name].verb, words.verb) for name, words in matched.items()),
             "noun": meaning((by_id[name].noun, words.noun) for name, words in matched.items()),

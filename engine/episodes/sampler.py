@@ -91,13 +91,13 @@ class Sampler:
         if self._exclude == "nothing":
             return Pool(runs)
         num_clips = total_size(runs)
-        few = num_clips / MAX_DRAWS_PER_SHOT
-        if num_clips > SMALL_POOL and few > shots and num_clips - self._videos.num_clips(query.video) < few:
+        rejection_limit = num_clips / MAX_DRAWS_PER_SHOT
+        if num_clips > SMALL_POOL and rejection_limit > shots and num_clips - self._videos.num_clips(query.video) < rejection_limit:
             usable_runs = bucket.runs(self._videos.places(query.video, bucket.order))
-            if self._exclude == "overlap" and total_size(usable_runs) < few:
+            if self._exclude == "overlap" and total_size(usable_runs) < rejection_limit:
                 other_than = query.action if self._contexts == "bursty" else None
                 usable_runs += self._videos.timeline(query.video, bucket).apart_from(query, other_than)
-            if total_size(usable_runs) < few:
+            if total_size(usable_runs) < rejection_limit:
                 return Pool(usable_runs, lambda i: i not in taken)  # rejects len(taken) clips at most
         if self._exclude == "video":
             return Pool(runs, lambda i: clips[i].video != query.video)

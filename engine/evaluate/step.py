@@ -15,8 +15,8 @@ def evaluate(work: Work) -> StepResult:
     wording = prompts.BY_NAME[work.config.generate.prompts].train
     evaluation_set = _set_named(work.config.evaluate.sets, work.step.split)
     metrics = {name: metric_of(name) for name in evaluation_set.metrics}
-    asked_once = prompts.Prompts(answer=wording, rationalize="", train=wording)
-    ledger = attempt_split(work, spec_of(work, asked_once, 0.0, rationalize=False), list(metrics.values()))
+    direct_only = prompts.Prompts(answer=wording, rationalize="", train=wording)
+    ledger = attempt_split(work, spec_of(work, direct_only, 0.0, rationalize=False), list(metrics.values()))
     values = {name: metric.value() for name, metric in metrics.items()}
     facts = {"accuracy": values[evaluation_set.metrics[0]], "metrics": values, "model": read_model(work.store, work.step.name)}
     return StepResult(files=[f"{work.step.name}/{INDEX}"], counts=counts_of(ledger), facts=facts | asdict(ledger))

@@ -138,41 +138,41 @@ class Listing:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = replace(storage, patience_s=min(LISTING_PATIENCE_S, storage.patience_s))
-        self._folders: dict[str, frozenset[str]] = {}
-        """Names in each listed folder."""
+        self._folders: dict[str, frozenset[str] | None] = {}
+        """Names in each folder; None for a folder that cannot be listed."""
         self._unavailable: set[str] = set()
         """Buckets whose storage did not respond."""
         self.missing, self.unanswered, self.unlisted = Skipped(), Skipped(), Skipped()
 
-    def is_present(self, clip: Clip) -> bool:
-        """True if the clip's video is in its folder; False, and counted, if it is missing, or if that could not be found out."""
+    def count(self, clip: Clip) -> None:
+        """Count the clip if its video is missing, or if that cannot be found out: unanswered by storage, or not looked for."""
         folder, _, name = clip.video.rpartition("/")
         bucket = "/".join(folder.split("/")[:3]) if "://" in folder else ""
         if folder not in self._folders and bucket not in self._unavailable:
             if len(self._folders) == LISTED_FOLDERS:
                 self.unlisted.add(clip.clip_id)
-                return False
-            names = _names(folder, self._storage)
-            if names is None:
-                self._unavailable.add(bucket)
-            else:
-                self._folders[folder] = names
-        if folder not in self._folders:
+                return
+            try:
+                self._folders[folder] = _names(folder, self._storage)
+            except StorageError as error:
+                if error.trouble == "unavailable":
+                    self._unavailable.add(bucket)
+                else:
+                    self._folders[folder] = None
+        names = self._folders.get(folder)
+        if names is None:
             self.unanswered.add(clip.clip_id)
-            return False
-        if name not in self._folders[folder]:
+        elif name not in names:
             self.missing.add(clip.clip_id)
-            return False
-        return True
 
 
-def _names(folder: str, storage: Storage) -> frozenset[str] | None:
-    """The names in a folder; None if storage did not respond."""
+def _names(folder: str, storage: Storage) -> frozenset[str]:
+    """The names in a folder, none if there is no such folder. Raises StorageError where it cannot be listed."""
     filesystem, path = storage.filesystem(folder or "/")
     try:
         entries = storage.patiently(f"cannot list {folder}", partial(filesystem.ls, path, detail=False))
     except StorageError as error:
-        if error.trouble == "unavailable":
-            return None
-        entries = []  # missing, or not to be listed: the decode stage finds out which
+        if error.trouble != "missing":
+            raise
+        entries = []
     return frozenset(entry.rsplit("/", 1)[-1] for entry in entries)

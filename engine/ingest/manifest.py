@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -13,7 +14,7 @@ from engine import labels
 from engine.config import Data
 from engine.ingest.card import Card, Skipped, hash_of
 from engine.ingest.tables import KNOWN_COLUMNS, Record, opened, table_records
-from engine.labels import Keywords, Label
+from engine.labels import Keywords, Label, plain
 from engine.rows import Clip
 from engine.store.filesystems import Storage, refuse_odd
 from engine.verify.keywords import mentions
@@ -34,7 +35,7 @@ def read_manifest(
     if not data.manifest:
         raise ValueError("no manifest: set data.manifest to a CSV, TSV, JSONL or Parquet file with the columns video and label")
     card = Card() if card is None else card
-    records = records or partial(_native, data.manifest, storage)
+    records = records or partial(own_records, data.manifest, storage)
     ids, splits = set[int](), dict[int, str]()
     for place, row in records():
         try:
@@ -53,7 +54,7 @@ def read_manifest(
     _report_duplicates(data, records, card)
 
 
-def _native(path: str, storage: Storage) -> Iterator[Record]:
+def own_records(path: str, storage: Storage) -> Iterator[Record]:
     """Rows of a table with a manifest's columns; unknown columns are ValueErrors."""
     known: set[tuple[str, ...]] = set()
     for place, row in table_records(path, storage):
@@ -128,7 +129,7 @@ def _clip(row: dict[str, Any], place: str, data: Data) -> Clip:
     start_s, end_s = _seconds(row, "start_s", place), _seconds(row, "end_s", place)
     if start_s is not None and end_s is not None and start_s >= end_s:
         raise ValueError(f"{place}: start_s {start_s} is not before end_s {end_s}")
-    window = "" if start_s is None and end_s is None else f"@{start_s or 0:g}-{'end' if end_s is None else f'{end_s:g}'}"
+    window = "" if start_s is None and end_s is None else f"@{plain(start_s or 0.0)}-{'end' if end_s is None else plain(end_s)}"
     located = locate(video, data)
     try:
         refuse_odd(located)
@@ -144,7 +145,7 @@ def _clip(row: dict[str, Any], place: str, data: Data) -> Clip:
         end_s=end_s,
         question=_text(row, place, "question") or data.question,
         label=_label(row, place),
-        split="train" if split == "train" else "heldout",
+        split=split,
         verb=_text(row, place, "verb"),
         noun=_text(row, place, "noun"),
         description=_text(row, place, "description"),
@@ -176,23 +177,32 @@ def _seconds(row: dict[str, Any], column: str, place: str) -> float | None:
 def _label(row: dict[str, Any], place: str) -> Label:
     value = row.get("label")
     try:
-        if isinstance(value, dict):
-            return labels.parse(
-                {name: part for name, part in value.items() if part is not None}
-            )  # Parquet fills in null for the fields that a kind lacks
+        aliases = tuple(alias.strip() for alias in _text(row, place, "aliases").split("|") if alias.strip())
+        if isinstance(value, dict):  # Parquet fills in null for the fields that a kind lacks
+            return _with_aliases(labels.parse({name: part for name, part in value.items() if part is not None}), aliases)
         if isinstance(value, bool) or (isinstance(value, float) and value != value):
             raise ValueError(f"{place}: label {value!r} is no text; write the class's name")
         text = _text(row, place, "label")
         if text.startswith("{"):
-            return labels.parse(json.loads(text))
+            return _with_aliases(labels.parse(json.loads(text)), aliases)
         if not any(character.isalnum() for character in text):
             raise ValueError(f"{place} has no label; fill it in or drop the row")
-        aliases = tuple(alias.strip() for alias in _text(row, place, "aliases").split("|") if alias.strip())
         return Keywords(text=text, aliases=aliases)
     except json.JSONDecodeError as error:
         raise ValueError(f"{place}: label {text[:60]!r} is not JSON: {error.msg}; a typed label is one JSON object") from None
+    except RecursionError:
+        raise ValueError(f"{place}: label {text[:60]!r} is nested too deeply to be read; flatten it") from None
     except ValueError as error:
         raise error if str(error).startswith(place) else ValueError(f"{place}: {error}") from None
+
+
+def _with_aliases(label: Label, aliases: tuple[str, ...]) -> Label:
+    """A keywords label with the aliases of the column aliases beside its own. Raises ValueError for any other kind."""
+    if not aliases:
+        return label
+    if not isinstance(label, Keywords):
+        raise ValueError(f"a label of kind {label.kind} has no aliases; leave the column aliases empty in this row")
+    return replace(label, aliases=tuple(dict.fromkeys((*label.aliases, *aliases))))
 
 
 def _share(video: str) -> float:

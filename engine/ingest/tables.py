@@ -19,6 +19,8 @@ Record = tuple[str, Row | ValueError]
 BATCH_ROWS = 8192
 KNOWN_COLUMNS = frozenset({*CLIPS.names, "aliases"})
 """Columns that a manifest may have."""
+UNREADABLE_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What pyarrow raises where a footer or a page is damaged; a StorageError, which is an OSError too, is about reading the file."""
 SUFFIXES = ("csv", "tsv", "jsonl", "parquet")
 
 
@@ -57,12 +59,18 @@ def table_records(path: str, storage: Storage) -> Iterator[Record]:
 
 
 def _parquet_records(path: str, file: BinaryIO) -> Iterator[Record]:
+    number = 0
     try:
-        table = pq.ParquetFile(file)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is not a Parquet file, or only a part of one: {str(error).splitlines()[0]}") from None
-    rows = (row for batch in table.iter_batches(BATCH_ROWS) for row in batch.to_pylist())
-    yield from ((f"{path} row {i}", row) for i, row in enumerate(rows))
+        for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS):
+            for row in batch.to_pylist():
+                yield f"{path} row {number}", row
+                number += 1
+    except StorageError:
+        raise
+    except UNREADABLE_PARQUET as error:
+        where = f" from row {number} on" if number else ""
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path} is not a Parquet file, or damaged{where}: {reason}; get it again") from None
 
 
 def csv_records(path: str, text: TextIO, delimiter: str) -> Iterator[Record]:

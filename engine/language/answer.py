@@ -71,7 +71,12 @@ class Answer:
 
     def excerpt(self, first: int, last: int) -> str:
         """The text from word `first` to word `last`, both included."""
-        return self.text[self.word_spans[first][0] : self.word_spans[last][1]]
+        start, end = self.span_of(first, last)
+        return self.text[start:end]
+
+    def span_of(self, first: int, last: int) -> tuple[int, int]:
+        """The span from word `first` to word `last`, both included."""
+        return self.word_spans[first][0], self.word_spans[last][1]
 
     @cached_property
     def _word_starts(self) -> list[int]:

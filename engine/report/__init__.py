@@ -1,6 +1,7 @@
-"""The report of a run: pure functions from values to text.
+"""The report of a run.
 
-evidence  accuracy by label, clips whose answers changed, reasons that are true
-page      the HTML page
-curve     few-shot curves as SVG
+build     reads what the run's steps left in the store
+evidence  accuracy by label, clips whose answers changed, answers with their clip's description: pure
+page      the HTML page: pure
+curve     few-shot curves as SVG: pure
 """

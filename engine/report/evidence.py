@@ -1,6 +1,6 @@
-"""The evidence in a report: accuracy by label, answers before and after, and how many reasons are true. Pure."""
+"""The evidence in a report: accuracy by label, answers before and after, and answers that hold their clip's description. Pure."""
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,21 +26,35 @@ class Story:
     answers: tuple[tuple[str, str, bool, str], ...]
 
 
-def by_label(clips: Sequence[Clip], before: Sequence[Attempt], after: Sequence[Attempt]) -> list[LabelScore]:
-    """Labels in alphabetical order."""
-    right = [{attempt.clip_id for attempt in attempts if attempt.outcome == "kept"} for attempts in (before, after)]
-    groups: dict[str, list[str]] = defaultdict(list)
-    for clip in clips:
-        groups[name_of(clip.label)].append(clip.clip_id)
-    return [
-        LabelScore(
-            label=label,
-            clips=len(ids),
-            before=sum(clip_id in right[0] for clip_id in ids) / len(ids),
-            after=sum(clip_id in right[1] for clip_id in ids) / len(ids),
-        )
-        for label, ids in sorted(groups.items())
-    ]
+@dataclass(frozen=True, kw_only=True)
+class Repeated:
+    """Repeated(clips=300, modes={"direct": (31, 40)}): of the 40 kept direct attempts, 31 contain their clip's description."""
+
+    clips: int
+    modes: Mapping[str, tuple[int, int]]
+    """mode -> (attempts that contain the description, attempts on clips that have one)."""
+
+
+class LabelCounts:
+    """Right answers by label, counted while the clips stream: counts = LabelCounts(); counts.add(...); counts.scores()."""
+
+    def __init__(self) -> None:
+        self._clips, self._before, self._after = Counter[str](), Counter[str](), Counter[str]()
+
+    def add(self, clips: Sequence[Clip], before: Sequence[Attempt], after: Sequence[Attempt]) -> None:
+        """Some of the clips, with the attempts at them before the first finetune and after the last."""
+        labels = {clip.clip_id: name_of(clip.label) for clip in clips}
+        self._clips.update(labels.values())
+        for right, attempts in ((self._before, before), (self._after, after)):
+            kept = {attempt.clip_id for attempt in attempts if attempt.outcome == "kept"}
+            right.update(label for clip_id, label in labels.items() if clip_id in kept)
+
+    def scores(self) -> list[LabelScore]:
+        """Labels in alphabetical order."""
+        return [
+            LabelScore(label=label, clips=clips, before=self._before[label] / clips, after=self._after[label] / clips)
+            for label, clips in sorted(self._clips.items())
+        ]
 
 
 def learned(clips: Sequence[Clip], before: Sequence[Attempt], after: Sequence[Attempt], most: int) -> list[Story]:
@@ -77,16 +91,17 @@ def _one_per_label(stories: list[Story]) -> list[Story]:
     return list({name_of(story.clip.label): story for story in reversed(stories)}.values())[::-1]
 
 
-def true_reasons(clips: Sequence[Clip], attempts: Sequence[Attempt]) -> Mapping[str, tuple[int, int]]:
-    """{mode: (true, kept)}: of the kept attempts on clips with a description, how many contain the description.
+def word_for_word(clips: Sequence[Clip], attempts: Sequence[Attempt]) -> Repeated:
+    """How many of the kept attempts contain the description of their clip word for word.
 
-    An answer with the right label and a wrong reason passes verification: Video-STaR's known weakness, which can be measured where
-    the true description is known.
+    An answer with the right label and a wrong reason passes verification: Video-STaR's known weakness. It can be measured in a
+    rendered world, whose descriptions a model learns as they are. People's narrations are hardly ever repeated word for word, which
+    says nothing about the reasons.
     """
     described = {clip.clip_id: clip.description for clip in clips if clip.description}
-    counts: dict[str, tuple[int, int]] = {}
+    modes: dict[str, tuple[int, int]] = {}
     for attempt in attempts:
         if attempt.outcome == "kept" and attempt.clip_id in described:
-            true, kept = counts.get(attempt.mode, (0, 0))
-            counts[attempt.mode] = (true + (described[attempt.clip_id] in attempt.text), kept + 1)
-    return counts
+            number, kept = modes.get(attempt.mode, (0, 0))
+            modes[attempt.mode] = (number + (described[attempt.clip_id] in attempt.text), kept + 1)
+    return Repeated(clips=len(clips), modes=modes)

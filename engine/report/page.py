@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from engine.report.evidence import LabelScore, Story
+from engine.labels import plain
+from engine.report.evidence import LabelScore, Repeated, Story
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --bar: #3a7bd5; --was: #999; --good: #2e8b57; --bad: #c0392b }
@@ -25,7 +26,7 @@ def page(
     labels: Sequence[LabelScore],
     learned: Sequence[Story],
     rescued: Sequence[Story],
-    reasons: Mapping[str, tuple[int, int]],
+    repeated: Repeated,
 ) -> str:
     """The whole page. All text that comes from data is escaped."""
     base, best = summary["base_accuracy"], summary["best_accuracy"]
@@ -38,7 +39,7 @@ def page(
             f"<p>{escape(summary['note'])}.</p>" if summary["note"] else "",
             "<h2>The cycles</h2>",
             _cycles(summary),
-            _reasons(reasons),
+            _repeated(repeated),
             "<h2>By label, on held-out clips</h2>",
             _labels(labels),
             "<h2>The same held-out clip, before and after</h2>",
@@ -69,10 +70,15 @@ def _counted(counts: Mapping[str, int]) -> str:
     return escape(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
 
 
-def _reasons(reasons: Mapping[str, tuple[int, int]]) -> str:
-    """A paragraph; empty if no clip has a description."""
-    counts = [f"{true} of {kept} {mode}" for mode, (true, kept) in reasons.items()]
-    return f"<p>Kept in the first cycle with a true description of the motion: {escape('; '.join(counts))}.</p>" if counts else ""
+def _repeated(repeated: Repeated) -> str:
+    """A paragraph; empty if no answer contains a description, as with people's narrations, which models hardly ever repeat."""
+    if not any(number for number, _ in repeated.modes.values()):
+        return ""
+    counts = escape("; ".join(f"{number} of {kept} {mode}" for mode, (number, kept) in repeated.modes.items()))
+    clips = f"the first {repeated.clips} train clips"
+    return (
+        f"<p>Answers of the first cycle to {clips} that were kept, and contain the clip's description word for word: {counts}.</p>"
+    )
 
 
 def _labels(labels: Sequence[LabelScore]) -> str:
@@ -92,7 +98,7 @@ def _story(story: Story) -> str:
         for name, text, kept, reason in story.answers
     )
     clip = story.clip
-    source = escape(clip.video + (f"#t={clip.start_s:g}" if clip.start_s else ""), quote=True)
+    source = escape(clip.video + (f"#t={plain(clip.start_s)}" if clip.start_s else ""), quote=True)
     title = f"<b>{escape(clip.label.text)}</b> <small>{escape(clip.clip_id)}: {escape(clip.question)}</small>"
     player = f"<video src='{source}' controls muted loop preload=metadata></video>"
     return f"<div class=story>{player}<div><p>{title}</p>{answers}</div></div>"

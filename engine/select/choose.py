@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from engine.labels import name_of
 from engine.rows import Attempt, Clip, Example, Mode
 
 
@@ -62,7 +63,7 @@ def from_template(clips: Sequence[Clip], template: str, train_prompt: str) -> li
 
 
 class Limit:
-    """Caps the examples of a label: keeps those with the smallest hash of (seed, clip_id). Holds 16 bytes an example.
+    """Caps the examples of a label, by its name_of: keeps those with the smallest hash of (seed, clip_id). 16 bytes an example.
 
     add() all examples, settle() once, then ask keeps().
     """
@@ -73,9 +74,9 @@ class Limit:
         self._highest_kept: dict[int, int] = {}
         """Hash of a label -> the highest rank that it keeps."""
 
-    def add(self, label: str, clip_id: str) -> None:
-        self._labels.append(_hash(label))
-        self._ranks.append(self._rank(clip_id))
+    def add(self, clip: Clip) -> None:
+        self._labels.append(_hash(name_of(clip.label)))
+        self._ranks.append(self._rank(clip.clip_id))
 
     def settle(self, max_per_label: int | None, balance: bool) -> None:
         """`balance`: keep at most as many of a label as the median label has."""
@@ -88,8 +89,8 @@ class Limit:
             for label, start, size in zip(distinct, starts, sizes, strict=True)
         }
 
-    def keeps(self, label: str, clip_id: str) -> bool:
-        return self._rank(clip_id) <= self._highest_kept[_hash(label)]
+    def keeps(self, clip: Clip) -> bool:
+        return self._rank(clip.clip_id) <= self._highest_kept[_hash(name_of(clip.label))]
 
     def _rank(self, clip_id: str) -> int:
         return _hash(f"{self._seed}/{clip_id}")

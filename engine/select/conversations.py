@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.config import Mixture
-from engine.ingest.tables import opened
+from engine.ingest.tables import UNREADABLE_PARQUET, opened
 from engine.rows import EXAMPLES, Example
 from engine.select.examples import ROW_GROUP
-from engine.store.filesystems import Storage
+from engine.store.filesystems import Storage, StorageError
 
 
 def read_conversations(path: str, storage: Storage) -> Iterator[list[Example]]:
@@ -33,8 +32,10 @@ def _table(path: str, storage: Storage) -> Iterator[pq.ParquetFile]:
     try:
         with opened(path, storage) as file:
             yield pq.ParquetFile(file)
-    except (pa.ArrowInvalid, KeyError) as error:
-        reason = str(error).splitlines()[0]
+    except StorageError:
+        raise
+    except (*UNREADABLE_PARQUET, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
             f"mixture.examples {path} does not hold examples ({reason}); `starloop ingest --format instruct` writes them"
         ) from None

@@ -1,4 +1,4 @@
-"""The episodes table: in-context episodes of the clips that have something to tell, each short enough for the model's context."""
+"""The episodes table: episodes of the clips that have a narration or a kept answer, each short enough for the model's context."""
 
 import math
 from collections import Counter
@@ -17,7 +17,7 @@ from engine.select.examples import ROW_GROUP
 
 
 class Shots:
-    """Clips that episodes are made of, and what each of them tells."""
+    """Clips that episodes are made of, and the answer of each."""
 
     def __init__(self) -> None:
         self.shots: list[Shot] = []
@@ -54,8 +54,8 @@ def write_episodes(file: BinaryIO, maker: Maker, epochs: int, longest: LongestEp
 
 
 def make_maker(shots: Sequence[Shot], section: Episodes, seed: int) -> Maker:
-    """Raises ValueError where no clip has something to tell."""
+    """Raises ValueError where there are no shots."""
     if not shots:
         what = "narration (the column description)" if section.answers == "narration" else "kept answer"
-        raise ValueError(f"no train clip has a {what} for episodes to tell; see episodes.answers, or set mixture.episodes=0")
+        raise ValueError(f"no train clip has a {what} to make episodes of; see episodes.answers, or set mixture.episodes=0")
     return Maker(shots, section, seed)

@@ -74,10 +74,10 @@ def _limited(work: Work, counts: Counter[str]) -> Survivors:
         limit = Limit(work.config.run.seed)
         for _, pairs in read():
             for clip, _ in pairs:
-                limit.add(clip.label.text, clip.clip_id)
+                limit.add(clip)
         limit.settle(section.max_per_label, section.balance)
     for clips, pairs in read():
-        kept = [(clip, example) for clip, example in pairs if limit is None or limit.keeps(clip.label.text, clip.clip_id)]
+        kept = [(clip, example) for clip, example in pairs if limit is None or limit.keeps(clip)]
         counts.update(example.mode for _, example in kept)
         counts.update(over_limit=len(pairs) - len(kept))
         yield clips, kept
@@ -101,7 +101,7 @@ def _reader(work: Work) -> Callable[[], Survivors]:
 def _add_shots(
     clips: Sequence[Clip], pairs: Sequence[tuple[Clip, Example]], section: Episodes, shots: Shots, counts: Counter[str]
 ) -> list[Example]:
-    """Add the clips that have something to tell to the shots; returns the rows of narrations, which only episodes use."""
+    """Add clips with a narration, or with a kept answer, to the shots; returns the rows of narrations, which only episodes use."""
     if section.answers == "kept":
         for clip, example in pairs:
             shots.add(clip, example)

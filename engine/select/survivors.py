@@ -8,7 +8,7 @@ from itertools import islice, tee
 
 from engine.ingest.pieces import number_of, span_of
 from engine.rows import Attempt, Clip, Example
-from engine.run.work import read_index, read_piece
+from engine.run.work import read_index, read_piece, spans_by_part
 from engine.select.choose import from_template
 from engine.store.files import FileRecord, Store
 from engine.store.parallel import parallel_map
@@ -35,7 +35,9 @@ class Pieces:
 
     def __init__(self, store: Store, steps: Sequence[str]) -> None:
         self._store = store
-        self._indexes = [{span_of(path): record for path, record in (read_index(store, step) or {}).items()} for step in steps]
+        indexes = [read_index(store, step) or {} for step in steps]
+        self._records = [{span_of(path): record for path, record in index.items()} for index in indexes]
+        self._spans = [spans_by_part(index) for index in indexes]
 
     def attempts(self, parts: Parts) -> Iterator[tuple[list[Clip], list[Attempt]]]:
         """The clips of each group of pieces and all attempts at them. Piece files are read in parallel."""
@@ -46,14 +48,14 @@ class Pieces:
 
     def _groups(self, part_number: int, clips: list[Clip]) -> Iterator[Group]:
         """The shortest stretches of a part that end where a piece of every step ends."""
-        cuts = [sorted(span for span in index if span and span.part_number == part_number) for index in self._indexes]
+        cuts = [sorted(spans.get(part_number, ())) for spans in self._spans]
         shared_ends = set.intersection(*({span.end for span in spans} for spans in cuts)) if cuts else set()
         start, waiting = 0, [deque(spans) for spans in cuts]
         for end in sorted(shared_ends):
             records = []
-            for index, spans in zip(self._indexes, waiting, strict=True):
+            for by_span, spans in zip(self._records, waiting, strict=True):
                 while spans and spans[0].end <= end:
-                    records.append(index[spans.popleft()])
+                    records.append(by_span[spans.popleft()])
             yield Group(clips[start:end], records)
             start = end
         assert start == len(clips), f"the pieces of part {part_number} hold {start} of its {len(clips)} clips"

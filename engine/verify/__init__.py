@@ -1,5 +1,7 @@
 """Whether an answer confirms its clip's label. Pure functions: texts in, a verdict with its reason out.
 
+stages        the verifiers that judge an answer, one after another
+rules         the first stage: the rules below
 verdict       verify(): presets, checks of every answer, then the rule of the label's kind
 keywords      keyword labels: the words occur together and are asserted
 pattern       a keyword label, parsed: required words, particles, prepositions

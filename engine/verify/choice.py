@@ -55,8 +55,8 @@ def _announced_parts(answer: Answer) -> Iterator[Answer]:
 def _verdict(answer: Answer, label: Choice, chosen: set[str]) -> Verdict:
     keep = chosen == {label.option}
     reason = "contains_label" if keep else "wrong_option" if len(chosen) == 1 else "no_single_answer"
-    spans = _option_spans(answer, label) if keep else ()
-    return Verdict(keep=keep, reason=reason, score=float(keep), extracted=" ".join(sorted(chosen)), spans=spans)
+    spans = sorted({span for key in chosen for span in _option_spans(answer, label, key)})
+    return Verdict(keep=keep, reason=reason, score=float(keep), extracted=" ".join(sorted(chosen)), spans=tuple(spans))
 
 
 def _chosen_keys(answer: Answer, label: Choice, is_announced: bool) -> set[str]:
@@ -145,9 +145,9 @@ def _are_reasons(answer: Answer, label: Choice, by_words: set[str]) -> bool:
     return not any(verify_keywords(opening, Keywords(text=label.options[key])).keep for key in by_words)
 
 
-def _option_spans(answer: Answer, label: Choice) -> tuple[tuple[int, int], ...]:
-    """Spans of the label's letter, else of its words."""
-    letter, letters = fold(label.option), {fold(key) for key in label.options}
+def _option_spans(answer: Answer, label: Choice, key: str) -> tuple[tuple[int, int], ...]:
+    """Spans of an option's letter, else of its words."""
+    letter, letters = fold(key), {fold(other) for other in label.options}
     spans = tuple(
         answer.word_spans[i]
         for i, word in enumerate(answer.words)
@@ -155,4 +155,5 @@ def _option_spans(answer: Answer, label: Choice) -> tuple[tuple[int, int], ...]:
     )
     if spans:
         return spans
-    return verify_keywords(answer, Keywords(text=label.options[label.option]), others=tuple(label.options.values())).spans
+    verdict = verify_keywords(answer, Keywords(text=label.options[key]), others=tuple(label.options.values()))
+    return verdict.spans if verdict.keep else ()

@@ -16,18 +16,18 @@ ITEM_WORDS = 3
 _SEPARATOR = regex.compile(r"[,;/|•\n]|[.](?=\s)|\s[-–—](?=\s)")
 
 
-def enumeration_around(answer: Answer, span: tuple[int, int], label_texts: Sequence[str]) -> str:
-    """The list around a span of the text if it enumerates too many items beside those of the label; else "".
+def enumeration_around(answer: Answer, span: tuple[int, int], label_texts: Sequence[str]) -> tuple[int, int] | None:
+    """The word range of the list around a span of the text, if it enumerates too many items beside those of the label.
 
     >>> answer = Answer("running, jumping, swimming, diving, cooking")
     >>> enumeration_around(answer, (28, 34), ["diving"]), enumeration_around(Answer("He runs and dives."), (12, 17), ["dives"])
-    ('running, jumping, swimming, diving, cooking', '')
+    ((0, 5), None)
     """
     items = _items(answer)
     starts_ends = ((answer.word_spans[first][0], answer.word_spans[end - 1][1]) for first, end in items)
     own_index = next((i for i, (start, end) in enumerate(starts_ends) if start <= span[0] < end), None)
     if own_index is None:
-        return ""
+        return None
     first, last = own_index, own_index
     while first and _is_short(items[first - 1]):
         first -= 1
@@ -41,8 +41,8 @@ def enumeration_around(answer: Answer, span: tuple[int, int], label_texts: Seque
     ]
     actions = sum(answer.words[start].endswith("ing") for start, _ in others)
     if actions >= MANY_ACTIONS or len(others) >= MANY_THINGS:
-        return answer.excerpt(items[first][0], items[last][1] - 1)
-    return ""
+        return items[first][0], items[last][1]
+    return None
 
 
 def _items(answer: Answer) -> list[tuple[int, int]]:

@@ -37,8 +37,7 @@ def verify_keywords(answer: Answer, label: Keywords, others: Sequence[str] = ())
         word = answer.words[position]
         keep = (word,) == label_text_words
         reason = "contains_label" if keep else "other_answer"
-        spans = (answer.word_spans[position],) if keep else ()
-        return Verdict(keep=keep, reason=reason, score=float(keep), extracted=word, spans=spans)
+        return Verdict(keep=keep, reason=reason, score=float(keep), extracted=word, spans=(answer.word_spans[position],))
     best: Verdict | None = None
     for text in (label.text, *label.aliases):
         for pattern in patterns_of(text):
@@ -66,14 +65,20 @@ def _unless_elsewhere_answered(answer: Answer, verdict: Verdict, label: Keywords
     if any(answer.words == label_words(text) for text in texts):
         return verdict
     if enumeration := enumeration_around(answer, verdict.spans[0], [*texts, *others]):
-        return Verdict(keep=False, reason="lists_classes", score=0.0, extracted=enumeration)
+        return _rejected(answer, "lists_classes", *enumeration)
     if answer.conclusion and not others:
         first, end = answer.conclusion
         if 0 < end - first <= MAX_CONCLUSION_WORDS and answer.words[first] not in NO_CONCLUSION and len(answer.words[first]) > 1:
             conclusion = Answer(answer.excerpt(first, end - 1))
             if not any(_pattern_verdict(conclusion, pattern).keep for text in texts for pattern in patterns_of(text)):
-                return Verdict(keep=False, reason="other_answer", score=0.0, extracted=conclusion.text)
+                return _rejected(answer, "other_answer", first, end)
     return verdict
+
+
+def _rejected(answer: Answer, reason: str, first: int, end: int) -> Verdict:
+    """A reject because of a word range of the answer."""
+    span = answer.span_of(first, end - 1)
+    return Verdict(keep=False, reason=reason, score=0.0, extracted=answer.text[span[0] : span[1]], spans=(span,))
 
 
 def _pattern_verdict(answer: Answer, pattern: LabelPattern) -> Verdict:
@@ -102,11 +107,11 @@ def _occurrence_verdict(answer: Answer, pattern: LabelPattern, chosen: list[int]
     chosen_flags = {flags[i] for i in in_sentence}
     lowest, highest = min(chosen), max(chosen)
     if answer.is_quoted(lowest):
-        return Verdict(keep=False, reason="label_open", score=0.0, extracted=answer.excerpt(first, end - 1))
+        return _rejected(answer, "label_open", first, end)
     if DENIED in chosen_flags or dismissed_after(sentence, max(in_sentence) + 1) or _is_answered_no(answer, end):
-        return Verdict(keep=False, reason="label_denied", score=0.0, extracted=answer.excerpt(first, end - 1))
+        return _rejected(answer, "label_denied", first, end)
     if OPEN in chosen_flags or ("or" not in own and is_alternative(sentence, breaks, min(in_sentence), max(in_sentence))):
-        return Verdict(keep=False, reason="label_open", score=0.0, extracted=answer.excerpt(first, end - 1))
+        return _rejected(answer, "label_open", first, end)
     spans = tuple(sorted(answer.word_spans[i] for i in chosen))
     return Verdict(keep=True, reason="contains_label", score=1.0, extracted=answer.excerpt(lowest, highest), spans=spans)
 
@@ -133,9 +138,9 @@ def _phrase_verdict(answer: Answer, pattern: LabelPattern) -> Verdict:
         first, end = answer.sentence_of(i)
         flags = {*stances(answer.words[first:end], answer.breaks(first, end), own)[i - first : i + size - first]}
         if DENIED in flags:
-            verdict = Verdict(keep=False, reason="label_denied", score=0.0, extracted=answer.excerpt(first, end - 1))
+            verdict = _rejected(answer, "label_denied", first, end)
         elif OPEN in flags and not verdict.keep:
-            verdict = Verdict(keep=False, reason="label_open", score=0.0, extracted=answer.excerpt(first, end - 1))
+            verdict = _rejected(answer, "label_open", first, end)
         elif OPEN not in flags:
             spans = tuple(answer.word_spans[i + k] for k in range(size))
             extracted = answer.excerpt(i, i + size - 1)

@@ -60,14 +60,14 @@ LONG_LABEL_WORDS, MIN_OWN_SHARE = 8, 0.25
 """For labels of at least 8 words: minimum share of answer words that are in neither label nor question."""
 
 
-def revealing_phrase(text: str) -> str:
-    """The phrase that reveals the hint, or "".
+def revealing_span(text: str) -> tuple[int, int] | None:
+    """Start and end of the phrase that reveals the hint; None if there is none.
 
-    >>> revealing_phrase("As the label says, he dives."), revealing_phrase("He bends, leaps and dives.")
-    ('the label says', '')
+    >>> revealing_span("As the label says, he dives."), revealing_span("He bends, leaps and dives.")
+    ((3, 17), None)
     """
     match = _GIVEAWAYS.search(text)
-    return match.group(0) if match else ""
+    return match.span() if match else None
 
 
 def copies_hint(answer: Answer, question: str, label: Label) -> bool:

@@ -17,11 +17,11 @@ DANGLING = frozenset(
 """Words with which no answer ends."""
 
 
-def repeated_part(answer: Answer) -> str:
-    """The words that the answer repeats in a loop; "" if it does not.
+def repeated_range(answer: Answer) -> tuple[int, int] | None:
+    """The word range of a part that the answer repeats in a loop; None if it does not.
 
-    >>> repeated_part(Answer("he dives and he dives and he dives and he dives and")), repeated_part(Answer("very very high"))
-    ('he dives and', '')
+    >>> repeated_range(Answer("he dives and he dives and he dives and he dives and")), repeated_range(Answer("very very high"))
+    ((9, 12), None)
     """
     words = answer.words
     for size in range(1, min(LONGEST, len(words) // 3) + 1):
@@ -30,15 +30,16 @@ def repeated_part(answer: Answer) -> str:
             matching += 1
         loops = LOOPS if size < 4 else 3
         if matching >= (size * (loops - 1) if size > 1 else LOOPS):
-            return " ".join(words[-size:])
+            return len(words) - size, len(words)
     distinct = len(set(words))
     if len(words) > 2 * LOOPS and distinct <= len(words) / 3:
-        return " ".join(words[:LOOPS])
+        return 0, LOOPS
     if distinct <= VARIED * len(words):
+        ranges = {tuple(words[first:end]): (first, end) for first, end in answer.sentences if end - first >= 3}
         sentences = Counter(tuple(words[first:end]) for first, end in answer.sentences if end - first >= 3)
         sentence, times = sentences.most_common(1)[0] if sentences else ((), 0)
-        return " ".join(sentence) if times >= 3 else ""
-    return ""
+        return ranges[sentence] if times >= 3 else None
+    return None
 
 
 def breaks_off(answer: Answer) -> bool:

@@ -45,11 +45,12 @@ def verify_sentences(answer: Answer, label: Sentences, similarity: Similarity) -
         denying = [clause for clause in _scoring(clauses, item_scores, DENIAL_THRESHOLD) if _is_denied(answer, item, clause)]
         last_denial = max((first for first, _ in denying), default=-1)
         if all(end <= last_denial for _, end in asserting[item]):
-            return Verdict(keep=False, reason="label_denied", score=score, extracted=item)
+            spans = tuple(answer.span_of(first, end - 1) for first, end in denying)
+            return Verdict(keep=False, reason="label_denied", score=score, extracted=item, spans=spans)
     shortest = {item: min(matching, key=lambda clause: (clause[1] - clause[0], clause)) for item, matching in asserting.items()}
+    spans = tuple(answer.span_of(first, end - 1) for first, end in shortest.values())
     if label.ordered and not _is_in_order(answer, label, asserting, shortest):
-        return Verdict(keep=False, reason="wrong_order", score=score, extracted="")
-    spans = tuple((answer.word_spans[first][0], answer.word_spans[end - 1][1]) for first, end in shortest.values())
+        return Verdict(keep=False, reason="wrong_order", score=score, extracted="", spans=spans)
     extracted = " | ".join(answer.text[start:end] for start, end in spans)
     return Verdict(keep=True, reason="contains_label", score=score, extracted=extracted, spans=spans)
 

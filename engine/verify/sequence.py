@@ -27,14 +27,15 @@ def verify_sequence(answer: Answer, label: ClassSequence) -> Verdict:
     has_repeats = len(set(items)) < size
     order = [mention.name for mention in mentions] if has_repeats else chronological(answer, mentions)
     keep = order[:size] == items or order[-size:] == items
+    spans = tuple(answer.span_of(first, end - 1) for _, first, end in mentions)
     if keep and len(order) >= size * MANY_THINGS:
-        return Verdict(keep=False, reason="repetition", score=0.0, extracted=", ".join(order[: size + 1]))
+        return Verdict(keep=False, reason="repetition", score=0.0, extracted=", ".join(order[: size + 1]), spans=spans)
     return Verdict(
         keep=keep,
         reason="contains_label" if keep else "wrong_order",
         score=1.0 if keep else 0.5,
         extracted=", ".join(order),
-        spans=tuple((answer.word_spans[first][0], answer.word_spans[end - 1][1]) for _, first, end in mentions),
+        spans=spans,
     )
 
 

@@ -12,9 +12,9 @@ from engine.verify import published
 from engine.verify.box import verify_box
 from engine.verify.choice import verify_choice
 from engine.verify.keywords import verify_keywords
-from engine.verify.leakage import copies_hint, revealing_phrase
+from engine.verify.leakage import copies_hint, revealing_span
 from engine.verify.number import verify_number
-from engine.verify.repetition import breaks_off, repeated_part
+from engine.verify.repetition import breaks_off, repeated_range
 from engine.verify.sentences import verify_sentences
 from engine.verify.sequence import verify_sequence
 from engine.verify.time_range import verify_time_range
@@ -49,20 +49,22 @@ def verify(text: str, question: str, label: Label, mode: Mode, finished: bool, s
     answer = Answer(text)
     if not answer.words:
         return _rejected("empty_answer", text.strip()[:EXCERPT_CHARS])
+    last = (max(0, len(text) - EXCERPT_CHARS), len(text))
     if not finished:
-        return _rejected("cut_off", text[-EXCERPT_CHARS:])
+        return _rejected("cut_off", text[-EXCERPT_CHARS:], last)
     if mode == "rationalized":
-        if phrase := revealing_phrase(text):
-            return _rejected("gives_away_hint", phrase)
+        if span := revealing_span(text):
+            return _rejected("gives_away_hint", text[span[0] : span[1]], span)
         if copies_hint(answer, question, label):
-            return _rejected("copies_hint", text[:LONG_EXCERPT_CHARS])
+            return _rejected("copies_hint", text[:LONG_EXCERPT_CHARS], (0, len(text)))
     if answer.words == label_words(label.text) and (isinstance(label, COMPARED_BY_WORDS) or text.strip() == label.text):
         return Verdict(keep=True, reason="contains_label", score=1.0, extracted=text.strip(), spans=((0, len(text)),))
     verdict = _kind_verdict(answer.corrected, question, label, sentence_similarity, ())
-    if verdict.keep and (repeated := repeated_part(answer)):
-        return _rejected("repetition", repeated)
+    if verdict.keep and (repeated := repeated_range(answer)):
+        first, end = repeated
+        return _rejected("repetition", " ".join(answer.words[first:end]), answer.span_of(first, end - 1))
     if verdict.keep and breaks_off(answer) and answer.words[-1] not in label_words(label.text):
-        return _rejected("cut_off", text[-EXCERPT_CHARS:])
+        return _rejected("cut_off", text[-EXCERPT_CHARS:], last)
     return verdict
 
 
@@ -106,5 +108,5 @@ def _combined(verdicts: list[Verdict]) -> Verdict:
     return Verdict(keep=True, reason="contains_label", score=score, extracted=extracted, spans=spans)
 
 
-def _rejected(reason: str, extracted: str) -> Verdict:
-    return Verdict(keep=False, reason=reason, score=0.0, extracted=extracted)
+def _rejected(reason: str, extracted: str, *spans: tuple[int, int]) -> Verdict:
+    return Verdict(keep=False, reason=reason, score=0.0, extracted=extracted, spans=spans)

@@ -18,11 +18,11 @@ from models.pllava.checkpoints import LORA_TARGETS, open_checkpoint
 from models.pllava.layouts import RELEASED_ALPHA, Adapter
 from models.pllava.processing import PllavaProcessor
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 """Takes a line of progress."""
 
 
-def convert(spec: ModelSpec, out: Path, tell: Tell) -> None:
+def convert(spec: ModelSpec, out: Path, report: Report) -> None:
     """Write `out`/base, a PLLaVA of our own layout, and where the source holds a LoRA `out`/adapter, for PEFT.
 
     Raises ValueError naming what is wrong with the source, or where `out` holds something already.
@@ -35,23 +35,23 @@ def convert(spec: ModelSpec, out: Path, tell: Tell) -> None:
         config = config_of(checkpoint.architecture, checkpoint.processor)
         config.architectures = ["PllavaForConditionalGeneration"]
         base = unfinished / "base"
-        _write_weights(checkpoint.weights.shards(), base, lambda name, tensor: tensor, tell)
+        _write_weights(checkpoint.weights.shards(), base, lambda name, tensor: tensor, report)
         _copy_generation_config(checkpoint.weights.folder, base)
         checkpoint.processor.save(base)
         config.save_pretrained(base)
         if built_in.deltas:
             _write_adapter(built_in, unfinished / "adapter", str(out / "base"))
-            tell(f"adapter: LoRA on {len(built_in.deltas)} weights, alpha {RELEASED_ALPHA:g}")
+            report(f"adapter: LoRA on {len(built_in.deltas)} weights, alpha {RELEASED_ALPHA:g}")
 
 
-def export(spec: ModelSpec, out: Path, tell: Tell) -> None:
+def export(spec: ModelSpec, out: Path, report: Report) -> None:
     """Merge the spec's adapter, at its alpha, in float32, and write a stock LLaVA layout. Raises ValueError as `convert`."""
     checkpoint = open_checkpoint(spec)
     with _new_folder(out) as unfinished:
         from models.pllava.loading import config_of
 
         config = config_of(checkpoint.architecture, checkpoint.processor)
-        _write_weights(checkpoint.weights.shards(), unfinished, checkpoint.merge, tell)
+        _write_weights(checkpoint.weights.shards(), unfinished, checkpoint.merge, report)
         _copy_generation_config(checkpoint.weights.folder, unfinished)
         _write_stock(config, checkpoint.processor, unfinished)
 
@@ -76,7 +76,9 @@ def _new_folder(out: Path) -> Iterator[Path]:
         raise ValueError(f"cannot write {out}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _write_weights(shards: Iterator[tuple[str, dict[str, Any]]], out: Path, change: Callable[[str, Any], Any], tell: Tell) -> None:
+def _write_weights(
+    shards: Iterator[tuple[str, dict[str, Any]]], out: Path, change: Callable[[str, Any], Any], report: Report
+) -> None:
     """Write each file's tensors, changed, under the same file name, and the index."""
     from safetensors.torch import save_file
 
@@ -88,7 +90,7 @@ def _write_weights(shards: Iterator[tuple[str, dict[str, Any]]], out: Path, chan
         save_file(changed, out / file_name, metadata={"format": "pt"})
         weight_map |= dict.fromkeys(changed, file_name)
         total_bytes += sum(tensor.nbytes for tensor in changed.values())
-        tell(f"{file_name}: {len(changed)} weights")
+        report(f"{file_name}: {len(changed)} weights")
     index = {"metadata": {"total_size": total_bytes}, "weight_map": dict(sorted(weight_map.items()))}
     (out / "model.safetensors.index.json").write_text(json.dumps(index, indent=1))
 

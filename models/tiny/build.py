@@ -1,4 +1,4 @@
-"""A real, tiny PLLaVA: CLIP-type tower, MLP projector, 3-D average pool, Llama-type LLM, its own tokenizer; 1.4 M parameters.
+"""A real, tiny PLLaVA: CLIP-type tower, MLP projector, 3-D average pool, Llama-type LLM, its own tokenizer; 1.3 M parameters.
 
 `starloop make-base` trains its weights, which are shipped in weights/. Every test that needs a model uses it.
 """

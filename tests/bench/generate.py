@@ -115,7 +115,7 @@ def clips_and_frames(count: int, llm: Any) -> tuple[list[Clip], np.ndarray]:
     times = np.linspace(0, frames.shape[1] - 1, llm.frames.choose.num_frames).round().astype(int)
     scale = max(1, llm.frames.size.size_px // frames.shape[2])
     frames = frames[:, times].repeat(scale, axis=2).repeat(scale, axis=3)
-    rows = [shapes.clip(scene, index, f"c{index}.mp4", "train") for index, scene in enumerate(scenes)]
+    rows = [shapes.clip(scene, f"c{index}.mp4", "train") for index, scene in enumerate(scenes)]
     return rows, frames
 
 

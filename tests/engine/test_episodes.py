@@ -8,16 +8,20 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+import models.tiny
 from engine.config import RunConfig
-from engine.evaluate.few_shot.step import few_shot, settings_of
+from engine.evaluate.few_shot.step import few_shot, settings_of, weights_of
 from engine.presets import load_config
 from engine.rows import EXAMPLES
 from engine.run import loop
 from engine.run.plan import name_of
 from engine.run.seals import read_seal
 from engine.store.files import Store
+from engine.store.filesystems import Storage
+from engine.store.weights import version
 from jobs import episodes, icl
 from jobs.icl import CONFIG
+from models.base import ModelSpec
 from worlds import narrators
 
 pytestmark = [pytest.mark.timeout(400)]
@@ -97,6 +101,13 @@ def test_a_folder_is_rebuilt_and_records_its_settings(built: Path, tmp_path: Pat
     store.write_table("clips.parquet", store.read_table("episodes.parquet"))
     with pytest.raises(ValueError, match=r"clips.parquet is not what `starloop episodes` wrote .*; make it again"):
         few_shot(store, store, config(built, tmp_path / "unused"), "", "", lambda progress: None)
+
+
+def test_answers_are_named_after_the_bytes_of_local_weights() -> None:
+    weights = str(Path(models.tiny.__file__).parent / "weights")
+    assert weights_of(ModelSpec(base="tiny"), Storage()) == weights_of(ModelSpec(base=weights), Storage())
+    behind_uri = ModelSpec(base=f"file://{weights}")
+    assert weights_of(behind_uri, Storage()) == [version(f"file://{weights}", Storage())], "these are not fetched for it"
 
 
 def test_messages_carry_loss_on_the_query_alone(built: Path) -> None:
@@ -188,7 +199,7 @@ def test_the_gain_is_the_mean_over_seeds_with_its_interval(tmp_path: Path) -> No
         points = ({"set": "rare", "control": control, "shots": shots, "both": both} for (control, shots), both in values.items())
         return {"points": list(points)}
 
-    properties = {"rare": {"told": {"2": {"ceiling": 0.8, "counting": 0.4}}}}
+    properties = {"rare": {"text_only": {"2": {"ceiling": 0.8, "counting": 0.4}}}}
     Store(str(tmp_path / "episodes")).write("properties.json", json.dumps(properties).encode())
     icl._report(str(tmp_path), {"episodes": [a_result(0.4), a_result(0.5), a_result(0.6)]}, Console(quiet=True))
     summary = json.loads((tmp_path / "icl.json").read_text())["rare"]

@@ -26,7 +26,7 @@ from engine.verify.verdict import VerifySpec
 from loops import a_generate_spec
 from models import registry
 from models.base import ModelSpec, OutOfMemory, Video
-from toys import adapter, benchmark, judge
+from toys import benchmark, judge
 from toys import engine as toy_engine
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
@@ -117,10 +117,10 @@ def test_a_benchmark_is_one_reader_and_a_line(tmp_path: Path, monkeypatch: pytes
 
 def test_a_dataset_is_one_adapter_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "list.txt").write_text("a.mp4 rising slowly\n")
-    monkeypatch.setitem(adapters.ADAPTERS, "toy", adapter.records)
+    monkeypatch.setitem(adapters.ADAPTERS, "toy", "toys.adapter")
     source = Source(path=str(tmp_path / "list.txt"), storage=Storage(), video="", split="", mapping={})
     data = Data(manifest=source.path)
-    [clip] = read_manifest(data, Storage(), records=lambda: adapters.ADAPTERS["toy"](source))
+    [clip] = read_manifest(data, Storage(), records=lambda: adapters.adapter("toy")(source))
     assert (clip.clip_id, clip.label.text) == ("a", "rising slowly")
 
 

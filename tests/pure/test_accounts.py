@@ -1,9 +1,12 @@
 """Pins the accounts: each clip is kept, dropped or failed, once; and which attempts become examples, in which order."""
 
 from collections import Counter
+from dataclasses import replace
 
 from builders import a_clip, an_attempt
 from engine.generate.ledger import Ledger, balance
+from engine.labels import Number, name_of
+from engine.rows import Clip
 from engine.select.choose import Limit, from_template, select
 from engine.select.duplicates import Duplicates
 from engine.train.mixture import Stream, order, share
@@ -56,11 +59,16 @@ def test_what_an_earlier_cycle_kept_is_used_only_where_this_one_kept_nothing() -
 
 def settled(max_per_label: int | None, balance: bool) -> Counter[str]:
     """How many of 10, 4 and 1 examples of three labels stay."""
-    limit, rows = Limit(seed=0), [(label, f"{label}{i}") for label, count in (("x", 10), ("y", 4), ("z", 1)) for i in range(count)]
-    for row in rows:
-        limit.add(*row)
+    sizes = (("x", 10), ("y", 4), ("z", 1))
+    return stay([a_clip(f"{label}{i}", label) for label, count in sizes for i in range(count)], max_per_label, balance)
+
+
+def stay(clips: list[Clip], max_per_label: int | None, balance: bool = False) -> Counter[str]:
+    limit = Limit(seed=0)
+    for clip in clips:
+        limit.add(clip)
     limit.settle(max_per_label, balance)
-    return Counter(label for label, clip_id in rows if limit.keeps(label, clip_id))
+    return Counter(name_of(clip.label) for clip in clips if limit.keeps(clip))
 
 
 def test_labels_are_capped_and_balanced() -> None:
@@ -68,6 +76,11 @@ def test_labels_are_capped_and_balanced() -> None:
     assert settled(None, True) == {"x": 4, "y": 4, "z": 1}, "the median label has four"
     assert settled(2, True) == {"x": 2, "y": 2, "z": 1}
     assert settled(None, False) == {"x": 10, "y": 4, "z": 1}
+
+
+def test_labels_that_are_no_classes_are_capped_by_kind() -> None:
+    scores = [replace(a_clip(str(i)), label=Number(value=i)) for i in range(9)]
+    assert stay([*scores, a_clip("a", "x"), a_clip("b", "x")], 2) == {"number": 2, "x": 2}
 
 
 def test_near_duplicates_are_counted() -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from engine import labels
 from engine.config import Data
-from engine.ingest import manifest
-from engine.ingest.adapters import ADAPTERS, instruct
+from engine.ingest import adapters, manifest
+from engine.ingest.adapters import adapter, instruct
 from engine.ingest.adapters.source import Source
 from engine.ingest.adapters.table import read_mapping
 from engine.ingest.card import Skipped
@@ -128,7 +128,7 @@ def clips_of(tmp_path: Path, form: str, name: str, content: Any, **options: Any)
     skipped = options.pop("skipped", None)
     source = Source(path=str(path), storage=Storage(), **options)
     data = Data(manifest=str(path), videos="/videos")
-    return list(manifest.read_manifest(data, Storage(), records=partial(ADAPTERS[form], source), skipped=skipped))
+    return list(manifest.read_manifest(data, Storage(), records=partial(adapter(form), source), skipped=skipped))
 
 
 def test_kinetics(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_epic(tmp_path: Path) -> None:
     (clip,) = clips_of(tmp_path, "epic", "EPIC_100_validation.csv", EPIC)
     assert clip.label == Keywords(text="pick up chopping board", aliases=("pick up board",))
     assert (clip.start_s, clip.end_s, clip.split) == (0.14, 63.37, "heldout")
-    assert (clip.video, clip.verb, clip.noun) == ("/videos/P01/videos/P01_01.MP4", "pick-up", "board:chopping")
+    assert (clip.video, clip.verb, clip.noun) == ("/videos/P01/videos/P01_01.MP4", "pick up", "chopping board")
 
 
 def test_temporal(tmp_path: Path) -> None:
@@ -214,6 +214,56 @@ kind = "number"
 value = "{score}"
 tolerance = 0.1
 """
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "content", "good", "bad"),
+    [
+        (
+            "temporal",
+            "train.json",
+            {"v": {"duration": 9, "timestamps": [[1, 2], [5, 2], [3, 4]], "sentences": ["x", "y", "z"]}},
+            ["v/0", "v/2"],
+            "train.json video v annotation 1: start_s 5 is not before end_s 2; swap them",
+        ),
+        (
+            "temporal",
+            "train.json",
+            {"database": {"v": {"duration": 9, "annotations": [{"label": "x"}, {"label": "y", "segment": [1, 2]}]}}},
+            ["v/1"],
+            "train.json video v annotation 0 has no 'segment'; is it of another format?",
+        ),
+        (
+            "ego4d",
+            "fho_main.json",
+            {
+                "videos": [
+                    {
+                        "video_uid": "v",
+                        "annotated_intervals": [
+                            {"narrated_actions": [action("#O A man", 1.0), action("#C C a", None), action("#C C b", 9.0)]}  # type: ignore[arg-type]
+                        ],
+                    }
+                ]
+            },
+            ["v/1"],
+            "fho_main.json item 0 action 1 is not an annotation of this format: float() argument must be",
+        ),
+        (
+            "finediving",
+            "fine.pkl",
+            pickle.dumps({("a", 0): {name: value for name, value in DIVE.items() if name != "dive_score"}}),
+            ["a_0/steps"],
+            "fine.pkl dive ('a', 0) score has no 'dive_score'; is it of another format?",
+        ),
+    ],
+)
+def test_a_bad_annotation_is_one_bad_row(tmp_path: Path, form: str, name: str, content: Any, good: list[str], bad: str) -> None:
+    skipped = Skipped()
+    clips = clips_of(tmp_path, form, name, content, skipped=skipped)
+    assert [clip.clip_id for clip in clips] == good
+    assert skipped.count == 1
+    assert skipped.first[0].removeprefix(f"{tmp_path}/").startswith(bad)
 
 
 def test_any_table_with_a_mapping(tmp_path: Path) -> None:
@@ -253,7 +303,7 @@ def test_the_real_clips_by_a_mapping(tmp_path: Path) -> None:
     )
     mapping = read_mapping(str(tmp_path / "map.toml"), Storage())
     source = Source(path=f"{folder}/labels.csv", storage=Storage(), mapping=mapping)
-    clips = list(manifest.read_manifest(Data(manifest=source.path), Storage(), records=partial(ADAPTERS["table"], source)))
+    clips = list(manifest.read_manifest(Data(manifest=source.path), Storage(), records=partial(adapter("table"), source)))
     assert len(clips) == 12
     assert all(os.path.exists(clip.video) for clip in clips)
 
@@ -407,6 +457,26 @@ def test_conversations_become_examples(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--mapping is for tables"):
         ingest(IngestOptions(manifest="x.csv", form="kinetics", mapping="m.toml"), str(tmp_path / "e.parquet"), [])
     assert pq.read_table(tmp_path / "i.parquet").column("source").to_pylist() == ["instruct"] * 4
+
+
+def test_an_unusable_turn_is_one_bad_row_and_a_template_names_the_videos(tmp_path: Path) -> None:
+    item = {"id": "7", "image": "a.jpg", "QA": [{"q": "What?", "a": "A cup."}, {"q": "", "a": "No."}, {"q": "Where?"}]}
+    (tmp_path / "i.json").write_text(json.dumps([item, INSTRUCT[2]]))
+    rows = [row for _, row in instruct.records(Source(path=str(tmp_path / "i.json"), storage=Storage(), video="{id}.mp4"))]
+    assert [row["video"] for row in rows if isinstance(row, dict)] == ["7.mp4"]
+    assert [str(row).partition("i.json ")[2].partition(":")[0] for row in rows[1:]] == [
+        "item 0 turn 1",
+        "item 0 turn 2",
+        "item 1",
+    ]
+    with pytest.raises(ValueError, match="--split is for clips"):
+        ingest(IngestOptions(manifest="i.json", form="instruct", split="train"), str(tmp_path / "e.parquet"), [])
+
+
+def test_help_names_every_format() -> None:
+    assert ("manifest", *adapters.ADAPTERS, "instruct") == adapters.FORMATS
+    for form in adapters.ADAPTERS:
+        assert callable(adapter(form))
 
 
 def test_every_kind_of_label_goes_through_a_manifest(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from engine.config import Cluster, Limits, RunConfig, Section
 from engine.presets import load_config
+from jobs.submit import submit
 from models.base import Device
 
 
@@ -15,6 +16,15 @@ def test_presets_are_defaults_that_a_file_overrides(tmp_path: Path) -> None:
     config = load_config(path, ["loop.max_cycles=5", "run.uri=runs/x"])
     assert (config.verify.preset, config.generate.prompts, config.generate.temperature) == ("paper", "published", 0.2)
     assert (config.generate.max_tokens, config.loop.max_cycles, config.run.uri) == (77, 5, "runs/x")
+
+
+def test_a_submitted_configuration_is_read_from_the_folder_that_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text("[train]\nlr = -1\n")
+    with pytest.raises(ValueError, match=r"train\.lr = -1"):
+        submit(Path("run.toml"), "http://127.0.0.1:9", [], tmp_path)
+    for outside in (tmp_path / "run.toml", Path("../run.toml")):
+        with pytest.raises(ValueError, match=r"run\.toml is not a path inside .*; only that folder is sent"):
+            submit(outside, "http://127.0.0.1:9", [], tmp_path)
 
 
 def test_the_published_presets_differ_where_paper_and_code_do() -> None:

@@ -1,18 +1,25 @@
 """Pins what a manifest may hold, and that what a user wrote wrong is one line naming the place and the remedy."""
 
+import errno
 import json
+import os
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from builders import a_clip
-from engine.config import Data
+from engine.config import Data, EvaluationSet
+from engine.evaluate.sets import read_set
 from engine.ingest import card, manifest
 from engine.ingest.card import Card, Listing
 from engine.ingest.clips import from_table, to_table
 from engine.rows import Clip
+from engine.select.conversations import read_conversations
 from engine.store.filesystems import Storage
 
 
@@ -35,6 +42,46 @@ def test_windows_of_one_video_are_clips_of_their_own(tmp_path: Path) -> None:
     clips = read(tmp_path, "video,label,start_s,end_s\na.mp4,x,0,2\na.mp4,y,2,\n")
     assert [clip.clip_id for clip in clips] == ["a@0-2", "a@2-end"]
     assert clips[0].split == clips[1].split
+    late = read(tmp_path, "video,label,start_s,end_s\na.mp4,x,12345.61,12345.64\na.mp4,y,12345.62,1234567\na.mp4,z,0.5,1.25\n")
+    assert [clip.clip_id for clip in late] == ["a@12345.61-12345.64", "a@12345.62-1234567", "a@0.5-1.25"]
+
+
+def test_an_evaluation_set_may_have_any_split_column(tmp_path: Path) -> None:
+    path = tmp_path / "test.csv"
+    path.write_text("video,label,split,clip_id\na.mp4,x,test,1\na.mp4,y,val,2\n")
+    clips = read_set(EvaluationSet(name="mine", files=str(path)), "What?", Storage())
+    assert [clip.clip_id for clip in clips] == ["1", "2"]
+
+
+def test_the_column_aliases_adds_to_a_typed_label(tmp_path: Path) -> None:
+    label = {"kind": "keywords", "text": "diving", "aliases": ["dive"]}
+    rows = [{"video": "a.mp4", "label": label, "aliases": "dive|plunging"}, {"video": "b.mp4", "label": json.dumps(label)}]
+    first, second = read(tmp_path, "\n".join(map(json.dumps, rows)), "m.jsonl")
+    assert (first.label.aliases, second.label.aliases) == (("dive", "plunging"), ("dive",))  # type: ignore[union-attr]
+    number = {"video": "a.mp4", "label": {"kind": "number", "value": 3}, "aliases": "three"}
+    with pytest.raises(ValueError, match=r"line 1: a label of kind number has no aliases"):
+        read(tmp_path, json.dumps(number), "m.jsonl")
+
+
+def test_a_label_that_is_nested_too_deeply_is_one_line(tmp_path: Path) -> None:
+    cell = '{""a"":' * 20_000
+    with pytest.raises(ValueError, match=r"m.csv line 2: label .* is nested too deeply to be read"):
+        read(tmp_path, f'video,label\na.mp4,"{cell}"\n')
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.2, 0.6), (0.97, 0.99)], ids=["page", "footer"])
+def test_a_damaged_parquet_file_is_one_line(tmp_path: Path, start: float, end: float) -> None:
+    rows = [{"video": f"{i}.mp4", "label": f"label {i * 7919 % 1000}"} for i in range(2000)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "m.parquet")
+    data = bytearray((tmp_path / "m.parquet").read_bytes())
+    first, last = int(len(data) * start), int(len(data) * end)
+    data[first:last] = b"\xff" * (last - first)
+    (tmp_path / "m.parquet").write_bytes(data)
+    with pytest.raises(ValueError, match=r"m.parquet is not a Parquet file, or damaged.*; get it again") as caught:
+        list(manifest.read_manifest(Data(manifest=str(tmp_path / "m.parquet")), Storage()))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"mixture.examples .*m.parquet does not hold examples"):
+        list(read_conversations(str(tmp_path / "m.parquet"), Storage()))
 
 
 def test_jsonl_and_the_parquet_that_ingest_writes(tmp_path: Path) -> None:
@@ -42,8 +89,6 @@ def test_jsonl_and_the_parquet_that_ingest_writes(tmp_path: Path) -> None:
     clips = read(tmp_path, json.dumps(row) + "\n", "m.jsonl")
     assert clips[0].label.aliases == ("y", "z")
     assert from_table(to_table(clips)) == clips
-    import pyarrow.parquet as pq
-
     pq.write_table(to_table(clips), tmp_path / "m.parquet")
     assert list(manifest.read_manifest(Data(manifest=str(tmp_path / "m.parquet")), Storage())) == clips
 
@@ -127,9 +172,28 @@ def test_missing_videos_are_counted_not_dropped(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     clips = read(tmp_path, "video,label\na.mp4,x\nb.mp4,y\nnone/c.mp4,z\n")
     listing = Listing(Storage())
-    assert [listing.is_present(clip) for clip in clips] == [True, False, False]
+    for clip in clips:
+        listing.count(clip)
     assert (listing.missing.count, listing.missing.first) == (2, ["b", "none/c"])
     assert (listing.unanswered.count, listing.unlisted.count) == (0, 0)
+
+
+def test_a_folder_that_may_not_be_listed_says_nothing_about_its_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("open", "closed"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.mp4").write_bytes(b"x")
+    scandir = os.scandir
+
+    def refused(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)  # a test that runs as root may list any folder
+    listing = Listing(Storage())
+    for name in ("closed/a", "closed/b", "open/a", "open/b"):
+        listing.count(a_clip(name, video=f"{tmp_path}/{name}.mp4"))
+    assert (listing.unanswered.first, listing.missing.first) == (["closed/a", "closed/b"], ["open/b"])
 
 
 def test_storage_that_does_not_respond_is_asked_once() -> None:
@@ -151,7 +215,7 @@ def test_storage_that_does_not_respond_is_asked_once() -> None:
         listing = Listing(Storage({"s3": options}, patience_s=0.0))
         counts = []
         for video in ("s3://bucket/0/a.mp4", "s3://bucket/1/a.mp4", "s3://bucket/2/a.mp4", "s3://other/0/a.mp4"):
-            assert not listing.is_present(a_clip(video, video=video))
+            listing.count(a_clip(video, video=video))
             counts.append(len(connections))
         server.shutdown(socket.SHUT_RDWR)
     assert counts[0] > 0
@@ -165,8 +229,8 @@ def test_a_bounded_number_of_folders_is_listed(tmp_path: Path, monkeypatch: pyte
         (tmp_path / str(i)).mkdir()
         (tmp_path / str(i) / "a.mp4").write_bytes(b"x")
     listing = Listing(Storage())
-    clips = [a_clip(str(i), video=f"{tmp_path}/{i}/a.mp4") for i in (0, 1, 2, 3, 0, 4)]
-    assert [listing.is_present(clip) for clip in clips] == [True, True, True, False, True, False]
+    for i in (0, 1, 2, 3, 0, 4):
+        listing.count(a_clip(str(i), video=f"{tmp_path}/{i}/a.mp4"))
     assert (listing.unlisted.count, listing.unlisted.first, listing.missing.count) == (2, ["3", "4"], 0)
 
 

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from builders import a_clip
+from engine.config import Episodes
 from engine.episodes import export
 from engine.episodes.build import narration, narration_id
 from engine.episodes.narration import Surface, canonical_narration, rouge_l_f1, says, surface
@@ -106,19 +107,31 @@ def test_properties_of_three_small_episodes() -> None:
         ),
         a_clip("d", verb="cut", noun="onion", description="Somebody speaks", video="v2"),
     ]
-    measured = properties(clips, [an_episode("a", "b", "c"), an_episode("d", "a"), an_episode("a")], WEARER, frozenset({"v2"}))
+    measured = properties(
+        clips, [an_episode("a", "b", "c"), an_episode("d", "a"), an_episode("a")], Episodes(pattern=WEARER), frozenset({"v2"})
+    )
     assert (measured.episodes, measured.shots, measured.roles) == (3, {0: 1, 1: 1, 2: 1}, {"verb": 3})
     assert measured.burstiness.verb == pytest.approx(2 / 3, abs=1e-4)
     assert measured.burstiness.verb_by_chance == pytest.approx(0.75)
     assert measured.leaks == {"own_action": 1, "own_video": 2, "own_window": 1, "trained_video": 1}
     assert measured.not_taken_apart == 1
-    assert measured.told == {
+    assert measured.text_only == {
         2: TextOnly(queries=1, ceiling=0.0, counting=0.0)
     }  # "d" does not match the pattern, and no other shot cuts
     assert measured.meanings["verb"].surfaces_per_class == pytest.approx(5 / 3, abs=1e-4)
     assert measured.tails["action"].singles == 2
     assert tail({"a": 9, "b": 9, "c": 9}).exponent == 0.0
     assert tail({"a": 1}).exponent is None
+
+
+def test_properties_read_the_narrations_that_are_trained_on() -> None:
+    clips = [a_clip("a", verb="drop", noun="plate", description="#C C drops a plate<|eos|>"), a_clip("b", description="#unsure")]
+    section = Episodes(pattern=WEARER)
+    measured = properties(clips, [], section)
+    assert measured.meanings["verb"].surfaces_per_class == 1.0
+    assert measured.not_taken_apart == 0, "a matches the pattern without its marks, and b narrates nothing"
+    canonical = properties(clips, [], section.model_copy(update={"canonical": "Look: the camera wearer {verb} the {noun}."}))
+    assert canonical.not_taken_apart == 1, "the canonical narration of a"
 
 
 def test_exports_name_each_clip_and_each_turn() -> None:
@@ -130,8 +143,8 @@ def test_exports_name_each_clip_and_each_turn() -> None:
     assert paths == {"a": "x|0", "b": "x|1", "c": "y|0"}
     twins = [a_clip(name, video=f"s3://b/{name}/clip.mp4") for name in "ab"]
     assert export.frame_paths(twins) == {"a": "clip|0", "b": "clip.1|0"}
-    csv = export.eilev_csv(clips, paths).splitlines()
-    assert csv[2] == 'x|1,x,1,5.0,"it, cut",cut,onion'
+    csv = export.eilev_csv(clips, paths, {clip.clip_id: f"{clip.clip_id}, cut" for clip in clips}).splitlines()
+    assert csv[2] == 'x|1,x,1,5.0,"b, cut",cut,onion'
     episode = an_episode("c", "a", "b")
     assert [json.loads(line) for line in export.eilev_jsonl([episode], paths)] == [{"context": ["x|0", "x|1"], "query": "y|0"}]
     examples = {narration_id(clip.clip_id): narration(clip, f"narration of {clip.clip_id}", "?") for clip in clips}

@@ -1,9 +1,13 @@
 """Pins the summary: the figures that the table, summary.json and the report show, from the seals of a run."""
 
+import pytest
+from rich.table import Table
+
 from builders import a_seal
 from engine.presets import load_config
 from engine.run.plan import BASE, INGEST
 from engine.run.summary import summarize
+from jobs.view import a_console
 
 ACCOUNTS = {"clips": 6, "direct_kept": 2, "rationalized_kept": 1, "dropped": {"label_missing": 2}, "failed": {"missing": 1}}
 
@@ -34,3 +38,13 @@ def test_fewer_steps_than_five_are_all_averaged() -> None:
     ]
     (cycle,) = summarize(load_config(None, []), {seal.step: seal for seal in seals})["cycles"]
     assert (cycle["loss_first"], cycle["loss_last"], cycle["heldout_accuracy"]) == (2.0, 2.0, None)
+
+
+def test_text_from_data_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("[columns]")
+    table.add_row("[/INST] :warning:")
+    a_console().print(table)
+    a_console().print("the section [storage.s3]")
+    printed = capsys.readouterr().out
+    for text in ("[columns]", "[/INST] :warning:", "the section [storage.s3]"):
+        assert text in printed

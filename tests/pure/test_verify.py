@@ -138,6 +138,29 @@ def test_a_verdict_has_the_spans_that_decided() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "label", "reason", "place"),
+    [
+        ("He runs. He is not diving. So.", DIVING, "label_denied", "He is not diving"),
+        ("He runs. Perhaps he is diving. So.", DIVING, "label_open", "Perhaps he is diving"),
+        ("Running, jumping, swimming, diving.", DIVING, "lists_classes", "Running, jumping, swimming, diving"),
+        ("He was diving. The answer is jumping.", DIVING, "other_answer", "jumping"),
+        ("No, he sits.", a_label("yes"), "other_answer", "No"),
+        ("I choose A.", CHOICE, "wrong_option", "A"),
+    ],
+)
+def test_a_reject_has_the_span_of_what_decided(text: str, label: Label, reason: str, place: str) -> None:
+    verdict = verify(text, "", label, "direct", True, STRICT)
+    assert verdict.reason == reason
+    assert [text[start:end] for start, end in verdict.spans] == [place]
+
+
+def test_a_revealed_hint_has_the_span_of_its_phrase() -> None:
+    text = "He leaps and, as the label says, is diving."
+    verdict = verify(text, "", DIVING, "rationalized", True, STRICT)
+    assert (verdict.reason, [text[start:end] for start, end in verdict.spans]) == ("gives_away_hint", ["the label says"])
+
+
+@pytest.mark.parametrize(
     ("text", "label", "strict", "paper", "code"),
     [
         ("He is driving.", DIVING, False, True, True),  # look-alike, ratio 92

@@ -28,7 +28,7 @@ def test_a_line_is_written_with_its_verdict(tmp_path: Path, capsys: Any) -> None
 
 def test_explain_adds_the_matched_spans(tmp_path: Path, capsys: Any) -> None:
     (row,) = run(tmp_path, capsys, CASE, explain=True)
-    assert row["found"] == [{"start": 3, "end": 8, "text": "dives"}]
+    assert row["places"] == [{"start": 3, "end": 8, "text": "dives"}]
     assert (row["preset"], row["similarity"]) == ("strict", "ROUGE-L")
 
 

@@ -41,7 +41,7 @@ def read_contexts(name: str, shots: int, text: str) -> list[Context]:
             if not (isinstance(context, list) and all(isinstance(clip_id, str) for clip_id in (query, *context))):
                 raise TypeError("query and context are clip_ids")
             contexts.append(Context(set=name, shots=shots, query=query, context=tuple(context)))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"contexts of {name} after {shots} shots, line {number}: {error!r}; make them again with `starloop episodes`"
             ) from None

@@ -6,7 +6,7 @@ The name of a piece is a digest of the model and its questions, so a killed eval
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from engine import flow
@@ -22,13 +22,15 @@ from engine.rows import Clip, Narrated
 from engine.run.resources import needs
 from engine.run.work import Progress, decoding_of
 from engine.store.files import Store, digest
-from engine.store.filesystems import StorageError
+from engine.store.filesystems import Storage, StorageError
 from engine.store.weights import local, version
-from models.base import Sampling
-from models.registry import frame_spec
+from models import registry
+from models.base import ModelSpec, Sampling
 
 CONTEXTS, SETTINGS = "contexts", "settings.json"
 """In an episodes folder: the contexts to evaluate with, and the settings that it was made with, which are written last."""
+EVALUATION = "evaluation.json"
+"""In the folder of the answers: which model was evaluated, and with which settings."""
 
 
 def settings_of(store: Store) -> list[str]:
@@ -65,8 +67,9 @@ def few_shot(
         sentence_model=config.verify.sentence_model,
         seed=config.run.seed,
     )
-    weights = [version(uri, spec.storage) for uri in (config.model.base, adapter) if uri]
-    key = digest([repr(spec.model), weights, repr(spec.sampling), section.pattern, spec.sentence_model])
+    key = digest(
+        [repr(spec.model), weights_of(spec.model, spec.storage), repr(spec.sampling), section.pattern, spec.sentence_model]
+    )
     prompt = EVALUATED[section.wordings].replace("{question}", section.question)
     all_pieces = list(pieces(contexts, clips, prompt, key))
     written = {name.removesuffix(".parquet") for name in out.names("pieces")}
@@ -75,9 +78,8 @@ def few_shot(
     done = before = total - sum(piece["answers"] for piece in todo)
     shown = encoded = 0
     settings = {"model": config.model.base, "adapter": adapter, "episodes": section.model_dump(mode="json")}
-    out.write(
-        "asked.json", json.dumps(settings, indent=1).encode()
-    )  # before the cluster starts: fails early if `out` cannot be written
+    # before the cluster starts: fails early if `out` cannot be written
+    out.write(EVALUATION, json.dumps(settings, indent=1).encode())
     if todo:
         with connect(config.cluster.address, *needs(config)):
             for row in flow.run(todo, _stages(config, spec, out)):
@@ -98,6 +100,18 @@ def few_shot(
     return result
 
 
+def weights_of(model: ModelSpec, storage: Storage) -> list[str]:
+    """What names the weights of base and adapter: a digest of all bytes of those that are on this machine or on the hub.
+
+    Weights behind a URI are not fetched for it: their names, sizes and versions name them.
+    """
+    if "://" in model.base:
+        return [version(uri, storage) for uri in (model.base, model.adapter) if uri]
+    if model.adapter and "://" in model.adapter:
+        return [registry.version(replace(model, adapter=None)), version(model.adapter, storage)]
+    return [registry.version(model)]
+
+
 def _read_all_contexts(episodes: Store) -> list[Context]:
     contexts = []
     for name in episodes.names(CONTEXTS):
@@ -112,7 +126,7 @@ def _read_all_contexts(episodes: Store) -> list[Context]:
 
 
 def _stages(config: RunConfig, spec: NarrateSpec, out: Store) -> list[flow.Stage]:
-    cluster, frames = config.cluster, frame_spec(local(spec.model, spec.storage, only=".json"))
+    cluster, frames = config.cluster, registry.frame_spec(local(spec.model, spec.storage, only=".json"))
     decode = {"spec": frames, "decoding": decoding_of(config)}
     return [
         flow.Stage(name="decode", work=decode_windows, args=decode, cpus=cluster.decode_cpus),

@@ -12,16 +12,26 @@ instruct     LLaVA, VideoChat2-IT, VideoInstruct: JSON of conversations; they be
 source       an adapter's input, and what adapters share: questions, files, names
 """
 
-from engine.ingest.adapters import ego4d, epic, finediving, kinetics, something, star, table, temporal
-from engine.ingest.adapters.source import Adapter
+import importlib
+from typing import TYPE_CHECKING, cast
 
-ADAPTERS: dict[str, Adapter] = {
-    "table": table.records,
-    "kinetics": kinetics.records,
-    "star": star.records,
-    "finediving": finediving.records,
-    "something": something.records,
-    "ego4d": ego4d.records,
-    "epic": epic.records,
-    "temporal": temporal.records,
+if TYPE_CHECKING:  # the names of the formats are in --help, which does not wait for pyarrow
+    from engine.ingest.adapters.source import Adapter
+
+ADAPTERS = {
+    "table": "engine.ingest.adapters.table",
+    "kinetics": "engine.ingest.adapters.kinetics",
+    "star": "engine.ingest.adapters.star",
+    "finediving": "engine.ingest.adapters.finediving",
+    "something": "engine.ingest.adapters.something",
+    "ego4d": "engine.ingest.adapters.ego4d",
+    "epic": "engine.ingest.adapters.epic",
+    "temporal": "engine.ingest.adapters.temporal",
 }
+"""Name of a format of clips -> the module that reads it; it has records(source: Source) -> Iterator[Record]."""
+FORMATS = ("manifest", *ADAPTERS, "instruct")
+"""What --format may name: our own manifest, the formats of clips, and conversations, which become examples."""
+
+
+def adapter(name: str) -> "Adapter":
+    return cast("Adapter", importlib.import_module(ADAPTERS[name]).records)

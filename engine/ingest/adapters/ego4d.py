@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from engine.ingest.adapters.source import Source, ask, canonical, each, worded
+from engine.ingest.adapters.source import Source, ask, canonical, each, parts, worded
 from engine.ingest.tables import Record, Row
 from engine.labels import Keywords
 from engine.language.narration import clean
@@ -25,27 +25,27 @@ QUESTIONS = (
 
 
 def records(source: Source) -> Iterator[Record]:
-    return each(source.json_items("videos.item"), lambda video: _rows(source, video))
+    return each(parts(source.json_items("videos.item"), _kept_actions), lambda kept: _row(source, *kept))
 
 
-def _rows(source: Source, video: dict[str, Any]) -> list[Row]:
-    duration_s = float((video.get("video_metadata") or {}).get("duration_sec") or video.get("duration_sec") or 0)
+def _kept_actions(video: dict[str, Any]) -> list[tuple[str, tuple[dict[str, Any], Any, int]]]:
+    """By name: the video, the action, and its number among the kept ones. An action that is no object is kept as a bad row."""
     actions = [action for interval in video["annotated_intervals"] or [] for action in interval["narrated_actions"] or []]
-    kept = [action for action in actions if _is_kept(action)]
-    rows = [_row(source, video, action, index, duration_s) for index, action in enumerate(kept)]
-    return [row for row in rows if row]
+    kept = [(place, action) for place, action in enumerate(actions) if not isinstance(action, dict) or _is_kept(action)]
+    return [(f"action {place}", (video, action, index)) for index, (place, action) in enumerate(kept)]
 
 
 def _is_kept(action: dict[str, Any]) -> bool:
-    narrated = OWN.match((action.get("narration_text") or "").strip())
+    narrated = OWN.match(str(action.get("narration_text") or "").strip())
     return not action.get("is_rejected") and action.get("is_valid_action", True) is not False and narrated is not None
 
 
-def _row(source: Source, video: dict[str, Any], action: dict[str, Any], index: int, duration_s: float) -> Row:
-    """{} where there is neither verb nor noun."""
+def _row(source: Source, video: dict[str, Any], action: dict[str, Any], index: int) -> Row | None:
+    """None where there is neither verb nor noun."""
     verb, noun = canonical(action.get("structured_verb") or ""), canonical(_noun(action))
     if not verb and not noun:
-        return {}
+        return None
+    duration_s = float((video.get("video_metadata") or {}).get("duration_sec") or video.get("duration_sec") or 0)
     start_s, end_s = window(float(action["narration_timestamp_sec"]), duration_s)
     clip_id = f"{video['video_uid']}/{index}"
     label = Keywords(text=f"{verb} {noun}".strip(), aliases=_aliases(action, verb, noun))

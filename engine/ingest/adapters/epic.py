@@ -1,6 +1,7 @@
 """EPIC-KITCHENS-100: EPIC_100_train.csv, EPIC_100_validation.csv; each row is a window of a long video."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from engine.ingest.adapters.source import Source, ask, each, worded
 from engine.ingest.tables import Record, Row
@@ -15,7 +16,7 @@ QUESTIONS = (
 
 
 def records(source: Source) -> Iterator[Record]:
-    return each(source.csv(), lambda row: [_row(source, row)])
+    return each(source.csv(), partial(_row, source))
 
 
 def _row(source: Source, row: Row) -> Row:
@@ -31,8 +32,8 @@ def _row(source: Source, row: Row) -> Row:
         "question": ask(QUESTIONS, row["narration_id"], label),
         "label": worded(label),
         "split": source.split_of(""),
-        "verb": row["verb"],
-        "noun": row["noun"],
+        "verb": verb,
+        "noun": noun,
         "description": row["narration"],
         "narrator": row.get("participant_id", ""),
     }

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from engine.ingest.adapters.source import Source, ask, each, worded
+from engine.ingest.adapters.source import Source, ask, each, parts, worded
 from engine.ingest.tables import Record, Row, opened
 from engine.labels import ClassSequence, Number
 
@@ -69,10 +69,9 @@ def records(source: Source) -> Iterator[Record]:
     if not isinstance(annotations, dict):
         raise ValueError(f"{source.path} holds no dictionary of dives; use FineDiving_fine-grained_annotation.pkl")
     heldout = _heldout(source)
-    return each(
-        ((f"{source.path} dive {key}", (key, dive)) for key, dive in annotations.items()),
-        lambda keyed_dive: _rows(source, keyed_dive[0], keyed_dive[1], heldout),
-    )
+    dives = ((f"{source.path} dive {key}", (key, dive)) for key, dive in annotations.items())
+    both = parts(dives, lambda keyed_dive: [(kind, (*keyed_dive, kind)) for kind in ("steps", "score")])
+    return each(both, lambda part: _row(source, heldout, *part))
 
 
 def _heldout(source: Source) -> frozenset[tuple[str, int]]:
@@ -88,23 +87,23 @@ def _heldout(source: Source) -> frozenset[tuple[str, int]]:
         raise
 
 
-def _rows(source: Source, key: tuple[str, int], dive: dict[str, Any], heldout: frozenset[tuple[str, int]]) -> list[Row]:
+def _row(source: Source, heldout: frozenset[tuple[str, int]], key: tuple[str, int], dive: dict[str, Any], kind: str) -> Row:
+    """`kind`: what the clip asks for, steps or score."""
     competition, index = str(key[0]), int(key[1])
     dive_id = f"{competition}_{index}"
     fields = {"competition": competition, "index": index, "action_type": dive.get("action_type", "")}
-    video = source.video_of(VIDEO, fields)
-    split = source.split or ("heldout" if (competition, index) in heldout else "train")
-    both = (("steps", STEPS, ClassSequence(items=steps(dive))), ("score", SCORES, Number(value=float(dive["dive_score"]))))
-    return [
-        {
-            "clip_id": f"{dive_id}/{kind}",
-            "video": video,
-            "question": ask(templates, dive_id, label),
-            "label": worded(label),
-            "split": split,
-        }
-        for kind, templates, label in both
-    ]
+    label: ClassSequence | Number
+    if kind == "steps":
+        templates, label = STEPS, ClassSequence(items=steps(dive))
+    else:
+        templates, label = SCORES, Number(value=float(dive["dive_score"]))
+    return {
+        "clip_id": f"{dive_id}/{kind}",
+        "video": source.video_of(VIDEO, fields),
+        "question": ask(templates, dive_id, label),
+        "label": worded(label),
+        "split": source.split or ("heldout" if (competition, index) in heldout else "train"),
+    }
 
 
 def steps(dive: dict[str, Any]) -> tuple[str, ...]:

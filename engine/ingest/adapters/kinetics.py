@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from engine.ingest.adapters.source import Source, ask, each, worded
 from engine.ingest.tables import Record, Row
@@ -19,7 +20,7 @@ QUESTIONS = (
 
 
 def records(source: Source) -> Iterator[Record]:
-    return each(source.csv(), lambda row: [_row(source, row)])
+    return each(source.csv(), partial(_row, source))
 
 
 def _row(source: Source, row: Row) -> Row:

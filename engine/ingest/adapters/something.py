@@ -1,6 +1,7 @@
 """Something-Something v2: actions with the objects that they are done to: {"id", "label", "template", "placeholders"}."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from engine.ingest.adapters.source import Source, ask, each, worded
@@ -17,7 +18,7 @@ QUESTIONS = (
 
 
 def records(source: Source) -> Iterator[Record]:
-    return each(source.json_items("item"), lambda item: [_row(source, item)])
+    return each(source.json_items("item"), partial(_row, source))
 
 
 def _row(source: Source, item: dict[str, Any]) -> Row:

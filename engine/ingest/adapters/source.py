@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from string import Formatter
-from typing import Any
+from typing import Any, TypeVar
 
 import ijson
 
@@ -87,6 +87,7 @@ def filled(template: str, row: Mapping[str, Any]) -> str:
 _FORM = re.compile(r"|0?\d{0,2}[dsf]?")
 _HELDOUT = re.compile(r"(?<![a-z])(?:val|valid|validat(?:e|ion)|test(?:ing)?|heldout)(?![a-z])")
 Adapter = Callable[[Source], Iterator[Record]]
+Made = TypeVar("Made")
 
 
 @contextmanager
@@ -99,22 +100,36 @@ def _complete(path: str) -> Iterator[None]:
         raise ValueError(f"{path} is not JSON ({str(error).splitlines()[0]}); get it again") from None
 
 
-def each(annotations: Iterable[tuple[str, Any]], make: Callable[[Any], list[Row]]) -> Iterator[Record]:
-    """The rows that `make` makes of each annotation, or its error."""
+def each(annotations: Iterable[tuple[str, Any]], make: Callable[[Any], Row | None]) -> Iterator[Record]:
+    """The row that `make` makes of each annotation, or its error. None: the annotation is not one that the adapter selects."""
     for place, item in annotations:
-        if isinstance(item, ValueError):
-            yield place, item
-            continue
-        try:
-            rows = make(item)
-        except KeyError as error:
-            yield place, ValueError(f"{place} has no {error}; is it of another format?")
-        except (TypeError, AttributeError, IndexError) as error:
-            yield place, ValueError(f"{place} is not an annotation of this format: {error}")
-        except ValueError as error:
-            yield place, ValueError(f"{place}: {error}")
+        row = item if isinstance(item, ValueError) else _tried(place, make, item)
+        if row is not None:
+            yield place, row
+
+
+def parts(items: Iterable[tuple[str, Any]], split: Callable[[Any], list[tuple[str, Any]]]) -> Iterator[tuple[str, Any]]:
+    """The annotations that `split` finds in each item, by name, each with a place of its own; or the item's error.
+
+    A bad annotation is one bad row, and the item's other annotations are read.
+    """
+    for place, item in items:
+        named = _tried(place, split, item)
+        if isinstance(named, ValueError):
+            yield place, named
         else:
-            yield from ((place, row) for row in rows)
+            yield from ((f"{place} {name}", part) for name, part in named)
+
+
+def _tried(place: str, make: Callable[[Any], Made], item: Any) -> Made | ValueError:
+    try:
+        return make(item)
+    except KeyError as error:
+        return ValueError(f"{place} has no {error}; is it of another format?")
+    except (TypeError, AttributeError, IndexError) as error:
+        return ValueError(f"{place} is not an annotation of this format: {error}")
+    except ValueError as error:
+        return ValueError(f"{place}: {error}")
 
 
 def ask(templates: Sequence[str], clip_id: str, label: Any) -> str:

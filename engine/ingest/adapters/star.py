@@ -1,6 +1,7 @@
 """STAR (Wu et al. 2021): questions about stretches of Charades videos, with four choices each."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from engine.ingest.adapters.source import Source, each, worded
@@ -11,7 +12,7 @@ VIDEO = "{video_id}.mp4"
 
 
 def records(source: Source) -> Iterator[Record]:
-    return each(source.json_items("item"), lambda item: [_row(source, item)])
+    return each(source.json_items("item"), partial(_row, source))
 
 
 def _row(source: Source, item: dict[str, Any]) -> Row:

@@ -7,7 +7,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from engine.ingest.adapters.source import Source, each, worded
+from engine.ingest.adapters.source import Source, each, parts, worded
 from engine.ingest.tables import Record, Row
 from engine.labels import TimeRange
 
@@ -18,23 +18,30 @@ QUESTION = 'During which part of the video does this happen: "{what}"? Give the 
 def records(source: Source) -> Iterator[Record]:
     prefix = "database" if any(True for _ in source.json_pairs("database")) else ""
     videos = ((f"{source.path} video {key}", (key, item)) for key, item in source.json_pairs(prefix))
-    return each(videos, lambda keyed_item: _rows(source, *keyed_item))
+    return each(parts(videos, lambda keyed_item: _stretches(*keyed_item)), lambda stretch: _row(source, *stretch))
 
 
-def _rows(source: Source, key: str, item: dict[str, Any]) -> list[Row]:
-    duration_s = float(item["duration"])
+def _stretches(key: str, item: dict[str, Any]) -> list[tuple[str, tuple[str, dict[str, Any], int, dict[str, Any]]]]:
+    """By name: the video's key, the video, the number of the annotation within it, and the annotation."""
     if "sentences" in item:
-        stretches = list(zip(item["sentences"], item["timestamps"], strict=True))
+        sentences, timestamps = item["sentences"], item["timestamps"]
+        if len(sentences) != len(timestamps):
+            raise ValueError(f"{len(sentences)} sentences and {len(timestamps)} timestamps; each sentence needs one")
+        annotations = [{"label": text, "segment": segment} for text, segment in zip(sentences, timestamps, strict=True)]
     else:
-        stretches = [(annotation["label"], annotation["segment"]) for annotation in item["annotations"]]
-    video = source.video_of(
-        VIDEO, {name: value for name, value in item.items() if isinstance(value, str | int | float)} | {"id": key}
-    )
-    split = source.split_of(str(item.get("subset", "")))
-    rows = []
-    for number, (text, (start_s, end_s)) in enumerate(stretches):
-        end = min(float(end_s), duration_s)  # published ends are a frame or two after the video's
-        label = TimeRange(start_s=float(start_s), end_s=end, duration_s=duration_s)
-        question = QUESTION.replace("{what}", str(text).strip())
-        rows.append({"clip_id": f"{key}/{number}", "video": video, "question": question, "label": worded(label), "split": split})
-    return rows
+        annotations = item["annotations"]
+    return [(f"annotation {number}", (key, item, number, annotation)) for number, annotation in enumerate(annotations)]
+
+
+def _row(source: Source, key: str, item: dict[str, Any], number: int, annotation: dict[str, Any]) -> Row:
+    duration_s = float(item["duration"])
+    fields = {name: value for name, value in item.items() if isinstance(value, str | int | float)} | {"id": key}
+    start_s, end_s = annotation["segment"]
+    end = min(float(end_s), duration_s)  # published ends are a frame or two after the video's
+    return {
+        "clip_id": f"{key}/{number}",
+        "video": source.video_of(VIDEO, fields),
+        "question": QUESTION.replace("{what}", str(annotation["label"]).strip()),
+        "label": worded(TimeRange(start_s=float(start_s), end_s=end, duration_s=duration_s)),
+        "split": source.split_of(str(item.get("subset", ""))),
+    }
