@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +57,16 @@ def connect(address: str, cpus: float = 0, gpus: float = 0) -> Iterator[Mapping[
     if not remote:  # one machine is not preempted in part, and each finetune would start a process to watch for it
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     terminated = signal.getsignal(signal.SIGTERM)
-    with _quiet_stderr():
-        ray.init(
-            address=remote or "local",
-            logging_level=logging.WARNING,
-            log_to_driver=False,
-            include_dashboard=None if remote else False,
-        )
+    try:
+        with _quiet_stderr():
+            ray.init(
+                address=remote or "local",
+                logging_level=logging.WARNING,
+                log_to_driver=False,
+                include_dashboard=None if remote else False,
+            )
+    except (ConnectionError, ValueError) as error:
+        raise _absent(remote or "local", str(error).partition("\n")[0]) from None
     if threading.current_thread() is threading.main_thread() and terminated is not None:  # None: it is not Python's
         signal.signal(signal.SIGTERM, terminated)  # Ray's own handler prints a stack trace
     try:
@@ -81,7 +85,19 @@ def _refuse_absent(address: str) -> None:
     try:
         socket.create_connection((host.rpartition("/")[2].strip("[]"), int(port)), timeout=5).close()
     except OSError as error:
-        raise ValueError(f"no Ray cluster at {address} ({error}); check cluster.address and RAY_ADDRESS") from None
+        raise _absent(address, str(error)) from None
+
+
+def _absent(address: str, reason: str) -> ValueError:
+    return ValueError(f"no Ray cluster at {address} ({reason}); check cluster.address and RAY_ADDRESS")
+
+
+def on_this_node() -> NodeAffinitySchedulingStrategy:
+    """Places an actor that the driver needs on the driver's own node: what takes that node takes the driver too.
+
+    Elsewhere the actor would be lost with a node that the run survives, and would come back without what it knew.
+    """
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def _compare(needed: dict[str, float], available: Mapping[str, float], is_remote: bool) -> None:

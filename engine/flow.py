@@ -21,15 +21,15 @@ log = logging.getLogger(__name__)
 Row = dict[str, Any]
 WINDOW_ROWS, WINDOW_ROWS_PER_ACTOR = 1024, 256
 """Maximum rows of one dataset: few, because the driver keeps something of each; enough that an actor's start hardly counts."""
-BREATH_S = 0.01
+LOOP_PAUSE_S = 0.01
 """Pause of Ray Data's scheduling loop in each turn."""
 ACTOR_RESTARTS = 20
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 """Settings of glibc: keep freed memory for the actor's next row. Returning it to the kernel took a tenth of the time on a CPU."""
 CARRIED: dict[str, type[Exception]] = {error.__name__: error for error in (StorageError, ChildProcessError, ValueError)}
 """Errors that leave the flow as they were raised, because a user can act on them; a ValueError only from an actor's constructor."""
-AWAY = "carried_error"
-"""Column that marks a row as such an error: its name and arguments."""
+ERROR_COLUMN = "carried_error"
+"""Column of a row that stands for such an error: the name of its type, and its arguments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +66,9 @@ def run(rows: Iterable[Row], stages: list[Stage], ordered: bool = False, name: s
     waiting = iter(rows)
     while window := list(islice(waiting, max(WINDOW_ROWS, WINDOW_ROWS_PER_ACTOR * max(stage.actors for stage in stages)))):
         for row in _stream(window, stages, ordered, name):
-            if AWAY in row:
-                name, *arguments = row[AWAY]
-                raise CARRIED[name](*arguments)
+            if ERROR_COLUMN in row:
+                kind, *arguments = row[ERROR_COLUMN]
+                raise CARRIED[kind](*arguments)
             yield row
 
 
@@ -82,7 +82,7 @@ def _carrying(work: Callable[..., Any]) -> Callable[..., Any]:
                 try:
                     super().__init__(**arguments)
                 except tuple(CARRIED.values()) as error:
-                    self._refused = _away(error)
+                    self._refused = _error_row(error)
 
             def __call__(self, row: Row) -> Row:
                 return self._refused or _carry(super().__call__, row)
@@ -97,24 +97,24 @@ def _carrying(work: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _carry(work: Callable[..., Row], row: Row, **arguments: Any) -> Row:
-    if AWAY in row:
+    if ERROR_COLUMN in row:
         return row
     try:
         return work(row, **arguments)
     except (StorageError, ChildProcessError) as error:
-        return _away(error)
+        return _error_row(error)
 
 
-def _away(error: Exception) -> Row:
+def _error_row(error: Exception) -> Row:
     trouble = [error.trouble] if isinstance(error, StorageError) else []
-    return {AWAY: [type(error).__name__ if type(error).__name__ in CARRIED else "ValueError", *trouble, str(error)]}
+    return {ERROR_COLUMN: [type(error).__name__ if type(error).__name__ in CARRIED else "ValueError", *trouble, str(error)]}
 
 
-class Breath(ExecutionCallback):  # type: ignore[misc]
+class LoopPause(ExecutionCallback):  # type: ignore[misc]
     """Makes Ray Data's scheduling loop pause: with a slow consumer it never waits, and beside training it took 40 % of a core."""
 
     def on_execution_step(self, executor: Any) -> None:
-        time.sleep(BREATH_S)
+        time.sleep(LOOP_PAUSE_S)
 
 
 def _stream(rows: list[Row], stages: list[Stage], ordered: bool, name: str) -> Iterator[Row]:
@@ -125,7 +125,7 @@ def _stream(rows: list[Row], stages: list[Stage], ordered: bool, name: str) -> I
     context.execution_no_progress_timeout_s = -1  # fires on a slow consumer too, and ours may be a training step
     context.max_errored_blocks = 0
     context.max_consecutive_actor_init_deaths = 3
-    context.custom_execution_callback_classes = [*context.custom_execution_callback_classes, Breath]
+    context.custom_execution_callback_classes = [*context.custom_execution_callback_classes, LoopPause]
     with ray.data.DataContext.current(context):
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
         for stage in stages:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from models.base import Reply, Sampling
+from models.base import OutOfMemory, Reply, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class QuestionBatches:
 
     A batch starts when each clip that has not left has a question waiting. The thread that completes the batch, by an ask or by a
     leave, answers it and sets the futures, in the order of the clip numbers. Other threads may ask meanwhile, about clips whose
-    future is set.
+    future is set. When all clips have left and have their answers, `answer` is let go, with all that it holds on a GPU.
     """
 
     def __init__(self, num_clips: int, answer: AnswerBatch) -> None:
-        self._answer = answer
+        self._answer: AnswerBatch | None = answer
         self._lock = threading.Lock()
         self._present = set(range(num_clips))
         """Clips that have not left."""
@@ -68,21 +68,33 @@ class QuestionBatches:
         return batch
 
     def _answer_batch(self, batch: Sequence[tuple[Question, Future[Reply]]]) -> None:
+        """Answer the batch, which may be empty; then let `answer` go if it was the last."""
         running = [(question, future) for question, future in batch if future.set_running_or_notify_cancel()]
         with self._lock:
             self._under_way -= {question.clip for question, future in batch if future.cancelled()}
-        if not running:
-            return
-        outcomes: Sequence[Reply | BaseException]
+        if running:
+            try:
+                outcomes = self._outcomes([question for question, _ in running])
+            except BaseException as error:  # a KeyboardInterrupt: nobody may wait for these futures for ever
+                self._resolve(running, [error] * len(running))
+                raise
+            self._resolve(running, outcomes)
+        with self._lock:
+            if not (self._present or self._waiting or self._under_way):
+                self._answer = None
+
+    def _outcomes(self, questions: Sequence[Question]) -> Sequence[Reply | BaseException]:
+        """A reply or an error for each question."""
+        assert self._answer is not None, "it is let go after the last batch"
         try:
-            outcomes = self._answer([question for question, _ in running])
-            assert len(outcomes) == len(running), f"{len(outcomes)} replies to {len(running)} questions"
+            outcomes = self._answer(questions)
+            assert len(outcomes) == len(questions), f"{len(outcomes)} replies to {len(questions)} questions"
+        except OutOfMemory as error:
+            # its traceback would hold the functions that wait for the futures, and so the error itself: a cycle, freed some time
+            return [error.with_traceback(None)] * len(questions)
         except Exception as error:
-            outcomes = [error] * len(running)
-        except BaseException as error:  # a KeyboardInterrupt: nobody may wait for these futures for ever
-            self._resolve(running, [error] * len(running))
-            raise
-        self._resolve(running, outcomes)
+            return [error] * len(questions)
+        return outcomes
 
     def _resolve(self, running: Sequence[tuple[Question, Future[Reply]]], outcomes: Sequence[Reply | BaseException]) -> None:
         for (question, future), outcome in zip(running, outcomes, strict=True):

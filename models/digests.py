@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from models.caches import private_folder, temporary_folder
+
 BLOCK = 16 << 20
 """Bytes that are read at once."""
 
@@ -52,12 +54,12 @@ def _read(path: Path) -> str:
 def _cache_folder() -> Path:
     """The user's cache folder; where that cannot be written, a folder of the user's own among the temporary files."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    for folder in (Path(home) / "starloop" / "digests", Path(tempfile.gettempdir()) / f"starloop-digests-{os.getuid()}"):
+    for own_folder in (lambda: private_folder(Path(home) / "starloop" / "digests"), lambda: temporary_folder("digests")):
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError:
+            folder = own_folder()
+        except (OSError, ValueError):
             continue
-        if folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK):
+        if os.access(folder, os.W_OK):
             return folder
     return Path(tempfile.mkdtemp(prefix="starloop-digests-"))
 

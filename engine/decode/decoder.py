@@ -129,38 +129,48 @@ class ChildDecoder:
         if self._child is None:
             self._child = ChildProcess(self._limits.memory_bytes, self._backend, self._program)
         child, limits = self._child, self._limits
+        left_s = limits.timeout_s
         with child.errors_named():
-            child.send(request.to_json(), limits.timeout_s)
-            left_s = limits.timeout_s
-            while True:
-                began = time.monotonic()
+            child.send(request.to_json(), left_s)
+        while True:
+            began = time.monotonic()
+            with child.errors_named():
                 letter = child.receive(1, left_s)
                 left_s -= time.monotonic() - began
                 if letter != b"R":
                     return _result(child, bytes(letter), source, request, max(1.0, left_s))
                 offset, length = RANGE.unpack(child.receive(RANGE.size, left_s))
-                if length > LARGEST_RANGE:
-                    raise ChildDied(f"it asked for {length} bytes at once")
-                if source.bytes_read + length > limits.read_bytes:
-                    self._abandon(child)
-                    would = f"more than limits.read_bytes = {limits.read_bytes} would be read"
-                    return Failure(kind="too_large", detail=f"{request.video}: {would}")
-                self._serve(child, source, offset, length)
+            if length > LARGEST_RANGE:
+                raise ChildDied(f"it asked for {length} bytes at once")
+            if source.bytes_read + length > limits.read_bytes:
+                self._abandon(child)
+                would = f"more than limits.read_bytes = {limits.read_bytes} would be read"
+                return Failure(kind="too_large", detail=f"{request.video}: {would}")
+            self._serve(child, source, offset, length)
 
     def _serve(self, child: ChildProcess, source: Source, offset: int, length: int) -> None:
-        """Send the bytes that the child wants. The clock stands still meanwhile: slow storage is not the video's fault."""
+        """Send the bytes that the child wants. The clock stands still meanwhile: slow storage is not the video's fault.
+
+        An error of the source is raised as it is, of whatever kind: it is not the child's.
+        """
         try:
             data = source.read(offset, length)
-        except StorageError:
+        except BaseException:
             self._abandon(child)
             raise
-        child.send(data, self._limits.timeout_s)
+        with child.errors_named():
+            child.send(data, self._limits.timeout_s)
 
     def _abandon(self, child: ChildProcess) -> None:
-        """Tell the child that the bytes do not come, and wait until it has given the clip up."""
-        child.send_length(NO_BYTES, self._limits.timeout_s)
-        if child.receive(1, self._limits.timeout_s) != b"A":
-            raise ChildDied("it did not let go")
+        """Tell the child that the bytes do not come, and wait until it has given the clip up; kill it if it does not."""
+        try:
+            with child.errors_named():
+                child.send_length(NO_BYTES, self._limits.timeout_s)
+                has_given_up = child.receive(1, self._limits.timeout_s) == b"A"
+        except (ChildDied, ChildTimeout):
+            has_given_up = False
+        if not has_given_up:
+            self.close()
 
 
 def _result(child: ChildProcess, letter: bytes, source: Source, request: Request, timeout_s: float) -> ClipRead | Failure:

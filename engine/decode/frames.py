@@ -62,6 +62,19 @@ def choose(times_s: Sequence[float], at_s: Sequence[float]) -> list[int]:
     return [max(0, bisect.bisect_right(times_s, moment + ROUNDING_S) - 1) for moment in at_s]
 
 
+def num_decoded(chosen: Sequence[int], keyframes: Sequence[int]) -> int:
+    """How many frames have to be decoded for the chosen ones: of each stretch from a keyframe, those up to the last chosen.
+
+    Both are ascending frame numbers; the first frame counts as a keyframe.
+
+    >>> num_decoded([3, 5, 27], keyframes=[0, 12, 24]), num_decoded([27], keyframes=[])
+    (10, 28)
+    """
+    starts = sorted({0, *keyframes})
+    last_by_keyframe = {starts[bisect.bisect_right(starts, number) - 1]: number for number in chosen}
+    return sum(last - keyframe + 1 for keyframe, last in last_by_keyframe.items())
+
+
 def window(start_s: float | None, end_s: float | None, length_s: float) -> tuple[float, float] | None:
     """A clip's window cut to a video of length_s seconds; None where nothing of the video lies in it.
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import engine
 from engine.decode.protocol import LENGTH
 from engine.decode.request import Backend
-from engine.store.filesystems import StorageError
 
 START_TIMEOUT_S = 60.0
 EXIT_WAIT_S = 5.0
@@ -41,22 +40,29 @@ class ChildProcess:
     """A decoding process (engine/decode/child.py), and the socket to it. Raises NotStarted."""
 
     def __init__(self, memory_bytes: int, backend: Backend, program: Sequence[str] = ("-c", PROGRAM)) -> None:
-        self._connection, childs_end = socket.socketpair()
         root = str(Path(engine.__file__ or "").parents[1])
         environment = {name: value for name in ("PATH", "LD_LIBRARY_PATH", "LANG") if (value := os.environ.get(name))}
-        read_end, write_end = os.pipe()
-        for end in (read_end, write_end):
-            os.set_blocking(end, False)  # a library that prints much must not wait for a reader
-        self._stderr = io.FileIO(read_end)
-        with childs_end, os.fdopen(write_end, "wb"):
-            self._process = subprocess.Popen(
-                [sys.executable, *program, root, str(childs_end.fileno()), str(memory_bytes), backend],
-                pass_fds=[childs_end.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=write_end,
-                env=environment | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            )
+        with contextlib.ExitStack() as opened, contextlib.ExitStack() as childs:
+            try:
+                self._connection, childs_end = socket.socketpair()
+                opened.enter_context(self._connection)
+                childs.enter_context(childs_end)
+                read_end, write_end = os.pipe()
+                self._stderr = opened.enter_context(io.FileIO(read_end))
+                childs.enter_context(io.FileIO(write_end, "w"))
+                for end in (read_end, write_end):
+                    os.set_blocking(end, False)  # a library that prints much must not wait for a reader
+                self._process = subprocess.Popen(
+                    [sys.executable, *program, root, str(childs_end.fileno()), str(memory_bytes), backend],
+                    pass_fds=[childs_end.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=write_end,
+                    env=environment | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                )
+            except OSError as error:  # the node is out of processes, memory or descriptors
+                raise NotStarted(str(error)) from None
+            opened.pop_all()  # close() closes these from here on
         try:
             is_started = self.receive(1, START_TIMEOUT_S) == b"H"
         except (EOFError, OSError):
@@ -105,8 +111,6 @@ class ChildProcess:
         """Turn the errors of the socket, and what the process must not send, into ChildTimeout and ChildDied."""
         try:
             yield
-        except StorageError:
-            raise
         except TimeoutError:
             raise ChildTimeout from None
         except (EOFError, OSError, ValueError) as error:

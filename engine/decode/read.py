@@ -11,7 +11,7 @@ from typing import BinaryIO, Self
 import av
 import numpy as np
 
-from engine.decode.frames import choose, second_in_clip
+from engine.decode.frames import choose, num_decoded, second_in_clip
 from engine.decode.media import (
     UNINDEXED,
     damaged,
@@ -133,7 +133,8 @@ def _read_decord(file: BinaryIO, request: Request) -> ClipFrames:
         times_s = [start - spans[0][0] for start, _ in spans]
         chosen = choose(times_s, moments_of(request, spans[-1][1] - spans[0][0]))
         frame_pixels = int(np.prod(reader[0].shape[:2]))
-        if (chosen[-1] + 1) * frame_pixels > request.decode_pixels:
+        # as WindowReader counts; that each further batch seeks again is left to the timeout
+        if num_decoded(chosen, reader.get_key_indices()) * frame_pixels > request.decode_pixels:
             raise Unusable(
                 "too_large", f"{request.video}: more than limits.decode_pixels = {request.decode_pixels} would be decoded"
             )

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine import flow
+from engine.connection import on_this_node
 from engine.decode.stage import decode_piece
 from engine.generate.generator import Generator, write_piece
 from engine.generate.ledger import Ledger, balance, too_many_failed, total
@@ -48,7 +49,7 @@ def attempt_split(work: Work, spec: GenerateSpec, tallies: Sequence[Tally] = ())
     work.report(Progress(step=name, unit="clips", done=done, total=num_clips, before=num_before))
     todo = (planned.to_row() for planned in work.pieces() if not planned.is_written)
     if done < num_clips:
-        watch = Watch.remote()  # type: ignore[attr-defined]  # the decorator adds it
+        watch = Watch.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]  # the decorator adds it
         for row in flow.run(todo, _stages(work, spec, folder, watch), name=work.flow_name()):
             done, kept = done + row["clips"], kept + row["kept"]
             failed.update(json.loads(row["failed"]))

@@ -105,10 +105,14 @@ class Generator:
         watched = self.llm.watch([decoded.video for _, decoded in subjects])
         answers = [self._answer(piece_id, number, subject, watched) for number, subject in enumerate(subjects)]
         results = await asyncio.gather(*answers, return_exceptions=True)
+        attempts = [result for result in results if not isinstance(result, BaseException)]
+        if len(attempts) == len(results):
+            return attempts
         errors = [result for result in results if isinstance(result, BaseException)]
-        for error in sorted(errors, key=lambda error: not isinstance(error, OutOfMemory)):
-            raise error
-        return [attempts for attempts in results if not isinstance(attempts, BaseException)]
+        try:
+            raise min(errors, key=lambda error: not isinstance(error, OutOfMemory))
+        finally:  # the error's traceback holds this frame, which would keep the piece's frames until a garbage collection
+            del results, errors, answers, watched
 
     async def _answer(self, piece_id: str, number: int, subject: Subject, watched: Watched) -> list[Attempt]:
         """A clip's attempts: a direct one, and where that is rejected a rationalization."""

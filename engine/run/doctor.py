@@ -72,7 +72,7 @@ def _guarded(what: str, remedy: str, check: Callable[[], Iterator[Finding]]) -> 
         detail, _, storage_remedy = str(error).rpartition("; ")
         yield Finding(what, detail, storage_remedy)
     except (ValueError, OSError, RuntimeError) as error:
-        yield Finding(what, str(error).splitlines()[0], remedy)
+        yield Finding(what, str(error).partition("\n")[0] or type(error).__name__, remedy)
 
 
 def _versions() -> Iterator[Finding]:

@@ -10,6 +10,7 @@ in its own epoch's record: a store that checks first and writes then may tell tw
 import json
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -27,6 +28,8 @@ from engine.store.parallel import parallel_map
 log = logging.getLogger(__name__)
 
 FOLDER = "lease"
+RECORD = re.compile(r"([0-9]{5})\.json")
+"""The name of an epoch's record. Other files in the folder are not ours, and are left alone."""
 BEAT_S, STALE_S = 3.0, 20.0
 RELEASED = b"released"
 """The last heartbeat of a driver that has released the lease begins with it."""
@@ -98,6 +101,8 @@ class Lease:
                 self._compare()
             except StorageError as error:
                 log.warning("the lease cannot be renewed: %s", error)
+            except Exception as error:  # of any kind: a driver without a heartbeat is taken for dead while it works
+                log.warning("the lease cannot be renewed: %s: %s", type(error).__name__, error)
             if self._lost:
                 log.error("%s", self._lost)
                 return
@@ -131,8 +136,8 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """The lease as seen from outside: Look(holder="process 7 on a (since ...)", step="cycle-000/generate")"""
+class LeaseState:
+    """The lease as seen from outside: LeaseState(holder="process 7 on a (since ...)", step="cycle-000/generate")"""
 
     holder: str
     """The driver that holds the lease, as far as can be known without waiting; "": it was released, or its driver is dead."""
@@ -140,24 +145,35 @@ class Look:
     """The last step that a driver has begun; "" before the first."""
 
 
-def look(store: Store) -> Look:
+def lease_state(store: Store) -> LeaseState:
     epoch = newest(store)
     beat, record = parallel_map(store.read, [f"{FOLDER}/{epoch:05d}.beat", f"{FOLDER}/{epoch:05d}.json"])
-    driver = json.loads(record) if record else {}
+    driver = _driver_of(record)
     is_free = not epoch or _is_released(beat) or is_dead(driver)
-    return Look(holder="" if is_free else _name(driver), step=(beat or b"").decode(errors="replace").partition(" ")[2])
+    return LeaseState(holder="" if is_free else _name(driver), step=(beat or b"").decode(errors="replace").partition(" ")[2])
 
 
 def newest(store: Store) -> int:
     """The latest epoch; 0 before the first."""
-    return max((int(name.removesuffix(".json")) for name in store.names(FOLDER) if name.endswith(".json")), default=0)
+    return max((int(match[1]) for name in store.names(FOLDER) if (match := RECORD.fullmatch(name))), default=0)
 
 
 def read_record(store: Store, epoch: int) -> dict[str, Any]:
-    """The driver of an epoch, as whoami() described it; {} if there is no record."""
-    data = store.read(f"{FOLDER}/{epoch:05d}.json")
-    driver: dict[str, Any] = json.loads(data) if data else {}
-    return driver
+    """The driver of an epoch, as whoami() described it; {} if there is no record, or a damaged one."""
+    return _driver_of(store.read(f"{FOLDER}/{epoch:05d}.json"))
+
+
+def _driver_of(record: bytes | None) -> dict[str, Any]:
+    """The driver that a record describes; {} if there is none, or a damaged one, whose driver only its heartbeat can show.
+
+    >>> _driver_of(b'{"pid": 7, "host": "a"}'), _driver_of(b'{"pid": '), _driver_of(b"[7]"), _driver_of(None)
+    ({'pid': 7, 'host': 'a'}, {}, {}, {})
+    """
+    try:
+        driver = json.loads(record or b"{}")
+    except ValueError:
+        return {}
+    return driver if isinstance(driver, dict) and isinstance(driver.get("pid"), int) else {}
 
 
 def _is_released(beat: bytes | None) -> bool:
@@ -187,7 +203,7 @@ def _proc(pid: int) -> dict[str, str]:
 
 def is_dead(driver: dict[str, Any]) -> bool:
     """Whether the driver was a process of this machine and no longer exists. False where that cannot be known."""
-    here = _proc(int(driver.get("pid", 0)))
+    here = _proc(driver.get("pid", 0))
     is_local = driver.get("host") == socket.gethostname() and all(
         here[name] and driver.get(name) == here[name] for name in ("boot", "namespace")
     )

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 from engine.config import RunConfig
 from engine.store.weights import local
-from models.base import ENCODE_CLIPS, ModelSize
+from models.base import ENCODE_CLIPS, Dtype, ModelSize
 from models.registry import size as size_of
 
-BF16, FP32 = 2, 4
+BYTES: dict[Dtype, int] = {"bfloat16": 2, "float32": 4}
+"""Of one value."""
+FP32 = BYTES["float32"]
 GIB = 1 << 30
 PROMPT_TOKENS = 256
 """Estimate for system prompt, question and hint; the generator checks the real number for each clip."""
@@ -109,8 +111,9 @@ def budget(config: RunConfig, size: ModelSize) -> Findings:
                 f"context of {size.context_tokens}; {max(0, fit)} would fit: lower episodes.shots, episodes.pooling_shape or "
                 "model.pooling_shape"
             )
+    value_bytes = max(_value_bytes(config, gpus) for gpus in (config.cluster.generator_gpus, config.cluster.train_gpus))
     findings.lines.append(
-        f"each process that loads it needs {size.params * BF16 / GIB:.1f} GiB of its machine's memory meanwhile; "
+        f"each process that loads it needs {size.params * value_bytes / GIB:.1f} GiB of its machine's memory meanwhile; "
         "of training workers with ZeRO-3 the first alone"
     )
     for use in _uses(config, size):
@@ -127,51 +130,71 @@ def _uses(config: RunConfig, size: ModelSize) -> Iterator[Use]:
         yield training(config, size)
 
 
+def _value_bytes(config: RunConfig, gpus: float) -> int:
+    """Bytes of one value of the model in an actor that is given so many GPUs."""
+    return BYTES[config.model.device(gpus).dtype]
+
+
 def generation(config: RunConfig, size: ModelSize) -> Use:
-    """Memory of one generator: the prefixes of a piece, and a copy of them with room for question and answer."""
-    piece = config.generate.piece_clips
-    token = size.kv_values_per_token * BF16
-    weights, work = size.params * BF16, _encoding(size) + piece * size.vocab_size * FP32 * 3
-    clip = token * (2 * size.video_tokens + PROMPT_TOKENS + config.generate.max_tokens)
+    """Memory of one generator: the prefixes of the pieces in flight, and a copy of one piece's with room for question and answer.
+
+    A piece keeps its prefixes until its last clip is verified; the pieces are answered one after another.
+    """
+    piece, in_flight = config.generate.piece_clips, config.generate.pieces_in_flight
+    value_bytes = _value_bytes(config, config.cluster.generator_gpus)
+    token = size.kv_values_per_token * value_bytes
+    weights, work = size.params * value_bytes, _encoding(size, value_bytes) + piece * size.vocab_size * FP32 * 3
+    continued = token * (size.video_tokens + PROMPT_TOKENS + config.generate.max_tokens)
+    clip = token * in_flight * size.video_tokens + continued
     fits = int((config.cluster.gpu_memory_gib * GIB - weights - work - WORKSPACE) // clip)
-    remedy = f"generate.piece_clips = {fits} fits" if fits >= 1 else "this model needs a larger GPU, or fewer visual tokens"
+    if fits >= 1:
+        remedy = f"generate.piece_clips = {fits} fits"
+    elif in_flight > 1:
+        remedy = f"lower generate.pieces_in_flight = {in_flight}"
+    else:
+        remedy = "this model needs a larger GPU, or fewer visual tokens"
     parts = {
         "weights": weights,
-        f"keys and values of {piece} clips": token * piece * size.video_tokens,
-        "their continuation": token * piece * (size.video_tokens + PROMPT_TOKENS + config.generate.max_tokens),
+        f"keys and values of {in_flight * piece} clips": token * in_flight * piece * size.video_tokens,
+        f"continuation of {piece} clips": piece * continued,
         "work": work,
         "workspace": WORKSPACE,
     }
     return Use("generate", parts, remedy)
 
 
-def _encoding(size: ModelSize) -> float:
+def _encoding(size: ModelSize, value_bytes: int) -> float:
     """Activations while clips are encoded: the largest of a tower layer and the projector (patches) and an LLM layer (tokens)."""
     tower = size.num_frames * size.patches_per_frame * (6 * size.tower_size + 2 * size.tower_intermediate_size)
     projector = size.num_frames * size.patches_per_frame * 2 * size.hidden_size
     prefill = size.video_tokens * (6 * size.hidden_size + 3 * size.intermediate_size)
-    return ENCODE_CLIPS * BF16 * max(tower, projector, prefill)
+    return ENCODE_CLIPS * value_bytes * max(tower, projector, prefill)
 
 
 def training(config: RunConfig, size: ModelSize) -> Use:
     """One training worker: DeepSpeed's states by ZeRO stage (arXiv 1910.02054, section 3), activations of a micro-batch."""
     train = config.train
     workers, stage = train.num_workers, train.zero_stage
+    value_bytes = _value_bytes(config, config.cluster.train_gpus)
     shots = config.episodes.shots[-1] if config.mixture.episodes else 0
     row = size.video_tokens + max(
         PROMPT_TOKENS + config.generate.max_tokens, shots * size.shot_tokens + (shots + 1) * EXCHANGE_TOKENS
     )
     tokens = train.micro_batch_rows * row
     trained = size.trainable_params
-    layer = tokens * BF16 * (8 * size.hidden_size + 3 * size.intermediate_size)
-    kept = size.num_layers * tokens * BF16 * size.hidden_size + layer if train.gradient_checkpointing else size.num_layers * layer
+    layer = tokens * value_bytes * (8 * size.hidden_size + 3 * size.intermediate_size)
+    kept = (
+        size.num_layers * tokens * value_bytes * size.hidden_size + layer
+        if train.gradient_checkpointing
+        else size.num_layers * layer
+    )
     patches = train.micro_batch_rows * (shots + 1) * size.num_frames * size.patches_per_frame
     parts = {
-        "weights": size.params * BF16 / (workers if stage == 3 else 1),
-        "gradients": trained * BF16 / (workers if stage >= 2 else 1),
+        "weights": size.params * value_bytes / (workers if stage == 3 else 1),
+        "gradients": trained * value_bytes / (workers if stage >= 2 else 1),
         "optimizer": 0.0 if train.offload else trained * 3 * FP32 / (workers if stage >= 1 else 1),
-        "activations": kept + patches * BF16 * (size.tower_size + 2 * size.hidden_size),
-        "logits": tokens * size.vocab_size * (BF16 + 2 * FP32),
+        "activations": kept + patches * value_bytes * (size.tower_size + 2 * size.hidden_size),
+        "logits": tokens * size.vocab_size * (value_bytes + 2 * FP32),
         "workspace": WORKSPACE,
     }
     smaller = [] if train.gradient_checkpointing else ["train.gradient_checkpointing = true"]

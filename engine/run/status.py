@@ -11,7 +11,7 @@ from engine.generate.ledger import Ledger, balance, total
 from engine.ingest.pieces import stretches
 from engine.rows import FAILURES, Attempt
 from engine.run import plan
-from engine.run.lease import Lease, look
+from engine.run.lease import Lease, lease_state
 from engine.run.plan import INGEST, Kind, Step
 from engine.run.seals import SEAL, Seal
 from engine.run.work import INDEX, RESUME, pieces_of, read_index, read_piece, read_seals, run_config, spans_by_part
@@ -58,7 +58,7 @@ def status(store: Store) -> Status:
     folders = parallel_map(lambda step: (step, store.names(pieces_of(step.name))), writing)
     piece_clips = config.generate.piece_clips
     begun = [_begun(store, step, names, _planned(step, names, sealed, piece_clips)) for step, names in folders if names]
-    lease = look(store)
+    lease = lease_state(store)
     # a driver that is to stop early (starloop generate) leaves out steps that selftrain would do first: its own step comes first
     next_step = next((step for step in unsealed if step.name == lease.step), unsealed[0] if unsealed else None)
     return Status(sealed=sealed, begun=begun, next_step=next_step, holder=lease.holder)

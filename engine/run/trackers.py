@@ -1,4 +1,4 @@
-"""Who else is told of a run's progress: a tracker is one module, and a line of TRACKERS."""
+"""Trackers: programs that receive the figures of a run, beside the terminal. A tracker is one module, and a line of TRACKERS."""
 
 import importlib
 import logging
@@ -38,16 +38,20 @@ def refuse_unknown_trackers(names: Sequence[str]) -> None:
 def tracked(
     names: Sequence[str], run_uri: str, config: dict[str, Any], report: Callable[[Progress], None]
 ) -> Iterator[Callable[[Progress], None]]:
-    """`report`, and after it every tracker of these names. A tracker that raises is logged and left out; the run continues.
+    """A function that calls `report`, and then every tracker of these names.
 
-    Raises ValueError for a name that is not in TRACKERS.
+    A tracker that raises, also while it starts, is logged and left out; the run continues. Raises ValueError for a name that is not
+    in TRACKERS.
     """
     refuse_unknown_trackers(names)
-    trackers: dict[str, Tracker] = {name: importlib.import_module(TRACKERS[name]).track(run_uri, config) for name in names}
+    trackers: dict[str, Tracker] = {}
 
-    def call(name: str, verb: Callable[[], None]) -> None:
+    def start(name: str) -> None:
+        trackers[name] = importlib.import_module(TRACKERS[name]).track(run_uri, config)
+
+    def guarded(name: str, call: Callable[[], None]) -> None:
         try:
-            verb()
+            call()
         except Exception as error:  # of any kind: it is not our code, and not worth a run
             trackers.pop(name, None)
             log.warning("tracker %s is left out from here on: %s: %s", name, type(error).__name__, error)
@@ -55,10 +59,12 @@ def tracked(
     def report_to_all(progress: Progress) -> None:
         report(progress)
         for name, tracker in list(trackers.items()):
-            call(name, partial(tracker.report, progress))
+            guarded(name, partial(tracker.report, progress))
 
+    for name in names:
+        guarded(name, partial(start, name))
     try:
         yield report_to_all
     finally:
         for name, tracker in list(trackers.items()):
-            call(name, tracker.close)
+            guarded(name, tracker.close)

@@ -182,7 +182,7 @@ class Store:
         try:
             return pq.ParquetFile(pa.BufferReader(data)).read()  # pq.read_table plans a dataset first: 2 ms a file
         except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0][:80]
+            reason = str(error).partition("\n")[0][:80] or type(error).__name__
             raise StorageError("replaced", f"{self.url(path)} is damaged ({reason}); {RESTORE}") from None
 
     def _read_existing(self, path: str) -> bytes:

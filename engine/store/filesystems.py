@@ -12,6 +12,7 @@ import logging
 import os
 import random
 import re
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -122,7 +123,7 @@ class Storage:
         filesystem, path = self.filesystem(uri)
         what = f"cannot read {uri}"
         if isinstance(filesystem, LocalFileSystem):
-            source: Source = self.patiently(what, lambda: _LocalSource(path))
+            source: Source = self.patiently(what, lambda: _LocalSource(self, path, what))
         else:
             source = self.patiently(what, lambda: _RemoteSource(self, filesystem, path, what))
         try:
@@ -229,19 +230,25 @@ class _SourceFile(io.RawIOBase):
 
 
 class _LocalSource:
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, storage: Storage, path: str, what: str) -> None:
+        self._storage, self._path, self._what = storage, path, what
         self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # else opening a named pipe waits for its writer
-        status = os.fstat(self._file)
-        if not os.path.isfile(path):
+        try:
+            status = os.fstat(self._file)
+            if not stat.S_ISREG(status.st_mode):
+                raise IsADirectoryError(errno.EISDIR, "not a regular file", path)
+        except OSError:
             os.close(self._file)
-            raise IsADirectoryError(errno.EISDIR, "not a regular file", path)
+            raise
         self.size, self.etag, self.bytes_read = status.st_size, _version(status), 0
 
     def read(self, offset: int, length: int) -> bytes:
-        data = os.pread(self._file, length, offset)
+        def fetch() -> tuple[bytes, os.stat_result]:
+            return os.pread(self._file, length, offset), os.fstat(self._file)
+
+        data, status = self._storage.patiently(self._what, fetch)  # a network mount has its troubles too
         self.bytes_read += len(data)
-        if _version(os.fstat(self._file)) != self.etag:
+        if _version(status) != self.etag:
             raise StorageError("replaced", f"{self._path} was written to while it was being read; {REMEDY['replaced']}")
         return data
 

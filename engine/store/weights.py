@@ -1,8 +1,6 @@
 """Model weights on any URI: fetched into a local folder once per machine and version, because models/ reads local folders only."""
 
 import fcntl
-import os
-import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 from engine.store.files import digest
 from engine.store.filesystems import Storage, StorageError
 from models.base import ModelSpec
+from models.caches import temporary_folder
 
 
 def local(spec: ModelSpec, storage: Storage, only: str = "") -> ModelSpec:
@@ -74,12 +73,12 @@ def _fetched(uri: str, storage: Storage, only: str) -> str:
     versions = _versions(entries, only)
     if not {name for name, *_ in versions} & {"config.json", "adapter_config.json"}:
         raise ValueError(f"no checkpoint at {uri}: it has neither config.json nor adapter_config.json")
-    folder = Path(tempfile.gettempdir()) / f"starloop-weights-{os.getuid()}" / digest([uri, versions])
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = temporary_folder("weights") / digest([uri, versions])
+    folder.mkdir(exist_ok=True)
     with open(folder.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # eight actors of one machine may want the same 14 GB
         for name, size, _ in versions:
-            if not (folder / name).exists():
+            if not (folder / name).exists() or (folder / name).stat().st_size != size:  # the disk may have been full, or a file cut
                 part = folder / f"{name}.part"
                 get = partial(filesystem.get_file, f"{root}/{name}", str(part))
                 storage.patiently(f"cannot read {uri}/{name}", get)

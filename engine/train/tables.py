@@ -5,7 +5,6 @@ A million examples are a gigabyte; eight ranks that each hold them are eight.
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from engine.store.files import RESTORE, FileRecord, Store
 from engine.store.filesystems import StorageError
+from models.caches import temporary_folder
 
 EXAMPLE_COLUMNS = ["example_id", "video", "start_s", "end_s", "etag", "prompt", "answer", "source", "mode"]
 EPISODE_COLUMNS = ["context", "query", "prompts", "epoch"]
@@ -27,7 +27,7 @@ BATCH_ROWS = 1 << 16
 def map_tables(store: Store, examples: FileRecord, episodes: FileRecord | None) -> tuple[pa.Table, pa.Table | None]:
     """(examples, episodes as `with_rows` has them), both memory-mapped; written by the first rank that asks.
 
-    Raises StorageError where a table is not as it was recorded.
+    Raises StorageError where a table is not as it was recorded, ValueError where this machine has no place for the files.
     """
     with _locked_folder() as folder:
         mapped_examples = _mapped(folder / f"{examples.sha256}.arrow", lambda: _batches(store, examples, EXAMPLE_COLUMNS))
@@ -73,7 +73,7 @@ def _batches(store: Store, record: FileRecord, columns: list[str]) -> Iterator[p
         yield pa.RecordBatch.from_pylist([], schema)  # an empty table has a schema too
         yield from file.iter_batches(BATCH_ROWS, columns=columns)
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0][:80]
+        reason = str(error).partition("\n")[0][:80] or type(error).__name__
         raise StorageError("replaced", f"{store.url(record.path)} is damaged ({reason}); {RESTORE}") from None
 
 
@@ -92,8 +92,7 @@ def _mapped(path: Path, batches: Callable[[], Iterator[pa.RecordBatch]]) -> pa.T
 @contextmanager
 def _locked_folder() -> Iterator[Path]:
     """One rank of a machine at a time."""
-    folder = Path(tempfile.gettempdir()) / f"starloop-tables-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = temporary_folder("tables")
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

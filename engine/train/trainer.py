@@ -17,6 +17,7 @@ from ray.train.torch import TorchTrainer
 
 from engine import flow
 from engine.config import Train
+from engine.connection import on_this_node
 from engine.decode.stage import Decoded, decode_windows, videos_of
 from engine.store.filesystems import StorageError
 from engine.train.backends import load_backend
@@ -36,7 +37,7 @@ GIVE_UP_S = 60.0
 
 
 class RayListener:
-    """Sends what rank 0 tells to the driver's Meter actor."""
+    """Sends the records and notes of rank 0 to the driver's Meter actor."""
 
     def __init__(self, meter: Any) -> None:
         self._meter, self._sent = meter, None
@@ -88,7 +89,7 @@ def decode_with_ray(job: TrainJob) -> Decode:
 def fatal_error(error: Exception, train: Train) -> Exception | None:
     """What the driver raises for an error that restarted ranks would meet again; None for any other error."""
     if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
-        first_line = str(error).strip().splitlines()[0]
+        first_line = str(error).strip().partition("\n")[0] or type(error).__name__
         remedies = [f"a train.micro_batch_rows below {train.micro_batch_rows}"] if train.micro_batch_rows > 1 else []
         remedies += [] if train.gradient_checkpointing else ["train.gradient_checkpointing = true"]
         remedies += [] if train.offload else ["train.offload = true"]
@@ -108,11 +109,12 @@ class Trained:
 def finetune(job: TrainJob, cpus: float, gpus: float, on_step: Callable[[StepRecord], None]) -> Trained:
     """Run the ranks until done. Called again after a crash, it continues from the latest checkpoint in the job's folder.
 
-    on_step is called with the record of every optimizer step that this call does, in order, once.
+    on_step is called with the records of optimizer steps, in order, and at most once with each: a step that restarted ranks repeat
+    is not reported again. The records that a Meter has not passed on when its process dies are lost; LOSSES has all losses.
     """
     assert (gpus > 0) == (job.device.kind == "cuda"), "job.device follows from cluster.train_gpus"
     scratch = tempfile.mkdtemp(prefix="starloop-train-")
-    meter = Meter.remote()  # type: ignore[attr-defined]  # the decorator adds it
+    meter = Meter.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]  # the decorator adds it
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"job": job, "meter": meter},
@@ -139,7 +141,7 @@ def finetune(job: TrainJob, cpus: float, gpus: float, on_step: Callable[[StepRec
 
 
 def _follow(trainer: TorchTrainer, meter: Any, name: str, on_step: Callable[[StepRecord], None]) -> None:
-    """Run the trainer in a thread, and pass on what its ranks tell. Raises what stopped it."""
+    """Run the trainer in a thread; log the notes of its ranks, and pass their records on. Raises the error that stopped it."""
     errors: list[Exception] = []
 
     def fit() -> None:

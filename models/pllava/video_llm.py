@@ -45,18 +45,24 @@ def refuse_missing_gpu(device: Device) -> None:
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, AssertionError) as error:  # a torch built for CPUs asserts
-        reason = str(error).splitlines()[0]
+        reason = _first_line(error)
         raise ValueError(
             f"the model is to run on {device.kind!r}, and torch cannot use it: {reason}; give the process a GPU, or set "
             "cluster.generator_gpus = 0 to run on the CPU"
         ) from None
 
 
+def _first_line(error: Exception) -> str:
+    """Of the error's text; the name of its kind where it has none."""
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
 def memory_errors_named(method: Callable[P, R]) -> Callable[P, R]:
     """The method, with torch's out-of-memory error turned into models.base.OutOfMemory.
 
     Memory is given back first. The new error is raised after the except block has ended, because the old one's traceback holds
-    the frames, and with them the tensors, of whatever ran out of memory.
+    the frames, and with them the tensors, of whatever ran out of memory. For the same reason the new one does not keep the
+    arguments, which may hold a piece's keys and values.
     """
 
     @functools.wraps(method)
@@ -64,7 +70,8 @@ def memory_errors_named(method: Callable[P, R]) -> Callable[P, R]:
         try:
             return method(*args, **kwargs)
         except torch.OutOfMemoryError as error:
-            reason = str(error).splitlines()[0]
+            reason = _first_line(error)
+        del args, kwargs
         torch.cuda.empty_cache()  # does nothing where CUDA was never used
         raise OutOfMemory(reason)
 
@@ -193,11 +200,13 @@ class PllavaVideoLLM:
 
 
 class PllavaWatched:
-    """See Watched in models/base.py: questions are held back until every clip that has not left has one (models/batching.py)."""
+    """See Watched in models/base.py: questions are held back until every clip that has not left has one (models/batching.py).
+
+    The prefix is freed as soon as the last clip has left: it holds gigabytes, and Python looks for cycles when it likes.
+    """
 
     def __init__(self, llm: PllavaVideoLLM, prefix: Prefix) -> None:
-        self._llm, self._prefix = llm, prefix
-        self._batches = QuestionBatches(prefix.num_rows, self._answer)
+        self._batches = QuestionBatches(prefix.num_rows, functools.partial(answer_batch, llm, prefix))
 
     def ask(self, clip: int, question: str, seed: int, sampling: Sampling) -> Future[Reply]:
         return self._batches.ask(Question(clip, question, seed, sampling))
@@ -205,41 +214,43 @@ class PllavaWatched:
     def leave(self, clip: int) -> None:
         self._batches.leave(clip)
 
-    @memory_errors_named
-    def _answer(self, questions: Sequence[Question]) -> list[Reply | Exception]:
-        """Answer a batch, all questions of one Sampling together. A question that is too long gets its ValueError alone."""
-        processor, outcomes = self._llm.processor, dict[int, Reply | Exception]()
-        suffixes = []
-        for row, question in enumerate(questions):
-            before, after = processor.prompt_ids(question.text)
-            assert before == processor.prefix_ids, "the chat template must put the video before all that differs between questions"
-            suffixes.append(after)
-            if error := self._too_long(question, len(after)):
-                outcomes[row] = error
-        by_sampling: dict[Sampling, list[int]] = {}
-        for row, question in enumerate(questions):
-            if row not in outcomes:
-                by_sampling.setdefault(question.sampling, []).append(row)
-        with self._llm.lock:
-            for sampling, rows in by_sampling.items():
-                answers = continue_from(
-                    self._llm.model,
-                    self._prefix,
-                    [questions[row].clip for row in rows],
-                    [suffixes[row] for row in rows],
-                    [questions[row].seed for row in rows],
-                    sampling,
-                    self._llm.end_ids,
-                )
-                outcomes |= zip(rows, replies_of(processor, answers, sampling), strict=True)
-        return [outcomes[row] for row in range(len(questions))]
 
-    def _too_long(self, question: Question, suffix_tokens: int) -> ValueError | None:
-        needed = self._prefix.length + suffix_tokens + question.sampling.max_tokens
-        if needed <= self._llm.context_tokens:
-            return None
-        return ValueError(
-            f"question {question.text[:40]!r} ... about clip {question.clip} needs {needed} tokens: {self._prefix.length} to the "
-            f"video's end, {suffix_tokens} of question, {question.sampling.max_tokens} of answer; the model's context is "
-            f"{self._llm.context_tokens}; shorten it, or lower max_tokens or the pooling_shape"
-        )
+@memory_errors_named
+def answer_batch(llm: PllavaVideoLLM, prefix: Prefix, questions: Sequence[Question]) -> list[Reply | Exception]:
+    """Answer a batch, all questions of one Sampling together. A question that is too long gets its ValueError alone."""
+    processor, outcomes = llm.processor, dict[int, Reply | Exception]()
+    suffixes = []
+    for row, question in enumerate(questions):
+        before, after = processor.prompt_ids(question.text)
+        assert before == processor.prefix_ids, "the chat template must put the video before all that differs between questions"
+        suffixes.append(after)
+        if error := _too_long(question, prefix.length, len(after), llm.context_tokens):
+            outcomes[row] = error
+    by_sampling: dict[Sampling, list[int]] = {}
+    for row, question in enumerate(questions):
+        if row not in outcomes:
+            by_sampling.setdefault(question.sampling, []).append(row)
+    with llm.lock:
+        for sampling, rows in by_sampling.items():
+            answers = continue_from(
+                llm.model,
+                prefix,
+                [questions[row].clip for row in rows],
+                [suffixes[row] for row in rows],
+                [questions[row].seed for row in rows],
+                sampling,
+                llm.end_ids,
+            )
+            outcomes |= zip(rows, replies_of(processor, answers, sampling), strict=True)
+    return [outcomes[row] for row in range(len(questions))]
+
+
+def _too_long(question: Question, prefix_tokens: int, suffix_tokens: int, context_tokens: int) -> ValueError | None:
+    needed = prefix_tokens + suffix_tokens + question.sampling.max_tokens
+    if needed <= context_tokens:
+        return None
+    return ValueError(
+        f"question {question.text[:40]!r} ... about clip {question.clip} needs {needed} tokens: {prefix_tokens} to the "
+        f"video's end, {suffix_tokens} of question, {question.sampling.max_tokens} of answer; the model's context is "
+        f"{context_tokens}; shorten it, or lower max_tokens or the pooling_shape"
+    )

@@ -179,6 +179,22 @@ def test_decord_gives_the_same_frames_in_any_batches(tmp_path: Path, monkeypatch
     assert numbers(read.read(io.BytesIO(data), request).frames) == [2, 7, 12, 17, 22, 27, 32, 37]
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_window_late_in_a_video_costs_what_is_decoded_for_it(tmp_path: Path, backend: Backend) -> None:
+    """Keyframes are 12 frames apart: frames 228 to 234 and 288 to 295 have to be decoded for the two, and not all 296."""
+    path = write_counting(tmp_path / "a.mp4", [40 * n for n in range(400)])
+    two = FrameSpec(choose=Evenly(2), size=Square(32))
+    clip = a_clip(video=str(path), start_s=8.16, end_s=13.02)
+    with ChildDecoder(Storage(), replace(LIMITS, decode_pixels=40 * 64 * 64), backend) as decoder:
+        result = decoder.decode(clip, two)
+    assert isinstance(result, ClipRead)
+    assert numbers(result.video.frames) == [234 % 50, 295 % 50]
+    with ChildDecoder(Storage(), replace(LIMITS, decode_pixels=8 * 64 * 64), backend) as decoder:
+        failure = decoder.decode(clip, two)
+    assert isinstance(failure, Failure)
+    assert (failure.kind, "limits.decode_pixels" in failure.detail) == ("too_large", True)
+
+
 def test_jitter_of_a_frame_rate_follows_its_seed(tmp_path: Path) -> None:
     path = write_counting(tmp_path / "a.mp4", [40 * n for n in range(40)])
     videos = [video_of(a_clip(video=str(path)), FIVE_FPS, jitter_seed=seed) for seed in (1, 1, 2)]

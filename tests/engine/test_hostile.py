@@ -1,5 +1,6 @@
 """Pins what hostile and odd files become: a clip or a Failure of the right kind, within budget, the rest of the piece untouched."""
 
+import errno
 import json
 import os
 import struct
@@ -20,12 +21,12 @@ from builders import DECODING, LIMITS, a_clip
 from engine.decode import decoder as isolation
 from engine.decode import process
 from engine.decode.decoder import ChildDecoder, ClipRead
-from engine.decode.protocol import LENGTH
+from engine.decode.protocol import LENGTH, RANGE
 from engine.decode.stage import Decoded, decode_piece, frame_columns, videos_of
 from engine.ingest.clips import path_of, write_parts
 from engine.rows import Failure
 from engine.store.files import Store
-from engine.store.filesystems import Storage
+from engine.store.filesystems import Storage, StorageError
 from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square
 from videos import remux, turn, write_counting, write_noisy
 
@@ -549,6 +550,65 @@ def test_a_decoder_that_does_not_start_is_nobody_s_failure(folder: Path, monkeyp
         pytest.raises(ChildProcessError, match=r"does not start \(exit 1: no library\)"),
     ):
         decoder.decode(a_clip(video=str(plain(folder))), SPEC)
+
+
+@pytest.mark.parametrize("call", [(process.socket, "socketpair"), (os, "pipe"), (process.subprocess, "Popen")])
+def test_a_decoder_that_cannot_be_forked_is_nobody_s_failure(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, call: tuple[Any, str]
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    clip = a_clip(video=str(plain(folder)))
+    monkeypatch.setattr(isolation, "NOT_STARTED_WAIT_S", 0.0)
+    with ChildDecoder(Storage(), TIGHT) as decoder:
+        with monkeypatch.context() as patches:
+            patches.setattr(*call, refuse)
+            before = os.listdir("/proc/self/fd")
+            with pytest.raises(ChildProcessError, match=r"does not start \(.*Resource temporarily unavailable\)"):
+                decoder.decode(clip, SPEC)
+            assert os.listdir("/proc/self/fd") == before
+        assert isinstance(decoder.decode(clip, SPEC), ClipRead)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError(errno.ESTALE, os.strerror(errno.ESTALE)), StorageError),
+        (OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)), StorageError),
+        (ValueError("a filesystem's own"), ValueError),
+    ],
+)
+def test_a_read_error_is_not_the_video_s_fault(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception]
+) -> None:
+    """The decoding process lets the clip go, and decodes the next one."""
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    clip = a_clip(video=str(plain(folder)))
+    with ChildDecoder(Storage(patience_s=0), TIGHT) as decoder:
+        assert isinstance(decoder.decode(clip, SPEC), ClipRead)
+        pid = decoder.pid
+        with monkeypatch.context() as patches:
+            patches.setattr(os, "pread", fail)
+            with pytest.raises(raised, match=getattr(error, "strerror", None) or str(error)):
+                decoder.decode(clip, SPEC)
+        assert isinstance(decoder.decode(clip, SPEC), ClipRead)
+        assert decoder.pid == pid
+
+
+def test_a_read_error_outlives_a_decoder_that_does_not_let_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(os, "pread", fail)
+    program = f"{ROGUE}connection.recv(1 << 16); connection.sendall({b'R' + RANGE.pack(0, 100)!r}); time.sleep(3600)"
+    with ChildDecoder(Storage(patience_s=0), replace(TIGHT, timeout_s=1.0), program=("-c", program)) as decoder:
+        with pytest.raises(StorageError, match="Stale file handle"):
+            decoder.decode(a_clip(video=str(plain(folder))), SPEC)
+        assert decoder.pid is None
 
 
 def test_the_decoding_process_holds_no_credential_and_opens_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

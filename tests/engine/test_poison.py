@@ -1,6 +1,7 @@
 """Pins that a piece which takes its actor down ends as failed rows, after so many tries, and costs no other piece anything."""
 
 import json
+import logging
 import os
 from typing import Any
 
@@ -10,7 +11,9 @@ import ray
 
 from builders import a_clip
 from engine import flow
+from engine.connection import on_this_node
 from engine.decode.stage import Decoded, frame_columns
+from engine.generate import watch as watching
 from engine.generate.generator import Generator
 from engine.generate.watch import PIECE_TRIES, Watch, begin
 from engine.store.filesystems import StorageError
@@ -55,6 +58,29 @@ def test_a_piece_begun_too_often_is_failed_rows(ray_cluster: None) -> None:
     last = json.loads(generator(row)["attempts"])
     assert [(attempt["outcome"], attempt["reason"]) for attempt in last] == [("failed", "crashed")]
     assert f"went down {PIECE_TRIES} times" in last[0]["detail"]
+
+
+def test_a_watch_that_does_not_answer_does_not_end_the_step(
+    ray_cluster: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    nowhere = Watch.options(resources={"a node that is gone": 1}).remote()  # type: ignore[attr-defined]
+    killed = Watch.remote()  # type: ignore[attr-defined]
+    assert begin(killed, "p") == 1
+    ray.kill(killed)
+    monkeypatch.setattr(watching, "ANSWER_TIMEOUT_S", 2.0)
+    with caplog.at_level(logging.WARNING):
+        assert [begin(watch, "p") for watch in (nowhere, killed)] == [1, 1]
+    assert [message.partition(";")[0] for message in caplog.messages] == [
+        "how often piece p was begun is not known (GetTimeoutError)",
+        "how often piece p was begun is not known (ActorDiedError)",
+    ]
+
+
+def test_what_the_driver_needs_is_on_its_node(ray_cluster: None) -> None:
+    node_id = ray.get_runtime_context().get_node_id()
+    assert (on_this_node().node_id, on_this_node().soft) == (node_id, False)
+    watch = Watch.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]
+    assert begin(watch, "p") == 1
 
 
 def away(row: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import ray
 import torch
 
 from builders import DECODING
@@ -19,6 +20,7 @@ from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.train.checkpoint import State
 from engine.train.job import Rank, StepRecord, TrainJob
+from engine.train.meter import Meter
 from engine.train.schedule import learning_rate
 from engine.train.trainer import Trained, fatal_error, finetune
 from engine.train.worker import stop_without_videos
@@ -112,3 +114,16 @@ def test_out_of_memory_names_what_may_be_changed() -> None:
     least: dict[str, Any] = {"micro_batch_rows": 1, "gradient_checkpointing": True, "offload": True, "zero_stage": 3}
     assert str(fatal_error(error, section.model_copy(update=least))).endswith("; try more train.num_workers")
     assert fatal_error(RuntimeError("NCCL error"), section) is None  # a restart may mend it
+    assert str(fatal_error(torch.OutOfMemoryError(), section)).startswith("training ran out of memory (OutOfMemoryError); try")
+
+
+def test_a_meter_that_came_back_hides_no_notes(ray_cluster: None) -> None:
+    meter = Meter.remote()  # type: ignore[attr-defined]
+    for line in ("a", "b", "c"):
+        ray.get(meter.note.remote(line))
+    assert ray.get(meter.since.remote(0, 1)) == ([], ["b", "c"], None)
+    ray.kill(meter, no_restart=False)
+    while ray.get(meter.since.remote(0, 0))[1]:
+        time.sleep(0.1)
+    ray.get(meter.note.remote("d"))
+    assert ray.get(meter.since.remote(0, 3)) == ([], ["d"], None)

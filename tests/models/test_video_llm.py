@@ -1,7 +1,10 @@
 """Pins generation and training batches: replies are those of transformers, seeds decide, the loss sees the answer alone."""
 
+import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import torch
 from jobs.make_base import frames_of
 from models.base import Device, Dtype, LoraSpec, ModelSpec, OutOfMemory, Sampling, Turn, Video
 from models.pllava import loading, video_llm
+from models.pllava.decoding import Prefix, prefill
 from models.pllava.trainee import trainee
 from watching import replies, videos_of
 from worlds import shapes
@@ -99,6 +103,44 @@ def test_out_of_memory_has_one_name_and_the_model_goes_on(llm: video_llm.PllavaV
     assert watched.ask(0, QUESTIONS[0], 0, GREEDY).done() is False
     watched.leave(1)
     assert replies(llm, videos[:1], QUESTIONS[:1], [0], GREEDY)[0].finished
+
+
+@pytest.mark.parametrize("runs_out", [False, True])
+def test_keys_and_values_are_freed_when_the_last_clip_leaves(
+    llm: video_llm.PllavaVideoLLM, videos: list[Video], monkeypatch: pytest.MonkeyPatch, runs_out: bool
+) -> None:
+    """While the Watched and its futures still live, and without Python's collector."""
+    prefixes: list[weakref.ref[Prefix]] = []
+
+    def prefill_and_note(*arguments: Any) -> Prefix:
+        prefix = prefill(*arguments)
+        prefixes.append(weakref.ref(prefix))
+        return prefix
+
+    def fail(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(video_llm, "prefill", prefill_and_note)
+    gc.collect()
+    gc.disable()
+    try:
+        watched = llm.watch(videos[:2])
+        if runs_out:
+            hook = llm.model.model.language_model.register_forward_pre_hook(fail)
+        futures = [watched.ask(clip, QUESTIONS[0], 0, GREEDY) for clip in range(2)]
+        if runs_out:
+            hook.remove()
+        assert [isinstance(future.exception(), OutOfMemory) for future in futures] == [runs_out] * 2
+        watched.leave(0)
+        assert prefixes[0]() is not None
+        watched.leave(1)
+        assert prefixes[0]() is None
+        if runs_out:
+            error = weakref.ref(futures[0].exception())
+            del futures
+            assert error() is None, "an error that nobody holds is not kept by its own traceback"
+    finally:
+        gc.enable()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the GPU")

@@ -1,6 +1,7 @@
 """Pins that a checkpoint's digest is of all its bytes, and that a file is read for it once per machine."""
 
 import os
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from models import digests
+from models.caches import temporary_folder
 from models.folders import digest_of, revision
 
 LARGE = 70 << 20
@@ -120,6 +122,25 @@ def test_a_cache_that_cannot_be_written_costs_time_and_no_more(tmp_path: Path, m
     digests._digest_of_version.cache_clear()
     assert digest_of(folder) == digest
     assert (tmp_path / f"starloop-digests-{os.getuid()}").is_dir()
+
+
+def test_a_folder_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    own = temporary_folder("weights")
+    assert (own.name, own.stat().st_mode & 0o777) == (f"starloop-weights-{os.getuid()}", 0o700)
+    own.chmod(0o777)
+    assert temporary_folder("weights").stat().st_mode & 0o777 == 0o700
+    with monkeypatch.context() as patches:
+        other = os.getuid() + 1
+        own.rename(tmp_path / f"starloop-weights-{other}")
+        patches.setattr(os, "getuid", lambda: other)
+        with pytest.raises(
+            ValueError, match=r"is not a folder of this user alone \(it belongs to user \d+\); remove it, or set TMPDIR"
+        ):
+            temporary_folder("weights")
+    (tmp_path / f"starloop-tables-{os.getuid()}").write_text("")
+    with pytest.raises(ValueError, match="is not a folder of this user alone"):
+        temporary_folder("tables")
 
 
 def test_a_hub_id_has_the_revision_that_it_resolved_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 """Pins what a training worker's memory is computed from: each part by ZeRO stage, with numbers that no other rule would give."""
 
+from dataclasses import replace
+
 import pytest
 
 from engine.config import RunConfig
 from engine.presets import load_config
-from engine.run.resources import BF16, EXCHANGE_TOKENS, FP32, PROMPT_TOKENS, training
+from engine.run.resources import BYTES, EXCHANGE_TOKENS, FP32, PROMPT_TOKENS, budget, generation, training
 from models.base import ModelSize
 
 SIZE = ModelSize(
@@ -29,9 +31,15 @@ TRAINED, WORKERS = 700 + 300, 4
 """LoRA and projector."""
 
 
-def a_config(**train: object) -> RunConfig:
+BF16 = BYTES["bfloat16"]
+
+
+def a_config(*sets: str, **train: object) -> RunConfig:
     changes = {"num_workers": WORKERS, "micro_batch_rows": 2, "batch_rows": 8} | train
-    return load_config(None, ["generate.max_tokens=50", *(f"train.{key}={str(value).lower()}" for key, value in changes.items())])
+    gpus = ["cluster.train_gpus=1", "cluster.generator_gpus=1"]
+    return load_config(
+        None, ["generate.max_tokens=50", *gpus, *sets, *(f"train.{key}={str(value).lower()}" for key, value in changes.items())]
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,3 +71,27 @@ def test_offload_frees_the_optimizer_and_checkpointing_the_layers() -> None:
     )
     assert plain["optimizer"] > offloaded["optimizer"] == 0
     assert recomputed["activations"] < plain["activations"]
+
+
+def test_values_are_as_wide_as_the_dtype_says() -> None:
+    half, single = a_config(), a_config("model.dtype=float32")
+    for use, names in (
+        (generation, ("weights", "keys and values of 32 clips", "continuation of 32 clips")),
+        (training, ("weights", "gradients", "activations")),
+    ):
+        assert {name: use(single, SIZE).parts[name] for name in names} == {name: 2 * use(half, SIZE).parts[name] for name in names}
+    lines = budget(single, replace(SIZE, llm_params=7 << 30)).lines
+    assert [line for line in lines if line.startswith("each process that loads it needs 28.0 GiB")]
+
+
+def test_each_piece_in_flight_keeps_its_keys_and_values() -> None:
+    sets = ["generate.piece_clips=10", "generate.pieces_in_flight=3"]
+    parts = generation(a_config(*sets), SIZE).parts
+    assert parts["keys and values of 30 clips"] == 3 * 10 * 32 * 96 * BF16
+    assert parts["continuation of 10 clips"] == 10 * (32 + PROMPT_TOKENS + 50) * 96 * BF16
+    tight = generation(a_config(*sets, "cluster.gpu_memory_gib=2.1"), replace(SIZE, kv_values_per_token=1 << 16))
+    per_clip = (1 << 16) * BF16 * (3 * 32 + 32 + PROMPT_TOKENS + 50)
+    free = 2.1 * (1 << 30) - tight.parts["weights"] - tight.parts["work"] - tight.parts["workspace"]
+    assert tight.remedy == f"generate.piece_clips = {int(free // per_clip)} fits"
+    nothing_fits = generation(a_config(*sets, "cluster.gpu_memory_gib=1"), SIZE)
+    assert nothing_fits.remedy == "lower generate.pieces_in_flight = 3"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,6 +141,37 @@ def fails_oddly() -> None:
 def test_a_wrong_protocol_is_one_line() -> None:
     with pytest.raises(ValueError, match="foo://x: Protocol not known: foo; use a path, s3://, gs:// or az://"):
         Store("foo://x").read("a")
+
+
+@pytest.mark.parametrize("call", ["pread", "fstat"])
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
+def test_a_local_file_that_cannot_be_read_for_a_while_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int
+) -> None:
+    """As on a network mount: each of the calls fails once, then for good."""
+    (tmp_path / "a").write_bytes(b"0123")
+    system, errors = getattr(os, call), [OSError(code, os.strerror(code))]
+
+    def fails(*arguments: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return system(*arguments)
+
+    with Storage(patience_s=5).opened(str(tmp_path / "a")) as source:
+        monkeypatch.setattr(os, call, fails)
+        assert (source.read(1, 2), source.bytes_read, errors) == (b"12", 2, [])
+    impatient, what = Storage(patience_s=0), rf"cannot .*a: {os.strerror(code)}; check endpoint and network"
+    with impatient.opened(str(tmp_path / "a")) as source:
+        errors += [OSError(code, os.strerror(code))]
+        with pytest.raises(StorageError, match=what) as caught:
+            source.read(0, 4)
+        assert caught.value.trouble == "unavailable"
+    errors += [OSError(code, os.strerror(code))]
+    with pytest.raises(StorageError, match=what):
+        Store(str(tmp_path), impatient).describe(["a"])
+    errors += [OSError(code, os.strerror(code))]
+    with pytest.raises(StorageError, match=what), impatient.file(str(tmp_path / "a")) as file:
+        file.read()
 
 
 def test_a_file_written_to_while_it_is_read_is_never_mixed(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Pins publication: whole or not at all, created once or not at all, and seals that survive the trip to a file and back."""
 
 import hashlib
+import os
 import pickle
 import tempfile
 import threading
@@ -14,9 +15,10 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from builders import a_seal
 from engine.run.seals import read_seal, write_seal
-from engine.store import files
+from engine.store import files, weights
 from engine.store.files import FileRecord, Store
-from engine.store.filesystems import StorageError
+from engine.store.filesystems import Storage, StorageError
+from models.base import ModelSpec
 
 
 def test_write_read_list(tmp_path: Path) -> None:
@@ -141,3 +143,17 @@ def test_a_table_and_its_record_come_from_one_read(tmp_path: Path) -> None:
     store.write("t", b"PAR1 no more")
     with pytest.raises(StorageError, match=r"t is damaged \(.*\); restore it, or let `starloop failures RUN --retry damaged`"):
         store.read_table("t")
+
+
+def test_cached_weights_of_another_size_are_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    store = Store("memory://weights/of/a/model")
+    for name in ("config.json", "model.safetensors"):
+        store.write(name, b"0123456789")
+    fetched = Path(weights.local(ModelSpec(base=store.url()), Storage()).base)
+    assert fetched.parent == tmp_path / f"starloop-weights-{os.getuid()}"
+    (fetched / "model.safetensors").write_bytes(b"01234")
+    (fetched / "config.json").write_bytes(b"##########")
+    assert weights.local(ModelSpec(base=store.url()), Storage()).base == str(fetched)
+    assert (fetched / "model.safetensors").read_bytes() == b"0123456789"
+    assert (fetched / "config.json").read_bytes() == b"##########", "a file of the right size is not fetched again"

@@ -1,6 +1,7 @@
 """Pins the tables that ranks share: the same rows in the same order as in the store, mapped and not held, then deleted."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def an_episode(query: int, *context: int, epoch: int = 0) -> dict[str, Any]:
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, FileRecord, FileRecord]:
     """Tables of several record batches, in a store."""
     monkeypatch.setattr(tables, "BATCH_ROWS", 7)
-    monkeypatch.setattr(tables.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     store = Store(str(tmp_path / "run"))
     store.write_table("examples.parquet", pa.Table.from_pylist([an_example(number) for number in range(40)], schema=EXAMPLES))
     episodes = [an_episode(number, number + 1, number + 2, epoch=epoch) for epoch in (0, 1) for number in range(15)]

@@ -71,6 +71,29 @@ def test_a_tracker_that_raises_is_left_out(toys: list[Toy], caplog: pytest.LogCa
     assert caplog.messages == ["tracker toy is left out from here on: OSError: the dashboard is away"]
 
 
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [("no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"), ("broken_tracker", "OSError: no network")],
+)
+def test_a_tracker_that_does_not_start_is_left_out(
+    toys: list[Toy], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, module: str, reason: str
+) -> None:
+    def track(run_uri: str, config: dict[str, Any]) -> Toy:
+        raise OSError("no network")
+
+    broken = ModuleType("broken_tracker")
+    broken.track = track  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "broken_tracker", broken)
+    monkeypatch.setitem(trackers.TRACKERS, "broken", module)
+    reported: list[Progress] = []
+    with caplog.at_level(logging.WARNING), tracked(["broken", "toy"], "runs/a", {}, reported.append) as report:
+        for progress in progresses():
+            report(progress)
+    assert reported == progresses()
+    assert len(toys[0].steps) == 4
+    assert caplog.messages == [f"tracker broken is left out from here on: {reason}"]
+
+
 def test_an_unknown_tracker_is_refused() -> None:
     with pytest.raises(ValueError, match=r"run\.trackers: no tracker 'wandb'; known are none"), tracked(["wandb"], "", {}, print):
         pass

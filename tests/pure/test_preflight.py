@@ -1,0 +1,39 @@
+"""Pins that what stops a command before its first step is one line with a remedy: no cluster, an error without a text."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import ray
+
+from engine.connection import connect
+from engine.run.doctor import Finding, _guarded
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ConnectionError("Could not find any running Ray instance.\nPlease name one."), "Could not find any running Ray instance."),
+        (ValueError("Invalid address format: auto"), "Invalid address format: auto"),
+    ],
+)
+def test_no_cluster_to_find_is_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str) -> None:
+    """What ray.init raises for "auto", and for a name without a port; a real "auto" would find any other Ray of this machine."""
+
+    def init(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(ValueError, match="no Ray cluster") as caught, connect("auto"):
+        pass
+    assert str(caught.value) == f"no Ray cluster at auto ({reason}); check cluster.address and RAY_ADDRESS"
+
+
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_an_error_without_a_text_is_a_finding(text: str) -> None:
+    def check() -> Iterator[Finding]:
+        raise RuntimeError(text)
+        yield
+
+    assert list(_guarded("model", "check model.base", check)) == [Finding("model", "RuntimeError", "check model.base")]
