@@ -30,10 +30,13 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), str(Path
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs the session's Ray is marked so: make test runs it in the process that has one."""
+    """Tests that need the session's Ray, or its undisturbed run, are marked so: make test runs the latter in a process of their own."""
     for item in items:
-        if "ray_cluster" in getattr(item, "fixturenames", ()):
+        names = getattr(item, "fixturenames", ())
+        if "ray_cluster" in names:
             item.add_marker("ray")
+        if "undisturbed" in names:
+            item.add_marker("run")
 
 
 @pytest.fixture(scope="session")
