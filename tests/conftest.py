@@ -30,7 +30,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), str(Path
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need the session's Ray, or its undisturbed run, are marked so: make test runs the latter in a process of their own."""
+    """Mark the tests that need the session's Ray, and those that need its undisturbed run."""
     for item in items:
         names = getattr(item, "fixturenames", ())
         if "ray_cluster" in names:
