@@ -6,6 +6,7 @@ config     RunConfig: everything that decides a run
 presets    how a configuration is read
 rows       every table's columns
 labels     what a human said about a clip: one class for each kind
+memory     what a long-lived process keeps
 flow       stages through Ray Data
 connection to a Ray cluster
 store      filesystems, files of a run, weights of a model

@@ -14,6 +14,7 @@ import ray
 import ray.data
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
+from engine.memory import built_to_stay, keep_freed_memory
 from engine.store.filesystems import StorageError
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,6 @@ WINDOW_ROWS, WINDOW_ROWS_PER_ACTOR = 1024, 256
 LOOP_PAUSE_S = 0.01
 """Pause of Ray Data's scheduling loop in each turn."""
 ACTOR_RESTARTS = 20
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
-"""Settings of glibc: keep freed memory for the actor's next row. Returning it to the kernel took a tenth of the time on a CPU."""
 CARRIED: dict[str, type[Exception]] = {error.__name__: error for error in (StorageError, ChildProcessError, ValueError)}
 """Errors that leave the flow as they were raised, because a user can act on them; a ValueError only from an actor's constructor."""
 ERROR_COLUMN = "carried_error"
@@ -79,8 +78,10 @@ def _carrying(work: Callable[..., Any]) -> Callable[..., Any]:
         class Carrying(work):  # type: ignore[valid-type,misc]
             def __init__(self, **arguments: Any) -> None:
                 self._refused: Row | None = None
+                keep_freed_memory()
                 try:
-                    super().__init__(**arguments)
+                    with built_to_stay():
+                        super().__init__(**arguments)
                 except tuple(CARRIED.values()) as error:
                     self._refused = _error_row(error)
 
@@ -157,5 +158,5 @@ def _mapped(dataset: ray.data.Dataset, stage: Stage) -> ray.data.Dataset:
 
 def _actor_options(runtime_env: Mapping[str, Any]) -> dict[str, Any]:
     """Bounds the restarts: Ray Data would restart an actor that a row kills for ever. engine/generate/watch.py finds that row."""
-    environment = {**runtime_env, "env_vars": {**KEEP_MEMORY, **runtime_env.get("env_vars", {})}}
-    return {"max_restarts": ACTOR_RESTARTS, "max_task_retries": ACTOR_RESTARTS, "runtime_env": environment}
+    bounds: dict[str, Any] = {"max_restarts": ACTOR_RESTARTS, "max_task_retries": ACTOR_RESTARTS}
+    return bounds | ({"runtime_env": dict(runtime_env)} if runtime_env else {})

@@ -1,5 +1,6 @@
 """The commands and their options. A job is imported only when it runs, so --help answers at once."""
 
+import gc
 import signal
 import sys
 from pathlib import Path
@@ -271,3 +272,5 @@ def main() -> None:
         if type(error).__name__ not in ("StorageError", "ChildProcessError"):  # by name: --help must not wait for the import
             raise
         sys.exit(f"error: {error}")
+    finally:
+        gc.freeze()  # the process ends: without this the garbage collector would look at every imported module first

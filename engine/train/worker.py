@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from engine.generate.ledger import too_many_failed
 from engine.generate.seeds import derive_seed
+from engine.memory import built_to_stay
 from engine.run.work import RESUME
 from engine.store.weights import local
 from engine.train.backends import load_backend
@@ -27,7 +28,7 @@ from engine.train.job import Fed, Listener, Rank, StepRecord, TrainJob
 from engine.train.mixture import order
 from engine.train.schedule import learning_rate
 from engine.train.tables import map_tables, remove_files
-from models.base import LoraSpec
+from models.base import LoraSpec, Trainee
 from models.registry import trainee
 
 LOSSES = "losses.json"
@@ -38,21 +39,13 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
 
     Rank 0 leaves the adapter in model/, and losses.json: {"losses": one per step, "fed": the fields of Fed}.
     """
-    train, backend = job.train, load_backend(job.backend)
-    backend.join(job.device)
+    train = job.train
+    with built_to_stay():
+        student, session = _student(job, rank)
     material = _material(job, rank)
     steps = order(material.streams(job.mixture), train.epochs, train.batch_rows, job.seed)
     # within a step the order does not matter: samples of a length go together, or most of a micro-batch would be padding
     work = Share([sorted(step, key=material.shots) for step in steps], rank.rank, rank.world_size, train.micro_batch_rows)
-    lora = LoraSpec(
-        rank=train.lora_rank,
-        alpha=train.lora_alpha,
-        dropout=train.lora_dropout,
-        gradient_checkpointing=train.gradient_checkpointing,
-    )
-    with backend.building(train, job.device, rank.rank) as read_weights:
-        student = trainee(local(job.model, job.decoding.storage), lora, job.seed, job.device, read_weights)
-    session = backend.start(student.module, train, job.device)
     state = resume(session, job, rank, listener)
     remaining = range(len(state.losses), len(steps))
     stream = micro_batches(job, material, work, remaining, student, decode)
@@ -82,6 +75,21 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
     save_adapter(session, student, job, rank)
     if rank.rank == 0:
         job.store.write(f"{job.out}/{LOSSES}", json.dumps(asdict(state)).encode())
+
+
+def _student(job: TrainJob, rank: Rank) -> tuple[Trainee, Session]:
+    """The model with a fresh adapter, and the backend's session that trains it."""
+    train, backend = job.train, load_backend(job.backend)
+    backend.join(job.device)
+    lora = LoraSpec(
+        rank=train.lora_rank,
+        alpha=train.lora_alpha,
+        dropout=train.lora_dropout,
+        gradient_checkpointing=train.gradient_checkpointing,
+    )
+    with backend.building(train, job.device, rank.rank) as read_weights:
+        student = trainee(local(job.model, job.decoding.storage), lora, job.seed, job.device, read_weights)
+    return student, backend.start(student.module, train, job.device)
 
 
 def stop_without_videos(job: TrainJob, rank: Rank, state: State, num_samples: int) -> None:

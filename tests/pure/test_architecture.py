@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = {"models": 0, "engine": 1, "worlds": 2, "jobs": 3}
 SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 ROOMS = [
-    ("engine.labels", "engine.rows", "engine.config", "engine.presets", "engine.flow", "engine.connection", "engine.store"),
+    ("engine.labels", "engine.rows", "engine.config", "engine.presets", "engine.memory", "engine.flow", "engine.connection", "engine.store"),
     ("engine.language",),
     ("engine.verify",),
     ("engine.ingest.clips", "engine.ingest.pieces"),
