@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[2]
 LAYERS = {"models": 0, "engine": 1, "worlds": 2, "jobs": 3}
 SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 ROOMS = [
-    ("engine.labels", "engine.rows", "engine.config", "engine.presets", "engine.memory", "engine.flow", "engine.connection", "engine.store"),
+    (
+        "engine.labels", "engine.rows", "engine.config", "engine.presets", "engine.memory", "engine.flow", "engine.connection",
+        "engine.store",
+    ),
     ("engine.language",),
     ("engine.verify",),
     ("engine.ingest.clips", "engine.ingest.pieces"),
@@ -26,7 +29,7 @@ ROOMS = [
     ("engine.report",),
     ("engine.evaluate",),
     ("engine.run",),
-]
+]  # fmt: skip
 """Engine's rooms in the order of the data: a module imports from its own row and from the rows above it."""
 PURE = [
     "engine.config", "engine.presets", "engine.rows", "engine.store.filesystems", "engine.store.files",
