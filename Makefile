@@ -10,7 +10,7 @@ PURE := tests/pure engine/verify engine/language engine/run/plan.py engine/prese
 	engine/episodes engine/evaluate/few_shot/curve.py jobs/view.py
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: demo ablations icl icl-ablations test test-run test-rest test-pure test-all all-run all-rest test-similarity chaos bench \
+.PHONY: demo ablations icl icl-ablations test test-run test-ray test-rest test-pure test-all all-run all-ray all-rest test-similarity chaos bench \
 	check format tree base clean
 
 demo: $(READY)            ## render a labelled world, and let a tiny model teach itself the labels
@@ -25,33 +25,39 @@ icl: $(READY)             ## render a narrated world, train with and without con
 icl-ablations: $(READY)   ## the same, then without burstiness, without the tail, and without dynamic meaning
 	$(BIN)/starloop icl --ablations
 
-# Two processes side by side, each with a Ray of its own: the tests that start from one finished run, and all others. Either leaves
-# a core idle where processes wait for each other.
+# Three processes side by side, the first two with a Ray of their own: the tests that start from one finished run, the others that use
+# a Ray, and the rest. Each leaves a core idle where processes wait for each other.
 # make fails if either does. With make 4.0 or newer the output of each is printed whole, when it ends.
-SIDE_BY_SIDE := --no-print-directory -j2 -k $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+SIDE_BY_SIDE := --no-print-directory -j3 -k $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 test: $(READY)            ## what a change must pass, in minutes; test-all and chaos prove the rest
-	@$(MAKE) $(SIDE_BY_SIDE) test-run test-rest
+	@$(MAKE) $(SIDE_BY_SIDE) test-run test-ray test-rest
 
 test-run: $(READY)        ## of these, the tests that start from a finished run
 	$(PYTEST) -m "run and not slow and not similarity"
 
+test-ray: $(READY)        ## of these, the others that use a Ray
+	$(PYTEST) -m "ray and not run and not slow and not similarity"
+
 test-rest: $(READY)       ## of these, all others
-	$(PYTEST) -m "not run and not slow and not similarity"
+	$(PYTEST) -m "not ray and not slow and not similarity"
 
 test-pure: $(READY)       ## of these, the ones that need neither torch nor Ray: seconds
 	$(PYTEST) -m "not slow" $(PURE)
 
 test-all: export HYPOTHESIS_PROFILE = thorough
 test-all: $(READY)        ## every test, with more examples from hypothesis: some minutes longer
-	@$(MAKE) $(SIDE_BY_SIDE) all-run all-rest
+	@$(MAKE) $(SIDE_BY_SIDE) all-run all-ray all-rest
 	@$(MAKE) --no-print-directory test-similarity
 
 all-run: $(READY)
 	$(PYTEST) -m "run and not similarity"
 
+all-ray: $(READY)
+	$(PYTEST) -m "ray and not run and not similarity"
+
 all-rest: $(READY)
-	$(PYTEST) -m "not run and not similarity"
+	$(PYTEST) -m "not ray and not similarity"
 
 test-similarity: $(SIMILARITY)    ## the tests that need sentence-transformers, in an environment of their own
 	.venv/similarity/bin/python -m pytest -m similarity tests/engine/test_similarity.py

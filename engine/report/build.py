@@ -32,11 +32,11 @@ def report_page(store: Store, summary: Mapping[str, Any], sealed: Mapping[str, S
     learned: list[evidence.Story] = []
     for path, clips in read_parts(store, HELDOUT, ingested):
         number = number_of(path)
-        asked_before = before.of_part(number)
-        asked_after = after.of_part(number) if best >= 0 else asked_before
-        counts.add(clips, asked_before, asked_after)
+        attempts_before = before.of_part(number)
+        attempts_after = after.of_part(number) if best >= 0 else attempts_before
+        counts.add(clips, attempts_before, attempts_after)
         if number == 0:
-            learned = evidence.learned(_nearby(store, clips), asked_before, asked_after, most=STORIES)
+            learned = evidence.learned(_nearby(store, clips), attempts_before, attempts_after, most=STORIES)
     train = next((clips for _, clips in islice(read_parts(store, TRAIN, ingested), 1)), [])
     first = _Attempts(store, name_of(0, "generate")).of_part(0)
     return page(

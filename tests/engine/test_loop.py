@@ -150,7 +150,7 @@ def test_a_finished_run_does_nothing(undisturbed: Finished, caplog: pytest.LogCa
 
 def test_another_configuration_for_the_same_run_is_refused(undisturbed: Finished, world: Path) -> None:
     changed = load_config(None, [*settings(world, undisturbed.folder), "train.lr=1e-4", "cluster.decode_cpus=0.5"])
-    with pytest.raises(ValueError, match=r"begun with another configuration \(train.lr: 0.004 -> 0.0001\)"):
+    with pytest.raises(ValueError, match=r"begun with another configuration \(train.lr: 0.006 -> 0.0001\)"):
         loop.run(changed, lambda progress: None)
 
 
