@@ -26,7 +26,7 @@ icl-ablations: $(READY)   ## the same, then without burstiness, without the tail
 	$(BIN)/starloop icl --ablations
 
 # Three processes side by side, the first two with a Ray of their own: the tests that start from one finished run, the others that use
-# a Ray, and the rest. Each leaves a core idle where processes wait for each other.
+# a Ray, and the rest. Each leaves a core idle where processes wait for each other. The first one takes longest, so it goes first.
 # make fails if either does. With make 4.0 or newer the output of each is printed whole, when it ends.
 SIDE_BY_SIDE := --no-print-directory -j3 -k $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
@@ -37,10 +37,10 @@ test-run: $(READY)        ## of these, the tests that start from a finished run
 	$(PYTEST) -m "run and not slow and not similarity"
 
 test-ray: $(READY)        ## of these, the others that use a Ray
-	$(PYTEST) -m "ray and not run and not slow and not similarity"
+	nice $(PYTEST) -m "ray and not run and not slow and not similarity"
 
 test-rest: $(READY)       ## of these, all others
-	$(PYTEST) -m "not ray and not slow and not similarity"
+	nice $(PYTEST) -m "not ray and not slow and not similarity"
 
 test-pure: $(READY)       ## of these, the ones that need neither torch nor Ray: seconds
 	$(PYTEST) -m "not slow" $(PURE)
@@ -54,10 +54,10 @@ all-run: $(READY)
 	$(PYTEST) -m "run and not similarity"
 
 all-ray: $(READY)
-	$(PYTEST) -m "ray and not run and not similarity"
+	nice $(PYTEST) -m "ray and not run and not similarity"
 
 all-rest: $(READY)
-	$(PYTEST) -m "not ray and not similarity"
+	nice $(PYTEST) -m "not ray and not similarity"
 
 test-similarity: $(SIMILARITY)    ## the tests that need sentence-transformers, in an environment of their own
 	.venv/similarity/bin/python -m pytest -m similarity tests/engine/test_similarity.py
