@@ -21,7 +21,7 @@ os.environ.update(RAY_AUTH_MODE="disabled", RAY_TMPDIR=PRIVATE, RAY_USAGE_STATS_
 os.environ.update(
     AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, AWS_DEFAULT_REGION="us-east-1"
 )  # before Ray: workers inherit
-os.environ["RAY_worker_niceness"] = "0"  # Ray's default of 15 would leave its workers the leavings of the test processes
+os.environ.update(RAY_worker_niceness="0")  # Ray's default of 15 would leave its workers the leavings of the test processes
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share the cores: threads that wait for each other would spin
 os.environ.pop("RAY_ADDRESS", None)
 hypothesis.register_profile("quick", max_examples=50, deadline=None)
