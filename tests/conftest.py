@@ -1,5 +1,6 @@
 """One Ray cluster per session, in a private place; a small rendered world; nothing outside is touched."""
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -21,8 +22,9 @@ os.environ.update(RAY_AUTH_MODE="disabled", RAY_TMPDIR=PRIVATE, RAY_USAGE_STATS_
 os.environ.update(
     AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, AWS_DEFAULT_REGION="us-east-1"
 )  # before Ray: workers inherit
-os.environ.update(RAY_worker_niceness="0")  # Ray's default of 15 would leave its workers the leavings of the test processes
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share the cores: threads that wait for each other would spin
+# Three test processes share the cores: Ray's workers have the same right to them (niceness 15 by default), and a Ray may start slowly.
+os.environ.update(RAY_worker_niceness="0", RAY_raylet_start_wait_time_s="120")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other would spin
 os.environ.pop("RAY_ADDRESS", None)
 hypothesis.register_profile("quick", max_examples=50, deadline=None)
 hypothesis.register_profile("thorough", max_examples=400, deadline=None)
@@ -39,6 +41,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("ray")
         if "undisturbed" in names:
             item.add_marker("run")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected stays: the garbage collector need not look at it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

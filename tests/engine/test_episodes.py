@@ -159,6 +159,7 @@ def test_two_workers_train_on_episodes_like_one_and_the_curve_is_drawn(built: Pa
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_mixture_of_all_sources_is_fed_by_weight(built: Path, world: Path, tmp_path: Path, ray_cluster: None) -> None:
     """The loop's own kept answers, conversations, and episodes that narrate in the kept answers."""
     rows = [

@@ -22,6 +22,7 @@ from models.base import Video
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 
+@pytest.mark.slow
 def test_a_cycle_on_a_stock_llava(world: Path, tmp_path: Path, ray_cluster: None) -> None:
     """Random weights say nothing, so it is finetuned on the template; pinned is that every step works on the real layout."""
     write_stock(tmp_path / "stock")
