@@ -22,7 +22,7 @@ os.environ.update(RAY_AUTH_MODE="disabled", RAY_TMPDIR=PRIVATE, RAY_USAGE_STATS_
 os.environ.update(
     AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, AWS_DEFAULT_REGION="us-east-1"
 )  # before Ray: workers inherit
-# Three test processes share the cores: Ray's workers come before the niced test processes, and after Ray's own servers (default: 15).
+# Three test processes share the cores: Ray's workers come before the niced ones, and after Ray's own servers (its default is 15).
 os.environ.update(RAY_worker_niceness="5")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other would spin
 os.environ.pop("RAY_ADDRESS", None)
