@@ -42,8 +42,8 @@ test-ray: $(READY)        ## of these, the others that use a Ray
 test-rest: $(READY)       ## of these, all others
 	nice $(PYTEST) -m "not ray and not slow and not similarity"
 
-test-pure: $(READY)       ## of these, the ones that need neither torch nor Ray: seconds
-	$(PYTEST) -m "not slow" $(PURE)
+test-pure: $(READY)       ## of these, the ones that need neither torch nor Ray, and do not wait for anything: seconds
+	$(PYTEST) -m "not slow and not waits" $(PURE)
 
 test-all: export HYPOTHESIS_PROFILE = thorough
 test-all: $(READY)        ## every test, with more examples from hypothesis: some minutes longer

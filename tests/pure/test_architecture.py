@@ -104,6 +104,7 @@ def test_models_know_no_ray() -> None:
     assert users == []
 
 
+@pytest.mark.waits
 def test_pure_modules_import_neither_ray_nor_torch() -> None:
     code = f"import sys, {', '.join(PURE)}; print(*sorted({{'ray', 'torch', 'transformers', 'av'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)

@@ -105,6 +105,7 @@ def test_a_damaged_entry_is_read_over(tmp_path: Path, own_cache: Path, num_reads
     assert len(num_reads) == 4
 
 
+@pytest.mark.waits
 def test_many_that_start_together_read_a_file_once(tmp_path: Path, num_reads: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, read = a_checkpoint(tmp_path / "a"), digests._read
     monkeypatch.setattr(digests, "_read", lambda path: time.sleep(0.1) or read(path))  # all have looked before the first is done

@@ -17,6 +17,9 @@ from engine.run.lease import Fenced, Lease, is_dead, lease_state, whoami
 from engine.store.files import Store
 
 
+pytestmark = pytest.mark.waits
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path))

@@ -196,6 +196,7 @@ def test_a_folder_that_may_not_be_listed_says_nothing_about_its_videos(tmp_path:
     assert (listing.unanswered.first, listing.missing.first) == (["closed/a", "closed/b"], ["open/b"])
 
 
+@pytest.mark.waits
 def test_storage_that_does_not_respond_is_asked_once() -> None:
     """A server that hangs up: what the first clip costs, no other clip costs, and another bucket is asked for itself."""
     connections = []

@@ -35,6 +35,7 @@ from engine.select.survivors import Pieces
 from engine.store.files import FILES, Store
 from engine.store.parallel import CALLS_AT_ONCE, parallel_map
 
+pytestmark = pytest.mark.waits
 ROUND_TRIP_S = 0.02
 """A small object's GET from S3 in the same region takes 10 to 30 ms."""
 PIECES, FEW_PIECES, PIECE_CLIPS = 100, 30, 4

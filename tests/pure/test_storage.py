@@ -56,6 +56,7 @@ def test_what_an_error_means(error: Exception, trouble: Trouble | None) -> None:
     assert trouble_of(error) == trouble
 
 
+@pytest.mark.waits
 def test_only_what_passes_is_tried_again() -> None:
     calls: list[Exception] = []
 
@@ -77,6 +78,7 @@ def test_only_what_passes_is_tried_again() -> None:
         fails(KeyError("ours")).patiently("x", call)
 
 
+@pytest.mark.waits
 def test_patience_ends() -> None:
     def call() -> None:
         raise ConnectionResetError("reset")
@@ -205,6 +207,7 @@ except StorageError as error:
 """
 
 
+@pytest.mark.waits
 def test_a_full_disk_is_said_so_and_leaves_no_half_file(tmp_path: Path) -> None:
     if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
         pytest.skip("no user namespaces here: no small disk can be made")

@@ -35,6 +35,7 @@ def test_the_suite_has_every_kind_both_ways() -> None:
     assert kinds == {(kind, keep) for kind in labels.LABEL_KINDS for keep in (True, False)}
 
 
+@pytest.mark.waits
 def test_a_verdict_needs_no_model_library() -> None:
     """sentence-transformers, and torch and sklearn with it, take seconds to import: only a named sentence model pays for them."""
     libraries = ["sentence_transformers", "sklearn", "torch", "transformers"]

@@ -64,6 +64,7 @@ def test_a_bad_line_is_named_or_left_out_and_counted(tmp_path: Path, capsys: Any
     assert len(run(tmp_path, capsys, CASE, line, CASE, skip_bad=True)) == 2
 
 
+@pytest.mark.waits
 def test_the_command_writes_jsonl_and_nothing_else() -> None:
     process = subprocess.run(
         [sys.executable, "-m", "jobs", "verify", "-", "--skip-bad"],
