@@ -16,7 +16,6 @@ from engine.run import lease
 from engine.run.lease import Fenced, Lease, is_dead, lease_state, whoami
 from engine.store.files import Store
 
-
 pytestmark = pytest.mark.waits
 
 
