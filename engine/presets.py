@@ -3,7 +3,7 @@
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -45,7 +45,7 @@ def load_config(path: Path | None, settings: list[str]) -> RunConfig:
             raise ValueError(f"{path} is not TOML: {error}") from None
     for setting in settings:
         _apply(values, setting)
-    return _resolve(values, str(path) if path else "--set")
+    return _resolve(values, str(path) if path else "", [setting.partition("=")[0].strip() for setting in settings])
 
 
 def _apply(values: dict[str, Any], setting: str) -> None:
@@ -64,7 +64,8 @@ def _apply(values: dict[str, Any], setting: str) -> None:
     values[name] = value
 
 
-def _resolve(values: dict[str, Any], origin: str) -> RunConfig:
+def _resolve(values: dict[str, Any], origin: str, set_keys: list[str]) -> RunConfig:
+    """`set_keys`: the keys that came from the command line."""
     preset = values.get("preset", "strict")
     merged = {key: dict(section) for key, section in PRESETS.get(preset, {}).items()} if isinstance(preset, str) else {}
     for key, value in values.items():
@@ -72,7 +73,9 @@ def _resolve(values: dict[str, Any], origin: str) -> RunConfig:
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
-        raise ValueError(f"{origin}: {_one_line(error)}") from None
+        key = ".".join(str(part) for part in error.errors()[0]["loc"])
+        is_set = not origin or any(key == name or key.startswith(f"{name}.") for name in set_keys)
+        raise ValueError(f"{'--set' if is_set else origin}: {_one_line(error)}") from None
 
 
 def _one_line(error: ValidationError) -> str:
@@ -88,11 +91,23 @@ def _one_line(error: ValidationError) -> str:
             else message
         )
     section, name = first["loc"][:-1], str(first["loc"][-1])
-    fields = RunConfig.model_fields
-    known = list(fields) if not section else list(fields[str(section[0])].annotation.model_fields)  # type: ignore[union-attr]
+    known = _known_keys(section)
     close = difflib.get_close_matches(name, known, n=1)
     meant = ".".join([*map(str, section), close[0]]) if close else ""
     return f"no key {key!r}" + (f"; did you mean {meant!r}?" if close else f"; known: {', '.join(known)}")
+
+
+def _known_keys(section: tuple[int | str, ...]) -> list[str]:
+    """
+    >>> _known_keys(("evaluate",)), _known_keys(("evaluate", "sets", 1))
+    (['lora_alpha', 'sets'], ['name', 'format', 'files', 'videos', 'metrics'])
+    """
+    model: Any = RunConfig
+    for part in section:
+        if isinstance(part, str):
+            annotation = model.model_fields[part].annotation
+            model = next(iter(get_args(annotation)), annotation)  # of a tuple of sections, the section
+    return list(model.model_fields)
 
 
 def differing_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

@@ -127,7 +127,11 @@ def doctor(
     settings: Settings = [],  # noqa: B006
     model: Annotated[bool, typer.Option(help="Load the model, as an actor does.")] = True,
     rehearse: Annotated[
-        bool, typer.Option("--rehearse", help="Only train a shrunk model for three steps, as [train] says, on this machine's CPU.")
+        bool,
+        typer.Option(
+            "--rehearse",
+            help="Only train a shrunk model for three steps, with the train section's settings, on this machine's CPU.",
+        ),
     ] = False,
 ) -> None:
     """Check storage, videos, model, versions and cluster before a run. The exit status is 1 if a check fails."""

@@ -127,7 +127,7 @@ def _report(store: Store, name: str, facts: dict[str, Any], skipped: Skipped | N
         console.print("labels by kind: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
     if listing and listing.missing.count:
         console.print(
-            f"{listing.missing.count} clips have no video ({', '.join(listing.missing.first[:3])} ...); "
+            f"clips without a video: {listing.missing.count}, among them {', '.join(listing.missing.first[:3])}; "
             "they are kept as rows and will be counted as failed: missing",
         )
     if listing and listing.unanswered.count:

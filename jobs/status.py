@@ -60,7 +60,9 @@ def failures(uri: str, retry: str, rewind: bool, settings: list[str]) -> None:
         if again is None:
             console.print("no piece is damaged" if retry == runs.DAMAGED else f"no clip failed as {retry}")
             return
-        failed = f"{again.failed} clips of {again.step} failed as {retry}; the {again.clips} clips of their {again.pieces} pieces"
+        failed = (
+            f"{again.failed} clips of {again.step} failed as {retry}; they are in {again.pieces} pieces, whose {again.clips} clips"
+        )
         damaged = f"{again.pieces} pieces of {again.step} are damaged; they"
         console.print(f"{failed if again.failed else damaged} will be made again: run the same command as before")
         return

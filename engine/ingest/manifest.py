@@ -125,7 +125,7 @@ def _check_columns(where: str, columns: tuple[str, ...]) -> None:
 def _clip(row: dict[str, Any], place: str, data: Data) -> Clip:
     video = _text(row, place, "video")
     if not video:
-        raise ValueError(f"{place} has no video; fill it in or drop the row")
+        raise ValueError(f"{place} has no video; fill it in, or leave the row out (`starloop ingest --skip-bad`)")
     start_s, end_s = _seconds(row, "start_s", place), _seconds(row, "end_s", place)
     if start_s is not None and end_s is not None and start_s >= end_s:
         raise ValueError(f"{place}: start_s {start_s} is not before end_s {end_s}")
@@ -186,7 +186,7 @@ def _label(row: dict[str, Any], place: str) -> Label:
         if text.startswith("{"):
             return _with_aliases(labels.parse(json.loads(text)), aliases)
         if not any(character.isalnum() for character in text):
-            raise ValueError(f"{place} has no label; fill it in or drop the row")
+            raise ValueError(f"{place} has no label; fill it in, or leave the row out (`starloop ingest --skip-bad`)")
         return Keywords(text=text, aliases=aliases)
     except json.JSONDecodeError as error:
         raise ValueError(f"{place}: label {text[:60]!r} is not JSON: {error.msg}; a typed label is one JSON object") from None

@@ -16,8 +16,8 @@ def refuse_empty(sizes: Mapping[str, int], splits: Sequence[str]) -> None:
     for split in splits:
         if not sizes[split]:
             raise ValueError(
-                f"the manifest has no clips in split {split!r}; give it a split column (train, heldout), "
-                "or ingest one without it with data.heldout=0.2"
+                f"the manifest has no clips in split {split!r}; fill in its split column (train, heldout), or run "
+                "`starloop ingest` with data.heldout=0.2 on a table without that column"
             )
 
 

@@ -27,20 +27,33 @@ def check_inputs(config: RunConfig, until: str) -> None:
     for _ in manifest.read_manifest(config.data, config.access(), card):
         pass
     refuse_empty(card.counts(), splits_for(until))
+    refuse_unknown_names(config)
+    refuse_bad_sets(config)
+    refuse_no_examples(config.mixture, config.access())
+    afford(config)
+    for spec in config.models():
+        if is_here(spec.base):  # else the actors find out: fetching it would cost the driver what it costs them
+            check(spec)
+
+
+def refuse_unknown_names(config: RunConfig) -> None:
+    """Raises ValueError for a verifier stage, a tracker, an engine or a metric that is in no table."""
     refuse_unknown(config.verify.stages)
     refuse_unknown_trackers(config.run.trackers)
     refuse_unknown_engine(config.generate.engine)
     for evaluation_set in config.evaluate.sets:
         for name in evaluation_set.metrics:
             metric_of(name)
-        if evaluation_set.files:
-            for _ in read_set(evaluation_set, config.data.question, config.access()):
+
+
+def refuse_bad_sets(config: RunConfig) -> None:
+    """Raises ValueError, naming the evaluation set, where its files cannot be read."""
+    for evaluation_set in config.evaluate.sets:
+        try:
+            for _ in read_set(evaluation_set, config.data.question, config.access()) if evaluation_set.files else ():
                 pass
-    refuse_no_examples(config.mixture, config.access())
-    afford(config)
-    for spec in config.models():
-        if is_here(spec.base):  # else the actors find out: fetching it would cost the driver what it costs them
-            check(spec)
+        except ValueError as error:
+            raise ValueError(f"evaluation set {evaluation_set.name!r} (evaluate.sets): {error}") from None
 
 
 def refuse_changed_inputs(config: RunConfig, store: Store, ingested: Seal, until: str) -> None:

@@ -17,6 +17,7 @@ from engine.decode.stage import DecodeSettings
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.rows import Clip
+from engine.run.checks import refuse_bad_sets, refuse_unknown_names
 from engine.run.resources import afford, needs
 from engine.run.work import decoding_of
 from engine.store.files import Store
@@ -56,6 +57,7 @@ def examine(config: RunConfig, model: bool = True) -> Iterator[Finding]:
     yield from _guarded("run folder", "choose another run.uri", lambda: _run_folder(Store(config.run.uri, storage)))
     sample: list[Clip] = []
     yield from _guarded("manifest", "correct data.manifest", lambda: _manifest(config.data, storage, sample))
+    yield from _guarded("names and sets", "correct the key that is named", lambda: _names_and_sets(config))
     yield from _guarded("budget", "see [model], [generate], [train] and cluster.gpu_memory_gib", lambda: _budget(config))
     device = Device("cpu", config.model.device(config.cluster.generator_gpus).dtype) if model else None
     yield from _guarded("model", "check model.base and model.instruct", lambda: _models(config.models(), storage, device))
@@ -151,6 +153,13 @@ def _disk(folder: str) -> Finding:
     free = shutil.disk_usage(folder).free
     detail = f"{free / 1e9:.1f} GB are free"
     return Finding("disk", detail) if free >= FREE_BYTES else Finding("disk", detail, "free some, or choose another run.uri")
+
+
+def _names_and_sets(config: RunConfig) -> Iterator[Finding]:
+    refuse_unknown_names(config)
+    refuse_bad_sets(config)
+    sets = ", ".join(evaluation_set.name for evaluation_set in config.evaluate.sets)
+    yield Finding("names and sets", f"engine, stages, trackers and metrics exist; evaluation sets: {sets}")
 
 
 def _manifest(data: Data, storage: Storage, sample: list[Clip]) -> Iterator[Finding]:

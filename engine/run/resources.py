@@ -113,8 +113,8 @@ def budget(config: RunConfig, size: ModelSize) -> Findings:
             )
     value_bytes = max(_value_bytes(config, gpus) for gpus in (config.cluster.generator_gpus, config.cluster.train_gpus))
     findings.lines.append(
-        f"each process that loads it needs {size.params * value_bytes / GIB:.1f} GiB of its machine's memory meanwhile; "
-        "of training workers with ZeRO-3 the first alone"
+        f"each process needs {size.params * value_bytes / GIB:.1f} GiB of its machine's memory while it loads the model "
+        "(with ZeRO-3 only the first training worker loads it)"
     )
     for use in _uses(config, size):
         findings.lines.append(str(use))

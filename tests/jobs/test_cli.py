@@ -94,7 +94,7 @@ def test_ingest_writes_clips_and_says_what_is_missing(tmp_path: Path) -> None:
     done = process("ingest", "m.csv", "--out", "out/clips.parquet", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "clips 2" in done.stdout
-    assert "1 clips have no video (b" in done.stdout
+    assert "clips without a video: 1, among them b" in done.stdout
     again = starloop("ingest", "out/clips.parquet", "--out", "out/again.parquet", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "out" / "clips.parquet").read_bytes() == (tmp_path / "out" / "again.parquet").read_bytes()
@@ -153,7 +153,7 @@ def test_a_higher_limit_lets_a_stopped_run_go_on_and_what_failed_is_listed_and_t
     assert "--rewind goes with --retry KIND" in starloop("failures", "r", "--rewind", cwd=folder).stderr
     write_noisy(stopped[0] / "v00.mp4", 2, 64, 64)  # clips name their videos by absolute paths
     text = starloop("failures", "r", "--retry", "missing", cwd=folder).stdout
-    assert "30 clips of cycle-000/generate failed as missing; the 30 clips of their 3 pieces will be made again" in text
+    assert "30 clips of cycle-000/generate failed as missing; they are in 3 pieces, whose 30 clips will be made again" in text
     assert ["cycle-000/generate", "next"] in [line.split() for line in starloop("status", "r", cwd=folder).stdout.splitlines()]
     again = starloop(*arguments, cwd=folder)
     assert again.returncode == 0, again.stderr

@@ -44,3 +44,9 @@ def test_what_follows_from_an_evaluation_needs_held_out_clips(until: str, tmp_pa
     with pytest.raises(ValueError, match="no clips in split 'heldout'"):
         checks.check_inputs(config, until)
     checks.check_inputs(config, "cycle-000/train")
+
+
+def test_an_evaluation_set_that_cannot_be_read_is_named(manifest: str) -> None:
+    sets = "evaluate.sets=[{name='heldout'}, {name='kitchen', files='gone.csv'}]"
+    with pytest.raises(ValueError, match=r"evaluation set 'kitchen' \(evaluate.sets\): no such file: gone.csv"):
+        checks.check_inputs(load_config(None, [manifest, sets]), "")

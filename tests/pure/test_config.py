@@ -75,6 +75,16 @@ COSTS = {
 """Fields that decide no result, beside all of cluster, limits and storage: they may change within a run."""
 
 
+def test_a_wrong_key_is_named_with_where_it_came_from(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('[[evaluate.sets]]\nname = "heldout"\n[[evaluate.sets]]\nname = "a"\nfiles = "a.csv"\nmetric = ["accuracy"]\n')
+    with pytest.raises(ValueError, match=r"run.toml: no key 'evaluate.sets.1.metric'; did you mean 'evaluate.sets.1.metrics'\?"):
+        load_config(path, [])
+    path.write_text("[train]\nlr = 1e-4\n")
+    with pytest.raises(ValueError, match=r"^--set: no key 'train.momments'; did you mean 'train.moments'\?"):
+        load_config(path, ["train.momments=middle"])
+
+
 def test_only_what_decides_a_result_is_part_of_the_identity() -> None:
     identity = load_config(None, []).identity()
     left_out = {

@@ -81,7 +81,7 @@ def test_values_are_as_wide_as_the_dtype_says() -> None:
     ):
         assert {name: use(single, SIZE).parts[name] for name in names} == {name: 2 * use(half, SIZE).parts[name] for name in names}
     lines = budget(single, replace(SIZE, llm_params=7 << 30)).lines
-    assert [line for line in lines if line.startswith("each process that loads it needs 28.0 GiB")]
+    assert [line for line in lines if line.startswith("each process needs 28.0 GiB")]
 
 
 def test_each_piece_in_flight_keeps_its_keys_and_values() -> None:
