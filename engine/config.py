@@ -226,7 +226,7 @@ class Train(Section):
     num_workers: int = cost(1, gt=0)
     moments: Literal["random", "middle"] = "random"
     """Which moment an example shows of each of the equal parts of its clip. random: another one in each epoch (PLLaVA's training).
-    middle: always the one that answers are given on; then a clip is decoded once, if limits.keep_bytes has room for all of them."""
+    middle: always the one that answers are given on; then each decoding process keeps clips, as many as limits.keep_bytes holds."""
     lr: float = Field(default=2e-5, gt=0)
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     lr_floor: float = Field(default=0.0, ge=0, le=1)

@@ -143,8 +143,8 @@ def retry(store: Store, kind: str, rewind: bool) -> Retried | None:
     The kind "damaged" is for pieces that are gone, or that differ from the step's index.
 
     Steps that follow from such a piece, through their inputs or through an accuracy, are deleted too if `rewind`; else ValueError
-    says so and nothing is deleted. Other steps stay. Steps
-    are deleted from the last to the first, the seal of each before its files: whenever this is interrupted, the run can go on.
+    says so and nothing is deleted. Other steps stay. Steps are deleted from the last to the first, the seal of each before its
+    files: whenever this is interrupted, the run can go on.
     """
     if kind not in (*FAILURES, DAMAGED):
         raise ValueError(f"no kind of failure is called {kind!r}; known are {', '.join((*FAILURES, DAMAGED))}")

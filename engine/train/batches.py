@@ -20,7 +20,7 @@ class MicroBatch:
     """Windows, each once, and samples whose turns name them by number."""
 
     windows: list[Window]
-    moments: list[str | None]
+    jitter_ids: list[str | None]
     """The id of the example that each window's random moments follow from, wherever its video lies. None for a window that is
     always watched at the same moments, as those of episodes are in EILEV."""
     samples: list[list[Turn]]
@@ -64,18 +64,18 @@ class Material:
             turns = self._turns(row)
             samples.append(
                 [
-                    Turn(numbers.setdefault((window, moments), len(numbers)), prompt, answer)
-                    for window, moments, prompt, answer in turns
+                    Turn(numbers.setdefault((window, jitter_id), len(numbers)), prompt, answer)
+                    for window, jitter_id, prompt, answer in turns
                 ]
             )
-        return MicroBatch([window for window, _ in numbers], [moments for _, moments in numbers], samples)
+        return MicroBatch([window for window, _ in numbers], [jitter_id for _, jitter_id in numbers], samples)
 
     def _turns(self, row: int) -> list[tuple[Window, str | None, str, str]]:
         """(window, example that its random moments follow from, prompt, answer) of each turn."""
         if row < len(self._examples):
             example = self._example_rows[row]
-            moments = example["example_id"] if self._moments == "random" else None
-            return [(_window(example), moments, example["prompt"], example["answer"])]
+            jitter_id = example["example_id"] if self._moments == "random" else None
+            return [(_window(example), jitter_id, example["prompt"], example["answer"])]
         assert self._episode_rows is not None
         episode = self._episode_rows[row - len(self._examples)]
         examples = [self._example_rows[example_row] for example_row in episode["rows"]]

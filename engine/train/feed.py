@@ -66,10 +66,10 @@ def _window_rows(seed: int, material: Material, work: Share, steps: Sequence[int
     for step in steps:
         for rows in work.micro_batches(step):
             micro_batch = material.micro_batch(rows)
-            moments = [None if name is None else derive_seed(seed, step, name, "direct") for name in micro_batch.moments]
+            seeds = [None if name is None else derive_seed(seed, step, name, "direct") for name in micro_batch.jitter_ids]
             yield {
                 "windows": json.dumps([asdict(window) for window in micro_batch.windows]),
-                "jitter_seeds": json.dumps(moments),
+                "jitter_seeds": json.dumps(seeds),
                 "samples": json.dumps([[asdict(turn) for turn in sample] for sample in micro_batch.samples]),
             }
 

@@ -56,7 +56,7 @@ def test_rows_belong_to_their_sources() -> None:
 def test_a_micro_batch_names_a_window_once_and_keeps_each_turns_words() -> None:
     micro_batch = material().micro_batch([6, 9, 0])
     assert [window.video for window in micro_batch.windows] == ["a.mp4", "c.mp4", "a.mp4"]
-    assert micro_batch.moments == [None, None, "a"]
+    assert micro_batch.jitter_ids == [None, None, "a"]
     turns = [[(turn.clip, turn.prompt, turn.answer) for turn in sample] for sample in micro_batch.samples]
     assert turns == [
         [(0, "0?", "e!"), (0, "1?", "a!"), (1, "2?", "c!")],
@@ -78,4 +78,4 @@ def test_an_example_at_fixed_moments_is_the_same_window_as_a_shot() -> None:
     )
     fixed = Material(examples, with_rows(episodes, examples["example_id"]), "middle").micro_batch([6, 0])
     assert [window.video for window in fixed.windows] == ["a.mp4", "c.mp4"]
-    assert fixed.moments == [None, None]
+    assert fixed.jitter_ids == [None, None]
