@@ -2,6 +2,7 @@
 
 import ast
 import subprocess
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
@@ -15,6 +16,7 @@ tests/pure/test_architecture.py gives.
 """
 
 
+@cache
 def first_line(path: Path) -> str:
     """What a file says of itself: a module's docstring, or a comment at the top of a text file."""
     text = path.read_text()

@@ -145,6 +145,7 @@ def test_a_wrong_protocol_is_one_line() -> None:
         Store("foo://x").read("a")
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("call", ["pread", "fstat"])
 @pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
 def test_a_local_file_that_cannot_be_read_for_a_while_is_waited_for(

@@ -117,6 +117,7 @@ class FlakyFileSystem(MemoryFileSystem):
         super().put_file(*args, **kwargs)
 
 
+@pytest.mark.waits
 def test_a_file_that_was_written_is_put_again_after_a_lost_connection() -> None:
     fsspec.register_implementation("flaky", FlakyFileSystem)
     store = Store("flaky://run")
