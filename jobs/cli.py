@@ -199,17 +199,58 @@ def icl(
     icl.icl(out, seeds, ablations, settings)
 
 
+Address = Annotated[
+    str, typer.Option(help="The cluster's job server, e.g. http://127.0.0.1:8265.", envvar="RAY_API_SERVER_ADDRESS")
+]
+RunOrJob = Annotated[str, typer.Argument(metavar="RUN_OR_JOB", help="The run's folder or URI, or the id of its job.")]
+
+
 @app.command()
 def submit(
     config: Annotated[Path, typer.Argument(help="TOML file, inside the working directory.")],
-    address: Annotated[str, typer.Option(help="The cluster's job server, e.g. http://127.0.0.1:8265.")],
+    address: Address,
     settings: Settings = [],  # noqa: B006
     working_dir: Annotated[Path, typer.Option(help="Folder that is packed and sent: this project.")] = Path("."),
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return when the job is submitted.")] = False,
 ) -> None:
     """Submit `selftrain CONFIG` to a Ray cluster, follow its log, and return its status. The same command continues the run."""
     from jobs import submit
 
-    submit.submit(config, address, settings, working_dir)
+    submit.submit(submit.Submission(config=config, address=address, settings=settings, working_dir=working_dir, wait=not no_wait))
+
+
+@app.command()
+def attach(run_or_job: RunOrJob, address: Address) -> None:
+    """Follow the log of a submitted job from its start, and return its status."""
+    from jobs import submit
+
+    submit.attach(run_or_job, address)
+
+
+@app.command()
+def logs(run_or_job: RunOrJob, address: Address) -> None:
+    """Print the log of a submitted job as it is now."""
+    from jobs import submit
+
+    submit.logs(run_or_job, address)
+
+
+@app.command()
+def stop(run_or_job: RunOrJob, address: Address) -> None:
+    """Stop a submitted job. Its run keeps what it has written, and can be continued."""
+    from jobs import submit
+
+    submit.stop(run_or_job, address)
+
+
+@app.command(name="list")
+def list_jobs(
+    address: Address, run: Annotated[str, typer.Argument(metavar="[RUN]", help="The run's folder or URI; default: every run.")] = ""
+) -> None:
+    """List the submitted jobs of a run, or of every run, the latest first."""
+    from jobs import submit
+
+    submit.list_jobs(run, address)
 
 
 @app.command()
@@ -263,7 +304,8 @@ def make_base(out: Annotated[Path, typer.Option(help="Folder for the weights.")]
 
 def _terminated(number: int, frame: object) -> None:
     """Handler of SIGTERM, with which systemd and Kubernetes stop a job. Leaving by an exception releases the lease."""
-    sys.exit("terminated; run the same command again to continue")
+    print("terminated; run the same command again to continue", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 def main() -> None:
