@@ -1,8 +1,10 @@
 """The commands and their options. A job is imported only when it runs, so --help answers at once."""
 
 import gc
+import shutil
 import signal
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -308,15 +310,23 @@ def _terminated(number: int, frame: object) -> None:
     sys.exit(128 + number)
 
 
+def _wrapped(text: str) -> str:
+    """The text with its lines broken at words where a terminal is narrower; elsewhere it stays one line, to be searched."""
+    if not sys.stderr.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(text, max(20, width - 1), break_long_words=False, break_on_hyphens=False)
+
+
 def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     try:
         app()
     except ValueError as error:  # by convention an error in what the user wrote; all others keep their traceback
-        sys.exit(f"error: {error}")
+        sys.exit(_wrapped(f"error: {error}"))
     except OSError as error:
         if type(error).__name__ not in ("StorageError", "ChildProcessError"):  # by name: --help must not wait for the import
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(_wrapped(f"error: {error}"))
     finally:
         gc.freeze()  # the process ends: without this the garbage collector would look at every imported module first

@@ -42,7 +42,7 @@ def demo(out: str, ablations: bool, settings: list[str]) -> None:
         summary["ablations"] = ablation_summaries
         Store(out).write("summary.json", json.dumps(summary, indent=1).encode())
         print_summary(summary | {"cycles": []}, console)
-    console.print(f"open {out}/report.html for the evidence; README.md lists the other files in {out}")
+    console.print(f"README.md lists the files in {out}")
 
 
 def _ablation(name: str, changes: list[str], base: list[str], out: str) -> dict[str, Any]:

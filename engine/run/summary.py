@@ -88,5 +88,22 @@ def _cycle(cycle: int, sealed: Mapping[str, Seal]) -> dict[str, Any]:
     }
 
 
+def has_report(summary: Mapping[str, Any]) -> bool:
+    """Whether there is enough for a page: a model of the run was evaluated."""
+    return summary["best_accuracy"] is not None and bool(summary["cycles"])
+
+
+def result_of(seal: Seal) -> str:
+    """What a sealed step came to, in a few words: an accuracy, or the losses at both ends; "" for other steps.
+
+    >>> result_of(Seal(step="a", identity="", files=[], counts={}, facts={"losses": [2.0, 1.0]}, seconds=1.0, epoch=1))
+    'loss 1.500 -> 1.500'
+    """
+    if "accuracy" in seal.facts:
+        return f"accuracy {seal.facts['accuracy']:.3f}"
+    losses = seal.facts.get("losses")
+    return f"loss {_mean(losses[:LOSS_STEPS]):.3f} -> {_mean(losses[-LOSS_STEPS:]):.3f}" if losses else ""
+
+
 def _mean(losses: list[float]) -> float | None:
     return round(sum(losses) / len(losses), 4) if losses else None

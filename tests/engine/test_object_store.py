@@ -132,7 +132,10 @@ def test_what_is_wrong_is_said_at_once_and_not_waited_for(swift: Swift, tmp_path
         headers = {"X_Container_Read": READER_KEY} if bucket == "readable" else {"X_Container_Meta_Quota_Bytes": "10"}
         swift.configure_bucket(bucket, **headers)
     (tmp_path / "m.csv").write_text("video,label\na.mp4,x\n")
-    sets = [f"data.manifest={tmp_path / 'm.csv'}", f"run.uri=s3://{bucket}/run", f"storage.s3.endpoint_url={swift.endpoint}"]
+    sets = [
+        f"data.manifest={tmp_path / 'm.csv'}", f"run.uri=s3://{bucket}/run", f"storage.s3.endpoint_url={swift.endpoint}",
+        "model.allow_tiny=true",
+    ]  # fmt: skip
     began = time.monotonic()
     done = starloop("generate", *options(sets), environment={"HOME": str(tmp_path)} | environment)
     assert time.monotonic() - began < 30

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobs.job_server import JobServer, checked_address, job_id
-from jobs.submit import Submission, package_bytes, submit
+from jobs.submit import package_bytes
 
 
 @contextlib.contextmanager
@@ -96,8 +96,3 @@ def test_a_package_over_the_limit_names_its_largest_files(tmp_path: Path) -> Non
 
 def test_a_run_has_the_same_job_id_everywhere() -> None:
     assert job_id("s3://bucket/runs/a", 2) == job_id("s3://bucket/runs/a", 2) != job_id("s3://bucket/runs/b", 2)
-
-
-def test_a_config_outside_the_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="only that folder is sent"):
-        submit(Submission(config=tmp_path / "run.toml", address="http://x", settings=[], working_dir=tmp_path))
