@@ -4,7 +4,7 @@ import logging
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial, wraps
 from itertools import islice
@@ -55,7 +55,7 @@ class Stage:
     """Ray's runtime environment of its processes: other packages, or another Python (py_executable)."""
 
 
-def run(rows: Iterable[Row], stages: list[Stage], ordered: bool = False, name: str = "") -> Iterator[Row]:
+def run(rows: Iterable[Row], stages: list[Stage], ordered: bool = False, name: str = "") -> Generator[Row, None, None]:
     """Stream rows through the stages and yield the results, as they come or in the order of the rows.
 
     `name`: the dataset's name on Ray's dashboard. One row is one block, so a row is the unit of travel, of retry and of loss: the
