@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from engine.labels import TimeRange, Timestamp
 from engine.rows import Clip
-from engine.store.filesystems import Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 
 SHOWN = 10
 """Examples that are shown of the rows that were left out, and of the most frequent labels."""

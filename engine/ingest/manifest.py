@@ -16,7 +16,8 @@ from engine.ingest.card import Card, Skipped, hash_of
 from engine.ingest.tables import KNOWN_COLUMNS, Record, opened, table_records
 from engine.labels import Keywords, Label, plain
 from engine.rows import Clip
-from engine.store.filesystems import Storage, refuse_odd
+from engine.store.filesystems import Storage
+from engine.store.locations import refuse_odd
 from engine.verify.keywords import mentions
 
 Records = Callable[[], Iterator[Record]]

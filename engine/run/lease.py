@@ -22,8 +22,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from engine.store.files import Store
-from engine.store.filesystems import StorageError
 from engine.store.parallel import parallel_map
+from engine.store.troubles import StorageError
 
 log = logging.getLogger(__name__)
 

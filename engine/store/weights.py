@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.store.files import digest
-from engine.store.filesystems import Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 from models.base import ModelSpec
 from models.caches import temporary_folder
 

@@ -19,7 +19,7 @@ from engine import flow
 from engine.config import Train
 from engine.connection import on_this_node
 from engine.decode.stage import Decoded, decode_windows, videos_of
-from engine.store.filesystems import StorageError
+from engine.store.troubles import StorageError
 from engine.train.backends import load_backend
 from engine.train.feed import Decode, Row
 from engine.train.job import Fed, Rank, StepRecord, TrainJob

@@ -26,7 +26,8 @@ from engine.decode.stage import Decoded, decode_piece, frame_columns, videos_of
 from engine.ingest.clips import path_of, write_parts
 from engine.rows import Failure
 from engine.store.files import Store
-from engine.store.filesystems import Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square
 from videos import remux, turn, write_counting, write_noisy
 

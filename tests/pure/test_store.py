@@ -17,7 +17,8 @@ from builders import a_seal
 from engine.run.seals import read_seal, write_seal
 from engine.store import files, weights
 from engine.store.files import FileRecord, Store
-from engine.store.filesystems import Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 from models.base import ModelSpec
 
 
