@@ -7,7 +7,9 @@ failed clips.
 import os
 import uuid
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 from engine.store.filesystems import Storage
 from engine.store.locations import WEB, local_path, place_of, protocol_of
@@ -43,13 +45,13 @@ class Places:
     def are_away(self, uri: str) -> bool:
         """True if an object cannot be read because storage is away; False if only this object is not given.
 
-        Another object that was read before decides. Before there is one, a name that does not exist has to be answered: beside the
-        object, or at the top of its place. A manifest may name videos of a thousand web servers, some of which are gone for good:
+        Another object that was read before decides. Before there is one, another file has to be read, or a name that does not
+        exist has to be answered. A manifest may name videos of a thousand web servers, some of which are gone for good:
         where another server answers, a silent one is its own clips' trouble.
         """
         here = place_of(uri)
         read_before = [other for other in self._last_read.get(here, ()) if other != uri]
-        if any(map(self._answers, read_before or _absent(uri))):
+        if any(map(self._answers, read_before or _others(uri))):
             return False
         elsewhere = [others[0] for place, others in reversed(self._last_read.items()) if place != here]
         if protocol_of(uri) in WEB and any(map(self._answers, elsewhere[:ANSWERS])):
@@ -70,10 +72,25 @@ class Places:
         return True
 
 
-def _absent(uri: str) -> list[str]:
-    """Objects that do not exist: in the folder of another object, and at the top of its bucket or server."""
-    name = uuid.uuid4().hex
+def _others(uri: str) -> Iterator[str]:
+    """Objects that tell whether storage is there: other files of the folder or of folders beside it; names that do not exist.
+
+    On a disk the names would tell too little: the system remembers which names there are while a mount is away.
+    """
     if (path := local_path(uri)) is not None:
-        return [os.path.join(os.path.dirname(path), name)]
+        yield from islice((other for other in _files_near(path) if other != path), ANSWERS)
+        return
+    name = uuid.uuid4().hex
     folder = (uri.partition("?")[0] if protocol_of(uri) in WEB else uri).rpartition("/")[0]
-    return [f"{folder}/{name}", f"{place_of(uri)}/{name}"]
+    yield from (f"{folder}/{name}", f"{place_of(uri)}/{name}")
+
+
+def _files_near(path: str) -> Iterator[str]:
+    folder = os.path.dirname(path)
+    try:
+        yield from (entry.path for entry in os.scandir(folder) if entry.is_file())
+        for beside in os.scandir(os.path.dirname(folder)):
+            if beside.is_dir() and beside.path != folder:
+                yield from (entry.path for entry in os.scandir(beside) if entry.is_file())
+    except OSError:
+        return
