@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from engine.labels import TimeRange, Timestamp
 from engine.rows import Clip
 from engine.store.filesystems import Storage
+from engine.store.locations import object_key
 from engine.store.troubles import StorageError
 
 SHOWN = 10
@@ -64,7 +65,8 @@ class Card:
         self._ids.append(hash_of(clip.clip_id))
         self._labels.append(label)
         self._questions.append(hash_of(clip.question))
-        self._videos.append(hash_of(clip.video) | 1 if clip.split == "heldout" else hash_of(clip.video) & ~1)
+        video = hash_of(object_key(clip.video))
+        self._videos.append(video | 1 if clip.split == "heldout" else video & ~1)
         if len(self._names) < NAMED_LABELS:
             self._names.setdefault(label, clip.label.text)
         if (seconds := _seconds_of(clip)) is not None:

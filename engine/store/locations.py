@@ -87,46 +87,61 @@ def refuse_password(uri: str) -> None:
 
 @lru_cache(maxsize=1024)
 def object_key(uri: str) -> str:
-    """The same text for all spellings of one object: by scheme, `./`, symbolic and hard link, host in capitals, signature.
+    """The same text for all names of one object: its canonical location, or for a file of several names its device and inode."""
+    path = canonical(uri)
+    if local_path(uri) is None:
+        return path
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return path
+    return f"inode {status.st_dev}:{status.st_ino}" if status.st_nlink > 1 and stat.S_ISREG(status.st_mode) else path
 
-    >>> object_key("s3a://b/v//a.mp4"), object_key("HTTP://H:80/a.mp4?X-Amz-Date=1&id=2#t")
+
+def name_below(uri: str, folder: str) -> str:
+    """The same text for all spellings of one object, and, for an object below the folder, the same wherever the folder lies.
+
+    >>> name_below("file:///v/../v/a/b.mp4", "/v"), name_below("a/./b.mp4", ""), name_below("s3://b/v/a.mp4", "s3a://b/v/")
+    ('a/b.mp4', 'a/b.mp4', 'a.mp4')
+    >>> name_below("/elsewhere/a.mp4", "/v")
+    '/elsewhere/a.mp4'
+    """
+    return canonical(uri).removeprefix(f"{canonical(folder).rstrip('/')}/")
+
+
+def canonical(uri: str) -> str:
+    """Where an object lies, in one spelling: without aliases of protocols, `./` and symbolic links of paths, signatures.
+
+    >>> canonical("s3a://b/v//a.mp4"), canonical("HTTP://H:80/a.mp4?X-Amz-Date=1&id=2#t")
     ('s3://b/v//a.mp4', 'https://h/a.mp4?id=2')
-    >>> object_key("abfss://films@account.dfs.core.windows.net/a.mp4"), object_key("az://films/a.mp4")
+    >>> canonical("abfss://films@account.dfs.core.windows.net/a.mp4"), canonical("az://films/a.mp4")
     ('az://films/a.mp4', 'az://films/a.mp4')
 
-    In an object store names are bytes, so `//` and `./` are part of them. A file that has several names on a disk is known by its
-    device and inode.
+    In an object store names are bytes, so `//` and `./` are part of them.
     """
     if (path := local_path(uri)) is not None:
-        return _file_key(path)
+        folder, name = os.path.split(os.path.normpath(path))
+        full = os.path.join(_real_folder(folder), name)
+        return os.path.realpath(full) if os.path.islink(full) else full
     protocol, _, rest = uri.partition("://")
     protocol = protocol.lower()
     same = SAME_AS.get(protocol, protocol)
     if protocol in WEB:
         return _web_key(uri, protocol, same)
     bucket, _, name = rest.partition("/")
-    query = name.rpartition("?versionId=")
-    return f"{same}://{bucket.partition('@')[0] if same == 'az' else bucket}/{query[0] if query[1] else name}"
+    path, has_version, _ = name.rpartition("?versionId=")
+    return f"{same}://{bucket.partition('@')[0] if same == 'az' else bucket}/{path if has_version else name}"
 
 
 def _web_key(uri: str, protocol: str, same: str) -> str:
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+        _ = parts.port
+    except ValueError:  # a port that is no number
+        return uri
     port = f":{parts.port}" if parts.port not in (None, PORTS[protocol]) else ""
     query = urlencode([pair for pair in parse_qsl(parts.query, keep_blank_values=True) if not SIGNATURE.match(pair[0])])
     return f"{same}://{parts.hostname or ''}{port}{parts.path}{f'?{query}' if query else ''}"
-
-
-def _file_key(path: str) -> str:
-    folder, name = os.path.split(os.path.normpath(path))
-    full = os.path.join(_real_folder(folder), name)
-    try:
-        status = os.lstat(full)
-        if stat.S_ISLNK(status.st_mode):
-            full = os.path.realpath(full)
-            status = os.stat(full)
-    except (OSError, ValueError):
-        return full
-    return f"inode {status.st_dev}:{status.st_ino}" if status.st_nlink > 1 and stat.S_ISREG(status.st_mode) else full
 
 
 @lru_cache(maxsize=4096)
