@@ -133,8 +133,8 @@ def _report(store: Store, name: str, facts: dict[str, Any], skipped: Skipped | N
     if listing and listing.unanswered.count:
         first = ", ".join(listing.unanswered.first[:3])
         console.print(
-            f"whether the videos of {listing.unanswered.count} clips exist is not known ({first} ...): their folders may not be "
-            "listed, or storage did not respond"
+            f"the videos of {listing.unanswered.count} clips could not be listed ({first} ...): it is not allowed, or storage did "
+            "not respond; whether they exist is found out when they are read"
         )
     if listing and listing.unlisted.count:
         first = ", ".join(listing.unlisted.first[:3])

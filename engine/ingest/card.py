@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine.labels import TimeRange, Timestamp
 from engine.rows import Clip
 from engine.store.filesystems import Storage
-from engine.store.locations import object_key
+from engine.store.locations import WEB, object_key, protocol_of
 from engine.store.troubles import StorageError
 
 SHOWN = 10
@@ -133,7 +133,7 @@ def _starts(values: NDArray[np.uint64]) -> NDArray[np.intp]:
 
 
 class Listing:
-    """Looks for videos by listing their folders, each once; no video is opened.
+    """Looks for videos by listing their folders, each once; web servers have no listings, so they are asked for each video.
 
     The number of requests to storage is bounded, whatever the number of clips: LISTED_FOLDERS folders are listed, and once storage
     did not respond it is not asked again.
@@ -150,13 +150,14 @@ class Listing:
     def count(self, clip: Clip) -> None:
         """Count the clip if its video is missing, or if that cannot be found out: unanswered by storage, or not looked for."""
         folder, _, name = clip.video.rpartition("/")
+        folder = clip.video if protocol_of(clip.video) in WEB else folder
         bucket = "/".join(folder.split("/")[:3]) if "://" in folder else ""
         if folder not in self._folders and bucket not in self._unavailable:
             if len(self._folders) == LISTED_FOLDERS:
                 self.unlisted.add(clip.clip_id)
                 return
             try:
-                self._folders[folder] = _names(folder, self._storage)
+                self._folders[folder] = self._names(folder, name)
             except StorageError as error:
                 if error.trouble == "unavailable":
                     self._unavailable.add(bucket)
@@ -168,8 +169,24 @@ class Listing:
         elif name not in names:
             self.missing.add(clip.clip_id)
 
+    def _names(self, folder: str, video: str) -> frozenset[str] | None:
+        """The names in a folder, none if there is no such folder; None if it shows nothing and still has the video.
 
-def _names(folder: str, storage: Storage) -> frozenset[str]:
+        Some stores show an empty folder to who may read its objects and not list them. Raises StorageError.
+        """
+        is_web = protocol_of(folder) in WEB
+        if not is_web and (names := _listed(folder, self._storage)):
+            return names
+        try:
+            with self._storage.opened(folder if is_web else f"{folder}/{video}", whole_bytes=0):
+                return frozenset({video}) if is_web else None
+        except StorageError as error:
+            if error.trouble != "missing":
+                raise
+            return frozenset()
+
+
+def _listed(folder: str, storage: Storage) -> frozenset[str]:
     """The names in a folder, none if there is no such folder. Raises StorageError where it cannot be listed."""
     filesystem, path = storage.filesystem(folder or "/")
     try:

@@ -10,11 +10,12 @@ import pytest
 
 from builders import LIMITS, a_clip
 from engine.decode.decoder import ChildDecoder, ClipRead
+from engine.ingest.card import Listing
 from engine.rows import Failure
 from engine.store.filesystems import Storage
 from engine.store.troubles import StorageError
 from models.base import Evenly, FrameSpec, Square
-from object_store import BUCKET, Swift
+from object_store import BUCKET, READER_KEY, READER_SECRET, Swift
 from videos import write_noisy
 from web_server import WebServer
 
@@ -166,3 +167,47 @@ def test_whatever_a_filesystem_raises_is_a_row(folder: Path, monkeypatch: pytest
         with monkeypatch.context() as patched, ChildDecoder(IMPATIENT, LIMITS) as decoder:
             patched.setattr("fsspec.implementations.memory.MemoryFile.read", fails)
             assert outcome(decoder, "memory://odd/a.mp4") == "unreadable"
+
+
+def test_objects_that_may_be_read_and_not_listed_are_not_called_missing(
+    swift: Swift, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = swift.filesystem()
+    owner.mkdir("unlisted")
+    for name in ("a.mp4", "v/a.mp4"):
+        owner.put_file(str(folder / "a.mp4"), f"s3://unlisted/{name}")
+    swift.configure_bucket("unlisted", X_Container_Read=".r:*")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", READER_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", READER_SECRET)
+    storage = Storage({"s3": {"endpoint_url": swift.endpoint, "skip_instance_cache": True}}, patience_s=0.3)
+    listing = Listing(storage)
+    with ChildDecoder(storage, LIMITS) as decoder:
+        for name in ("a.mp4", "v/a.mp4"):
+            assert outcome(decoder, f"s3://unlisted/{name}") == "clip"
+            listing.count(a_clip(name, video=f"s3://unlisted/{name}"))
+    assert (listing.missing.count, listing.unanswered.first) == (0, ["a.mp4", "v/a.mp4"])
+
+
+def test_a_web_server_has_no_listing_so_each_object_is_asked_for(web: WebServer) -> None:
+    listing = Listing(IMPATIENT)
+    for name in ("ranges/a.mp4", "ranges/none.mp4", "chunks/a.mp4", "403/a.mp4", "400/a.mp4"):
+        listing.count(a_clip(name, video=web.url(name)))
+    assert listing.missing.first == ["ranges/none.mp4"]
+    assert listing.unanswered.first == ["chunks/a.mp4", "403/a.mp4", "400/a.mp4"]  # the first would have to be read whole
+
+
+def test_a_store_that_shows_nothing_of_what_may_be_read_is_not_believed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("memory://unshown/a.mp4", b"0123")
+    for answer in ([], FileNotFoundError("unshown")):
+
+        def ls(*_: object, answer: object = answer, **__: object) -> object:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        monkeypatch.setattr(type(memory), "ls", ls)
+        listing = Listing(IMPATIENT)
+        for name in ("a.mp4", "b.mp4", "c.mp4"):
+            listing.count(a_clip(name, video=f"memory://unshown/{name}"))
+        assert (listing.missing.count, listing.unanswered.count) == (0, 3)
