@@ -67,6 +67,7 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
         for clip in manifests.read_manifest(config.data, storage, card, records, skipped):
             listing.count(clip)
             yield clip.to_row()
+        listing.refuse_copies()
 
     _write(store, name, CLIPS, rows())
     _report(store, name, card.facts(), skipped, listing)

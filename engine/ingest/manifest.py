@@ -13,6 +13,7 @@ from typing import Any
 from engine import labels
 from engine.config import Data
 from engine.ingest.card import Card, Skipped, hash_of
+from engine.ingest.copies import LocalCopies
 from engine.ingest.tables import KNOWN_COLUMNS, Record, opened, table_records
 from engine.labels import Keywords, Label, plain
 from engine.rows import Clip
@@ -37,7 +38,7 @@ def read_manifest(
         raise ValueError("no manifest: set data.manifest to a CSV, TSV, JSONL or Parquet file with the columns video and label")
     card = Card() if card is None else card
     records = records or partial(own_records, data.manifest, storage)
-    ids, splits = set[int](), dict[int, str]()
+    ids, splits, copies = set[int](), dict[int, str](), LocalCopies()
     for place, row in records():
         try:
             clip = _checked(row, place, data)
@@ -49,10 +50,12 @@ def read_manifest(
             skipped.add(error)
             continue
         card.add(clip)
+        copies.add(clip)
         yield clip
     if not len(card):
         raise ValueError(f"{data.manifest} has no rows; it needs at least one with a video and a label")
     _report_duplicates(data, records, card)
+    copies.refuse(_clips_again(data, records))
 
 
 def own_records(path: str, storage: Storage) -> Iterator[Record]:

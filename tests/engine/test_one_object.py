@@ -211,3 +211,15 @@ def test_a_store_that_shows_nothing_of_what_may_be_read_is_not_believed(folder: 
         for name in ("a.mp4", "b.mp4", "c.mp4"):
             listing.count(a_clip(name, video=f"memory://unshown/{name}"))
         assert (listing.missing.count, listing.unanswered.count) == (0, 3)
+
+
+def test_a_copy_on_s3_in_the_other_split_is_refused(swift: Swift, s3: Storage) -> None:
+    for name, data in (("a", b"1" * 2000), ("copy", b"1" * 2000), ("other", b"2" * 2000)):
+        swift.filesystem().pipe_file(f"s3://{BUCKET}/copies/{name}.mp4", data)
+    listing = Listing(s3)
+    listing.count(a_clip("a", video=f"s3://{BUCKET}/copies/a.mp4"))
+    listing.count(a_clip("other", video=f"s3://{BUCKET}/copies/other.mp4", split="heldout"))
+    listing.refuse_copies()
+    listing.count(a_clip("copy", video=f"s3://{BUCKET}/copies/copy.mp4", split="heldout"))
+    with pytest.raises(ValueError, match=r"copies/a.mp4 and .*copies/copy.mp4 have the same bytes, and are in train and heldout"):
+        listing.refuse_copies()
