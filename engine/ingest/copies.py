@@ -42,8 +42,8 @@ class LocalCopies:
                 if other.split != clip.split:
                     copied = f"{other.video}, {other.split} at {other_place}"
                     raise ValueError(
-                        f"{place}: video {clip.video}, {clip.split} here, is a copy of {copied}; leave one of them out, or put both "
-                        "into one split"
+                        f"{place}: video {clip.video}, {clip.split} here, is a copy of {copied}; leave one of them out, or put "
+                        "both into one split"
                     )
 
 
