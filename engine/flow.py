@@ -15,7 +15,7 @@ import ray.data
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 from engine.memory import built_to_stay, keep_freed_memory
-from engine.store.filesystems import StorageError
+from engine.store.troubles import StorageError
 
 log = logging.getLogger(__name__)
 

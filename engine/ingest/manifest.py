@@ -13,10 +13,12 @@ from typing import Any
 from engine import labels
 from engine.config import Data
 from engine.ingest.card import Card, Skipped, hash_of
+from engine.ingest.copies import LocalCopies
 from engine.ingest.tables import KNOWN_COLUMNS, Record, opened, table_records
 from engine.labels import Keywords, Label, plain
 from engine.rows import Clip
-from engine.store.filesystems import Storage, refuse_odd
+from engine.store.filesystems import Storage
+from engine.store.locations import name_below, object_key, refuse_odd
 from engine.verify.keywords import mentions
 
 Records = Callable[[], Iterator[Record]]
@@ -36,7 +38,7 @@ def read_manifest(
         raise ValueError("no manifest: set data.manifest to a CSV, TSV, JSONL or Parquet file with the columns video and label")
     card = Card() if card is None else card
     records = records or partial(own_records, data.manifest, storage)
-    ids, splits = set[int](), dict[int, str]()
+    ids, splits, copies = set[int](), dict[int, str](), LocalCopies()
     for place, row in records():
         try:
             clip = _checked(row, place, data)
@@ -48,10 +50,12 @@ def read_manifest(
             skipped.add(error)
             continue
         card.add(clip)
+        copies.add(clip)
         yield clip
     if not len(card):
         raise ValueError(f"{data.manifest} has no rows; it needs at least one with a video and a label")
     _report_duplicates(data, records, card)
+    copies.refuse(_clips_again(data, records))
 
 
 def own_records(path: str, storage: Storage) -> Iterator[Record]:
@@ -80,7 +84,7 @@ def _checked(row: dict[str, Any] | ValueError, place: str, data: Data) -> Clip:
 
 
 def _refuse_duplicate(clip: Clip, place: str, ids: set[int], splits: dict[int, str]) -> None:
-    id_hash, video_hash = hash_of(clip.clip_id), hash_of(clip.video)
+    id_hash, video_hash = hash_of(clip.clip_id), hash_of(object_key(clip.video))
     if id_hash in ids:
         raise ValueError(f"{place}: clip_id {clip.clip_id!r} comes twice; give each clip its own in a clip_id column")
     if splits.setdefault(video_hash, clip.split) != clip.split:
@@ -95,7 +99,7 @@ def _report_duplicates(data: Data, records: Records, card: Card) -> None:
         (first_place, _), (place, clip) = islice(same_id, 2)
         raise ValueError(f"{place}: clip_id {clip.clip_id!r} is also at {first_place}; give each clip its own in a clip_id column")
     if (video_hash := card.video_in_both()) is not None:
-        same = (at for at in _clips_again(data, records) if hash_of(at[1].video) | 1 == video_hash)
+        same = (at for at in _clips_again(data, records) if hash_of(object_key(at[1].video)) | 1 == video_hash)
         first_place, first_clip = next(same)
         place, clip = next(at for at in same if at[1].split != first_clip.split)
         splits = f"in {clip.split} here and in {first_clip.split} at {first_place}"
@@ -135,7 +139,7 @@ def _clip(row: dict[str, Any], place: str, data: Data) -> Clip:
         refuse_odd(located)
     except ValueError as error:
         raise ValueError(f"{place}: video {error}") from None
-    split = _text(row, place, "split") or ("heldout" if _share(video) < data.heldout else "train")
+    split = _text(row, place, "split") or ("heldout" if _share(name_below(located, folder_of(data))) < data.heldout else "train")
     if split not in ("train", "heldout"):
         raise ValueError(f"{place}: split {split!r} is neither 'train' nor 'heldout'")
     return Clip(
@@ -205,9 +209,9 @@ def _with_aliases(label: Label, aliases: tuple[str, ...]) -> Label:
     return replace(label, aliases=tuple(dict.fromkeys((*label.aliases, *aliases))))
 
 
-def _share(video: str) -> float:
+def _share(name: str) -> float:
     """A number in 0..1 that depends on the video's name alone: it decides the split where the manifest does not."""
-    return int.from_bytes(hashlib.sha256(video.encode()).digest()[:6], "big") / 2**48
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
 
 
 def locate(video: str, data: Data) -> str:
@@ -216,7 +220,12 @@ def locate(video: str, data: Data) -> str:
         return video
     if os.path.isabs(video):
         return os.path.normpath(video)  # two spellings of one video must not end in two splits
-    folder = data.videos or data.manifest.rpartition("/")[0]
+    folder = folder_of(data)
     if "://" in folder:
         return f"{folder.rstrip('/')}/{video}"
     return os.path.abspath(os.path.join(folder, video))
+
+
+def folder_of(data: Data) -> str:
+    """The folder that names of videos start from."""
+    return data.videos or data.manifest.rpartition("/")[0]

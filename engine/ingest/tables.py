@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.rows import CLIPS
-from engine.store.filesystems import Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 
 Row = dict[str, Any]
 Record = tuple[str, Row | ValueError]

@@ -21,7 +21,8 @@ from engine.run.checks import refuse_bad_sets, refuse_unknown_names
 from engine.run.resources import afford, needs
 from engine.run.work import decoding_of
 from engine.store.files import Store
-from engine.store.filesystems import Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 from engine.store.weights import local
 from models.base import Device, Evenly, FrameSpec, ModelSpec, Square
 from models.registry import frame_spec, load

@@ -16,8 +16,8 @@ from engine.run.plan import INGEST, Kind, Step
 from engine.run.seals import SEAL, Seal
 from engine.run.work import INDEX, RESUME, pieces_of, read_index, read_piece, read_seals, run_config, spans_by_part
 from engine.store.files import FileRecord, Store
-from engine.store.filesystems import StorageError
 from engine.store.parallel import parallel_map
+from engine.store.troubles import StorageError
 
 DAMAGED = "damaged"
 """What --retry calls pieces that are gone, or differ from the step's index."""

@@ -27,7 +27,7 @@ from engine.run.status import Retried, failures, retry, status
 from engine.run.work import INDEX, Progress, Work
 from engine.select.step import select_examples
 from engine.store.files import Store
-from engine.store.filesystems import StorageError
+from engine.store.troubles import StorageError
 from loops import Finished, attempts_of, examples_of, outcome, settings
 from models.base import Device, ModelSpec, Video
 from models.registry import load

@@ -22,7 +22,8 @@ from engine.run.doctor import examine
 from engine.run.lease import Fenced, Lease
 from engine.run.seals import read_seal
 from engine.store.files import Store
-from engine.store.filesystems import Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 from loops import Finished, attempts_of, examples_of, settings
 from models.base import Evenly, FrameSpec, Square
 from object_store import BUCKET, READER_KEY, READER_SECRET, Swift

@@ -2,6 +2,8 @@
 each step is reported once, and what a restart cannot mend ends the step in one line.
 """
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,25 @@ def test_out_of_memory_ends_the_step_in_one_line(world: Path, tmp_path: Path, ra
     ):
         train(world, tmp_path, lora_rank=1 << 40)
     assert time.monotonic() - started < 150  # ten restarts would take longer
+
+
+SCRATCH = """
+import os, shutil, sys
+from engine.train.trainer import _scratch
+try:
+    with _scratch() as folder:
+        open(f"{folder}/notes", "w").close()
+        raise ValueError("the step stops")
+except ValueError:
+    print(os.path.exists(folder), folder)
+os.makedirs(f"{folder}/notes")  # as the trainer's thread does, which goes on
+"""
+
+
+def test_no_scratch_folder_stays_after_an_error() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRATCH], capture_output=True, text=True, timeout=100, check=True)
+    was_there, folder = done.stdout.split()
+    assert (was_there, Path(folder).exists()) == ("False", False)
 
 
 def test_out_of_memory_names_what_may_be_changed() -> None:

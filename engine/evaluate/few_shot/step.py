@@ -22,7 +22,8 @@ from engine.rows import Clip, Narrated
 from engine.run.resources import needs
 from engine.run.work import Progress, decoding_of
 from engine.store.files import Store, digest
-from engine.store.filesystems import Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 from engine.store.weights import local, version
 from models import registry
 from models.base import ModelSpec, Sampling
