@@ -151,7 +151,7 @@ def sdp(folder: Path) -> Path:
     return path
 
 
-@makes("not_video")
+@makes(CLIP)
 def picture(folder: Path) -> Path:
     path = folder / "picture.mp4"
     with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
