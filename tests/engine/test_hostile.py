@@ -464,7 +464,7 @@ def failure_of(body: bytes) -> str:
     return repr(b"X" + LENGTH.pack(len(body)) + body)
 
 
-ROGUE = "import os, socket, sys, time; connection = socket.socket(fileno=int(sys.argv[2])); connection.sendall(b'H');"
+ROGUE = "import os, socket, sys, time; connection = socket.socket(fileno=int(sys.argv[2])); connection.sendall(b'H' + bytes(4));"
 """The beginning of a decoding process's program that is not ours."""
 LIES = {
     "other letters": repr(b"?" * 100),
