@@ -7,6 +7,8 @@ EBML = b"\x1aE\xdf\xa3"
 """The first bytes of a Matroska file."""
 BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide")
 """Types of an mp4 file's first box."""
+ASF, ASF_FILE = bytes.fromhex("3026b2758e66cf11"), bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+"""The first bytes of an ASF file (.wmv), and the id of the header's object with the size of the file, 40 bytes on."""
 PICTURE_ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND"}
 """First bytes of picture files that have an end marker, and the marker."""
 TAIL_BYTES = 1 << 16
@@ -22,15 +24,25 @@ def head_of(file: BinaryIO) -> bytes:
 
 
 def is_cut(file: BinaryIO, size: int) -> bool:
-    """True if the container announces more bytes than the file has: mp4's boxes, Matroska's segment, RIFF headers (AVI, WebP).
+    """True if the container announces more bytes than the file has: mp4's boxes, Matroska's segment, RIFF headers (AVI, WebP), ASF.
 
-    A JPEG or PNG picture has a marker at its end.
+    A JPEG or PNG picture has a marker at its end. The file's position stays, because a container may be reading it.
     """
+    at = file.tell()
+    try:
+        return _is_cut(file, size)
+    finally:
+        file.seek(at)
+
+
+def _is_cut(file: BinaryIO, size: int) -> bool:
     head = head_of(file)
     if head[:4] == b"RIFF":
         return int.from_bytes(head[4:8], "little") + 8 > size
     if head[:4] == EBML:
         return _segment_end(head) > size
+    if head.startswith(ASF) and (at := head.find(ASF_FILE)) > 0:
+        return int.from_bytes(head[at + 40 : at + 48], "little") > size
     for beginning, end in PICTURE_ENDS.items():
         if head.startswith(beginning):
             file.seek(max(0, size - TAIL_BYTES))

@@ -27,8 +27,8 @@ MOST_MISSING = 3
 """Frames that a decoder may leave out in a row: fewer are pictures that are not shown (VP8's references, MPEG-4's repeats)."""
 SLACK_S = 2.0
 """A file is taken for cut short that ends so much earlier than its header says, or 5 % earlier."""
-ANNOUNCED = ("flv", "asf")
-"""Formats whose header says how long the file is, and which play as well if it is cut."""
+ANNOUNCED = "flv"
+"""The format whose header has seconds and no bytes, and which plays as well if it is cut."""
 DEFAULT_RATE = 25
 """FFmpeg's, where a stream does not say at what rate it is shown."""
 
@@ -61,7 +61,8 @@ class InOrderReader:
         if is_cut(self._file, self._request.size):
             raise truncated(self._request.video)
         with open_container(self._file, self._request.video) as container:
-            listing = list_times(container, video_stream(self._file, container, self._request), self._request)
+            stream = video_stream(self._file, container, self._request)
+            listing = list_times(self._file, container, stream, self._request)
         # opened again: where a clock wraps, FFmpeg knows on which side it is only from a file's start
         with open_container(self._file, self._request.video) as container:
             stream = video_stream(self._file, container, self._request)
@@ -121,7 +122,7 @@ class InOrderReader:
         self, container: "av.container.InputContainer", stream: "av.VideoStream", by_number: bool
     ) -> Iterator[av.VideoFrame]:
         """Frames from the first keyframe on: what comes before, in a file that begins elsewhere, refers to what is not there."""
-        number, has_begun_here = 0, False
+        number, has_begun_here, error = 0, False, None
         for packet, is_joint in continuous(container, stream):
             if is_joint:  # the next file's frames must not be predicted from this one's
                 yield from self._counted(stream.codec_context.decode(None)) if has_begun_here else ()
@@ -131,14 +132,18 @@ class InOrderReader:
                 packet.pts, number = number, number + 1
             try:
                 frames = packet.decode()
-            except av.error.InvalidDataError:
+            except av.error.InvalidDataError as raised:
+                error = raised
                 if has_begun_here or not stream.codec_context.width:  # without a width FFmpeg refuses the frame's size
                     raise
                 continue
             for frame in self._counted(frames):
                 has_begun_here = has_begun_here or (frame.key_frame and not frame.is_corrupt)
                 if has_begun_here:
+                    error = None
                     yield frame
+        if error is not None:
+            raise error
 
     def _counted(self, frames: list[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         for frame in frames:
@@ -146,7 +151,7 @@ class InOrderReader:
             yield frame
 
 
-def list_times(container: "av.container.InputContainer", stream: "av.VideoStream", request: Request) -> Listing:
+def list_times(file: BinaryIO, container: "av.container.InputContainer", stream: "av.VideoStream", request: Request) -> Listing:
     """Reads the whole file. Raises Unusable where there is no packet, or the file ends before the end that it announces."""
     tick: Fraction = stream.time_base or Fraction(1, 1000)
     start_s = file_start_s(container)
@@ -174,15 +179,23 @@ def list_times(container: "av.container.InputContainer", stream: "av.VideoStream
         start = start_s if start_s is not None else shown[0][0] * tick
         (last, duration), before = shown[-1], shown[-2][0] if len(shown) > 1 else shown[-1][0]
         last_s = float((last + (duration or last - before)) * tick - start)
-        refuse_if_shorter(container, last_s, request)
+        refuse_if_shorter(file, container, last_s, request)
         return Listing(None, tuple(float(pts * tick - start) for pts, _ in shown), last_s, start)
-    refuse_if_shorter(container, last_s, request)
+    refuse_if_shorter(file, container, last_s, request)
     return Listing(tuple(seconds), tuple(sorted(seconds)), last_s, Fraction(0))
 
 
-def refuse_if_shorter(container: "av.container.InputContainer", last_s: float, request: Request) -> None:
+def refuse_if_shorter(file: BinaryIO, container: "av.container.InputContainer", last_s: float, request: Request) -> None:
     """Raises Unusable where the header announces a longer file: what is left of it must not pass for the whole."""
     announced_s = (container.duration or 0) / 1e6
-    # sound may go on after the last frame, and its end is not looked for: a file without sound alone can be judged by its video
-    if container.format.name in ANNOUNCED and not container.streams.audio and announced_s > last_s + max(SLACK_S, 0.05 * last_s):
+    shortest_s = announced_s - max(SLACK_S, 0.05 * announced_s)
+    if container.format.name == ANNOUNCED and last_s < shortest_s and end_of_all_s(file, request) < shortest_s:
         raise truncated(request.video)
+
+
+def end_of_all_s(file: BinaryIO, request: Request) -> float:
+    """Seconds from the file's start to the last packet of any stream: sound may go on after the last frame."""
+    with open_container(file, request.video) as container:
+        start_s = file_start_s(container) or Fraction(0)
+        times = (packet.dts * packet.time_base for packet in container.demux() if packet.dts is not None)
+        return float(max(times, default=start_s) - start_s)

@@ -49,8 +49,13 @@ def video_stream(file: BinaryIO, container: "av.container.InputContainer", reque
     video = request.video
     if container.format.name not in CONTAINERS:
         raise Unusable("not_video", f"{video} is {container.format.long_name!r}, not a video container; {TRANSCODE}")
-    moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if container.format.name == "webp_pipe" and b"ANIM" in head_of(file):
+        raise Unusable("codec", f"{video} is an animated WebP, which FFmpeg does not read; convert it to GIF or MP4")
+    parts = Disposition.attached_pic | Disposition.dependent  # covers, and tiles or layers of another picture
+    moving = [stream for stream in container.streams.video if not stream.disposition & parts]
     if not moving:
+        if any(stream.disposition & Disposition.dependent for stream in container.streams.video):
+            raise Unusable("codec", f"{video} is one picture in tiles, such as HEIC; convert it to JPEG")
         if is_cut(file, request.size):
             raise truncated(video)
         raise Unusable("no_video_stream", f"{video} has no video stream; drop its row")

@@ -53,6 +53,8 @@ class WindowReader:
         """True until the first keyframe is decoded: what comes before it cannot be right."""
         self._passed_over = self._first - 1
         """Presentation time, in ticks, of the last frame that came before a keyframe."""
+        self._latest: int | None = None
+        """Presentation time, in ticks, of the last frame that the decoder gave."""
 
     def read(self) -> tuple[list[Frames], list[float]]:
         """uint8[H,W,3] for each of the window's moments, and their presentation times in seconds since the file's start.
@@ -189,7 +191,7 @@ class WindowReader:
     def _begin_at(self, packet: av.Packet, is_start: bool) -> bool:
         """Begin to decode with the packet. False if its frame is no keyframe, and the file has packets before it."""
         self._current, self._reached, self._awaits_keyframe = None, None, not packet.is_discard
-        entry, self._passed_over = packet.pts, packet.pts - 1
+        entry, self._passed_over, self._latest = packet.pts, packet.pts - 1, None
         self._decoded = self._decode(packet)
         if is_start or packet.is_discard:  # an edit list begins within a group of pictures: the keyframe itself is not shown
             return True
@@ -210,8 +212,9 @@ class WindowReader:
         frames = list[av.VideoFrame]()
         for frame in self._frames_of(packet):
             self._pixel_count.add(frame)
-            if frame.pts is None or (frames and frame.pts < frames[-1].pts):
+            if frame.pts is None or (self._latest is not None and frame.pts < self._latest):
                 raise Untimed
+            self._latest = frame.pts
             self._awaits_keyframe = self._awaits_keyframe and (not frame.key_frame or frame.is_corrupt)
             if self._awaits_keyframe:
                 self._passed_over = max(self._passed_over, frame.pts)

@@ -59,10 +59,10 @@ def write_packets(path: Path, source: Path, shift_s: float = 0.0, first: int = 0
     return path
 
 
-def write_with_sound(path: Path, video_from_s: float, video_frames: int, sound_s: float) -> Path:
+def write_with_sound(path: Path, video_from_s: float, video_frames: int, sound_s: float, codec: str = "libx264") -> Path:
     """Numbered frames from a second on, and sound from 0 s on."""
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=RATE, options={"threads": "1", "g": "12"})
+        video = container.add_stream(codec, rate=RATE, options={"threads": "1", "g": "12"})
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         sound = container.add_stream("aac", rate=48000)
         for number in range(round(sound_s * 48000 / 1024)):
@@ -182,11 +182,14 @@ def test_turns_and_mirrors(tmp_path: Path, name: str) -> None:
             assert (width > height) == (name in HALVES)
 
 
-def test_joined_transport_streams_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("ts", "libx264"), ("ts", "mpeg2video"), ("vob", "mpeg2video"), ("mpg", "mpeg1video")]
+)
+def test_joined_files_go_on(tmp_path: Path, suffix: str, codec: str) -> None:
     """Two files one after the other, each with a clock of its own from 0 s on: 75 frames and 75 frames."""
-    ts = Pair("ts", "libx264", {"g": "12", "bf": "2"})
-    parts = [write_numbered(tmp_path / f"{first}.ts", ts, 75, first).read_bytes() for first in (0, 100)]
-    path = tmp_path / "joined.ts"
+    pair = Pair(suffix, codec, {"g": "12", "bf": "2"})
+    parts = [write_numbered(tmp_path / f"{first}.{suffix}", pair, 75, first).read_bytes() for first in (0, 100)]
+    path = tmp_path / f"joined.{suffix}"
     path.write_bytes(b"".join(parts))
     assert numbers_in(path, 0.0, 6.0) == [18, 56, 118, 156]
     assert numbers_in(path, 2.84, 3.16) == [72, 74, 101, 103]
@@ -204,13 +207,13 @@ def test_a_joined_part_that_begins_within_a_group_of_pictures_is_a_failure_there
     assert "cannot be decoded, because what they refer to is missing" in str(numbers_in(path, 3.3, 3.7))
 
 
-@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
-def test_a_clock_that_wraps(tmp_path: Path, codec: str) -> None:
-    """The 33 bits of a transport stream's clock overflow after 1 s."""
-    source = write_numbered(tmp_path / "a.ts", Pair("ts", codec, {"g": "12", "bf": "2"}), 75)
+@pytest.mark.parametrize(("suffix", "codec"), [("ts", "libx264"), ("ts", "mpeg2video"), ("vob", "mpeg2video")])
+def test_a_clock_that_wraps(tmp_path: Path, suffix: str, codec: str) -> None:
+    """The 33 bits of an MPEG clock overflow after 1 s."""
+    source = write_numbered(tmp_path / f"a.{suffix}", Pair(suffix, codec, {"g": "12", "bf": "2"}), 75)
     with av.open(str(source)) as container:
         began_s = (container.start_time or 0) / 1e6
-    path = write_packets(tmp_path / "wrap.ts", source, shift_s=(1 << 33) / 90_000 - began_s - 1.0)
+    path = write_packets(tmp_path / f"wrap.{suffix}", source, shift_s=(1 << 33) / 90_000 - began_s - 1.0)
     assert numbers_in(path) == [9, 28, 46, 65]
     assert numbers_in(path, 0.9, 1.22) == [23, 25, 27, 29]
 
@@ -356,3 +359,47 @@ def test_a_codec_that_is_not_opened_is_told_how_to_convert(tmp_path: Path) -> No
     path = write_numbered(tmp_path / "a.nut", Pair("nut", "mpeg4"), 5)
     assert "not_video" in str(numbers_in(path))
     assert "ffmpeg -i IN" in str(numbers_in(path))
+
+
+def test_times_that_are_not_those_of_the_frames(tmp_path: Path) -> None:
+    """AVI has no presentation times; a program that copied its packets into Matroska gave the frames their decode times."""
+    packets, template, container = packets_of(
+        write_numbered(tmp_path / "a.avi", Pair("avi", "libx264", {"g": "12", "bf": "2"}), 75)
+    )
+    path = tmp_path / "a.mkv"
+    with container, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(template)
+        for packet in packets:
+            packet.stream, packet.pts = stream, packet.dts
+            out.mux(packet)
+    assert str(numbers_in(path, 1.0, 2.0)).startswith("codec: a.mkv: its frames are not in the order of their times")
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("flv", "flv"), ("wmv", "wmv2")])
+@pytest.mark.parametrize("sound_s", [0.0, 12.0])
+def test_a_cut_file_does_not_pass_for_the_whole(tmp_path: Path, suffix: str, codec: str, sound_s: float) -> None:
+    """These formats play as well if they are cut; their header says how long they were."""
+    if sound_s:
+        path = write_with_sound(tmp_path / f"a.{suffix}", 0.0, 200, sound_s, codec)
+    else:
+        path = write_numbered(
+            tmp_path / f"a.{suffix}", Pair(suffix, codec, {"g": "12"}, format="asf" if suffix == "wmv" else None), 200
+        )
+    assert isinstance(numbers_in(path), list)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    assert str(numbers_in(path)).startswith("truncated")
+
+
+def test_an_animated_webp_is_told(tmp_path: Path) -> None:
+    path = write_numbered(tmp_path / "a.webp", Pair("webp", "libwebp_anim", pix_fmt="bgra"), 5)
+    assert str(numbers_in(path)).startswith("codec: a.webp is an animated WebP")
+
+
+def test_a_size_that_changes_where_files_were_joined(tmp_path: Path) -> None:
+    sizes = [(64, 48), (128, 96)]
+    pairs = [Pair("ts", "libx264", {"g": "12"}, size=size) for size in sizes]
+    parts = [write_numbered(tmp_path / f"{n}.ts", pair, 50, 100 * n).read_bytes() for n, pair in enumerate(pairs)]
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(parts))
+    assert numbers_in(path, 0.0, 4.0) == [12, 37, 112, 137]
