@@ -152,7 +152,7 @@ def sdp(folder: Path) -> Path:
     return path
 
 
-@makes("not_video")
+@makes(CLIP)
 def picture(folder: Path) -> Path:
     path = folder / "picture.mp4"
     with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
@@ -465,7 +465,7 @@ def failure_of(body: bytes) -> str:
     return repr(b"X" + LENGTH.pack(len(body)) + body)
 
 
-ROGUE = "import os, socket, sys, time; connection = socket.socket(fileno=int(sys.argv[2])); connection.sendall(b'H');"
+ROGUE = "import os, socket, sys, time; connection = socket.socket(fileno=int(sys.argv[2])); connection.sendall(b'H' + bytes(4));"
 """The beginning of a decoding process's program that is not ours."""
 LIES = {
     "other letters": repr(b"?" * 100),
