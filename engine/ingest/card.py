@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engine.ingest.splits import DEFAULT_SHARE, Division
 from engine.labels import Keywords, TimeRange, Timestamp
-from engine.language.words import words
+from engine.language.words import label_words
 from engine.rows import Clip
 from engine.store.filesystems import Storage, StorageError
 
@@ -75,7 +75,7 @@ class Card:
         is_heldout = clip.split == "heldout"
         self._videos.append(hash_of(clip.video) & ~1 | is_heldout)
         if isinstance(clip.label, Keywords):
-            class_hash = hash_of(" ".join(words(clip.label.text))) & ~1
+            class_hash = hash_of(" ".join(label_words(clip.label.text))) & ~1
             self._classes.append(class_hash | is_heldout)
             if is_heldout and len(self._heldout_names) < NAMED_LABELS:
                 self._heldout_names.setdefault(class_hash, clip.label.text)

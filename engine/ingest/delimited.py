@@ -30,7 +30,7 @@ def csv_records(
         if columns:
             yield place, cells if isinstance(cells, ValueError) else _row(place, columns, cells)
         else:
-            columns = _header(path, place, cells)
+            columns = _header(path, place, cells, needed)
     if not columns:
         raise ValueError(f"{path} is empty: it has no column 'video', nor any other")
 
@@ -48,13 +48,13 @@ def _fitting(path: str, text: TextIO, delimiter: str, needed: Collection[str]) -
     return fitting[0] if len(fitting) == 1 else delimiter
 
 
-def _header(path: str, place: str, cells: Cells | ValueError) -> Cells:
+def _header(path: str, place: str, cells: Cells | ValueError, needed: Collection[str]) -> Cells:
     """The names of the columns, "" for a column without a name. Raises ValueError for a name that stands twice."""
     if isinstance(cells, ValueError):
         raise cells
     if any("\0" in cell for cell in cells):
         raise ValueError(f"{path} is not UTF-8 text: it holds NULs; save it as UTF-8")
-    if cells[0].lstrip().startswith("#"):
+    if cells[0].lstrip().startswith("#") and (len(cells) == 1 or not set(needed) <= set(cells)):
         raise ValueError(f"{place} begins with {cells[0][:40]!r}, which is no header; delete lines of comments")
     if twice := [name for name in cells if name and cells.count(name) > 1]:
         raise ValueError(f"{path} has two columns {twice[0]!r}; rename one")
@@ -62,8 +62,8 @@ def _header(path: str, place: str, cells: Cells | ValueError) -> Cells:
 
 
 def _row(place: str, columns: Cells, cells: Cells) -> dict[str, str] | ValueError:
-    """Empty cells after the last column are left out: a spreadsheet writes them. So is a column without a name."""
-    if any(cells[len(columns) :]):
+    """Leaves out empty cells after the last column, which spreadsheets write, and pandas' index: a first column without name."""
+    if any(cells[len(columns) :]) or any(cell for name, cell in zip(columns[1:], cells[1:], strict=False) if not name):
         return ValueError(f"{place} has more cells than the header; quote cells that hold the delimiter")
     if len(cells) < len(columns):
         return ValueError(f"{place} has fewer cells than the header; is the file cut off there?")

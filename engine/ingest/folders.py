@@ -16,7 +16,7 @@ from engine.ingest.splits import split_named
 from engine.store.filesystems import OBJECT_STORES, Storage, StorageError
 
 VIDEO_SUFFIXES = frozenset("3gp avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogv ts vob webm wmv".split())
-LAYOUTS = "FOLDER/CLASS/NAME.mp4 or FOLDER/SPLIT/CLASS/NAME.mp4"
+LAYOUTS = "what is read is FOLDER/CLASS/NAME.mp4 and FOLDER/SPLIT/CLASS/NAME.mp4"
 
 
 def files_under(path: str, storage: Storage) -> list[str] | None:
@@ -116,9 +116,9 @@ def class_records(path: str, files: Sequence[str]) -> Iterator[tuple[str, dict[s
             why = (
                 "in no class folder"
                 if len(inside) < 2
-                else f"deeper than a class folder: is its class {inside[0]!r} or {inside[-2]!r}?"
+                else f"deeper than a class folder: its class may be {inside[0]!r} or {inside[-2]!r}"
             )
-            yield f"{root}/{name}", ValueError(f"{root}/{name} lies {why}; {LAYOUTS} is read")
+            yield f"{root}/{name}", ValueError(f"{root}/{name} lies {why}; {LAYOUTS}")
             continue
         stem = os.path.splitext(name)[0]
         row = {"clip_id": stem if stems[stem] == 1 else name, "video": f"{root}/{name}", "label": words_of(inside[0])}
@@ -148,11 +148,13 @@ def _splits(path: str, videos: Sequence[str]) -> dict[str, str]:
     deep = [top for top, split in named.items() if split and max(depths[top]) > 1]
     if named and all(named.values()):
         if not deep:
-            raise ValueError(f"{path}: {', '.join(named)} hold videos and no class folders; {LAYOUTS} is read")
+            raise ValueError(f"{path}: {', '.join(named)} hold videos and no class folders; {LAYOUTS}")
         return named
     if deep:
         others = [top for top, split in named.items() if not split]
-        raise ValueError(f"{path}: {', '.join(deep)} are splits, and {', '.join(others[:5])} are none; {LAYOUTS} is read")
+        raise ValueError(
+            f"{path}: of its folders some are splits ({', '.join(deep)}) and some not ({', '.join(others[:5])}); {LAYOUTS}"
+        )
     return {}
 
 

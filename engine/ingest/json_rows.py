@@ -71,11 +71,27 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return row
 
 
+class _Once(dict[str, Any]):
+    """An object that knows whether a key of it stood twice."""
+
+    twice = ""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key in self:
+            self.twice = f"{key!r} stands twice in one object; rename one"
+        super().__setitem__(key, value)
+
+
 def json_items(path: str, text: TextIO, prefix: str) -> Iterator[tuple[str, Any]]:
     """The items of an array, one at a time: some files have gigabytes. Raises ValueError for a file that is cut off."""
+    is_array = prefix == "item"
     with _complete(path):
-        for number, item in enumerate(ijson.items(_Standard(text), prefix, use_float=True, multiple_values=prefix != "item")):
-            yield f"{path} item {number}", item
+        items = ijson.items(
+            _Standard(text), prefix, use_float=True, multiple_values=not is_array, map_type=_Once if is_array else dict
+        )
+        for number, item in enumerate(items):
+            place = f"{path} item {number}"
+            yield place, ValueError(f"{place}: {item.twice}") if isinstance(item, _Once) and item.twice else item
 
 
 def json_pairs(path: str, text: TextIO, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -129,6 +129,8 @@ def _clip_of(row: Row, rows: Rows) -> Clip:
         raise ValueError("has no video; fill it in, or leave the row out (`starloop ingest --skip-bad`)")
     if (video, row.get("label")) == ("video", "label"):
         raise ValueError("this repeats the header; are these several files in one? Leave the second header out")
+    if video.startswith("# "):
+        raise ValueError(f"video {video[:40]!r} looks like a comment; delete the line, or write ./{video[:20]}")
     start_s, end_s = (_of_column(row, column, seconds_of) for column in ("start_s", "end_s"))
     if start_s is not None and end_s is not None and start_s >= end_s:
         raise ValueError(f"start_s {start_s} is not before end_s {end_s}")
@@ -193,7 +195,7 @@ def locate(video: str, data: Data) -> str:
         return video
     if os.path.isabs(video):
         return os.path.normpath(video)  # two spellings of one video must not end in two splits
-    folder = data.videos or data.manifest.rpartition("/")[0]
+    folder = data.videos or data.manifest.rstrip("/").rpartition("/")[0]
     if "://" in folder:
         return f"{folder.rstrip('/')}/{video}"
     return os.path.abspath(os.path.join(folder, video))

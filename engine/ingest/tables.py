@@ -133,18 +133,25 @@ def table_records(path: str, storage: Storage, needed: Collection[str] = (), def
     `needed`: columns by which a CSV's delimiter is recognized. `default`: the kind of a file whose name does not say it.
     Raises ValueError for a file of another kind, or one that is cut off.
     """
-    files = files_under(path, storage)
+    files = part_files(path, storage)
     if files is None:
         yield from _file_records(path, storage, needed, default)
         return
-    tables = [name for name in files if kind_of(name)]
-    if len(kinds := sorted({kind_of(name) for name in tables})) != 1:
-        raise ValueError(
-            f"{path} is a folder with {' and '.join(kinds) or 'no'} tables; name one of its files, or one kind's folder"
-        )
-    for name in tables:
+    for name in files:
         for place, row in _file_records(f"{path.rstrip('/')}/{name}", storage, needed, default, is_part=True):
             yield place, row if isinstance(row, ValueError) else partition_of(name) | row
+
+
+def part_files(path: str, storage: Storage) -> list[str] | None:
+    """The names of the tables in a folder; None for a file. Raises ValueError for a folder with no tables or several kinds."""
+    files = files_under(path, storage)
+    if files is None:
+        return None
+    tables = [name for name in files if kind_of(name)]
+    if len(kinds := sorted({kind_of(name) for name in tables})) != 1:
+        what = f"{' and '.join(kinds)} tables" if kinds else "neither tables nor videos"
+        raise ValueError(f"{path} is a folder with {what}; name a table, or a folder with tables of one kind")
+    return tables
 
 
 def partition_of(name: str) -> Row:
@@ -163,6 +170,8 @@ def partition_of(name: str) -> Row:
 def _file_records(path: str, storage: Storage, needed: Collection[str], default: str, is_part: bool = False) -> Iterator[Record]:
     match kind := kind_of(path) or default:
         case "":
+            with opened(path, storage):
+                pass  # a file that is not there has another remedy
             suffix = path.rsplit(".", 1)[-1].lower()
             remedy = REMEDIES.get(suffix, "other annotations need --format")
             raise ValueError(f"{path}: a manifest is .csv, .tsv, .json, .jsonl or .parquet; {remedy}")

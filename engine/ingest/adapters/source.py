@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from engine.ingest.cells import is_empty, whole
 from engine.ingest.json_rows import json_items, json_lines, json_pairs, shape_of
 from engine.ingest.splits import split_named
-from engine.ingest.tables import Record, Row, kind_of, table_records, text_of
+from engine.ingest.tables import Record, Row, kind_of, part_files, table_records, text_of
 from engine.labels import Keywords
 from engine.store.filesystems import Storage
 from engine.verify.keywords import mentions
@@ -47,15 +47,17 @@ class Source:
         `keys`: what an item has and the object around the items does not, where a file may hold either.
         Raises ValueError for a file that is cut off.
         """
-        if kind_of(self.path) in ("csv", "tsv", "parquet"):
-            yield from table_records(self.path, self.storage)
-            return
-        with text_of(self.path, self.storage) as text:
-            shape = shape_of(text, keys)
-            if shape == "lines":
-                yield from json_lines(self.path, text)
-            else:
-                yield from json_items(self.path, text, prefix if shape == "object" else "item")
+        parts = part_files(self.path, self.storage)
+        for path in [self.path] if parts is None else [f"{self.path.rstrip('/')}/{name}" for name in parts]:
+            if kind_of(path) not in ("json", ""):
+                yield from table_records(path, self.storage)
+                continue
+            with text_of(path, self.storage) as text:
+                shape = shape_of(text, keys)
+                if shape == "lines":
+                    yield from json_lines(path, text)
+                else:
+                    yield from json_items(path, text, prefix if shape == "object" else "item")
 
     def json_pairs(self, prefix: str) -> Iterator[tuple[str, Any]]:
         """Keys and values of an object, one at a time."""
@@ -63,7 +65,9 @@ class Source:
             yield from json_pairs(self.path, text, prefix)
 
     def is_object(self, keys: tuple[str, ...]) -> bool:
-        """Whether the file is one JSON object with its items inside, as for json_items."""
+        """Whether the source is one JSON object with its items inside, as for json_items."""
+        if part_files(self.path, self.storage) is not None:
+            return False
         with text_of(self.path, self.storage) as text:
             return shape_of(text, keys) == "object"
 

@@ -29,7 +29,7 @@ def read_mapping(path: str, storage: Storage) -> dict[str, Any]:
     """The mapping in a TOML file. Raises ValueError that names the mistake in it."""
     with opened(path, storage) as file:
         try:
-            mapping = tomllib.loads(file.read().decode())
+            mapping = tomllib.loads(file.read().decode("utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not TOML: {error}") from None
     if unknown := set(mapping) - SECTIONS:
