@@ -31,13 +31,14 @@ class Run(Section):
 
 class Data(Section):
     manifest: str = ""
-    """CSV, TSV, JSONL or Parquet with at least the columns video and label."""
+    """CSV, TSV, JSON, JSONL or Parquet with at least the columns video and label; a folder of such files, or of class folders."""
     videos: str = ""
     """Folder or URI that relative video paths start from; default: the manifest's folder."""
     question: str = "What is the action in this video?"
     """The question for clips of which the manifest has none."""
-    heldout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of videos to hold out where the manifest has no split. Ingest fixes the split: it cannot be changed afterwards."""
+    heldout: float | None = Field(default=None, ge=0, lt=1)
+    """Share of videos to hold out, of rows without a split. Default: 0.1 if no row of the manifest has a split, else 0; a run keeps
+    what it was begun with. Ingest fixes the split: it cannot be changed afterwards."""
 
 
 class Model(Section):

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 FINITE = ConfigDict(extra="forbid", allow_inf_nan=False)
 FRAME_SLACK = 1e-3
@@ -19,14 +19,25 @@ def _check_has_word(text: str, name: str) -> None:
         raise ValueError(f"{name} {text!r} has no word; fill it in or drop the row")
 
 
+def _text_of(value: Any) -> Any:
+    """A number as the text that a person writes for it: tables have answers and options as numbers, 0 and 0.0 for "0"."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return str(int(value)) if value == value // 1 else str(value)
+
+
+Text = Annotated[str, BeforeValidator(_text_of)]
+"""A text, or a number in a label that is parsed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Keywords:
     """Keywords(text="doing yoga", aliases=("yoga",)): an answer contains the words of the text, or those of an alias."""
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["keywords"] = "keywords"
-    text: str
-    aliases: tuple[str, ...] = ()
+    text: Text
+    aliases: tuple[Text, ...] = ()
     """Other texts with the same meaning."""
 
     def __post_init__(self) -> None:
@@ -40,8 +51,8 @@ class Choice:
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["choice"] = "choice"
-    option: str
-    options: dict[str, str]
+    option: Text
+    options: dict[Text, Text]
 
     def __post_init__(self) -> None:
         if len(self.options) < 2:
@@ -167,7 +178,7 @@ class Sentences:
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["sentences"] = "sentences"
-    items: tuple[str, ...]
+    items: tuple[Text, ...]
     ordered: bool = False
 
     def __post_init__(self) -> None:
@@ -184,7 +195,7 @@ class ClassSequence:
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["sequence"] = "sequence"
-    items: tuple[str, ...]
+    items: tuple[Text, ...]
 
     def __post_init__(self) -> None:
         _check_items(self.items)

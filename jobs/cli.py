@@ -43,7 +43,10 @@ def demo(
 @app.command()
 def ingest(
     manifest: Annotated[
-        str, typer.Argument(help="A table with at least the columns video and label, or the annotations of a dataset.")
+        str,
+        typer.Argument(
+            help="A table with at least the columns video and label, a folder of class folders, or a dataset's annotations."
+        ),
     ],
     out: Annotated[str, typer.Option(help="Parquet file for the checked clips; the data card is written beside it.")],
     form: Annotated[
@@ -52,10 +55,10 @@ def ingest(
     ] = "manifest",
     mapping: Annotated[str, typer.Option(help="TOML file that says what each column of a table means.")] = "",
     video: Annotated[
-        str, typer.Option(help="File name of a clip's video, e.g. {youtube_id}.mp4; default: the dataset's own.")
+        str, typer.Option(help="File name of a clip's video, e.g. {youtube_id}.mp4; default: the manifest's or the dataset's own.")
     ] = "",
     split: Annotated[
-        str, typer.Option(help="train or heldout, for all clips; default: what the annotations or their file name say.")
+        str, typer.Option(help="train or heldout, for all clips; default: what the rows say, or the name of a dataset's file.")
     ] = "",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out and count rows with errors.")] = False,
     settings: Settings = [],  # noqa: B006

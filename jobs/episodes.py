@@ -15,6 +15,7 @@ from engine.episodes.properties import Properties, properties
 from engine.episodes.splits import by_video, commonest
 from engine.evaluate.few_shot.curve import context_line
 from engine.evaluate.few_shot.step import CONTEXTS, SETTINGS
+from engine.ingest.card import Card
 from engine.ingest.clips import to_table
 from engine.ingest.manifest import read_manifest
 from engine.presets import load_config
@@ -43,7 +44,10 @@ class Parts:
 def build(config: RunConfig, store: Store) -> Iterator[str]:
     """Write the folder, and yield the lines of a report on it. Raises ValueError if the manifest cannot give episodes."""
     section, seed = config.episodes, config.run.seed
-    parts = divide(list(read_manifest(config.data, config.access())), section, seed)
+    card = Card()
+    parts = divide(list(read_manifest(config.data, config.access(), card)), section, seed)
+    if section.split == "manifest":
+        yield from card.notes()
     for path in (SETTINGS, CONTEXTS, "eilev", "messages"):  # of an earlier build
         store.delete(path)
     # an ablation changes the training episodes only

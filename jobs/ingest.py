@@ -9,14 +9,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.config import Data
 from engine.ingest import manifest as manifests
 from engine.ingest.adapters import ADAPTERS, FORMATS, adapter, instruct, table
 from engine.ingest.adapters.source import Source
 from engine.ingest.card import LISTED_FOLDERS, Card, Listing, Skipped
 from engine.ingest.clips import PART_CLIPS
+from engine.ingest.folders import files_under, ignored, is_video
+from engine.ingest.own import own_records
+from engine.ingest.splits import split_named
 from engine.presets import load_config
 from engine.rows import CLIPS, EXAMPLES, Example
 from engine.store.files import Store
+from engine.store.filesystems import Storage
 from jobs.view import a_console
 
 
@@ -45,32 +50,56 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
         raise ValueError(f"--mapping is for tables, and --format {form} knows its own columns; leave one of them out")
     if form not in FORMATS:
         raise ValueError(f"--format {form}: one of {', '.join(FORMATS)}")
-    if options.split not in ("", "train", "heldout"):
+    split = split_named(options.split)
+    if options.split and not split:
         raise ValueError(f"--split {options.split}: train or heldout")
-    if form == "manifest" and (options.video or options.split):
-        raise ValueError("--video and --split are for other formats; a manifest says its own")
     if form == "instruct" and options.split:
         raise ValueError("--split is for clips; conversations have no split, all of them are trained on")
     storage = config.access()
     columns = table.read_mapping(options.mapping, storage) if options.mapping else {}
-    source = Source(path=manifest, storage=storage, video=options.video, split=options.split, mapping=columns)
+    source = Source(path=manifest, storage=storage, video=options.video, split=split, mapping=columns)
     skipped = Skipped() if options.skip_bad else None
     folder, _, name = out.rpartition("/")
     store = Store(folder or ".", storage)
     if form == "instruct":
         _report(store, name, _write(store, name, EXAMPLES, _examples(source, config.data, skipped)), skipped)
         return
-    records = partial(adapter(form), source) if form in ADAPTERS else None
-    card, listing = Card(), Listing(storage)
+    own = partial(own_records, manifest, storage, source.video, split)
+    records = partial(adapter(form), source) if form in ADAPTERS else own
+    card, listing, tried = Card(), Listing(storage), list[str]()
 
     def rows() -> Iterator[dict[str, Any]]:
         for clip in manifests.read_manifest(config.data, storage, card, records, skipped):
+            missing = listing.missing.count
             listing.count(clip)
+            if missing == 0 < listing.missing.count:
+                tried.append(clip.video)
             yield clip.to_row()
         listing.refuse_copies()
 
     _write(store, name, CLIPS, rows())
-    _report(store, name, card.facts(), skipped, listing)
+    _report(store, name, card.facts() | _files_ignored(manifest, storage, form), skipped, listing)
+    for note in card.notes():
+        a_console().print(note)
+    refuse_missing(len(card), listing, tried, config.data)
+
+
+def _files_ignored(manifest: str, storage: Storage, form: str) -> dict[str, Any]:
+    """Files of class folders that are no videos, by suffix; {} for a table."""
+    files = files_under(manifest, storage) if form == "manifest" else None
+    if files is None or not any(map(is_video, files)):
+        return {}
+    suffixes = ignored(files)
+    return {"ignored_files": sum(suffixes.values()), "ignored_suffixes": suffixes}
+
+
+def refuse_missing(clips: int, listing: Listing, tried: list[str], data: Data) -> None:
+    """Raises ValueError where no clip has a video; `tried`: the first path that was looked for."""
+    remedy = "set data.videos to their folder, or give their names with --video"
+    if listing.missing.count == clips:
+        raise ValueError(f"none of the {clips} clips has a video: there is no {tried[0]}; {remedy}")
+    if tried:
+        a_console().print(f"the first video that is missing: {tried[0]}; if it is elsewhere, {remedy}")
 
 
 def _write(store: Store, name: str, schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> dict[str, Any]:

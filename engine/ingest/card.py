@@ -1,6 +1,7 @@
 """The data card: counts of clips, videos and labels, made while the clips stream; rows that were left out; missing videos."""
 
 import hashlib
+import math
 import re
 from array import array
 from collections import Counter
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.labels import TimeRange, Timestamp
+from engine.ingest.splits import DEFAULT_SHARE, Division
+from engine.labels import Keywords, TimeRange, Timestamp
+from engine.language.words import label_words
 from engine.rows import Clip
 from engine.store.filesystems import Storage
 from engine.store.locations import WEB, local_path, object_key, protocol_of
@@ -19,6 +22,8 @@ from engine.store.troubles import StorageError
 
 SHOWN = 10
 """Examples that are shown of the rows that were left out, and of the most frequent labels."""
+UNSEEN_SHOWN = 5
+"""Held-out labels without a training clip that are named."""
 NAMED_LABELS = 100_000
 """A card remembers the names of so many labels; the others are only counted."""
 DIGEST = re.compile(r"[0-9a-f]{32}(-\d+)?|[0-9A-Za-z+/]{22}==")
@@ -47,14 +52,18 @@ def hash_of(text: str) -> int:
 
 
 class Card:
-    """Counts of a manifest: clips, videos and labels, by split and kind. It takes 32 bytes a clip: some manifests have millions."""
+    """Counts of a manifest: clips, videos and labels, by split and kind. It takes 40 bytes a clip: some manifests have millions."""
 
     def __init__(self) -> None:
         self._splits, self._kinds = Counter[str](), Counter[str]()
         self._ids, self._labels, self._questions = array("Q"), array("Q"), array("Q")
         self._videos = array("Q")
-        """The last bit of a video's hash says whether the clip is held out."""
+        self._classes = array("Q")
+        """Of the clips with a keywords label. In both arrays the last bit of a hash says whether the clip is held out."""
         self._names: dict[int, str] = {}
+        self._heldout_names: dict[int, str] = {}
+        self.division: Division | None = None
+        """How the manifest's rows came to their splits."""
         self._seconds, self._timed = 0.0, 0
 
     def __len__(self) -> int:
@@ -67,8 +76,13 @@ class Card:
         self._ids.append(hash_of(clip.clip_id))
         self._labels.append(label)
         self._questions.append(hash_of(clip.question))
-        video = hash_of(object_key(clip.video))
-        self._videos.append(video | 1 if clip.split == "heldout" else video & ~1)
+        is_heldout = clip.split == "heldout"
+        self._videos.append(hash_of(object_key(clip.video)) & ~1 | is_heldout)
+        if isinstance(clip.label, Keywords):
+            class_hash = hash_of(" ".join(label_words(clip.label.text))) & ~1
+            self._classes.append(class_hash | is_heldout)
+            if is_heldout and len(self._heldout_names) < NAMED_LABELS:
+                self._heldout_names.setdefault(class_hash, clip.label.text)
         if len(self._names) < NAMED_LABELS:
             self._names.setdefault(label, clip.label.text)
         if (seconds := _seconds_of(clip)) is not None:
@@ -93,6 +107,43 @@ class Card:
             "train": self._splits["train"],
             "heldout": self._splits["heldout"],
         }
+
+    def notes(self) -> list[str]:
+        """What a person should know about the splits, a line for each: a share that nobody chose, or that holds out nothing, and
+        held-out labels without a training clip."""
+        return [note for note in (self._share_note(), self._unseen_note()) if note]
+
+    def _share_note(self) -> str:
+        division, heldout = self.division, self._splits["heldout"]
+        if division is None or division.smallest is None:
+            return ""
+        share = DEFAULT_SHARE if division.is_default else division.setting or 0.0
+        if share and not heldout:
+            enough = math.floor(division.smallest * 1000 + 1) / 1000
+            videos = self.counts()["videos"]
+            remedy = f"the smallest share that holds one out is {enough:g}" if enough < 1 < videos else "two splits need two videos"
+            return f"data.heldout = {share:g} holds out none of {videos} videos; {remedy}"
+        if not division.is_default:
+            return ""
+        return (
+            f"no split in the manifest: {DEFAULT_SHARE * 100:g} % of the videos are held out ({heldout} of {len(self)} clips); set "
+            "data.heldout to another share, or to 0 for none"
+        )
+
+    def _unseen_note(self) -> str:
+        """ "" where one of the splits is empty: then the other one comes from another manifest."""
+        if not (self._classes and self._splits["train"] and self._splits["heldout"]):
+            return ""
+        classes = np.unique(_sorted(self._classes))
+        heldout = (classes & np.uint64(1)).astype(bool)
+        unseen = np.setdiff1d(classes[heldout] & ~np.uint64(1), classes[~heldout])
+        if not len(unseen):
+            return ""
+        names = [repr(self._heldout_names[int(label)]) for label in unseen if int(label) in self._heldout_names]
+        return (
+            f"no training clip has {len(unseen)} of the {int(heldout.sum())} held-out labels, among them "
+            f"{', '.join(sorted(names)[:UNSEEN_SHOWN])}; a model can hardly learn these"
+        )
 
     def facts(self) -> dict[str, Any]:
         """The counts, kinds and most frequent labels, as they are written to the card's JSON file."""

@@ -1,26 +1,29 @@
 """A labelled manifest -> Clip rows. A mistake in it is a ValueError of one line, with its place and the remedy."""
 
-import difflib
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
-from engine import labels
 from engine.config import Data
 from engine.ingest.card import Card, Skipped, hash_of
+from engine.ingest.cells import EMPTY_OR_NAME, optional_text, seconds_of, text_of
 from engine.ingest.copies import LocalCopies
-from engine.ingest.tables import KNOWN_COLUMNS, Record, opened, table_records
-from engine.labels import Keywords, Label, plain
+from engine.ingest.label_cells import label_of
+from engine.ingest.own import own_records
+from engine.ingest.splits import Division
+from engine.ingest.tables import Record, Row
+from engine.labels import Keywords, plain
 from engine.rows import Clip
 from engine.store.filesystems import Storage
 from engine.store.locations import name_below, object_key, refuse_odd
 from engine.verify.keywords import mentions
 
+T = TypeVar("T")
+TEXTS = ("clip_id", "question", "split", "verb", "noun", "description", "narrator")
+"""Columns that may be empty."""
 Records = Callable[[], Iterator[Record]]
 """Calling it starts to read the rows again from the first."""
 
@@ -38,10 +41,12 @@ def read_manifest(
         raise ValueError("no manifest: set data.manifest to a CSV, TSV, JSONL or Parquet file with the columns video and label")
     card = Card() if card is None else card
     records = records or partial(own_records, data.manifest, storage)
+    rows = Rows(data, records)
+    card.division = rows.division
     ids, splits, copies = set[int](), dict[int, str](), LocalCopies()
     for place, row in records():
         try:
-            clip = _checked(row, place, data)
+            clip = _checked(row, place, rows)
             if skipped is not None:  # otherwise the card finds duplicates, in less memory
                 _refuse_duplicate(clip, place, ids, splits)
         except ValueError as error:
@@ -53,31 +58,40 @@ def read_manifest(
         copies.add(clip)
         yield clip
     if not len(card):
+        if skipped is not None and skipped.count:
+            raise ValueError(f"{data.manifest}: all {skipped.count} rows are bad; the first: {skipped.first[0]}")
         raise ValueError(f"{data.manifest} has no rows; it needs at least one with a video and a label")
-    _report_duplicates(data, records, card)
-    copies.refuse(_clips_again(data, records))
+    _report_duplicates(rows, card)
+    copies.refuse(rows.clips())
 
 
-def own_records(path: str, storage: Storage) -> Iterator[Record]:
-    """Rows of a table with a manifest's columns; unknown columns are ValueErrors."""
-    known: set[tuple[str, ...]] = set()
-    for place, row in table_records(path, storage):
-        if not isinstance(row, ValueError) and (columns := tuple(row)) not in known:
-            try:
-                _check_columns(place, columns)
-            except ValueError as error:
-                if not known:
-                    raise  # it is in the table's header, so on every line
-                yield place, error
-                continue
-            known.add(columns)
-        yield place, row
+class Rows:
+    """The rows of a manifest, and how each becomes a clip."""
+
+    def __init__(self, data: Data, records: Records) -> None:
+        self.data, self.records = data, records
+        self.division = Division(data.heldout, self._splits_named)
+
+    def clips(self) -> Iterator[tuple[str, Clip]]:
+        """The rows that are no errors, read again from the first."""
+        for place, row in self.records():
+            if not isinstance(row, ValueError):
+                yield place, _clip(row, place, self)
+
+    def _splits_named(self) -> Iterator[str]:
+        """What each row names as its split. An error ends them: it is the main reading's to raise."""
+        try:
+            for _, row in self.records():
+                if not isinstance(row, ValueError):
+                    yield optional_text(row.get("split"))
+        except ValueError:
+            return
 
 
-def _checked(row: dict[str, Any] | ValueError, place: str, data: Data) -> Clip:
+def _checked(row: Row | ValueError, place: str, rows: Rows) -> Clip:
     if isinstance(row, ValueError):
         raise row
-    clip = _clip(row, place, data)
+    clip = _clip(row, place, rows)
     if isinstance(clip.label, Keywords) and mentions(clip.question, clip.label):
         raise ValueError(f"{place}: the question {clip.question!r} holds the label {clip.label.text!r}; ask without it")
     return clip
@@ -92,121 +106,86 @@ def _refuse_duplicate(clip: Clip, place: str, ids: set[int], splits: dict[int, s
     ids.add(id_hash)
 
 
-def _report_duplicates(data: Data, records: Records, card: Card) -> None:
+def _report_duplicates(rows: Rows, card: Card) -> None:
     """Raise ValueError for two rows that conflict. The card has hashes only, so the manifest is read again to name the rows."""
     if (id_hash := card.id_twice()) is not None:
-        same_id = ((place, clip) for place, clip in _clips_again(data, records) if hash_of(clip.clip_id) == id_hash)
+        same_id = ((place, clip) for place, clip in rows.clips() if hash_of(clip.clip_id) == id_hash)
         (first_place, _), (place, clip) = islice(same_id, 2)
         raise ValueError(f"{place}: clip_id {clip.clip_id!r} is also at {first_place}; give each clip its own in a clip_id column")
     if (video_hash := card.video_in_both()) is not None:
-        same = (at for at in _clips_again(data, records) if hash_of(object_key(at[1].video)) | 1 == video_hash)
+        same = (at for at in rows.clips() if hash_of(object_key(at[1].video)) | 1 == video_hash)
         first_place, first_clip = next(same)
         place, clip = next(at for at in same if at[1].split != first_clip.split)
         splits = f"in {clip.split} here and in {first_clip.split} at {first_place}"
         raise ValueError(f"{place}: video {clip.video} is {splits}; split by video")
 
 
-def _clips_again(data: Data, records: Records) -> Iterator[tuple[str, Clip]]:
-    return ((place, _clip(row, place, data)) for place, row in records() if not isinstance(row, ValueError))
+def _clip(row: Row, place: str, rows: Rows) -> Clip:
+    try:
+        return _clip_of(row, rows)
+    except ValueError as error:
+        raise ValueError(f"{place}{' ' if str(error).startswith('has no ') else ': '}{error}") from None
 
 
-def fingerprint(data: Data, storage: Storage) -> str:
-    """Hex digest of the manifest's bytes: a run refuses a manifest that changed after it was ingested."""
-    with opened(data.manifest, storage) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]  # type: ignore[arg-type]  # it is a buffered reader
-
-
-def _check_columns(where: str, columns: tuple[str, ...]) -> None:
-    for needed in ("video", "label"):
-        if needed not in columns:
-            known = ", ".join(map(repr, columns)) or "none"
-            raise ValueError(f"{where} has no column {needed!r}, only {known}; rename or add it, or map it with --mapping")
-    for column in set(columns) - KNOWN_COLUMNS:
-        if close := difflib.get_close_matches(column.strip().lower(), KNOWN_COLUMNS, n=1, cutoff=0.8):
-            raise ValueError(f"{where} has a column {column!r}; did you mean {close[0]!r}?")
-
-
-def _clip(row: dict[str, Any], place: str, data: Data) -> Clip:
-    video = _text(row, place, "video")
-    if not video:
-        raise ValueError(f"{place} has no video; fill it in, or leave the row out (`starloop ingest --skip-bad`)")
-    start_s, end_s = _seconds(row, "start_s", place), _seconds(row, "end_s", place)
+def _clip_of(row: Row, rows: Rows) -> Clip:
+    data, video = rows.data, _one_line(row, "video")
+    if video in ("", *EMPTY_OR_NAME):
+        raise ValueError("has no video; fill it in, or leave the row out (`starloop ingest --skip-bad`)")
+    if (video, row.get("label")) == ("video", "label"):
+        raise ValueError("this repeats the header; are these several files in one? Leave the second header out")
+    if video.startswith("# "):
+        raise ValueError(f"video {video[:40]!r} looks like a comment; delete the line, or write ./{video[:20]}")
+    start_s, end_s = (_of_column(row, column, seconds_of) for column in ("start_s", "end_s"))
     if start_s is not None and end_s is not None and start_s >= end_s:
-        raise ValueError(f"{place}: start_s {start_s} is not before end_s {end_s}")
-    window = "" if start_s is None and end_s is None else f"@{plain(start_s or 0.0)}-{'end' if end_s is None else plain(end_s)}"
+        raise ValueError(f"start_s {start_s} is not before end_s {end_s}")
     located = locate(video, data)
     try:
         refuse_odd(located)
     except ValueError as error:
-        raise ValueError(f"{place}: video {error}") from None
-    split = _text(row, place, "split") or ("heldout" if _share(name_below(located, folder_of(data))) < data.heldout else "train")
-    if split not in ("train", "heldout"):
-        raise ValueError(f"{place}: split {split!r} is neither 'train' nor 'heldout'")
+        raise ValueError(f"video {error}") from None
+    texts = {column: _of_column(row, column, optional_text) for column in TEXTS}
     return Clip(
-        clip_id=_text(row, place, "clip_id") or os.path.splitext(video)[0] + window,
+        clip_id=texts["clip_id"] or os.path.splitext(video)[0] + _window(start_s, end_s),
         video=located,
         start_s=start_s,
         end_s=end_s,
-        question=_text(row, place, "question") or data.question,
-        label=_label(row, place),
-        split=split,
-        verb=_text(row, place, "verb"),
-        noun=_text(row, place, "noun"),
-        description=_text(row, place, "description"),
-        narrator=_text(row, place, "narrator"),
+        question=texts["question"] or data.question,
+        label=label_of(row),
+        split=rows.division.split_of(row, texts["split"], _share(name_below(located, folder_of(data)))),
+        verb=texts["verb"],
+        noun=texts["noun"],
+        description=texts["description"],
+        narrator=texts["narrator"],
     )
 
 
-def _text(row: dict[str, Any], place: str, column: str) -> str:
-    value = row.get(column)
-    text = "" if value is None else str(value).strip()
-    if isinstance(value, list | dict) or (not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text)):
-        raise ValueError(f"{place}: {column} {value!r} is not a text; write it as one")
+def _of_column(row: Row, column: str, read: Callable[[Any], T]) -> T:
+    try:
+        return read(row.get(column))
+    except ValueError as error:
+        raise ValueError(f"{column} {error}") from None
+
+
+def _one_line(row: Row, column: str) -> str:
+    """A text of one line: no name has a break, and a quote that is not closed in time makes one cell of several rows."""
+    text = _of_column(row, column, text_of)
+    if "\n" in text:
+        raise ValueError(f"{column} {text[:60]!r} goes over several lines; is a quote not closed? Write it in one line")
     return text
 
 
-def _seconds(row: dict[str, Any], column: str, place: str) -> float | None:
-    text = _text(row, place, column)
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{place}: {column} {text!r} is not a number of seconds") from None
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"{place}: {column} {text!r} is not a time in a video")
-    return value
+def _window(start_s: float | None, end_s: float | None) -> str:
+    """
+    >>> _window(None, None), _window(2.0, None), _window(1.00000001, 1.00000002)
+    ('', '@2-end', '@1.00000001-1.00000002')
+    """
+    if start_s is None and end_s is None:
+        return ""
+    return f"@{_exact(start_s or 0.0)}-{'end' if end_s is None else _exact(end_s)}"
 
 
-def _label(row: dict[str, Any], place: str) -> Label:
-    value = row.get("label")
-    try:
-        aliases = tuple(alias.strip() for alias in _text(row, place, "aliases").split("|") if alias.strip())
-        if isinstance(value, dict):  # Parquet fills in null for the fields that a kind lacks
-            return _with_aliases(labels.parse({name: part for name, part in value.items() if part is not None}), aliases)
-        if isinstance(value, bool) or (isinstance(value, float) and value != value):
-            raise ValueError(f"{place}: label {value!r} is no text; write the class's name")
-        text = _text(row, place, "label")
-        if text.startswith("{"):
-            return _with_aliases(labels.parse(json.loads(text)), aliases)
-        if not any(character.isalnum() for character in text):
-            raise ValueError(f"{place} has no label; fill it in, or leave the row out (`starloop ingest --skip-bad`)")
-        return Keywords(text=text, aliases=aliases)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{place}: label {text[:60]!r} is not JSON: {error.msg}; a typed label is one JSON object") from None
-    except RecursionError:
-        raise ValueError(f"{place}: label {text[:60]!r} is nested too deeply to be read; flatten it") from None
-    except ValueError as error:
-        raise error if str(error).startswith(place) else ValueError(f"{place}: {error}") from None
-
-
-def _with_aliases(label: Label, aliases: tuple[str, ...]) -> Label:
-    """A keywords label with the aliases of the column aliases beside its own. Raises ValueError for any other kind."""
-    if not aliases:
-        return label
-    if not isinstance(label, Keywords):
-        raise ValueError(f"a label of kind {label.kind} has no aliases; leave the column aliases empty in this row")
-    return replace(label, aliases=tuple(dict.fromkeys((*label.aliases, *aliases))))
+def _exact(value: float) -> str:
+    return plain(value) if float(plain(value)) == value else repr(value)
 
 
 def _share(name: str) -> float:
@@ -228,4 +207,4 @@ def locate(video: str, data: Data) -> str:
 
 def folder_of(data: Data) -> str:
     """The folder that names of videos start from."""
-    return data.videos or data.manifest.rpartition("/")[0]
+    return data.videos or data.manifest.rstrip("/").rpartition("/")[0]

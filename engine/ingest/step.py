@@ -1,5 +1,6 @@
 """The ingest step: check the manifest, fix the split, write the clips in parts."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -8,7 +9,10 @@ from engine.evaluate.sets import read_set
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.clips import path_of, write_parts
+from engine.ingest.own import fingerprint
 from engine.run.work import StepResult, Work
+
+log = logging.getLogger(__name__)
 
 
 def refuse_empty(sizes: Mapping[str, int], splits: Sequence[str]) -> None:
@@ -16,8 +20,8 @@ def refuse_empty(sizes: Mapping[str, int], splits: Sequence[str]) -> None:
     for split in splits:
         if not sizes[split]:
             raise ValueError(
-                f"the manifest has no clips in split {split!r}; fill in its split column (train, heldout), or run "
-                "`starloop ingest` with data.heldout=0.2 on a table without that column"
+                f"the manifest has no clips in split {split!r}; fill in its split column (train, heldout), or choose another "
+                "data.heldout, e.g. 0.2, for a manifest without that column"
             )
 
 
@@ -25,13 +29,15 @@ def inputs_of(config: RunConfig) -> dict[str, str]:
     """Fingerprints of what ingest reads: the manifest, and the files of each other evaluation set by its name."""
     sets = {evaluation_set.name: evaluation_set for evaluation_set in config.evaluate.sets if evaluation_set.files}
     data = {"manifest": config.data} | {name: config.data.model_copy(update={"manifest": one.files}) for name, one in sets.items()}
-    return {name: manifest.fingerprint(section, config.access()) for name, section in data.items()}
+    return {name: fingerprint(section, config.access()) for name, section in data.items()}
 
 
 def ingest(work: Work) -> StepResult:
     """Check the manifest and write its clips: what is split here stays split. Then the clips of the other evaluation sets."""
     config, card = work.config, Card()
     parts = write_parts(work.store, manifest.read_manifest(config.data, config.access(), card))
+    for note in card.notes():
+        log.info("%s", note)
     for evaluation_set in config.evaluate.sets[1:]:
         clips = read_set(evaluation_set, config.data.question, config.access())
         parts |= write_parts(work.store, (replace(clip, split=evaluation_set.name) for clip in clips), (evaluation_set.name,))

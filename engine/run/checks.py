@@ -26,7 +26,10 @@ def check_inputs(config: RunConfig, until: str) -> None:
     card = Card()
     for _ in manifest.read_manifest(config.data, config.access(), card):
         pass
-    refuse_empty(card.counts(), splits_for(until))
+    try:
+        refuse_empty(card.counts(), splits_for(until))
+    except ValueError as error:
+        raise ValueError("; ".join([str(error), *card.notes()])) from None
     refuse_unknown_names(config)
     refuse_bad_sets(config)
     refuse_no_examples(config.mixture, config.access())
@@ -91,18 +94,25 @@ def splits_for(until: str) -> list[str]:
     return ["train"] if needs_no_evaluation(until) else ["train", "heldout"]
 
 
-def claim(store: Store, config: RunConfig) -> None:
-    """Save the resolved configuration beside the run; raises ValueError where the run was begun with another one."""
+def claim(store: Store, config: RunConfig) -> RunConfig:
+    """Save the resolved configuration beside the run, and return it; raises ValueError where the run was begun with another one.
+
+    A run keeps the data.heldout that it was begun with where the configuration leaves it open: its default was another once.
+    """
     resolved = json.dumps(config.model_dump(mode="json"), indent=1).encode()
     try:
         if store.create("config.json", resolved):
-            return
+            return config
     except NotImplementedError as error:
         raise ValueError(f"run.uri {config.run.uri!r} cannot be written: {error!r}; choose another") from None
-    if changed := differing_keys(run_config(store).identity(), config.identity()):
+    begun = run_config(store)
+    if config.data.heldout is None:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"heldout": begun.data.heldout})})
+    if changed := differing_keys(begun.identity(), config.identity()):
         raise ValueError(
             f"{store.uri} was begun with another configuration ({'; '.join(changed)}); restore it or choose another run.uri"
         )
+    return config
 
 
 def note_costs(store: Store, config: RunConfig) -> None:

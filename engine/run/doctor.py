@@ -183,6 +183,8 @@ def _manifest(data: Data, storage: Storage, sample: list[Clip]) -> Iterator[Find
                 f"no clips in split {split!r}: selftrain will refuse it",
                 "give it a split column, or set data.heldout=0.2 before ingest",
             )
+    for note in card.notes():
+        yield Finding("manifest", note)
 
 
 def _budget(config: RunConfig) -> Iterator[Finding]:

@@ -38,7 +38,7 @@ def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") 
     store = Store(config.run.uri, config.access())
     if store.read("config.json") is None:
         check_inputs(config, until)
-    claim(store, config)
+    config = claim(store, config)
     sealed = read_seals(store)
     refuse_gaps(config, sealed)
     if INGEST in sealed:

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import pyarrow.parquet as pq
 
 from engine.config import Mixture
-from engine.ingest.tables import UNREADABLE_PARQUET, opened
+from engine.ingest.parquet_rows import UNREADABLE_PARQUET
+from engine.ingest.tables import opened
 from engine.rows import EXAMPLES, Example
 from engine.select.examples import ROW_GROUP
 from engine.store.filesystems import Storage

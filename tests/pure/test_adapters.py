@@ -127,7 +127,7 @@ def clips_of(tmp_path: Path, form: str, name: str, content: Any, **options: Any)
         path.write_text(content if isinstance(content, str) else json.dumps(content))
     skipped = options.pop("skipped", None)
     source = Source(path=str(path), storage=Storage(), **options)
-    data = Data(manifest=str(path), videos="/videos")
+    data = Data(manifest=str(path), videos="/videos", heldout=0.0)
     return list(manifest.read_manifest(data, Storage(), records=partial(adapter(form), source), skipped=skipped))
 
 

@@ -114,7 +114,7 @@ def test_the_split_is_by_video_and_the_same_everywhere(tmp_path: Path) -> None:
         ("video,label\n,x\n", "line 2 has no video"),
         ("video,label,clip_id\na.mp4,x,1\nb.mp4,y,1\n", "line 3: clip_id '1' is also at"),
         ("video,label,split,clip_id\na.mp4,x,train,1\na.mp4,y,heldout,2\n", "is in heldout here and in train at"),
-        ("video,label,split\na.mp4,x,test\n", "split 'test' is neither"),
+        ("video,label,split\na.mp4,x,fold1\n", "line 2: split 'fold1' is neither train nor held out"),
         ("video,label,start_s,end_s\na.mp4,x,3,2\n", "start_s 3.0 is not before end_s 2.0"),
         ("video,label,start_s\na.mp4,x,soon\n", "start_s 'soon' is not a number"),
         ("video,label,question\na.mp4,diving,Is he diving?\n", "holds the label 'diving'"),
@@ -156,7 +156,7 @@ def test_columns_twice_and_labels_that_are_lists(tmp_path: Path) -> None:
 def test_files_that_are_no_manifest(tmp_path: Path) -> None:
     for name, text, message in [
         ("m.jsonl", "{]\n", "line 1 is not JSON"),
-        ("m.jsonl", "[1]\n", "line 1 is not a JSON object"),
+        ("m.jsonl", "[1]\n", "item 0 is not a JSON object"),
         ("m.parquet", "nonsense", "is not a Parquet file"),
         ("m.doc", "x", "a manifest is .csv"),
     ]:

@@ -1,6 +1,6 @@
 """How the files of an evaluation set become clips: a file here and a line of the table for each format.
 
-manifest     what data.manifest may be: CSV, TSV, JSONL or Parquet with the columns video and label
+manifest     what data.manifest may be: a table with the columns video and label, or class folders
 """
 
 from collections.abc import Callable, Iterator
@@ -20,5 +20,5 @@ def read_set(evaluation_set: EvaluationSet, question: str, storage: Storage) -> 
     if evaluation_set.format not in READERS:
         known = ", ".join(READERS)
         raise ValueError(f"evaluate.sets: {evaluation_set.name} has format {evaluation_set.format!r}; known are {known}")
-    data = Data(manifest=evaluation_set.files, videos=evaluation_set.videos, question=question)
+    data = Data(manifest=evaluation_set.files, videos=evaluation_set.videos, question=question, heldout=0.0)
     return READERS[evaluation_set.format](data, storage)

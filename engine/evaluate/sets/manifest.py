@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from engine.config import Data
-from engine.ingest.manifest import own_records, read_manifest
+from engine.ingest.manifest import read_manifest
+from engine.ingest.own import own_records
 from engine.ingest.tables import Record
 from engine.rows import Clip
 from engine.store.filesystems import Storage

@@ -25,14 +25,24 @@ QUESTIONS = (
 
 
 def records(source: Source) -> Iterator[Record]:
-    return each(parts(source.json_items("videos.item"), _kept_actions), lambda kept: _row(source, *kept))
+    videos = source.json_items("videos.item", keys=("annotated_intervals",))
+    return each(parts(videos, _kept_actions), lambda kept: _row(source, *kept))
 
 
-def _kept_actions(video: dict[str, Any]) -> list[tuple[str, tuple[dict[str, Any], Any, int]]]:
-    """By name: the video, the action, and its number among the kept ones. An action that is no object is kept as a bad row."""
-    actions = [action for interval in video["annotated_intervals"] or [] for action in interval["narrated_actions"] or []]
-    kept = [(place, action) for place, action in enumerate(actions) if not isinstance(action, dict) or _is_kept(action)]
-    return [(f"action {place}", (video, action, index)) for index, (place, action) in enumerate(kept)]
+def _kept_actions(video: dict[str, Any]) -> list[tuple[str, Any]]:
+    """By name: the video, the action, and its number among the kept ones. What is no action, or no interval, is one bad row."""
+    video_uid, kept, number, index = video["video_uid"], list[tuple[str, Any]](), 0, 0
+    for place, interval in enumerate(video["annotated_intervals"] or []):
+        actions = interval.get("narrated_actions", "") if isinstance(interval, dict) else ""
+        if not isinstance(actions, list | None):
+            kept.append((f"interval {place}", ValueError(f"video {video_uid}: it has no list of narrated_actions")))
+            continue
+        for action in actions or []:
+            if not isinstance(action, dict) or _is_kept(action):
+                kept.append((f"action {number}", (video, action, index)))
+                index += 1
+            number += 1
+    return kept
 
 
 def _is_kept(action: dict[str, Any]) -> bool:

@@ -16,7 +16,7 @@ QUESTIONS = (
 
 
 def records(source: Source) -> Iterator[Record]:
-    return each(source.csv(), partial(_row, source))
+    return each(source.csv(("narration_id",)), partial(_row, source))
 
 
 def _row(source: Source, row: Row) -> Row:

@@ -74,8 +74,8 @@ def records(source: Source) -> Iterator[Record]:
     return each(both, lambda part: _row(source, heldout, *part))
 
 
-def _heldout(source: Source) -> frozenset[tuple[str, int]]:
-    """The dives of test_split.pkl, if that file is beside the annotations."""
+def _heldout(source: Source) -> frozenset[tuple[str, int]] | None:
+    """The dives of test_split.pkl; None if that file is not beside the annotations."""
     folder = source.path.rpartition("/")[0]
     try:
         return frozenset(
@@ -83,11 +83,11 @@ def _heldout(source: Source) -> frozenset[tuple[str, int]]:
         )
     except ValueError as error:
         if str(error).startswith("no such file"):
-            return frozenset()
+            return None
         raise
 
 
-def _row(source: Source, heldout: frozenset[tuple[str, int]], key: tuple[str, int], dive: dict[str, Any], kind: str) -> Row:
+def _row(source: Source, heldout: frozenset[tuple[str, int]] | None, key: tuple[str, int], dive: dict[str, Any], kind: str) -> Row:
     """`kind`: what the clip asks for, steps or score."""
     competition, index = str(key[0]), int(key[1])
     dive_id = f"{competition}_{index}"
@@ -102,7 +102,7 @@ def _row(source: Source, heldout: frozenset[tuple[str, int]], key: tuple[str, in
         "video": source.video_of(VIDEO, fields),
         "question": ask(templates, dive_id, label),
         "label": worded(label),
-        "split": source.split or ("heldout" if (competition, index) in heldout else "train"),
+        "split": source.split_of("" if heldout is None else "heldout" if (competition, index) in heldout else "train"),
     }
 
 

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from engine.ingest.adapters.source import Source, ask, each, worded
+from engine.ingest.adapters.source import Source, ask, each, whole_number, worded
+from engine.ingest.cells import is_empty, optional_text
 from engine.ingest.tables import Record, Row
 from engine.labels import Keywords
 
@@ -20,13 +21,13 @@ QUESTIONS = (
 
 
 def records(source: Source) -> Iterator[Record]:
-    return each(source.csv(), partial(_row, source))
+    return each(source.csv(("youtube_id",)), partial(_row, source))
 
 
 def _row(source: Source, row: Row) -> Row:
-    if not row.get("label"):
+    if is_empty(row.get("label")):
         raise ValueError("no label; the test split of Kinetics has none, use train.csv or validate.csv")
-    fields = row | {"time_start": int(row["time_start"]), "time_end": int(row["time_end"])}
+    fields = row | {name: whole_number(row[name]) for name in ("time_start", "time_end")}
     clip_id = f"{row['youtube_id']}_{fields['time_start']:06d}"
     label = label_of(row["label"])
     return {
@@ -34,7 +35,7 @@ def _row(source: Source, row: Row) -> Row:
         "video": source.video_of(VIDEO, fields),
         "question": ask(QUESTIONS, clip_id, label),
         "label": worded(label),
-        "split": source.split_of(row.get("split", "")),
+        "split": source.split_of(optional_text(row.get("split"))),
     }
 
 

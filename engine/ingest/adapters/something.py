@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from engine.ingest.adapters.source import Source, ask, each, worded
+from engine.ingest.cells import text_of
 from engine.ingest.tables import Record, Row
 from engine.labels import Keywords
 
@@ -24,12 +25,13 @@ def records(source: Source) -> Iterator[Record]:
 def _row(source: Source, item: dict[str, Any]) -> Row:
     if "label" not in item:
         raise ValueError("no label; the test split has none")
+    clip_id = text_of(item["id"])
     label, things = Keywords(text=item["label"]), item.get("placeholders") or []
     template = item.get("template") or item["label"]
     return {
-        "clip_id": str(item["id"]),
+        "clip_id": clip_id,
         "video": source.video_of(VIDEO, item),
-        "question": ask(QUESTIONS, str(item["id"]), label),
+        "question": ask(QUESTIONS, clip_id, label),
         "label": worded(label),
         "split": source.split_of(""),
         "verb": template.split()[0].casefold(),

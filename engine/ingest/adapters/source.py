@@ -1,17 +1,16 @@
 """The input of an adapter: the annotation file, how to open it, and how the clips' videos are named."""
 
 import hashlib
-import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from string import Formatter
 from typing import Any, TypeVar
 
-import ijson
-
-from engine.ingest.tables import Record, Row, csv_records, opened
+from engine.ingest.cells import is_empty, whole
+from engine.ingest.json_rows import json_items, json_lines, json_pairs, shape_of
+from engine.ingest.splits import split_named
+from engine.ingest.tables import Record, Row, kind_of, part_files, table_records, text_of
 from engine.labels import Keywords
 from engine.store.filesystems import Storage
 from engine.verify.keywords import mentions
@@ -26,45 +25,51 @@ class Source:
     video: str = ""
     """Template of a clip's video name, with the annotation's own fields; "": the dataset's usual layout."""
     split: str = ""
-    """train or heldout; "": the split that the annotation or its file's name says, else train."""
+    """train or heldout; "": the split that the annotation or its file's name says."""
     mapping: Mapping[str, Any] = field(default_factory=dict)
     """For "table": a manifest's columns -> the table's."""
 
     def split_of(self, published_split: str) -> str:
-        """train; or heldout, for splits that are published as validation or test."""
-        if self.split:
-            return self.split
-        return "heldout" if _HELDOUT.search((published_split or self.path.rsplit("/", 1)[-1]).casefold()) else "train"
+        """The split that --split says, else the published one, else the one that the file's name says; "" if none does."""
+        return self.split or published_split or split_named(self.path.rsplit("/", 1)[-1])
 
     def video_of(self, usual: str, row: Mapping[str, Any]) -> str:
         """The clip's video. Raises ValueError where the template names a field that the annotation does not have."""
         return filled(self.video or usual, row)
 
-    @contextmanager
-    def file(self) -> Iterator[Any]:
-        with opened(self.path, self.storage) as file:
-            yield file
+    def csv(self, needed: Collection[str] = ()) -> Iterator[Record]:
+        """Rows of a table, which is CSV unless its name says otherwise; by the columns in `needed` the delimiter is recognized."""
+        return table_records(self.path, self.storage, needed, default="csv")
 
-    def csv(self) -> Iterator[Record]:
-        with self.file() as file:
-            text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-            try:
-                yield from csv_records(self.path, text, ",")
-            except UnicodeDecodeError as error:
-                raise ValueError(f"{self.path} is not UTF-8 text ({error.reason}); save it as UTF-8") from None
-            finally:
-                text.detach()
+    def json_items(self, prefix: str = "item", keys: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+        """Items, one at a time, or the error of a line: of an array; one a line; or, with another prefix, inside of an object.
 
-    def json_items(self, prefix: str) -> Iterator[tuple[str, Any]]:
-        """Items of an array, one at a time: some files have gigabytes. Raises ValueError for a file that is cut off."""
-        with self.file() as file, _complete(self.path):
-            for number, item in enumerate(ijson.items(file, prefix, use_float=True)):
-                yield f"{self.path} item {number}", item
+        `keys`: what an item has and the object around the items does not, where a file may hold either.
+        Raises ValueError for a file that is cut off.
+        """
+        parts = part_files(self.path, self.storage)
+        for path in [self.path] if parts is None else [f"{self.path.rstrip('/')}/{name}" for name in parts]:
+            if kind_of(path) not in ("json", ""):
+                yield from table_records(path, self.storage)
+                continue
+            with text_of(path, self.storage) as text:
+                shape = shape_of(text, keys)
+                if shape == "lines":
+                    yield from json_lines(path, text)
+                else:
+                    yield from json_items(path, text, prefix if shape == "object" else "item")
 
     def json_pairs(self, prefix: str) -> Iterator[tuple[str, Any]]:
         """Keys and values of an object, one at a time."""
-        with self.file() as file, _complete(self.path):
-            yield from ijson.kvitems(file, prefix, use_float=True)
+        with text_of(self.path, self.storage) as text:
+            yield from json_pairs(self.path, text, prefix)
+
+    def is_object(self, keys: tuple[str, ...]) -> bool:
+        """Whether the source is one JSON object with its items inside, as for json_items."""
+        if part_files(self.path, self.storage) is not None:
+            return False
+        with text_of(self.path, self.storage) as text:
+            return shape_of(text, keys) == "object"
 
 
 def filled(template: str, row: Mapping[str, Any]) -> str:
@@ -73,37 +78,50 @@ def filled(template: str, row: Mapping[str, Any]) -> str:
     >>> filled("{id}_{start:06d}.mp4", {"id": "a", "start": 3})
     'a_000003.mp4'
     """
-    known = ", ".join(map(str, row))
     try:
-        parts = list(Formatter().parse(template))
-        for _, name, form, convert in parts:
-            if name is not None and (name not in row or not _FORM.fullmatch(form or "") or convert):
-                raise ValueError(f"{{{name}{':' + form if form else ''}}} is none of {known}, plain or like {{number:06d}}")
-        return template.format_map(row)
+        return "".join(_filled(row, *part) for part in Formatter().parse(template))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{template!r} cannot be filled in: {error}") from None
 
 
+def _filled(row: Mapping[str, Any], literal: str, name: str | None, form: str | None, convert: str | None) -> str:
+    if name is None:
+        return literal
+    if name not in row or not _FORM.fullmatch(form or "") or convert:
+        known = ", ".join(map(str, row))
+        raise ValueError(f"{{{name}{':' + form if form else ''}}} is none of {known}, plain or like {{number:06d}}")
+    if is_empty(row[name]):
+        raise ValueError(f"{name} is empty")
+    value = whole_number(row[name]) if (form or "").endswith("d") else whole(row[name])
+    return literal + format(value, form or "")
+
+
+def whole_number(value: Any) -> int:
+    """A whole number, which CSV has as a text, and pandas with a decimal point. Raises ValueError for anything else.
+
+    >>> whole_number("000007"), whole_number("7.0"), whole_number(7.0)
+    (7, 7, 7)
+    """
+    number = whole(float(value) if isinstance(value, str) and re.fullmatch(r"\d{1,15}\.0*", value) else value)
+    if isinstance(number, float):
+        raise ValueError(f"{value!r} is not a whole number")
+    return int(number)
+
+
 _FORM = re.compile(r"|0?\d{0,2}[dsf]?")
-_HELDOUT = re.compile(r"(?<![a-z])(?:val|valid|validat(?:e|ion)|test(?:ing)?|heldout)(?![a-z])")
 Adapter = Callable[[Source], Iterator[Record]]
 Made = TypeVar("Made")
 
 
-@contextmanager
-def _complete(path: str) -> Iterator[None]:
-    try:
-        yield
-    except ijson.IncompleteJSONError as error:
-        raise ValueError(f"{path} is cut off or not JSON ({str(error).splitlines()[0]}); get it again") from None
-    except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON ({str(error).splitlines()[0]}); get it again") from None
-
-
 def each(annotations: Iterable[tuple[str, Any]], make: Callable[[Any], Row | None]) -> Iterator[Record]:
-    """The row that `make` makes of each annotation, or its error. None: the annotation is not one that the adapter selects."""
+    """The row that `make` makes of each annotation, or its error. None: the annotation is not one that the adapter selects.
+
+    A row without a split has no column for it either: it says that no other row of the dataset names one.
+    """
     for place, item in annotations:
         row = item if isinstance(item, ValueError) else _tried(place, make, item)
+        if isinstance(row, dict) and row.get("split") == "":
+            del row["split"]
         if row is not None:
             yield place, row
 
@@ -114,11 +132,13 @@ def parts(items: Iterable[tuple[str, Any]], split: Callable[[Any], list[tuple[st
     A bad annotation is one bad row, and the item's other annotations are read.
     """
     for place, item in items:
-        named = _tried(place, split, item)
+        named = item if isinstance(item, ValueError) else _tried(place, split, item)
         if isinstance(named, ValueError):
             yield place, named
         else:
-            yield from ((f"{place} {name}", part) for name, part in named)
+            for name, part in named:
+                where = f"{place} {name}"
+                yield where, ValueError(f"{where}: {part}") if isinstance(part, ValueError) else part
 
 
 def _tried(place: str, make: Callable[[Any], Made], item: Any) -> Made | ValueError:

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.ingest.adapters.source import Source, filled
+from engine.ingest.cells import is_empty, whole
 from engine.ingest.tables import KNOWN_COLUMNS, Record, Row, opened, table_records
 from engine.store.filesystems import Storage
 
@@ -28,7 +29,7 @@ def read_mapping(path: str, storage: Storage) -> dict[str, Any]:
     """The mapping in a TOML file. Raises ValueError that names the mistake in it."""
     with opened(path, storage) as file:
         try:
-            mapping = tomllib.loads(file.read().decode())
+            mapping = tomllib.loads(file.read().decode("utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not TOML: {error}") from None
     if unknown := set(mapping) - SECTIONS:
@@ -47,7 +48,7 @@ def read_mapping(path: str, storage: Storage) -> dict[str, Any]:
 
 def records(source: Source) -> Iterator[Record]:
     columns, values, label = (source.mapping.get(name, {}) for name in ("columns", "values", "label"))
-    for place, row in table_records(source.path, source.storage):
+    for place, row in table_records(source.path, source.storage, tuple(columns.values())):
         if isinstance(row, ValueError):
             yield place, row
             continue
@@ -68,11 +69,20 @@ def _row(source: Source, row: Row, columns: Mapping[str, str], values: Mapping[s
     if source.split:
         mapped["split"] = source.split
     if label:
-        mapped["label"] = _fill(label, row)
+        mapped["label"] = _filled_label(label, row)
     for needed in ("video", "label"):
         if needed not in mapped and needed not in row:
             raise ValueError(f"the mapping has no {needed}; name its column in [columns], or give it in [values]")
     return {name: row[name] for name in ("video", "label") if name in row} | mapped
+
+
+def _filled_label(label: Mapping[str, Any], row: Row) -> Any:
+    """Raises ValueError where a column that is a value of the label is empty."""
+    filled_label = _fill(label, row)
+    for name, value in filled_label.items():
+        if is_empty(value):
+            raise ValueError(f"its label has no {name}: {label[name]} is empty")
+    return filled_label
 
 
 def _fill(value: Any, row: Row) -> Any:
@@ -84,4 +94,4 @@ def _fill(value: Any, row: Row) -> Any:
     if not isinstance(value, str) or "{" not in value:
         return value
     name = value[1:-1]
-    return row[name] if value[0] == "{" and value[-1] == "}" and name in row else filled(value, row)
+    return whole(row[name]) if value[0] == "{" and value[-1] == "}" and name in row else filled(value, row)

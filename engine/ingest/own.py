@@ -1,0 +1,80 @@
+"""The rows of a table or a folder with a manifest's own columns; and the fingerprint by which a change of it is noticed."""
+
+import difflib
+import hashlib
+from collections.abc import Iterator
+
+from engine.config import Data
+from engine.ingest.adapters.source import filled
+from engine.ingest.folders import class_records, files_under, holds_classes, is_video
+from engine.ingest.tables import KNOWN_COLUMNS, Record, Row, kind_of, opened, table_records
+from engine.store.filesystems import Storage
+
+
+def own_records(path: str, storage: Storage, video: str = "", split: str = "") -> Iterator[Record]:
+    """Rows of a table with a manifest's columns, or of class folders; unknown columns are ValueErrors.
+
+    `video`: template of the names of the videos, with the row's own columns. `split`: train or heldout, for all rows.
+    """
+    needed = tuple(column for column in ("video", "label") if column != "video" or not video)
+    for place, row in _class_rows(path, storage) or _table_rows(path, storage, needed):
+        try:
+            yield place, row if isinstance(row, ValueError) else _with_options(row, video, split)
+        except ValueError as error:
+            yield place, ValueError(f"{place}: --video {error}")
+
+
+def _with_options(row: Row, video: str, split: str) -> Row:
+    return row | ({"video": filled(video, row)} if video else {}) | ({"split": split} if split else {})
+
+
+def _class_rows(path: str, storage: Storage) -> Iterator[Record] | None:
+    """None where the path is no folder, or one of tables."""
+    files = files_under(path, storage)
+    tables = [name for name in files or () if kind_of(name)]
+    return class_records(path, files) if files and holds_classes(path, files, tables) else None
+
+
+def _table_rows(path: str, storage: Storage, needed: tuple[str, ...]) -> Iterator[Record]:
+    """A row names the column split even where it has none, because another row of a JSONL file may."""
+    known: set[tuple[str, ...]] = set()
+    for place, row in table_records(path, storage, needed):
+        if not isinstance(row, ValueError) and (columns := tuple(row)) not in known:
+            try:
+                _check_columns(place, columns, needed)
+            except ValueError as error:
+                if not known:
+                    raise  # it is in the table's header, so on every line
+                yield place, error
+                continue
+            known.add(columns)
+        yield place, row if isinstance(row, ValueError) else {"split": None} | row
+
+
+def _check_columns(where: str, columns: tuple[str, ...], needed: tuple[str, ...]) -> None:
+    for name in needed:
+        if name not in columns:
+            known = ", ".join(map(repr, columns)) or "none"
+            raise ValueError(f"{where} has no column {name!r}, only {known}; rename or add it, or map it with --mapping")
+    for column in set(columns) - KNOWN_COLUMNS:
+        if close := difflib.get_close_matches(column.strip().lower(), KNOWN_COLUMNS, n=1, cutoff=0.8):
+            raise ValueError(f"{where} has a column {column!r}; did you mean {close[0]!r}?")
+
+
+def fingerprint(data: Data, storage: Storage) -> str:
+    """Hex digest of the manifest's bytes, for class folders of the videos' names: a run refuses a manifest that has changed."""
+    files = files_under(data.manifest, storage)
+    if files is None:
+        return _sha256(data.manifest, storage)
+    digest = hashlib.sha256()
+    tables = [name for name in files if kind_of(name)]
+    of_classes = holds_classes(data.manifest, files, tables)
+    for name in filter(is_video, files) if of_classes else tables:
+        content = "" if of_classes else _sha256(f"{data.manifest.rstrip('/')}/{name}", storage)
+        digest.update(f"{name}\0{content}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:32]
+
+
+def _sha256(path: str, storage: Storage) -> str:
+    with opened(path, storage) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]  # type: ignore[arg-type]  # it is a buffered reader

@@ -1,0 +1,72 @@
+"""Which split a row belongs to: the one that it names, under any of the usual names; else by its video's share."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+DEFAULT_SHARE = 0.1
+"""Share of the videos that are held out where neither manifest nor configuration says anything."""
+NAMED = 8
+"""Splits that an error names."""
+HELDOUT_NAMES = "val, valid, validation, dev, test, eval, heldout"
+_HELDOUT = re.compile(
+    r"(?<![a-z])(?:val|valid|validate|validation|dev|test|testing|eval|evaluate|evaluation|held[-_ ]?out|hold[-_ ]?out)(?![a-z])"
+)
+_TRAIN = re.compile(r"(?<![a-z])(?:train|training)(?![a-z])")
+
+
+def split_named(name: str) -> str:
+    """train or heldout, as a word of the name says; "" if none does, or both do.
+
+    >>> [split_named(name) for name in ("Training", "EPIC_100_validation.csv", "val_1", "latest", "train/val", "")]
+    ['train', 'heldout', 'heldout', '', '', '']
+    """
+    words = name.casefold()
+    is_heldout, is_train = bool(_HELDOUT.search(words)), bool(_TRAIN.search(words))
+    return "" if is_heldout == is_train else "heldout" if is_heldout else "train"
+
+
+class Division:
+    """Decides the split of each row of a manifest: the split that it names; else its video's share decides."""
+
+    def __init__(self, setting: float | None, names: Callable[[], Iterable[str]]) -> None:
+        """`setting`: data.heldout. `names`: what each row names, read again from the first at each call."""
+        self.setting, self._names = setting, names
+        self.is_default = False
+        """Whether neither manifest nor configuration says which clips are held out, so that DEFAULT_SHARE does."""
+        self.smallest: float | None = None
+        """The smallest share of a video whose split was not named; None if all were."""
+
+    def split_of(self, row: Mapping[str, Any], named: str, video_share: float) -> str:
+        """`named`: the split in the row, "" for none. `video_share`: 0..1. Raises ValueError for a name that says neither split."""
+        if named:
+            if not (split := split_named(named)):
+                raise ValueError(self._unknown(named))
+            return split
+        self.smallest = video_share if self.smallest is None else min(video_share, self.smallest)
+        return "heldout" if video_share < self.share(row) else "train"
+
+    def share(self, row: Mapping[str, Any]) -> float:
+        """The share of videos that is held out, for a row that names no split."""
+        if self.setting is not None:
+            return self.setting
+        self.is_default = "split" not in row or self._names_none  # without the column, no row can name one
+        return DEFAULT_SHARE if self.is_default else 0.0
+
+    @cached_property
+    def _names_none(self) -> bool:
+        return not any(self._names())
+
+    @cached_property
+    def _counts(self) -> Counter[str]:
+        return Counter(name for name in self._names() if name)
+
+    def _unknown(self, named: str) -> str:
+        names = ", ".join(f"{name!r} ({count} rows)" for name, count in self._counts.most_common(NAMED))
+        more = f" and {len(self._counts) - NAMED} more" if len(self._counts) > NAMED else ""
+        return (
+            f"split {named!r} is neither train nor held out ({HELDOUT_NAMES}); the splits are {names}{more}: rename them, or say "
+            "with --split train or --split heldout what all rows are"
+        )

@@ -1,0 +1,157 @@
+"""Pins that a folder of class folders is a manifest, and a folder of part files a table; what is ambiguous is refused."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from engine.config import Data
+from engine.ingest.card import Skipped
+from engine.ingest.folders import files_under, ignored
+from engine.ingest.manifest import read_manifest
+from engine.ingest.own import fingerprint
+from engine.store.filesystems import Storage
+
+Read = list[tuple[str, str, str]]
+
+
+def write(folder: Path, *names: str) -> Path:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return folder
+
+
+def read(path: Path | str, skipped: Skipped | None = None, **data: Any) -> Read:
+    """Id, label and split of each clip."""
+    clips = read_manifest(Data(manifest=str(path), **{"heldout": 0.0} | data), Storage(), skipped=skipped)
+    return [(clip.clip_id, clip.label.text, clip.split) for clip in clips]
+
+
+@pytest.fixture
+def memory() -> Iterator[fsspec.AbstractFileSystem]:
+    filesystem = fsspec.filesystem("memory")
+    yield filesystem
+    filesystem.rm("/", recursive=True)
+
+
+def test_class_folders(tmp_path: Path) -> None:
+    folder = write(tmp_path / "d", "ApplyEyeMakeup/v_1.avi", "brush_hair/_x.mp4", "brush_hair/b.GIF", "brush_hair/._b.mp4", "n.txt")
+    rows = [("ApplyEyeMakeup/v_1", "Apply Eye Makeup", "train"), ("brush_hair/_x", "brush hair", "train")]
+    assert read(folder) == [*rows, ("brush_hair/b", "brush hair", "train")]
+    [first, *_] = read_manifest(Data(manifest=f"{folder}/"), Storage())
+    assert first.video == str(folder / "ApplyEyeMakeup" / "v_1.avi")
+    assert ignored(files_under(str(folder), Storage()) or []) == {".txt": 1}
+
+
+def test_splits_above_class_folders(tmp_path: Path) -> None:
+    folder = write(tmp_path / "d", "train/yoga/a.mp4", "val/yoga/b.mp4", "Test/dance/c.webm", "labels/yoga.txt")
+    assert sorted(read(folder)) == [
+        ("Test/dance/c", "dance", "heldout"),
+        ("train/yoga/a", "yoga", "train"),
+        ("val/yoga/b", "yoga", "heldout"),
+    ]
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    assert [label for _, label, _ in read(write(tmp_path / "d", "train/a.mp4", "bus/b.mp4"))] == ["bus", "train"]
+
+
+def test_folders_that_an_archive_leaves_are_no_classes(tmp_path: Path) -> None:
+    assert [label for _, label, _ in read(write(tmp_path / "d", "UCF-101/run/1.avi", "UCF-101/jump/2.avi"))] == ["jump", "run"]
+
+
+def test_two_videos_of_one_stem_have_ids_of_their_own(tmp_path: Path) -> None:
+    folder = write(tmp_path / "d", "run/1.mp4", "run/1.avi", "jump/1.mp4")
+    assert [clip_id for clip_id, _, _ in read(folder)] == ["jump/1", "run/1.avi", "run/1.mp4"]
+
+
+def test_linked_folders_are_read_and_a_loop_ends(tmp_path: Path) -> None:
+    folder = write(tmp_path / "d", "run/a.mp4", "jump/b.mp4")
+    write(tmp_path / "elsewhere", "c.mp4")
+    os.symlink(tmp_path / "elsewhere", folder / "swim")
+    os.symlink(folder, folder / "run" / "again")
+    assert [label for _, label, _ in read(folder)] == ["jump", "run", "swim"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train/a.mp4", "val/b.mp4"], "train, val hold videos and no class folders; what is read is FOLDER/CLASS/NAME.mp4 and"),
+        (["train/run/a.mp4", "bus/run/b.mp4"], "of its folders some are splits (train) and some not (bus)"),
+        (["labels.csv", "clips/a.mp4", "clips/b.mp4"], "holds tables (labels.csv) and videos; name the table: "),
+        (["notes.txt"], "is a folder with neither tables nor videos; name a table"),
+        ([".hidden"], "is a folder without files; name a table, or a folder with one folder for each class"),
+        (["a.csv", "b.jsonl"], "is a folder with csv and json tables; name a table, or a folder with tables of one kind"),
+        (["_delta_log/0.json", "a.parquet"], "is a Delta table, whose files may hold deleted rows; export it as Parquet"),
+        (["run/a.mp4", "jump/b.mp4", "c.mp4"], "c.mp4 lies in no class folder; what is read is FOLDER/CLASS/NAME.mp4 and"),
+        (["arts/a.mp4", "sport/run/b.mp4"], "b.mp4 lies deeper than a class folder: its class may be 'sport' or 'run'"),
+    ],
+)
+def test_what_may_mean_something_else_is_refused(tmp_path: Path, names: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=r".+") as caught:
+        read(write(tmp_path / "d", *names))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_video_in_no_class_is_one_bad_row(tmp_path: Path) -> None:
+    skipped = Skipped()
+    assert len(read(write(tmp_path / "d", "run/a.mp4", "jump/b.mp4", "c.mp4", "d.mp4"), skipped)) == 2
+    assert skipped.count == 2
+
+
+def test_part_files_of_one_table(tmp_path: Path) -> None:
+    folder = write(tmp_path / "t.parquet", "_SUCCESS", ".part-0.parquet.crc")
+    for part, label in enumerate(("x", "y")):
+        columns = {"video": [f"{part}.mp4"], "label": pa.array([label]).dictionary_encode()}
+        pq.write_table(pa.table(columns), folder / f"part-{part}.snappy.parquet")
+    assert read(folder) == read(f"{folder}/") == [("0", "x", "train"), ("1", "y", "train")]
+    [first, _] = read_manifest(Data(manifest=f"{folder}/"), Storage())
+    assert first.video == str(tmp_path / "0.mp4"), "relative to the folder that the table lies in"
+
+
+def test_names_of_parts_are_columns(tmp_path: Path) -> None:
+    folder = tmp_path / "t"
+    for name, text in (
+        ("split=train/verb=put%20on/part-0.csv", "video,label\na.mp4,x\n"),
+        ("split=val/verb=__HIVE_DEFAULT_PARTITION__/part-1.csv", "video,label\nb.mp4,y\n"),
+        ("split=val/part-2.csv", ""),
+    ):
+        write(folder, name)
+        (folder / name).write_text(text)
+    clips = list(read_manifest(Data(manifest=str(folder)), Storage()))
+    assert [(clip.clip_id, clip.split, clip.verb) for clip in clips] == [("a", "train", "put on"), ("b", "heldout", "")]
+    (tmp_path / "two").mkdir()
+    for split in ("train", "validation"):
+        (tmp_path / "two" / f"{split}-00000-of-00001.jsonl").write_text(f'{{"video": "{split}.mp4", "label": "x"}}\n')
+    assert [split for _, _, split in read(tmp_path / "two")] == ["train", "heldout"]
+
+
+def test_folders_in_an_object_store(memory: fsspec.AbstractFileSystem) -> None:
+    for name in ("d/train/run/a.mp4", "d/val/run/b.mp4", "d/notes.txt", "d2/x/c.mp4"):
+        memory.pipe_file(f"/{name}", b"x")
+    memory.pipe_file("/t.jsonl/part-0.json", b'{"video": "a.mp4", "label": "x"}\n')
+    memory.pipe_file("/t.jsonl/_SUCCESS", b"")
+    assert read("memory://d") == [("train/run/a", "run", "train"), ("val/run/b", "run", "heldout")]
+    assert read("memory://t.jsonl") == [("a", "x", "train")]
+    with pytest.raises(ValueError, match="no such file: memory://none"):
+        read("memory://none")
+
+
+def test_a_folder_that_changed_has_another_fingerprint(tmp_path: Path) -> None:
+    folder, table = write(tmp_path / "d", "run/a.mp4", "jump/b.mp4"), write(tmp_path / "t", "a.csv")
+    before = [fingerprint(Data(manifest=str(path)), Storage()) for path in (folder, table)]
+    write(folder, "run/notes.txt")
+    assert fingerprint(Data(manifest=str(folder)), Storage()) == before[0]
+    write(folder, "run/c.mp4")
+    (table / "a.csv").write_text("video,label\n")
+    after = [fingerprint(Data(manifest=str(path)), Storage()) for path in (folder, table)]
+    assert before[0] != after[0]
+    assert before[1] != after[1]

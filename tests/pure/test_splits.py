@@ -1,0 +1,105 @@
+"""Pins which split a row belongs to: names as people write them, a tenth where nobody says anything, and what is said about it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.config import Data
+from engine.ingest.card import Card, Skipped
+from engine.ingest.manifest import read_manifest
+from engine.ingest.splits import split_named
+from engine.presets import load_config
+from engine.run.checks import check_inputs, claim
+from engine.store.files import Store
+from engine.store.filesystems import Storage
+
+
+def read(path: Path, text: str, skipped: Skipped | None = None, **data: Any) -> tuple[list[str], list[str]]:
+    """The split of each clip, and the card's notes."""
+    path.write_text(text)
+    card = Card()
+    clips = list(read_manifest(Data(manifest=str(path), **data), Storage(), card, skipped=skipped))
+    return [clip.split for clip in clips], card.notes()
+
+
+def table(*splits: str, name: str = "split") -> str:
+    return f"video,label,{name}\n" + "".join(f"{number}.mp4,x,{split}\n" for number, split in enumerate(splits))
+
+
+@pytest.mark.parametrize(
+    "name", "val Valid VALIDATION validate test Testing dev eval evaluation heldout held-out held_out holdout val_1".split()
+)
+def test_names_of_what_is_held_out(name: str) -> None:
+    assert split_named(name) == "heldout"
+
+
+@pytest.mark.parametrize("name", ["train/val", "trainval", "fold1", "unlabeled", "latest", "interval", "devices", ""])
+def test_names_that_say_neither_split(name: str) -> None:
+    assert split_named(name) == ""
+
+
+def test_an_unknown_split_is_one_error_with_the_values_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"line 3: split 'fold2' .*are 'fold2' \(2 rows\), 'train' \(1 rows\): .*--split train"):
+        read(tmp_path / "m.csv", table("train", "fold2", "fold2"))
+    skipped = Skipped()
+    assert read(tmp_path / "m.csv", table("train", "fold2", "val"), skipped)[0] == ["train", "heldout"]
+    assert skipped.count == 1
+
+
+def test_a_tenth_is_held_out_where_nobody_says_anything(tmp_path: Path) -> None:
+    splits, notes = read(tmp_path / "m.csv", table(*[""] * 300, name="note"))
+    assert 15 < splits.count("heldout") < 50
+    held = f"({splits.count('heldout')} of 300 clips)"
+    assert notes == [
+        f"no split in the manifest: 10 % of the videos are held out {held}; set data.heldout to another share, or to 0 for none"
+    ]
+    assert read(tmp_path / "n.csv", table(*[""] * 300))[0] == splits, "an empty column says nothing"
+    lines = "".join(json.dumps({"video": f"{number}.mp4", "label": "x"}) + "\n" for number in range(300))
+    assert read(tmp_path / "m.jsonl", lines)[0] == splits
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        (table(*[""] * 100, name="note"), {"heldout": 0.0}),
+        (table("train", *[""] * 99), {}),
+        (table(*[""] * 99, "train"), {}),
+    ],
+    ids=["set", "manifest", "last row"],
+)
+def test_nothing_is_held_out_where_somebody_says_otherwise(tmp_path: Path, text: str, data: dict[str, float]) -> None:
+    assert read(tmp_path / "m.csv", text, **data) == (["train"] * 100, [])
+
+
+def test_rows_without_a_split_follow_the_setting(tmp_path: Path) -> None:
+    splits, notes = read(tmp_path / "m.csv", table("train", *[""] * 200), heldout=0.5)
+    assert 60 < splits.count("heldout") < 140
+    assert notes == []
+
+
+def test_a_share_that_holds_out_nothing_says_which_does(tmp_path: Path) -> None:
+    text = "video,label\na.mp4,x\nb.mp4,x\n"
+    splits, [note] = read(tmp_path / "m.csv", text)
+    assert splits == ["train", "train"]
+    assert note.startswith("data.heldout = 0.1 holds out none of 2 videos; the smallest share that holds one out is 0.")
+    assert read(tmp_path / "m.csv", text, heldout=float(note.rpartition(" ")[2]))[0].count("heldout") == 1
+    with pytest.raises(ValueError, match=r"no clips in split 'heldout'.*; data.heldout = 0.1 holds out none of 2 videos"):
+        check_inputs(load_config(None, [f"data.manifest={tmp_path / 'm.csv'}"]), "")
+
+
+def test_held_out_labels_that_no_training_clip_has_are_named(tmp_path: Path) -> None:
+    text = "video,label,split\na.mp4,cafe\u0301,train\nb.mp4,Caf\u00e9,val\nc.mp4,yoga,val\nd.mp4,dance,val\n"
+    _, notes = read(tmp_path / "m.csv", text)
+    assert notes == ["no training clip has 2 of the 3 held-out labels, among them 'dance', 'yoga'; a model can hardly learn these"]
+    assert read(tmp_path / "m.csv", text.replace("train", "val"))[1] == [], "the other split comes from another file"
+
+
+def test_a_run_keeps_the_share_that_it_was_begun_with(tmp_path: Path) -> None:
+    """A run of the time when the default was 0 goes on with the same command."""
+    store, sets = Store(str(tmp_path / "run")), [f"run.uri={tmp_path / 'run'}", "data.manifest=m.csv"]
+    claim(store, load_config(None, [*sets, "data.heldout=0.0"]))
+    assert claim(store, load_config(None, sets)).data.heldout == 0.0
+    with pytest.raises(ValueError, match=r"begun with another configuration \(data.heldout: 0.0 -> 0.1\)"):
+        claim(store, load_config(None, [*sets, "data.heldout=0.1"]))
