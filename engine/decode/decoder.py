@@ -76,6 +76,10 @@ class ChildDecoder:
             self._child.close()
         self._child = None
 
+    def expect(self, clips: Sequence[Clip | Window]) -> None:
+        """Name the clips that are decoded next: their videos tell storage that is away from one video that cannot be read."""
+        self._places.expect(clip.video for clip in clips)
+
     def decode(self, clip: Clip | Window, spec: FrameSpec, jitter_seed: int | None = None, etag: str = "") -> ClipRead | Failure:
         """The clip's frames, or why there are none. With an etag, only of that version of the video.
 

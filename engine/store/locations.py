@@ -41,12 +41,10 @@ def local_path(uri: str) -> str | None:
     """
     protocol, separator, rest = uri.partition("://")
     if not separator:
-        return os.path.join(os.getcwd(), os.path.expanduser(uri).removeprefix("./"))
-    return (
-        os.path.join(os.getcwd(), rest.removeprefix("localhost") if rest.startswith("localhost/") else rest)
-        if protocol in LOCAL
-        else None
-    )
+        return os.path.join(os.getcwd(), "" if uri == "." else os.path.expanduser(uri).removeprefix("./"))
+    if protocol not in LOCAL:
+        return None
+    return os.path.join(os.getcwd(), rest.removeprefix("localhost") if rest.startswith("localhost/") else rest)
 
 
 def place_of(uri: str) -> str:

@@ -7,8 +7,9 @@ failed clips.
 import os
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 from engine.store.filesystems import Storage
@@ -28,6 +29,11 @@ class Places:
         self._last_read: OrderedDict[str, list[str]] = OrderedDict()
         """Up to two for each place: windows of one video follow each other."""
         self._silent: set[str] = set()
+        self._expected: list[str] = []
+
+    def expect(self, uris: Iterable[str]) -> None:
+        """Name the objects that are read next, each once: they tell whether storage is there before any was read."""
+        self._expected = list(dict.fromkeys(uris))
 
     def storage_for(self, uri: str) -> Storage:
         """The storage to read an object with: without patience where its server was silent and another one was not."""
@@ -45,19 +51,24 @@ class Places:
     def are_away(self, uri: str) -> bool:
         """True if an object cannot be read because storage is away; False if only this object is not given.
 
-        Another object that was read before decides. Before there is one, another file has to be read, or a name that does not
-        exist has to be answered. A manifest may name videos of a thousand web servers, some of which are gone for good:
-        where another server answers, a silent one is its own clips' trouble.
+        Another object decides: one that was read before, else one that is expected, else a file nearby or a name that does not
+        exist. A manifest may name videos of a thousand web servers, some of which are gone for good: where another server answers,
+        a silent one is its own clips' trouble.
         """
         here = place_of(uri)
-        read_before = [other for other in self._last_read.get(here, ()) if other != uri]
-        if any(map(self._answers, read_before or _others(uri))):
+        if any(map(self._answers, self._known(lambda place: place == here, uri) or _others(uri))):
             return False
-        elsewhere = [others[0] for place, others in reversed(self._last_read.items()) if place != here]
-        if protocol_of(uri) in WEB and any(map(self._answers, elsewhere[:ANSWERS])):
+        is_another_server = partial(_is_another_server, here)
+        if protocol_of(uri) in WEB and any(map(self._answers, self._known(is_another_server, uri))):
             self._silent.add(here)
             return False
         return True
+
+    def _known(self, is_meant: Callable[[str], bool], without: str) -> list[str]:
+        """Up to ANSWERS objects of the places that are meant, those that were read last before those that are expected."""
+        read_last = [uri for uris in reversed(self._last_read.values()) for uri in uris]
+        known = (uri for uri in [*read_last, *self._expected] if uri != without and is_meant(place_of(uri)))
+        return list(islice(dict.fromkeys(known), ANSWERS))
 
     def _answers(self, uri: str) -> bool:
         """Whether storage says anything definite about an object, if only that there is none."""
@@ -70,6 +81,10 @@ class Places:
         except StorageError as error:
             return error.trouble != "unavailable"
         return True
+
+
+def _is_another_server(here: str, place: str) -> bool:
+    return place != here and protocol_of(place) in WEB
 
 
 def _others(uri: str) -> Iterator[str]:

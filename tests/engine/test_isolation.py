@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from builders import DECODING
+from engine.decode import process
 from engine.decode.confine import CLONE_THREAD, MACHINES, filter_of
+from engine.decode.process import ChildProcess, NotStarted
+from engine.decode.protocol import LENGTH
+from engine.run.doctor import _isolation
 
 ROOT = Path(__file__).parents[2]
 ATTEMPTS = {
@@ -106,3 +111,23 @@ def verdict(program: bytes, machine: int, number: int, argument: int = 0) -> str
             is_true = accumulator == value if code == 0x15 else accumulator >= value
             assert code in (0x15, 0x35)
             at += 8 * (if_true if is_true else if_false)
+
+
+def test_a_kernel_that_does_not_confine_is_reported() -> None:
+    reason = b"the kernel takes no filter of system calls (Invalid argument)"
+    message = b"H" + LENGTH.pack(len(reason)) + reason
+    program = f"import socket, sys; socket.socket(fileno=int(sys.argv[2])).sendall({message!r}); sys.stdin.read()"
+    child = ChildProcess(1 << 30, "pyav", ("-c", program))
+    child.close()
+    assert child.unconfined == reason.decode()
+    (finding,) = _isolation(DECODING)
+    assert finding.what == "isolation"
+    assert bool(finding.remedy) == ("could open files" in finding.detail)
+
+
+def test_a_start_that_is_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "EXIT_WAIT_S", 0.1)
+    for message in (b"?", b"H\xff\xff\xff\xff"):
+        program = f"import socket, sys, time; socket.socket(fileno=int(sys.argv[2])).sendall({message!r}); time.sleep(60)"
+        with pytest.raises(NotStarted):
+            ChildProcess(1 << 30, "pyav", ("-c", program))

@@ -87,9 +87,10 @@ def test_a_server_without_ranges_gives_no_more_than_the_limit(web: WebServer) ->
         assert (result.kind, "gives no ranges" in result.detail, "limits.read_bytes" in result.detail) == ("unreadable", True, True)
 
 
-def test_a_server_that_is_away_ends_the_step(web: WebServer) -> None:
+def test_a_server_that_is_away_ends_the_step(web: WebServer, folder: Path) -> None:
     """Also where it has answered before, and where other storage answers that is no web server."""
     with ChildDecoder(IMPATIENT, LIMITS) as decoder:
+        assert outcome(decoder, str(folder / "a.mp4")) == "clip"
         assert outcome(decoder, web.url("ranges/a.mp4")) == "clip"
         web.is_away = True
         with pytest.raises(StorageError, match="run the same command again") as caught:
@@ -104,6 +105,8 @@ def test_one_web_server_of_several_that_is_gone_is_its_own_clips_trouble(web: We
         with ChildDecoder(IMPATIENT, LIMITS) as decoder:
             with pytest.raises(StorageError):
                 decoder.decode(a_clip(video=gone), SPEC)
+            decoder.expect([a_clip(video=video) for video in (gone, web.url("ranges/a.mp4"))])
+            assert outcome(decoder, gone) == "unreadable", "the first clip of a piece may be the one whose server is gone"
             assert outcome(decoder, web.url("ranges/a.mp4")) == "clip"
             assert outcome(decoder, gone) == "unreadable"
             assert outcome(decoder, gone) == "unreadable"

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from av.stream import Disposition
 
 from engine.decode.read import read
+from engine.decode.request import Unusable
 from models.base import Evenly, FrameSpec, KeepAspect, Square
 from numbered import (
     PAIRS,
@@ -403,3 +405,35 @@ def test_a_size_that_changes_where_files_were_joined(tmp_path: Path) -> None:
     path = tmp_path / "joined.ts"
     path.write_bytes(b"".join(parts))
     assert numbers_in(path, 0.0, 4.0) == [12, 37, 112, 137]
+
+
+def by_decord(path: Path, start_s: float | None = None, end_s: float | None = None) -> list[int] | str:
+    pytest.importorskip("decord")
+    try:
+        clip = read(path.open("rb"), replace(request(path, start_s, end_s), backend="decord"))
+    except Unusable as failure:
+        return f"{failure.kind}: {failure.detail}"
+    return [number_of(frame) for frame in clip.frames]
+
+
+def test_decord_gives_the_same_frames_or_says_that_it_cannot(tmp_path: Path) -> None:
+    """`generate.decoder` is a cost: it must not change what a run decides."""
+    late = write_with_sound(tmp_path / "late.mp4", video_from_s=2.0, video_frames=100, sound_s=9.0)
+    for window in [(4.03, 4.35), (1.0, 2.35), (None, None), (0.0, 1.5), (7.0, 8.0)]:
+        assert by_decord(late, *window) == numbers_in(late, *window), window
+    thumbnail = write_streams(tmp_path / "a.mkv", [(64, 0, NONE, 1), (64, 100, Disposition.default, 40)])
+    assert by_decord(thumbnail, 0.0, 0.32) == [101, 103, 105, 107]
+    pair = Pair("mp4", "libx264", {"g": "20", "intra-refresh": "1", "bf": "2"})
+    for path in [
+        write_numbered(tmp_path / "refresh.mp4", pair, 100),
+        write_numbered(tmp_path / "a.ts", Pair("ts", "libx264"), 50),
+        write_numbered(tmp_path / "a.gif", Pair("gif", "gif", pix_fmt="rgb8"), 50),
+    ]:
+        failure = str(by_decord(path, 1.4, 1.9))
+        assert failure.startswith("codec: ")
+        assert failure.endswith("use generate.decoder=pyav")
+
+
+@pytest.mark.parametrize("pix_fmt", ["gray", "rgba64be", "monob", "gray16be", "ya8"])
+def test_pictures_of_other_kinds_have_the_same_content(tmp_path: Path, pix_fmt: str) -> None:
+    assert numbers_in(write_picture(tmp_path / "a.png", "png", pix_fmt)) == [2748] * 4

@@ -8,6 +8,7 @@ import pytest
 from engine.config import Data
 from engine.ingest import manifest
 from engine.rows import Clip
+from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.store.locations import canonical, local_path, object_key, place_of
 
@@ -91,5 +92,7 @@ def test_a_path_is_no_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for path in ("a::b", "file:a", "data:a", "local:a", "~a", "#a?b%20"):
         assert local_path(path) == f"{tmp_path}/{path}"
     assert local_path("~/a") == "/home/me/a"
+    assert {Store(uri).url() for uri in (".", "", "./", str(tmp_path), f"file://{tmp_path}/")} == {str(tmp_path)}
+    assert Store("./x/").url("a") == f"{tmp_path}/x/a"
     assert canonical("http://h:x/a") == "http://h:x/a"
     assert place_of("https://h:81?x") == "https://h:81"
