@@ -14,8 +14,8 @@ from typing import Any
 from safetensors import SafetensorError
 
 from models.base import ModelSpec
+from models.pllava.adapters import RELEASED_ALPHA, Adapter
 from models.pllava.checkpoints import LORA_TARGETS, open_checkpoint
-from models.pllava.layouts import RELEASED_ALPHA, Adapter
 from models.pllava.processing import PllavaProcessor
 
 Report = Callable[[str], None]

@@ -166,18 +166,6 @@ def test_stock_tokenizers_get_a_chat(tmp_path: Path, chatml: bool) -> None:
     assert reply.num_tokens <= 5
 
 
-def test_a_chat_template_that_knows_videos_is_kept_and_another_is_not(tmp_path: Path) -> None:
-    write_stock(tmp_path)
-    shout = "{% for m in messages %}HEY {% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}{% else %}"
-    shout += "<{{ part.type }}>{% endif %}{% endfor %}{% endfor %}{% if add_generation_prompt %} YOU:{% endif %}"
-    hub = "{% for m in messages %}{% for part in m.content | selectattr('type', 'equalto', 'image') %}<image>\n{% endfor %}"
-    hub += "{% endfor %}"
-    for template, expected in ((shout, "HEY <video>what? YOU:"), (hub, "<s>USER: <video>\nwhat? ASSISTANT:")):
-        (tmp_path / "chat_template.jinja").write_text(template)
-        _, processor = checkpoints.describe(ModelSpec(base=str(tmp_path)))
-        assert processor.chat("what?") == expected
-
-
 def test_a_finetune_of_a_stock_folder_is_saved_loaded_and_exported(tmp_path: Path) -> None:
     write_stock(tmp_path / "stock")
     spec = ModelSpec(base=str(tmp_path / "stock"), num_frames=2, pooling_shape=(2, 2, 2))
@@ -336,29 +324,6 @@ def test_spoilt_side_files_are_one_line_that_names_the_folder(released: Path, tm
     with pytest.raises(ValueError, match=str(folder)) as caught:
         load(folder)
     assert len(str(caught.value).splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("use_rslora", True, "use_rslora = True; only plain LoRA adapters are merged"),
-        ("use_dora", True, "use_dora = True"),
-        ("alpha_pattern", {".*": 8}, "alpha_pattern = "),
-        ("peft_type", "IA3", "peft_type = 'IA3'"),
-        ("bias", "lora_only", "bias = 'lora_only'"),
-        ("r", 999, "r = 999, and the weights beside it are of rank 8"),
-        ("lora_alpha", float("nan"), "lora_alpha = nan is not a number above 0"),
-        ("lora_alpha", None, "lora_alpha = None is not a number above 0"),
-    ],
-)
-def test_an_adapter_that_means_something_else_is_refused(
-    converted: Path, tmp_path: Path, key: str, value: Any, message: str
-) -> None:
-    shutil.copytree(converted / "adapter", tmp_path / "adapter")
-    path = tmp_path / "adapter" / "adapter_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
-    with pytest.raises(ValueError, match=rf"adapter_config\.json: {message}"):
-        load(converted / "base", adapter=str(tmp_path / "adapter"))
 
 
 def test_a_lora_is_not_merged_twice(released: Path, converted: Path) -> None:
