@@ -88,5 +88,7 @@ def _cycle(cycle: int, sealed: Mapping[str, Seal]) -> dict[str, Any]:
     }
 
 
-def _mean(losses: list[float]) -> float | None:
-    return round(sum(losses) / len(losses), 4) if losses else None
+def _mean(losses: list[float | None]) -> float | None:
+    """None where there is nothing to average, or a loss was not finite, as older runs have it."""
+    finite = [loss for loss in losses if loss is not None]
+    return round(sum(finite) / len(finite), 4) if finite and len(finite) == len(losses) else None

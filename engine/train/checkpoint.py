@@ -15,6 +15,7 @@ import torch
 import torch.distributed
 
 from engine.run.work import CHECKPOINTS, RESUME
+from engine.store.documents import to_json
 from engine.store.files import FileRecord
 from engine.train.backends import load_backend
 from engine.train.backends.base import Cut, Session
@@ -83,14 +84,20 @@ def write_checkpoint(session: Session, job: TrainJob, rank: Rank, state: State) 
         files = [record for part in parts for record in part]
         cut = asdict(cut_of(job, rank.world_size))
         latest = {"identity": job.identity, "step": step, "cut": cut, "folder": names[0], "files": files}
-        job.store.write(f"{job.out}/{RESUME}", json.dumps(latest).encode())
+        job.store.write(f"{job.out}/{RESUME}", to_json(latest))
         if previous is not None:
             job.store.delete(json.loads(previous)["folder"])
 
 
 def save_adapter(session: Session, student: Trainee, job: TrainJob, rank: Rank) -> None:
-    """Rank 0 publishes the adapter; with ZeRO-3 all ranks help to gather it."""
+    """Rank 0 publishes the adapter; with ZeRO-3 all ranks help to gather it.
+
+    Raises ValueError, on all ranks, where a weight is not finite: the last step may have made it so.
+    """
     with session.gathered() as trained:
+        for name, parameter in trained.items():
+            if not parameter.isfinite().all():
+                raise ValueError(f"{job.out}: after the last step {name} holds NaN or infinite values; lower train.lr")
         if rank.rank == 0:
             with tempfile.TemporaryDirectory() as folder:
                 student.save(Path(folder), {name: parameter.detach().cpu().clone() for name, parameter in trained.items()})

@@ -1,4 +1,4 @@
-"""Pins which LoRA adapters are merged: those whose weights PEFT merges to the same model; all others are refused by a key's name."""
+"""Pins which LoRA adapters are merged: those that PEFT computes the same with; all others are refused by a key's name."""
 
 import json
 import logging
