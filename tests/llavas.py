@@ -60,10 +60,10 @@ def write_tokenizer(folder: Path, chatml: bool = False, turn_tokens: Sequence[st
     ).save_pretrained(folder)
 
 
-def write_stock(folder: Path, next_gen: bool = False, chatml: bool = False, seed: int = 0) -> Any:
-    """A stock folder, in several shards; returns its model."""
+def write_stock(folder: Path, next_gen: bool = False, chatml: bool = False, seed: int = 0, llm: Any = None) -> Any:
+    """A stock folder, in several shards; returns its model. `llm`: the LLM's configuration, made of TEXT; a Llama by default."""
     torch.manual_seed(seed)
-    parts = {"vision_config": CLIPVisionConfig(**VISION), "text_config": LlamaConfig(**TEXT), "image_token_index": VOCAB}
+    parts = {"vision_config": CLIPVisionConfig(**VISION), "text_config": llm or LlamaConfig(**TEXT), "image_token_index": VOCAB}
     if next_gen:
         model: Any = LlavaNextForConditionalGeneration(LlavaNextConfig(**parts, image_grid_pinpoints=[[48, 96]]))
     else:
