@@ -62,8 +62,8 @@ class Prefix:
 def rows_padded_together(config: Any, prefix_tokens: int, question_tokens: Sequence[int], max_tokens: int) -> list[list[int]]:
     """Rows whose questions may be padded to one length and answered together; `config`: the LLM's.
 
-    That is all of them, unless the LLM looks back through a window only (Mistral v0.1, Gemma 2 and 3, Phi-3, Qwen2 where it says so):
-    transformers counts a window in places, padding included, so a padded row would see less. Then rows of equal lengths go
+    That is all of them, unless the LLM looks back through a window (Mistral v0.1, Gemma 2 and 3, Phi-3, some Qwen2): transformers
+    counts a window in places, padding included, so a padded row would see less. Then rows of equal lengths go
     together, or all where no row comes to the window's end.
 
     >>> from types import SimpleNamespace
@@ -128,7 +128,8 @@ def continue_from(
 
     `embed` gives the embeddings[R,L,D] of the questions' ids[R,L] where these hold videos; padding is token 0.
 
-    Questions are padded on the left (see rows_padded_together), between prefix and question, where the mask hides the padding; positions do not count it.
+    Questions are padded on the left, between prefix and question, where the mask hides the padding; positions do not count it, but
+    a sliding window does (rows_padded_together).
     Finished rows leave the batch. Each row draws from a generator of its own, seeded by seeds[i].
     """
     device = model.lm_head.weight.device

@@ -1,4 +1,4 @@
-"""Pins LLaVA checkpoints with other LLMs than Llama: an answer is that of a clip alone, also behind a sliding window; and the LoRA."""
+"""Pins LLaVA checkpoints with other LLMs than Llama: an answer is that of a clip alone, also with a sliding window."""
 
 from pathlib import Path
 from typing import Any
