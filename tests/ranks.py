@@ -1,6 +1,8 @@
 """What ranks do in tests of training without Ray: functions of a module, which a new process can find by name."""
 
-from dataclasses import replace
+import io
+import json
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -78,3 +80,31 @@ def stopped_by(rank: Rank, norm: float) -> tuple[str, bool]:
     except ValueError as error:
         return str(error), session.stepped
     return "", session.stepped
+
+
+class Evil:
+    """What pickle runs when it is loaded."""
+
+    def __init__(self, marker: str) -> None:
+        self._marker = marker
+
+    def __reduce__(self) -> Any:
+        return open, (self._marker, "w")
+
+
+def resume_from_a_poisoned_checkpoint(rank: Rank, case: Case) -> str:
+    """The error with which a finetune ends whose checkpoint somebody else has written, records and all."""
+    train_once(rank, case)
+    latest = json.loads(case.store.read("train/resume.json") or b"")
+    for record in latest["files"]:
+        if record["path"].endswith(".pt"):
+            data = io.BytesIO()
+            torch.save({"module": Evil(case.store.url("marker"))}, data)
+            case.store.write(record["path"], data.getvalue())
+            record |= asdict(case.store.describe([record["path"]])[0])
+    case.store.write("train/resume.json", json.dumps(latest).encode())
+    try:
+        train_once(rank, case)
+    except ValueError as error:
+        return str(error)
+    return ""

@@ -55,12 +55,24 @@ def resume(session: Session, job: TrainJob, rank: Rank, listener: Listener) -> S
         if rank.rank == 0:
             listener.note(f"the checkpoint of step {latest['step']} cannot be continued: {reason}; starting from step 0")
         return State()
+    records = [FileRecord(**record) for record in latest["files"]]
+    if odd := [record.path for record in records if not _is_below(record.path, latest["folder"])]:
+        raise ValueError(f"{job.store.url(f'{job.out}/{RESUME}')} names {odd[0]}, which is no part of a checkpoint; delete it")
     with tempfile.TemporaryDirectory() as folder:
-        job.store.get_folder([FileRecord(**record) for record in latest["files"]], latest["folder"], Path(folder))
+        job.store.get_folder(records, latest["folder"], Path(folder))
         loaded = session.load(Path(folder))
     if rank.rank == 0:
         listener.note(f"continuing from the checkpoint of step {latest['step']}")
     return State(losses=list(loaded["losses"]), fed=list(loaded["fed"]))
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Whether a file that a record names is in the folder, so that its copy is in ours.
+
+    >>> _is_below("a/b/c.pt", "a/b"), _is_below("a/b/../../c.pt", "a/b"), _is_below("/etc/passwd", "a/b")
+    (True, False, False)
+    """
+    return path.startswith(f"{folder}/") and ".." not in path.split("/")
 
 
 def _refusal(saved: dict[str, Any] | None, now: Cut) -> str:

@@ -15,7 +15,7 @@ from engine.run.rehearsal import DEVICE, Case, Outcome, rehearse, run_case
 from engine.store.files import Store
 from engine.train.processes import RankFailed, run_ranks
 from models.base import Device, ModelSpec
-from ranks import buffer_dtypes, stopped_by, train_on_a_gpu_node, train_once
+from ranks import buffer_dtypes, resume_from_a_poisoned_checkpoint, stopped_by, train_on_a_gpu_node, train_once
 
 pytestmark = pytest.mark.timeout(600)
 CONFIGS = Path(__file__).parents[2] / "jobs" / "configs"
@@ -52,6 +52,13 @@ def test_every_stage_trains_resumes_and_answers_in_bfloat16(
         with safe_open(case.store.url("train/model/adapter_model.safetensors"), framework="pt") as adapter:
             assert {adapter.get_slice(name).get_dtype() for name in adapter.keys()} == {"BF16"}  # noqa: SIM118  # not a dict
     assert outcomes[0].losses[0] > outcomes[0].losses[-1]
+
+
+def test_a_checkpoint_that_somebody_else_has_written_runs_no_code(tmp_path: Path) -> None:
+    case = a_case(tmp_path, zero_stage=2)
+    (message,) = run_ranks(1, DEVICE, resume_from_a_poisoned_checkpoint, [case], timeout_s=300)
+    assert message.startswith("the checkpoint is not loaded, because it may run code: it holds ")
+    assert case.store.read("marker") is None
 
 
 def test_positions_are_not_rounded_to_bfloat16(tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ from safetensors.torch import load_file, save_file
 from transformers import LlavaForConditionalGeneration, LlavaNextForConditionalGeneration
 
 from llavas import RANK, stock_tensors, write_released, write_stock
+from models import registry
 from models.base import Device, LoraSpec, ModelSpec, Sampling, Turn
 from models.pllava import checkpoints, convert, loading, video_llm
 from models.pllava.layouts import open_weights, stock_name
+from models.pllava.processing import CLIP_MEAN, CLIP_STD
 from models.pllava.trainee import trainee
 from watching import replies, videos_of
 
@@ -386,6 +388,60 @@ def test_an_export_says_what_it_is(converted: Path, tmp_path: Path) -> None:
     assert all(name.startswith("vision_tower.vision_model.") for name in names if name.startswith("vision_tower"))
     with pytest.raises(ValueError, match="is not empty; name another folder"):
         convert.export(ModelSpec(base=str(converted / "base")), tmp_path / "out", lambda line: None)
+
+
+def test_an_export_has_ordinary_modes_and_a_card(converted: Path, tmp_path: Path) -> None:
+    spec = ModelSpec(base=str(converted / "base"), adapter=str(converted / "adapter"), alpha=4.0)
+    convert.export(spec, tmp_path / "out", lambda line: None)
+    probe = tmp_path / "probe"
+    probe.touch()
+    modes = {path.name: oct(path.stat().st_mode) for folder in (tmp_path / "out", converted) for path in folder.rglob("*.*")}
+    assert set(modes.values()) == {oct(probe.stat().st_mode)}
+    assert not (tmp_path / "out" / ".mode").exists()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: transformers\npipeline_tag: video-text-to-text\n")
+    head = card.split("---")[1]
+    assert "license" not in head
+    assert "base_model" not in head, "a local folder is no name of the hub"
+    for text in (
+        f"| base | `{converted}/base` |", f"| adapter | `{converted}/adapter` |", "| LoRA alpha | 4 |", "64 = 4 x 4 x 4",
+        "adaptive_avg_pool3d(grid, (4, 4, 4))", "add `license`", "<s>USER: <video>\nWhat happens? ASSISTANT:",
+    ):  # fmt: skip
+        assert text in card
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_the_image_processor_is_read_where_transformers_5_keeps_it(tmp_path: Path, nested: bool) -> None:
+    write_stock(tmp_path)
+    (tmp_path / "preprocessor_config.json").unlink()
+    means = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+    kept = {"image_processor": means} if nested else {}
+    (tmp_path / "processor_config.json").write_text(json.dumps({"processor_class": "LlavaProcessor"} | kept))
+    _, processor = checkpoints.describe(ModelSpec(base=str(tmp_path)))
+    assert processor.image_mean == ((0.1, 0.2, 0.3) if nested else CLIP_MEAN)
+    assert processor.image_std == ((0.4, 0.5, 0.6) if nested else CLIP_STD)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.7] * 3, "image_std": [0.8] * 3}))
+    _, processor = checkpoints.describe(ModelSpec(base=str(tmp_path)))
+    assert processor.image_mean == ((0.1, 0.2, 0.3) if nested else (0.7, 0.7, 0.7)), "as in transformers, the nested one counts"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "remedy"),
+    [
+        ("llava-v1.5-7b", "llava", "give its converted repository, llava-hf/llava-1.5-7b-hf"),
+        ("llava-v1.6-vicuna-13b", "llava_llama", "give its converted repository, llava-hf/llava-v1.6-vicuna-13b-hf"),
+        ("llava-v1.6-34b", "llava_llama", "give its converted repository, llava-hf/llava-v1.6-34b-hf"),
+        ("llama3-llava-next-8b", "llava_llama", "give its converted repository, llava-hf/llama3-llava-next-8b-hf"),
+        ("mine", "llava_qwen", "or convert it with transformers' convert_llava_weights_to_hf.py"),
+    ],
+)
+def test_the_original_layout_names_the_converted_repository(tmp_path: Path, name: str, kind: str, remedy: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": kind, "mm_vision_tower": "openai/clip"}))
+    for look in (registry.check, checkpoints.describe):
+        with pytest.raises(ValueError, match=rf"{name} is in LLaVA's original layout; .*{remedy}"):
+            look(ModelSpec(base=str(folder)))
 
 
 def test_llava_next_is_loaded_by_its_own_class_too(tmp_path: Path) -> None:
