@@ -3,7 +3,6 @@
 State is in the store, never in Ray or the driver. plan.py says which step is next, steps.py what does it.
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +22,7 @@ from engine.run.summary import has_report, result_of, summarize
 from engine.run.trackers import tracked
 from engine.run.waiting import Waiting
 from engine.run.work import CHECKPOINTS, RESUME, Progress, Work, read_seals
+from engine.store.documents import to_json
 from engine.store.files import Store, digest
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") 
             report_to_all = stack.enter_context(tracked(config.run.trackers, store.url(), config.model_dump(mode="json"), report))
             sealed = _advance(Driver(config, store, lease, report_to_all), config, until)
     summary = summarize(config, sealed)
-    _refresh(store, "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
+    _refresh(store, "summary.json", to_json(summary, indent=1))
     if has_report(summary):
         _refresh(store, "report.html", report_page(store, summary, sealed).encode())
     return summary

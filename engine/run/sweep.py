@@ -4,7 +4,6 @@ Each alpha is a step of its own below alpha-sweep/, with pieces and a seal: a ki
 folder is named after the adapter's contents, so that one which was trained anew shares nothing with the one before.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from engine.run.loop import Driver
 from engine.run.plan import BASE, INGEST, Step, history, name_of
 from engine.run.seals import read_seal
 from engine.run.work import Progress, read_seals, run_config
+from engine.store.documents import to_json
 from engine.store.files import Store
 
 SWEEP = "alpha-sweep"
@@ -46,5 +46,5 @@ def sweep(store: Store, cycle: int | None, alphas: Sequence[float], report: Call
         base = sealed[BASE].facts["accuracy"] if BASE in sealed else None
         result = {"cycle": cycle, "trained_alpha": config.train.lora_alpha, "base_accuracy": base, "alphas": rows}
         lease.confirm()
-        store.write(f"{SWEEP}/cycle-{cycle:03d}.json", json.dumps(result, indent=1).encode())
+        store.write(f"{SWEEP}/cycle-{cycle:03d}.json", to_json(result, indent=1))
     return result

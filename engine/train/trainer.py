@@ -68,7 +68,7 @@ def train_worker(arguments: dict[str, Any]) -> None:
     rank = Rank(context.get_world_rank(), context.get_world_size(), context.get_local_rank())
     listener = RayListener(meter)
     try:
-        finetune_rank(job, rank, decode_with_ray(job), listener)
+        finetune_rank(job, rank, decode_with_ray(job, rank.world_size), listener)
     except Exception as error:
         if (fatal := fatal_error(error, job.train)) is not None:
             ray.get(meter.give_up.remote(fatal))
@@ -76,13 +76,13 @@ def train_worker(arguments: dict[str, Any]) -> None:
     listener.close()
 
 
-def decode_with_ray(job: TrainJob) -> Decode:
-    """Decodes beside the rank, with a Ray Data flow of its own."""
+def decode_with_ray(job: TrainJob, world_size: int) -> Decode:
+    """Decodes beside the rank, with a Ray Data flow of its own; `world_size` ranks do so at the same time."""
 
     def decode(rows: Iterable[Row], frames: FrameSpec) -> Iterator[tuple[Row, list[Video | None]]]:
         args = {"spec": frames, "decoding": job.decoding}
         stage = flow.Stage(name="decode", work=decode_windows, args=args, cpus=job.decode_cpus)
-        for row in flow.run(rows, [stage], ordered=True):
+        for row in flow.run(rows, [stage], ordered=True, flows=world_size):
             yield row, [decoded.video if isinstance(decoded, Decoded) else None for decoded in videos_of(row)]
 
     return decode

@@ -11,9 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import ray
+import ray.data
 import torch
 
 from builders import DECODING
+from engine import flow
 from engine.config import Data, Mixture, Train
 from engine.ingest.manifest import read_manifest
 from engine.rows import EXAMPLES
@@ -136,6 +138,17 @@ def test_out_of_memory_names_what_may_be_changed() -> None:
     assert str(fatal_error(error, section.model_copy(update=least))).endswith("; try more train.num_workers")
     assert fatal_error(RuntimeError("NCCL error"), section) is None  # a restart may mend it
     assert str(fatal_error(torch.OutOfMemoryError(), section)).startswith("training ran out of memory (OutOfMemoryError); try")
+
+
+def planned_share(row: dict[str, Any]) -> dict[str, Any]:
+    """The share of the object store that this row's flow plans with; Ray Data gives a task the context of its dataset."""
+    return row | {"share": ray.data.DataContext.get_current().override_object_store_memory_limit_fraction}
+
+
+def test_flows_that_run_together_share_the_object_store(ray_cluster: None) -> None:
+    stage = flow.Stage(name="share", work=planned_share, cpus=0.5)
+    shares = [next(flow.run([{"row": 0}], [stage], flows=flows))["share"] for flows in (1, 8)]
+    assert shares == [0.5, 0.0625]
 
 
 def test_a_meter_that_came_back_hides_no_notes(ray_cluster: None) -> None:
