@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.labels import TimeRange, Timestamp
-from engine.rows import Clip
+from engine.rows import Clip, Example
 from engine.store.filesystems import Storage, StorageError
 
 SHOWN = 10
@@ -144,7 +144,7 @@ class Listing:
         """Buckets whose storage did not respond."""
         self.missing, self.unanswered, self.unlisted = Skipped(), Skipped(), Skipped()
 
-    def count(self, clip: Clip) -> None:
+    def count(self, clip: Clip | Example) -> None:
         """Count the clip if its video is missing, or if that cannot be found out: unanswered by storage, or not looked for."""
         folder, _, name = clip.video.rpartition("/")
         bucket = "/".join(folder.split("/")[:3]) if "://" in folder else ""

@@ -100,7 +100,7 @@ def _complete(path: str) -> Iterator[None]:
         raise ValueError(f"{path} is not JSON ({str(error).splitlines()[0]}); get it again") from None
 
 
-def each(annotations: Iterable[tuple[str, Any]], make: Callable[[Any], Row | None]) -> Iterator[Record]:
+def each(annotations: Iterable[tuple[str, Any]], make: Callable[[Any], Row | ValueError | None]) -> Iterator[Record]:
     """The row that `make` makes of each annotation, or its error. None: the annotation is not one that the adapter selects."""
     for place, item in annotations:
         row = item if isinstance(item, ValueError) else _tried(place, make, item)
