@@ -1,12 +1,20 @@
 """What ranks do in tests of training without Ray: functions of a module, which a new process can find by name."""
 
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from builders import DECODING
+from engine.config import Mixture
+from engine.decode.stage import Decoded, decode_windows, videos_of
+from engine.rows import Failure
 from engine.run.rehearsal import DEVICE, STEPS, Case, Records, job_of, synthetic_videos, write_examples
 from engine.train.backends import load_backend
+from engine.train.checkpoint import State
+from engine.train.feed import Row
 from engine.train.job import Rank
-from models.base import Device, LoraSpec
+from models.base import Device, FrameSpec, LoraSpec, Video
 from models.registry import trainee
 
 
@@ -43,3 +51,24 @@ def buffer_dtypes(rank: Rank, case: Case) -> dict[str, str]:
         module: Any = trainee(case.model, lora, 0, device, read_weights).module
     backend.start(module, case.train, device)
     return {name: str(buffer.dtype) for name, buffer in module.named_buffers() if buffer.is_floating_point()}
+
+
+def train_on_files(rank: Rank, case: Case) -> State:
+    """Train on the case's conversations in float32; their files are decoded in the rank. What losses.json holds, from rank 0."""
+    import torch.distributed
+
+    from engine.train.worker import finetune_rank
+
+    torch.distributed.barrier()
+    job = replace(job_of(case), device=Device("cpu", "float32"), mixture=Mixture(instruct=1.0))
+    finetune_rank(job, rank, decoded_here, Records())
+    torch.distributed.barrier()
+    written = json.loads(case.store.read(f"{job.out}/losses.json") or b"")
+    return State(losses=written["losses"], fed=written["fed"])
+
+
+def decoded_here(rows: Iterable[Row], frames: FrameSpec) -> Iterator[tuple[Row, list[Video | Failure]]]:
+    """As the flow beside a rank decodes them, in the rank's own process."""
+    for row in rows:
+        decoded = videos_of(decode_windows(row, frames, DECODING))
+        yield row, [result.video if isinstance(result, Decoded) else result for result in decoded]

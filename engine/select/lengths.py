@@ -26,6 +26,7 @@ class Lengths:
         self._context = size(self._spec, lora_rank=1).context_tokens
         self._around: dict[Form, int] = {}
         """Tokens of the chat around the texts, with those of the clip."""
+        self._tokens_around((1, (VIDEO,), 0))  # opens the tokenizer now, and not between two pieces that are being read
 
     def too_long(self, examples: Sequence[Example]) -> list[Unused]:
         """Those that do not fit, each with its numbers."""
@@ -43,17 +44,18 @@ class Lengths:
         ]
 
     def _most_tokens(self, example: Example) -> int:
-        form = (len(example.turns), clips_of(example.video), example.shown_in)
+        around = self._tokens_around(_form(example))
+        return around + sum(len(text.encode("utf-8", "surrogatepass")) for turn in example.turns for text in turn)
+
+    def _tokens_around(self, form: Form) -> int:
         if form not in self._around:
-            one_letter = [("q", "a")] * len(example.turns)
+            one_letter = [("q", "a")] * form[0]
             self._around[form] = max(sample_tokens(self._spec, _samples(form, one_letter), {PICTURE}))
-        return self._around[form] + sum(len(text.encode("utf-8", "surrogatepass")) for turn in example.turns for text in turn)
+        return self._around[form]
 
     def _tokens(self, examples: Sequence[Example]) -> Iterator[int]:
         """Of each example; of one that may be a picture or a video, the larger number."""
-        samples = [
-            list(_samples((len(example.turns), clips_of(example.video), example.shown_in), example.turns)) for example in examples
-        ]
+        samples = [list(_samples(_form(example), example.turns)) for example in examples]
         counts = sample_tokens(self._spec, (sample for both in samples for sample in both), {PICTURE})
         return (max(next(counts) for _ in both) for both in samples)
 
@@ -68,6 +70,10 @@ def clips_of(video: str) -> tuple[int, ...]:
     if not name:
         return ()
     return (VIDEO, PICTURE) if name.endswith(EITHER) else (PICTURE,) if name.endswith(PICTURES) else (VIDEO,)
+
+
+def _form(example: Example) -> Form:
+    return len(example.turns), clips_of(example.video), example.shown_in
 
 
 def _samples(form: Form, turns: Sequence[tuple[str, str]]) -> Iterator[list[Turn]]:
