@@ -83,7 +83,7 @@ def test_pictures_videos_and_text_train_together_with_zero_2_and_zero_3(tmp_path
     assert three.losses == pytest.approx(two.losses, rel=5e-3)
     print("losses", [round(loss, 2) for loss in two.losses])
     assert len(two.losses) == 26
-    assert sum(two.losses[13:]) < 0.6 * sum(two.losses[:13])
+    assert sum(two.losses[13:]) < 0.75 * sum(two.losses[:13])
     assert cases[0].store.read_table(unused_of("train")).num_rows == 0
 
 
