@@ -118,8 +118,16 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUp:
+    """A later turn of a conversation: FollowUp(prompt="Which way?", answer="To the right.")."""
+
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One training row: a video window, a prompt and an answer, with its lineage.
+    """One training row: a video window, a prompt and an answer, with its lineage. A conversation has more turns.
 
     Example(example_id="train-00007/0/direct", clip_id="train-00007", video="...", prompt="What is the action?",
             answer="The red circle ..., so the action is rising.", source="star", cycle=0, mode="direct", seed=9, model="ab12...")
@@ -128,12 +136,13 @@ class Example:
     example_id: str
     clip_id: str
     video: str
+    """A video or a still picture; "": the example is text alone."""
     start_s: float | None
     end_s: float | None
     prompt: str
     """The user turn after the video: the question in the wording of training, without a hint."""
     answer: str
-    """The assistant turn; the loss is on it alone."""
+    """The assistant turn; the loss is on it, and on the answers of follow_ups."""
     source: str
     """Origin of the row: star, template, instruct, or narration (used by episodes only)."""
     cycle: int = 0
@@ -143,13 +152,44 @@ class Example:
     """Digest of the model that gave the answer; "" if no model did."""
     etag: str = ""
     """The version of the video that the answer is about; "": any version."""
+    follow_ups: tuple[FollowUp, ...] = ()
+    shown_in: int = 0
+    """Number of the turn that shows the video, 0 for the first."""
+
+    @property
+    def turns(self) -> list[tuple[str, str]]:
+        """(prompt, answer) of all turns."""
+        return [(self.prompt, self.answer), *((turn.prompt, turn.answer) for turn in self.follow_ups)]
 
     def to_row(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
-        return cls(**{f.name: row[f.name] for f in fields(cls)})
+        follow_ups = tuple(FollowUp(**turn) for turn in row["follow_ups"])
+        return cls(**{f.name: row[f.name] for f in fields(cls)} | {"follow_ups": follow_ups})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unused:
+    """An example, a shot or an episode that a finetune could not use.
+
+    Unused(example_id="talk-7", reason="too_long", detail="its 2 questions and answers take 5120 tokens ...")
+
+    select writes those that it leaves out, and train those that failed while it ran.
+    """
+
+    example_id: str
+    reason: str
+    """A kind of failure."""
+    detail: str
+
+    def to_row(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        return cls(**row)
 
 
 Role = Literal["verb", "noun", "rest", "random"]
@@ -247,7 +287,8 @@ class Failure:
     kind: str
     """missing, denied, replaced, unreadable: the object; unreadable if storage answers about others and does not give this one.
     truncated, not_video, no_video_stream, codec, empty_window: what is in it.
-    too_large, timeout, crashed: what decoding it, or answering about it, takes. too_long: its question, for the model's context.
+    too_large, timeout, crashed: what decoding it, or answering about it, takes. too_long: its question, or the example or episode
+    that was made of it, for the model's context.
     out_of_memory: answering about this clip alone takes more than the device's memory."""
     detail: str
 
@@ -277,4 +318,6 @@ def _arrow_type(hint: Any) -> pa.DataType:
     return {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}[hint]
 
 
-CLIPS, ATTEMPTS, EXAMPLES, EPISODES, NARRATED = (schema_of(row) for row in (Clip, Attempt, Example, Episode, Narrated))
+CLIPS, ATTEMPTS, EXAMPLES, EPISODES, NARRATED, UNUSED = (
+    schema_of(row) for row in (Clip, Attempt, Example, Episode, Narrated, Unused)
+)

@@ -1,6 +1,7 @@
 """Check a manifest or a dataset's own annotations, fix the split, and write clips; or write conversations as examples."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from engine.ingest.folders import files_under, ignored, is_video
 from engine.ingest.own import own_records
 from engine.ingest.splits import split_named
 from engine.presets import load_config
-from engine.rows import CLIPS, EXAMPLES, Example
+from engine.rows import CLIPS, EXAMPLES, Example, FollowUp
 from engine.store.files import Store
 from engine.store.filesystems import Storage
 from jobs.view import a_console
@@ -61,12 +62,15 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
     skipped = Skipped() if options.skip_bad else None
     folder, _, name = out.rpartition("/")
     store = Store(folder or ".", storage)
+    card, listing = Card(), Listing(storage)
     if form == "instruct":
-        _report(store, name, _write(store, name, EXAMPLES, _examples(source, config.data, skipped)), skipped)
+        talks = Talks(source, config.data, skipped, listing)
+        _write(store, name, EXAMPLES, talks.rows())
+        _report(store, name, talks.facts(), skipped, listing)
         return
     own = partial(own_records, manifest, storage, source.video, split)
     records = partial(adapter(form), source) if form in ADAPTERS else own
-    card, listing, tried = Card(), Listing(storage), list[str]()
+    tried = list[str]()
 
     def rows() -> Iterator[dict[str, Any]]:
         for clip in manifests.read_manifest(config.data, storage, card, records, skipped):
@@ -102,7 +106,7 @@ def refuse_missing(clips: int, listing: Listing, tried: list[str], data: Data) -
         a_console().print(f"the first video that is missing: {tried[0]}; if it is elsewhere, {remedy}")
 
 
-def _write(store: Store, name: str, schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> dict[str, Any]:
+def _write(store: Store, name: str, schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> None:
     """Write the rows as one file, after all of them were read without an error."""
     sink, waiting, count = pa.BufferOutputStream(), [], 0
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
@@ -116,27 +120,48 @@ def _write(store: Store, name: str, schema: pa.Schema, rows: Iterator[dict[str, 
     if not count:
         raise ValueError(f"nothing to write to {name}: no conversation was found; --format instruct reads a JSON array of them")
     store.write(name, sink.getvalue().to_pybytes())
-    return {"examples": count}
 
 
-def _examples(source: Source, data: Any, skipped: Skipped | None) -> Iterator[dict[str, Any]]:
-    for _, row in instruct.records(source):
-        if isinstance(row, ValueError):
-            if skipped is None:
-                raise row
-            skipped.add(row)
-            continue
-        example = Example(
+class Talks:
+    """Conversations as examples, counted while they stream."""
+
+    def __init__(self, source: Source, data: Any, skipped: Skipped | None, listing: Listing) -> None:
+        self._source, self._data, self._skipped, self._listing = source, data, skipped, listing
+        self._counts, self._bad = Counter[str](), Counter[str]()
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        for _, row in instruct.records(self._source):
+            if isinstance(row, ValueError):
+                if self._skipped is None:
+                    raise row
+                self._skipped.add(row)
+                self._bad[getattr(row, "reason", "malformed")] += 1
+                continue
+            example = self._example(row)
+            self._counts.update(examples=1, turns=len(example.turns), text_only=not example.video)
+            if example.video:
+                self._listing.count(example)
+            yield example.to_row()
+        if self._skipped is not None and self._skipped.count and not self._counts:
+            raise ValueError(f"all {self._skipped.count} conversations are bad; the first: {self._skipped.first[0]}")
+
+    def _example(self, row: dict[str, Any]) -> Example:
+        (prompt, answer), *later = row["turns"]
+        return Example(
             example_id=row["clip_id"],
             clip_id=row["clip_id"],
-            video=manifests.locate(row["video"], data),
+            video=manifests.locate(row["video"], self._data) if row["video"] else "",
             start_s=row["start_s"],
             end_s=row["end_s"],
-            prompt=row["prompt"],
-            answer=row["answer"],
+            prompt=prompt,
+            answer=answer,
             source="instruct",
+            follow_ups=tuple(FollowUp(prompt=question, answer=reply) for question, reply in later),
+            shown_in=row["shown_in"],
         )
-        yield example.to_row()
+
+    def facts(self) -> dict[str, Any]:
+        return dict(self._counts) | {"bad_rows_by_reason": dict(self._bad)}
 
 
 def _report(store: Store, name: str, facts: dict[str, Any], skipped: Skipped | None, listing: Listing | None = None) -> None:
@@ -153,6 +178,8 @@ def _report(store: Store, name: str, facts: dict[str, Any], skipped: Skipped | N
     store.write(card, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
     console = a_console()
     console.print("  ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items() if isinstance(value, int | float)))
+    if bad := facts.get("bad_rows_by_reason"):
+        console.print("bad rows by reason: " + ", ".join(f"{reason} {count}" for reason, count in bad.items()))
     if kinds := facts.get("kinds"):
         console.print("labels by kind: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
     if listing and listing.missing.count:

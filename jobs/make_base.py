@@ -23,7 +23,7 @@ from engine.decode.resize import square
 from engine.generate import prompts
 from engine.labels import Keywords
 from models.pllava.modeling import PllavaForConditionalGeneration
-from models.pllava.processing import PllavaProcessor
+from models.pllava.processing import Exchange, PllavaProcessor
 from models.tiny import build as tiny
 from worlds import narrators, shapes
 
@@ -165,7 +165,7 @@ def train_llm(model: PllavaForConditionalGeneration, processor: PllavaProcessor,
     losses = []
     for step in range(recipe.llm_steps):
         rows = [rng.randrange(len(features)) for _ in range(recipe.llm_batch)]
-        pairs = [processor.training_ids(*conversation(shapes.scene(recipe.seed, row), rng)) for row in rows]
+        pairs = [processor.training_ids([Exchange(*conversation(shapes.scene(recipe.seed, row), rng))]) for row in rows]
         batch = processor.training_batch(pairs)
         video = model.model.multi_modal_projector(features[rows].float().flatten(0, 1), groups).unflatten(0, (len(rows), -1))
         encoded = {"video": BaseModelOutputWithPooling(pooler_output=video)}

@@ -34,8 +34,8 @@ def status(uri: str, settings: list[str]) -> None:
     if now.has_report:
         console.print(f"{uri}/report.html has the evidence up to the last command that ended")
     accounts = [seal.facts.get("failed") for seal in now.sealed.values()] + [begun.accounts.failed for begun in now.begun]
-    if any(accounts):
-        console.print(f"starloop failures {uri} names the failed clips, and what to do about them")
+    if any(accounts) or any(seal.counts.get("unused") for seal in now.sealed.values()):
+        console.print(f"starloop failures {uri} names what failed, and what to do about it")
 
 
 def _accounts(facts: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -70,10 +70,10 @@ def failures(uri: str, retry: str, rewind: bool, settings: list[str]) -> None:
         console.print(f"{failed if again.failed else damaged} will be made again: run the same command as before")
         return
     kinds: Counter[str] = Counter()
-    for step, attempt in runs.failures(store):
-        kinds[attempt.reason] += 1
-        print(step, attempt.clip_id, attempt.reason, attempt.detail, sep="\t")
-    console.print(f"{kinds.total()} failed: {_kinds(kinds)}" if kinds else "no clip failed in the pieces written so far")
+    for row in runs.failures(store):
+        kinds[row.kind] += 1
+        print(row.step, row.name, row.kind, row.detail, sep="\t")
+    console.print(f"{kinds.total()} failed: {_kinds(kinds)}" if kinds else "nothing failed in what is written so far")
 
 
 def _store(uri: str, settings: list[str]) -> Store:

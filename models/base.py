@@ -43,17 +43,19 @@ class ModelSpec:
 class Turn:
     """A clip, a question about it, and the answer: Turn(3, "What happens?", "The dax zups.")."""
 
-    clip: int
-    """Index into the videos that come with the samples."""
+    clip: int | None
+    """Index into the videos that come with the samples; None: the turn is text only, or goes on about what is shown already."""
     prompt: str
     answer: str
     """"" in the last turn of a sample that the model is to answer."""
+    learned: bool = True
+    """Whether a finetune has a loss on the answer."""
 
 
 LossOn = Literal["query", "all"]
-"""Which answers of a sample a finetune learns: the last one, or those of the shots too."""
+"""Which answers of an episode a finetune learns: the last one, or those of the shots too."""
 Sample = Sequence[Turn]
-"""Shots, and at the end the query. A sample of one turn is a plain question."""
+"""The turns of one chat. The last clip is shown in full; clips before it are shots. A sample of one turn is a plain question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,14 @@ class Video:
     """uint8[T,H,W,3], RGB."""
     times_s: tuple[float, ...]
     """T presentation times, in seconds since the start of the clip."""
+
+    @property
+    def is_picture(self) -> bool:
+        """True if one frame stands at all of several moments: a still picture, or a clip that shows a single frame.
+
+        Where the model watches one frame of every video, a picture is a video like others.
+        """
+        return len(self.times_s) > 1 and len({*self.times_s}) == 1
 
 
 Dtype = Literal["float32", "bfloat16"]
@@ -253,11 +263,16 @@ class Trainee(Protocol):
         """torch.nn.Module; module(**batch) gives .logits[N,L,V] for batch(...). All its floating parameters are of one dtype."""
         ...
 
-    def batch(self, videos: Sequence[Video], samples: Sequence[Sample], loss_on: LossOn = "query") -> dict[str, Any]:
-        """The arguments of module(**...), and "labels" int64[N,L], which are -100 except on the last answers, or on all.
+    def batch(self, videos: Sequence[Video], samples: Sequence[Sample]) -> dict[str, Any]:
+        """The arguments of module(**...), and "labels" int64[N,L], which are -100 except on the answers that are learned.
 
-        Each clip is encoded once, however many samples show it. Raises ValueError where a sample is longer than the context.
+        Each clip is encoded once, however many samples show it. The module runs the same layers for every batch, one without any
+        clip too: with ZeRO-3 the ranks wait for each other in each layer. Raises ValueError where a sample is too long.
         """
+        ...
+
+    def too_long(self, videos: Sequence[Video], sample: Sample) -> str:
+        """Why the sample does not fit into the model's context, with the numbers; "" where it does."""
         ...
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
@@ -287,8 +302,11 @@ class Family(Protocol):
         """The digest that the loaded model will have, of all bytes of its files; they are read once per machine."""
         ...
 
-    def sample_tokens(self, spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
-        """How many tokens of the model's context each sample takes, by its tokenizer and shapes."""
+    def sample_tokens(self, spec: ModelSpec, samples: Iterable[Sample], pictures: Container[int] = ()) -> Iterator[int]:
+        """How many tokens of the model's context each sample takes, by its tokenizer and shapes.
+
+        `pictures`: the numbers that turns give to clips that are still pictures.
+        """
         ...
 
     def load(self, spec: ModelSpec, device: Device) -> VideoLLM:

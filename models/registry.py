@@ -4,7 +4,7 @@ A module is imported when a checkpoint of its kind is used. Its functions that o
 """
 
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -67,9 +67,9 @@ def version(spec: ModelSpec) -> str:
     return family(spec).version(spec)
 
 
-def sample_tokens(spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
-    """How many tokens of the model's context each sample takes."""
-    return family(spec).sample_tokens(spec, samples)
+def sample_tokens(spec: ModelSpec, samples: Iterable[Sample], pictures: Container[int] = ()) -> Iterator[int]:
+    """How many tokens of the model's context each sample takes; `pictures`: the clips that are still pictures."""
+    return family(spec).sample_tokens(spec, samples, pictures)
 
 
 def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:

@@ -2,15 +2,22 @@
 
 import io
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
+from builders import DECODING
+from engine.config import Mixture
+from engine.decode.stage import Decoded, decode_windows, videos_of
+from engine.rows import Failure
 from engine.run.rehearsal import DEVICE, STEPS, Case, Records, job_of, synthetic_videos, write_examples
 from engine.train.backends import load_backend
+from engine.train.checkpoint import State
+from engine.train.feed import Row
 from engine.train.job import Rank
-from models.base import Device, LoraSpec
+from models.base import Device, FrameSpec, LoraSpec, Video
 from models.registry import trainee
 
 
@@ -69,6 +76,7 @@ class OneBadRank:
 
 def stopped_by(rank: Rank, norm: float) -> tuple[str, bool]:
     """The error of one optimizer step of two ranks, as rank 0 raises it, and whether the weights were changed before."""
+    from engine.train.feed import Prepared
     from engine.train.job import Fed
     from engine.train.worker import Watch, _optimizer_step
 
@@ -76,7 +84,7 @@ def stopped_by(rank: Rank, norm: float) -> tuple[str, bool]:
     session: Any = OneBadRank(rank, norm)
     watch = Watch("train: step 7", 3e-4, [[f"clip-{rank.rank}-{number}" for number in range(2)]])
     try:
-        _optimizer_step(session, [(batch, Fed())], 3e-4, watch)
+        _optimizer_step(session, [Prepared(batch=batch, fed=Fed(), unused=[])], 3e-4, watch)
     except ValueError as error:
         return str(error), session.stepped
     return "", session.stepped
@@ -108,3 +116,24 @@ def resume_from_a_poisoned_checkpoint(rank: Rank, case: Case) -> str:
     except ValueError as error:
         return str(error)
     return ""
+
+
+def train_on_files(rank: Rank, case: Case) -> State:
+    """Train on the case's conversations in float32; their files are decoded in the rank. What losses.json holds, from rank 0."""
+    import torch.distributed
+
+    from engine.train.worker import finetune_rank
+
+    torch.distributed.barrier()
+    job = replace(job_of(case), device=Device("cpu", "float32"), mixture=Mixture(instruct=1.0))
+    finetune_rank(job, rank, decoded_here, Records())
+    torch.distributed.barrier()
+    written = json.loads(case.store.read(f"{job.out}/losses.json") or b"")
+    return State(losses=written["losses"], fed=written["fed"])
+
+
+def decoded_here(rows: Iterable[Row], frames: FrameSpec) -> Iterator[tuple[Row, list[Video | Failure]]]:
+    """As the flow beside a rank decodes them, in the rank's own process."""
+    for row in rows:
+        decoded = videos_of(decode_windows(row, frames, DECODING))
+        yield row, [result.video if isinstance(result, Decoded) else result for result in decoded]

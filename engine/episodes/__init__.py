@@ -1,6 +1,6 @@
 """In-context episodes as EILEV makes them (arXiv 2311.17041): functions of clips, seeds and settings.
 
-All modules are pure, except for longest.
+All modules are pure, except for lengths.
 
 splits      train clips and queries: by video, or common actions and rare ones
 footage     a clip as the sampler sees it: its action, its video and its window
@@ -11,5 +11,5 @@ narration   prompts for shots, words of a narration, canonical narrations, ROUGE
 build       the episodes of a set of clips, for each epoch, and frozen contexts for evaluation
 properties  burstiness, tail, dynamic meaning, text-only baselines and leaks of episodes
 export      episodes in the formats of other tools
-longest     the episodes that take most of the model's context; it reads the model's tokenizer
+lengths     the episodes that do not fit into the model's context; it reads the model's tokenizer
 """

@@ -76,8 +76,8 @@ def total(ledgers: Iterable[Ledger]) -> Ledger:
     )
 
 
-def too_many_failed(failed: Mapping[str, int], clips: int, most: float) -> str | None:
-    """The reason to stop a step because too many of its clips failed, or None.
+def too_many_failed(failed: Mapping[str, int], clips: int, most: float, unit: str = "clips") -> str | None:
+    """The reason to stop a step because too many of its clips failed, or None. `unit`: what is counted.
 
     >>> too_many_failed({"missing": 30, "codec": 5}, 100, 0.2)
     '35 of 100 clips failed (missing 30, codec 5), more than limits.failure_rate = 0.2'
@@ -87,4 +87,4 @@ def too_many_failed(failed: Mapping[str, int], clips: int, most: float) -> str |
     if count < ENOUGH or count <= most * clips:
         return None
     kinds = ", ".join(f"{kind} {n}" for kind, n in sorted(failed.items(), key=lambda item: -item[1]))
-    return f"{count} of {clips} clips failed ({kinds}), more than limits.failure_rate = {most:g}"
+    return f"{count} of {clips} {unit} failed ({kinds}), more than limits.failure_rate = {most:g}"

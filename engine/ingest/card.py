@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engine.ingest.splits import DEFAULT_SHARE, Division
 from engine.labels import Keywords, TimeRange, Timestamp
 from engine.language.words import label_words
-from engine.rows import Clip
+from engine.rows import Clip, Example
 from engine.store.filesystems import Storage
 from engine.store.locations import WEB, local_path, object_key, protocol_of
 from engine.store.troubles import StorageError
@@ -207,7 +207,7 @@ class Listing:
         """Buckets whose storage did not respond."""
         self.missing, self.unanswered, self.unlisted = Skipped(), Skipped(), Skipped()
 
-    def count(self, clip: Clip) -> None:
+    def count(self, clip: Clip | Example) -> None:
         """Count the clip if its video is missing, or if that cannot be found out: unanswered by storage, or not looked for."""
         folder, _, name = clip.video.rpartition("/")
         folder = clip.video if protocol_of(clip.video) in WEB else folder
@@ -229,7 +229,8 @@ class Listing:
         elif name not in names:
             self.missing.add(clip.clip_id)
         elif names[name]:
-            self._bytes.append(names[name] | 1 if clip.split == "heldout" else names[name] & ~1)
+            is_heldout = isinstance(clip, Clip) and clip.split == "heldout"  # an example is training's
+            self._bytes.append(names[name] & ~1 | is_heldout)
 
     def refuse_copies(self) -> None:
         """Raises ValueError for bytes that are in both splits, by the digests that object stores give with their listings."""

@@ -6,6 +6,7 @@ machine.
 """
 
 import json
+import math
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -16,14 +17,14 @@ import numpy as np
 import pyarrow as pa
 
 from engine.config import Mixture, RunConfig, Train
-from engine.rows import EXAMPLES, Example
+from engine.rows import EXAMPLES, Example, Failure
 from engine.run.work import decoding_of
 from engine.store.files import Store
 from engine.store.weights import local
-from engine.train.feed import Row, blank_video
+from engine.train.feed import Row
 from engine.train.job import Rank, StepRecord, TrainJob
 from engine.train.processes import RankFailed, run_ranks
-from models.base import Device, FrameSpec, ModelSpec, Sampling, Video
+from models.base import Device, Evenly, FrameSpec, ModelSpec, Sampling, Square, Video
 from models.registry import load, shrink
 
 STEPS, CHECKPOINT_STEP = 3, 2
@@ -112,7 +113,7 @@ class Records:
 
     @property
     def losses(self) -> list[float]:
-        return [record.loss for record in self.steps]
+        return [record.loss for record in self.steps if record.loss is not None]
 
     def record(self, record: StepRecord) -> None:
         self.steps.append(record)
@@ -188,7 +189,7 @@ def job_of(case: Case) -> TrainJob:
     )
 
 
-def synthetic_videos(rows: Iterable[Row], frames: FrameSpec) -> Iterator[tuple[Row, list[Video | None]]]:
+def synthetic_videos(rows: Iterable[Row], frames: FrameSpec) -> Iterator[tuple[Row, list[Video | Failure]]]:
     """In place of decoded videos: noise, the same for the same example and step; with fixed moments, for the same example."""
     for row in rows:
         windows, seeds = json.loads(row["windows"]), json.loads(row["jitter_seeds"])
@@ -202,5 +203,29 @@ def synthetic_videos(rows: Iterable[Row], frames: FrameSpec) -> Iterator[tuple[R
 
 
 def random_video(spec: FrameSpec, seed: int) -> Video:
-    blank = blank_video(spec)
+    blank = _blank_video(spec)
     return Video(np.random.default_rng(seed).integers(0, 256, blank.frames.shape, np.uint8), blank.times_s)
+
+
+def _blank_video(spec: FrameSpec) -> Video:
+    """Black frames, as few and as small as the model watches.
+
+    >>> from models.base import KeepAspect, PerSecond
+    >>> _blank_video(FrameSpec(choose=Evenly(2), size=Square(4))).frames.shape
+    (2, 4, 4, 3)
+    >>> choose = PerSecond(rate=2, min_frames=3, max_frames=9, multiple=2)
+    >>> video = _blank_video(FrameSpec(choose=choose, size=KeepAspect(min_pixels=900, max_pixels=9000, multiple_px=28)))
+    >>> video.frames.shape, video.times_s
+    ((4, 56, 56, 3), (0.0, 0.5, 1.0, 1.5))
+    """
+    choose, size = spec.choose, spec.size
+    if isinstance(choose, Evenly):
+        num_frames, rate = choose.num_frames, 1.0
+    else:
+        num_frames, rate = -(-choose.min_frames // choose.multiple) * choose.multiple, choose.rate
+    if isinstance(size, Square):
+        side_px = size.size_px
+    else:
+        side_px = math.ceil(math.sqrt(size.min_pixels) / size.multiple_px) * size.multiple_px
+    frames = np.zeros((num_frames, side_px, side_px, 3), np.uint8)
+    return Video(frames, tuple(number / rate for number in range(num_frames)))

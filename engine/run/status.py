@@ -9,12 +9,12 @@ from functools import partial
 
 from engine.generate.ledger import Ledger, balance, total
 from engine.ingest.pieces import stretches
-from engine.rows import FAILURES, Attempt
+from engine.rows import FAILURES, Unused
 from engine.run import plan
 from engine.run.lease import Lease, lease_state
 from engine.run.plan import INGEST, Kind, Step
 from engine.run.seals import SEAL, Seal
-from engine.run.work import INDEX, RESUME, pieces_of, read_index, read_piece, read_seals, run_config, spans_by_part
+from engine.run.work import INDEX, RESUME, pieces_of, read_index, read_piece, read_seals, run_config, spans_by_part, unused_of
 from engine.store.files import FileRecord, Store
 from engine.store.parallel import parallel_map
 from engine.store.troubles import StorageError
@@ -80,11 +80,31 @@ def _planned(step: Step, names: list[str], sealed: Mapping[str, Seal], piece_cli
     return sum(1 for number, size in enumerate(part_sizes) for _ in stretches(size, piece_clips, written.get(number, ())))
 
 
-def failures(store: Store) -> Iterator[tuple[str, Attempt]]:
-    """(step, failed attempt), piece by piece, in the order of the plan."""
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A clip, an example or an episode that a step could not use: Failed("cycle-000/train", "talk-7", "truncated", "... ")"""
+
+    step: str
+    name: str
+    """clip_id, example_id or episode_id."""
+    kind: str
+    detail: str
+
+
+def failures(store: Store) -> Iterator[Failed]:
+    """What failed, step by step in the order of the plan: clips that could not be answered, and what could not be trained on."""
     for step in plan.so_far(run_config(store), read_seals(store)):
         for attempts in parallel_map(partial(read_piece, store), _pieces(store, step)):
-            yield from ((step.name, attempt) for attempt in attempts if attempt.outcome == "failed")
+            failed = (attempt for attempt in attempts if attempt.outcome == "failed")
+            yield from (Failed(step.name, attempt.clip_id, attempt.reason, attempt.detail) for attempt in failed)
+        yield from (Failed(step.name, row.example_id, row.reason, row.detail) for row in _unused(store, step))
+
+
+def _unused(store: Store, step: Step) -> list[Unused]:
+    """What the step's table of unused examples holds; a step that stopped has left one too."""
+    if step.kind not in ("select", "train") or store.read(path := unused_of(step.name)) is None:
+        return []
+    return [Unused.from_row(row) for row in store.read_table(path).to_pylist()]
 
 
 def _pieces(store: Store, step: Step) -> list[str | FileRecord]:

@@ -71,7 +71,7 @@ def _note(sealed: Mapping[str, Seal]) -> str:
 def _cycle(cycle: int, sealed: Mapping[str, Seal]) -> dict[str, Any]:
     generate, select, train, evaluate = (sealed.get(name_of(cycle, kind)) for kind in CYCLE_KINDS)
     accounts = (generate or select).facts if (generate or select) else {}  # type: ignore[union-attr]
-    losses = train.facts["losses"] if train else []
+    losses = [loss for loss in train.facts["losses"] if loss is not None] if train else []
     return {
         "cycle": cycle,
         "clips": accounts.get("clips", 0),

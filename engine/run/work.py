@@ -174,6 +174,15 @@ def pieces_of(step: str) -> str:
     return f"{step}/pieces"
 
 
+def unused_of(step: str) -> str:
+    """The table of what a select or train step could not use (Unused of engine/rows.py).
+
+    >>> unused_of("cycle-000/train")
+    'cycle-000/train/unused.parquet'
+    """
+    return f"{step}/unused.parquet"
+
+
 def read_index(store: Store, step: str) -> dict[str, FileRecord] | None:
     """The records of a sealed step's pieces, by path; None if it is not sealed. Raises StorageError if the index has changed."""
     seal = read_seal(store, step)

@@ -3,8 +3,10 @@
 step           the driver: writes examples.parquet and episodes.parquet, counts, refuses an empty selection
 survivors      what each clip's attempts leave to train on, piece by piece
 choose         which attempt of a clip becomes its example, and how many examples a label may have: pure
+screen         leaves out what training could not use, with the reason of each
+lengths        which examples are longer than the model's context
 duplicates     near-duplicate answers, counted: pure
 examples       the examples table while it is written, with counts and the shots of episodes
 conversations  examples that `starloop ingest --format instruct` wrote
-episodes       the episodes table; refuses an episode that does not fit the model's context
+episodes       the episodes table; leaves out episodes that do not fit the model's context
 """

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from engine.config import Episodes
 from engine.episodes.build import Maker, Shot, shot_of
-from engine.episodes.longest import LongestEpisodes
-from engine.rows import EPISODES, Clip, Example
+from engine.episodes.lengths import EpisodeLengths
+from engine.rows import EPISODES, Clip, Example, Unused
 from engine.select.examples import ROW_GROUP
 
 
@@ -38,19 +38,30 @@ def epochs_of(train_epochs: float, weight: float) -> int:
     return max(1, math.ceil(train_epochs * weight))
 
 
-def write_episodes(file: BinaryIO, maker: Maker, epochs: int, longest: LongestEpisodes) -> Counter[str]:
-    """Write the episodes of all epochs; returns counts. Raises ValueError if one of them does not fit the model's context."""
-    counts = Counter[str]()
+def write_episodes(
+    file: BinaryIO, maker: Maker, epochs: int, lengths: EpisodeLengths, failure_rate: float
+) -> tuple[Counter[str], list[Unused]]:
+    """Write the episodes of all epochs that fit the model's context; returns counts, and the others.
+
+    Raises ValueError if a larger share than `failure_rate` does not fit: then the settings are wrong, and not single narrations.
+    """
+    counts, unused = Counter[str](), list[Unused]()
     with pq.ParquetWriter(file, EPISODES, compression="zstd") as writer:
         for epoch in range(epochs):
             drawn = maker.epoch(epoch)
-            while episodes := list(islice(drawn, ROW_GROUP)):
-                longest.add(episodes)
+            while of_any_length := list(islice(drawn, ROW_GROUP)):
+                unused += (too_long := lengths.too_long(of_any_length))
+                left_out = {row.example_id for row in too_long}
+                episodes = [episode for episode in of_any_length if episode.episode_id not in left_out]
                 counts.update(f"shots_{role}" for episode in episodes for role in episode.roles)
                 counts.update(episodes=len(episodes), short=sum(episode.short for episode in episodes))
                 writer.write_table(pa.Table.from_pylist([episode.to_row() for episode in episodes], schema=EPISODES))
-    longest.refuse()
-    return counts
+    if len(unused) > failure_rate * (counts["episodes"] + len(unused)):
+        raise ValueError(
+            f"{len(unused)} of {counts['episodes'] + len(unused)} episodes do not fit; episode {unused[0].example_id}: "
+            f"{unused[0].detail}"
+        )
+    return counts, unused
 
 
 def make_maker(shots: Sequence[Shot], section: Episodes, seed: int) -> Maker:

@@ -35,5 +35,4 @@ class ExampleWriter:
             del self._waiting[:ROW_GROUP]
 
     def _write_group(self, examples: Sequence[Example]) -> None:
-        columns = {name: [getattr(example, name) for example in examples] for name in EXAMPLES.names}
-        self._writer.write_table(pa.table(columns, schema=EXAMPLES))
+        self._writer.write_table(pa.Table.from_pylist([example.to_row() for example in examples], schema=EXAMPLES))

@@ -5,58 +5,74 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
+
 from engine.config import Episodes
 from engine.episodes.build import narrated, narration
-from engine.episodes.longest import LongestEpisodes
+from engine.episodes.lengths import EpisodeLengths
 from engine.generate import prompts
-from engine.rows import Clip, Example, Mode
+from engine.rows import UNUSED, Clip, Example, Mode
 from engine.run.plan import INGEST
 from engine.run.seals import read_seal
-from engine.run.work import StepResult, Work
+from engine.run.work import StepResult, Work, unused_of
 from engine.select import survivors
 from engine.select.choose import Limit, select
 from engine.select.conversations import read_conversations
 from engine.select.duplicates import Duplicates
 from engine.select.episodes import Shots, epochs_of, make_maker, write_episodes
 from engine.select.examples import ExampleWriter
+from engine.select.screen import Screen
 from engine.select.survivors import Survivors
 
 
 def select_examples(work: Work) -> StepResult:
-    """Write examples.parquet, and episodes.parquet where the mixture has episodes.
+    """Write examples.parquet, episodes.parquet where the mixture has episodes, and unused.parquet: what neither of them holds.
 
-    Raises ValueError where there is nothing to train on.
+    Raises ValueError where there is nothing to train on, or where too much cannot be used.
     """
     config, storage = work.config, work.config.access()
-    mixture, counts, shots, duplicates = config.mixture, Counter[str](), Shots(), Duplicates()
+    mixture, counts, shots, duplicates, screen = config.mixture, Counter[str](), Shots(), Duplicates(), Screen(config)
     files = [f"{work.step.name}/examples.parquet"]
     with work.store.writing(files[0]) as file, ExampleWriter(file) as writer:
-        for clips, pairs in _limited(work, counts):
+        for clips, pairs in _limited(work, counts, screen):
             for _, example in pairs:
                 duplicates.add(example.answer)
             narrations = _add_shots(clips, pairs, config.episodes, shots, counts) if mixture.episodes else []
             writer.write([example for _, example in pairs])
             writer.write(narrations)
         for examples in read_conversations(mixture.examples, storage) if mixture.instruct else ():
-            counts.update(instruct=len(examples))
-            writer.write(examples)
+            conversations = screen.keep_conversations(examples)
+            counts.update(instruct=len(conversations))
+            writer.write(conversations)
     if mixture.episodes:
         files.append(f"{work.step.name}/episodes.parquet")
         maker = make_maker(shots.shots, config.episodes, config.run.seed)
-        longest = LongestEpisodes(config.spec(config.model.base), storage, shots.answers)
+        lengths = EpisodeLengths(config.spec(config.model.base), storage, shots.answers)
         with work.store.writing(files[1]) as file:
-            counts.update(write_episodes(file, maker, epochs_of(config.train.epochs, mixture.episodes), longest))
+            epochs = epochs_of(config.train.epochs, mixture.episodes)
+            written, too_long = write_episodes(file, maker, epochs, lengths, config.limits.failure_rate)
+        counts.update(written)
+        screen.unused += too_long
+    files.append(unused_of(work.step.name))
+    work.store.write_table(files[-1], pa.Table.from_pylist([row.to_row() for row in screen.unused], schema=UNUSED))
+    screen.refuse(work.step.name)
     is_empty = not counts["direct"] + counts["rationalized"] + counts["instruct"] + counts["episodes"]
     if is_empty and work.step.cycle == 0 and not work.step.final:
         raise ValueError(
-            f"{work.step.name}: nothing survived verification, so there is nothing to train on; "
+            f"{work.step.name}: nothing survived verification{_left_out(screen)}, so there is nothing to train on; "
             "see the reasons in the generate step's seal and check labels, prompts and verify.preset"
         )
     facts = _accounts(work) if config.generates else {}
     total = {"examples": counts["direct"] + counts["rationalized"] + counts["instruct"]}
     always = {name: counts.pop(name, 0) for name in ("direct", "rationalized", "over_limit")}
     facts |= total | {"direct_only": work.step.final or always["rationalized"] == 0, "episodes": counts["episodes"]}
-    return StepResult(files=files, counts=total | always | {"near_duplicates": duplicates.count()} | dict(counts), facts=facts)
+    rest = {"near_duplicates": duplicates.count(), "unused": len(screen.unused)}
+    return StepResult(files=files, counts=total | always | rest | dict(counts), facts=facts)
+
+
+def _left_out(screen: Screen) -> str:
+    reasons = Counter(row.reason for row in screen.unused)
+    return f" and {', '.join(f'{count} {reason}' for reason, count in reasons.items())} left out" if reasons else ""
 
 
 def _accounts(work: Work) -> dict[str, Any]:
@@ -66,8 +82,8 @@ def _accounts(work: Work) -> dict[str, Any]:
     return {key: generated.facts[key] for key in ("clips", "direct_kept", "rationalized_kept", "dropped", "failed")}
 
 
-def _limited(work: Work, counts: Counter[str]) -> Survivors:
-    """The survivors that select.max_per_label and select.balance leave; counts them by mode, and those that are left out."""
+def _limited(work: Work, counts: Counter[str], screen: Screen) -> Survivors:
+    """The survivors that select.max_per_label, select.balance and the screen leave; counts them by mode, and those over a limit."""
     section, read = work.config.select, _reader(work)
     limit = None
     if section.max_per_label is not None or section.balance:
@@ -77,9 +93,11 @@ def _limited(work: Work, counts: Counter[str]) -> Survivors:
                 limit.add(clip)
         limit.settle(section.max_per_label, section.balance)
     for clips, pairs in read():
-        kept = [(clip, example) for clip, example in pairs if limit is None or limit.keeps(clip)]
+        within = [(clip, example) for clip, example in pairs if limit is None or limit.keeps(clip)]
+        usable = {example.example_id for example in screen.keep([example for _, example in within])}
+        kept = [(clip, example) for clip, example in within if example.example_id in usable]
         counts.update(example.mode for _, example in kept)
-        counts.update(over_limit=len(pairs) - len(kept))
+        counts.update(over_limit=len(pairs) - len(within))
         yield clips, kept
 
 

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from engine.config import Mixture
 from engine.rows import Window
 from engine.train.mixture import Stream
-from models.base import Turn
+from models.base import LossOn, Turn
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,33 @@ class MicroBatch:
     """The id of the example that each window's random moments follow from, wherever its video lies. None for a window that is
     always watched at the same moments, as those of episodes are in EILEV."""
     samples: list[list[Turn]]
+    example_ids: list[list[str]]
+    """Of each turn of each sample."""
+
+
+class Told(NamedTuple):
+    """A turn before its window has a number."""
+
+    window: Window | None
+    jitter_id: str | None
+    example_id: str
+    prompt: str
+    answer: str
+    learned: bool
 
 
 class Material:
     """The tables of a select step: row r < len(examples) is an example by itself; the rows after them are episodes."""
 
-    def __init__(self, examples: pa.Table, episodes: pa.Table | None, moments: Literal["random", "middle"] = "random") -> None:
-        """`episodes`: as engine/train/tables.py's with_rows has them. `moments`: of single examples."""
-        self._moments = moments
+    def __init__(
+        self,
+        examples: pa.Table,
+        episodes: pa.Table | None,
+        moments: Literal["random", "middle"] = "random",
+        loss_on: LossOn = "query",
+    ) -> None:
+        """`episodes`: as engine/train/tables.py's with_rows has them. `moments`: of single examples. `loss_on`: of episodes."""
+        self._moments, self._loss_on = moments, loss_on
         self._examples, self._episodes = examples, episodes
         self._example_rows = _Rows(examples)
         self._episode_rows = None if episodes is None else _Rows(episodes)
@@ -69,29 +88,28 @@ class Material:
 
     def micro_batch(self, rows: Sequence[int]) -> MicroBatch:
         numbers: dict[tuple[Window, str | None], int] = {}
-        samples = []
+        samples, example_ids = [], []
         for row in rows:
             turns = self._turns(row)
-            samples.append(
-                [
-                    Turn(numbers.setdefault((window, jitter_id), len(numbers)), prompt, answer)
-                    for window, jitter_id, prompt, answer in turns
-                ]
-            )
-        return MicroBatch([window for window, _ in numbers], [jitter_id for _, jitter_id in numbers], samples)
+            sample = []
+            for turn in turns:
+                clip = None if turn.window is None else numbers.setdefault((turn.window, turn.jitter_id), len(numbers))
+                sample.append(Turn(clip, turn.prompt, turn.answer, turn.learned))
+            samples.append(sample)
+            example_ids.append([turn.example_id for turn in turns])
+        windows, jitter_ids = [window for window, _ in numbers], [jitter_id for _, jitter_id in numbers]
+        return MicroBatch(windows, jitter_ids, samples, example_ids)
 
-    def _turns(self, row: int) -> list[tuple[Window, str | None, str, str]]:
-        """(window, example that its random moments follow from, prompt, answer) of each turn."""
+    def _turns(self, row: int) -> list[Told]:
         if row < len(self._examples):
-            example = self._example_rows[row]
-            jitter_id = example["example_id"] if self._moments == "random" else None
-            return [(_window(example), jitter_id, example["prompt"], example["answer"])]
+            return _conversation(self._example_rows[row], self._moments)
         assert self._episode_rows is not None
         episode = self._episode_rows[row - len(self._examples)]
         examples = [self._example_rows[example_row] for example_row in episode["rows"]]
+        query = len(examples) - 1
         return [
-            (_window(example), None, prompt, example["answer"])
-            for example, prompt in zip(examples, episode["prompts"], strict=True)
+            Told(_window(example), None, example["example_id"], prompt, example["answer"], place == query or self._loss_on == "all")
+            for place, (example, prompt) in enumerate(zip(examples, episode["prompts"], strict=True))
         ]
 
 
@@ -106,6 +124,16 @@ class _Rows:
         number = bisect_right(self._starts, row) - 1
         values: dict[str, Any] = self._batches[number].slice(row - self._starts[number], 1).to_pylist()[0]
         return values
+
+
+def _conversation(example: dict[str, Any], moments: Literal["random", "middle"]) -> list[Told]:
+    """The turns of an example by itself: all answers are learned, and one turn shows the video, if there is one."""
+    name, window = example["example_id"], _window(example) if example["video"] else None
+    jitter_id = name if moments == "random" else None
+    return [
+        Told(window if number == example["shown_in"] else None, jitter_id, name, turn["prompt"], turn["answer"], True)
+        for number, turn in enumerate([example, *example["follow_ups"]])
+    ]
 
 
 def _window(example: dict[str, Any]) -> Window:

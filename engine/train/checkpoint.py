@@ -11,10 +11,12 @@ from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 import torch.distributed
 
-from engine.run.work import CHECKPOINTS, RESUME
+from engine.rows import UNUSED, Unused
+from engine.run.work import CHECKPOINTS, RESUME, unused_of
 from engine.store.documents import to_json
 from engine.store.files import FileRecord
 from engine.train.backends import load_backend
@@ -27,10 +29,12 @@ from models.base import Trainee
 class State:
     """How far the training loop is; rank 0's goes into losses.json, and every rank's into a checkpoint."""
 
-    losses: list[float] = field(default_factory=list)
-    """One per optimizer step that is done."""
+    losses: list[float | None] = field(default_factory=list)
+    """One per optimizer step that is done; None: there was no answer to learn from."""
     fed: list[int] = field(default_factory=lambda: list(astuple(Fed())))
     """The fields of Fed, over these steps."""
+    unused: dict[str, list[str]] = field(default_factory=dict)
+    """What this rank could not use: example_id -> reason and detail."""
 
 
 def cut_of(job: TrainJob, world_size: int) -> Cut:
@@ -63,7 +67,7 @@ def resume(session: Session, job: TrainJob, rank: Rank, listener: Listener) -> S
         loaded = session.load(Path(folder))
     if rank.rank == 0:
         listener.note(f"continuing from the checkpoint of step {latest['step']}")
-    return State(losses=list(loaded["losses"]), fed=list(loaded["fed"]))
+    return State(losses=list(loaded["losses"]), fed=list(loaded["fed"]), unused=dict(loaded["unused"]))
 
 
 def _is_below(path: str, folder: str) -> bool:
@@ -99,6 +103,16 @@ def write_checkpoint(session: Session, job: TrainJob, rank: Rank, state: State) 
         job.store.write(f"{job.out}/{RESUME}", to_json(latest))
         if previous is not None:
             job.store.delete(json.loads(previous)["folder"])
+
+
+def write_unused(job: TrainJob, rank: Rank, state: State) -> None:
+    """Rank 0 publishes what any rank could not use, in the order of the ids."""
+    parts: list[Any] = [None] * rank.world_size
+    torch.distributed.all_gather_object(parts, state.unused)
+    if rank.rank == 0:
+        by_id = {example_id: row for part in parts for example_id, row in part.items()}
+        rows = [Unused(example_id=name, reason=reason, detail=detail) for name, (reason, detail) in sorted(by_id.items())]
+        job.store.write_table(unused_of(job.out), pa.Table.from_pylist([row.to_row() for row in rows], schema=UNUSED))
 
 
 def save_adapter(session: Session, student: Trainee, job: TrainJob, rank: Rank) -> None:

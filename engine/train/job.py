@@ -31,7 +31,7 @@ class TrainJob:
     """Folder in the store: model/ for the adapter, losses.json, and while the step runs resume.json and checkpoints/."""
     seed: int
     failure_rate: float
-    """The finetune stops once a larger share of all its samples has had no usable video."""
+    """The finetune stops once a larger share of the samples so far could not be used, and at least 20 of them."""
     decoding: DecodeSettings
     decode_cpus: float
 
@@ -51,13 +51,15 @@ class Fed:
     """Counts of what the micro-batches consisted of."""
 
     undecodable: int = 0
-    """Samples without a usable video; they stay in their batch without loss."""
+    """Samples without a usable video; they stay out of their batch."""
     shots_lost: int = 0
     """Shots without a usable video; they are left out of their samples."""
     shown: int = 0
     """Clips that the samples show; a clip counts once for each sample that shows it."""
     encoded: int = 0
     """Clips that went through the tower; a clip counts once for each micro-batch."""
+    too_long: int = 0
+    """Samples beyond the model's context that select did not recognize; they stay out of their batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +69,8 @@ class StepRecord:
     step: int
     """Number of steps done: 1 for the first."""
     num_steps: int
-    loss: float
-    """Mean over all answer tokens of all ranks."""
+    loss: float | None
+    """Mean over all answer tokens of all ranks; None: there was none, and the step changed nothing."""
     learning_rate: float
     gradient_norm: float
     """Before clipping, over all trained parameters."""

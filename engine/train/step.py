@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from engine.run.seals import read_seal
-from engine.run.work import Progress, StepResult, Work
+from engine.run.work import Progress, StepResult, Work, unused_of
 from engine.train.job import StepRecord, TrainJob
 
 
@@ -14,14 +14,15 @@ def train(work: Work) -> StepResult:
     step, config = work.step, work.config
     selected = read_seal(work.store, step.inputs[0])
     assert selected is not None
+    tables = {record.path.rpartition("/")[2]: record for record in selected.files}
     job = TrainJob(
         identity=work.identity,
         device=config.model.device(config.cluster.train_gpus),
         model=config.spec(config.model.base),
         train=config.train,
         store=work.store,
-        examples=selected.files[0],
-        episodes=selected.files[1] if len(selected.files) > 1 else None,
+        examples=tables["examples.parquet"],
+        episodes=tables.get("episodes.parquet"),
         mixture=config.mixture,
         loss_on=config.episodes.loss_on,
         out=step.name,
@@ -34,8 +35,10 @@ def train(work: Work) -> StepResult:
         job, config.cluster.train_cpus, config.cluster.train_gpus, lambda record: work.report(progress_of(step.name, record))
     )
     files = [f"{step.name}/model/{name}" for name in work.store.names(f"{step.name}/model")]
-    counts = {"steps": len(trained.losses)} | asdict(trained.fed)
-    losses = [round(loss, 6) for loss in trained.losses]
+    files.append(unused_of(step.name))
+    unused = work.store.read_table(files[-1]).num_rows
+    counts = {"steps": len(trained.losses)} | asdict(trained.fed) | {"unused": unused}
+    losses = [None if loss is None else round(loss, 6) for loss in trained.losses]
     return StepResult(files=files, counts=counts, facts={"losses": losses})
 
 
@@ -45,5 +48,6 @@ def progress_of(step: str, record: StepRecord) -> Progress:
     >>> progress_of("cycle-000/train", record).metrics["gradient_norm"]
     0.25
     """
-    metrics = {name: float(getattr(record, name)) for name in ("loss", "learning_rate", "gradient_norm", "tokens", "seconds")}
+    values = {name: getattr(record, name) for name in ("loss", "learning_rate", "gradient_norm", "tokens", "seconds")}
+    metrics = {name: float(value) for name, value in values.items() if value is not None}
     return Progress(step=step, unit="steps", done=record.step, total=record.num_steps, loss=record.loss, metrics=metrics)

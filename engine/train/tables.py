@@ -18,7 +18,19 @@ from engine.store.files import RESTORE, FileRecord, Store
 from engine.store.troubles import StorageError
 from models.caches import temporary_folder
 
-EXAMPLE_COLUMNS = ["example_id", "video", "start_s", "end_s", "etag", "prompt", "answer", "source", "mode"]
+EXAMPLE_COLUMNS = [
+    "example_id",
+    "video",
+    "start_s",
+    "end_s",
+    "etag",
+    "prompt",
+    "answer",
+    "follow_ups",
+    "shown_in",
+    "source",
+    "mode",
+]
 EPISODE_COLUMNS = ["context", "query", "prompts", "epoch"]
 BATCH_ROWS = 1 << 16
 """Rows that are held in memory while the file is written."""

@@ -21,6 +21,7 @@ from engine import flow
 from engine.config import Train
 from engine.connection import on_this_node
 from engine.decode.stage import Decoded, decode_windows, videos_of
+from engine.rows import Failure
 from engine.store.troubles import StorageError
 from engine.train.backends import load_backend
 from engine.train.feed import Decode, Row
@@ -79,11 +80,11 @@ def train_worker(arguments: dict[str, Any]) -> None:
 def decode_with_ray(job: TrainJob, world_size: int) -> Decode:
     """Decodes beside the rank, with a Ray Data flow of its own; `world_size` ranks do so at the same time."""
 
-    def decode(rows: Iterable[Row], frames: FrameSpec) -> Iterator[tuple[Row, list[Video | None]]]:
+    def decode(rows: Iterable[Row], frames: FrameSpec) -> Iterator[tuple[Row, list[Video | Failure]]]:
         args = {"spec": frames, "decoding": job.decoding}
         stage = flow.Stage(name="decode", work=decode_windows, args=args, cpus=job.decode_cpus)
         for row in flow.run(rows, [stage], ordered=True, flows=world_size):
-            yield row, [decoded.video if isinstance(decoded, Decoded) else None for decoded in videos_of(row)]
+            yield row, [result.video if isinstance(result, Decoded) else result for result in videos_of(row)]
 
     return decode
 
@@ -102,8 +103,8 @@ def fatal_error(error: Exception, train: Train) -> Exception | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    losses: list[float]
-    """One per optimizer step."""
+    losses: list[float | None]
+    """One per optimizer step; None for a step without any answer to learn from."""
     fed: Fed
     """Totals over all steps; rows of repeated epochs are counted each time."""
 

@@ -6,7 +6,7 @@ Shapes: B examples of a micro-batch, L tokens, V vocabulary.
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
@@ -23,8 +23,8 @@ from engine.store.weights import local
 from engine.train.backends import load_backend
 from engine.train.backends.base import Session
 from engine.train.batches import Material
-from engine.train.checkpoint import State, resume, save_adapter, write_checkpoint
-from engine.train.feed import Decode, Share, micro_batches
+from engine.train.checkpoint import State, resume, save_adapter, write_checkpoint, write_unused
+from engine.train.feed import Decode, Prepared, Share, micro_batches
 from engine.train.job import Fed, Listener, Rank, StepRecord, TrainJob
 from engine.train.mixture import order
 from engine.train.schedule import learning_rate
@@ -40,7 +40,8 @@ NAMED_EXAMPLES = 8
 def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener) -> None:
     """Train to the end, from the latest checkpoint if there is one. torch's process group must exist.
 
-    Rank 0 leaves the adapter in model/, and losses.json: {"losses": one per step, "fed": the fields of Fed}.
+    Rank 0 leaves the adapter in model/, what could not be used in unused.parquet, and losses.json: {"losses": one per step, "fed":
+    the fields of Fed}. Raises ValueError where no step had an answer to learn from.
     """
     train = job.train
     with built_to_stay():
@@ -57,6 +58,7 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
         torch.manual_seed(derive_seed(job.seed, step, f"rank-{rank.rank}", "direct"))  # dropout, the same on a resumed run
         micro_batches_rows = work.micro_batches(step)
         batches = [next(stream) for _ in micro_batches_rows]
+        state.unused |= {row.example_id: [row.reason, row.detail] for prepared in batches for row in prepared.unused}
         rate = learning_rate(step, len(steps), train)
         watch = Watch(f"{job.out}: step {step + 1}", rate, [material.ids(rows) for rows in micro_batches_rows])
         loss, tokens, norm, fed = _optimizer_step(session, batches, rate, watch)
@@ -74,12 +76,13 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
                     seconds=time.monotonic() - started,
                 )
             )
-        stop_without_videos(job, rank, state, len(steps) * train.batch_rows)
+        stop_if_unusable(job, rank, state, is_last=step + 1 == len(steps))
         if (step + 1) % train.checkpoint_every_steps == 0 and step + 1 < len(steps):
             write_checkpoint(session, job, rank, state)
     save_adapter(session, student, job, rank)
+    write_unused(job, rank, state)
     if rank.rank == 0:
-        job.store.write(f"{job.out}/{LOSSES}", to_json(asdict(state)))
+        job.store.write(f"{job.out}/{LOSSES}", to_json({"losses": state.losses, "fed": state.fed}))
 
 
 def _student(job: TrainJob, rank: Rank) -> tuple[Trainee, Session]:
@@ -97,25 +100,38 @@ def _student(job: TrainJob, rank: Rank) -> tuple[Trainee, Session]:
     return student, backend.start(student.module, train, job.device)
 
 
-def stop_without_videos(job: TrainJob, rank: Rank, state: State, num_samples: int) -> None:
-    """Raises ValueError, on all ranks in the same step, where too many samples of the whole finetune had no usable video.
+def stop_if_unusable(job: TrainJob, rank: Rank, state: State, is_last: bool) -> None:
+    """Raises ValueError, on all ranks in the same step, where too many of the samples so far could not be used, or all of them.
 
-    The checkpoint goes: the steps behind it have trained on black frames, and its counts would stop the finetune again.
+    What they were is written first. The checkpoint goes: its counts would stop the finetune again.
     """
-    undecodable = Fed(*state.fed).undecodable
-    if (reason := too_many_failed({"without a usable video": undecodable}, num_samples, job.failure_rate)) is None:
+    if (reason := unusable(job, state, is_last)) is None:
         return
+    write_unused(job, rank, state)
     if rank.rank == 0:
         job.store.delete(f"{job.out}/{RESUME}")
     raise ValueError(
-        f"{job.out} stopped after {len(state.losses)} steps: {reason}; restore the videos and run the same command again, which "
-        "starts this finetune from step 0; or raise the limit"
+        f"{job.out} stopped after {len(state.losses)} steps: {reason}; `starloop failures` lists them; restore the videos and run "
+        "the same command again, which starts this finetune from step 0; or raise the limit"
     )
+
+
+def unusable(job: TrainJob, state: State, is_last: bool) -> str | None:
+    """The reason to stop, or None."""
+    fed = Fed(*state.fed)
+    failed = {name: count for name, count in (("without a usable video", fed.undecodable), ("too long", fed.too_long)) if count}
+    num_samples = len(state.losses) * job.train.batch_rows
+    if (reason := too_many_failed(failed, num_samples, job.failure_rate, "samples")) is not None:
+        return reason
+    if is_last and all(loss is None for loss in state.losses):
+        counts = ", ".join(f"{name} {count}" for name, count in failed.items())
+        return f"none of {num_samples} samples has an answer to learn from ({counts or 'all answers are empty'})"
+    return None
 
 
 def _material(job: TrainJob, rank: Rank) -> Material:
     """The tables, mapped into this rank's memory; their file goes when all ranks have them."""
-    material = Material(*map_tables(job.store, job.examples, job.episodes), job.train.moments)
+    material = Material(*map_tables(job.store, job.examples, job.episodes), job.train.moments, job.loss_on)
     torch.distributed.barrier()
     if rank.local_rank == 0:
         remove_files(job.examples, job.episodes)
@@ -150,19 +166,22 @@ class Watch:
 
 
 def _optimizer_step(
-    session: Session, micro_batches: Sequence[tuple[dict[str, Any], Fed]], learning_rate: float, watch: Watch
-) -> tuple[float, int, float, list[int]]:
+    session: Session, micro_batches: Sequence[Prepared], learning_rate: float, watch: Watch
+) -> tuple[float | None, int, float, list[int]]:
     """One optimizer step over the rank's micro-batches: the mean over all answer tokens of all ranks.
 
-    Returns that loss, the answer tokens, the gradients' norm, and the fields of Fed; all of them over all ranks. Raises ValueError
-    where the loss, of which the weights know nothing yet, or the norm is not finite.
+    Returns that loss, the answer tokens, the gradients' norm, and the fields of Fed; all of them over all ranks. Where no rank has
+    an answer token there is nothing to learn: the loss is None, and the model stays as it is. Raises ValueError where the loss, of
+    which the weights know nothing yet, or the norm is not finite.
     """
-    device, batches = session.device, [batch for batch, _ in micro_batches]
+    device, batches = session.device, [prepared.batch for prepared in micro_batches]
     answer_tokens = float(sum(int((batch["labels"][:, 1:] != -100).sum()) for batch in batches))
-    fed = [float(sum(values)) for values in zip(*(astuple(counts) for _, counts in micro_batches), strict=True)]
+    fed = [float(sum(values)) for values in zip(*(astuple(prepared.fed) for prepared in micro_batches), strict=True)]
     counts = torch.tensor([answer_tokens, *fed], dtype=torch.float64, device=device)
     torch.distributed.all_reduce(counts)
-    num_tokens = max(1.0, counts[0].item())
+    num_tokens, fed_counts = counts[0].item(), [int(count) for count in counts[1:].tolist()]
+    if not num_tokens:
+        return None, 0, 0.0, fed_counts
     sums: list[Tensor] = []
     for index, batch in enumerate(batches):
         labels = batch.pop("labels").to(device)
@@ -176,7 +195,7 @@ def _optimizer_step(
     watch.refuse("loss", loss, [index for index, value in enumerate(sums) if not math.isfinite(value)])
     norm = session.step(learning_rate)
     watch.refuse("gradient norm", norm, range(len(batches)))
-    return loss, int(counts[0].item()), norm, [int(count) for count in counts[1:].tolist()]
+    return loss, int(num_tokens), norm, fed_counts
 
 
 def _on_device(value: Any, device: Any) -> Any:

@@ -16,7 +16,7 @@ from models.folders import FILES, digest_of, fetch, read_json
 from models.pllava.adapters import Adapter, built_in, open_adapter
 from models.pllava.architecture import Architecture, read_architecture
 from models.pllava.layouts import Weights, open_weights
-from models.pllava.processing import PllavaProcessor, open_processor
+from models.pllava.processing import Exchange, PllavaProcessor, open_processor
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def describe(spec: ModelSpec) -> tuple[Architecture, PllavaProcessor]:
 
 def end_ids(folder: Path, processor: PllavaProcessor) -> list[int]:
     """All token ids that end an answer: those of generation_config.json, the end token, and what closes an answer in the chat."""
-    closing = processor.training_ids("q", "a")[1][-1]
+    closing = processor.training_ids([Exchange("q", "a")])[1][-1]
     end_token = processor.tokenizer.named_token_id("eos_token")
     return sorted({token for token in (*_listed_end_ids(folder), closing, end_token) if token is not None and token >= 0})
 

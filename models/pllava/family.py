@@ -3,7 +3,7 @@
 Those that read small files only import neither torch nor transformers; PEFT is imported only where a model is finetuned.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from models.base import Device, FrameSpec, LoraSpec, ModelSize, ModelSpec, Sample, Trainee, VideoLLM
@@ -12,7 +12,7 @@ from models.pllava import checkpoints
 from models.pllava import shrink as shrinking
 from models.pllava.architecture import read_architecture
 from models.pllava.published import CONFIGS
-from models.pllava.samples import exchanges_of
+from models.pllava.samples import ids_of
 from models.pllava.size import size_of
 
 PUBLISHED = frozenset(CONFIGS)
@@ -34,9 +34,9 @@ def version(spec: ModelSpec) -> str:
     return checkpoints.version(spec)
 
 
-def sample_tokens(spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
+def sample_tokens(spec: ModelSpec, samples: Iterable[Sample], pictures: Container[int] = ()) -> Iterator[int]:
     _, processor = checkpoints.describe(spec)
-    return (len(processor.sample_ids(exchanges_of(sample))) for sample in samples)
+    return (len(ids_of(processor, sample, pictures)) for sample in samples)
 
 
 def load(spec: ModelSpec, device: Device) -> VideoLLM:

@@ -116,7 +116,7 @@ class PllavaModel(LlavaModel):
 
         Each video has one pooled shape, the configuration's by default. Views instead may show a video in several places and in
         several ways, though it goes through the tower once. The output is [B,N,D] where all shapes are the same, else a list of
-        [N,D] for each video or view.
+        [N,D] for each video or view. A picture is a video of one frame, pooled to (1, P, P): LLaVA's path for images.
         """
         default: Shape = tuple(self.config.pooling_shape)  # type: ignore[assignment]  # of three, as architecture.py checks
         shapes: list[Shape] = [(t, h, w) for t, h, w in pooling_shapes] if pooling_shapes else [default] * len(pixel_values_videos)
@@ -191,13 +191,20 @@ class PllavaModel(LlavaModel):
         features = {kind: output for kind, output in (mm_encoder_outputs or {}).items() if output is not None}
         if pixel_values is not None:
             features["image"] = self.get_image_features(pixel_values)
-        if pixel_values_videos is not None:
+        idle: Tensor | None = None
+        if pixel_values_videos is not None and views is not None and not len(views):
+            # pixels that no place shows: with ZeRO-3 all ranks have to run the same layers, so they are run, and weigh nothing
+            features_of_nothing = self.get_video_features(pixel_values_videos, views=[(0, (0,), (1, 1, 1))])
+            idle = 0.0 * features_of_nothing.pooler_output[0].sum()
+        elif pixel_values_videos is not None:
             features["video"] = self.get_video_features(pixel_values_videos, pooling_shapes, views)
         if (input_ids is None) == (inputs_embeds is None) or (features and input_ids is None):
             raise ValueError("give input_ids, which say where images and videos go; or inputs_embeds, and neither of those")
         if inputs_embeds is None:
             assert input_ids is not None
             inputs_embeds = self.embed(input_ids, features)
+        if idle is not None:
+            inputs_embeds = inputs_embeds + idle
         outputs = self.language_model(inputs_embeds=inputs_embeds, **kwargs)
         return LlavaModelOutputWithPast(
             last_hidden_state=outputs.last_hidden_state,

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from models.base import LossOn, ModelSpec
+from models.base import ModelSpec
 from models.folders import read_json
 from models.pllava.architecture import Architecture, Shape, VideoShape, section
 from models.pllava.chat import ChatTokenizer, chat_tokenizer
@@ -23,8 +23,18 @@ if TYPE_CHECKING:
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Per channel of RGB, of the pictures that OpenAI's CLIP was trained on (openai/CLIP, clip/clip.py)."""
-Exchange = tuple[str, str | None]
-"""A question about a video, and its answer; None: the answer is still to be given."""
+
+
+class Exchange(NamedTuple):
+    """A question and its answer, as a chat has them: Exchange("What happens?", "The dax zups.")"""
+
+    prompt: str
+    answer: str | None
+    """None: it is still to be given."""
+    shows: bool = True
+    """Whether a video or a picture stands before the prompt."""
+    learned: bool = True
+    """Whether training has a loss on the answer."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +60,14 @@ class PllavaProcessor:
         return math.prod(self.video.pooled)
 
     @property
+    def picture_shape(self) -> Shape:
+        """(1, H', W') of a picture's tokens: one for each patch."""
+        side = self.image_size // self.patch_size
+        return 1, side, side
+
+    @property
     def tokens_per_image(self) -> int:
-        return (self.image_size // self.patch_size) ** 2
+        return math.prod(self.picture_shape)
 
     @property
     def video_token_id(self) -> int | None:
@@ -66,16 +82,21 @@ class PllavaProcessor:
         """Tokens that only the chat template may write, longest first."""
         return sorted({*self.tokenizer.special_tokens, VIDEO_TOKEN, IMAGE_TOKEN}, key=len, reverse=True)
 
-    def chat(self, question: str, answer: str | None = None, shots: Sequence[Exchange] = ()) -> str:
-        """The chat as text: first the shots; then a video, its question, and the answer or the place where it begins."""
+    def chat(self, question: str, answer: str | None = None) -> str:
+        """The chat of one question about a video, as text."""
+        return self.conversation([Exchange(question, answer)])
+
+    def conversation(self, exchanges: Sequence[Exchange]) -> str:
+        """A chat as text, up to its last answer or to the place where that begins. A picture's place is marked as a video's."""
         messages: list[dict[str, Any]] = []
-        for question_text, answer_text in [*shots, (question, answer)]:
-            content = [{"type": "video"}, {"type": "text", "text": self._without_control_tokens(question_text)}]
+        for exchange in exchanges:
+            content = [{"type": "video"}] if exchange.shows else []
+            content.append({"type": "text", "text": self._without_control_tokens(exchange.prompt)})
             messages.append({"role": "user", "content": content})
-            if answer_text is not None:
-                answer_content = [{"type": "text", "text": self._without_control_tokens(answer_text)}]
+            if exchange.answer is not None:
+                answer_content = [{"type": "text", "text": self._without_control_tokens(exchange.answer)}]
                 messages.append({"role": "assistant", "content": answer_content})
-        return self.tokenizer.render(messages, add_generation_prompt=answer is None)
+        return self.tokenizer.render(messages, add_generation_prompt=exchanges[-1].answer is None)
 
     def _without_control_tokens(self, text: str) -> str:
         """A person's or a model's text with its control tokens taken apart: in the chat they would count as the chat's own."""
@@ -101,34 +122,33 @@ class PllavaProcessor:
         widths = {self.image_token_id: self.tokens_per_image}
         return [math.prod(next(shapes)) if token == self.video_token_id else widths.get(token, 1) for token in ids]
 
-    @cached_property
-    def prefix_ids(self) -> list[int]:
-        """Token ids up to the end of the video: the same for every question."""
-        return self.prompt_ids("")[0]
+    def prompt_ids(self, question: str, shape: Shape | None = None) -> tuple[list[int], list[int]]:
+        """Token ids before and after the end of the video. What comes before is the same for every question: the shared prefix.
 
-    def prompt_ids(self, question: str) -> tuple[list[int], list[int]]:
-        """Token ids before and after the end of the video. What comes before is the same for every question: the shared prefix."""
-        ids = self.token_ids(self.chat(question))
+        shape: of the video's tokens, or picture_shape; by default the checkpoint's.
+        """
+        ids = self.token_ids(self.chat(question), None if shape is None else [shape])
         end = len(ids) - ids[::-1].index(self.video_token_id or 0)
         return ids[:end], ids[end:]
 
-    def sample_ids(self, exchanges: Sequence[Exchange]) -> list[int]:
+    def sample_ids(self, exchanges: Sequence[Exchange], pooling_shapes: Sequence[Shape] | None = None) -> list[int]:
         """Token ids of a chat whose last exchange may be waiting for its answer."""
-        *shots, (question, answer) = exchanges
-        return self.token_ids(self.chat(question, answer, shots), self.shapes(len(shots)))
+        return self.token_ids(self.conversation(exchanges), pooling_shapes)
 
     def training_ids(
-        self, question: str, answer: str, shots: Sequence[Exchange] = (), loss_on: LossOn = "query"
+        self, exchanges: Sequence[Exchange], pooling_shapes: Sequence[Shape] | None = None
     ) -> tuple[list[int], list[int]]:
-        """Token ids of a finished chat, and its labels: -100 except on the answer and what closes it, or on the shots' answers too.
+        """Token ids of a finished chat, and its labels: -100 except on the answers that are learned, and on what closes them.
 
         Tokenized in one go and split by character offsets, so training sees the tokens that generation makes.
         """
-        turns, text = [*shots, (question, answer)], self.chat(question, answer, shots)
+        text = self.conversation(exchanges)
         learned: list[tuple[int, int]] = []  # character spans
-        for last in range(len(turns)) if loss_on == "all" else [len(turns) - 1]:
-            turn_question, turn_answer = turns[last]
-            beginnings = [self.chat(turn_question, None, turns[:last]), self.chat(turn_question, turn_answer, turns[:last])]
+        for last, exchange in enumerate(exchanges):
+            if not exchange.learned:
+                continue
+            asked = [*exchanges[:last], exchange._replace(answer=None)]
+            beginnings = [self.conversation(asked), self.conversation(exchanges[: last + 1])]
             assert all(map(text.startswith, beginnings)), (
                 "the chat template must render each beginning of a chat as one of the whole"
             )
@@ -136,14 +156,10 @@ class PllavaProcessor:
         encoded, offsets = self.tokenizer.encode_with_offsets(text)
         ids: list[int] = []
         labels: list[int] = []
-        for token, (start, _), count in zip(encoded, offsets, self._widths(encoded, self.shapes(len(shots))), strict=True):
+        for token, (start, _), count in zip(encoded, offsets, self._widths(encoded, pooling_shapes), strict=True):
             ids += [token] * count
             labels += [token if any(a <= start < b for a, b in learned) else -100] * count
         return ids, labels
-
-    def shapes(self, num_shots: int) -> list[Shape]:
-        """Pooled shapes of a sample's videos, in order: the shots', and the query's."""
-        return [*[self.video.shot_pooled] * num_shots, self.video.pooled]
 
     def shot_frame_numbers(self) -> list[int]:
         """Which of a clip's frames a shot shows: the middle one of each of equal parts.

@@ -1,6 +1,7 @@
 """How a sample of several turns is shown to the model: its exchanges as text, the view of each clip, and the context's limit."""
 
 import math
+from collections.abc import Container
 
 from models.base import Sample
 from models.pllava.architecture import Shape
@@ -11,24 +12,52 @@ View = tuple[int, tuple[int, ...] | None, Shape]
 
 
 def exchanges_of(sample: Sample) -> list[Exchange]:
-    """(prompt, answer) of each turn; None for an empty last answer, which the model has to give."""
-    return [*((turn.prompt, turn.answer) for turn in sample[:-1]), (sample[-1].prompt, sample[-1].answer or None)]
+    """Each turn as the chat has it; an empty last answer is None, for the model to give."""
+    asked = len(sample) - 1 if not sample[-1].answer else None
+    return [
+        Exchange(turn.prompt, None if number == asked else turn.answer, turn.clip is not None, turn.learned)
+        for number, turn in enumerate(sample)
+    ]
 
 
-def views_of(processor: PllavaProcessor, sample: Sample) -> list[View]:
-    """How each turn shows its clip: shots with fewer frames and tokens, the query in full."""
+def views_of(processor: PllavaProcessor, sample: Sample, pictures: Container[int] = ()) -> list[View]:
+    """How the turns that show a clip show it: pictures whole, shots with fewer frames and tokens, the last clip in full.
+
+    A picture is one frame with all its patches and no pool: LLaVA's path for images (transformers, LlavaModel.get_image_features),
+    which needs no training to be understood by a PLLaVA. PLLaVA's own code repeats a picture to 16 frames and pools them
+    (modeling_pllava.py, media_type == "image"); its released models have seen no picture in training.
+    """
     shot_frames = processor.shot_frame_numbers()
     chosen = None if len(shot_frames) == processor.num_frames else tuple(shot_frames)
-    *shot_shapes, query_shape = processor.shapes(len(sample) - 1)
-    shots = [(turn.clip, chosen, shape) for turn, shape in zip(sample[:-1], shot_shapes, strict=True)]
-    return [*shots, (sample[-1].clip, None, query_shape)]
+    clips = [turn.clip for turn in sample if turn.clip is not None]
+    views: list[View] = [(clip, chosen, processor.video.shot_pooled) for clip in clips[:-1]]
+    views += [(clip, None, processor.video.pooled) for clip in clips[-1:]]
+    return [(view[0], (0,), processor.picture_shape) if view[0] in pictures else view for view in views]
+
+
+def ids_of(processor: PllavaProcessor, sample: Sample, pictures: Container[int] = ()) -> list[int]:
+    """Token ids of the sample, those that stand for its clips included."""
+    return processor.sample_ids(exchanges_of(sample), [shape for _, _, shape in views_of(processor, sample, pictures)])
+
+
+def too_long(processor: PllavaProcessor, sample: Sample, num_tokens: int, context_tokens: int) -> str:
+    """Why a sample of so many tokens does not fit, "" where it does. Nothing is cut off: the answer would be cut off first."""
+    if num_tokens <= context_tokens:
+        return ""
+    shots = max(0, sum(turn.clip is not None for turn in sample) - 1)
+    if not shots:
+        return (
+            f"its {len(sample)} questions and answers take {num_tokens} tokens, with what they show, and the model's context is "
+            f"{context_tokens}; shorten it, or lower model.pooling_shape if it is about a video"
+        )
+    return (
+        f"a sample of {shots} shots, {math.prod(processor.video.shot_pooled)} visual tokens each, and a query of "
+        f"{processor.tokens_per_video} takes {num_tokens} tokens with its answer, and the model's context is "
+        f"{context_tokens}; lower episodes.shots, episodes.pooling_shape or model.pooling_shape"
+    )
 
 
 def refuse_long(processor: PllavaProcessor, sample: Sample, num_tokens: int, context_tokens: int) -> None:
-    """Raises ValueError for a sample beyond the context. Nothing is cut off, because the answer would be cut off first."""
-    if num_tokens > context_tokens:
-        raise ValueError(
-            f"a sample of {len(sample) - 1} shots, {math.prod(processor.video.shot_pooled)} visual tokens each, and a query of "
-            f"{processor.tokens_per_video} takes {num_tokens} tokens with its answer, and the model's context is "
-            f"{context_tokens}; lower episodes.shots, episodes.pooling_shape or model.pooling_shape"
-        )
+    """Raises ValueError for a sample beyond the context."""
+    if reason := too_long(processor, sample, num_tokens, context_tokens):
+        raise ValueError(reason)

@@ -16,11 +16,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
-from models.base import Device, Evenly, FrameSpec, LoraSpec, LossOn, ModelSpec, Sample, Square, Video
+from models.base import Device, Evenly, FrameSpec, LoraSpec, ModelSpec, Sample, Square, Video
 from models.pllava import loading
 from models.pllava.checkpoints import LORA_TARGETS, PROJECTOR
 from models.pllava.processing import PllavaProcessor
-from models.pllava.samples import exchanges_of, refuse_long, views_of
+from models.pllava.samples import View, exchanges_of, ids_of, refuse_long, too_long, views_of
 from models.pllava.tensors import stack
 
 
@@ -59,33 +59,55 @@ class PllavaTrainee:
     def frames(self) -> FrameSpec:
         return FrameSpec(choose=Evenly(self.processor.num_frames), size=Square(self.processor.image_size))
 
-    def batch(self, videos: Sequence[Video], samples: Sequence[Sample], loss_on: LossOn = "query") -> dict[str, Any]:
+    @property
+    def context_tokens(self) -> int:
+        return int(self.module.config.text_config.max_position_embeddings)
+
+    def batch(self, videos: Sequence[Video], samples: Sequence[Sample]) -> dict[str, Any]:
         """Right-padded input_ids, attention_mask, labels int64[N,L]; pixel_values_videos in the model's dtype; views.
 
-        For a clip that is only a shot, the tower is given only the frames that a shot shows.
+        For a clip that is only a shot, the tower is given only the frames that a shot shows; for a picture, one. A batch that shows
+        nothing has one black frame and no view of it: the module runs it and gives it no weight.
         """
-        processor, encoded = self.processor, []
+        processor, pictures, encoded, views = self.processor, _pictures(videos), [], list[View]()
         for sample in samples:
-            *shots, query = exchanges_of(sample)
-            encoded.append(processor.training_ids(query[0], query[1] or "", shots, loss_on))
-            refuse_long(processor, sample, len(encoded[-1][0]), self.module.config.text_config.max_position_embeddings)
-        queries = sorted({sample[-1].clip for sample in samples})
-        clips = [*queries, *sorted({turn.clip for sample in samples for turn in sample} - {*queries})]
+            own = views_of(processor, sample, pictures)
+            encoded.append(processor.training_ids(exchanges_of(sample), [shape for _, _, shape in own]))
+            refuse_long(processor, sample, len(encoded[-1][0]), self.context_tokens)
+            views += own
+        return processor.training_batch(encoded) | self._shown(videos, views)
+
+    def _shown(self, videos: Sequence[Video], views: Sequence[View]) -> dict[str, Any]:
+        """pixel_values_videos: each clip once, those first that are shown with all frames; and the views of them."""
+        chosen_by_clip: dict[int, set[tuple[int, ...] | None]] = {}
+        for clip, chosen, _ in views:
+            chosen_by_clip.setdefault(clip, set()).add(chosen)
+        # of a clip that is always shown with the same few frames, the others are left out
+        few = {clip: next(iter(ways)) for clip, ways in chosen_by_clip.items() if len(ways) == 1}
+        clips = sorted(chosen_by_clip, key=lambda clip: (few.get(clip) is not None, clip))
         row_of = {clip: row for row, clip in enumerate(clips)}
-        pixels = processor.pixels(stack(processor, [videos[clip] for clip in clips])).to(self.module.dtype)
-        shot_frames = processor.shot_frame_numbers()
-        shots_are_whole = len(shot_frames) == processor.num_frames
-        views = [
-            (row_of[clip], None if clip not in {*queries} or shots_are_whole else chosen, shape)
-            for sample in samples
-            for clip, chosen, shape in views_of(processor, sample)
-        ]
-        one_length = shots_are_whole or len(queries) == len(clips)
-        shown = pixels if one_length else [*pixels[: len(queries)], *pixels[len(queries) :, shot_frames]]
-        return processor.training_batch(encoded) | {"pixel_values_videos": shown, "views": views}
+        local_views = [(row_of[clip], None if clip in few else chosen, shape) for clip, chosen, shape in views]
+        if not clips:
+            side = self.processor.image_size
+            return {"pixel_values_videos": torch.zeros(1, 1, 3, side, side, dtype=self.module.dtype), "views": local_views}
+        pixels = self.processor.pixels(stack(self.processor, [videos[clip] for clip in clips])).to(self.module.dtype)
+        if any(few.values()):
+            shown = [
+                own if (chosen := few.get(clip)) is None else own[list(chosen)] for clip, own in zip(clips, pixels, strict=True)
+            ]
+            return {"pixel_values_videos": shown, "views": local_views}
+        return {"pixel_values_videos": pixels, "views": local_views}
+
+    def too_long(self, videos: Sequence[Video], sample: Sample) -> str:
+        tokens = len(ids_of(self.processor, sample, _pictures(videos)))
+        return too_long(self.processor, sample, tokens, self.context_tokens)
 
     def save(self, folder: Path, state: dict[str, Tensor]) -> None:
         """Write the adapter and the projector as PEFT's files."""
         self.module.peft_config["default"].base_model_name_or_path = self.base
         self.module.save_pretrained(folder, state_dict=state, safe_serialization=True)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card template says nothing about this model
+
+
+def _pictures(videos: Sequence[Video]) -> frozenset[int]:
+    return frozenset(number for number, video in enumerate(videos) if video.is_picture)

@@ -17,11 +17,12 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from models.base import ENCODE_CLIPS, Device, Evenly, FrameSpec, ModelSpec, OutOfMemory, Reply, Sample, Sampling, Square, Video
 from models.batching import Question, QuestionBatches
 from models.pllava import loading
+from models.pllava.architecture import Shape
 from models.pllava.checkpoints import version
 from models.pllava.decoding import Prefix, continue_from, no_prefix, prefill, rows_padded_together
 from models.pllava.modeling import PllavaForConditionalGeneration
 from models.pllava.processing import PllavaProcessor
-from models.pllava.samples import View, exchanges_of, refuse_long, views_of
+from models.pllava.samples import View, ids_of, refuse_long, views_of
 from models.pllava.tensors import stack
 
 CONVERSE_TOKENS = 1 << 14
@@ -125,24 +126,36 @@ class PllavaVideoLLM:
         return int(self.model.config.text_config.max_position_embeddings)
 
     def prompt_token_ids(self, question: str, video: Video) -> list[int]:
-        """The same for every video: all videos of a checkpoint take the same number of tokens."""
-        before, after = self.processor.prompt_ids(question)
+        """All videos of a checkpoint take the same number of tokens; a picture takes another."""
+        before, after = self.processor.prompt_ids(question, self._shape_of(video))
         return before + after
+
+    def _shape_of(self, video: Video) -> Shape:
+        """Of the tokens of a clip that is asked about."""
+        return self.processor.picture_shape if video.is_picture else self.processor.video.pooled
 
     @memory_errors_named
     def watch(self, videos: Sequence[Video]) -> "PllavaWatched":
+        clips_by_shape: dict[Shape, list[int]] = {}
+        for clip, video in enumerate(videos):
+            clips_by_shape.setdefault(self._shape_of(video), []).append(clip)
         with self.lock:
-            return PllavaWatched(self, self._prefill(stack(self.processor, videos)))
+            groups = [self._group(videos, clips, shape) for shape, clips in clips_by_shape.items()]
+        return PllavaWatched(self, groups, len(videos))
+
+    def _group(self, videos: Sequence[Video], clips: Sequence[int], shape: Shape) -> "Group":
+        frames = stack(self.processor, [videos[clip] for clip in clips])
+        return Group(tuple(clips), shape, self._prefill(frames if shape == self.processor.video.pooled else frames[:, :1], shape))
 
     @torch.inference_mode()
-    def _prefill(self, frames: Tensor) -> Prefix:
+    def _prefill(self, frames: Tensor, shape: Shape) -> Prefix:
         """Keys and values of chat and video up to the video's end, for frames uint8[B,T,S,S,3]."""
         model, device = self.model, self.model.lm_head.weight.device
-        ids = torch.tensor(self.processor.prefix_ids, device=device)
+        ids = torch.tensor(self.processor.prompt_ids("", shape)[0], device=device)
 
         def embed(chunk: Tensor) -> Tensor:
             pixels = self.processor.pixels(chunk.to(device))  # bytes travel to the GPU, which makes floats of them
-            features = model.model.get_video_features(pixels.to(model.dtype))
+            features = model.model.get_video_features(pixels.to(model.dtype), [shape] * len(chunk))
             return model.model.embed(ids.expand(len(chunk), -1), {"video": features})
 
         return prefill(model.model.language_model, (embed(chunk) for chunk in frames.split(ENCODE_CLIPS)), len(frames))
@@ -151,10 +164,11 @@ class PllavaVideoLLM:
     def converse(self, videos: Sequence[Video], samples: Sequence[Sample], seeds: Sequence[int], sampling: Sampling) -> list[Reply]:
         """Samples of similar lengths are answered together; each clip goes through the tower once."""
         model, processor = self.model, self.processor
-        prompts = [processor.sample_ids(exchanges_of(sample)) for sample in samples]
+        pictures = frozenset(clip for clip, video in enumerate(videos) if video.is_picture)
+        prompts = [ids_of(processor, sample, pictures) for sample in samples]
         for sample, ids in zip(samples, prompts, strict=True):
             refuse_long(processor, sample, len(ids) + sampling.max_tokens, self.context_tokens)
-        views = [views_of(processor, sample) for sample in samples]
+        views = [views_of(processor, sample, pictures) for sample in samples]
         replies: dict[int, Reply] = {}
         with self.lock, torch.inference_mode():
             tokens = self._video_tokens(videos, {view for sample_views in views for view in sample_views})
@@ -162,7 +176,8 @@ class PllavaVideoLLM:
                 shown = [tokens[view] for row in rows for view in views[row]]
 
                 def embed(padded_ids: Tensor, shown: list[Tensor] = shown) -> Tensor:
-                    return model.model.embed(padded_ids, {"video": BaseModelOutputWithPooling(pooler_output=shown)})
+                    features = {"video": BaseModelOutputWithPooling(pooler_output=shown)} if shown else {}
+                    return model.model.embed(padded_ids, features)
 
                 answers = continue_from(
                     model,
@@ -206,14 +221,25 @@ class PllavaVideoLLM:
         return tokens
 
 
+@dataclass(frozen=True)
+class Group:
+    """Clips whose prefixes have the same number of tokens: videos, or pictures."""
+
+    clips: tuple[int, ...]
+    """Those of the prefix's rows, in order."""
+    shape: Shape
+    """Of each clip's tokens."""
+    prefix: Prefix
+
+
 class PllavaWatched:
     """See Watched in models/base.py: questions are held back until every clip that has not left has one (models/batching.py).
 
-    The prefix is freed as soon as the last clip has left: it holds gigabytes, and Python looks for cycles when it likes.
+    The prefixes are freed as soon as the last clip has left: they hold gigabytes, and Python looks for cycles when it likes.
     """
 
-    def __init__(self, llm: PllavaVideoLLM, prefix: Prefix) -> None:
-        self._batches = QuestionBatches(prefix.num_rows, functools.partial(answer_batch, llm, prefix))
+    def __init__(self, llm: PllavaVideoLLM, groups: Sequence[Group], num_clips: int) -> None:
+        self._batches = QuestionBatches(num_clips, functools.partial(answer_batch, llm, groups))
 
     def ask(self, clip: int, question: str, seed: int, sampling: Sampling) -> Future[Reply]:
         return self._batches.ask(Question(clip, question, seed, sampling))
@@ -223,13 +249,22 @@ class PllavaWatched:
 
 
 @memory_errors_named
-def answer_batch(llm: PllavaVideoLLM, prefix: Prefix, questions: Sequence[Question]) -> list[Reply | Exception]:
+def answer_batch(llm: PllavaVideoLLM, groups: Sequence[Group], questions: Sequence[Question]) -> list[Reply | Exception]:
     """Answer a batch, all questions of one Sampling together. A question that is too long gets its ValueError alone."""
-    processor, outcomes = llm.processor, dict[int, Reply | Exception]()
-    suffixes = []
+    by_clip: dict[int, Reply | Exception] = {}
+    for group in groups:
+        asked = [question for question in questions if question.clip in group.clips]
+        by_clip |= zip((question.clip for question in asked), _answer_group(llm, group, asked), strict=True)
+    return [by_clip[question.clip] for question in questions]
+
+
+def _answer_group(llm: PllavaVideoLLM, group: Group, questions: Sequence[Question]) -> list[Reply | Exception]:
+    processor, prefix, outcomes = llm.processor, group.prefix, dict[int, Reply | Exception]()
+    prefix_ids, suffixes = processor.prompt_ids("", group.shape)[0], []
+    row_of = {clip: row for row, clip in enumerate(group.clips)}
     for row, question in enumerate(questions):
-        before, after = processor.prompt_ids(question.text)
-        assert before == processor.prefix_ids, "the chat template must put the video before all that differs between questions"
+        before, after = processor.prompt_ids(question.text, group.shape)
+        assert before == prefix_ids, "the chat template must put the video before all that differs between questions"
         suffixes.append(after)
         if error := _too_long(question, prefix.length, len(after), llm.context_tokens):
             outcomes[row] = error
@@ -249,7 +284,7 @@ def answer_batch(llm: PllavaVideoLLM, prefix: Prefix, questions: Sequence[Questi
             answers = continue_from(
                 llm.model,
                 prefix,
-                [questions[row].clip for row in rows],
+                [row_of[questions[row].clip] for row in rows],
                 [suffixes[row] for row in rows],
                 [questions[row].seed for row in rows],
                 sampling,

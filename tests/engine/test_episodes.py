@@ -171,7 +171,7 @@ def test_a_mixture_of_all_sources_is_fed_by_weight(built: Path, world: Path, tmp
             "end_s": None,
         }
         | {"prompt": "What colour is it?", "answer": "Red.", "source": "instruct", "cycle": 0, "mode": "direct", "seed": 0}
-        | {"model": "", "etag": ""}
+        | {"model": "", "etag": "", "follow_ups": [], "shown_in": 0}
         for i in range(6)
     ]
     Store(str(tmp_path)).write_table("talks.parquet", EXAMPLES.empty_table().from_pylist(rows, schema=EXAMPLES))
@@ -240,7 +240,8 @@ def select_only(run_config: RunConfig) -> dict[str, Any]:
 
 def test_an_episode_longer_than_the_context_is_refused_with_its_tokens(built: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"episode .* of \d+ shots takes \d+ tokens, and the model's context is 1024; lower episodes.shots"
+        ValueError,
+        match=r"do not fit; episode .* of 40 shots takes \d+ tokens, and the model's context is 1024; lower episodes.shots",
     ):
         select_only(
             config(built, tmp_path / "run", "episodes.shots=[40]", "episodes.pooling_shape=[4,3,2]", "episodes.same_narrator=false")

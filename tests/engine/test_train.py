@@ -23,11 +23,11 @@ from engine.select.choose import from_template
 from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.train.checkpoint import State
-from engine.train.job import Rank, StepRecord, TrainJob
+from engine.train.job import StepRecord, TrainJob
 from engine.train.meter import Meter
 from engine.train.schedule import learning_rate
 from engine.train.trainer import Trained, fatal_error, finetune
-from engine.train.worker import stop_without_videos
+from engine.train.worker import unusable
 from models.base import Device, ModelSpec
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
@@ -68,12 +68,18 @@ def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[Step
 def test_a_finetune_without_videos_stops_at_the_limit_and_not_at_its_end(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.write("examples.parquet", b"")
-    store.write("out/resume.json", b"{}")
-    job = a_job(store, Train())
-    stop_without_videos(job, Rank(0, 1, 0), State(losses=[1.0] * 3, fed=[50, 0, 0, 0]), num_samples=100)
-    with pytest.raises(ValueError, match=r"out stopped after 3 steps: 51 of 100 clips failed \(without a usable video 51\)"):
-        stop_without_videos(job, Rank(0, 1, 0), State(losses=[1.0] * 3, fed=[51, 0, 0, 0]), num_samples=100)
-    assert store.read("out/resume.json") is None, "the same command starts again, with the videos that are back"
+    job = a_job(store, Train(batch_rows=20))
+    assert unusable(job, State(losses=[1.0] * 5, fed=[50, 0, 0, 0, 0]), is_last=False) is None
+    stopped = unusable(job, State(losses=[1.0] * 5, fed=[50, 0, 0, 0, 1]), is_last=False)
+    assert stopped == "51 of 100 samples failed (without a usable video 50, too long 1), more than limits.failure_rate = 0.5"
+
+
+def test_a_finetune_that_learned_nothing_is_an_error_however_small(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.write("examples.parquet", b"")
+    job, state = a_job(store, Train(batch_rows=4)), State(losses=[None, None], fed=[8, 0, 0, 0, 0])
+    assert unusable(job, state, is_last=False) is None
+    assert unusable(job, state, is_last=True) == "none of 8 samples has an answer to learn from (without a usable video 8)"
 
 
 @pytest.mark.slow

@@ -130,7 +130,7 @@ def test_too_many_failures_stop_the_step_and_say_why(stopped: tuple[Path, Done])
     assert "cycle-000/generate" in lines
     assert "not finished, " in lines
     assert " missing" in lines
-    assert "starloop failures r names the failed clips" in lines
+    assert "starloop failures r names what failed" in lines
 
 
 @pytest.mark.ray

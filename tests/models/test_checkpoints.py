@@ -18,7 +18,7 @@ from models import registry
 from models.base import Device, LoraSpec, ModelSpec, Sampling, Turn
 from models.pllava import checkpoints, convert, loading, video_llm
 from models.pllava.layouts import open_weights, stock_name
-from models.pllava.processing import CLIP_MEAN, CLIP_STD
+from models.pllava.processing import CLIP_MEAN, CLIP_STD, Exchange
 from models.pllava.trainee import trainee
 from watching import replies, videos_of
 
@@ -155,7 +155,7 @@ def test_stock_tokenizers_get_a_chat(tmp_path: Path, chatml: bool) -> None:
     before, after = processor.prompt_ids("what is it?")
     assert before[0] == processor.tokenizer.named_token_id("bos_token")
     assert before.count(processor.video_token_id) == 8
-    ids, labels = processor.training_ids("what is it?", "so it is.")
+    ids, labels = processor.training_ids([Exchange("what is it?", "so it is.")])
     assert ids[: len(before + after)] == before + after
     answer = [label for label in labels if label != -100]
     closing = processor.tokenizer.token_id("<|im_end|>" if chatml else "</s>")

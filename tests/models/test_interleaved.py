@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from jobs.make_base import frames_of
 from models.base import Device, LoraSpec, ModelSpec, Sampling, Turn, Video
 from models.pllava import checkpoints, video_llm
-from models.pllava.samples import exchanges_of
+from models.pllava.samples import exchanges_of, ids_of, views_of
 from models.pllava.trainee import PllavaTrainee, trainee
 from models.registry import sample_tokens
 from watching import replies, videos_of
@@ -46,7 +46,7 @@ def student() -> PllavaTrainee:
 
 def a_sample(shots: int, first: int = 0, answer: str = "The wug meeks.") -> list[Turn]:
     """Shots of the clips from `first` on, in turn; a few of them again."""
-    told = [Turn((first + i) % 17, "What happens?", f"The dax {'zups' if i % 3 else 'horks'} {i}.") for i in range(shots)]
+    told = [Turn((first + i) % 17, "What happens?", f"The dax {'zups' if i % 3 else 'horks'} {i}.", False) for i in range(shots)]
     return [*told, Turn((first + 7) % 17, "What happens?", answer)]
 
 
@@ -88,7 +88,8 @@ def test_each_clip_goes_through_the_tower_once(student: PllavaTrainee, videos: l
 
 def test_the_loss_is_on_the_querys_answer_or_on_all(student: PllavaTrainee, videos: list[Video]) -> None:
     decode = student.processor.tokenizer.decode
-    query, everything = (student.batch(videos, [a_sample(2)], loss_on)["labels"][0] for loss_on in ("query", "all"))
+    all_learned = [replace(turn, learned=True) for turn in a_sample(2)]
+    query, everything = (student.batch(videos, [sample])["labels"][0] for sample in (a_sample(2), all_learned))
     assert decode(query[query != -100]) == " The wug meeks.</s>"
     assert decode(everything[everything != -100]) == " The dax horks 0.</s> The dax zups 1.</s> The wug meeks.</s>"
     ids = student.batch(videos, [a_sample(2)])["input_ids"][0]
@@ -97,9 +98,9 @@ def test_the_loss_is_on_the_querys_answer_or_on_all(student: PllavaTrainee, vide
 
 def test_training_reads_what_generation_reads(student: PllavaTrainee) -> None:
     sample = a_sample(3)
-    pairs = [(turn.prompt, turn.answer) for turn in sample]
-    asked = student.processor.sample_ids([*pairs[:-1], (pairs[-1][0], None)])
-    ids, labels = student.processor.training_ids(*pairs[-1], pairs[:-1])
+    shapes_ = [shape for _, _, shape in views_of(student.processor, sample)]
+    asked = ids_of(student.processor, [*sample[:-1], replace(sample[-1], answer="")])
+    ids, labels = student.processor.training_ids(exchanges_of(sample), shapes_)
     assert ids[: len(asked)] == asked
     assert labels[: len(asked)] == [-100] * len(asked)
     assert -100 not in labels[len(asked) :]
@@ -118,8 +119,8 @@ def test_answers_depend_on_no_neighbour_and_are_those_of_generate(
         few = torch.from_numpy(frames)[:, [1, 3, 5, 7]]
         pixels = [*(llm.processor.pixels(few[turn.clip : turn.clip + 1])[0] for turn in sample[:-1])]
         pixels.append(llm.processor.pixels(torch.from_numpy(frames[sample[-1].clip : sample[-1].clip + 1]))[0])
-        ids = torch.tensor([llm.processor.sample_ids(exchanges_of(sample))])
-        shapes_ = llm.processor.shapes(len(sample) - 1)
+        ids = torch.tensor([ids_of(llm.processor, sample)])
+        shapes_ = [shape for _, _, shape in views_of(llm.processor, sample)]
         made = llm.model.generate(ids, pixel_values_videos=pixels, pooling_shapes=shapes_, max_new_tokens=8, do_sample=False)
         assert llm.processor.tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True).strip() == reply.text
 

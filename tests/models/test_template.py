@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from llavas import write_tokenizer
 from models.pllava.architecture import VideoShape
 from models.pllava.chat import chat_tokenizer, open_tokenizer
-from models.pllava.processing import PllavaProcessor
+from models.pllava.processing import Exchange, PllavaProcessor
 
 IMAGES = "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}{% endfor %}"
 TEXTS = "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
@@ -122,7 +122,7 @@ def test_the_folders_own_template_is_used_and_its_end_is_a_token(tmp_path: Path,
     assert processor.chat("what is it?") == case.prompt
     finished = processor.chat("what is it?", "so it is.")
     assert finished in (case.prompt + case.answer, case.prompt + case.answer.replace(" </s>", "</s>"))
-    ids, labels = processor.training_ids("what is it?", "so it is.")
+    ids, labels = processor.training_ids([Exchange("what is it?", "so it is.")])
     before, after = processor.prompt_ids("what is it?")
     assert ids[: len(before + after)] == before + after, "training sees the prompt that generation gives"
     learned = [label for label in labels if label != -100]
@@ -137,8 +137,9 @@ def test_the_folders_own_template_is_used_and_its_end_is_a_token(tmp_path: Path,
 def test_each_answer_of_several_turns_is_closed_and_may_be_learned(tmp_path: Path, name: str) -> None:
     case = CASES[name]
     processor = a_processor(tmp_path, case.template, case)
-    shots = [("what is it?", "so it is."), ("what is the action in this video?", "rising")]
-    ids, labels = processor.training_ids("what is it?", "the red circle", shots, "all")
+    chat = [("what is it?", "so it is."), ("what is the action in this video?", "rising"), ("what is it?", "the red circle")]
+    shapes = [processor.video.shot_pooled, processor.video.shot_pooled, processor.video.pooled]
+    ids, labels = processor.training_ids([Exchange(*turn) for turn in chat], shapes)
     end = ids[-1]
     assert labels.count(end) == 3
     text = processor.tokenizer.decode([label for label in labels if label != -100], skip_special_tokens=not case.special)
@@ -183,9 +184,9 @@ def test_a_template_that_cannot_be_used_is_one_line(tmp_path: Path, template: st
 
 def test_a_template_without_turns_answers_single_questions(tmp_path: Path) -> None:
     processor = a_processor(tmp_path, NO_TURNS)
-    assert processor.training_ids("what is it?", "so it is.")[1][-1] != -100
+    assert processor.training_ids([Exchange("what is it?", "so it is.")])[1][-1] != -100
     with pytest.raises(ValueError, match="writes the beginning of a chat otherwise where turns follow"):
-        processor.training_ids("what is it?", "so it is.", [("and?", "no")])
+        processor.training_ids([Exchange("and?", "no"), Exchange("what is it?", "so it is.")])
 
 
 @pytest.mark.parametrize(

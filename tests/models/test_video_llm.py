@@ -14,6 +14,7 @@ from jobs.make_base import frames_of
 from models.base import Device, Dtype, LoraSpec, ModelSpec, OutOfMemory, Sampling, Turn, Video
 from models.pllava import loading, video_llm
 from models.pllava.decoding import Prefix, prefill
+from models.pllava.processing import Exchange
 from models.pllava.trainee import trainee
 from watching import replies, videos_of
 from worlds import shapes
@@ -181,7 +182,7 @@ def test_training_reads_what_generation_reads() -> None:
     _, processor = loading.load_base(ModelSpec(base="tiny"))
     for question in QUESTIONS:
         before, after = processor.prompt_ids(question)
-        ids, labels = processor.training_ids(question, "The red circle is rising.")
+        ids, labels = processor.training_ids([Exchange(question, "The red circle is rising.")])
         assert ids[: len(before + after)] == before + after
         assert labels[: len(before + after)] == [-100] * len(before + after)
         assert labels[len(before + after) :] == ids[len(before + after) :]

@@ -21,7 +21,7 @@ from engine.ingest.adapters.source import Source
 from engine.ingest.adapters.table import read_mapping
 from engine.ingest.card import Skipped
 from engine.labels import Choice, ClassSequence, Keywords, Number, TimeRange
-from engine.rows import Clip
+from engine.rows import Clip, Example
 from engine.store.filesystems import Storage
 from jobs.ingest import IngestOptions, ingest
 
@@ -439,36 +439,107 @@ INSTRUCT = [
 ]
 
 
-def test_conversations_become_examples(tmp_path: Path) -> None:
-    (tmp_path / "i.json").write_text(json.dumps(INSTRUCT))
-    rows = [row for _, row in instruct.records(Source(path=str(tmp_path / "i.json"), storage=Storage()))]
-    assert [(row["video"], row["prompt"], row["answer"]) for row in rows[:-1]] == [  # type: ignore[index]
-        ("coco/train2017/000000033471.jpg", "What are the colors of the bus?", "White and red."),
-        ("coco/train2017/000000033471.jpg", "Where is it?", "At a stop."),
-        ("ssv2/10.webm", "Watch closely.\nWhat is it?", "A cup."),
-        ("v_k_ZXmr8pmrs.mp4", "What is the main activity?", "Skiing."),
+def instruct_rows(tmp_path: Path, *items: Any, **options: Any) -> list[Any]:
+    (tmp_path / "i.json").write_text(json.dumps(items))
+    return [row for _, row in instruct.records(Source(path=str(tmp_path / "i.json"), storage=Storage(), **options))]
+
+
+def test_a_conversation_is_one_example_whatever_its_turns(tmp_path: Path) -> None:
+    rows = instruct_rows(tmp_path, *INSTRUCT)
+    assert [(row["clip_id"], row["video"], row["turns"]) for row in rows] == [
+        (
+            "000000033471",
+            "coco/train2017/000000033471.jpg",
+            [("What are the colors of the bus?", "White and red."), ("Where is it?", "At a stop.")],
+        ),
+        ("ssv2/10/1", "ssv2/10.webm", [("Watch closely.\nWhat is it?", "A cup.")]),
+        ("v_k_ZXmr8pmrs/2", "v_k_ZXmr8pmrs.mp4", [("What is the main activity?", "Skiing.")]),
+        ("text-only", "", [("Hi", "Hello")]),
     ]
-    assert "item 3: neither video nor image" in str(rows[-1])
+    ingest(IngestOptions(manifest=str(tmp_path / "i.json"), form="instruct"), str(tmp_path / "i.parquet"), [])
+    first, *_, last = [Example.from_row(row) for row in pq.read_table(tmp_path / "i.parquet").to_pylist()]
+    assert first.turns == rows[0]["turns"]
+    assert (last.video, last.source) == ("", "instruct"), "text alone has no video, not the manifest's folder"
+    card = json.loads((tmp_path / "i.card.json").read_text())
+    assert {name: card[name] for name in ("examples", "turns", "text_only")} == {"examples": 4, "turns": 5, "text_only": 1}
+
+
+def talk(*values: str, **fields: Any) -> dict[str, Any]:
+    speakers = ("human", "gpt")
+    return {"conversations": [{"from": speakers[i % 2], "value": value} for i, value in enumerate(values)]} | fields
+
+
+def test_the_tag_may_stand_anywhere_and_says_which_turn_shows(tmp_path: Path) -> None:
+    rows = instruct_rows(
+        tmp_path,
+        talk("<image>\nWhat?", "A cup.", image="a.jpg", id="front"),
+        talk("What?\n<image>", "A cup.", image="a.jpg", id="end"),
+        talk("What?", "A cup.", image="a.jpg", id="none"),
+        talk("Hi", "Hello", "<image>\nWhat?", "A cup.", image="a.jpg", id="later"),
+        talk("<video>\n<video>\nWhat?", "A cup.", video="a.mp4", id="a frame each"),
+        talk("What does the <video> element of HTML do?", "It plays.", id="html"),
+        talk("What?", "A cup.", image="a.jpg", id="front"),
+    )
+    assert [row["shown_in"] for row in rows] == [0, 0, 0, 1, 0, 0, 0]
+    assert [row["turns"][row["shown_in"]][0] for row in rows[:5]] == ["What?"] * 5
+    assert rows[5]["turns"][0][0] == "What does the <video> element of HTML do?"
+    assert rows[6]["clip_id"] == "front/6", "LLaVA's ids are those of pictures, and repeat"
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        (talk("<image>\n<image>\nWhich?", "The first.", image=["a.jpg", "b.jpg"]), "several_pictures"),
+        (talk("<image>\n<image>\nWhich?", "The first.", image="a.jpg"), "several_pictures"),
+        (talk("<image>\nWhat?", "A cup.", "<image>\nAnd here?", "A pot.", video="a.mp4"), "several_pictures"),
+        (talk("<image>\nWhat?", "A cup."), "no_picture"),
+        (talk("What is it? <image>", "A cup.", image=None), "no_picture"),
+        (talk("<image>\nWhat?", image="a.jpg"), "odd_turns"),
+        (talk(image="a.jpg"), "odd_turns"),
+        ({"image": "a.jpg", "conversations": [{"from": "gpt", "value": "Hi"}, {"from": "human", "value": "Yes?"}]}, "odd_turns"),
+        ({"video": "a.mp4", "QA": []}, "odd_turns"),
+        ({"video": "a.mp4", "QA": [{"q": "What?", "a": "A cup."}, {"q": "Where?"}]}, "empty_answer"),
+        ({"video": "a.mp4", "QA": [{"i": "", "q": "", "a": "A cup."}]}, "empty_question"),
+        ({"video": "a.mp4", "start": "soon", "QA": [{"q": "What?", "a": "A cup."}]}, "bad_window"),
+    ],
+)
+def test_what_is_no_example_has_a_reason(tmp_path: Path, item: dict[str, Any], reason: str) -> None:
+    [row] = instruct_rows(tmp_path, item)
+    assert (row.reason, str(row).partition("i.json ")[2].partition(":")[0]) == (reason, "item 0")
+
+
+def test_an_instruction_that_is_repeated_stands_once(tmp_path: Path) -> None:
+    pairs = [
+        {"i": "Be short.", "q": "What?", "a": "A cup."},
+        {"i": "Be short.", "q": "Where?", "a": "There."},
+        {"q": "Why?", "a": "So."},
+    ]
+    [row] = instruct_rows(tmp_path, {"video": "a.mp4", "QA": pairs, "start": 1, "end": 2.5})
+    assert [question for question, _ in row["turns"]] == ["Be short.\nWhat?", "Where?", "Why?"]
+    assert (row["start_s"], row["end_s"]) == (1.0, 2.5)
+
+
+def test_bad_conversations_are_counted_by_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = [talk("<image>\nWhat?", "A cup."), talk("Hi", ""), {"id": "7"}]
+    (tmp_path / "i.json").write_text(json.dumps([*bad, INSTRUCT[3]]))
     ingest(IngestOptions(manifest=str(tmp_path / "i.json"), form="instruct", skip_bad=True), str(tmp_path / "i.parquet"), [])
-    assert len(set(pq.read_table(tmp_path / "i.parquet").column("example_id").to_pylist())) == 4
+    card = json.loads((tmp_path / "i.card.json").read_text())
+    assert card["bad_rows_by_reason"] == {"no_picture": 1, "empty_answer": 1, "malformed": 1}
+    assert "bad rows by reason: no_picture 1, empty_answer 1, malformed 1" in capsys.readouterr().out
+    (tmp_path / "i.json").write_text(json.dumps(bad))
+    with pytest.raises(ValueError, match=r"all 3 conversations are bad; the first: .*item 0: "):
+        ingest(IngestOptions(manifest=str(tmp_path / "i.json"), form="instruct", skip_bad=True), str(tmp_path / "i.parquet"), [])
+
+
+def test_a_template_names_the_videos_and_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    item = talk("What?", "A cup.", id="7", image="a.jpg")
+    rows = instruct_rows(tmp_path, item, INSTRUCT[2], INSTRUCT[3], video="{id}.mp4")
+    assert [row["video"] if isinstance(row, dict) else "bad" for row in rows] == ["7.mp4", "bad", ""]
     (tmp_path / "e.json").write_text("[]")
     with pytest.raises(ValueError, match="no conversation was found"):
         ingest(IngestOptions(manifest=str(tmp_path / "e.json"), form="instruct"), str(tmp_path / "e.parquet"), [])
     with pytest.raises(ValueError, match="--mapping is for tables"):
         ingest(IngestOptions(manifest="x.csv", form="kinetics", mapping="m.toml"), str(tmp_path / "e.parquet"), [])
-    assert pq.read_table(tmp_path / "i.parquet").column("source").to_pylist() == ["instruct"] * 4
-
-
-def test_an_unusable_turn_is_one_bad_row_and_a_template_names_the_videos(tmp_path: Path) -> None:
-    item = {"id": "7", "image": "a.jpg", "QA": [{"q": "What?", "a": "A cup."}, {"q": "", "a": "No."}, {"q": "Where?"}]}
-    (tmp_path / "i.json").write_text(json.dumps([item, INSTRUCT[2]]))
-    rows = [row for _, row in instruct.records(Source(path=str(tmp_path / "i.json"), storage=Storage(), video="{id}.mp4"))]
-    assert [row["video"] for row in rows if isinstance(row, dict)] == ["7.mp4"]
-    assert [str(row).partition("i.json ")[2].partition(":")[0] for row in rows[1:]] == [
-        "item 0 turn 1",
-        "item 0 turn 2",
-        "item 1",
-    ]
     with pytest.raises(ValueError, match="--split is for clips"):
         ingest(IngestOptions(manifest="i.json", form="instruct", split="train"), str(tmp_path / "e.parquet"), [])
 

@@ -22,11 +22,11 @@ from engine.config import RunConfig
 from engine.ingest.clips import path_of, write_parts
 from engine.ingest.pieces import cut
 from engine.presets import load_config
-from engine.rows import ATTEMPTS, Clip
+from engine.rows import ATTEMPTS, Clip, Example
 from engine.run.plan import BASE, INGEST, Step
 from engine.run.seals import Seal, write_seal
 from engine.run.status import Retried, failures, retry, status
-from engine.run.work import INDEX, Work, pieces_of, read_seals
+from engine.run.work import INDEX, Work, pieces_of, read_piece, read_seals
 from engine.select import examples
 from engine.select.choose import from_template
 from engine.select.examples import ExampleWriter
@@ -197,10 +197,10 @@ def test_select_takes_less_than_half_a_second(run: Store, settings: list[str], n
 
 
 def test_failures_are_listed_in_order_and_tried_again(small_run: Store) -> None:
-    failed = [attempt.clip_id for _, attempt in failures(small_run)]
+    failed = [row.name for row in failures(small_run)]
     assert sorted(failed) == [f"clip-{number:05d}" for number in range(0, FEW_PIECES * PIECE_CLIPS, 4)]
-    pieces = [path.removesuffix(".parquet").rpartition("-")[2] for path in small_run.names(pieces_of(GENERATE))]
-    assert list(dict.fromkeys(attempt.piece_id for _, attempt in failures(small_run))) == pieces
+    pieces = [read_piece(small_run, f"{pieces_of(GENERATE)}/{name}") for name in small_run.names(pieces_of(GENERATE))]
+    assert failed == [attempt.clip_id for attempts in pieces for attempt in attempts if attempt.outcome == "failed"]
     assert retry(small_run, "missing", rewind=False) == Retried(step=GENERATE, failed=30, pieces=30, clips=120)
     assert small_run.names(pieces_of(GENERATE)) == []
 
@@ -255,4 +255,4 @@ def test_the_examples_table_is_written_while_it_grows(tmp_path: Path, monkeypatc
             writer.write(rows[start : start + 3])
     table = pq.ParquetFile(tmp_path / "examples.parquet")
     assert [table.metadata.row_group(i).num_rows for i in range(table.num_row_groups)] == [8, 8, 4]
-    assert table.read().to_pylist() == [example.to_row() for example in rows]
+    assert [Example.from_row(row) for row in table.read().to_pylist()] == rows

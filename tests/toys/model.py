@@ -1,6 +1,6 @@
 """A kind of checkpoint: a folder whose config.json says {"model_type": "toy"}; the toy engine answers for it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from models.base import (
     Device,
@@ -28,7 +28,7 @@ def frame_spec(spec: ModelSpec) -> FrameSpec:
     return FrameSpec(choose=Evenly(2), size=Square(8))
 
 
-def sample_tokens(spec: ModelSpec, samples: Iterable[Sample]) -> Iterator[int]:
+def sample_tokens(spec: ModelSpec, samples: Iterable[Sample], pictures: Container[int] = ()) -> Iterator[int]:
     yield from (len(sample) for sample in samples)
 
 

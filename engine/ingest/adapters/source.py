@@ -113,7 +113,7 @@ Adapter = Callable[[Source], Iterator[Record]]
 Made = TypeVar("Made")
 
 
-def each(annotations: Iterable[tuple[str, Any]], make: Callable[[Any], Row | None]) -> Iterator[Record]:
+def each(annotations: Iterable[tuple[str, Any]], make: Callable[[Any], Row | ValueError | None]) -> Iterator[Record]:
     """The row that `make` makes of each annotation, or its error. None: the annotation is not one that the adapter selects.
 
     A row without a split has no column for it either: it says that no other row of the dataset names one.
