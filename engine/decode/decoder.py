@@ -213,5 +213,5 @@ def _storage_failure(video: str, error: StorageError) -> Failure:
         return Failure(kind="missing", detail=f"{what}: {video}; check the manifest's video column")
     if error.trouble in ("denied", "replaced"):
         return Failure(kind=error.trouble, detail=str(error))
-    reason = str(error).replace(REMEDY["unavailable"], "storage answers about other objects; copy this one anew or drop its row")
+    reason = str(error).replace(REMEDY["unavailable"], "storage answers about other objects; copy this one anew, or drop its row")
     return Failure(kind="unreadable", detail=reason)

@@ -136,7 +136,9 @@ def _http_status(error: BaseException) -> int:
 
 def reason_of(error: BaseException) -> str:
     """What an exception says, in one line; with its type where that is no error of storage."""
-    if isinstance(status := getattr(error, "status", None), int):  # aiohttp's: its text would repeat the URL
+    if type(error).__name__ == "TooManyRedirects":  # aiohttp's text for it is "0"
+        return "it is redirected again and again"
+    if isinstance(status := getattr(error, "status", None), int):  # aiohttp's text would repeat the URL
         return f"HTTP status {status} {getattr(error, 'message', '')}".rstrip()
     lines = str(getattr(error, "strerror", None) or error).splitlines()
     line = lines[0].rstrip(".") if lines else ""

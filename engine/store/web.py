@@ -14,6 +14,7 @@ RANGE_TIMEOUT_S, WHOLE_TIMEOUT_S = 120.0, 3600.0
 SILENCE_S = 60.0
 """No byte for so long ends a request."""
 CHUNK_BYTES = 1 << 20
+ELSEWHERE = "copy the object to a server that gives ranges, or drop its row"
 CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
 PLAIN = ("", "identity")
 """Content encodings by which the bytes that come are the object's own."""
@@ -72,7 +73,7 @@ class WebSource:
                 raise StorageError("replaced", f"{self._url} was replaced while it was being read; {REMEDY['replaced']}")
             if match and response.status == 206 and _is_plain(response):
                 if match[1] is None or int(match[1]) != offset:
-                    raise StorageError("refused", f"cannot read {self._url}: the server sends another range than was requested")
+                    raise StorageError("refused", f"cannot read {self._url}: the server sends another range; {ELSEWHERE}")
                 return await _body(response, length)
             if response.status not in (200, 206, *NO_RANGES):
                 self._refuse(response)
@@ -91,7 +92,8 @@ class WebSource:
     def _refuse(self, response: Any) -> None:
         """Raise what the status means. A server that finds an object too large to send says so of this object, not of its disk."""
         if response.status in (413, 507):
-            raise StorageError("refused", f"cannot read {self._url}: HTTP status {response.status} {response.reason}")
+            status = f"HTTP status {response.status} {response.reason}"
+            raise StorageError("refused", f"cannot read {self._url}: {status}; {ELSEWHERE}")
         response.raise_for_status()
 
     async def _get(self, byte_range: str) -> Any:
@@ -111,7 +113,7 @@ class WebSource:
                     raise StorageError(
                         "refused",
                         f"cannot read {self._url}: the server gives no ranges, and the object has more than {self._whole_bytes} "
-                        "bytes (limits.read_bytes); copy it to a server that does",
+                        f"bytes (limits.read_bytes); {ELSEWHERE}",
                     )
                 whole.write(chunk)
         except BaseException:
