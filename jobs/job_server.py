@@ -171,7 +171,7 @@ def job_id(run: str, earlier: int) -> str:
     """The submission id of a run's next job, which follows from the run's URI and the number of its earlier jobs.
 
     >>> job_id("s3://bucket/runs/a", 0)
-    'starloop-7bd6f2b9c4-1'
+    'starloop-de961c6972-1'
     """
     return f"starloop-{hashlib.sha256(run.encode()).hexdigest()[:10]}-{earlier + 1}"
 
