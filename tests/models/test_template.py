@@ -114,6 +114,12 @@ def a_processor(folder: Path, template: str | None, case: Case | None = None, ll
     return PllavaProcessor(chat_tokenizer(folder, llm), image_size=48, patch_size=6, video=video)
 
 
+def encoded(processor: PllavaProcessor, *turns: tuple[str, str]) -> tuple[list[int], list[int]]:
+    """Token ids and labels of a chat about one video a turn, each answer learned."""
+    *shots, (question, answer) = turns
+    return processor.training_ids(question, answer, shots, "all")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_the_folders_own_template_is_used_and_its_end_is_a_token(tmp_path: Path, name: str) -> None:
     case = CASES[name]
@@ -122,7 +128,7 @@ def test_the_folders_own_template_is_used_and_its_end_is_a_token(tmp_path: Path,
     assert processor.chat("what is it?") == case.prompt
     finished = processor.chat("what is it?", "so it is.")
     assert finished in (case.prompt + case.answer, case.prompt + case.answer.replace(" </s>", "</s>"))
-    ids, labels = processor.training_ids("what is it?", "so it is.")
+    ids, labels = encoded(processor, ("what is it?", "so it is."))
     before, after = processor.prompt_ids("what is it?")
     assert ids[: len(before + after)] == before + after, "training sees the prompt that generation gives"
     learned = [label for label in labels if label != -100]
@@ -137,8 +143,8 @@ def test_the_folders_own_template_is_used_and_its_end_is_a_token(tmp_path: Path,
 def test_each_answer_of_several_turns_is_closed_and_may_be_learned(tmp_path: Path, name: str) -> None:
     case = CASES[name]
     processor = a_processor(tmp_path, case.template, case)
-    shots = [("what is it?", "so it is."), ("what is the action in this video?", "rising")]
-    ids, labels = processor.training_ids("what is it?", "the red circle", shots, "all")
+    turns = [("what is it?", "so it is."), ("what is the action in this video?", "rising"), ("what is it?", "the red circle")]
+    ids, labels = encoded(processor, *turns)
     end = ids[-1]
     assert labels.count(end) == 3
     text = processor.tokenizer.decode([label for label in labels if label != -100], skip_special_tokens=not case.special)
@@ -183,9 +189,9 @@ def test_a_template_that_cannot_be_used_is_one_line(tmp_path: Path, template: st
 
 def test_a_template_without_turns_answers_single_questions(tmp_path: Path) -> None:
     processor = a_processor(tmp_path, NO_TURNS)
-    assert processor.training_ids("what is it?", "so it is.")[1][-1] != -100
+    assert encoded(processor, ("what is it?", "so it is."))[1][-1] != -100
     with pytest.raises(ValueError, match="writes the beginning of a chat otherwise where turns follow"):
-        processor.training_ids("what is it?", "so it is.", [("and?", "no")])
+        encoded(processor, ("and?", "no"), ("what is it?", "so it is."))
 
 
 @pytest.mark.parametrize(
