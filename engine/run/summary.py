@@ -89,6 +89,6 @@ def _cycle(cycle: int, sealed: Mapping[str, Seal]) -> dict[str, Any]:
 
 
 def _mean(losses: list[float | None]) -> float | None:
-    """None where there is nothing to average, or a loss was not finite, as older runs have it."""
+    """Of the steps that have a loss; older runs hold NaN, which is read as None."""
     finite = [loss for loss in losses if loss is not None]
-    return round(sum(finite) / len(finite), 4) if finite and len(finite) == len(losses) else None
+    return round(sum(finite) / len(finite), 4) if finite else None
