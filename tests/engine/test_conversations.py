@@ -14,9 +14,10 @@ import pytest
 from builders import a_clip, a_seal
 from engine.config import RunConfig, Train
 from engine.decode import media
+from engine.episodes.lengths import EpisodeLengths
 from engine.ingest.clips import path_of, write_parts
 from engine.presets import load_config
-from engine.rows import EXAMPLES, Example, FollowUp
+from engine.rows import EXAMPLES, Episode, Example, FollowUp
 from engine.run.plan import INGEST, Step
 from engine.run.rehearsal import Case
 from engine.run.seals import write_seal
@@ -28,7 +29,8 @@ from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.train.processes import RankFailed, run_ranks
 from jobs.ingest import IngestOptions, ingest
-from models.base import Device, ModelSpec
+from models.base import Device, ModelSpec, Turn
+from models.registry import sample_tokens
 from ranks import train_on_files
 from talks import talk, write_talks
 
@@ -176,3 +178,17 @@ def test_the_length_is_that_of_the_whole_sample_with_what_it_shows() -> None:
     assert most[""] > most["a.mp4"] + 32, "text shows nothing"
     both = an_example("x", "a.mp4", "7" * (most["a.mp4"] - 100), follow_ups=(FollowUp(prompt=letters, answer="Yes."),))
     assert not fits(both), "the follow-ups count"
+
+
+def test_an_episode_with_a_long_narration_is_left_out_and_the_others_stay() -> None:
+    answers = {"short": "The dax zups.", "long": "The dax zups. " * 90, "query": "The wug meeks."}
+    lengths = EpisodeLengths(ModelSpec(base="tiny"), Storage(), answers)
+    episodes = [
+        Episode(episode_id=name, query="query", context=shots, roles=("noun",) * len(shots), prompts=("What?",) * (len(shots) + 1),
+                epoch=0, short=False)
+        for name, shots in (("fits", ("short", "short")), ("does not", ("short", "long", "long", "long")), ("alone", ()))
+    ]  # fmt: skip
+    [row] = lengths.too_long(episodes)
+    assert (row.example_id, row.reason) == ("does not", "too_long")
+    turns = [Turn(0, "What?", answers[name]) for name in ("short", "long", "long", "long", "query")]
+    assert f"an episode of 4 shots takes {next(sample_tokens(ModelSpec(base='tiny'), [turns]))} tokens" in row.detail
