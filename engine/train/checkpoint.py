@@ -63,7 +63,7 @@ def resume(session: Session, job: TrainJob, rank: Rank, listener: Listener) -> S
         loaded = session.load(Path(folder))
     if rank.rank == 0:
         listener.note(f"continuing from the checkpoint of step {latest['step']}")
-    return State(losses=list(loaded["losses"]), fed=list(loaded["fed"]), unused=dict(loaded["unused"]))
+    return State(losses=list(loaded["losses"]), fed=list(loaded["fed"]), unused=dict(loaded.get("unused", {})))
 
 
 def _refusal(saved: dict[str, Any] | None, now: Cut) -> str:

@@ -192,3 +192,19 @@ def test_an_episode_with_a_long_narration_is_left_out_and_the_others_stay() -> N
     assert (row.example_id, row.reason) == ("does not", "too_long")
     turns = [Turn(0, "What?", answers[name]) for name in ("short", "long", "long", "long", "query")]
     assert f"an episode of 4 shots takes {next(sample_tokens(ModelSpec(base='tiny'), [turns]))} tokens" in row.detail
+
+
+def test_conversations_about_what_no_decoder_reads_are_refused_at_select(tmp_path: Path) -> None:
+    ingested(tmp_path, 1, 0, 1, ("mp4",))
+    rows = [an_example(f"e{number}", tmp_path / f"{number}.pdf") for number in range(4)]
+    for row in rows:
+        Path(row.video).write_bytes(b"%PDF-1.7 " * 40)
+    pq.write_table(pa.Table.from_pylist([row.to_row() for row in rows], schema=EXAMPLES), tmp_path / "i.parquet")
+    with pytest.raises(
+        ValueError, match=r"none of the 2 pictures and videos that were tried can be decoded; the first: not_video: "
+    ):
+        selected(Store(str(tmp_path / "run")), tmp_path / "i.parquet")
+    rows.append(an_example("good", tmp_path / "picture-0.mp4"))
+    pq.write_table(pa.Table.from_pylist([row.to_row() for row in rows], schema=EXAMPLES), tmp_path / "i.parquet")
+    _, counts = selected(Store(str(tmp_path / "other")), tmp_path / "i.parquet")
+    assert counts["instruct"] == 5, "a few files that cannot be decoded are found out, and listed, by training"
