@@ -31,7 +31,13 @@ def select_examples(work: Work) -> StepResult:
     Raises ValueError where there is nothing to train on, or where too much cannot be used.
     """
     config, storage = work.config, work.config.access()
-    mixture, counts, shots, duplicates, screen = config.mixture, Counter[str](), Shots(), Duplicates(), Screen(config)
+    mixture, counts, shots, duplicates, screen = (
+        config.mixture,
+        Counter[str](),
+        Shots(),
+        Duplicates(),
+        Screen(config, work.decoding()),
+    )
     files = [f"{work.step.name}/examples.parquet"]
     with work.store.writing(files[0]) as file, ExampleWriter(file) as writer:
         for clips, pairs in _limited(work, counts, screen):

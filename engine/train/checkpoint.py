@@ -67,7 +67,7 @@ def resume(session: Session, job: TrainJob, rank: Rank, listener: Listener) -> S
         loaded = session.load(Path(folder))
     if rank.rank == 0:
         listener.note(f"continuing from the checkpoint of step {latest['step']}")
-    return State(losses=list(loaded["losses"]), fed=list(loaded["fed"]), unused=dict(loaded["unused"]))
+    return State(losses=list(loaded["losses"]), fed=list(loaded["fed"]), unused=dict(loaded.get("unused", {})))
 
 
 def _is_below(path: str, folder: str) -> bool:

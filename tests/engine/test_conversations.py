@@ -14,9 +14,10 @@ import pytest
 from builders import a_clip, a_seal
 from engine.config import RunConfig, Train
 from engine.decode import media
+from engine.episodes.lengths import EpisodeLengths
 from engine.ingest.clips import path_of, write_parts
 from engine.presets import load_config
-from engine.rows import EXAMPLES, Example, FollowUp
+from engine.rows import EXAMPLES, Episode, Example, FollowUp
 from engine.run.plan import INGEST, Step
 from engine.run.rehearsal import Case
 from engine.run.seals import write_seal
@@ -28,7 +29,8 @@ from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.train.processes import RankFailed, run_ranks
 from jobs.ingest import IngestOptions, ingest
-from models.base import Device, ModelSpec
+from models.base import Device, ModelSpec, Turn
+from models.registry import sample_tokens
 from ranks import train_on_files
 from talks import talk, write_talks
 
@@ -176,3 +178,33 @@ def test_the_length_is_that_of_the_whole_sample_with_what_it_shows() -> None:
     assert most[""] > most["a.mp4"] + 32, "text shows nothing"
     both = an_example("x", "a.mp4", "7" * (most["a.mp4"] - 100), follow_ups=(FollowUp(prompt=letters, answer="Yes."),))
     assert not fits(both), "the follow-ups count"
+
+
+def test_an_episode_with_a_long_narration_is_left_out_and_the_others_stay() -> None:
+    answers = {"short": "The dax zups.", "long": "The dax zups. " * 90, "query": "The wug meeks."}
+    lengths = EpisodeLengths(ModelSpec(base="tiny"), Storage(), answers)
+    episodes = [
+        Episode(episode_id=name, query="query", context=shots, roles=("noun",) * len(shots), prompts=("What?",) * (len(shots) + 1),
+                epoch=0, short=False)
+        for name, shots in (("fits", ("short", "short")), ("does not", ("short", "long", "long", "long")), ("alone", ()))
+    ]  # fmt: skip
+    [row] = lengths.too_long(episodes)
+    assert (row.example_id, row.reason) == ("does not", "too_long")
+    turns = [Turn(0, "What?", answers[name]) for name in ("short", "long", "long", "long", "query")]
+    assert f"an episode of 4 shots takes {next(sample_tokens(ModelSpec(base='tiny'), [turns]))} tokens" in row.detail
+
+
+def test_conversations_about_what_no_decoder_reads_are_refused_at_select(tmp_path: Path) -> None:
+    ingested(tmp_path, 1, 0, 1, ("mp4",))
+    rows = [an_example(f"e{number}", tmp_path / f"{number}.pdf") for number in range(4)]
+    for row in rows:
+        Path(row.video).write_bytes(b"%PDF-1.7 " * 40)
+    pq.write_table(pa.Table.from_pylist([row.to_row() for row in rows], schema=EXAMPLES), tmp_path / "i.parquet")
+    with pytest.raises(
+        ValueError, match=r"none of the 2 pictures and videos that were tried can be decoded; the first: not_video: "
+    ):
+        selected(Store(str(tmp_path / "run")), tmp_path / "i.parquet")
+    rows.append(an_example("good", tmp_path / "picture-0.mp4"))
+    pq.write_table(pa.Table.from_pylist([row.to_row() for row in rows], schema=EXAMPLES), tmp_path / "i.parquet")
+    _, counts = selected(Store(str(tmp_path / "other")), tmp_path / "i.parquet")
+    assert counts["instruct"] == 5, "a few files that cannot be decoded are found out, and listed, by training"
