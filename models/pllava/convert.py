@@ -7,6 +7,7 @@ export    a base and an adapter -> one stock LLaVA folder, merged, that transfor
 import json
 import shutil
 import stat
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,12 +63,11 @@ def export(spec: ModelSpec, out: Path, report: Report) -> None:
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
     """A folder beside `out` to write into, which takes that name when everything is written. Raises ValueError."""
-    unfinished = out.with_name(f"{out.name}.part")
     try:
         if out.exists() and any(out.iterdir()):
             raise ValueError(f"{out} is not empty; name another folder")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         try:
             yield unfinished
             _give_ordinary_modes(unfinished)
@@ -81,11 +81,12 @@ def _new_folder(out: Path) -> Iterator[Path]:
 
 
 def _give_ordinary_modes(folder: Path) -> None:
-    """safetensors writes files that only their owner may read, whatever the umask says; these are for others."""
+    """The folder and what safetensors writes are their owner's alone, whatever the umask says; a checkpoint is for others too."""
     probe = folder / ".mode"
     probe.touch()
     mode = stat.S_IMODE(probe.stat().st_mode)
     probe.unlink()
+    folder.chmod(mode | (mode & 0o444) >> 2)  # made for its owner alone; who may read a folder may enter it
     for path in folder.rglob("*"):
         if path.is_file():
             path.chmod(mode)

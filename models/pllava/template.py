@@ -93,6 +93,8 @@ class Form:
     """Whether the token is put behind an answer here, because the template writes none."""
     several_turns: bool
     """Whether the template writes the beginning of a chat in the same way whatever follows."""
+    user: str = ""
+    """What opens the user's next turn, such as "USER:"; "" where the template writes no next turn."""
 
     def write(self, render: Render, messages: Sequence[Message], add_generation_prompt: bool) -> str:
         """The messages as text. A finished chat ends with the token that ends its answer: what follows belongs to the next turn.
@@ -181,15 +183,19 @@ def _probed(render: Render, style: Style, begin: str, tokens: Collection[str], e
     finished = tried(lambda: form.write(render, answered, False))
     check(finished.startswith(prompt), "a prompt is not the beginning of prompt and answer together")
     check(finished[len(prompt) :].count(ANSWER) == 1, "it does not write the answer once")
-    return replace(form, several_turns=_holds_turns(form, render, [*answered, *asked_again], finished))
+    following = _following(form, render, [*answered, *asked_again], finished)
+    if following is None:
+        return replace(form, several_turns=False)
+    return replace(form, user=following.partition(VIDEO_TOKEN)[0].strip().removeprefix(begin))
 
 
-def _holds_turns(form: Form, render: Render, messages: Sequence[Message], finished: str) -> bool:
-    """Whether a finished chat is the beginning of the chat that goes on."""
+def _following(form: Form, render: Render, messages: Sequence[Message], finished: str) -> str | None:
+    """What the template writes behind a finished chat that goes on; None where that is not its beginning."""
     try:
-        return all(form.write(render, messages, ask).startswith(finished) for ask in (True, False))
+        texts = [form.write(render, messages, ask) for ask in (True, False)]
     except Exception:  # it refuses a second question
-        return False
+        return None
+    return texts[0][len(finished) :] if all(text.startswith(finished) for text in texts) else None
 
 
 def _asking(question: str) -> Message:

@@ -18,6 +18,7 @@ from models.base import ENCODE_CLIPS, Device, Evenly, FrameSpec, ModelSpec, OutO
 from models.batching import Question, QuestionBatches
 from models.pllava import loading
 from models.pllava.architecture import Shape
+from models.pllava.chat import ChatTokenizer
 from models.pllava.checkpoints import version
 from models.pllava.decoding import Prefix, continue_from, no_prefix, prefill, rows_padded_together
 from models.pllava.modeling import PllavaForConditionalGeneration
@@ -81,14 +82,22 @@ def memory_errors_named(method: Callable[P, R]) -> Callable[P, R]:
 
 def replies_of(processor: PllavaProcessor, answers: Sequence[Sequence[int]], sampling: Sampling) -> list[Reply]:
     """The token ids of each answer as a reply."""
-    return [
-        Reply(
-            text=processor.tokenizer.decode(ids, skip_special_tokens=True).strip(),
-            num_tokens=len(ids),
-            finished=len(ids) < sampling.max_tokens,
-        )
-        for ids in answers
-    ]
+    replies = []
+    for ids in answers:
+        text, goes_on = own_turn(processor.tokenizer, ids)
+        replies.append(Reply(text=text, num_tokens=len(ids), finished=goes_on or len(ids) < sampling.max_tokens))
+    return replies
+
+
+def own_turn(tokenizer: ChatTokenizer, ids: Sequence[int]) -> tuple[str, bool]:
+    """The text of an answer up to where it goes on as its own user, and whether it does so."""
+    user = tokenizer.form.user if tokenizer.form else ""
+    text, separator, _ = tokenizer.decode(ids).partition(user) if user else ("", "", "")
+    if not separator:
+        return tokenizer.decode(ids, skip_special_tokens=True).strip(), False
+    for token in tokenizer.special_tokens:
+        text = text.replace(token, "")
+    return text.strip(), True
 
 
 def batches_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -13,7 +13,6 @@ import pytest
 
 from builders import a_clip, a_seal
 from engine.config import RunConfig, Train
-from engine.decode import media
 from engine.episodes.lengths import EpisodeLengths
 from engine.ingest.clips import path_of, write_parts
 from engine.presets import load_config
@@ -37,7 +36,6 @@ from talks import talk, write_talks
 pytestmark = pytest.mark.timeout(600)
 CPU = Device("cpu", "float32")
 STILLS = ("jpg", "png", "webp", "gif")
-needs_pictures = pytest.mark.skipif("jpeg_pipe" not in media.CONTAINERS, reason="still pictures are not decoded")
 
 
 def an_example(name: str, video: Path | str, answer: str = "The red circle.", **fields: Any) -> Example:
@@ -74,9 +72,7 @@ def test_no_rank_waits_for_a_rank_that_has_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "suffixes", [("mp4",), pytest.param(STILLS, marks=needs_pictures)], ids=["videos of one frame", "still pictures"]
-)
+@pytest.mark.parametrize("suffixes", [("mp4",), STILLS], ids=["videos of one frame", "still pictures"])
 def test_pictures_videos_and_text_train_together_with_zero_2_and_zero_3(tmp_path: Path, suffixes: tuple[str, ...]) -> None:
     folder = ingested(tmp_path, 48, 20, 10, suffixes)
     cases = [a_case(folder, f"zero-{stage}", num_workers=2, zero_stage=stage, epochs=2.0) for stage in (2, 3)]

@@ -15,6 +15,7 @@ from llavas import write_tokenizer
 from models.pllava.architecture import VideoShape
 from models.pllava.chat import chat_tokenizer, open_tokenizer
 from models.pllava.processing import Exchange, PllavaProcessor
+from models.pllava.video_llm import own_turn
 
 IMAGES = "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}{% endfor %}"
 TEXTS = "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
@@ -145,6 +146,27 @@ def test_each_answer_of_several_turns_is_closed_and_may_be_learned(tmp_path: Pat
     text = processor.tokenizer.decode([label for label in labels if label != -100], skip_special_tokens=not case.special)
     assert [word for word in ("so it is.", "rising", "the red circle") if word in text] == ["so it is.", "rising", "the red circle"]
     assert ids.count(processor.video_token_id or 0) == 8 + 2
+
+
+@pytest.mark.parametrize(
+    ("name", "user"),
+    [
+        ("llava", "USER:"),
+        ("mistral", "[INST]"),
+        ("llama 3", "<|start_header_id|>user<|end_header_id|>"),
+        ("chatml", "<|im_start|>user"),
+        ("gemma", "<start_of_turn>user"),
+        ("llama 2", "[INST]"),
+        ("phi", "<|user|>"),
+    ],
+)
+def test_an_answer_that_goes_on_as_its_own_user_is_cut_there(tmp_path: Path, name: str, user: str) -> None:
+    tokenizer = a_processor(tmp_path, CASES[name].template, CASES[name]).tokenizer
+    assert tokenizer.form is not None
+    assert tokenizer.form.user == user
+    assert own_turn(tokenizer, tokenizer.encode("so it is rising.")) == ("so it is rising.", False)
+    runs_on = tokenizer.encode(f"so it is rising.{tokenizer.form.end} {user} what is it?")
+    assert own_turn(tokenizer, runs_on) == ("so it is rising.", True)
 
 
 @pytest.mark.parametrize("name", ["llava", "mistral", "llama 3", "chatml", "next-video"])
