@@ -44,6 +44,8 @@ class Data(Section):
 class Model(Section):
     base: str = "tiny"
     """The model from which every finetune starts: "tiny", a folder, a URI or a hub id."""
+    allow_tiny: bool = cost(False)
+    """Allow the base "tiny", a toy that knows four shapes' movements, for other videos than those of the demo."""
     instruct: str = ""
     """The model that generates in cycle 0; default: the base."""
     num_frames: int | None = Field(default=None, gt=0, le=4096)

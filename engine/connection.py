@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -18,20 +19,23 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Hold back what Ray's C++ core prints to stderr while it starts; show it if the start fails."""
+    """Hold back what Ray's C++ core prints to stderr while it starts; show it if the start fails.
+
+    Ray's core may abort the whole process. So it is another process that shows the text, unless this one tells it not to.
+    """
     sys.stderr.flush()
     saved = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(saved, held.read())
-            raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
+    with tempfile.NamedTemporaryFile() as held:
+        show = ["/bin/sh", "-c", 'read -r started || cat "$0" >&2', held.name]
+        with subprocess.Popen(show, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=saved) as other:
+            assert other.stdin is not None
+            os.dup2(held.fileno(), 2)
+            try:
+                yield
+                other.stdin.write(b"started\n")
+            finally:
+                os.dup2(saved, 2)
+                os.close(saved)
 
 
 @contextmanager

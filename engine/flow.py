@@ -4,7 +4,7 @@ import logging
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial, wraps
 from itertools import islice
@@ -15,7 +15,7 @@ import ray.data
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 from engine.memory import built_to_stay, keep_freed_memory
-from engine.store.filesystems import StorageError
+from engine.store.troubles import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,8 @@ WINDOW_ROWS, WINDOW_ROWS_PER_ACTOR = 1024, 256
 """Maximum rows of one dataset: few, because the driver keeps something of each; enough that an actor's start hardly counts."""
 LOOP_PAUSE_S = 0.01
 """Pause of Ray Data's scheduling loop in each turn."""
+OBJECT_STORE_SHARE = 0.5
+"""Of the cluster's object store, for the blocks of all flows: Ray Data's own default for one."""
 ACTOR_RESTARTS = 20
 CARRIED: dict[str, type[Exception]] = {error.__name__: error for error in (StorageError, ChildProcessError, ValueError)}
 """Errors that leave the flow as they were raised, because a user can act on them; a ValueError only from an actor's constructor."""
@@ -55,16 +57,21 @@ class Stage:
     """Ray's runtime environment of its processes: other packages, or another Python (py_executable)."""
 
 
-def run(rows: Iterable[Row], stages: list[Stage], ordered: bool = False, name: str = "") -> Iterator[Row]:
+def run(
+    rows: Iterable[Row], stages: list[Stage], ordered: bool = False, name: str = "", flows: int = 1
+) -> Generator[Row, None, None]:
     """Stream rows through the stages and yield the results, as they come or in the order of the rows.
 
-    `name`: the dataset's name on Ray's dashboard. One row is one block, so a row is the unit of travel, of retry and of loss: the
-    caller makes it a piece. The driver keeps something of each block of a dataset (github.com/ray-project/ray/issues/66016), so
-    long inputs are run as several datasets. Raises a stage's error of CARRIED as it is, and any other one inside Ray's exception.
+    `name`: the dataset's name on Ray's dashboard. `flows`: how many run at the same time, as those of training workers do: each
+    plans with its share of the object store.
+
+    One row is one block, so a row is the unit of travel, of retry and of loss: the caller makes it a piece. The driver keeps
+    something of each block of a dataset (github.com/ray-project/ray/issues/66016), so long inputs are run as several datasets.
+    Raises a stage's error of CARRIED as it is, and any other one inside Ray's exception.
     """
     waiting = iter(rows)
     while window := list(islice(waiting, max(WINDOW_ROWS, WINDOW_ROWS_PER_ACTOR * max(stage.actors for stage in stages)))):
-        for row in _stream(window, stages, ordered, name):
+        for row in _stream(window, stages, ordered, name, flows):
             if ERROR_COLUMN in row:
                 kind, *arguments = row[ERROR_COLUMN]
                 raise CARRIED[kind](*arguments)
@@ -118,11 +125,12 @@ class LoopPause(ExecutionCallback):  # type: ignore[misc]
         time.sleep(LOOP_PAUSE_S)
 
 
-def _stream(rows: list[Row], stages: list[Stage], ordered: bool, name: str) -> Iterator[Row]:
+def _stream(rows: list[Row], stages: list[Stage], ordered: bool, name: str, flows: int) -> Iterator[Row]:
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = ordered
+    context.override_object_store_memory_limit_fraction = OBJECT_STORE_SHARE / flows
     context.execution_no_progress_timeout_s = -1  # fires on a slow consumer too, and ours may be a training step
     context.max_errored_blocks = 0
     context.max_consecutive_actor_init_deaths = 3

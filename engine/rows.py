@@ -231,7 +231,7 @@ class Window:
 
 
 FAILURES = tuple(
-    "missing denied replaced not_video no_video_stream truncated codec empty_window too_large timeout crashed too_long "
+    "missing denied replaced unreadable not_video no_video_stream truncated codec empty_window too_large timeout crashed too_long "
     "out_of_memory".split()
 )
 """Kinds of failure."""
@@ -245,7 +245,8 @@ class Failure:
     """
 
     kind: str
-    """missing, denied, replaced: the object. truncated, not_video, no_video_stream, codec, empty_window: what is in it.
+    """missing, denied, replaced, unreadable: the object; unreadable if storage answers about others and does not give this one.
+    truncated, not_video, no_video_stream, codec, empty_window: what is in it.
     too_large, timeout, crashed: what decoding it, or answering about it, takes. too_long: its question, for the model's context.
     out_of_memory: answering about this clip alone takes more than the device's memory."""
     detail: str

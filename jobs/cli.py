@@ -1,8 +1,10 @@
 """The commands and their options. A job is imported only when it runs, so --help answers at once."""
 
 import gc
+import shutil
 import signal
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -202,17 +204,58 @@ def icl(
     icl.icl(out, seeds, ablations, settings)
 
 
+Address = Annotated[
+    str, typer.Option(help="The cluster's job server, e.g. http://127.0.0.1:8265.", envvar="RAY_API_SERVER_ADDRESS")
+]
+RunOrJob = Annotated[str, typer.Argument(metavar="RUN_OR_JOB", help="The run's folder or URI, or the id of its job.")]
+
+
 @app.command()
 def submit(
     config: Annotated[Path, typer.Argument(help="TOML file, inside the working directory.")],
-    address: Annotated[str, typer.Option(help="The cluster's job server, e.g. http://127.0.0.1:8265.")],
+    address: Address,
     settings: Settings = [],  # noqa: B006
     working_dir: Annotated[Path, typer.Option(help="Folder that is packed and sent: this project.")] = Path("."),
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return when the job is submitted.")] = False,
 ) -> None:
     """Submit `selftrain CONFIG` to a Ray cluster, follow its log, and return its status. The same command continues the run."""
     from jobs import submit
 
-    submit.submit(config, address, settings, working_dir)
+    submit.submit(submit.Submission(config=config, address=address, settings=settings, working_dir=working_dir, wait=not no_wait))
+
+
+@app.command()
+def attach(run_or_job: RunOrJob, address: Address) -> None:
+    """Follow the log of a submitted job from its start, and return its status."""
+    from jobs import submit
+
+    submit.attach(run_or_job, address)
+
+
+@app.command()
+def logs(run_or_job: RunOrJob, address: Address) -> None:
+    """Print the log of a submitted job as it is now."""
+    from jobs import submit
+
+    submit.logs(run_or_job, address)
+
+
+@app.command()
+def stop(run_or_job: RunOrJob, address: Address) -> None:
+    """Stop a submitted job. Its run keeps what it has written, and can be continued."""
+    from jobs import submit
+
+    submit.stop(run_or_job, address)
+
+
+@app.command(name="list")
+def list_jobs(
+    address: Address, run: Annotated[str, typer.Argument(metavar="[RUN]", help="The run's folder or URI; default: every run.")] = ""
+) -> None:
+    """List the submitted jobs of a run, or of every run, the latest first."""
+    from jobs import submit
+
+    submit.list_jobs(run, address)
 
 
 @app.command()
@@ -266,7 +309,16 @@ def make_base(out: Annotated[Path, typer.Option(help="Folder for the weights.")]
 
 def _terminated(number: int, frame: object) -> None:
     """Handler of SIGTERM, with which systemd and Kubernetes stop a job. Leaving by an exception releases the lease."""
-    sys.exit("terminated; run the same command again to continue")
+    print("terminated; run the same command again to continue", file=sys.stderr)
+    sys.exit(128 + number)
+
+
+def _wrapped(text: str) -> str:
+    """The text with its lines broken at words where a terminal is narrower; elsewhere it stays one line, to be searched."""
+    if not sys.stderr.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(text, max(20, width - 1), break_long_words=False, break_on_hyphens=False)
 
 
 def main() -> None:
@@ -274,10 +326,10 @@ def main() -> None:
     try:
         app()
     except ValueError as error:  # by convention an error in what the user wrote; all others keep their traceback
-        sys.exit(f"error: {error}")
+        sys.exit(_wrapped(f"error: {error}"))
     except OSError as error:
         if type(error).__name__ not in ("StorageError", "ChildProcessError"):  # by name: --help must not wait for the import
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(_wrapped(f"error: {error}"))
     finally:
         gc.freeze()  # the process ends: without this the garbage collector would look at every imported module first

@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.config import RunConfig
 from engine.presets import load_config
+from engine.store.documents import to_json
 from engine.store.files import Store
 from jobs import selftrain
 from jobs.view import a_console, print_summary
@@ -40,9 +41,9 @@ def demo(out: str, ablations: bool, settings: list[str]) -> None:
     )
     if ablation_summaries:
         summary["ablations"] = ablation_summaries
-        Store(out).write("summary.json", json.dumps(summary, indent=1).encode())
+        Store(out).write("summary.json", to_json(summary, indent=1))
         print_summary(summary | {"cycles": []}, console)
-    console.print(f"open {out}/report.html for the evidence; README.md lists the other files in {out}")
+    console.print(f"README.md lists the files in {out}")
 
 
 def _ablation(name: str, changes: list[str], base: list[str], out: str) -> dict[str, Any]:

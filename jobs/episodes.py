@@ -20,6 +20,7 @@ from engine.ingest.clips import to_table
 from engine.ingest.manifest import read_manifest
 from engine.presets import load_config
 from engine.rows import EPISODES, Clip, Episode
+from engine.store.documents import to_json
 from engine.store.files import Store
 from jobs.view import a_console, reasons
 
@@ -78,9 +79,9 @@ def build(config: RunConfig, store: Store) -> Iterator[str]:
             evaluation += frozen
         report[name] = properties([*parts.pool, *queries], evaluation, evaluated, videos)
     facts = {name: asdict(value) for name, value in report.items()} | {"unused": parts.unused}
-    store.write("properties.json", (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
+    store.write("properties.json", to_json(facts, indent=1) + b"\n")
     settings = {"manifest": config.data.manifest, "seed": seed, "episodes": section.model_dump(mode="json")}
-    store.write(SETTINGS, json.dumps(settings, indent=1).encode())
+    store.write(SETTINGS, to_json(settings, indent=1))
     for name, value in report.items():
         yield from _report_lines(name, value)
     if parts.unused:

@@ -7,14 +7,17 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.evaluate.few_shot.step import few_shot, settings_of
-from engine.presets import load_config
+from engine.presets import differing_keys, load_config
 from engine.store.files import Store
 from jobs.view import View
 
 
 def narrate(episodes: str, out: str, adapter: str, settings: list[str]) -> None:
     access = load_config(None, settings).access()
-    config = load_config(None, [*settings_of(Store(episodes, access)), *settings])
+    of_folder = settings_of(Store(episodes, access))
+    config = load_config(None, [*of_folder, *settings])
+    if changed := differing_keys(load_config(None, of_folder).episodes.model_dump(), config.episodes.model_dump(), "episodes."):
+        raise ValueError(f"{episodes} was made with another value ({'; '.join(changed)}); leave --set out, or make another folder")
     with View() as view:
         title = adapter or config.model.base
         result = few_shot(Store(episodes, access), Store(out, access), config, adapter, title, view.show)

@@ -22,6 +22,7 @@ from engine.report.curve import svg
 from engine.run import loop
 from engine.run.plan import name_of
 from engine.run.resources import needs
+from engine.store.documents import to_json
 from engine.store.files import Store
 from jobs import episodes
 from jobs.view import View, a_console
@@ -129,7 +130,7 @@ def _report(out: str, results: dict[str, list[dict[str, Any]]], console: Console
             summary.setdefault(set_name, {})[title] = {"curve": bound}
         console.print(table)
         Store(out).write(f"{set_name}.svg", svg(f"{set_name} actions, mean and 95 % interval over seeds", series).encode())
-    Store(out).write("icl.json", json.dumps(summary, indent=1).encode())
+    Store(out).write("icl.json", to_json(summary, indent=1))
     console.print(
         f"{out}/rare.svg and common.svg have the curves, {out}/icl.json the figures, {out}/episodes/properties.json the data"
     )

@@ -75,6 +75,7 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
             if missing == 0 < listing.missing.count:
                 tried.append(clip.video)
             yield clip.to_row()
+        listing.refuse_copies()
 
     _write(store, name, CLIPS, rows())
     _report(store, name, card.facts() | _files_ignored(manifest, storage, form), skipped, listing)
@@ -162,8 +163,8 @@ def _report(store: Store, name: str, facts: dict[str, Any], skipped: Skipped | N
     if listing and listing.unanswered.count:
         first = ", ".join(listing.unanswered.first[:3])
         console.print(
-            f"whether the videos of {listing.unanswered.count} clips exist is not known ({first} ...): their folders may not be "
-            "listed, or storage did not respond"
+            f"the videos of {listing.unanswered.count} clips could not be listed ({first} ...): it is not allowed, or storage did "
+            "not respond; whether they exist is found out when they are read"
         )
     if listing and listing.unlisted.count:
         first = ", ".join(listing.unlisted.first[:3])

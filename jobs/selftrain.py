@@ -7,7 +7,8 @@ from engine.config import RunConfig
 from engine.presets import load_config
 from engine.run import loop
 from engine.run.plan import Kind, name_of
-from jobs.view import View, print_summary
+from engine.run.summary import has_report
+from jobs.view import View, a_console, print_summary
 
 
 def selftrain(path: Path | None, settings: list[str], cycle: int = 0, kind: Kind | None = None) -> None:
@@ -29,4 +30,6 @@ def run(config: RunConfig, until: str = "") -> dict[str, Any]:
     with View() as view:
         summary = loop.run(config, view.show, until)
     print_summary(summary)
+    if has_report(summary):
+        a_console().print(f"open {config.run.uri}/report.html for the evidence")
     return summary

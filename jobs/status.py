@@ -9,6 +9,7 @@ from rich.table import Table
 
 from engine.presets import load_config
 from engine.run import status as runs
+from engine.run.summary import result_of
 from engine.store.files import Store
 from jobs.view import a_console, reasons
 
@@ -16,20 +17,22 @@ from jobs.view import a_console, reasons
 def status(uri: str, settings: list[str]) -> None:
     now, console = runs.status(_store(uri, settings)), a_console()
     table = Table(box=None, padding=(0, 2), header_style="bold")
-    for column in ("step", "state", "clips", "kept", "dropped", "failed", "seconds"):
+    for column in ("step", "state", "result", "clips", "kept", "dropped", "failed", "seconds"):
         table.add_column(column, justify="right" if column in ("clips", "kept", "seconds") else "left", overflow="fold")
     for name, seal in now.sealed.items():
         facts = seal.facts if "accuracy" in seal.facts or name.endswith("generate") else {}
-        table.add_row(name, "sealed", *_accounts(facts), f"{seal.seconds:.0f}")
+        table.add_row(name, "sealed", result_of(seal), *_accounts(facts), f"{seal.seconds:.0f}")
     for begun in now.begun:
         state = f"{'running' if now.holder else 'not finished'}, {begun.written} of {begun.planned} pieces"
-        table.add_row(begun.step, state, *_accounts(asdict(begun.accounts)))
+        table.add_row(begun.step, state, "", *_accounts(asdict(begun.accounts)))
     if now.next_step is not None and now.next_step.name not in {begun.step for begun in now.begun}:
         table.add_row(now.next_step.name, "running" if now.holder else "next")
     console.print(table)
     console.print(f"{now.holder} holds the lease" if now.holder else "no driver holds the lease")
     if now.next_step is None:
         console.print("complete")
+    if now.has_report:
+        console.print(f"{uri}/report.html has the evidence up to the last command that ended")
     accounts = [seal.facts.get("failed") for seal in now.sealed.values()] + [begun.accounts.failed for begun in now.begun]
     if any(accounts):
         console.print(f"starloop failures {uri} names the failed clips, and what to do about them")

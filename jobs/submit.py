@@ -1,41 +1,135 @@
-"""Sends a run to a Ray cluster as one job, follows its log, returns its status. Submitting the same run again continues it."""
+"""Sends a run to a Ray cluster as one job, and follows it; attaches to it again, stops it, and lists the jobs of runs.
 
-import asyncio
+The same run submitted again continues it, as a new job; while its job is running, it is only followed.
+"""
+
 import shlex
 import sys
-import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from rich.table import Table
+
 from engine.presets import load_config
+from jobs.view import a_console
 
-EXCLUDES = ["/runs/", "/.venv/", "/.git/", "/docs/", "**/__pycache__/", "*.mp4"]
-"""Files that are not sent. The cluster reads the videos from the URIs in the manifest."""
-POLL_S = 1.0
+EXCLUDES = [
+    "/runs/", "/.venv/", "/.git/", "/docs/", "/tests/", "**/__pycache__/",
+    *(f"*.{suffix}" for suffix in "mp4 mov m4v mkv webm avi ts mts m2ts mpg mpeg vob flv wmv ogv gif".split()),
+    *(f"*.{suffix}" for suffix in "safetensors bin pt pth ckpt gguf onnx".split()), "!/models/tiny/weights/*",
+]  # fmt: skip
+"""Files that are not sent: media, weights but the tiny base's. The cluster reads what the configuration names by URI."""
+LARGEST_SHOWN = 5
 
 
-def submit(config: Path, address: str, settings: list[str], working_dir: Path) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What is sent where: Submission(config=Path("run.toml"), address="http://...", settings=[], working_dir=Path("."))"""
+
+    config: Path
+    address: str
+    settings: list[str]
+    working_dir: Path
+    wait: bool = True
+
+
+def submit(submission: Submission) -> None:
+    """Submit the run, or find its job that is under way, and follow it; exits with the job's status."""
+    config, working_dir = submission.config, submission.working_dir
     if config.is_absolute() or ".." in config.parts:
         raise ValueError(f"{config} is not a path inside {working_dir}; only that folder is sent")
-    load_config(working_dir / config, settings)  # refuse a wrong configuration here, not ten minutes later on the cluster
-    from ray.job_submission import JobStatus, JobSubmissionClient
+    run = load_config(working_dir / config, submission.settings).run.uri  # a wrong configuration is refused here, and not there
+    from jobs.job_server import RUN, JobServer, job_id
 
-    try:
-        client = JobSubmissionClient(address)
-    except ConnectionError as error:
-        raise ValueError(f"no Ray job server at {address}: {str(error).splitlines()[0]}") from None
-    arguments = [quoted for setting in settings for quoted in ("--set", shlex.quote(setting))]
+    server = JobServer(submission.address)
+    arguments = [quoted for setting in submission.settings for quoted in ("--set", shlex.quote(setting))]
     entrypoint = " ".join(["python -m jobs selftrain", shlex.quote(str(config)), *arguments])
-    job = client.submit_job(entrypoint=entrypoint, runtime_env={"working_dir": str(working_dir), "excludes": EXCLUDES})
-    print(f"submitted {job}: {entrypoint}", flush=True)
+    earlier = server.jobs(run)
+    under_way = next((job for job in earlier if not job.status.is_terminal()), None)
+    if under_way is not None:
+        job = under_way.submission_id
+        if under_way.entrypoint != entrypoint:
+            raise ValueError(
+                f"{job} is at work on {run} with another command ({under_way.entrypoint}); "
+                f"let it end, or stop it: starloop stop {job} --address {server.address}"
+            )
+        print(f"{job} is at work on {run} already", flush=True)
+    else:
+        size = package_bytes(working_dir)
+        environment = {"working_dir": str(working_dir), "excludes": EXCLUDES}
+        job = job_id(run, len(earlier))
+        server.call(
+            lambda: server.client.submit_job(entrypoint=entrypoint, runtime_env=environment, metadata={RUN: run}, submission_id=job)
+        )
+        print(f"submitted {job} ({size / 1e6:.1f} MB of files): {entrypoint}", flush=True)
+    if submission.wait:
+        server.follow(job)
+    print(server.left_alone(job))
 
-    async def follow() -> None:
-        async for lines in client.tail_job_logs(job):
-            print(lines, end="", flush=True)
 
-    asyncio.run(follow())
-    while not (status := client.get_job_status(job)).is_terminal():
-        time.sleep(POLL_S)
-    if status != JobStatus.SUCCEEDED:
-        info = client.get_job_info(job)
-        sys.exit(f"{job} ended as {status}: {info.message or 'see its log'}")
-    print(f"{job} succeeded")
+def attach(run_or_job: str, address: str) -> None:
+    """Follow the latest job of a run, or the job of that id; exits with the job's status."""
+    from jobs.job_server import JobServer
+
+    server = JobServer(address)
+    server.follow(server.find(run_or_job).submission_id)
+
+
+def logs(run_or_job: str, address: str) -> None:
+    """Print a job's log as it is now."""
+    from jobs.job_server import JobServer
+
+    server = JobServer(address)
+    job = server.find(run_or_job).submission_id
+    print(server.call(lambda: server.client.get_job_logs(job)), end="")
+
+
+def stop(run_or_job: str, address: str) -> None:
+    """Stop a job. What its run has written stays, and the run can be continued."""
+    from jobs.job_server import JobServer
+
+    server = JobServer(address)
+    job = server.find(run_or_job)
+    if job.status.is_terminal():
+        sys.exit(f"{job.submission_id} has ended already, as {job.status}")
+    server.call(lambda: server.client.stop_job(job.submission_id))
+    print(f"{job.submission_id} is told to stop; submit the same run again to continue it")
+
+
+def list_jobs(run: str, address: str) -> None:
+    """Print the jobs of a run, or of every run, the latest first."""
+    from jobs.job_server import RUN, JobServer, started
+
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for column in ("job", "run", "status", "started"):
+        table.add_column(column, overflow="fold")
+    jobs = JobServer(address).jobs(run)
+    for job in jobs:
+        table.add_row(job.submission_id, job.metadata[RUN], str(job.status.value), started(job))
+    a_console().print(table if jobs else f"no job of {run or 'a run'} at {address}")
+
+
+def package_bytes(working_dir: Path) -> int:
+    """The bytes of all files that are sent. Raises ValueError naming the largest if they are more than the job server takes."""
+    from ray._private.ray_constants import DASHBOARD_CLIENT_MAX_SIZE
+    from ray._private.runtime_env.packaging import _dir_travel, _get_excludes
+
+    sizes: dict[Path, int] = {}
+
+    def add(path: Path) -> None:
+        if path.is_file():
+            sizes[path] = path.stat().st_size
+
+    folder = working_dir.absolute()
+    if not folder.is_dir():
+        raise ValueError(f"--working-dir {working_dir} is not a folder")
+    _dir_travel(folder, [_get_excludes(folder, EXCLUDES)], add, include_gitignore=True)
+    size = sum(sizes.values())
+    if size > DASHBOARD_CLIENT_MAX_SIZE:
+        largest = sorted(sizes, key=lambda path: -sizes[path])[:LARGEST_SHOWN]
+        named = ", ".join(f"{path.relative_to(folder)} {sizes[path] / 1e6:.0f} MB" for path in largest)
+        raise ValueError(
+            f"{working_dir} has {size / 1e6:.0f} MB to send, and a job server takes {DASHBOARD_CLIENT_MAX_SIZE / 1e6:.0f} MB; "
+            f"the largest: {named}; name them in .gitignore or .rayignore, or give --working-dir another folder"
+        )
+    return size

@@ -15,15 +15,18 @@ from rich.text import Text
 from engine.run.work import Progress
 
 PLAIN_EVERY_S = 5.0
+WIDTH_FOR_BAR = 100
+"""Columns of a terminal from which there is room for a progress bar beside the line."""
 
 
 def a_console() -> Console:
-    """A console of the terminal's width; where there is no terminal, wide enough for the table.
+    """A console of the terminal's width, which wraps at words; where there is no terminal, wide enough for the table.
 
     Text from users and data is printed as it is: a label like "[/INST]" is no markup. What writes colours says markup=True.
     """
-    width = None if sys.stdout.isatty() else 160
-    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=width)
+    is_terminal = sys.stdout.isatty()
+    width = None if is_terminal else 160
+    return Console(highlight=False, soft_wrap=not is_terminal, markup=False, emoji=False, width=width)
 
 
 class View(logging.Handler):
@@ -77,7 +80,9 @@ class View(logging.Handler):
             self.console.print(f"{time.strftime('%H:%M:%S')}  {line(progress, rate)}")
             self._printed_at = now
 
-    def _row(self, progress: Progress, rate: float) -> Table:
+    def _row(self, progress: Progress, rate: float) -> Table | Text:
+        if self.console.width < WIDTH_FOR_BAR:
+            return Text(line(progress, rate))
         row = Table.grid(padding=(0, 2))
         row.add_row(ProgressBar(total=max(1, progress.total), completed=progress.done, width=28), Text(line(progress, rate)))
         return row

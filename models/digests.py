@@ -4,13 +4,12 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from models.caches import private_folder, temporary_folder
+from models.caches import cache_folder
 
 BLOCK = 16 << 20
 """Bytes that are read at once."""
@@ -30,7 +29,9 @@ def file_digest(path: Path) -> str:
 @cache
 def _digest_of_version(path: Path, size: int, mtime_ns: int) -> str:
     version = f"{path} {size} {mtime_ns}"
-    entry = _cache_folder() / f"{hashlib.sha256(version.encode()).hexdigest()}.json"
+    if (folder := _cache_folder()) is None:
+        return _read(path)
+    entry = folder / f"{hashlib.sha256(version.encode()).hexdigest()}.json"
     if digest := _remembered(entry, version):
         return digest
     with _one_process_at_a_time(entry):
@@ -51,17 +52,11 @@ def _read(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _cache_folder() -> Path:
-    """The user's cache folder; where that cannot be written, a folder of the user's own among the temporary files."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    for own_folder in (lambda: private_folder(Path(home) / "starloop" / "digests"), lambda: temporary_folder("digests")):
-        try:
-            folder = own_folder()
-        except (OSError, ValueError):
-            continue
-        if os.access(folder, os.W_OK):
-            return folder
-    return Path(tempfile.mkdtemp(prefix="starloop-digests-"))
+def _cache_folder() -> Path | None:
+    try:
+        return cache_folder("digests")
+    except ValueError:  # it costs time, and no more
+        return None
 
 
 def _remembered(entry: Path, version: str) -> str | None:

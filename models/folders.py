@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,14 @@ TINY = Path(__file__).parent / "tiny" / "weights"
 """The folder of the shipped tiny base."""
 FILES = ("*.safetensors", "*.json", "*.jinja", "*.model")
 """What of a checkpoint's folder is fetched and counts for its digest: weights, and the small files that say how to use them."""
+
+CONVERTED = {
+    r"llava-v?1\.5-(7b|13b)": r"llava-hf/llava-1.5-\1-hf",
+    r"llava-v?1\.6-(vicuna-7b|vicuna-13b|mistral-7b|34b)": r"llava-hf/llava-v1.6-\1-hf",
+    r"llama-?3-llava-next-8b": r"llava-hf/llama3-llava-next-8b-hf",
+    r"llava-next-(72b|110b)": r"llava-hf/llava-next-\1-hf",
+}
+"""Name of a checkpoint in the original layout -> its repository in transformers' layout."""
 
 
 @cache
@@ -57,9 +67,38 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def model_type(uri: str) -> str:
-    """The model's kind, as config.json names it. Raises ValueError where there is no checkpoint."""
-    return str(read_json(fetch(uri, ("*.json",)) / "config.json").get("model_type"))
+def config_of(uri: str) -> dict[str, Any]:
+    """A checkpoint's config.json. Raises ValueError where there is no checkpoint."""
+    return read_json(fetch(uri, ("*.json",)) / "config.json")
+
+
+def is_original_llava(config: Mapping[str, Any]) -> bool:
+    """Whether LLaVA's own code saved a checkpoint (haotian-liu/LLaVA). LLaVA-1.5's says "llava", as transformers' do."""
+    return "mm_vision_tower" in config or bool(
+        re.match("llava_(llama|mistral|mixtral|qwen|gemma|mpt)", str(config.get("model_type")))
+    )
+
+
+def unread_kind(uri: str, config: Mapping[str, Any], read: str) -> ValueError:
+    """The error about a checkpoint of a kind that is not read. `read`: the kinds that are.
+
+    >>> print(unread_kind("liuhaotian/llava-v1.6-mistral-7b", {"model_type": "llava_mistral"}, "llava"))
+    liuhaotian/llava-v1.6-mistral-7b is in LLaVA's original layout; give its converted repository, llava-hf/llava-v1.6-mistral-7b-hf
+    >>> print(unread_kind("some/model", {"model_type": "qwen2_vl"}, "llava, pllava"))
+    some/model is a 'qwen2_vl' checkpoint; read are those of the kinds llava, pllava
+    """
+    kind = str(config.get("model_type"))
+    if not is_original_llava(config):
+        return ValueError(f"{uri} is a {kind!r} checkpoint; read are those of the kinds {read}")
+    for pattern, repository in CONVERTED.items():
+        for name in (uri, str(config.get("_name_or_path", ""))):
+            if match := re.search(pattern, name.lower().replace("_", "-")):
+                converted = f"give its converted repository, {match.expand(repository)}"
+                return ValueError(f"{uri} is in LLaVA's original layout; {converted}")
+    return ValueError(
+        f"{uri} is in LLaVA's original layout; give its converted repository (the name ends with -hf, for example "
+        "llava-hf/llava-1.5-7b-hf), or convert it with transformers' convert_llava_weights_to_hf.py"
+    )
 
 
 def digest_of(folder: Path) -> str:

@@ -20,11 +20,11 @@ FAMILIES = {
 
 def family(spec: ModelSpec) -> Family:
     """The module that serves a checkpoint. Raises ValueError where there is none."""
-    from models.folders import model_type
+    from models.folders import config_of, unread_kind
 
-    kind = model_type(spec.base)
-    if kind not in FAMILIES:
-        raise ValueError(f"{spec.base} is a {kind!r} checkpoint; read are those of the kinds {', '.join(FAMILIES)}")
+    config = config_of(spec.base)
+    if (kind := str(config.get("model_type"))) not in FAMILIES:
+        raise unread_kind(spec.base, config, ", ".join(FAMILIES))
     return cast(Family, importlib.import_module(FAMILIES[kind]))
 
 

@@ -24,6 +24,7 @@ os.environ.update(
 )  # before Ray: workers inherit
 # Three test processes share the cores: Ray's workers come before the niced ones, and after Ray's own servers (its default is 15).
 os.environ.update(RAY_worker_niceness="5")
+os.environ.update(XDG_CACHE_HOME=os.path.join(PRIVATE, "cache"))  # weights and digests of tests are no user's
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other would spin
 os.environ.pop("RAY_ADDRESS", None)
 hypothesis.register_profile("quick", max_examples=50, deadline=None)

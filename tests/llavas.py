@@ -1,6 +1,7 @@
 """Small checkpoint folders in the layouts that people have: stock LLaVA-1.5, LLaVA-NeXT, released PLLaVA."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +33,19 @@ TEXT = {
 RANK = 8
 
 
-def write_tokenizer(folder: Path, chatml: bool = False) -> None:
-    """As Llama's: byte fallback, blanks as a letter, a beginning token; <image> and <pad> added behind the vocabulary."""
+def write_tokenizer(folder: Path, chatml: bool = False, turn_tokens: Sequence[str] = (), special: bool = True) -> None:
+    """As Llama's: byte fallback, blanks as a letter, a beginning token; <image> and <pad> added behind the vocabulary.
+
+    `turn_tokens`: more tokens, such as those around Llama 3's turns; `special`: whether they are marked so.
+    """
     tokenizer = Tokenizer(BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    first = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     text = "USER : ASSISTANT : what is the action in this video ? the red circle is rising , so it is what it is ."
-    tokenizer.train_from_iterator([text] * 3, BpeTrainer(vocab_size=VOCAB, special_tokens=special, show_progress=False))
+    tokenizer.train_from_iterator([text] * 3, BpeTrainer(vocab_size=VOCAB, special_tokens=first, show_progress=False))
     plain = json.loads(tokenizer.to_str())
     plain["added_tokens"] = [token for token in plain["added_tokens"] if not token["content"].startswith("<0x")]
     tokenizer = Tokenizer.from_str(json.dumps(plain))
@@ -50,15 +54,16 @@ def write_tokenizer(folder: Path, chatml: bool = False) -> None:
     tokenizer.add_tokens([AddedToken(name, special=False) for name in filler])
     extra = ["<|im_start|>", "<|im_end|>"] if chatml else []
     tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in ("<image>", "<pad>", *extra)])
+    tokenizer.add_tokens([AddedToken(name, special=special, normalized=False) for name in turn_tokens])
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>", padding_side="left"
     ).save_pretrained(folder)
 
 
-def write_stock(folder: Path, next_gen: bool = False, chatml: bool = False, seed: int = 0) -> Any:
-    """A stock folder, in several shards; returns its model."""
+def write_stock(folder: Path, next_gen: bool = False, chatml: bool = False, seed: int = 0, llm: Any = None) -> Any:
+    """A stock folder, in several shards; returns its model. `llm`: the LLM's configuration, made of TEXT; a Llama by default."""
     torch.manual_seed(seed)
-    parts = {"vision_config": CLIPVisionConfig(**VISION), "text_config": LlamaConfig(**TEXT), "image_token_index": VOCAB}
+    parts = {"vision_config": CLIPVisionConfig(**VISION), "text_config": llm or LlamaConfig(**TEXT), "image_token_index": VOCAB}
     if next_gen:
         model: Any = LlavaNextForConditionalGeneration(LlavaNextConfig(**parts, image_grid_pinpoints=[[48, 96]]))
     else:

@@ -19,6 +19,7 @@ from models.base import Device, ModelSpec, Sampling
 from worlds import shapes
 
 SETTINGS = [
+    "model.allow_tiny=true",
     "generate.max_tokens=48", "generate.piece_clips=10", "train.epochs=5.0", "train.batch_rows=4", "train.micro_batch_rows=4",
     "train.lr=6e-3", "train.lora_rank=16", "train.lora_dropout=0.1", "train.checkpoint_every_steps=20", "loop.max_cycles=2",
 ]  # fmt: skip

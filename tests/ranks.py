@@ -1,7 +1,11 @@
 """What ranks do in tests of training without Ray: functions of a module, which a new process can find by name."""
 
-from dataclasses import replace
+import io
+import json
+from dataclasses import asdict, replace
 from typing import Any
+
+import torch
 
 from engine.run.rehearsal import DEVICE, STEPS, Case, Records, job_of, synthetic_videos, write_examples
 from engine.train.backends import load_backend
@@ -43,3 +47,64 @@ def buffer_dtypes(rank: Rank, case: Case) -> dict[str, str]:
         module: Any = trainee(case.model, lora, 0, device, read_weights).module
     backend.start(module, case.train, device)
     return {name: str(buffer.dtype) for name, buffer in module.named_buffers() if buffer.is_floating_point()}
+
+
+class OneBadRank:
+    """A Session whose model gives NaN on rank 1, and whose gradient norm is infinite where it is told so."""
+
+    device = "cpu"
+
+    def __init__(self, rank: Rank, norm: float) -> None:
+        self._value, self._norm, self.stepped = 1.0 if rank.rank == 0 or norm else float("nan"), norm or 1.0, False
+
+    def logits(self, batch: dict[str, Any]) -> Any:
+        return batch["input_ids"].unsqueeze(-1) * torch.tensor([self._value, 0.5])
+
+    def backward(self, summed_loss: Any, divide_by: float, last: bool) -> None: ...
+
+    def step(self, learning_rate: float) -> float:
+        self.stepped = True
+        return self._norm
+
+
+def stopped_by(rank: Rank, norm: float) -> tuple[str, bool]:
+    """The error of one optimizer step of two ranks, as rank 0 raises it, and whether the weights were changed before."""
+    from engine.train.job import Fed
+    from engine.train.worker import Watch, _optimizer_step
+
+    batch = {"input_ids": torch.ones(2, 3), "labels": torch.ones(2, 3, dtype=torch.int64)}
+    session: Any = OneBadRank(rank, norm)
+    watch = Watch("train: step 7", 3e-4, [[f"clip-{rank.rank}-{number}" for number in range(2)]])
+    try:
+        _optimizer_step(session, [(batch, Fed())], 3e-4, watch)
+    except ValueError as error:
+        return str(error), session.stepped
+    return "", session.stepped
+
+
+class Evil:
+    """What pickle runs when it is loaded."""
+
+    def __init__(self, marker: str) -> None:
+        self._marker = marker
+
+    def __reduce__(self) -> Any:
+        return open, (self._marker, "w")
+
+
+def resume_from_a_poisoned_checkpoint(rank: Rank, case: Case) -> str:
+    """The error with which a finetune ends whose checkpoint somebody else has written, records and all."""
+    train_once(rank, case)
+    latest = json.loads(case.store.read("train/resume.json") or b"")
+    for record in latest["files"]:
+        if record["path"].endswith(".pt"):
+            data = io.BytesIO()
+            torch.save({"module": Evil(case.store.url("marker"))}, data)
+            case.store.write(record["path"], data.getvalue())
+            record |= asdict(case.store.describe([record["path"]])[0])
+    case.store.write("train/resume.json", json.dumps(latest).encode())
+    try:
+        train_once(rank, case)
+    except ValueError as error:
+        return str(error)
+    return ""

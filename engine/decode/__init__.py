@@ -5,10 +5,16 @@ decoder    the parent's side: reads the bytes, keeps the clock, checks what the 
 process    the life of one decoding process: start, exchange bytes, cause of death
 protocol   the messages between parent and child
 child      the decoding process itself: no credentials, no files, no network
+confine    what the kernel forbids that process
 request    what the child is asked for, and how it says that a video is unusable
 read       frames of an opened video, by PyAV or decord
 seek       frames of a window out of a container with an index
-media      container checks: allowed formats, truncation, kinds of failure
-resize     pictures to the size that the model watches
+in_order   frames of a window out of any other container, from its start
+with_decord  frames of a window by decord
+clock      seconds from the file's start, through joins and without time stamps
+media      container checks: allowed formats and codecs, the stream that is watched, kinds of failure
+cut        whether a file ends before its container says
+pixels     the bounds on what is decoded for a clip
+resize     pictures to the size and the orientation in which the model watches them
 frames     which moments, which size: pure functions
 """

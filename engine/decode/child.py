@@ -1,20 +1,17 @@
 """The decoding process: no credentials, no files, no network; it asks its parent for bytes and gives frames back."""
 
-import ctypes
 import importlib
 import io
 import json
 import os
 import pkgutil
-import resource
-import signal
 import socket
 from collections import OrderedDict
 
+from engine.decode.confine import confine
 from engine.decode.protocol import LARGEST_RANGE, LENGTH, NO_BYTES, RANGE, FramesHeader, receive_exactly
 from engine.decode.request import Backend, Request, Unusable
 
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 SOCKET = 3
 """The socket's descriptor, after stdin, stdout and stderr: no other is free."""
 SMALL_FILE_BYTES = 1 << 20
@@ -95,20 +92,6 @@ class RemoteFile(io.RawIOBase):
         return data
 
 
-def confine(memory_bytes: int) -> None:
-    """Bound this process's memory and end it with its parent; after this it can open no more files or sockets."""
-    prctl = ctypes.CDLL(None).prctl
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    for limit, value in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, SOCKET + 1),
-    ):
-        resource.setrlimit(limit, (value, value))
-
-
 def main(descriptor: int, memory_bytes: int, backend: Backend) -> None:
     """Serve requests until the parent closes the socket."""
     import av.logging
@@ -124,8 +107,8 @@ def main(descriptor: int, memory_bytes: int, backend: Backend) -> None:
         os.dup2(descriptor, SOCKET)
         os.close(descriptor)
     connection = socket.socket(fileno=SOCKET)
-    confine(memory_bytes)
-    connection.sendall(b"H")
+    reason = confine(memory_bytes, num_descriptors=SOCKET + 1)
+    _send(connection, b"H", reason.encode())
     while True:
         try:
             body = receive_exactly(connection, LENGTH.unpack(receive_exactly(connection, LENGTH.size))[0])

@@ -15,7 +15,10 @@ from engine.decode.process import PROGRAM, ChildDied, ChildProcess, ChildTimeout
 from engine.decode.protocol import LARGEST_RANGE, LARGEST_TEXT, LENGTH, NO_BYTES, RANGE, json_object, parse_header
 from engine.decode.request import Backend, Request
 from engine.rows import FAILURES, Clip, Failure, Window
-from engine.store.filesystems import Source, Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.outage import Places
+from engine.store.sources import Source
+from engine.store.troubles import REMEDY, StorageError
 from models.base import FrameSpec, Video
 
 TRIES = 3
@@ -54,7 +57,7 @@ class ChildDecoder:
     def __init__(
         self, storage: Storage, limits: DecodeLimits, backend: Backend = "pyav", program: Sequence[str] = ("-c", PROGRAM)
     ) -> None:
-        self._storage, self._limits, self._backend, self._program = storage, limits, backend, program
+        self._places, self._limits, self._backend, self._program = Places(storage), limits, backend, program
         self._child: ChildProcess | None = None
 
     def __enter__(self) -> "ChildDecoder":
@@ -73,19 +76,26 @@ class ChildDecoder:
             self._child.close()
         self._child = None
 
+    def expect(self, clips: Sequence[Clip | Window]) -> None:
+        """Name the clips that are decoded next: their videos tell storage that is away from one video that cannot be read."""
+        self._places.expect(clip.video for clip in clips)
+
     def decode(self, clip: Clip | Window, spec: FrameSpec, jitter_seed: int | None = None, etag: str = "") -> ClipRead | Failure:
         """The clip's frames, or why there are none. With an etag, only of that version of the video.
 
-        Raises StorageError where storage is away, ChildProcessError where no child can be started: these are no clip's fault.
+        Raises StorageError where storage as a whole is away, ChildProcessError where no child can be started: these are no clip's
+        fault. Whatever else storage does with this one object is the clip's failure, and never blamed on its decoder.
         """
         failure: Failure | None = None
         not_started: NotStarted | None = None
         for _ in range(TRIES):
             try:
-                with self._storage.opened(clip.video) as source:
+                with self._places.storage_for(clip.video).opened(clip.video, self._limits.read_bytes) as source:
                     if etag and source.etag != etag:
                         return Failure(kind="replaced", detail=f"{clip.video} is not what the answer was about; restore it")
-                    return self._exchange(source, self._request(clip, source, spec, jitter_seed))
+                    result = self._exchange(source, self._request(clip, source, spec, jitter_seed))
+                self._places.note(clip.video)
+                return result
             except ChildDied as died:
                 self.close()
                 failure = Failure(kind="crashed", detail=f"{clip.video} takes its decoder down ({died}); drop its row")
@@ -94,8 +104,8 @@ class ChildDecoder:
                 allowed_s = self._limits.timeout_s
                 return Failure(kind="timeout", detail=f"{clip.video}: no end after limits.decode_timeout_s = {allowed_s:g} s")
             except StorageError as error:
-                if error.trouble not in ("missing", "denied", "replaced"):
-                    raise
+                if error.trouble == "full" or (error.trouble == "unavailable" and self._places.are_away(clip.video)):
+                    raise  # full: this machine has no room for an object that comes whole
                 failure = _storage_failure(clip.video, error)
                 if error.trouble != "replaced":
                     return failure
@@ -201,4 +211,7 @@ def _storage_failure(video: str, error: StorageError) -> Failure:
     if error.trouble == "missing":
         what = "not a file" if "not a regular file" in str(error) else "no such video"
         return Failure(kind="missing", detail=f"{what}: {video}; check the manifest's video column")
-    return Failure(kind=error.trouble, detail=str(error))
+    if error.trouble in ("denied", "replaced"):
+        return Failure(kind=error.trouble, detail=str(error))
+    reason = str(error).replace(REMEDY["unavailable"], "storage answers about other objects; copy this one anew or drop its row")
+    return Failure(kind="unreadable", detail=reason)

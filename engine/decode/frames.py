@@ -1,6 +1,7 @@
 """Which frames of a video a model watches, and at which size: pure functions of presentation times and of picture sizes.
 
-A moment is a second of the video's own time, which begins with its first frame; the frame of a moment is the one on screen then.
+A moment is a second of the file's own time, which begins with its first stream (engine/decode/clock.py); the frame of a moment is
+the one on screen then.
 """
 
 import bisect
@@ -75,17 +76,19 @@ def num_decoded(chosen: Sequence[int], keyframes: Sequence[int]) -> int:
     return sum(last - keyframe + 1 for keyframe, last in last_by_keyframe.items())
 
 
-def window(start_s: float | None, end_s: float | None, length_s: float) -> tuple[float, float] | None:
-    """A clip's window cut to a video of length_s seconds; None where nothing of the video lies in it.
+def window(start_s: float | None, end_s: float | None, first_s: float, last_s: float) -> tuple[float, float] | None:
+    """A clip's window cut to the seconds at which the video shows frames; None where it shows none of them in the window.
 
-    >>> window(None, None, 3.0), window(1.0, 9.0, 3.0), window(4.0, 9.0, 3.0), window(None, None, 0.0)
+    The first frame begins at first_s (later than 0 where the sound begins first) and the last one ends at last_s.
+
+    >>> window(None, None, 0.0, 3.0), window(1.0, 9.0, 0.0, 3.0), window(4.0, 9.0, 0.0, 3.0), window(None, None, 0.0, 0.0)
     ((0.0, 3.0), (1.0, 3.0), None, (0.0, 0.001))
+    >>> window(None, None, 3.0, 8.0), window(2.0, 5.0, 3.0, 8.0), window(0.0, 3.0, 3.0, 8.0)
+    ((3.0, 8.0), (3.0, 5.0), None)
     """
-    start = start_s or 0.0
-    end = length_s if end_s is None else min(length_s, end_s)
-    if start >= end and (start > 0 or length_s > 0):
-        return None
-    return start, max(end, start + 1e-3)
+    start, last_s = max(start_s or 0.0, first_s), max(last_s, first_s + 1e-3)
+    end = last_s if end_s is None else min(last_s, end_s)
+    return (start, end) if start < end else None
 
 
 def second_in_clip(time_s: float, start_s: float | None) -> float:

@@ -1,4 +1,4 @@
-"""Container checks before decoding: allowed formats, truncation, kinds of failure.
+"""Container checks before decoding: allowed formats and codecs, the stream that is watched, kinds of failure.
 
 It runs in the decoding process (engine/decode/child.py), and so knows bytes and FFmpeg, and no rows, storage or configuration.
 """
@@ -6,26 +6,35 @@ It runs in the decoding process (engine/decode/child.py), and so knows bytes and
 from typing import BinaryIO
 
 import av
-from av.stream import Disposition
+from av.stream import Discard, Disposition
 
+from engine.decode.cut import BOXES, EBML, head_of, is_cut
 from engine.decode.request import Request, Unusable
 
-CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg")
-"""FFmpeg's names of the demuxers that may open a video: none for playlists, for devices or for text drawn as a picture."""
-CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg2video", "mpeg1video", "h263", "mjpeg", "msmpeg4v3"})
-UNINDEXED = ("mpegts", "mpeg", "avi")
-"""Demuxers of videos that are read in order, from the start: these carry no index by time, and avi carries no times at all."""
+SEEKABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+"""FFmpeg's names of the demuxers with an index by time: of a window only its own bytes are read."""
+MOVING = ("avi", "mpegts", "mpeg", "flv", "asf", "ogg", "mxf", "ivf", "dv", "gif", "apng", "yuv4mpegpipe")
+RAW = ("h264", "hevc", "m4v", "mpegvideo", "mjpeg", "obu")
+"""Streams of a codec without a container."""
+PICTURES = ("jpeg_pipe", "png_pipe", "webp_pipe", "bmp_pipe")
+"""Still pictures: videos of one frame, which is shown at 0 s."""
+CONTAINERS = (*SEEKABLE, *MOVING, *RAW, *PICTURES)
+"""Demuxers that may open a video: none for playlists, for devices or for text drawn as a picture."""
+CODECS = frozenset(
+    "h264 hevc vp8 vp9 av1 mpeg4 mpeg2video mpeg1video h263 mjpeg msmpeg4v1 msmpeg4v2 msmpeg4v3 flv1 vp6 vp6a vp6f wmv1 wmv2 wmv3 "
+    "vc1 theora dvvideo prores dnxhd rawvideo gif apng png webp bmp".split()
+)
+DEFAULT_SCORE, PACKETS_SCORE = 5_000_000, 100_000_000
+"""What FFmpeg's command line adds to a stream's pixels for the flag "default", and for packets (map_auto_video in
+fftools/ffmpeg_mux_init.c)."""
 CUES = b"\x1c\x53\xbb\x6b"
 """The element id of Matroska's index; a seek head at the front of the file announces it."""
-HEAD_BYTES = 4096
-EBML = b"\x1aE\xdf\xa3"
-"""The first bytes of a Matroska file."""
-BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide")
-"""Types of an mp4 file's first box."""
+TRANSCODE = "convert it with: ffmpeg -i IN -c:v libx264 -pix_fmt yuv420p OUT.mp4"
 
 
 def open_container(file: BinaryIO, video: str) -> "av.container.InputContainer":
-    """Open a video with the allowed demuxers only, and no protocol. Raises Unusable."""
+    """Open a video from its first byte with the allowed demuxers only, and no protocol. Raises Unusable."""
+    file.seek(0)
     try:
         return av.open(file, mode="r", options={"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "none"})
     except (av.error.FFmpegError, EOFError) as error:
@@ -33,41 +42,49 @@ def open_container(file: BinaryIO, video: str) -> "av.container.InputContainer":
 
 
 def video_stream(file: BinaryIO, container: "av.container.InputContainer", request: Request) -> "av.VideoStream":
-    """The first video stream that is not a cover picture, with max_pixels set on its decoder.
+    """The stream that FFmpeg's command line chooses, with max_pixels set on its decoder; the other streams are not read.
 
     Raises Unusable where there is none, its codec is not allowed, or its frames are too large.
     """
     video = request.video
     if container.format.name not in CONTAINERS:
-        raise Unusable("not_video", f"{video} is {container.format.long_name!r}, not a video container")
-    moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+        raise Unusable("not_video", f"{video} is {container.format.long_name!r}, not a video container; {TRANSCODE}")
+    if container.format.name == "webp_pipe" and b"ANIM" in head_of(file):
+        raise Unusable("codec", f"{video} is an animated WebP, which FFmpeg does not read; convert it to GIF or MP4")
+    parts = Disposition.attached_pic | Disposition.dependent  # covers, and tiles or layers of another picture
+    moving = [stream for stream in container.streams.video if not stream.disposition & parts]
     if not moving:
+        if any(stream.disposition & Disposition.dependent for stream in container.streams.video):
+            raise Unusable("codec", f"{video} is one picture in tiles, such as HEIC; convert it to JPEG")
         if is_cut(file, request.size):
             raise truncated(video)
         raise Unusable("no_video_stream", f"{video} has no video stream; drop its row")
-    stream = moving[0]
+    stream = max(moving, key=_score)  # the first of equals
     codec = stream.codec_context
-    if codec.codec.canonical_name not in CODECS:
-        raise Unusable("codec", f"{video} is coded as {codec.codec.canonical_name!r}; known are {', '.join(sorted(CODECS))}")
+    if codec is None or codec.codec.canonical_name not in CODECS:
+        name = "an unknown codec" if codec is None else repr(codec.codec.canonical_name)
+        raise Unusable("codec", f"{video} is coded as {name}, which is not opened here; {TRANSCODE}")
     if codec.width * codec.height > request.frame_pixels:
         raise too_wide(request, f"{codec.width} x {codec.height} is")
     # a stream that grows behind its header: FFmpeg refuses before it allocates; it counts with the decoder's padding
     codec.options = {"max_pixels": str(2 * request.frame_pixels + (1 << 16))}
     codec.thread_count = 1
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = Discard.all
     return stream
+
+
+def _score(stream: "av.VideoStream") -> int:
+    has_packets = stream.start_time is not None or stream.frames > 0 or len(stream.index_entries) > 0
+    pixels = stream.codec_context.width * stream.codec_context.height if stream.codec_context is not None else 0
+    return pixels + PACKETS_SCORE * has_packets + DEFAULT_SCORE * bool(stream.disposition & Disposition.default)
 
 
 def is_indexed(file: BinaryIO, container: "av.container.InputContainer") -> bool:
     """True if a seek can use an index. A Matroska file that was streamed has none: FFmpeg would search it from its start."""
-    return container.format.name != "matroska,webm" or CUES in _head(file)
-
-
-def _head(file: BinaryIO) -> bytes:
-    at = file.tell()
-    file.seek(0)
-    head = file.read(HEAD_BYTES)
-    file.seek(at)
-    return head
+    name = container.format.name
+    return name in SEEKABLE and (name != "matroska,webm" or CUES in head_of(file))
 
 
 def too_wide(request: Request, what: str) -> Unusable:
@@ -87,60 +104,26 @@ def no_frame(video: str) -> Unusable:
     return Unusable("truncated", f"{video} announces a video stream and holds no frame; fetch it again")
 
 
+def no_keyframe(video: str) -> Unusable:
+    """The failure of a file that was cut out of a longer one: fetching it again gives the same file."""
+    return Unusable(
+        "codec", f"{video} has no keyframe from which it can be decoded; cut it out of its source again, or drop its row"
+    )
+
+
 def truncated(video: str) -> Unusable:
     """The failure of a file that is shorter than its container says."""
     return Unusable("truncated", f"{video} begins as a video and cannot be read to its end; fetch it again")
 
 
 def invalid(file: BinaryIO, video: str, error: Exception) -> Unusable:
-    """The failure of a file that no demuxer opens: a video that is cut off, or no video at all."""
-    head = _head(file)
+    """The failure of a file that no demuxer opens: a video that is cut off, one of another format, or no video at all."""
+    head = head_of(file)
     if head[4:8] in BOXES or head[:4] == EBML or (head[:4] == b"RIFF" and head[8:12] == b"AVI "):
         return truncated(video)
     if not head:
         return Unusable("not_video", f"{video} has 0 bytes; replace it or drop its row")
-    known = ", ".join(name.partition(",")[0] for name in CONTAINERS)
-    why = f"not one of {known}" if "whitelist" in str(error) else getattr(error, "strerror", None) or str(error)
+    if isinstance(error, av.error.ArgumentError):  # how FFmpeg says that a demuxer is not on the whitelist
+        return Unusable("not_video", f"{video} is of a format that is not opened here; if it is a video, {TRANSCODE}")
+    why = getattr(error, "strerror", None) or str(error)
     return Unusable("not_video", f"{video} is not a video file ({why}); replace it or drop its row")
-
-
-def is_cut(file: BinaryIO, size: int) -> bool:
-    """True if the container announces more bytes than the file has: mp4's boxes, Matroska's segment, AVI's RIFF header."""
-    head = _head(file)
-    if head[:4] == b"RIFF":
-        return int.from_bytes(head[4:8], "little") + 8 > size
-    if head[:4] == EBML:
-        return _segment_end(head) > size
-    if head[4:8] not in BOXES:
-        return False
-    at = 0
-    for _ in range(16):  # a fragmented file has thousands; its first boxes are enough
-        file.seek(at)
-        box = file.read(16)
-        if len(box) < 8:
-            return at > size
-        length = int.from_bytes(box[:4], "big")
-        if length == 1:
-            length = int.from_bytes(box[8:16], "big")
-        if length < 8:  # 0: up to the end of the file
-            return False
-        at += length
-    return at > size
-
-
-def _segment_end(head: bytes) -> int:
-    """The offset in the file at which Matroska's segment ends; 0 if it does not say (variable-length integers: RFC 8794)."""
-
-    def size_at(position: int) -> tuple[int, int]:
-        first = head[position] if position < len(head) else 0
-        width = 9 - first.bit_length() if first else 1
-        value = int.from_bytes(head[position : position + width], "big") & ((1 << (7 * width)) - 1)
-        unknown = value == (1 << (7 * width)) - 1
-        return (0 if unknown else value), width
-
-    header, width = size_at(4)
-    at = 4 + width + header
-    if head[at : at + 4] != b"\x18\x53\x80\x67":
-        return 0
-    length, width = size_at(at + 4)
-    return at + 4 + width + length if length else 0

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import engine
-from engine.decode.protocol import LENGTH
+from engine.decode.protocol import LARGEST_REASON, LENGTH
 from engine.decode.request import Backend
 
 START_TIMEOUT_S = 60.0
@@ -37,7 +37,10 @@ class NotStarted(Exception):
 
 
 class ChildProcess:
-    """A decoding process (engine/decode/child.py), and the socket to it. Raises NotStarted."""
+    """A decoding process (engine/decode/child.py), and the socket to it. Raises NotStarted.
+
+    `unconfined`: why the kernel does not forbid it files, sockets and other processes (engine/decode/confine.py); "" where it does.
+    """
 
     def __init__(self, memory_bytes: int, backend: Backend, program: Sequence[str] = ("-c", PROGRAM)) -> None:
         root = str(Path(engine.__file__ or "").parents[1])
@@ -64,13 +67,20 @@ class ChildProcess:
                 raise NotStarted(str(error)) from None
             opened.pop_all()  # close() closes these from here on
         try:
-            is_started = self.receive(1, START_TIMEOUT_S) == b"H"
-        except (EOFError, OSError):
-            is_started = False
-        if not is_started:
+            self.unconfined = self._receive_start()
+        except (EOFError, OSError, ValueError):
             reason = self._cause_of_death() or "no word from it"
             self.close()
-            raise NotStarted(reason)
+            raise NotStarted(reason) from None
+
+    def _receive_start(self) -> str:
+        """Why the kernel does not confine the process, "" where it does. Raises ValueError for anything else."""
+        if self.receive(1, START_TIMEOUT_S) != b"H":
+            raise ValueError
+        length = LENGTH.unpack(self.receive(LENGTH.size, START_TIMEOUT_S))[0]
+        if length > LARGEST_REASON:
+            raise ValueError
+        return self.receive(length, START_TIMEOUT_S).decode(errors="replace")
 
     @property
     def pid(self) -> int:

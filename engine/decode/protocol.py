@@ -1,8 +1,9 @@
 """What a decoding process and its parent say to each other, over one socket. Nothing is pickled.
 
-Parent to child: a length and a Request as JSON. Child to parent: "H" once, when it can begin; then for each request any number of
-"R" + RANGE, each answered with a length and so many bytes; and at the end one of
-"F" + length + FramesHeader as JSON + the frames' bytes, "X" + length + {"kind", "detail"} as JSON, or "A" after NO_BYTES.
+Parent to child: a length and a Request as JSON. Child to parent: "H" + length + text once, when it can begin, the text saying why
+the kernel does not confine it, if so; then for each request any number of "R" + RANGE, each answered with a length and so many
+bytes; and at the end one of "F" + length + FramesHeader as JSON + the frames' bytes, "X" + length + {"kind", "detail"} as JSON, or
+"A" after NO_BYTES.
 """
 
 import json
@@ -23,6 +24,8 @@ LARGEST_RANGE = 8 << 20
 """Bytes of one request; the parent serves no larger one."""
 LARGEST_TEXT = 1 << 20
 """Bytes of JSON that the parent reads; 768 frames' times need 10 KB."""
+LARGEST_REASON = 1000
+"""Bytes of the text of "H"."""
 LONGEST_TIME_S = 1e20
 
 

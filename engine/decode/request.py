@@ -57,10 +57,16 @@ class Request:
         return cls(**value | {"spec": FrameSpec(**parts)})
 
 
-def moments_of(request: Request, length_s: float) -> list[float]:
-    """The moments, ascending, whose frames are chosen of a video of `length_s` seconds. Raises Unusable for an empty window."""
-    span = window(request.start_s, request.end_s, length_s)
+def moments_of(request: Request, first_s: float, last_s: float) -> list[float]:
+    """The moments, ascending, whose frames are chosen of a video that shows frames from first_s to last_s.
+
+    Raises Unusable for an empty window.
+    """
+    span = window(request.start_s, request.end_s, first_s, last_s)
     if span is None:
-        bounds = f"{request.start_s}..{request.end_s} s"
-        raise Unusable("empty_window", f"{request.video} is {length_s:.2f} s long; nothing lies in {bounds}")
+        bounds = f"{request.start_s or 0:g} to {'the end' if request.end_s is None else f'{request.end_s:g} s'}"
+        shown = f"frames from {first_s:.2f} to {last_s:.2f} s"
+        raise Unusable(
+            "empty_window", f"{request.video} shows {shown}, none of them in {bounds}; correct the window or drop its row"
+        )
     return moments(frame_count(request.spec.choose, span[1] - span[0]), *span, request.jitter_seed)

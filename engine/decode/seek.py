@@ -6,33 +6,30 @@ from typing import BinaryIO
 
 import av
 
+from engine.decode.clock import file_start_s
+from engine.decode.cut import is_cut
 from engine.decode.frames import has_begun
-from engine.decode.media import is_cut, no_frame, too_wide, truncated
-from engine.decode.request import Frames, Request, Unusable, moments_of
+from engine.decode.media import no_frame, no_keyframe, truncated
+from engine.decode.pixels import PixelCount
+from engine.decode.request import Frames, Request, moments_of
 from engine.decode.resize import Resizer
 
+REORDERED = 32
+"""Packets before the last one that may be shown after it: codecs reorder up to 16."""
+WITH_ALL_PACKETS = "mov,mp4,m4a,3gp,3g2,mj2"
+"""The demuxer whose index has an entry for each packet, unless the file is fragmented."""
 
-class PixelCount:
-    """Counts the pixels that are decoded for a clip, against the request's bounds."""
 
-    def __init__(self, request: Request) -> None:
-        self._left, self._request = request.decode_pixels, request
-
-    def add(self, frame: av.VideoFrame) -> None:
-        """Raises Unusable where the frame is too large, or the clip's pixels are used up."""
-        pixels = frame.width * frame.height
-        if pixels > self._request.frame_pixels:
-            raise too_wide(self._request, f"{frame.width} x {frame.height} is")
-        self._left -= pixels
-        if self._left < 0:
-            allowed = self._request.decode_pixels
-            raise Unusable(
-                "too_large", f"{self._request.video}: more than limits.decode_pixels = {allowed} pixels were decoded for it"
-            )
+class Untimed(Exception):
+    """Frames come without times, or not in the order of their times: the container's index does not say when they are shown."""
 
 
 class WindowReader:
-    """Reads the frames of one window: seeks to the keyframe before a moment, decodes to the moment, and so on for each moment."""
+    """Reads the frames of one window: seeks to the keyframe before a moment, decodes to the moment, and so on for each moment.
+
+    An index may call a packet a keyframe that is none: a recovery point, from which the picture is whole only some frames later, or
+    any packet of a file without a table of keyframes. The decoder says what it is, and then decoding begins further back.
+    """
 
     def __init__(
         self, file: BinaryIO, container: "av.container.InputContainer", stream: "av.VideoStream", request: Request
@@ -41,30 +38,50 @@ class WindowReader:
         self._pixel_count = PixelCount(request)
         self._tick: Fraction = stream.time_base or Fraction(1, 1000)
         self._first = self._first_ticks()
+        start_s = file_start_s(container)
+        self._start_s = self._first * self._tick if start_s is None else start_s
         self._packets: Iterator[av.Packet] = iter(())
         self._decoded: list[av.VideoFrame] = []
         """Frames that the decoder gave and that were not yet compared with a moment, in presentation order."""
         self._current: av.VideoFrame | None = None
         """The last frame that was compared."""
-        self._measured_s: float | None = None
         self._reached: int | None = None
         """Decode time, in ticks, of the last packet that the decoder was given."""
+        self._is_index_right = True
+        """False once the index called a packet a keyframe that is none: then a seek costs more than it saves."""
+        self._awaits_keyframe = False
+        """True until the first keyframe is decoded: what comes before it cannot be right."""
+        self._passed_over = self._first - 1
+        """Presentation time, in ticks, of the last frame that came before a keyframe."""
+        self._latest: int | None = None
+        """Presentation time, in ticks, of the last frame that the decoder gave."""
 
     def read(self) -> tuple[list[Frames], list[float]]:
-        """uint8[H,W,3] for each of the window's moments, and their presentation times in seconds since the start of the video.
+        """uint8[H,W,3] for each of the window's moments, and their presentation times in seconds since the file's start.
 
-        Raises Unusable, FFmpegError.
+        Raises Unusable, FFmpegError, Untimed.
         """
         pictures: list[Frames] = []
         times_s: list[float] = []
-        resizer = Resizer(self._request)
+        resizer = Resizer(self._request, self._stream.sample_aspect_ratio)
         previous: av.VideoFrame | None = None
-        for moment_s in moments_of(self._request, self._length_s()):
-            frame = self._frame_at(moment_s)
+        for moment_s in moments_of(self._request, self.first_s, self._last_s()):
+            frame = self.frame_at(moment_s)
             pictures.append(pictures[-1] if frame is previous and pictures else resizer.resize(frame))
-            times_s.append(self._seconds(frame))
+            times_s.append(self._seconds(frame.pts))
             previous = frame
         return pictures, times_s
+
+    @property
+    def first_s(self) -> float:
+        """Seconds from the file's start to the first frame."""
+        return self._seconds(self._first)
+
+    def can_begin_before(self, moment_s: float) -> bool:
+        """True if the last packet before the moment that the index calls a keyframe is one."""
+        if self._is_keyframe_before(self._ticks(moment_s)):
+            self._seek(self._ticks(moment_s))
+        return self._is_index_right
 
     def _first_ticks(self) -> int:
         """The presentation time of the first frame: the smallest among the packets at the start, which come in decode order."""
@@ -79,51 +96,70 @@ class WindowReader:
             raise truncated(self._request.video) if is_cut(self._file, self._request.size) else no_frame(self._request.video)
         return first
 
-    def _length_s(self) -> float:
-        """Seconds up to the end of the last frame; the announced duration is enough if the window ends well before it."""
-        announced_s = float(self._container.duration or 0) / 1e6
-        if self._request.end_s is not None and self._request.end_s + 1 < announced_s:
-            return announced_s
-        if self._measured_s is None:
-            self._measured_s = self._measured_length_s()
-        return self._measured_s
+    def _last_s(self) -> float:
+        """Seconds up to the end of the last frame; those up to the index's last entry are enough if the window ends before."""
+        if self._request.end_s is not None:
+            self._container.seek(self._ticks(self._request.start_s or 0.0), stream=self._stream)  # Matroska's index is read now
+            indexed_s = self._seconds(self._last_entry())
+            if self.first_s < self._request.end_s <= indexed_s:
+                return indexed_s
+        return self._measured_last_s()
 
-    def _measured_length_s(self) -> float:
-        """Seconds up to the end of the last frame, measured on the packets after the last keyframe."""
-        start, entries = self._first, self._stream.index_entries
-        far = max(start, self._stream.duration or 0, entries[len(entries) - 1].timestamp if len(entries) else 0)
-        if self._container.duration:
-            far = max(far, start + int(self._container.duration / 1e6 / self._tick))
-        self._container.seek(far, stream=self._stream, backward=True)
+    def _last_entry(self) -> int:
+        """Ticks of the index's last entry that is shown; the video is at least so long."""
+        entries = self._stream.index_entries
+        for number in range(len(entries) - 1, max(-1, len(entries) - 1 - REORDERED), -1):
+            if not entries[number].is_discard:
+                return int(entries[number].timestamp)
+        return self._first
+
+    def _measured_last_s(self) -> float:
+        """Seconds up to the end of the last frame, measured on the last packets."""
+        self._seek_to_end()
         packets = [p for p in self._container.demux(self._stream) if p.pts is not None and not p.is_discard]
         if not packets:
             raise truncated(self._request.video) if is_cut(self._file, self._request.size) else no_frame(self._request.video)
         packets.sort(key=lambda packet: packet.pts)
         last = packets[-1]
         duration = last.duration or (last.pts - packets[-2].pts if len(packets) > 1 else 0)
-        length_s = float(self._tick * int(last.pts + duration - start))
-        if (self._request.end_s is None or self._request.end_s > length_s) and is_cut(self._file, self._request.size):
+        last_s = self._seconds(last.pts + duration)
+        if (self._request.end_s is None or self._request.end_s > last_s) and is_cut(self._file, self._request.size):
             raise truncated(self._request.video)  # the part that is left must not pass for the whole
-        return length_s
+        return last_s
 
-    def _frame_at(self, moment_s: float) -> av.VideoFrame:
+    def _seek_to_end(self) -> None:
+        """Go to the last packets if the index lists all of them, else to the last keyframe."""
+        entries, start = self._stream.index_entries, self._first
+        if self._container.format.name == WITH_ALL_PACKETS and 0 < len(entries) == self._stream.frames:
+            last = next((n for n in range(len(entries) - 1, 0, -1) if not entries[n].is_discard), 0)
+            self._container.seek(entries[max(0, last - REORDERED)].timestamp, stream=self._stream, any_frame=True)
+            return
+        far = max(start, self._stream.duration or 0, self._last_entry())
+        if self._container.duration:
+            far = max(far, start + int(self._container.duration / 1e6 / self._tick))
+        self._container.seek(far, stream=self._stream, backward=True)
+
+    def frame_at(self, moment_s: float) -> av.VideoFrame:
         """The frame on screen at the moment: the last one that has begun."""
-        target = self._first + int(moment_s / self._tick)
+        target = self._ticks(moment_s)
         if self._is_keyframe_before(target):
             self._seek(target)
         while True:
             while self._decoded:
-                if self._current is not None and not has_begun(self._seconds(self._decoded[0]), moment_s):
+                if self._current is not None and not has_begun(self._seconds(self._decoded[0].pts), moment_s):
                     return self._current
                 self._current = self._decoded.pop(0)
             if not self._decode_more():
                 break
         if self._current is None or is_cut(self._file, self._request.size):
-            raise truncated(self._request.video)
+            raise truncated(self._request.video) if is_cut(self._file, self._request.size) else no_keyframe(self._request.video)
         return self._current
 
-    def _seconds(self, frame: av.VideoFrame) -> float:
-        return float(Fraction(frame.pts - self._first) * self._tick)
+    def _seconds(self, ticks: int) -> float:
+        return float(ticks * self._tick - self._start_s)
+
+    def _ticks(self, time_s: float) -> int:
+        return max(self._first, int((Fraction(time_s) + self._start_s) / self._tick))
 
     def _is_keyframe_before(self, target: int) -> bool:
         """True if a keyframe lies between the last packet that was decoded and the target, or nothing was decoded yet."""
@@ -131,7 +167,7 @@ class WindowReader:
             return True
         entries = self._stream.index_entries
         at = entries.search_timestamp(target, backward=True)
-        return bool(at >= 0 and entries[at].timestamp > self._reached)
+        return self._is_index_right and bool(at >= 0 and entries[at].timestamp > self._reached)
 
     def _seek(self, target: int) -> None:
         """Go to a keyframe that is shown at or before the target. Where the index goes by decode time, that is the one before."""
@@ -142,14 +178,28 @@ class WindowReader:
             packet = next((packet for packet in self._packets if packet.pts is not None), None)
             if packet is None and is_cut(self._file, self._request.size):
                 raise truncated(self._request.video)
-            if packet is not None and (packet.pts <= target or aim <= self._first):
-                self._current, self._reached = None, None
-                self._decoded = self._decode(packet)
+            if packet is not None and (packet.pts <= target or aim <= self._first) and self._begin_at(packet, aim <= self._first):
                 return
             if packet is None and aim <= self._first:
                 raise no_frame(self._request.video)
-            aim = max(self._first, aim - back) if packet is None else (packet.dts if packet.dts is not None else packet.pts) - 1
-            back *= 2
+            if packet is None or packet.pts <= target:
+                aim = max(self._first, aim - back)
+                back *= 2
+            else:
+                aim = (packet.dts if packet.dts is not None else packet.pts) - 1
+
+    def _begin_at(self, packet: av.Packet, is_start: bool) -> bool:
+        """Begin to decode with the packet. False if its frame is no keyframe, and the file has packets before it."""
+        self._current, self._reached, self._awaits_keyframe = None, None, not packet.is_discard
+        entry, self._passed_over, self._latest = packet.pts, packet.pts - 1, None
+        self._decoded = self._decode(packet)
+        if is_start or packet.is_discard:  # an edit list begins within a group of pictures: the keyframe itself is not shown
+            return True
+        for _ in range(REORDERED):
+            if self._decoded or self._passed_over >= entry or not self._decode_more():
+                break
+        self._is_index_right = bool(self._decoded) and self._decoded[0].pts == entry
+        return self._is_index_right
 
     def _decode_more(self) -> bool:
         packet = next(self._packets, None)
@@ -159,12 +209,26 @@ class WindowReader:
         return True
 
     def _decode(self, packet: av.Packet) -> list[av.VideoFrame]:
-        frames = []
-        for frame in packet.decode():
+        frames = list[av.VideoFrame]()
+        for frame in self._frames_of(packet):
             self._pixel_count.add(frame)
-            if frame.pts is not None:
+            if frame.pts is None or (self._latest is not None and frame.pts < self._latest):
+                raise Untimed
+            self._latest = frame.pts
+            self._awaits_keyframe = self._awaits_keyframe and (not frame.key_frame or frame.is_corrupt)
+            if self._awaits_keyframe:
+                self._passed_over = max(self._passed_over, frame.pts)
+            else:
                 frames.append(frame)
         if packet.size:
             at = packet.dts if packet.dts is not None else packet.pts
             self._reached = at if at is not None else self._reached
         return frames
+
+    def _frames_of(self, packet: av.Packet) -> list[av.VideoFrame]:
+        try:
+            return list(packet.decode())
+        except av.error.InvalidDataError:
+            if self._awaits_keyframe and self._stream.codec_context.width:  # without a width FFmpeg refuses the frame's size
+                return []
+            raise

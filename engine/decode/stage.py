@@ -78,6 +78,7 @@ def _decoder_of(decoding: DecodeSettings) -> tuple[ChildDecoder, FrameCache]:
 def decode_piece(row: dict[str, Any], spec: FrameSpec, decoding: DecodeSettings, store: Store) -> dict[str, Any]:
     """Decode the clips of a Piece (as a row); adds them as "clips" (JSON of Clip rows), and their frames for videos_of."""
     clips = part(store, row["part"])[row["start"] : row["start"] + row["count"]]
+    _decoder_of(decoding)[0].expect(clips)
     results = [_decode(clip, spec, decoding) for clip in clips]
     return row | {"clips": json.dumps([clip.to_row() for clip in clips])} | frame_columns(results)
 
@@ -89,6 +90,7 @@ def decode_windows(row: dict[str, Any], spec: FrameSpec, decoding: DecodeSetting
     """
     windows = [Window(**value) for value in json.loads(row["windows"])]
     seeds = json.loads(row["jitter_seeds"])
+    _decoder_of(decoding)[0].expect(windows)
     return row | frame_columns([_decode_or_reuse(*pair, spec, decoding) for pair in zip(windows, seeds, strict=True)])
 
 

@@ -3,7 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import closing
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import Any, Protocol
 
@@ -46,17 +47,17 @@ def attempt_split(work: Work, spec: GenerateSpec, tallies: Sequence[Tally] = ())
     num_clips = sum(work.part_sizes()[work.step.split])
     num_before = sum(planned.piece.count for planned in work.pieces() if planned.is_written)
     done, kept, failed = num_before, 0, Counter[str]()
-    work.report(Progress(step=name, unit="clips", done=done, total=num_clips, before=num_before))
+    start = Progress(step=name, unit="clips", done=done, total=num_clips, before=num_before)
+    work.report(start)
     todo = (planned.to_row() for planned in work.pieces() if not planned.is_written)
     if done < num_clips:
         watch = Watch.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]  # the decorator adds it
-        for row in flow.run(todo, _stages(work, spec, folder, watch), name=work.flow_name()):
-            done, kept = done + row["clips"], kept + row["kept"]
-            failed.update(json.loads(row["failed"]))
-            work.report(
-                Progress(step=name, unit="clips", done=done, total=num_clips, before=num_before, kept=kept, failed=failed.total())
-            )
-            work.stop_if(too_many_failed(failed, done - num_before, work.config.limits.failure_rate))
+        with closing(flow.run(todo, _stages(work, spec, folder, watch), name=work.flow_name())) as rows:  # an error stops the flow
+            for row in rows:
+                done, kept = done + row["clips"], kept + row["kept"]
+                failed.update(json.loads(row["failed"]))
+                work.report(replace(start, done=done, kept=kept, failed=failed.total()))
+                work.stop_if(too_many_failed(failed, done - num_before, work.config.limits.failure_rate))
     ledger = _account(work, tallies)
     assert ledger.clips == num_clips, f"{name}: {num_clips} clips went in, {ledger.clips} came out"
     work.stop_if(too_many_failed(ledger.failed, ledger.clips, work.config.limits.failure_rate))

@@ -1,5 +1,6 @@
 """The prompts, as strings. Only the rationalization prompt contains the label."""
 
+import re
 from dataclasses import dataclass
 
 from engine.labels import Label
@@ -7,7 +8,7 @@ from engine.labels import Label
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompts:
-    """Templates. Only {question} and {label} are replaced; other braces stay.
+    """Templates. Only {question} and {label} are replaced, in one pass: other braces stay, and so does what a question holds.
 
     Prompts(answer="{question}\\nExplain.", rationalize="{question}\\nHint: {label}.\\nExplain.", train="{question}")
     """
@@ -42,7 +43,7 @@ def answer_prompt(prompts: Prompts, question: str) -> str:
     >>> answer_prompt(PUBLISHED, "What is it?")
     'Question: What is it?\\nCan you explain step-by-step how one can arrive at this conclusion?'
     """
-    return prompts.answer.replace("{question}", question)
+    return _filled(prompts.answer, question=question)
 
 
 def rationalize_prompt(prompts: Prompts, question: str, label: Label) -> str:
@@ -50,9 +51,15 @@ def rationalize_prompt(prompts: Prompts, question: str, label: Label) -> str:
     >>> from engine.labels import Keywords
     >>> rationalize_prompt(STRICT, "What is it?", Keywords(text="doing yoga")).splitlines()[1]
     'Hint: the answer is doing yoga.'
+    >>> rationalize_prompt(STRICT, "What does {label} mean?", Keywords(text="a {question}")).splitlines()[:2]
+    ['What does {label} mean?', 'Hint: the answer is a {question}.']
     """
-    return prompts.rationalize.replace("{question}", question).replace("{label}", label.text)
+    return _filled(prompts.rationalize, question=question, label=label.text)
 
 
 def train_prompt(prompts: Prompts, question: str) -> str:
-    return prompts.train.replace("{question}", question)
+    return _filled(prompts.train, question=question)
+
+
+def _filled(template: str, **values: str) -> str:
+    return re.sub("{(" + "|".join(values) + ")}", lambda place: values[place[1]], template)

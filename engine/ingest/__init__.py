@@ -12,6 +12,7 @@ cells         one cell as a text or as seconds; which cells are empty
 label_cells   the columns label and aliases -> a label
 splits        names of splits, and the share that is held out
 card          the data card: clips, videos and labels counted; which videos are missing
+copies        one video under two names, of which one is trained on and the other held out
 clips         the clips of a run, in parts of one split each
 pieces        the clips that travel, are generated and are written together
 adapters      datasets as they are published -> rows with a manifest's columns, one file a format

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,9 @@ from engine.ingest.splits import DEFAULT_SHARE, Division
 from engine.labels import Keywords, TimeRange, Timestamp
 from engine.language.words import label_words
 from engine.rows import Clip
-from engine.store.filesystems import Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.locations import WEB, local_path, object_key, protocol_of
+from engine.store.troubles import StorageError
 
 SHOWN = 10
 """Examples that are shown of the rows that were left out, and of the most frequent labels."""
@@ -23,6 +26,7 @@ UNSEEN_SHOWN = 5
 """Held-out labels without a training clip that are named."""
 NAMED_LABELS = 100_000
 """A card remembers the names of so many labels; the others are only counted."""
+DIGEST = re.compile(r"[0-9a-f]{32}(-\d+)?|[0-9A-Za-z+/]{22}==")
 LISTING_PATIENCE_S = 10.0
 """Ingest only reports missing videos, so it waits for storage less long than a run does."""
 
@@ -73,7 +77,7 @@ class Card:
         self._labels.append(label)
         self._questions.append(hash_of(clip.question))
         is_heldout = clip.split == "heldout"
-        self._videos.append(hash_of(clip.video) & ~1 | is_heldout)
+        self._videos.append(hash_of(object_key(clip.video)) & ~1 | is_heldout)
         if isinstance(clip.label, Keywords):
             class_hash = hash_of(" ".join(label_words(clip.label.text))) & ~1
             self._classes.append(class_hash | is_heldout)
@@ -91,8 +95,7 @@ class Card:
 
     def video_in_both(self) -> int | None:
         """The hash, its last bit set, of a video with clips in both splits; None if there is no such video."""
-        hashes = _sorted(self._videos)
-        return next((int(hashes[at + 1]) for at in np.flatnonzero((hashes[1:] ^ hashes[:-1]) == 1)[:1]), None)
+        return _in_both(self._videos)
 
     def counts(self) -> dict[str, int]:
         labels = _sorted(self._labels)
@@ -176,13 +179,19 @@ def _sorted(hashes: "array[int]") -> NDArray[np.uint64]:
     return view
 
 
+def _in_both(hashes: "array[int]") -> int | None:
+    """A hash, its last bit set, that is there with either last bit; None if there is none."""
+    values = _sorted(hashes)
+    return next((int(values[at + 1]) for at in np.flatnonzero((values[1:] ^ values[:-1]) == 1)[:1]), None)
+
+
 def _starts(values: NDArray[np.uint64]) -> NDArray[np.intp]:
     """The index at which each run of equal values begins."""
     return np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])[: len(values)])
 
 
 class Listing:
-    """Looks for videos by listing their folders, each once; no video is opened.
+    """Looks for videos by listing their folders, each once; web servers have no listings, so they are asked for each video.
 
     The number of requests to storage is bounded, whatever the number of clips: LISTED_FOLDERS folders are listed, and once storage
     did not respond it is not asked again.
@@ -190,8 +199,10 @@ class Listing:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = replace(storage, patience_s=min(LISTING_PATIENCE_S, storage.patience_s))
-        self._folders: dict[str, frozenset[str] | None] = {}
-        """Names in each folder; None for a folder that cannot be listed."""
+        self._folders: dict[str, dict[str, int] | None] = {}
+        """Names in each folder, with a hash of the object's bytes, 0 for unknown; None for a folder that cannot be listed."""
+        self._bytes = array("Q")
+        """Hashes of the clips' objects, the last bit as in Card."""
         self._unavailable: set[str] = set()
         """Buckets whose storage did not respond."""
         self.missing, self.unanswered, self.unlisted = Skipped(), Skipped(), Skipped()
@@ -199,13 +210,14 @@ class Listing:
     def count(self, clip: Clip) -> None:
         """Count the clip if its video is missing, or if that cannot be found out: unanswered by storage, or not looked for."""
         folder, _, name = clip.video.rpartition("/")
+        folder = clip.video if protocol_of(clip.video) in WEB else folder
         bucket = "/".join(folder.split("/")[:3]) if "://" in folder else ""
         if folder not in self._folders and bucket not in self._unavailable:
             if len(self._folders) == LISTED_FOLDERS:
                 self.unlisted.add(clip.clip_id)
                 return
             try:
-                self._folders[folder] = _names(folder, self._storage)
+                self._folders[folder] = self._names(folder, name)
             except StorageError as error:
                 if error.trouble == "unavailable":
                     self._unavailable.add(bucket)
@@ -216,15 +228,49 @@ class Listing:
             self.unanswered.add(clip.clip_id)
         elif name not in names:
             self.missing.add(clip.clip_id)
+        elif names[name]:
+            self._bytes.append(names[name] | 1 if clip.split == "heldout" else names[name] & ~1)
+
+    def refuse_copies(self) -> None:
+        """Raises ValueError for bytes that are in both splits, by the digests that object stores give with their listings."""
+        if (both := _in_both(self._bytes)) is not None:
+            objects = ((f"{folder}/{name}", value) for folder, own in self._folders.items() for name, value in (own or {}).items())
+            copies = " and ".join(video for video, value in objects if value | 1 == both)
+            raise ValueError(f"{copies} have the same bytes, and are in train and heldout; leave one of them out")
+
+    def _names(self, folder: str, video: str) -> dict[str, int] | None:
+        """The objects in a folder, none if there is no such folder; None if it shows nothing and still has the video.
+
+        Some stores show an empty folder to who may read its objects and not list them. Raises StorageError.
+        """
+        is_web = protocol_of(folder) in WEB
+        if not is_web and (names := _listed(folder, self._storage)):
+            return names
+        try:
+            with self._storage.opened(folder if is_web else f"{folder}/{video}", whole_bytes=0):
+                return {video: 0} if is_web else None
+        except StorageError as error:
+            if error.trouble != "missing":
+                raise
+            return {}
 
 
-def _names(folder: str, storage: Storage) -> frozenset[str]:
-    """The names in a folder, none if there is no such folder. Raises StorageError where it cannot be listed."""
+def _listed(folder: str, storage: Storage) -> dict[str, int]:
+    """The objects in a folder, each with a hash of its bytes or 0; none if there is no such folder. Raises StorageError."""
     filesystem, path = storage.filesystem(folder or "/")
+    is_local = local_path(folder) is not None
     try:
-        entries = storage.patiently(f"cannot list {folder}", partial(filesystem.ls, path, detail=False))
+        entries = storage.patiently(f"cannot list {folder}", partial(filesystem.ls, path, detail=not is_local))
     except StorageError as error:
         if error.trouble != "missing":
             raise
         entries = []
-    return frozenset(entry.rsplit("/", 1)[-1] for entry in entries)
+    if is_local:
+        return {entry.rsplit("/", 1)[-1]: 0 for entry in entries}
+    return {entry["name"].rsplit("/", 1)[-1]: _bytes_hash(entry) for entry in entries}
+
+
+def _bytes_hash(entry: dict[str, Any]) -> int:
+    """A hash of the digest that a listing gives: S3's ETag, which is made of MD5s, or Google's MD5; 0 if there is none."""
+    digest = str(entry.get("ETag") or entry.get("md5Hash") or "").strip('"')
+    return hash_of(f"{digest} {entry['size']}") if DIGEST.fullmatch(digest) and entry.get("size") else 0

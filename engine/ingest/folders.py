@@ -13,7 +13,9 @@ from typing import Any
 from fsspec.implementations.local import LocalFileSystem
 
 from engine.ingest.splits import split_named
-from engine.store.filesystems import OBJECT_STORES, Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.locations import OBJECT_STORES
+from engine.store.troubles import StorageError
 
 VIDEO_SUFFIXES = frozenset("3gp avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogv ts vob webm wmv".split())
 LAYOUTS = "what is read is FOLDER/CLASS/NAME.mp4 and FOLDER/SPLIT/CLASS/NAME.mp4"

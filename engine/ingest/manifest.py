@@ -10,13 +10,15 @@ from typing import Any, TypeVar
 from engine.config import Data
 from engine.ingest.card import Card, Skipped, hash_of
 from engine.ingest.cells import EMPTY_OR_NAME, optional_text, seconds_of, text_of
+from engine.ingest.copies import LocalCopies
 from engine.ingest.label_cells import label_of
 from engine.ingest.own import own_records
 from engine.ingest.splits import Division
 from engine.ingest.tables import Record, Row
 from engine.labels import Keywords, plain
 from engine.rows import Clip
-from engine.store.filesystems import Storage, refuse_odd
+from engine.store.filesystems import Storage
+from engine.store.locations import name_below, object_key, refuse_odd
 from engine.verify.keywords import mentions
 
 T = TypeVar("T")
@@ -41,7 +43,7 @@ def read_manifest(
     records = records or partial(own_records, data.manifest, storage)
     rows = Rows(data, records)
     card.division = rows.division
-    ids, splits = set[int](), dict[int, str]()
+    ids, splits, copies = set[int](), dict[int, str](), LocalCopies()
     for place, row in records():
         try:
             clip = _checked(row, place, rows)
@@ -53,12 +55,14 @@ def read_manifest(
             skipped.add(error)
             continue
         card.add(clip)
+        copies.add(clip)
         yield clip
     if not len(card):
         if skipped is not None and skipped.count:
             raise ValueError(f"{data.manifest}: all {skipped.count} rows are bad; the first: {skipped.first[0]}")
         raise ValueError(f"{data.manifest} has no rows; it needs at least one with a video and a label")
     _report_duplicates(rows, card)
+    copies.refuse(rows.clips())
 
 
 class Rows:
@@ -69,10 +73,13 @@ class Rows:
         self.division = Division(data.heldout, self._splits_named)
 
     def clips(self) -> Iterator[tuple[str, Clip]]:
-        """The rows that are no errors, read again from the first."""
+        """The clips of the rows without an error, read again from the first: a bad row was raised or counted before."""
         for place, row in self.records():
-            if not isinstance(row, ValueError):
-                yield place, _clip(row, place, self)
+            try:
+                clip = _checked(row, place, self)
+            except ValueError:
+                continue
+            yield place, clip
 
     def _splits_named(self) -> Iterator[str]:
         """What each row names as its split. An error ends them: it is the main reading's to raise."""
@@ -94,7 +101,7 @@ def _checked(row: Row | ValueError, place: str, rows: Rows) -> Clip:
 
 
 def _refuse_duplicate(clip: Clip, place: str, ids: set[int], splits: dict[int, str]) -> None:
-    id_hash, video_hash = hash_of(clip.clip_id), hash_of(clip.video)
+    id_hash, video_hash = hash_of(clip.clip_id), hash_of(object_key(clip.video))
     if id_hash in ids:
         raise ValueError(f"{place}: clip_id {clip.clip_id!r} comes twice; give each clip its own in a clip_id column")
     if splits.setdefault(video_hash, clip.split) != clip.split:
@@ -109,7 +116,7 @@ def _report_duplicates(rows: Rows, card: Card) -> None:
         (first_place, _), (place, clip) = islice(same_id, 2)
         raise ValueError(f"{place}: clip_id {clip.clip_id!r} is also at {first_place}; give each clip its own in a clip_id column")
     if (video_hash := card.video_in_both()) is not None:
-        same = (at for at in rows.clips() if hash_of(at[1].video) | 1 == video_hash)
+        same = (at for at in rows.clips() if hash_of(object_key(at[1].video)) | 1 == video_hash)
         first_place, first_clip = next(same)
         place, clip = next(at for at in same if at[1].split != first_clip.split)
         splits = f"in {clip.split} here and in {first_clip.split} at {first_place}"
@@ -147,7 +154,7 @@ def _clip_of(row: Row, rows: Rows) -> Clip:
         end_s=end_s,
         question=texts["question"] or data.question,
         label=label_of(row),
-        split=rows.division.split_of(row, texts["split"], _share(video)),
+        split=rows.division.split_of(row, texts["split"], _share(name_below(located, folder_of(data)))),
         verb=texts["verb"],
         noun=texts["noun"],
         description=texts["description"],
@@ -184,9 +191,9 @@ def _exact(value: float) -> str:
     return plain(value) if float(plain(value)) == value else repr(value)
 
 
-def _share(video: str) -> float:
+def _share(name: str) -> float:
     """A number in 0..1 that depends on the video's name alone: it decides the split where the manifest does not."""
-    return int.from_bytes(hashlib.sha256(video.encode()).digest()[:6], "big") / 2**48
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
 
 
 def locate(video: str, data: Data) -> str:
@@ -195,7 +202,12 @@ def locate(video: str, data: Data) -> str:
         return video
     if os.path.isabs(video):
         return os.path.normpath(video)  # two spellings of one video must not end in two splits
-    folder = data.videos or data.manifest.rstrip("/").rpartition("/")[0]
+    folder = folder_of(data)
     if "://" in folder:
         return f"{folder.rstrip('/')}/{video}"
     return os.path.abspath(os.path.join(folder, video))
+
+
+def folder_of(data: Data) -> str:
+    """The folder that names of videos start from."""
+    return data.videos or data.manifest.rstrip("/").rpartition("/")[0]

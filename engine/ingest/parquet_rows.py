@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.store.filesystems import StorageError
+from engine.store.troubles import StorageError
 
 BATCH_ROWS = 8192
 UNREADABLE_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)

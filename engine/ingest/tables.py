@@ -20,7 +20,8 @@ from engine.ingest.json_rows import json_items, json_lines, shape_of
 from engine.ingest.parquet_rows import parquet_records
 from engine.ingest.splits import split_named
 from engine.rows import CLIPS
-from engine.store.filesystems import Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 
 Row = dict[str, Any]
 Record = tuple[str, Row | ValueError]

@@ -25,6 +25,9 @@ _ASCII_WORD = re.compile(
 """Finds the same words as _WORD in ASCII text, in a third of the time."""
 _IS_UNSPACED = regex.compile(f"[{_UNSPACED}]", regex.VERSION1)
 _VOWELS = frozenset("aeiou")
+_DOUBLING = re.compile(r"(?:^|qu|[^aeiou])[aeiouy][^aeiou]{2}$|ll$")
+"""Ends at which a last letter may have been doubled: after a single vowel (stopp, equipp), and l after any (fuell)."""
+_TRIPLE = re.compile(r"(.)\1\1")
 
 
 @lru_cache(maxsize=1 << 17)
@@ -76,8 +79,15 @@ def lemmas(word: str) -> frozenset[str]:
     (['run'], frozenset(), frozenset())
     >>> bool(lemmas("dove") & lemmas("diving")), bool(lemmas("paragliding") & lemmas("paraglides")), lemmas("sing") & lemmas("s")
     (True, True, frozenset())
+
+    A doubled letter that the spelling does not ask for makes another word:
+
+    >>> [lemmas(a) & lemmas(b) for a, b in (("runnning", "running"), ("bobbbing", "bobs"), ("jumpped", "jump"))]
+    [frozenset(), frozenset(), frozenset()]
     """
     word = word.removesuffix("'s")
+    if _TRIPLE.search(word):  # no English word has it
+        return frozenset((word,))
     dictionary_form = simplemma.lemmatize(word, lang="en")
     forms = {word, dictionary_form.casefold(), PAST.get(word, word)}
     if word in DIGITS:
@@ -107,7 +117,8 @@ def _stems(base: str) -> Iterator[str]:
     short = len(base) >= 3 and base[-1] not in {*_VOWELS, *"wxy"} and base[-2] in _VOWELS and base[-3] not in _VOWELS
     if doubled:
         yield base
-        yield base[:-1]
+        if _DOUBLING.search(base):
+            yield base[:-1]
         return
     yield base + "e"
     if not (short and sum(letter in _VOWELS for letter in base) == 1):

@@ -33,10 +33,20 @@ def check_inputs(config: RunConfig, until: str) -> None:
     refuse_unknown_names(config)
     refuse_bad_sets(config)
     refuse_no_examples(config.mixture, config.access())
+    refuse_tiny(config)
     afford(config)
     for spec in config.models():
         if is_here(spec.base):  # else the actors find out: fetching it would cost the driver what it costs them
             check(spec)
+
+
+def refuse_tiny(config: RunConfig) -> None:
+    """Raises ValueError for the toy base, unless the configuration allows it: on real videos it learns to fill in a pattern."""
+    if config.model.base == "tiny" and not config.model.allow_tiny:
+        raise ValueError(
+            'model.base is "tiny", a toy that has only seen moving shapes; name a video LLM, e.g. --set model.base=FOLDER, or try '
+            "the machinery with --set model.allow_tiny=true"
+        )
 
 
 def refuse_unknown_names(config: RunConfig) -> None:

@@ -13,6 +13,7 @@ from engine.config import Data, RunConfig
 from engine.connection import connect
 from engine.decode.decoder import ChildDecoder, ClipRead
 from engine.decode.frames import describe
+from engine.decode.process import ChildProcess, NotStarted
 from engine.decode.stage import DecodeSettings
 from engine.ingest import manifest
 from engine.ingest.card import Card
@@ -21,7 +22,8 @@ from engine.run.checks import refuse_bad_sets, refuse_unknown_names
 from engine.run.resources import afford, needs
 from engine.run.work import decoding_of
 from engine.store.files import Store
-from engine.store.filesystems import Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 from engine.store.weights import local
 from models.base import Device, Evenly, FrameSpec, ModelSpec, Square
 from models.registry import frame_spec, load
@@ -63,6 +65,7 @@ def examine(config: RunConfig, model: bool = True) -> Iterator[Finding]:
     yield from _guarded("model", "check model.base and model.instruct", lambda: _models(config.models(), storage, device))
     failures = "see the kinds of failure; starloop ingest names missing videos"
     yield from _guarded("videos", failures, lambda: _videos(decoding_of(config), sample[:SAMPLED]))
+    yield from _guarded("isolation", "free memory, or raise limits.decode_memory_bytes", lambda: _isolation(decoding_of(config)))
     yield from _guarded("cluster", "check cluster.address and the [cluster] section", lambda: _cluster(address, *needs(config)))
 
 
@@ -73,7 +76,7 @@ def _guarded(what: str, remedy: str, check: Callable[[], Iterator[Finding]]) -> 
     except StorageError as error:
         detail, _, storage_remedy = str(error).rpartition("; ")
         yield Finding(what, detail, storage_remedy)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, NotStarted) as error:
         yield Finding(what, str(error).partition("\n")[0] or type(error).__name__, remedy)
 
 
@@ -214,6 +217,17 @@ def _videos(decoding: DecodeSettings, sample: Sequence[Clip]) -> Iterator[Findin
     for failure, count in failures.items():
         remedy = "repair them, or accept them as failed rows"
         yield Finding("videos", f"{count} of {len(sample)} sampled clips: {failure}", remedy)
+
+
+def _isolation(decoding: DecodeSettings) -> Iterator[Finding]:
+    """What keeps a video that takes its decoder over away from files and the network: on this machine, not on every node."""
+    child = ChildProcess(decoding.limits.memory_bytes, decoding.backend)
+    child.close()
+    if child.unconfined:
+        remedy = "allow seccomp in the container, or decode only videos that you trust"
+        yield Finding("isolation", f"the decoding process could open files and sockets: {child.unconfined}", remedy)
+    else:
+        yield Finding("isolation", "the kernel forbids the decoding process files, sockets and other processes")
 
 
 def _cluster(address: str, cpus: float, gpus: float) -> Iterator[Finding]:

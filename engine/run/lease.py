@@ -22,8 +22,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from engine.store.files import Store
-from engine.store.filesystems import StorageError
 from engine.store.parallel import parallel_map
+from engine.store.troubles import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ class Lease:
         self._lost = ""
         """Why the lease is lost; "": it is not."""
         self._ended = threading.Event()
+        self._writing = threading.Lock()
+        """Held while a heartbeat is written: one that storage takes long for must not arrive after the release, and undo it."""
         self._renewer: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -71,9 +73,9 @@ class Lease:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._ended.set()
-        if self._renewer is not None:
-            self._renewer.join(2 * BEAT_S)
-        if not self._lost:
+        with self._writing:
+            if self._lost:
+                return
             try:
                 self._store.write(f"{FOLDER}/{self.epoch:05d}.beat", RELEASED + f" {self._step}".encode())
             except StorageError as trouble:
@@ -108,8 +110,9 @@ class Lease:
                 return
 
     def _beat(self) -> None:
-        if not self._ended.is_set() and not self._lost:
-            self._store.write(f"{FOLDER}/{self.epoch:05d}.beat", f"{uuid.uuid4().hex} {self._step}".encode())
+        with self._writing:
+            if not self._ended.is_set() and not self._lost:
+                self._store.write(f"{FOLDER}/{self.epoch:05d}.beat", f"{uuid.uuid4().hex} {self._step}".encode())
 
     def _compare(self) -> None:
         """Note the lease as lost unless the newest record in the store is this driver's."""

@@ -3,11 +3,10 @@
 State is in the store, never in Ray or the driver. plan.py says which step is next, steps.py what does it.
 """
 
-import json
 import logging
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from engine.config import RunConfig
@@ -19,9 +18,11 @@ from engine.run.plan import INGEST, Kind, Step, next_step, refuse_gaps
 from engine.run.resources import afford, needs
 from engine.run.seals import Seal, write_seal
 from engine.run.steps import DO
-from engine.run.summary import summarize
+from engine.run.summary import has_report, result_of, summarize
 from engine.run.trackers import tracked
+from engine.run.waiting import Waiting
 from engine.run.work import CHECKPOINTS, RESUME, Progress, Work, read_seals
+from engine.store.documents import to_json
 from engine.store.files import Store, digest
 
 log = logging.getLogger(__name__)
@@ -53,8 +54,8 @@ def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") 
             report_to_all = stack.enter_context(tracked(config.run.trackers, store.url(), config.model_dump(mode="json"), report))
             sealed = _advance(Driver(config, store, lease, report_to_all), config, until)
     summary = summarize(config, sealed)
-    _refresh(store, "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
-    if summary["best_accuracy"] is not None and summary["cycles"]:
+    _refresh(store, "summary.json", to_json(summary, indent=1))
+    if has_report(summary):
         _refresh(store, "report.html", report_page(store, summary, sealed).encode())
     return summary
 
@@ -65,6 +66,8 @@ class Driver:
     def __init__(self, config: RunConfig, store: Store, lease: Lease, report: Callable[[Progress], None]) -> None:
         self._config, self._store, self._lease, self._report = config, store, lease, report
         self._stack, self._is_connected = ExitStack(), False
+        self._waiting: Waiting | None = None
+        """Of a step that uses Ray."""
 
     def __enter__(self) -> "Driver":
         return self
@@ -92,7 +95,8 @@ class Driver:
         self._lease.begin(step.name)
         self._tell(Progress(step=step.name, unit="", done=0, total=0))
         start = time.monotonic()
-        result = DO[step.kind](Work(step=step, identity=identity, config=config, store=self._store, report=self._tell))
+        with self._waiting_for(step, config):
+            result = DO[step.kind](Work(step=step, identity=identity, config=config, store=self._store, report=self._tell))
         seal = Seal(
             step=step.name,
             identity=identity,
@@ -102,14 +106,30 @@ class Driver:
             seconds=round(time.monotonic() - start, 3),
             epoch=self._lease.epoch,
         )
-        log.info("%s: %s in %.1f s", step.name, ", ".join(f"{name} {n}" for name, n in result.counts.items()), seal.seconds)
+        log.info(
+            "%s: %s in %.1f s",
+            step.name,
+            ", ".join([*filter(None, [result_of(seal)]), *(f"{name} {count}" for name, count in seal.counts.items())]),
+            seal.seconds,
+        )
         self._lease.confirm()
         written = write_seal(self._store, seal)
         _tidy(self._store, step.name)
         return written
 
+    @contextmanager
+    def _waiting_for(self, step: Step, config: RunConfig) -> Iterator[None]:
+        if step.kind not in NEED_RAY:
+            yield
+            return
+        cpus, gpus = needs(config)
+        with Waiting(step.name, {"CPU": cpus, "GPU": gpus}) as self._waiting:
+            yield
+
     def _tell(self, progress: Progress) -> None:
         self._lease.check()
+        if self._waiting and progress.done > progress.before:
+            self._waiting.progress()
         self._report(progress)
 
 

@@ -25,19 +25,49 @@ WORKSPACE = 2 * GIB
 
 @dataclass(frozen=True)
 class Use:
-    """Bytes of one GPU by what holds them: Use("generate", {"weights": 14_100_000_000, ...})."""
+    """Bytes of one GPU by what holds them: Use("generate", {"weights": 14_100_000_000, ...}, remedy="...", processes=2)."""
 
     what: str
     parts: dict[str, float]
+    """Of one process."""
     remedy: str
+    processes: int = 1
+    """That share the GPU."""
 
     @property
     def total(self) -> float:
-        return sum(self.parts.values())
+        """Of all processes together."""
+        return sum(self.parts.values()) * self.processes
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {size / GIB:.1f}" for name, size in self.parts.items())
-        return f"{self.what}: {self.total / GIB:.1f} GiB a GPU ({parts})"
+        shared = f"{self.processes} processes of {self.total / self.processes / GIB:.1f}: " if self.processes > 1 else ""
+        return f"{self.what}: {self.total / GIB:.1f} GiB a GPU ({shared}{parts})"
+
+
+def processes_of_a_gpu(processes: int, gpus: float) -> int:
+    """How many processes of a step share one GPU at most, when each is given so many GPUs.
+
+    >>> processes_of_a_gpu(8, 0.5), processes_of_a_gpu(2, 0.3), processes_of_a_gpu(8, 1.0), processes_of_a_gpu(8, 0.0)
+    (2, 2, 1, 1)
+    """
+    return min(processes, int(1 / gpus + 1e-9)) if 0 < gpus < 1 else 1
+
+
+def refuse_odd_shares(config: RunConfig) -> None:
+    """Raises ValueError for a share of GPUs that no process can use."""
+    cluster, workers = config.cluster, config.train.num_workers
+    for name, gpus, count in (
+        ("generator_gpus", cluster.generator_gpus, "cluster.generator_actors"),
+        ("train_gpus", cluster.train_gpus, "train.num_workers"),
+    ):
+        if gpus > 1:
+            raise ValueError(f"cluster.{name} = {gpus:g}: a process computes on one GPU; give 1, and use more with {count}")
+    if 0 < cluster.train_gpus < 1 and workers > 1:
+        raise ValueError(
+            f"cluster.train_gpus = {cluster.train_gpus:g} with train.num_workers = {workers}: NCCL lets no two workers of a "
+            "finetune share a GPU; give 1"
+        )
 
 
 def _many(count: int) -> str:
@@ -61,6 +91,7 @@ def afford(config: RunConfig) -> list[str]:
 
     Raises ValueError with the numbers if the configuration cannot work.
     """
+    refuse_odd_shares(config)
     lines: list[str] = []
     for spec in config.models():
         findings = budget(config, size_of(local(spec, config.access(), only=".json"), config.train.lora_rank))
@@ -136,21 +167,26 @@ def _value_bytes(config: RunConfig, gpus: float) -> int:
 
 
 def generation(config: RunConfig, size: ModelSize) -> Use:
-    """Memory of one generator: the prefixes of the pieces in flight, and a copy of one piece's with room for question and answer.
+    """Memory of the generators of one GPU: the prefixes of each one's pieces in flight, and a copy of one piece's with room for
+    question and answer.
 
     A piece keeps its prefixes until its last clip is verified; the pieces are answered one after another.
     """
+    cluster = config.cluster
+    processes = processes_of_a_gpu(cluster.generator_actors, cluster.generator_gpus)
     piece, in_flight = config.generate.piece_clips, config.generate.pieces_in_flight
-    value_bytes = _value_bytes(config, config.cluster.generator_gpus)
+    value_bytes = _value_bytes(config, cluster.generator_gpus)
     token = size.kv_values_per_token * value_bytes
     weights, work = size.params * value_bytes, _encoding(size, value_bytes) + piece * size.vocab_size * FP32 * 3
     continued = token * (size.video_tokens + PROMPT_TOKENS + config.generate.max_tokens)
     clip = token * in_flight * size.video_tokens + continued
-    fits = int((config.cluster.gpu_memory_gib * GIB - weights - work - WORKSPACE) // clip)
+    fits = int((cluster.gpu_memory_gib * GIB / processes - weights - work - WORKSPACE) // clip)
     if fits >= 1:
         remedy = f"generate.piece_clips = {fits} fits"
     elif in_flight > 1:
         remedy = f"lower generate.pieces_in_flight = {in_flight}"
+    elif processes > 1:
+        remedy = "give each generator a GPU of its own: cluster.generator_gpus = 1"
     else:
         remedy = "this model needs a larger GPU, or fewer visual tokens"
     parts = {
@@ -160,7 +196,7 @@ def generation(config: RunConfig, size: ModelSize) -> Use:
         "work": work,
         "workspace": WORKSPACE,
     }
-    return Use("generate", parts, remedy)
+    return Use("generate", parts, remedy, processes)
 
 
 def _encoding(size: ModelSize, value_bytes: int) -> float:

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from engine.store.documents import to_json
 from engine.store.files import FileRecord, Store, digest
 
 SEAL = "seal.json"
@@ -34,11 +35,12 @@ class Seal:
         return digest([self.identity, [[record.path, record.sha256] for record in self.files]])
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False).encode()
+        """Raises ValueError where a fact is NaN or infinite: nothing of the kind is sealed."""
+        return to_json(asdict(self), indent=1)
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
-        value = json.loads(data)
+        value = json.loads(data, parse_constant=lambda number: None)  # older runs hold NaN where nothing was measured
         return cls(**value | {"files": [FileRecord(**record) for record in value["files"]]})
 
 

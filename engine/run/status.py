@@ -16,8 +16,8 @@ from engine.run.plan import INGEST, Kind, Step
 from engine.run.seals import SEAL, Seal
 from engine.run.work import INDEX, RESUME, pieces_of, read_index, read_piece, read_seals, run_config, spans_by_part
 from engine.store.files import FileRecord, Store
-from engine.store.filesystems import StorageError
 from engine.store.parallel import parallel_map
+from engine.store.troubles import StorageError
 
 DAMAGED = "damaged"
 """What --retry calls pieces that are gone, or differ from the step's index."""
@@ -47,6 +47,8 @@ class Status:
     """The step that is being done, or that would be done next; None: the run is complete."""
     holder: str
     """The driver that holds the lease, as far as can be known without waiting; "": none does."""
+    has_report: bool
+    """The folder has a report.html, which every command writes at its end."""
 
 
 def status(store: Store) -> Status:
@@ -61,7 +63,8 @@ def status(store: Store) -> Status:
     lease = lease_state(store)
     # a driver that is to stop early (starloop generate) leaves out steps that selftrain would do first: its own step comes first
     next_step = next((step for step in unsealed if step.name == lease.step), unsealed[0] if unsealed else None)
-    return Status(sealed=sealed, begun=begun, next_step=next_step, holder=lease.holder)
+    has_report = "report.html" in store.names("")
+    return Status(sealed=sealed, begun=begun, next_step=next_step, holder=lease.holder, has_report=has_report)
 
 
 def _begun(store: Store, step: Step, names: list[str], planned: int) -> Begun:

@@ -88,5 +88,24 @@ def _cycle(cycle: int, sealed: Mapping[str, Seal]) -> dict[str, Any]:
     }
 
 
-def _mean(losses: list[float]) -> float | None:
-    return round(sum(losses) / len(losses), 4) if losses else None
+def has_report(summary: Mapping[str, Any]) -> bool:
+    """Whether there is enough for a page: a model of the run was evaluated."""
+    return summary["best_accuracy"] is not None and bool(summary["cycles"])
+
+
+def result_of(seal: Seal) -> str:
+    """What a sealed step came to, in a few words: an accuracy, or the losses at both ends; "" for other steps.
+
+    >>> result_of(Seal(step="a", identity="", files=[], counts={}, facts={"losses": [2.0, 1.0]}, seconds=1.0, epoch=1))
+    'loss 1.5 -> 1.5'
+    """
+    if "accuracy" in seal.facts:
+        return f"accuracy {seal.facts['accuracy']:.3f}"
+    losses = seal.facts.get("losses")
+    return f"loss {_mean(losses[:LOSS_STEPS])} -> {_mean(losses[-LOSS_STEPS:])}" if losses else ""
+
+
+def _mean(losses: list[float | None]) -> float | None:
+    """None where there is nothing to average, or a loss was not finite, as older runs have it."""
+    finite = [loss for loss in losses if loss is not None]
+    return round(sum(finite) / len(finite), 4) if finite and len(finite) == len(losses) else None

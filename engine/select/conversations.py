@@ -10,7 +10,8 @@ from engine.ingest.parquet_rows import UNREADABLE_PARQUET
 from engine.ingest.tables import opened
 from engine.rows import EXAMPLES, Example
 from engine.select.examples import ROW_GROUP
-from engine.store.filesystems import Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 
 
 def read_conversations(path: str, storage: Storage) -> Iterator[list[Example]]:

@@ -1,6 +1,11 @@
 """Where a run's state lives: files on a local disk or in an object store, and the folders of model weights.
 
-filesystems  fsspec options, kinds of storage trouble, calling again where trouble passes, byte ranges of one version of an object
+troubles     kinds of storage trouble: what an exception of any filesystem means, and its remedy
+locations    URIs taken apart, and one key for all spellings of an object
+filesystems  Storage: fsspec options, calling again where trouble passes, one version of an object opened
+sources      a file of this machine, or one that fsspec opens, read by ranges
+web          an object behind a web server, by ranges or whole
+outage       storage that is away, told from one object that is not given
 files        Store: the files of one run, published whole, or created if absent; FileRecord: size and sha256 of a file
 drafts       a local file while it is written, and how it gets its own name
 parallel     many calls at once, results in order, a bounded number of them in memory

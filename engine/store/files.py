@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from engine.store.drafts import DRAFT_PREFIX, Draft, draft_path, publish_bytes, removed_at_end
-from engine.store.filesystems import Storage, StorageError, is_taken, storage_error
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError, is_taken, storage_error
 
 T = TypeVar("T")
 RESTORE = "restore it, or let `starloop failures RUN --retry damaged` delete what is damaged, so that it is made again"

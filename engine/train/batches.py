@@ -57,6 +57,16 @@ class Material:
         """Number of clips that the row shows before its query."""
         return 0 if self._shots is None or row < len(self._examples) else int(self._shots[row - len(self._examples)])
 
+    def ids(self, rows: Sequence[int]) -> list[str]:
+        """The ids of examples, and those of episodes' queries."""
+        numbers = []
+        for row in rows:
+            if row >= len(self._examples):
+                assert self._episode_rows is not None
+                row = self._episode_rows[row - len(self._examples)]["rows"][-1]
+            numbers.append(row)
+        return [str(self._example_rows[number]["example_id"]) for number in numbers]
+
     def micro_batch(self, rows: Sequence[int]) -> MicroBatch:
         numbers: dict[tuple[Window, str | None], int] = {}
         samples = []

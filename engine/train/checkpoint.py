@@ -15,6 +15,7 @@ import torch
 import torch.distributed
 
 from engine.run.work import CHECKPOINTS, RESUME
+from engine.store.documents import to_json
 from engine.store.files import FileRecord
 from engine.train.backends import load_backend
 from engine.train.backends.base import Cut, Session
@@ -54,12 +55,24 @@ def resume(session: Session, job: TrainJob, rank: Rank, listener: Listener) -> S
         if rank.rank == 0:
             listener.note(f"the checkpoint of step {latest['step']} cannot be continued: {reason}; starting from step 0")
         return State()
+    records = [FileRecord(**record) for record in latest["files"]]
+    if odd := [record.path for record in records if not _is_below(record.path, latest["folder"])]:
+        raise ValueError(f"{job.store.url(f'{job.out}/{RESUME}')} names {odd[0]}, which is no part of a checkpoint; delete it")
     with tempfile.TemporaryDirectory() as folder:
-        job.store.get_folder([FileRecord(**record) for record in latest["files"]], latest["folder"], Path(folder))
+        job.store.get_folder(records, latest["folder"], Path(folder))
         loaded = session.load(Path(folder))
     if rank.rank == 0:
         listener.note(f"continuing from the checkpoint of step {latest['step']}")
     return State(losses=list(loaded["losses"]), fed=list(loaded["fed"]))
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Whether a file that a record names is in the folder, so that its copy is in ours.
+
+    >>> _is_below("a/b/c.pt", "a/b"), _is_below("a/b/../../c.pt", "a/b"), _is_below("/etc/passwd", "a/b")
+    (True, False, False)
+    """
+    return path.startswith(f"{folder}/") and ".." not in path.split("/")
 
 
 def _refusal(saved: dict[str, Any] | None, now: Cut) -> str:
@@ -83,14 +96,20 @@ def write_checkpoint(session: Session, job: TrainJob, rank: Rank, state: State) 
         files = [record for part in parts for record in part]
         cut = asdict(cut_of(job, rank.world_size))
         latest = {"identity": job.identity, "step": step, "cut": cut, "folder": names[0], "files": files}
-        job.store.write(f"{job.out}/{RESUME}", json.dumps(latest).encode())
+        job.store.write(f"{job.out}/{RESUME}", to_json(latest))
         if previous is not None:
             job.store.delete(json.loads(previous)["folder"])
 
 
 def save_adapter(session: Session, student: Trainee, job: TrainJob, rank: Rank) -> None:
-    """Rank 0 publishes the adapter; with ZeRO-3 all ranks help to gather it."""
+    """Rank 0 publishes the adapter; with ZeRO-3 all ranks help to gather it.
+
+    Raises ValueError, on all ranks, where a weight is not finite: the last step may have made it so.
+    """
     with session.gathered() as trained:
+        for name, parameter in trained.items():
+            if not parameter.isfinite().all():
+                raise ValueError(f"{job.out}: after the last step {name} holds NaN or infinite values; lower train.lr")
         if rank.rank == 0:
             with tempfile.TemporaryDirectory() as folder:
                 student.save(Path(folder), {name: parameter.detach().cpu().clone() for name, parameter in trained.items()})

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.store.files import RESTORE, FileRecord, Store
-from engine.store.filesystems import StorageError
+from engine.store.troubles import StorageError
 from models.caches import temporary_folder
 
 EXAMPLE_COLUMNS = ["example_id", "video", "start_s", "end_s", "etag", "prompt", "answer", "source", "mode"]

@@ -1,5 +1,6 @@
 """Ray Train around the worker: how many ranks, what they hold, where Ray Train's notes go, what happens when a rank dies."""
 
+import atexit
 import json
 import logging
 import shutil
@@ -7,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +21,7 @@ from engine import flow
 from engine.config import Train
 from engine.connection import on_this_node
 from engine.decode.stage import Decoded, decode_windows, videos_of
-from engine.store.filesystems import StorageError
+from engine.store.troubles import StorageError
 from engine.train.backends import load_backend
 from engine.train.feed import Decode, Row
 from engine.train.job import Fed, Rank, StepRecord, TrainJob
@@ -66,7 +68,7 @@ def train_worker(arguments: dict[str, Any]) -> None:
     rank = Rank(context.get_world_rank(), context.get_world_size(), context.get_local_rank())
     listener = RayListener(meter)
     try:
-        finetune_rank(job, rank, decode_with_ray(job), listener)
+        finetune_rank(job, rank, decode_with_ray(job, rank.world_size), listener)
     except Exception as error:
         if (fatal := fatal_error(error, job.train)) is not None:
             ray.get(meter.give_up.remote(fatal))
@@ -74,13 +76,13 @@ def train_worker(arguments: dict[str, Any]) -> None:
     listener.close()
 
 
-def decode_with_ray(job: TrainJob) -> Decode:
-    """Decodes beside the rank, with a Ray Data flow of its own."""
+def decode_with_ray(job: TrainJob, world_size: int) -> Decode:
+    """Decodes beside the rank, with a Ray Data flow of its own; `world_size` ranks do so at the same time."""
 
     def decode(rows: Iterable[Row], frames: FrameSpec) -> Iterator[tuple[Row, list[Video | None]]]:
         args = {"spec": frames, "decoding": job.decoding}
         stage = flow.Stage(name="decode", work=decode_windows, args=args, cpus=job.decode_cpus)
-        for row in flow.run(rows, [stage], ordered=True):
+        for row in flow.run(rows, [stage], ordered=True, flows=world_size):
             yield row, [decoded.video if isinstance(decoded, Decoded) else None for decoded in videos_of(row)]
 
     return decode
@@ -113,31 +115,45 @@ def finetune(job: TrainJob, cpus: float, gpus: float, on_step: Callable[[StepRec
     is not reported again. The records that a Meter has not passed on when its process dies are lost; LOSSES has all losses.
     """
     assert (gpus > 0) == (job.device.kind == "cuda"), "job.device follows from cluster.train_gpus"
-    scratch = tempfile.mkdtemp(prefix="starloop-train-")
-    meter = Meter.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]  # the decorator adds it
-    trainer = TorchTrainer(
-        train_worker,
-        train_loop_config={"job": job, "meter": meter},
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=job.train.num_workers,
-            use_gpu=gpus > 0,
-            resources_per_worker={"CPU": cpus, **({"GPU": gpus} if gpus else {})},
-        ),
-        run_config=ray.train.RunConfig(
-            storage_path=scratch,  # Ray Train's own notes; checkpoints go to the store
-            failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES, controller_failure_limit=20),
-            worker_runtime_env={"env_vars": load_backend(job.backend).environment(job.device)},
-        ),
-    )
-    try:
+    with ExitStack() as remains:  # whatever ends the training, nothing of it stays
+        scratch = remains.enter_context(_scratch())
+        meter = Meter.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]  # the decorator adds it
+        remains.callback(ray.kill, meter)
+        trainer = TorchTrainer(
+            train_worker,
+            train_loop_config={"job": job, "meter": meter},
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=job.train.num_workers,
+                use_gpu=gpus > 0,
+                resources_per_worker={"CPU": cpus, **({"GPU": gpus} if gpus else {})},
+            ),
+            run_config=ray.train.RunConfig(
+                storage_path=scratch,  # Ray Train's own notes; checkpoints go to the store
+                failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES, controller_failure_limit=20),
+                worker_runtime_env={"env_vars": load_backend(job.backend).environment(job.device)},
+            ),
+        )
         _follow(trainer, meter, job.out, on_step)
-    finally:
-        ray.kill(meter)
-        shutil.rmtree(scratch, ignore_errors=True)
     data = job.store.read(f"{job.out}/{LOSSES}")
     assert data is not None, f"training ended without {job.out}/{LOSSES}"
     written = json.loads(data)
     return Trained(losses=written["losses"], fed=Fed(*written["fed"]))
+
+
+@contextmanager
+def _scratch() -> Iterator[str]:
+    """A temporary folder, deleted at the end of the block; after an error once more when this process ends.
+
+    The trainer's thread goes on until Ray is shut down, and makes the folder again when it writes its notes.
+    """
+    folder = tempfile.mkdtemp(prefix="starloop-train-")
+    try:
+        yield folder
+    except BaseException:
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _follow(trainer: TorchTrainer, meter: Any, name: str, on_step: Callable[[StepRecord], None]) -> None:

@@ -3,10 +3,10 @@
 Shapes: B examples of a micro-batch, L tokens, V vocabulary.
 """
 
-import json
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from engine.generate.ledger import too_many_failed
 from engine.generate.seeds import derive_seed
 from engine.memory import built_to_stay
 from engine.run.work import RESUME
+from engine.store.documents import to_json
 from engine.store.weights import local
 from engine.train.backends import load_backend
 from engine.train.backends.base import Session
@@ -32,6 +33,8 @@ from models.base import LoraSpec, Trainee
 from models.registry import trainee
 
 LOSSES = "losses.json"
+NAMED_EXAMPLES = 8
+"""How many examples the error about a loss names."""
 
 
 def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener) -> None:
@@ -52,9 +55,11 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
     for step in remaining:
         started = time.monotonic()
         torch.manual_seed(derive_seed(job.seed, step, f"rank-{rank.rank}", "direct"))  # dropout, the same on a resumed run
-        batches = [next(stream) for _ in work.micro_batches(step)]
+        micro_batches_rows = work.micro_batches(step)
+        batches = [next(stream) for _ in micro_batches_rows]
         rate = learning_rate(step, len(steps), train)
-        loss, tokens, norm, fed = _optimizer_step(session, batches, rate)
+        watch = Watch(f"{job.out}: step {step + 1}", rate, [material.ids(rows) for rows in micro_batches_rows])
+        loss, tokens, norm, fed = _optimizer_step(session, batches, rate, watch)
         state.losses.append(loss)
         state.fed = [total + count for total, count in zip(state.fed, fed, strict=True)]
         if rank.rank == 0:
@@ -74,7 +79,7 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
             write_checkpoint(session, job, rank, state)
     save_adapter(session, student, job, rank)
     if rank.rank == 0:
-        job.store.write(f"{job.out}/{LOSSES}", json.dumps(asdict(state)).encode())
+        job.store.write(f"{job.out}/{LOSSES}", to_json(asdict(state)))
 
 
 def _student(job: TrainJob, rank: Rank) -> tuple[Trainee, Session]:
@@ -117,12 +122,40 @@ def _material(job: TrainJob, rank: Rank) -> Material:
     return material
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Ends a finetune at its first loss or gradient norm that is not finite, on all ranks and in one line.
+
+    Watch("cycle-000/train: step 3", 2e-5, [["clip-1", "clip-7"], ["clip-9", "clip-4"]])
+    """
+
+    step: str
+    learning_rate: float
+    example_ids: list[list[str]]
+    """Of each micro-batch of this rank."""
+
+    def refuse(self, what: str, value: float, suspects: Sequence[int]) -> None:
+        """Raises ValueError if the value, which is the same on all ranks, is not finite. `suspects`: this rank's micro-batches."""
+        if math.isfinite(value):
+            return
+        own = [example_id for index in suspects for example_id in self.example_ids[index]]
+        parts: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(parts, own)
+        ids = [example_id for part in parts for example_id in part]
+        more = f" and {len(ids) - NAMED_EXAMPLES} more" if len(ids) > NAMED_EXAMPLES else ""
+        raise ValueError(
+            f"{self.step}: the {what} is {value} at a learning rate of {self.learning_rate:.3g}, with examples "
+            f"{', '.join(ids[:NAMED_EXAMPLES])}{more}; no adapter is written: lower train.lr, or leave these examples out"
+        )
+
+
 def _optimizer_step(
-    session: Session, micro_batches: Sequence[tuple[dict[str, Any], Fed]], learning_rate: float
+    session: Session, micro_batches: Sequence[tuple[dict[str, Any], Fed]], learning_rate: float, watch: Watch
 ) -> tuple[float, int, float, list[int]]:
     """One optimizer step over the rank's micro-batches: the mean over all answer tokens of all ranks.
 
-    Returns that loss, the answer tokens, the gradients' norm, and the fields of Fed; all of them over all ranks.
+    Returns that loss, the answer tokens, the gradients' norm, and the fields of Fed; all of them over all ranks. Raises ValueError
+    where the loss, of which the weights know nothing yet, or the norm is not finite.
     """
     device, batches = session.device, [batch for batch, _ in micro_batches]
     answer_tokens = float(sum(int((batch["labels"][:, 1:] != -100).sum()) for batch in batches))
@@ -130,16 +163,20 @@ def _optimizer_step(
     counts = torch.tensor([answer_tokens, *fed], dtype=torch.float64, device=device)
     torch.distributed.all_reduce(counts)
     num_tokens = max(1.0, counts[0].item())
-    total = torch.zeros((), device=device)
+    sums: list[Tensor] = []
     for index, batch in enumerate(batches):
         labels = batch.pop("labels").to(device)
         logits = session.logits({name: _on_device(value, device) for name, value in batch.items()})
         summed = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=-100, reduction="sum")
         session.backward(summed, num_tokens, last=index == len(batches) - 1)
-        total += summed.detach()
-    norm = session.step(learning_rate)
+        sums.append(summed.detach())
+    total = torch.stack(sums).sum()
     torch.distributed.all_reduce(total)
-    return total.item() / num_tokens, int(counts[0].item()), norm, [int(count) for count in counts[1:].tolist()]
+    loss = total.item() / num_tokens
+    watch.refuse("loss", loss, [index for index, value in enumerate(sums) if not math.isfinite(value)])
+    norm = session.step(learning_rate)
+    watch.refuse("gradient norm", norm, range(len(batches)))
+    return loss, int(counts[0].item()), norm, [int(count) for count in counts[1:].tolist()]
 
 
 def _on_device(value: Any, device: Any) -> Any:

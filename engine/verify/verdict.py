@@ -19,6 +19,7 @@ from engine.verify.sentences import verify_sentences
 from engine.verify.sequence import verify_sequence
 from engine.verify.time_range import verify_time_range
 from engine.verify.timestamp import verify_timestamp
+from engine.verify.turns import next_turn
 
 COMPARED_BY_WORDS = (Keywords, Choice, Sentences, ClassSequence)
 """Kinds of label for which an answer with the same words is the label itself; a number also has a sign."""
@@ -49,6 +50,8 @@ def verify(text: str, question: str, label: Label, mode: Mode, finished: bool, s
     answer = Answer(text)
     if not answer.words:
         return _rejected("empty_answer", text.strip()[:EXCERPT_CHARS])
+    if turn := next_turn(text, label):
+        return _rejected("runs_on", text[turn[0] :][:LONG_EXCERPT_CHARS], turn)
     last = (max(0, len(text) - EXCERPT_CHARS), len(text))
     if not finished:
         return _rejected("cut_off", text[-EXCERPT_CHARS:], last)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.base import ModelSpec
-from models.folders import read_json
+from models.folders import is_original_llava, read_json, unread_kind
 
 KINDS = ("pllava", "llava", "llava_next")
 """model_type of the checkpoints that are read. A released PLLaVA says "llava"."""
@@ -196,8 +196,8 @@ def read_architecture(folder: Path) -> Architecture:
 def check_config(path: Path, config: Mapping[str, Any]) -> Architecture:
     """As `read_architecture`, for a configuration that is read already; `path` is for the errors."""
     kind = config.get("model_type")
-    if kind not in KINDS:
-        raise ValueError(f"{path.parent} is a {kind!r} checkpoint; PLLaVA, LLaVA-1.5 and LLaVA-NeXT ones are read")
+    if kind not in KINDS or is_original_llava(config):
+        raise unread_kind(str(path.parent), config, ", ".join(KINDS))
     vision: dict[str, Any] = CLIP | section(path, config, "vision_config") if "vision_config" in config else LLAVA_CLIP
     text: dict[str, Any] = LLAMA | section(path, config, "text_config")
     if config.get("quantization_config"):

@@ -4,46 +4,22 @@ tests/models/test_chat.py holds text and token ids to those of transformers' Aut
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, TemplateError
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import AddedToken, Tokenizer
 
 from models.folders import read_json
+from models.pllava.template import IMAGE_TOKEN, VIDEO_TOKEN, Form, Unusable, default_template, environment, form_of
 
-VIDEO_TOKEN, IMAGE_TOKEN = "<video>", "<image>"
+log = logging.getLogger(__name__)
+
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 """Keys of tokenizer_config.json that name a special token; chat templates may use them."""
-TURNS = {
-    "vicuna": ("USER: ", " ASSISTANT:", " ", ""),
-    "chatml": ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n", "", "<|im_end|>"),
-}
-"""Text that opens a user's turn, opens the answer's turn, stands before the answer, and closes it ("": the end token). Vicuna is
-the chat of the 7B and 13B, ChatML that of the 34B (Yi)."""
-TEMPLATE = (
-    "@begin@{% for message in messages %}{% if message.role == 'user' %}@user@{% for part in message.content %}"
-    "{% if part.type == 'text' %}{{ part.text }}{% else %}<{{ part.type }}>\n{% endif %}{% endfor %}"
-    "{% else %}@assistant@@gap@{% for part in message.content %}{{ part.text }}{% endfor %}@close@{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}@assistant@{% endif %}"
-)
-"""The chat template for a stock tokenizer, whose own knows no videos."""
-
-
-def _raise(message: str) -> None:
-    raise TemplateError(message)
-
-
-def _environment() -> Environment:
-    """Jinja as transformers sets it up for chat templates: a template is a file of the checkpoint, and may not run code."""
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    environment.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
-    environment.globals["raise_exception"] = _raise
-    return environment
+PUT = "put the chat_template.jinja of the published model into the folder"
 
 
 class ChatTokenizer:
@@ -52,11 +28,13 @@ class ChatTokenizer:
     ChatTokenizer(Tokenizer.from_file("tokenizer.json"), {"bos_token": "<s>", "eos_token": "</s>"}, "{% for message ... %}")
     """
 
-    def __init__(self, backend: Tokenizer, settings: Mapping[str, Any], chat_template: str | None) -> None:
-        """`settings`: what tokenizer_config.json holds."""
+    def __init__(
+        self, backend: Tokenizer, settings: Mapping[str, Any], chat_template: str | None, form: Form | None = None
+    ) -> None:
+        """`settings`: what tokenizer_config.json holds. `form`: how the template writes videos; None: messages are not changed."""
         backend.no_padding()
         backend.no_truncation()
-        self.backend, self.settings, self.chat_template = backend, dict(settings), chat_template
+        self.backend, self.settings, self.chat_template, self.form = backend, dict(settings), chat_template, form
         self.named_tokens = {name: _content(settings[name]) for name in NAMED_TOKENS if settings.get(name) is not None}
         listed = settings.get("added_tokens_decoder") or {}
         added = [_added_token(listed[index]) for index in sorted(listed, key=int)]
@@ -68,17 +46,29 @@ class ChatTokenizer:
 
     @cached_property
     def _template(self) -> Any:
-        return _environment().from_string(self.chat_template or "")
+        return environment().from_string(self.chat_template or "")
 
     def render(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str:
-        """The messages as text, by the chat template."""
+        """The messages as text, by the chat template. Raises ValueError for a chat that it cannot write."""
+        if self.form is not None:
+            return self.form.write(self._render, messages, add_generation_prompt)
+        return self._render(messages, add_generation_prompt)
+
+    def _render(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str:
         text: str = self._template.render(
             messages=messages, tools=None, documents=None, add_generation_prompt=add_generation_prompt, **self.named_tokens
         )
         return text
 
-    def with_template(self, chat_template: str) -> "ChatTokenizer":
-        return ChatTokenizer(self.backend, self.settings, chat_template)
+    def with_template(self, chat_template: str, folder: Path) -> "ChatTokenizer":
+        """The tokenizer with a chat template, whose form is found out. Raises ValueError naming the folder where it has none."""
+        plain = ChatTokenizer(self.backend, self.settings, chat_template)
+        begin = self.named_tokens.get("bos_token", "") if self.begins_with_bos else ""
+        try:
+            form = form_of(plain._render, begin, self.turn_tokens, self.named_tokens["eos_token"])
+        except Unusable as problem:
+            raise ValueError(f"{folder}: its chat template cannot be used for videos: {problem}; {PUT}") from None
+        return ChatTokenizer(self.backend, self.settings, chat_template, form)
 
     def encode(self, text: str) -> list[int]:
         """Token ids, without the tokens that the tokenizer would put around a text."""
@@ -118,8 +108,15 @@ class ChatTokenizer:
 
     @property
     def special_tokens(self) -> set[str]:
+        """Texts of the tokens that are no text, and of those that the chat template writes behind an answer."""
         added = {token.content for token in self.backend.get_added_tokens_decoder().values() if token.special}
-        return added | {*self.named_tokens.values(), *self._extra}
+        return added | {*self.named_tokens.values(), *self._extra, *([self.form.end] if self.form else [])}
+
+    @property
+    def turn_tokens(self) -> set[str]:
+        """Texts of the tokens that may end an answer. Some tokenizers add <end_of_turn> as a plain token, and blanks too."""
+        added = {token.content for token in self.backend.get_added_tokens_decoder().values()}
+        return {token for token in added if token[0] in "<[" and token[-1] in ">]"} | self.special_tokens
 
     def save(self, folder: Path, processor_class: str) -> None:
         """Write tokenizer.json, tokenizer_config.json and chat_template.jinja, as transformers lays them out."""
@@ -152,41 +149,51 @@ def open_tokenizer(folder: Path) -> ChatTokenizer:
     return tokenizer
 
 
-def stock_tokenizer(folder: Path) -> ChatTokenizer:
-    """A stock LLaVA's tokenizer, with a video token and a chat template that knows videos. Raises ValueError."""
+def chat_tokenizer(folder: Path, llm: str) -> ChatTokenizer:
+    """A checkpoint's tokenizer with a video token, and with its own chat template, brought to write videos. Raises ValueError.
+
+    `llm`: the LLM's model_type. A folder without a template gets the chat that its tokenizer and LLM leave no doubt about.
+    """
     tokenizer = open_tokenizer(folder)
     if tokenizer.token_id(IMAGE_TOKEN) is None:
         raise ValueError(f"{folder}: the tokenizer has no {IMAGE_TOKEN} token; is it a LLaVA checkpoint in transformers' layout?")
     tokenizer.backend.add_tokens([AddedToken(VIDEO_TOKEN, special=True, normalized=False)])
-    if _knows_videos(tokenizer):
-        return tokenizer
-    user, assistant, gap, close = TURNS["chatml" if tokenizer.token_id("<|im_start|>") is not None else "vicuna"]
+    if tokenizer.chat_template is not None:
+        return tokenizer.with_template(tokenizer.chat_template, folder)
+    tokens = tokenizer.turn_tokens
+    if "<|im_start|>" in tokens:
+        name = "chatml"
+    elif llm == "llama" and tokenizer.named_tokens.get("bos_token") == "<s>" and "[INST]" not in tokens:
+        name = "vicuna"
+    else:
+        raise ValueError(f"{folder} has no chat template, and its {llm} LLM may speak any chat; {PUT}")
+    _note_default(folder, name)
     begin = tokenizer.named_tokens["bos_token"] if tokenizer.begins_with_bos else ""
-    close = close or tokenizer.named_tokens["eos_token"]
-    template = TEMPLATE
-    for place, text in {"@begin@": begin, "@user@": user, "@assistant@": assistant, "@gap@": gap, "@close@": close}.items():
-        template = template.replace(place, text)
-    return tokenizer.with_template(template)
+    return tokenizer.with_template(default_template(name, begin, tokenizer.named_tokens["eos_token"]), folder)
 
 
-def _knows_videos(tokenizer: ChatTokenizer) -> bool:
-    """True if the tokenizer's own chat template makes a video token of a video: that of an export does."""
-    if not tokenizer.chat_template:
-        return False
-    content = [{"type": "video"}, {"type": "text", "text": "q"}]
-    try:
-        text = tokenizer.render([{"role": "user", "content": content}], add_generation_prompt=True)
-    except (TemplateError, TypeError, KeyError):  # it was written for other messages
-        return False
-    return text.count(VIDEO_TOKEN) == 1
+@cache
+def _note_default(folder: Path, name: str) -> None:
+    log.warning("%s has no chat template; %s's is used", folder, {"chatml": "ChatML", "vicuna": "Vicuna"}[name])
 
 
 def _chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
-    """The template of chat_template.jinja, else of tokenizer_config.json."""
+    """The template of a folder, looked for where transformers looks: the processor's file, then those of older versions.
+
+    Raises ValueError where there are several, and none is the default.
+    """
     if (folder / "chat_template.jinja").is_file():
-        return (folder / "chat_template.jinja").read_text()
-    template = settings.get("chat_template")
-    return template if isinstance(template, str) else None
+        return (folder / "chat_template.jinja").read_text(errors="replace")
+    older = [read_json(path) for name in ("chat_template.json", "processor_config.json") if (path := folder / name).is_file()]
+    for value in (*older, settings):
+        template = value.get("chat_template")
+        if isinstance(template, list):  # [{"name": "default", "template": ...}, ...]
+            template = {entry["name"]: entry["template"] for entry in template if isinstance(entry, dict) and "name" in entry}
+        if isinstance(template, dict) and "default" not in template:
+            raise ValueError(f"{folder} has chat templates {', '.join(template)}, and none named default; {PUT}")
+        if template:
+            return str(template["default"] if isinstance(template, dict) else template)
+    return None
 
 
 def _content(token: Any) -> str:

@@ -4,16 +4,21 @@ models/pllava/loading.py reads the weights. Only safetensors are read, and no co
 """
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from models.base import Evenly, FrameSpec, ModelSpec, Square
 from models.folders import FILES, digest_of, fetch, read_json
+from models.pllava.adapters import Adapter, built_in, open_adapter
 from models.pllava.architecture import Architecture, read_architecture
-from models.pllava.layouts import Adapter, Weights, open_adapter, open_weights
+from models.pllava.layouts import Weights, open_weights
 from models.pllava.processing import PllavaProcessor, open_processor
+
+log = logging.getLogger(__name__)
 
 LORA_TARGETS = r".*language_model\.layers\.\d+\.self_attn\.(q_proj|v_proj)"
 """q and v of the LLM only. A plain list of names would also hit the CLIP tower."""
@@ -42,10 +47,14 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
     architecture, processor = describe(spec)
     weights = open_weights(fetch(spec.base))
     refuse_other_weights(weights, expected_shapes(architecture, processor))
-    adapters = [weights.built_in(None if spec.adapter else spec.alpha)]
+    adapters = [built_in(weights, None if spec.adapter else spec.alpha)]
     adapters += [open_adapter(fetch(spec.adapter), spec.alpha)] if spec.adapter else []
     for adapter in adapters:
         refuse_adapter_of_another_base(adapter, weights, spec)
+        if architecture.tied and "language_model.model.embed_tokens.weight" in adapter.replaced:
+            raise ValueError(f"{spec.adapter} replaces embed_tokens, and the head of {spec.base} is tied to it; merge it with PEFT")
+        if spec.adapter and adapter.base:
+            warn_of_another_name(spec.adapter, adapter.base, spec.base)
     for name, delta in adapters[0].deltas.items() if spec.adapter else ():
         other = adapters[1].deltas.get(name)
         if other is not None and other.a.shape == delta.a.shape and other.a.raw_bytes() == delta.a.raw_bytes():
@@ -118,6 +127,13 @@ def refuse_adapter_of_another_base(adapter: Adapter, weights: Weights, spec: Mod
             raise ValueError(
                 f"{spec.adapter or spec.base} changes {name} {list(shape)}, and {spec.base} {has}; is it of another base?"
             )
+
+
+@cache
+def warn_of_another_name(adapter: str, trained_on: str, base: str) -> None:
+    """A line in the log where an adapter names another base: weights of other shapes are refused, others may be right."""
+    if Path(trained_on).name != Path(base).name:
+        log.warning("%s was trained on %s, and is merged into %s; is that the same model?", adapter, trained_on, base)
 
 
 def frame_spec(spec: ModelSpec) -> FrameSpec:

@@ -6,6 +6,7 @@ export    a base and an adapter -> one stock LLaVA folder, merged, that transfor
 
 import json
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 from safetensors import SafetensorError
 
 from models.base import ModelSpec
+from models.pllava.adapters import RELEASED_ALPHA, Adapter
+from models.pllava.card import model_card
 from models.pllava.checkpoints import LORA_TARGETS, open_checkpoint
-from models.pllava.layouts import RELEASED_ALPHA, Adapter
 from models.pllava.processing import PllavaProcessor
 
 Report = Callable[[str], None]
@@ -53,6 +55,7 @@ def export(spec: ModelSpec, out: Path, report: Report) -> None:
         config = config_of(checkpoint.architecture, checkpoint.processor)
         _write_weights(checkpoint.weights.shards(), unfinished, checkpoint.merge, report)
         _copy_generation_config(checkpoint.weights.folder, unfinished)
+        (unfinished / "README.md").write_text(model_card(spec, checkpoint.architecture, checkpoint.processor))
         _write_stock(config, checkpoint.processor, unfinished)
 
 
@@ -67,6 +70,7 @@ def _new_folder(out: Path) -> Iterator[Path]:
         unfinished.mkdir(parents=True)
         try:
             yield unfinished
+            _give_ordinary_modes(unfinished)
             if out.exists():
                 out.rmdir()
             unfinished.rename(out)
@@ -74,6 +78,17 @@ def _new_folder(out: Path) -> Iterator[Path]:
             shutil.rmtree(unfinished, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"cannot write {out}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _give_ordinary_modes(folder: Path) -> None:
+    """safetensors writes files that only their owner may read, whatever the umask says; these are for others."""
+    probe = folder / ".mode"
+    probe.touch()
+    mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.unlink()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(mode)
 
 
 def _write_weights(

@@ -16,6 +16,8 @@ from models.base import Sampling
 
 CUT_SHARE = 0.25
 """Share of finished rows at which the batch is cut down to the others: a cut copies all keys and values of these."""
+WINDOWS = ("sliding_window", "attention_chunk_size")
+"""Fields of an LLM's configuration that say how many places a layer looks back; None where it sees all."""
 
 
 class PreallocatedLayer(DynamicLayer):
@@ -55,6 +57,28 @@ class Prefix:
     def select(self, rows: Tensor, room: int) -> Cache:
         """A copy of the rows' keys and values, with room for so many more tokens. A row may be taken more than once."""
         return Cache(layers=[PreallocatedLayer(keys, values, rows, room) for keys, values in self.layers])
+
+
+def rows_padded_together(config: Any, prefix_tokens: int, question_tokens: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Rows whose questions may be padded to one length and answered together; `config`: the LLM's.
+
+    That is all of them, unless the LLM looks back through a window (Mistral v0.1, Gemma 2 and 3, Phi-3, some Qwen2): transformers
+    counts a window in places, padding included, so a padded row would see less. Then rows of equal lengths go
+    together, or all where no row comes to the window's end.
+
+    >>> from types import SimpleNamespace
+    >>> rows_padded_together(SimpleNamespace(sliding_window=20), 6, [3, 5, 3], 10)
+    [[0, 2], [1]]
+    >>> rows_padded_together(SimpleNamespace(sliding_window=21), 6, [3, 5, 3], 10)
+    [[0, 1, 2]]
+    """
+    windows = [size for name in WINDOWS if (size := getattr(config, name, None)) is not None]
+    if not windows or prefix_tokens + max(question_tokens) + max_tokens <= min(windows):
+        return [list(range(len(question_tokens)))]
+    rows: dict[int, list[int]] = {}
+    for row, tokens in enumerate(question_tokens):
+        rows.setdefault(tokens, []).append(row)
+    return list(rows.values())
 
 
 def no_prefix(config: Any, like: Tensor) -> Prefix:
@@ -104,7 +128,8 @@ def continue_from(
 
     `embed` gives the embeddings[R,L,D] of the questions' ids[R,L] where these hold videos; padding is token 0.
 
-    Questions are padded on the left, between prefix and question, where the mask hides the padding; positions do not count it.
+    Questions are padded on the left, between prefix and question, where the mask hides the padding; positions do not count it, but
+    a sliding window does (rows_padded_together).
     Finished rows leave the batch. Each row draws from a generator of its own, seeded by seeds[i].
     """
     device = model.lm_head.weight.device

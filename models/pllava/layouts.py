@@ -7,7 +7,7 @@ whole model with its LoRA unmerged, under PEFT's names of 2024. LLaVA-NeXT's ima
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,15 @@ from safetensors import SafetensorError, safe_open
 
 from models.folders import read_json
 
-RELEASED_ALPHA = 32.0
-"""The alpha that released PLLaVA weights were trained with (scripts of 2024-06; the files do not tell)."""
 NOT_USED = ("image_newline", "language_model.model.rotary_emb.inv_freq", "vision_tower.vision_model.embeddings.position_ids")
 """Names, or their ends, that files may hold and the model does not use."""
 LORA = (".lora_A.", ".lora_B.")
 PRECISIONS = ("F64", "F32", "F16", "BF16")
-MERGED_OTHERWISE = {
-    "peft_type": "LORA", "use_rslora": False, "use_dora": False, "fan_in_fan_out": False, "bias": "none", "alpha_pattern": {},
-    "rank_pattern": {}, "layers_to_transform": None,
-}  # fmt: skip
-"""Keys of adapter_config.json with the value that a plain LoRA has: with another value the adapter means something else."""
+
+
+def is_finite(tensor: Any) -> bool:
+    """Whether all values of a torch.Tensor are. Least and greatest tell of NaN and infinity, and take no memory."""
+    return not tensor.numel() or all(math.isfinite(value) for value in tensor.aminmax())
 
 
 def stock_name(key: str) -> str:
@@ -61,9 +59,15 @@ class StoredTensor:
     """As safetensors names it: "BF16"."""
 
     def load(self) -> Any:
-        """The torch.Tensor."""
+        """The torch.Tensor. Raises ValueError where it holds a value that is not finite."""
         with safe_open(self.path, framework="pt") as file:
-            return file.get_tensor(self.key)
+            return self.checked(file.get_tensor(self.key))
+
+    def checked(self, tensor: Any) -> Any:
+        """The tensor that was read. Raises ValueError where it holds a value that is not finite."""
+        if not is_finite(tensor):
+            raise ValueError(f"{self.path}: {self.key} holds NaN or infinite values; fetch it again, or take an earlier checkpoint")
+        return tensor
 
     def raw_bytes(self) -> bytes:
         """The values as they lie in the file: 8 bytes of length, a JSON header with offsets behind it, then all tensors."""
@@ -72,46 +76,6 @@ class StoredTensor:
             start, end = json.loads(file.read(length))[self.key]["data_offsets"]
             file.seek(8 + length + start)
             return file.read(end - start)
-
-
-@dataclass(frozen=True)
-class Delta:
-    """What a LoRA adds to a weight: scale * B @ A, with A[r,in], B[out,r]."""
-
-    a: StoredTensor
-    b: StoredTensor
-    scale: float
-
-    @property
-    def rank(self) -> int:
-        return self.a.shape[0]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Of the weight that it changes."""
-        return self.b.shape[0], self.a.shape[1]
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """What an adapter changes, under stock names: weights it adds to, and weights it replaces."""
-
-    deltas: dict[str, Delta] = field(default_factory=dict)
-    replaced: dict[str, StoredTensor] = field(default_factory=dict)
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the weights that it changes."""
-        return {name: delta.shape for name, delta in self.deltas.items()} | {n: t.shape for n, t in self.replaced.items()}
-
-    def apply(self, name: str, tensor: Any) -> Any:
-        """Merged in float32 and rounded once: small alphas would be lost in sums of bfloat16."""
-        if name in self.replaced:
-            return self.replaced[name].load().to(tensor.dtype)
-        if name in self.deltas:
-            delta = self.deltas[name]
-            return (tensor.float() + delta.scale * (delta.b.load().float() @ delta.a.load().float())).to(tensor.dtype)
-        return tensor
 
 
 @dataclass(frozen=True)
@@ -124,14 +88,10 @@ class Weights:
     """Unmerged LoRA tensors, by stock name with .lora_A. or .lora_B. in it."""
 
     def shards(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """File names and their tensors, one file at a time."""
+        """File names and their tensors, one file at a time. Raises ValueError naming a tensor with a value that is not finite."""
         for path in sorted({stored.path for stored in self.tensors.values()}):
             with safe_open(path, framework="pt") as file:
-                yield path.name, {name: file.get_tensor(s.key) for name, s in self.tensors.items() if s.path == path}
-
-    def built_in(self, alpha: float | None = None) -> Adapter:
-        """The LoRA that a released PLLaVA holds, at an alpha; by default at that of its training. Other checkpoints hold none."""
-        return Adapter(deltas=_deltas(self.folder, self.lora, RELEASED_ALPHA if alpha is None else alpha))
+                yield path.name, {name: s.checked(file.get_tensor(s.key)) for name, s in self.tensors.items() if s.path == path}
 
 
 def open_weights(folder: Path) -> Weights:
@@ -139,7 +99,7 @@ def open_weights(folder: Path) -> Weights:
     tensors: dict[str, StoredTensor] = {}
     lora: dict[str, StoredTensor] = {}
     for path in _files(folder):
-        for stored in _header(path):
+        for stored in read_header(path):
             name = stock_name(stored.key)
             if any(part in name for part in LORA):
                 lora[name.replace(".default.", ".")] = stored
@@ -149,57 +109,6 @@ def open_weights(folder: Path) -> Weights:
                     raise ValueError(f"{folder} holds {twice}; leave one set of files")
                 tensors[name] = stored
     return Weights(folder=folder, tensors=tensors, lora=lora)
-
-
-def open_adapter(folder: Path, alpha: float | None = None) -> Adapter:
-    """A PEFT adapter at an alpha, by default at that of its training. Raises ValueError naming what is wrong with its files."""
-    config_path = folder / "adapter_config.json"
-    config = read_json(config_path)
-    for name, plain in MERGED_OTHERWISE.items():
-        if (config.get(name) or plain) != plain:
-            raise ValueError(f"{config_path}: {name} = {config[name]!r}; only plain LoRA adapters are merged")
-    trained = config.get("lora_alpha")
-    if not isinstance(trained, int | float) or isinstance(trained, bool) or not 0 < trained < math.inf:
-        raise ValueError(f"{config_path}: lora_alpha = {trained!r} is not a number above 0")
-    path = folder / "adapter_model.safetensors"
-    if not path.is_file():
-        raise ValueError(f"{folder} has no adapter_model.safetensors; other weight formats are not loaded")
-    stored = {stock_name(tensor.key.removeprefix("base_model.model.")): tensor for tensor in _header(path)}
-    if not stored:
-        raise ValueError(f"{path} holds no weights")
-    lora = {name: tensor for name, tensor in stored.items() if any(part in name for part in LORA)}
-    deltas = _deltas(folder, lora, float(trained) if alpha is None else alpha)
-    if deltas and config.get("r") != (rank := next(iter(deltas.values())).rank):
-        raise ValueError(f"{config_path}: r = {config.get('r')!r}, and the weights beside it are of rank {rank}")
-    return Adapter(deltas=deltas, replaced={name: tensor for name, tensor in stored.items() if name not in lora})
-
-
-def _lora_target(name: str) -> tuple[str, str]:
-    """
-    >>> _lora_target("language_model.model.layers.0.self_attn.q_proj.lora_A.weight")
-    ('language_model.model.layers.0.self_attn.q_proj.weight', 'A')
-    """
-    half = "A" if LORA[0] in name else "B"
-    return name.replace(f".lora_{half}.", "."), half
-
-
-def _deltas(folder: Path, lora: Mapping[str, StoredTensor], alpha: float) -> dict[str, Delta]:
-    """The LoRA of each weight, of its two halves."""
-    if not 0 <= alpha < math.inf:
-        raise ValueError(f"a LoRA alpha of {alpha} is not a number of at least 0")
-    halves: dict[str, dict[str, StoredTensor]] = {}
-    for name, tensor in lora.items():
-        target, half = _lora_target(name)
-        halves.setdefault(target, {})[half] = tensor
-    deltas: dict[str, Delta] = {}
-    for target, pair in halves.items():
-        shapes = [pair[half].shape for half in ("A", "B") if half in pair]
-        if len(shapes) != 2 or any(len(s) != 2 for s in shapes) or shapes[0][0] != shapes[1][1] or 0 in shapes[0]:
-            raise ValueError(f"{folder}: the LoRA of {target} is not whole: lora_A [r, in] and lora_B [out, r] are needed")
-        deltas[target] = Delta(a=pair["A"], b=pair["B"], scale=alpha / pair["A"].shape[0])
-    if len(ranks := {delta.rank for delta in deltas.values()}) > 1:
-        raise ValueError(f"{folder}: LoRA of ranks {sorted(ranks)}; only one rank is read")
-    return deltas
 
 
 def _files(folder: Path) -> list[Path]:
@@ -222,7 +131,7 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _header(path: Path) -> list[StoredTensor]:
+def read_header(path: Path) -> list[StoredTensor]:
     """The tensors of a file. Raises ValueError for a damaged file, or tensors that are not floats of 16 bits or more."""
     stored: list[StoredTensor] = []
     try:

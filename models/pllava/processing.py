@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from models.base import LossOn, ModelSpec
 from models.folders import read_json
-from models.pllava.architecture import Architecture, Shape, VideoShape
-from models.pllava.chat import IMAGE_TOKEN, VIDEO_TOKEN, ChatTokenizer, open_tokenizer, stock_tokenizer
+from models.pllava.architecture import Architecture, Shape, VideoShape, section
+from models.pllava.chat import ChatTokenizer, chat_tokenizer
+from models.pllava.template import IMAGE_TOKEN, VIDEO_TOKEN
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -181,11 +182,9 @@ class PllavaProcessor:
 
 def open_processor(folder: Path, architecture: Architecture, spec: ModelSpec) -> PllavaProcessor:
     """The processor of a folder, stock or our own, at the spec's frames and pooling. Raises ValueError naming file and key."""
-    ours = architecture.kind == "pllava"
-    name = "processor_config.json" if ours else "preprocessor_config.json"
-    settings = read_json(folder / name) if (folder / name).is_file() else {}
+    name, settings = image_settings(folder, architecture)
     processor = PllavaProcessor(
-        tokenizer=open_tokenizer(folder) if ours else stock_tokenizer(folder),
+        tokenizer=chat_tokenizer(folder, architecture.text.get("model_type", "llama")),
         image_size=architecture.vision["image_size"],
         patch_size=architecture.vision["patch_size"],
         video=architecture.video_shape(spec),
@@ -194,6 +193,22 @@ def open_processor(folder: Path, architecture: Architecture, spec: ModelSpec) ->
     if not (_three_numbers(mean) and _three_numbers(std) and min(std) > 0):
         raise ValueError(f"{folder}/{name}: image_mean {mean} and image_std {std} must be three numbers each, the latter above 0")
     return replace(processor, image_mean=tuple(mean), image_std=tuple(std))
+
+
+def image_settings(folder: Path, architecture: Architecture) -> tuple[str, dict[str, Any]]:
+    """The file that says how a picture becomes numbers, and what it says; {} where there is none.
+
+    transformers 5 keeps a LLaVA's image processor inside processor_config.json; before, preprocessor_config.json was its file.
+    Where both are there the former counts, as it does in transformers.
+    """
+    path = folder / "processor_config.json"
+    settings = read_json(path) if path.is_file() else {}
+    if architecture.kind == "pllava":
+        return path.name, settings
+    if "image_processor" in settings:
+        return path.name, section(path, settings, "image_processor")
+    path = folder / "preprocessor_config.json"
+    return path.name, read_json(path) if path.is_file() else {}
 
 
 def _three_numbers(values: Any) -> bool:

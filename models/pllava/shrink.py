@@ -15,6 +15,7 @@ from tokenizers import AddedToken, Tokenizer, processors
 from models.base import ModelSpec
 from models.folders import TINY, fetch, read_json
 from models.pllava.architecture import Architecture, Shape, check_config
+from models.pllava.processing import image_settings
 from models.pllava.published import CHATML, CONFIGS
 
 LAYERS, TOWER_LAYERS = 2, 3
@@ -125,8 +126,8 @@ def _small_config(large: Architecture, spec: ModelSpec, tokenizer: Tokenizer, ow
 
 def _copy_tokenizer(source: Path, folder: Path) -> Tokenizer:
     """Copies what a tokenizer and a chat need, and what ends an answer."""
-    names = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "generation_config.json")
-    for path in (*(source / name for name in names), *source.glob("*.jinja")):
+    names = ("tokenizer", "tokenizer_config", "special_tokens_map", "added_tokens", "generation_config", "chat_template")
+    for path in (*(source / f"{name}.json" for name in names), *source.glob("*.jinja")):
         if path.is_file():
             shutil.copy(path, folder)
     return Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -149,8 +150,7 @@ def _write_tokenizer(folder: Path, chatml: bool) -> Tokenizer:
 def _write_processor(small: Architecture, spec: ModelSpec, source: Path | None, folder: Path) -> None:
     """Writes the file that says how frames become pixels, with the source's means and deviations where it has them."""
     side, patch, ours = small.vision["image_size"], small.vision["patch_size"], small.kind == "pllava"
-    name = "processor_config.json" if ours else "preprocessor_config.json"
-    settings = read_json(source / name) if source and (source / name).is_file() else {}
+    settings = image_settings(source, small)[1] if source else {}
     if ours:
         shape = list(spec.pooling_shape or ())
         settings |= {"image_size": side, "patch_size": patch, "num_frames": spec.num_frames, "pooling_shape": shape}
@@ -158,7 +158,7 @@ def _write_processor(small: Architecture, spec: ModelSpec, source: Path | None, 
             (folder / "chat_template.jinja").write_text(PLAIN_CHAT)
     else:
         settings |= {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
-    (folder / name).write_text(json.dumps(settings, indent=1))
+    (folder / ("processor_config.json" if ours else "preprocessor_config.json")).write_text(json.dumps(settings, indent=1))
 
 
 def _write_weights(small: Architecture, folder: Path, seed: int) -> None:

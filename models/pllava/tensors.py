@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from models.base import Video
 from models.pllava.architecture import Shape
-from models.pllava.chat import VIDEO_TOKEN
 from models.pllava.processing import PllavaProcessor
+from models.pllava.template import VIDEO_TOKEN
 
 
 def stack(processor: PllavaProcessor, videos: Sequence[Video]) -> Tensor:

@@ -6,6 +6,7 @@ Shapes: N samples, B clips, T frames, S pixels a side, L tokens.
 import models.pllava.lean_import  # noqa: F401  # before transformers' own models
 
 # isort: split
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_wei
     """
     assert spec.adapter is None, "every finetune starts from the base"
     model, processor = loading.load_base(spec, device.dtype, read_weights)
+    if not any(re.fullmatch(LORA_TARGETS, name) for name, _ in model.named_modules()):
+        kind = model.config.text_config.model_type
+        raise ValueError(f"{spec.base}: a LoRA goes on q_proj and v_proj, and its {kind} LLM has none; use another base")
     if lora.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     torch.manual_seed(seed)

@@ -18,7 +18,7 @@ from models.base import ENCODE_CLIPS, Device, Evenly, FrameSpec, ModelSpec, OutO
 from models.batching import Question, QuestionBatches
 from models.pllava import loading
 from models.pllava.checkpoints import version
-from models.pllava.decoding import Prefix, continue_from, no_prefix, prefill
+from models.pllava.decoding import Prefix, continue_from, no_prefix, prefill, rows_padded_together
 from models.pllava.modeling import PllavaForConditionalGeneration
 from models.pllava.processing import PllavaProcessor
 from models.pllava.samples import View, exchanges_of, refuse_long, views_of
@@ -158,7 +158,7 @@ class PllavaVideoLLM:
         replies: dict[int, Reply] = {}
         with self.lock, torch.inference_mode():
             tokens = self._video_tokens(videos, {view for sample_views in views for view in sample_views})
-            for rows in batches_by_length([len(ids) + sampling.max_tokens for ids in prompts]):
+            for rows in self._batches([len(ids) for ids in prompts], sampling.max_tokens):
                 shown = [tokens[view] for row in rows for view in views[row]]
 
                 def embed(padded_ids: Tensor, shown: list[Tensor] = shown) -> Tensor:
@@ -176,6 +176,13 @@ class PllavaVideoLLM:
                 )
                 replies |= zip(rows, replies_of(processor, answers, sampling), strict=True)
         return [replies[row] for row in range(len(samples))]
+
+    def _batches(self, prompt_tokens: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
+        """Rows of prompts that are answered together."""
+        for rows in batches_by_length([tokens + max_tokens for tokens in prompt_tokens]):
+            tokens = [prompt_tokens[row] for row in rows]
+            for together in rows_padded_together(self.model.config.text_config, 0, tokens, max_tokens):
+                yield [rows[index] for index in together]
 
     @property
     def end_ids(self) -> frozenset[int]:
@@ -230,8 +237,15 @@ def answer_batch(llm: PllavaVideoLLM, prefix: Prefix, questions: Sequence[Questi
     for row, question in enumerate(questions):
         if row not in outcomes:
             by_sampling.setdefault(question.sampling, []).append(row)
+    batches = [
+        (sampling, [rows[index] for index in together])
+        for sampling, rows in by_sampling.items()
+        for together in rows_padded_together(
+            llm.model.config.text_config, prefix.length, [len(suffixes[row]) for row in rows], sampling.max_tokens
+        )
+    ]
     with llm.lock:
-        for sampling, rows in by_sampling.items():
+        for sampling, rows in batches:
             answers = continue_from(
                 llm.model,
                 prefix,

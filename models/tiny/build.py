@@ -13,10 +13,11 @@ from transformers.models.clip.configuration_clip import CLIPVisionConfig
 from transformers.models.llama.configuration_llama import LlamaConfig
 
 from models.pllava.architecture import VideoShape
-from models.pllava.chat import VIDEO_TOKEN, ChatTokenizer
+from models.pllava.chat import ChatTokenizer
 from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaForConditionalGeneration
 from models.pllava.processing import PllavaProcessor
+from models.pllava.template import VIDEO_TOKEN
 
 IMAGE_SIZE, PATCH_SIZE = 48, 8
 NUM_FRAMES = 8

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from builders import DECODING, LIMITS, a_clip
-from engine.decode import read
+from engine.decode import read, with_decord
 from engine.decode.decoder import ChildDecoder, ClipRead
 from engine.decode.request import Backend, Request
 from engine.decode.stage import Decoded, FrameCache, decode_piece, decode_windows, videos_of
@@ -163,7 +163,7 @@ def test_a_frame_rate_stays_within_its_bounds(tmp_path: Path, backend: Backend) 
 
 @pytest.mark.parametrize("batch_bytes", [1, 5 * 64 * 64 * 3, 1 << 29])
 def test_decord_gives_the_same_frames_in_any_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_bytes: int) -> None:
-    monkeypatch.setattr(read, "DECORD_BATCH_BYTES", batch_bytes)
+    monkeypatch.setattr(with_decord, "DECORD_BATCH_BYTES", batch_bytes)
     data = write_counting(tmp_path / "a.mp4", [40 * n for n in range(40)], bf="2").read_bytes()
     request = Request(
         video="a.mp4",

@@ -26,7 +26,8 @@ from engine.decode.stage import Decoded, decode_piece, frame_columns, videos_of
 from engine.ingest.clips import path_of, write_parts
 from engine.rows import Failure
 from engine.store.files import Store
-from engine.store.filesystems import Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square
 from videos import remux, turn, write_counting, write_noisy
 
@@ -151,7 +152,7 @@ def sdp(folder: Path) -> Path:
     return path
 
 
-@makes("not_video")
+@makes(CLIP)
 def picture(folder: Path) -> Path:
     path = folder / "picture.mp4"
     with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
@@ -464,7 +465,7 @@ def failure_of(body: bytes) -> str:
     return repr(b"X" + LENGTH.pack(len(body)) + body)
 
 
-ROGUE = "import os, socket, sys, time; connection = socket.socket(fileno=int(sys.argv[2])); connection.sendall(b'H');"
+ROGUE = "import os, socket, sys, time; connection = socket.socket(fileno=int(sys.argv[2])); connection.sendall(b'H' + bytes(4));"
 """The beginning of a decoding process's program that is not ours."""
 LIES = {
     "other letters": repr(b"?" * 100),
@@ -571,21 +572,12 @@ def test_a_decoder_that_cannot_be_forked_is_nobody_s_failure(
         assert isinstance(decoder.decode(clip, SPEC), ClipRead)
 
 
-@pytest.mark.parametrize(
-    ("error", "raised"),
-    [
-        (OSError(errno.ESTALE, os.strerror(errno.ESTALE)), StorageError),
-        (OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)), StorageError),
-        (ValueError("a filesystem's own"), ValueError),
-    ],
-)
-def test_a_read_error_is_not_the_video_s_fault(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception]
-) -> None:
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.ETIMEDOUT])
+def test_a_mount_that_is_away_is_no_video_s_fault(folder: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """The decoding process lets the clip go, and decodes the next one."""
 
     def fail(*_: Any) -> None:
-        raise error
+        raise OSError(code, os.strerror(code))
 
     clip = a_clip(video=str(plain(folder)))
     with ChildDecoder(Storage(patience_s=0), TIGHT) as decoder:
@@ -593,8 +585,31 @@ def test_a_read_error_is_not_the_video_s_fault(
         pid = decoder.pid
         with monkeypatch.context() as patches:
             patches.setattr(os, "pread", fail)
-            with pytest.raises(raised, match=getattr(error, "strerror", None) or str(error)):
+            with pytest.raises(StorageError, match=os.strerror(code)):
                 decoder.decode(clip, SPEC)
+        assert isinstance(decoder.decode(clip, SPEC), ClipRead)
+        assert decoder.pid == pid
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, os.strerror(errno.EIO)), ValueError("a filesystem's own"), OverflowError()])
+def test_a_file_that_alone_cannot_be_read_is_a_row(folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """As with a bad block of a disk. The decoding process lets the clip go, and is not blamed."""
+    clip, system = a_clip(video=str(plain(folder))), os.pread
+    inode = plain(folder).stat().st_ino
+    plain(folder, "other.mp4")
+
+    def fail(file: int, *arguments: int) -> bytes:
+        if os.fstat(file).st_ino == inode:
+            raise error
+        return system(file, *arguments)
+
+    with ChildDecoder(Storage(patience_s=0), TIGHT) as decoder:
+        with monkeypatch.context() as patches:
+            patches.setattr(os, "pread", fail)
+            failure = decoder.decode(clip, SPEC)
+            pid = decoder.pid
+        assert isinstance(failure, Failure)
+        assert (failure.kind, clip.video in failure.detail) == ("unreadable", True)
         assert isinstance(decoder.decode(clip, SPEC), ClipRead)
         assert decoder.pid == pid
 

@@ -27,7 +27,7 @@ from engine.run.status import Retried, failures, retry, status
 from engine.run.work import INDEX, Progress, Work
 from engine.select.step import select_examples
 from engine.store.files import Store
-from engine.store.filesystems import StorageError
+from engine.store.troubles import StorageError
 from loops import Finished, attempts_of, examples_of, outcome, settings
 from models.base import Device, ModelSpec, Video
 from models.registry import load
@@ -158,7 +158,7 @@ def test_no_held_out_clips_is_said_before_anything_is_paid_for(world: Path, tmp_
     rows = [json.loads(line) for line in world.read_text().splitlines()]
     manifest = tmp_path / "m.jsonl"
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows if row["split"] == "train"))
-    config = load_config(None, [f"data.manifest={manifest}", f"run.uri={tmp_path / 'r'}"])
+    config = load_config(None, [f"data.manifest={manifest}", f"run.uri={tmp_path / 'r'}", "model.allow_tiny=true"])
     with pytest.raises(ValueError, match="no clips in split 'heldout'"):
         loop.run(config, lambda progress: None)
 
@@ -240,7 +240,7 @@ def test_a_killed_train_worker_is_made_up_for(undisturbed: Finished, tmp_path: P
 @pytest.mark.skipif("STARLOOP_TEST_VIDEOS" not in os.environ, reason="set STARLOOP_TEST_VIDEOS to a folder of real clips")
 def test_real_clips_are_all_accounted_for(tmp_path: Path, ray_cluster: None) -> None:
     labels = Path(os.environ["STARLOOP_TEST_VIDEOS"]) / "labels.csv"
-    config = load_config(None, [f"data.manifest={labels}", "data.heldout=0.0", f"run.uri={tmp_path}", "generate.max_tokens=48"])
+    config = load_config(None, [*settings(labels, tmp_path), "data.heldout=0.0"])
     cycle = loop.run(config, lambda progress: None, until="cycle-000/generate")["cycles"][0]
     assert cycle["clips"] == 12
     assert cycle["failed"] == {}

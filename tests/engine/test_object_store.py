@@ -24,7 +24,8 @@ from engine.run.doctor import examine
 from engine.run.lease import Fenced, Lease
 from engine.run.seals import read_seal
 from engine.store.files import Store
-from engine.store.filesystems import Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 from loops import Finished, attempts_of, examples_of, settings
 from models.base import Evenly, FrameSpec, Square
 from object_store import BUCKET, READER_KEY, READER_SECRET, Swift
@@ -134,7 +135,10 @@ def test_what_is_wrong_is_said_at_once_and_not_waited_for(swift: Swift, tmp_path
         headers = {"X_Container_Read": READER_KEY} if bucket == "readable" else {"X_Container_Meta_Quota_Bytes": "10"}
         swift.configure_bucket(bucket, **headers)
     (tmp_path / "m.csv").write_text("video,label\na.mp4,x\n")
-    sets = [f"data.manifest={tmp_path / 'm.csv'}", f"run.uri=s3://{bucket}/run", f"storage.s3.endpoint_url={swift.endpoint}"]
+    sets = [
+        f"data.manifest={tmp_path / 'm.csv'}", f"run.uri=s3://{bucket}/run", f"storage.s3.endpoint_url={swift.endpoint}",
+        "model.allow_tiny=true",
+    ]  # fmt: skip
     began = time.monotonic()
     done = starloop("generate", *options(sets), environment={"HOME": str(tmp_path)} | environment)
     assert time.monotonic() - began < 30

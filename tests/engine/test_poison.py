@@ -16,7 +16,7 @@ from engine.decode.stage import Decoded, frame_columns
 from engine.generate import watch as watching
 from engine.generate.generator import Generator
 from engine.generate.watch import PIECE_TRIES, Watch, begin
-from engine.store.filesystems import StorageError
+from engine.store.troubles import StorageError
 from loops import a_generate_spec
 from models.base import Video
 

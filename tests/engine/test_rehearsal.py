@@ -15,7 +15,7 @@ from engine.run.rehearsal import DEVICE, Case, Outcome, rehearse, run_case
 from engine.store.files import Store
 from engine.train.processes import RankFailed, run_ranks
 from models.base import Device, ModelSpec
-from ranks import buffer_dtypes, train_on_a_gpu_node, train_once
+from ranks import buffer_dtypes, resume_from_a_poisoned_checkpoint, stopped_by, train_on_a_gpu_node, train_once
 
 pytestmark = pytest.mark.timeout(600)
 CONFIGS = Path(__file__).parents[2] / "jobs" / "configs"
@@ -52,6 +52,13 @@ def test_every_stage_trains_resumes_and_answers_in_bfloat16(
         with safe_open(case.store.url("train/model/adapter_model.safetensors"), framework="pt") as adapter:
             assert {adapter.get_slice(name).get_dtype() for name in adapter.keys()} == {"BF16"}  # noqa: SIM118  # not a dict
     assert outcomes[0].losses[0] > outcomes[0].losses[-1]
+
+
+def test_a_checkpoint_that_somebody_else_has_written_runs_no_code(tmp_path: Path) -> None:
+    case = a_case(tmp_path, zero_stage=2)
+    (message,) = run_ranks(1, DEVICE, resume_from_a_poisoned_checkpoint, [case], timeout_s=300)
+    assert message.startswith("the checkpoint is not loaded, because it may run code: it holds ")
+    assert case.store.read("marker") is None
 
 
 def test_positions_are_not_rounded_to_bfloat16(tmp_path: Path) -> None:
@@ -95,6 +102,26 @@ def test_the_configuration_decides_the_device(tmp_path: Path) -> None:
     assert len(losses) == 3
     with safe_open(case.store.url("train/model/adapter_model.safetensors"), framework="pt") as adapter:
         assert {adapter.get_slice(name).get_dtype() for name in adapter.keys()} == {"F32"}  # noqa: SIM118  # not a dict
+
+
+def test_a_loss_that_is_not_finite_on_one_rank_stops_all_before_the_weights_change() -> None:
+    ((loss, stepped_at_loss), (norm, stepped)) = run_ranks(2, DEVICE, stopped_by, [0.0, float("inf")], timeout_s=120)
+    assert (stepped_at_loss, stepped) == (False, True)
+    assert loss == (
+        "train: step 7: the loss is nan at a learning rate of 0.0003, with examples clip-1-0, clip-1-1; no adapter is written: "
+        "lower train.lr, or leave these examples out"
+    )
+    assert norm.startswith(
+        "train: step 7: the gradient norm is inf at a learning rate of 0.0003, with examples clip-0-0, clip-0-1, "
+    )
+
+
+@pytest.mark.parametrize("stage", [2, pytest.param(0, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+def test_a_finetune_that_diverges_stops_and_writes_nothing(stage: int, tmp_path: Path) -> None:
+    case = a_case(tmp_path, num_workers=2, zero_stage=stage, lr=1e30, batch_rows=2, warmup_ratio=0.0)
+    with pytest.raises(RankFailed, match=r"^train: step \d: the (loss|gradient norm) is (nan|inf) at .*with examples example-\d"):
+        list(run_ranks(2, DEVICE, train_once, [case], timeout_s=300))
+    assert case.store.names("train/model") == case.store.names("train") == []
 
 
 def test_what_stops_a_rank_is_one_line(tmp_path: Path) -> None:

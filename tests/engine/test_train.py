@@ -2,6 +2,8 @@
 each step is reported once, and what a restart cannot mend ends the step in one line.
 """
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import ray
+import ray.data
 import torch
 
 from builders import DECODING
+from engine import flow
 from engine.config import Data, Mixture, Train
 from engine.ingest.manifest import read_manifest
 from engine.rows import EXAMPLES
@@ -103,6 +107,25 @@ def test_out_of_memory_ends_the_step_in_one_line(world: Path, tmp_path: Path, ra
     assert time.monotonic() - started < 150  # ten restarts would take longer
 
 
+SCRATCH = """
+import os, shutil, sys
+from engine.train.trainer import _scratch
+try:
+    with _scratch() as folder:
+        open(f"{folder}/notes", "w").close()
+        raise ValueError("the step stops")
+except ValueError:
+    print(os.path.exists(folder), folder)
+os.makedirs(f"{folder}/notes")  # as the trainer's thread does, which goes on
+"""
+
+
+def test_no_scratch_folder_stays_after_an_error() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRATCH], capture_output=True, text=True, timeout=100, check=True)
+    was_there, folder = done.stdout.split()
+    assert (was_there, Path(folder).exists()) == ("False", False)
+
+
 def test_out_of_memory_names_what_may_be_changed() -> None:
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB\nmore")
     section = Train(num_workers=2, batch_rows=24, micro_batch_rows=3)
@@ -115,6 +138,17 @@ def test_out_of_memory_names_what_may_be_changed() -> None:
     assert str(fatal_error(error, section.model_copy(update=least))).endswith("; try more train.num_workers")
     assert fatal_error(RuntimeError("NCCL error"), section) is None  # a restart may mend it
     assert str(fatal_error(torch.OutOfMemoryError(), section)).startswith("training ran out of memory (OutOfMemoryError); try")
+
+
+def planned_share(row: dict[str, Any]) -> dict[str, Any]:
+    """The share of the object store that this row's flow plans with; Ray Data gives a task the context of its dataset."""
+    return row | {"share": ray.data.DataContext.get_current().override_object_store_memory_limit_fraction}
+
+
+def test_flows_that_run_together_share_the_object_store(ray_cluster: None) -> None:
+    stage = flow.Stage(name="share", work=planned_share, cpus=0.5)
+    shares = [next(flow.run([{"row": 0}], [stage], flows=flows))["share"] for flows in (1, 8)]
+    assert shares == [0.5, 0.0625]
 
 
 def test_a_meter_that_came_back_hides_no_notes(ray_cluster: None) -> None:

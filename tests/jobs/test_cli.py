@@ -11,6 +11,7 @@ from engine.presets import load_config
 from engine.run import loop
 from videos import write_noisy
 
+TINY = options(["model.allow_tiny=true"])
 JOBS = ["demo", "ingest", "selftrain", "generate", "train", "evaluate", "submit", "make-base", "status", "failures", "doctor"]
 
 
@@ -40,10 +41,13 @@ def test_help_names_every_job_at_once() -> None:
         (["selftrain", "--set", "data.manifest=none.csv"], "error: no such file: none.csv"),
         (["generate", "--set", "model.base=/nowhere", "--set", "data.manifest=m.csv"], "error: no checkpoint folder '/nowhere'"),
         (
-            ["generate", "--set", "run.uri=m.csv", "--set", "data.manifest=m.csv"],
+            ["generate", *TINY, "--set", "run.uri=m.csv", "--set", "data.manifest=m.csv"],
             "error: cannot create m.csv/config.json: a file is in the way",
         ),
-        (["generate", "--set", "run.uri=/proc/x", "--set", "data.manifest=m.csv"], "error: cannot create /proc/x/config.json"),
+        (
+            ["generate", *TINY, "--set", "run.uri=/proc/x", "--set", "data.manifest=m.csv"],
+            "error: cannot create /proc/x/config.json",
+        ),
         (["selftrain", "--set", "data.manifest=m.csv"], "error: the manifest has no clips in split 'heldout'"),
         (["ingest", "m.csv", "--out", "m.csv/c.parquet"], "error: cannot write m.csv/c.parquet: a file is in the way"),
         (["ingest", "m.csv", "--out", "clips.csv"], "clips are written as one .parquet file"),
@@ -62,14 +66,14 @@ def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], message: st
 def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.is_initialized", lambda: False)  # this process may be connected to the tests' own
     (tmp_path / "m.csv").write_text("video,label\na.mp4,x\n")
-    sets = ["data.manifest=m.csv", "cluster.address=127.0.0.1:1"]
+    sets = ["data.manifest=m.csv", "cluster.address=127.0.0.1:1", "model.allow_tiny=true"]
     assert_one_line(starloop("generate", *options(sets), cwd=tmp_path), "error: no Ray cluster at 127.0.0.1:1")
 
 
 def test_a_machine_that_is_too_small_is_one_line(tmp_path: Path) -> None:
     """In a process of its own, which starts a Ray of its own: the interpreter prints the line and returns the status."""
     (tmp_path / "m.csv").write_text("video,label\na.mp4,x\n")
-    sets = ["data.manifest=m.csv", "cluster.generator_gpus=64"]
+    sets = ["data.manifest=m.csv", "cluster.generator_gpus=64", "model.allow_tiny=true"]
     assert_one_line(process("generate", *options(sets), cwd=tmp_path), "asks for 64 GPUs at once")
 
 
@@ -80,7 +84,7 @@ def test_a_mistake_does_not_claim_the_run_folder(tmp_path: Path) -> None:
 
 
 def test_a_manifest_that_changed_is_not_ignored(tmp_path: Path) -> None:
-    manifest, sets = tmp_path / "m.csv", [f"data.manifest={tmp_path}/m.csv", f"run.uri={tmp_path}/r"]
+    manifest, sets = tmp_path / "m.csv", [f"data.manifest={tmp_path}/m.csv", f"run.uri={tmp_path}/r", "model.allow_tiny=true"]
     manifest.write_text("video,label\na.mp4,x\n")
     loop.run(load_config(None, sets), lambda progress: None, until="ingest")
     manifest.write_text("video,label\na.mp4,y\n")
@@ -113,7 +117,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tupl
     return folder, starloop(*GENERATE, cwd=folder)
 
 
-GENERATE = ["generate", *options(["data.manifest=m.csv", "run.uri=r", "generate.piece_clips=10"])]
+GENERATE = ["generate", *TINY, *options(["data.manifest=m.csv", "run.uri=r", "generate.piece_clips=10"])]
 
 
 @pytest.mark.ray

@@ -40,7 +40,7 @@ def test_the_tiny_model_s_weights_have_them_too() -> None:
 
 
 def test_another_llm_s_shapes_come_from_transformers(tmp_path: Path) -> None:
-    write_stock(tmp_path)
+    write_stock(tmp_path, chatml=True)
     path = tmp_path / "config.json"
     config = json.loads(path.read_text())
     config["text_config"]["model_type"] = "qwen2"

@@ -11,7 +11,7 @@ from llavas import write_released, write_stock
 from models.base import ModelSpec
 from models.folders import TINY
 from models.pllava import checkpoints, convert
-from models.pllava.chat import ChatTokenizer, open_tokenizer, stock_tokenizer
+from models.pllava.chat import ChatTokenizer, chat_tokenizer, open_tokenizer
 
 TEXTS = (
     "what is the action in this video?", "  two blanks , a\ttab\nand a line", "faire du vélo 跳舞 🎬", "", "<video>\nwhat?",
@@ -50,7 +50,7 @@ def theirs(folder: Path) -> Any:
 @pytest.mark.parametrize("layout", ["tiny", "stock", "next", "chatml", "released", "converted", "exported"])
 def test_token_ids_and_texts_are_those_of_transformers(tmp_path: Path, layout: str) -> None:
     folder = a_folder(tmp_path, layout)
-    ours = open_tokenizer(folder) if layout in ("tiny", "converted") else stock_tokenizer(folder)
+    ours = chat_tokenizer(folder, "llama")
     expected = theirs(folder)
     for text in TEXTS:
         ids = ours.encode(text)
@@ -91,8 +91,8 @@ def test_a_tokenizer_cut_off_at_a_length_still_reads_all(tmp_path: Path) -> None
 def test_a_template_may_not_run_code(tmp_path: Path) -> None:
     write_stock(tmp_path)
     (tmp_path / "chat_template.jinja").write_text("{{ ''.__class__.__mro__[1].__subclasses__() }}<video>")
-    _, processor = checkpoints.describe(ModelSpec(base=str(tmp_path)))
-    assert processor.chat("q") == "<s>USER: <video>\nq ASSISTANT:", "the folder's template is not used"
+    with pytest.raises(ValueError, match="cannot be used for videos: access to attribute '__class__' of 'str' object is unsafe"):
+        checkpoints.describe(ModelSpec(base=str(tmp_path)))
 
 
 @pytest.mark.parametrize(

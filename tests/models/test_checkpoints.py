@@ -14,9 +14,11 @@ from safetensors.torch import load_file, save_file
 from transformers import LlavaForConditionalGeneration, LlavaNextForConditionalGeneration
 
 from llavas import RANK, stock_tensors, write_released, write_stock
+from models import registry
 from models.base import Device, LoraSpec, ModelSpec, Sampling, Turn
 from models.pllava import checkpoints, convert, loading, video_llm
 from models.pllava.layouts import open_weights, stock_name
+from models.pllava.processing import CLIP_MEAN, CLIP_STD
 from models.pllava.trainee import trainee
 from watching import replies, videos_of
 
@@ -164,18 +166,6 @@ def test_stock_tokenizers_get_a_chat(tmp_path: Path, chatml: bool) -> None:
     videos = videos_of(np.zeros((1, 2, 48, 48, 3), np.uint8))
     (reply,) = replies(llm, videos, ["what?"], [0], Sampling(temperature=0, max_tokens=5))
     assert reply.num_tokens <= 5
-
-
-def test_a_chat_template_that_knows_videos_is_kept_and_another_is_not(tmp_path: Path) -> None:
-    write_stock(tmp_path)
-    shout = "{% for m in messages %}HEY {% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}{% else %}"
-    shout += "<{{ part.type }}>{% endif %}{% endfor %}{% endfor %}{% if add_generation_prompt %} YOU:{% endif %}"
-    hub = "{% for m in messages %}{% for part in m.content | selectattr('type', 'equalto', 'image') %}<image>\n{% endfor %}"
-    hub += "{% endfor %}"
-    for template, expected in ((shout, "HEY <video>what? YOU:"), (hub, "<s>USER: <video>\nwhat? ASSISTANT:")):
-        (tmp_path / "chat_template.jinja").write_text(template)
-        _, processor = checkpoints.describe(ModelSpec(base=str(tmp_path)))
-        assert processor.chat("what?") == expected
 
 
 def test_a_finetune_of_a_stock_folder_is_saved_loaded_and_exported(tmp_path: Path) -> None:
@@ -338,29 +328,6 @@ def test_spoilt_side_files_are_one_line_that_names_the_folder(released: Path, tm
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("use_rslora", True, "use_rslora = True; only plain LoRA adapters are merged"),
-        ("use_dora", True, "use_dora = True"),
-        ("alpha_pattern", {".*": 8}, "alpha_pattern = "),
-        ("peft_type", "IA3", "peft_type = 'IA3'"),
-        ("bias", "lora_only", "bias = 'lora_only'"),
-        ("r", 999, "r = 999, and the weights beside it are of rank 8"),
-        ("lora_alpha", float("nan"), "lora_alpha = nan is not a number above 0"),
-        ("lora_alpha", None, "lora_alpha = None is not a number above 0"),
-    ],
-)
-def test_an_adapter_that_means_something_else_is_refused(
-    converted: Path, tmp_path: Path, key: str, value: Any, message: str
-) -> None:
-    shutil.copytree(converted / "adapter", tmp_path / "adapter")
-    path = tmp_path / "adapter" / "adapter_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
-    with pytest.raises(ValueError, match=rf"adapter_config\.json: {message}"):
-        load(converted / "base", adapter=str(tmp_path / "adapter"))
-
-
 def test_a_lora_is_not_merged_twice(released: Path, converted: Path) -> None:
     with pytest.raises(ValueError, match=r"holds the LoRA of .*adapter already"):
         load(released, adapter=str(converted / "adapter"))
@@ -421,6 +388,60 @@ def test_an_export_says_what_it_is(converted: Path, tmp_path: Path) -> None:
     assert all(name.startswith("vision_tower.vision_model.") for name in names if name.startswith("vision_tower"))
     with pytest.raises(ValueError, match="is not empty; name another folder"):
         convert.export(ModelSpec(base=str(converted / "base")), tmp_path / "out", lambda line: None)
+
+
+def test_an_export_has_ordinary_modes_and_a_card(converted: Path, tmp_path: Path) -> None:
+    spec = ModelSpec(base=str(converted / "base"), adapter=str(converted / "adapter"), alpha=4.0)
+    convert.export(spec, tmp_path / "out", lambda line: None)
+    probe = tmp_path / "probe"
+    probe.touch()
+    modes = {path.name: oct(path.stat().st_mode) for folder in (tmp_path / "out", converted) for path in folder.rglob("*.*")}
+    assert set(modes.values()) == {oct(probe.stat().st_mode)}
+    assert not (tmp_path / "out" / ".mode").exists()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: transformers\npipeline_tag: video-text-to-text\n")
+    head = card.split("---")[1]
+    assert "license" not in head
+    assert "base_model" not in head, "a local folder is no name of the hub"
+    for text in (
+        f"| base | `{converted}/base` |", f"| adapter | `{converted}/adapter` |", "| LoRA alpha | 4 |", "64 = 4 x 4 x 4",
+        "adaptive_avg_pool3d(grid, (4, 4, 4))", "add `license`", "<s>USER: <video>\nWhat happens? ASSISTANT:",
+    ):  # fmt: skip
+        assert text in card
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_the_image_processor_is_read_where_transformers_5_keeps_it(tmp_path: Path, nested: bool) -> None:
+    write_stock(tmp_path)
+    (tmp_path / "preprocessor_config.json").unlink()
+    means = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+    kept = {"image_processor": means} if nested else {}
+    (tmp_path / "processor_config.json").write_text(json.dumps({"processor_class": "LlavaProcessor"} | kept))
+    _, processor = checkpoints.describe(ModelSpec(base=str(tmp_path)))
+    assert processor.image_mean == ((0.1, 0.2, 0.3) if nested else CLIP_MEAN)
+    assert processor.image_std == ((0.4, 0.5, 0.6) if nested else CLIP_STD)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.7] * 3, "image_std": [0.8] * 3}))
+    _, processor = checkpoints.describe(ModelSpec(base=str(tmp_path)))
+    assert processor.image_mean == ((0.1, 0.2, 0.3) if nested else (0.7, 0.7, 0.7)), "as in transformers, the nested one counts"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "remedy"),
+    [
+        ("llava-v1.5-7b", "llava", "give its converted repository, llava-hf/llava-1.5-7b-hf"),
+        ("llava-v1.6-vicuna-13b", "llava_llama", "give its converted repository, llava-hf/llava-v1.6-vicuna-13b-hf"),
+        ("llava-v1.6-34b", "llava_llama", "give its converted repository, llava-hf/llava-v1.6-34b-hf"),
+        ("llama3-llava-next-8b", "llava_llama", "give its converted repository, llava-hf/llama3-llava-next-8b-hf"),
+        ("mine", "llava_qwen", "or convert it with transformers' convert_llava_weights_to_hf.py"),
+    ],
+)
+def test_the_original_layout_names_the_converted_repository(tmp_path: Path, name: str, kind: str, remedy: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": kind, "mm_vision_tower": "openai/clip"}))
+    for look in (registry.check, checkpoints.describe):
+        with pytest.raises(ValueError, match=rf"{name} is in LLaVA's original layout; .*{remedy}"):
+            look(ModelSpec(base=str(folder)))
 
 
 def test_llava_next_is_loaded_by_its_own_class_too(tmp_path: Path) -> None:

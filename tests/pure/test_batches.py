@@ -79,3 +79,7 @@ def test_an_example_at_fixed_moments_is_the_same_window_as_a_shot() -> None:
     fixed = Material(examples, with_rows(episodes, examples["example_id"]), "middle").micro_batch([6, 0])
     assert [window.video for window in fixed.windows] == ["a.mp4", "c.mp4"]
     assert fixed.jitter_ids == [None, None]
+
+
+def test_rows_are_named_by_their_examples_and_episodes_by_their_queries() -> None:
+    assert material().ids([0, 5, 6, 9]) == ["a", "f", "c", "e"]

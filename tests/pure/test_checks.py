@@ -8,6 +8,8 @@ from engine.presets import load_config
 from engine.run import checks
 from models.base import ModelSpec
 
+TINY = "model.allow_tiny=true"
+
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> str:
@@ -32,7 +34,7 @@ def test_the_driver_opens_only_weights_that_are_here(
 
     monkeypatch.setattr(checks, "check", check)
     monkeypatch.setattr(checks, "afford", lambda config: [])
-    checks.check_inputs(load_config(None, [manifest, f"model.base={base}"]), "")
+    checks.check_inputs(load_config(None, [manifest, f"model.base={base}", TINY]), "")
     assert checked == opened
 
 
@@ -40,10 +42,19 @@ def test_the_driver_opens_only_weights_that_are_here(
 def test_what_follows_from_an_evaluation_needs_held_out_clips(until: str, tmp_path: Path) -> None:
     path = tmp_path / "clips.csv"
     path.write_text("video,label\na.mp4,rising\n")
-    config = load_config(None, [f"data.manifest={path}"])
+    config = load_config(None, [f"data.manifest={path}", TINY])
     with pytest.raises(ValueError, match="no clips in split 'heldout'"):
         checks.check_inputs(config, until)
     checks.check_inputs(config, "cycle-000/train")
+
+
+def test_the_toy_is_refused_unless_it_is_allowed(manifest: str) -> None:
+    """On real videos it fills in a pattern, and what it writes is kept."""
+    with pytest.raises(
+        ValueError, match=r'^model.base is "tiny", a toy .* name a video LLM, .* or .* --set model.allow_tiny=true$'
+    ):
+        checks.check_inputs(load_config(None, [manifest]), "")
+    checks.check_inputs(load_config(None, [manifest, TINY]), "")
 
 
 def test_an_evaluation_set_that_cannot_be_read_is_named(manifest: str) -> None:

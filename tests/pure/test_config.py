@@ -6,7 +6,7 @@ import pytest
 
 from engine.config import Cluster, Limits, RunConfig, Section
 from engine.presets import load_config
-from jobs.submit import submit
+from jobs.submit import Submission, submit
 from models.base import Device
 
 
@@ -21,10 +21,10 @@ def test_presets_are_defaults_that_a_file_overrides(tmp_path: Path) -> None:
 def test_a_submitted_configuration_is_read_from_the_folder_that_is_sent(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text("[train]\nlr = -1\n")
     with pytest.raises(ValueError, match=r"train\.lr = -1"):
-        submit(Path("run.toml"), "http://127.0.0.1:9", [], tmp_path)
+        submit(Submission(config=Path("run.toml"), address="http://127.0.0.1:9", settings=[], working_dir=tmp_path))
     for outside in (tmp_path / "run.toml", Path("../run.toml")):
         with pytest.raises(ValueError, match=r"run\.toml is not a path inside .*; only that folder is sent"):
-            submit(outside, "http://127.0.0.1:9", [], tmp_path)
+            submit(Submission(config=outside, address="http://127.0.0.1:9", settings=[], working_dir=tmp_path))
 
 
 def test_the_published_presets_differ_where_paper_and_code_do() -> None:
@@ -68,6 +68,7 @@ def test_a_missing_and_a_broken_file(tmp_path: Path) -> None:
 
 
 COSTS = {
+    "model": ["allow_tiny"],
     "run": ["uri", "trackers"],
     "generate": ["piece_clips", "pieces_in_flight", "decoder"],
     "train": ["micro_batch_rows", "num_workers", "zero_stage", "offload", "gradient_checkpointing", "checkpoint_every_steps"],

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models import digests
-from models.caches import temporary_folder
+from models.caches import cache_folder, temporary_folder
 from models.folders import digest_of, revision
 
 LARGE = 70 << 20
@@ -119,29 +119,32 @@ def test_a_cache_that_cannot_be_written_costs_time_and_no_more(tmp_path: Path, m
     folder = a_checkpoint(tmp_path / "a")
     digest = digest_of(folder)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr(digests.tempfile, "tempdir", str(tmp_path))
+    temporary = set(os.listdir(tempfile.gettempdir()))
     digests._digest_of_version.cache_clear()
     assert digest_of(folder) == digest
-    assert (tmp_path / f"starloop-digests-{os.getuid()}").is_dir()
+    assert not {name for name in set(os.listdir(tempfile.gettempdir())) - temporary if name.startswith("starloop")}
 
 
-def test_a_folder_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    own = temporary_folder("weights")
-    assert (own.name, own.stat().st_mode & 0o777) == (f"starloop-weights-{os.getuid()}", 0o700)
-    own.chmod(0o777)
-    assert temporary_folder("weights").stat().st_mode & 0o777 == 0o700
+def test_a_folder_that_others_own_or_write_to_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    own = cache_folder("weights")
+    assert (own, own.stat().st_mode & 0o777) == (tmp_path / "starloop" / "weights", 0o700)
+    own.chmod(0o755)
+    assert cache_folder("weights").stat().st_mode & 0o777 == 0o700
+    for folder in (own, own.parent):
+        folder.chmod(0o770)
+        with pytest.raises(ValueError, match=r"weights is not a folder of this user alone \(others can write to it\); remove it"):
+            cache_folder("weights")
+        folder.chmod(0o700)
     with monkeypatch.context() as patches:
-        other = os.getuid() + 1
-        own.rename(tmp_path / f"starloop-weights-{other}")
-        patches.setattr(os, "getuid", lambda: other)
-        with pytest.raises(
-            ValueError, match=r"is not a folder of this user alone \(it belongs to user \d+\); remove it, or set TMPDIR"
-        ):
-            temporary_folder("weights")
-    (tmp_path / f"starloop-tables-{os.getuid()}").write_text("")
-    with pytest.raises(ValueError, match="is not a folder of this user alone"):
-        temporary_folder("tables")
+        patches.setattr(os, "getuid", lambda: own.stat().st_uid + 1)
+        with pytest.raises(ValueError, match=r"\(it belongs to user \d+\); remove it, or set XDG_CACHE_HOME"):
+            cache_folder("weights")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert temporary_folder("tables") == tmp_path / f"starloop-tables-{os.getuid()}"
+    (tmp_path / f"starloop-rows-{os.getuid()}").write_text("")
+    with pytest.raises(ValueError, match=r"is not a folder of this user alone .*; remove it, or set TMPDIR"):
+        temporary_folder("rows")
 
 
 def test_a_hub_id_has_the_revision_that_it_resolved_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,8 @@ def test_moments_are_mid_points_or_random_moments_of_equal_parts() -> None:
 def test_the_frame_on_screen() -> None:
     assert choose([0.0, 0.5, 0.9], [0.49, 0.49995, 0.5, 0.8, 5.0]) == [0, 1, 1, 1, 2]
     assert (has_begun(0.5, 0.49995), has_begun(0.5, 0.4)) == (True, False)
-    assert window(1.0, None, 4.0) == (1.0, 4.0)
+    assert window(1.0, None, 0.0, 4.0) == (1.0, 4.0)
+    assert window(1.0, None, 3.0, 4.0) == (3.0, 4.0), "the sound begins first"
 
 
 def test_seconds_of_a_frame_count_from_the_clip_s_start() -> None:

@@ -127,6 +127,27 @@ def test_the_heartbeat_goes_on_after_an_error_of_any_kind(
     assert caplog.messages == ["the lease cannot be renewed: RuntimeError: cannot schedule new futures"]
 
 
+def test_a_heartbeat_that_takes_long_does_not_undo_the_release(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT_S", 0.02)
+    replace, is_slow, goes_on = os.replace, threading.Event(), threading.Event()
+
+    def slow(*paths: Any) -> None:
+        if threading.current_thread().name == "lease":
+            is_slow.set()
+            goes_on.wait(10)
+        replace(*paths)
+
+    with Lease(store) as held:
+        monkeypatch.setattr(os, "replace", slow)
+        assert is_slow.wait(10)
+        threading.Timer(0.3, goes_on.set).start()
+    assert held._renewer is not None
+    held._renewer.join(10)
+    assert not held._renewer.is_alive(), "no thread remains"
+    assert lease_state(store).holder == ""
+    assert (store.read("lease/00001.beat") or b"").startswith(b"released")
+
+
 @pytest.mark.parametrize("name", ["notes.json", "00001 (copy).json", "1.json", "0000001.json", "٠٠٠٠٧.json"])
 def test_other_files_in_the_folder_are_no_epochs(store: Store, name: str) -> None:
     with Lease(store) as held:

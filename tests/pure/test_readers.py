@@ -52,7 +52,7 @@ DIALECTS = [
     for end in ("\n", "\r\n")
     for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
 ]
-quickly = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+quickly = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @st.composite
@@ -73,8 +73,8 @@ def rows_of(path: Path) -> list[Any]:
     coded=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
 )
 def test_any_table_that_csv_writes(tmp_path: Path, table: list[dict[str, str]], dialect: Any, suffix: str, coded: str) -> None:
-    if dialect == {**dialect, "lineterminator": "\n", "quoting": csv.QUOTE_MINIMAL}:  # then csv of Python 3.11 quotes no \r
-        table = [{name: cell.replace("\r", "") for name, cell in row.items()} for row in table]
+    if (dialect["lineterminator"], dialect["quoting"]) == ("\n", csv.QUOTE_MINIMAL):  # then csv leaves a bare "\r" unquoted
+        table = [{name: cell.replace("\r", " ") for name, cell in row.items()} for row in table]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(table[0]), **dialect)
     writer.writeheader()

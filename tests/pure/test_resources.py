@@ -6,7 +6,7 @@ import pytest
 
 from engine.config import RunConfig
 from engine.presets import load_config
-from engine.run.resources import BYTES, EXCHANGE_TOKENS, FP32, PROMPT_TOKENS, budget, generation, training
+from engine.run.resources import BYTES, EXCHANGE_TOKENS, FP32, PROMPT_TOKENS, afford, budget, generation, training
 from models.base import ModelSize
 
 SIZE = ModelSize(
@@ -95,3 +95,43 @@ def test_each_piece_in_flight_keeps_its_keys_and_values() -> None:
     assert tight.remedy == f"generate.piece_clips = {int(free // per_clip)} fits"
     nothing_fits = generation(a_config(*sets, "cluster.gpu_memory_gib=1"), SIZE)
     assert nothing_fits.remedy == "lower generate.pieces_in_flight = 3"
+
+
+def test_generators_that_share_a_gpu_share_its_memory() -> None:
+    """Two of .5 on one GPU: both models, with all that each of them keeps."""
+    large = replace(SIZE, llm_params=25 << 30)
+    alone = generation(a_config("cluster.generator_gpus=1"), large)
+    shared = generation(a_config("cluster.generator_gpus=0.5", "cluster.generator_actors=2"), large)
+    assert (alone.processes, shared.processes, shared.total) == (1, 2, 2 * alone.total)
+    assert budget(a_config("cluster.generator_gpus=1"), large).refusals == []
+    (refusal,) = budget(a_config("cluster.generator_gpus=0.5", "cluster.generator_actors=2"), large).refusals
+    assert refusal.startswith("generate: 104.0 GiB a GPU (2 processes of 52.0: weights 50.0, ")
+    assert refusal.endswith("cluster.gpu_memory_gib is 79; give each generator a GPU of its own: cluster.generator_gpus = 1")
+    assert budget(a_config("cluster.generator_gpus=0.5", "cluster.generator_actors=1"), large).refusals == []
+    per_clip = (1 << 16) * BF16 * (32 + 32 + PROMPT_TOKENS + 50)
+    tight = generation(
+        a_config("cluster.generator_gpus=0.5", "cluster.generator_actors=4", "cluster.gpu_memory_gib=4.2"),
+        replace(SIZE, kv_values_per_token=1 << 16),
+    )
+    free = 2.1 * (1 << 30) - tight.parts["weights"] - tight.parts["work"] - tight.parts["workspace"]
+    assert tight.remedy == f"generate.piece_clips = {int(free // per_clip)} fits"
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (
+            ["cluster.generator_gpus=2"],
+            "cluster.generator_gpus = 2: a process computes on one GPU; give 1, and use more with cluster.",
+        ),
+        (["cluster.generator_gpus=1.5"], "cluster.generator_gpus = 1.5: a process computes on one GPU"),
+        (
+            ["cluster.train_gpus=2"],
+            "cluster.train_gpus = 2: a process computes on one GPU; give 1, and use more with train.num_workers",
+        ),
+        (["cluster.train_gpus=0.5"], "cluster.train_gpus = 0.5 with train.num_workers = 4: NCCL lets no two workers"),
+    ],
+)
+def test_a_share_that_no_process_can_use_is_refused(sets: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        afford(a_config(*sets))

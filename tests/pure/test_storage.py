@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
+from s3fs.errors import translate_boto_error
 
 from engine.store.files import Store
-from engine.store.filesystems import Storage, StorageError, Trouble, check_options, trouble_of
+from engine.store.filesystems import Storage, check_options
+from engine.store.troubles import StorageError, Trouble, trouble_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +27,13 @@ class Answer(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(f"status {status}")
         self.status_code = status
+
+
+def of_s3(code: str, status: int) -> Exception:
+    """As s3fs raises it: what botocore has raised, translated."""
+    response = {"Error": {"Code": code, "Message": "as S3 says"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    error: Exception = translate_boto_error(ClientError(response, "GetObject"))
+    return error
 
 
 @pytest.mark.parametrize(
@@ -47,6 +57,20 @@ class Answer(Exception):
         (Answer(503), "unavailable"),
         (Answer(412), "replaced"),
         (Answer(507), "full"),
+        (Answer(408), "unavailable"),
+        (Answer(410), "missing"),
+        *((Answer(status), "denied") for status in (402, 407, 451)),
+        *((Answer(status), "refused") for status in (301, 400, 405, 416, 418, 501)),
+        (of_s3("400", 400), "refused"),
+        (of_s3("KMS.DisabledException", 400), "refused"),
+        (of_s3("KMS.ThrottlingException", 400), "unavailable"),
+        (of_s3("RequestTimeout", 400), "unavailable"),
+        (of_s3("SlowDown", 503), "unavailable"),
+        (of_s3("InvalidObjectState", 403), "refused"),
+        (of_s3("AccessDenied", 403), "denied"),
+        (of_s3("PermanentRedirect", 301), "refused"),
+        (of_s3("InvalidRange", 416), "refused"),
+        (OSError(errno.EINVAL, "Invalid argument"), "refused"),
         (StorageError("full", "x"), "full"),
         (ValueError("x"), None),
         (KeyError("x"), None),
@@ -54,6 +78,15 @@ class Answer(Exception):
 )
 def test_what_an_error_means(error: Exception, trouble: Trouble | None) -> None:
     assert trouble_of(error) == trouble
+
+
+def test_an_archived_object_is_told_so() -> None:
+    with pytest.raises(StorageError, match="cannot read x: as S3 says; the object is archived: restore it"):
+        Storage().patiently("cannot read x", lambda: raise_(of_s3("InvalidObjectState", 403)))
+
+
+def raise_(error: Exception) -> None:
+    raise error
 
 
 @pytest.mark.waits
@@ -131,9 +164,9 @@ def test_what_no_store_knows_is_one_line() -> None:
         Store("s3://bucket/x", Storage({"s3": {"endpont_url": "http://x"}})).read("a")
     with pytest.raises(ValueError, match=r"^http://...@host/a holds a password"):
         Store("http://me:word@host/a").read("a")
-    with pytest.raises(StorageError, match="cannot read x: odd; check endpoint") as caught:
+    with pytest.raises(StorageError, match="cannot read x: odd; storage answers, and calling again does not help") as caught:
         Storage().patiently("cannot read x", fails_oddly)
-    assert caught.value.trouble == "unavailable"
+    assert caught.value.trouble == "refused"
 
 
 def fails_oddly() -> None:
@@ -191,7 +224,7 @@ def test_a_file_written_to_while_it_is_read_is_never_mixed(tmp_path: Path) -> No
 FILL = """
 import os, subprocess, sys
 import pyarrow as pa, pyarrow.parquet as pq
-from engine.store.filesystems import StorageError
+from engine.store.troubles import StorageError
 from engine.store.files import Store
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", sys.argv[1]], check=True)
 store = Store(sys.argv[1])

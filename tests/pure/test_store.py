@@ -5,6 +5,7 @@ import os
 import pickle
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +18,8 @@ from builders import a_seal
 from engine.run.seals import read_seal, write_seal
 from engine.store import files, weights
 from engine.store.files import FileRecord, Store
-from engine.store.filesystems import Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 from models.base import ModelSpec
 
 
@@ -146,15 +148,39 @@ def test_a_table_and_its_record_come_from_one_read(tmp_path: Path) -> None:
         store.read_table("t")
 
 
-def test_cached_weights_of_another_size_are_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_cached_weights_of_another_size_or_digest_are_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     store = Store("memory://weights/of/a/model")
     for name in ("config.json", "model.safetensors"):
         store.write(name, b"0123456789")
     fetched = Path(weights.local(ModelSpec(base=store.url()), Storage()).base)
-    assert fetched.parent == tmp_path / f"starloop-weights-{os.getuid()}"
-    (fetched / "model.safetensors").write_bytes(b"01234")
+    assert fetched.parent == tmp_path / "starloop" / "weights"
+    assert sorted(path.name for path in fetched.iterdir()) == ["config.json", "model.safetensors"], "no part, no note among them"
+    for damage in (b"01234", b"##########"):
+        (fetched / "model.safetensors").write_bytes(damage)
+        assert weights.local(ModelSpec(base=store.url()), Storage()).base == str(fetched)
+        assert (fetched / "model.safetensors").read_bytes() == b"0123456789"
+    fetched.with_suffix(".json").write_text("[")  # nothing is known of the files: none is trusted
     (fetched / "config.json").write_bytes(b"##########")
-    assert weights.local(ModelSpec(base=store.url()), Storage()).base == str(fetched)
-    assert (fetched / "model.safetensors").read_bytes() == b"0123456789"
-    assert (fetched / "config.json").read_bytes() == b"##########", "a file of the right size is not fetched again"
+    weights.local(ModelSpec(base=store.url()), Storage())
+    assert (fetched / "config.json").read_bytes() == b"0123456789"
+
+
+def test_adapters_of_earlier_cycles_leave_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    base, folders = Store("memory://evict/base"), []
+    base.write("config.json", b"{}")
+    spec = ModelSpec(base=base.url())
+    kept = Path(weights.local(spec, Storage()).base)
+    for cycle in range(7):
+        adapter = Store(f"memory://evict/{cycle}")
+        adapter.write("adapter_config.json", b"{}")
+        local = weights.local(replace(spec, adapter=adapter.url()), Storage())
+        folders.append(Path(local.adapter or ""))
+        if cycle not in (0, 1):  # the last five were used long ago; the first two just now
+            os.utime(folders[-1].with_suffix(".json"), (cycle, cycle))
+    newest = Store("memory://evict/newest")
+    newest.write("adapter_config.json", b"{}")
+    assert Path(weights.local(replace(spec, adapter=newest.url()), Storage()).adapter or "").is_dir()
+    assert [folder.is_dir() for folder in folders] == [True, True, False, False, False, False, True]
+    assert kept.is_dir()

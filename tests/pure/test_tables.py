@@ -11,7 +11,7 @@ import pytest
 from engine.config import Mixture
 from engine.rows import EPISODES, EXAMPLES
 from engine.store.files import FileRecord, Store
-from engine.store.filesystems import StorageError
+from engine.store.troubles import StorageError
 from engine.train import tables
 from engine.train.batches import Material
 from engine.train.mixture import order

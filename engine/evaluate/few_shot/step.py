@@ -21,8 +21,10 @@ from engine.report.curve import svg
 from engine.rows import Clip, Narrated
 from engine.run.resources import needs
 from engine.run.work import Progress, decoding_of
+from engine.store.documents import to_json
 from engine.store.files import Store, digest
-from engine.store.filesystems import Storage, StorageError
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 from engine.store.weights import local, version
 from models import registry
 from models.base import ModelSpec, Sampling
@@ -79,7 +81,7 @@ def few_shot(
     shown = encoded = 0
     settings = {"model": config.model.base, "adapter": adapter, "episodes": section.model_dump(mode="json")}
     # before the cluster starts: fails early if `out` cannot be written
-    out.write(EVALUATION, json.dumps(settings, indent=1).encode())
+    out.write(EVALUATION, to_json(settings, indent=1))
     if todo:
         with connect(config.cluster.address, *needs(config)):
             for row in flow.run(todo, _stages(config, spec, out)):
@@ -94,7 +96,7 @@ def few_shot(
     result: dict[str, Any] = settings | {"points": [asdict(point) for point in points]}
     if shown:
         result |= {"clips_shown": shown, "clips_encoded": encoded}
-    out.write("curve.json", json.dumps(result, indent=1).encode())
+    out.write("curve.json", to_json(result, indent=1))
     for name in sorted({point.set for point in points}):
         out.write(f"{name}.svg", svg(f"{title}: {name}", series_of(points, name)).encode())
     return result

@@ -4,6 +4,8 @@ deepspeed reads DS_ACCELERATOR when it is imported, so it is imported inside fun
 """
 
 import os
+import pickle
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,9 @@ from models.base import Device
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+FORCED = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+"""Environment variable of torch.load (torch/serialization.py)."""
 
 
 def environment(device: Device) -> dict[str, str]:
@@ -122,6 +127,35 @@ def refuse_other_dtypes(module: Any, dtype: str) -> None:
             )
 
 
+@contextmanager
+def only_data_is_unpickled() -> Iterator[None]:
+    """torch.load as with weights_only=True, whatever its caller says; DeepSpeed 0.19.8 says False, which runs a file's code.
+
+    Of its checkpoints only the optimizer's part holds more than tensors and plain values: three classes without code of their own.
+    """
+    import torch
+    from deepspeed.runtime.fp16.loss_scaler import LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    before = os.environ.get(FORCED)
+    os.environ[FORCED] = "1"
+    try:
+        with torch.serialization.safe_globals([LossScaler, ZeroStageEnum, fragment_address]):
+            yield
+    except pickle.UnpicklingError as error:
+        reason = " ".join(str(error).split())
+        found = re.search(r"Unsupported global: GLOBAL (\S+)", reason)
+        holds = f"it holds {found[1]}" if found else reason[:160]
+        raise ValueError(
+            f"the checkpoint is not loaded, because it may run code: {holds}; delete resume.json of the step"
+        ) from None
+    finally:
+        os.environ.pop(FORCED)
+        if before is not None:
+            os.environ[FORCED] = before
+
+
 class DeepSpeedSession:
     def __init__(self, engine: Any, train: Train) -> None:
         self._engine, self._train = engine, train
@@ -163,7 +197,9 @@ class DeepSpeedSession:
         self._engine.save_checkpoint(folder, tag="checkpoint", client_state=dict(state), exclude_frozen_parameters=True)
 
     def load(self, folder: Path) -> dict[str, Any]:
-        path, state = self._engine.load_checkpoint(folder, tag="checkpoint", load_module_strict=False)
+        """Raises ValueError where a file holds more than data: the run's folder may be open to others."""
+        with only_data_is_unpickled():
+            path, state = self._engine.load_checkpoint(folder, tag="checkpoint", load_module_strict=False)
         assert path is not None, f"DeepSpeed found no checkpoint in {folder}"
         return dict(state)
 

@@ -1,0 +1,147 @@
+"""Where an object lies: its URI taken apart, and one key for all spellings of it.
+
+A URI is a protocol and the rest: it is never parsed as one of fsspec's chains, whose links are separated by `::`, and a name may
+hold any character.
+"""
+
+import os
+import re
+import stat
+from functools import lru_cache
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+PROTOCOLS = frozenset("file local memory http https s3 s3a gs gcs az abfs abfss".split())
+LOCAL = frozenset({"file", "local"})
+WEB = frozenset({"http", "https"})
+OBJECT_STORES = PROTOCOLS - LOCAL - WEB - {"memory"}
+SAME_AS = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az", "http": "https"}
+"""Protocols by which the same object is found: these are one in an object's key."""
+PORTS = {"http": 80, "https": 443}
+SIGNATURE = re.compile(
+    r"X-(Amz|Goog)-|AWSAccessKeyId$|Signature$|Expires$|GoogleAccessId$|Key-Pair-Id$|Policy$|versionId$|s[igepvrt]$", re.I
+)
+"""Parameters of a signed URL that say who may read the object and for how long, or which version of it: not which object."""
+PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
+
+
+def protocol_of(uri: str) -> str:
+    """
+    >>> protocol_of("s3://b/Show::Ep1.mp4"), protocol_of("a::b.mp4"), protocol_of("data:b.mp4")
+    ('s3', 'file', 'file')
+    """
+    protocol, separator, _ = uri.partition("://")
+    return protocol if separator else "file"
+
+
+def local_path(uri: str) -> str | None:
+    """The absolute path that a URI of this machine names; None for another one.
+
+    >>> local_path("file:///v/a.mp4"), local_path("file://localhost/v/a.mp4"), local_path("/v/file:a::b.mp4"), local_path("s3://b/a")
+    ('/v/a.mp4', '/v/a.mp4', '/v/file:a::b.mp4', None)
+    """
+    protocol, separator, rest = uri.partition("://")
+    if not separator:
+        return os.path.join(os.getcwd(), "" if uri == "." else os.path.expanduser(uri).removeprefix("./"))
+    if protocol not in LOCAL:
+        return None
+    return os.path.join(os.getcwd(), rest.removeprefix("localhost") if rest.startswith("localhost/") else rest)
+
+
+def place_of(uri: str) -> str:
+    """Whose health an object depends on: the bucket or the server, or for a path its folder.
+
+    >>> place_of("s3://b/v/a.mp4"), place_of("https://h:81/a.mp4?x=1"), place_of("/v/a.mp4")
+    ('s3://b', 'https://h:81', '/v')
+    """
+    if (path := local_path(uri)) is not None:
+        return os.path.dirname(path)
+    protocol, _, rest = uri.partition("://")
+    return f"{protocol}://{re.split('[/?#]', rest, maxsplit=1)[0]}"
+
+
+def refuse_odd(uri: str) -> None:
+    """Raises ValueError for a URI that names no object: unknown protocol, bucket alone, one URI inside another, NUL."""
+    try:
+        uri.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{uri!r} is not Unicode text; correct it") from None
+    if "\0" in uri:
+        raise ValueError(f"{uri!r} holds a NUL; remove it")
+    refuse_password(uri)
+    protocol, separator, rest = uri.partition("://")
+    if not separator:
+        return
+    if protocol not in PROTOCOLS or "://" in rest:
+        raise ValueError(f"{uri!r} is not a path or one of s3://, gs://, az://; copy the object to one of these")
+    if protocol in OBJECT_STORES and not rest.partition("/")[2]:
+        raise ValueError(f"{uri!r} names a bucket and no object in it")
+
+
+def refuse_password(uri: str) -> None:
+    """Raises ValueError for a URI with a user's password before its host."""
+    if PASSWORD.search(uri):
+        raise ValueError(f"{PASSWORD.sub('://...@', uri)} holds a password; give it to the workers' environment")
+
+
+@lru_cache(maxsize=1024)
+def object_key(uri: str) -> str:
+    """The same text for all names of one object: its canonical location, or for a file of several names its device and inode."""
+    path = canonical(uri)
+    if local_path(uri) is None:
+        return path
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return path
+    return f"inode {status.st_dev}:{status.st_ino}" if status.st_nlink > 1 and stat.S_ISREG(status.st_mode) else path
+
+
+def name_below(uri: str, folder: str) -> str:
+    """The same text for all spellings of one object, and, for an object below the folder, the same wherever the folder lies.
+
+    >>> name_below("file:///v/../v/a/b.mp4", "/v"), name_below("a/./b.mp4", ""), name_below("s3://b/v/a.mp4", "s3a://b/v/")
+    ('a/b.mp4', 'a/b.mp4', 'a.mp4')
+    >>> name_below("/elsewhere/a.mp4", "/v")
+    '/elsewhere/a.mp4'
+    """
+    return canonical(uri).removeprefix(f"{canonical(folder).rstrip('/')}/")
+
+
+def canonical(uri: str) -> str:
+    """Where an object lies, in one spelling: without aliases of protocols, `./` and symbolic links of paths, signatures.
+
+    >>> canonical("s3a://b/v//a.mp4"), canonical("HTTP://H:80/a.mp4?X-Amz-Date=1&id=2#t")
+    ('s3://b/v//a.mp4', 'https://h/a.mp4?id=2')
+    >>> canonical("abfss://films@account.dfs.core.windows.net/a.mp4"), canonical("az://films/a.mp4")
+    ('az://films/a.mp4', 'az://films/a.mp4')
+
+    In an object store names are bytes, so `//` and `./` are part of them.
+    """
+    if (path := local_path(uri)) is not None:
+        folder, name = os.path.split(os.path.normpath(path))
+        full = os.path.join(_real_folder(folder), name)
+        return os.path.realpath(full) if os.path.islink(full) else full
+    protocol, _, rest = uri.partition("://")
+    protocol = protocol.lower()
+    same = SAME_AS.get(protocol, protocol)
+    if protocol in WEB:
+        return _web_key(uri, protocol, same)
+    bucket, _, name = rest.partition("/")
+    path, has_version, _ = name.rpartition("?versionId=")
+    return f"{same}://{bucket.partition('@')[0] if same == 'az' else bucket}/{path if has_version else name}"
+
+
+def _web_key(uri: str, protocol: str, same: str) -> str:
+    try:
+        parts = urlsplit(uri)
+        _ = parts.port
+    except ValueError:  # a port that is no number
+        return uri
+    port = f":{parts.port}" if parts.port not in (None, PORTS[protocol]) else ""
+    query = urlencode([pair for pair in parse_qsl(parts.query, keep_blank_values=True) if not SIGNATURE.match(pair[0])])
+    return f"{same}://{parts.hostname or ''}{port}{parts.path}{f'?{query}' if query else ''}"
+
+
+@lru_cache(maxsize=4096)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)

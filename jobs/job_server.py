@@ -1,0 +1,201 @@
+"""A Ray cluster's job server: finds the jobs of a run, follows one of them through dropped connections, and says why it cannot."""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, NoReturn, TypeVar
+
+import requests
+from aiohttp import ClientError
+from ray.exceptions import AuthenticationError
+from ray.job_submission import JobDetails, JobSubmissionClient
+
+T = TypeVar("T")
+RUN = "starloop_run"
+"""Key of a job's metadata that holds the run's URI."""
+CONNECT_S, FIRST_ANSWER_S, ANSWER_S = 4.0, 5.0, 60.0
+POLL_S = 2.0
+SILENCE_S = 30.0
+"""A log that says nothing for so long may have lost its connection without a word: connect anew."""
+TAILS = 3
+"""Connections in a row that may end without one new line; after that the log is polled."""
+PATIENCE_S = 180.0
+"""How long a job server may be away while its job is followed."""
+UNKNOWN = 75
+"""Exit status if nobody can say how the job ended: EX_TEMPFAIL of sysexits.h."""
+
+
+class _Client(JobSubmissionClient):  # type: ignore[misc]
+    """Ray's client, whose requests wait without end, with a bound on each."""
+
+    answer_s = FIRST_ANSWER_S
+
+    def _do_request(self, method: str, endpoint: str, **arguments: Any) -> requests.Response:
+        response: requests.Response = super()._do_request(method, endpoint, timeout=(CONNECT_S, self.answer_s), **arguments)
+        return response
+
+
+class JobServer:
+    """JobServer("http://127.0.0.1:8265"). Raises ValueError in one line, within ten seconds, if no job server answers there."""
+
+    def __init__(self, address: str) -> None:
+        self.address = checked_address(address)
+        os.environ["RAY_API_SERVER_ADDRESS"] = self.address  # Ray lets RAY_ADDRESS outrank the address that it is given
+        with self._errors_named():
+            self.client = _Client(self.address)
+        self.client.answer_s = ANSWER_S
+
+    @contextlib.contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        try:
+            yield
+        except AuthenticationError as error:
+            raise ValueError(f"{self.address}: {_token_line(str(error))}") from None
+        except (requests.RequestException, ConnectionError, KeyError) as error:
+            raise ValueError(
+                f"no Ray job server answers at {self.address} ({_first_line(error)}); check the address, and that the head is up"
+            ) from None
+        except RuntimeError as error:
+            raise ValueError(f"{self.address}: {_first_line(error)}") from None
+
+    def call(self, request: Callable[[], T]) -> T:
+        """What a request to the server returns. Raises ValueError in one line."""
+        with self._errors_named():
+            return request()
+
+    def jobs(self, run: str = "") -> list[JobDetails]:
+        """The jobs that were submitted for a run, or for any run, the latest first."""
+        jobs = [job for job in self.call(self.client.list_jobs) if RUN in (job.metadata or {})]
+        chosen = [job for job in jobs if run in ("", job.metadata[RUN])]
+        return sorted(chosen, key=lambda job: job.start_time or 0, reverse=True)
+
+    def find(self, run_or_job: str) -> JobDetails:
+        """The latest job of a run, or the job of that id. Raises ValueError if there is none."""
+        jobs = self.jobs()
+        for job in jobs:
+            if run_or_job in (job.submission_id, job.metadata[RUN]):
+                return job
+        known = "; ".join(f"{job.submission_id} of {job.metadata[RUN]}" for job in jobs[:5]) or "no job of a run at all"
+        raise ValueError(f"{self.address} has no job of {run_or_job}; it has {known}")
+
+    def follow(self, job: str) -> NoReturn:
+        """Print the job's log until it ends, and exit with its status. A signal ends the following, and not the job."""
+        try:
+            self._print_log(job)
+            info = self._patiently(lambda: self.client.get_job_info(job))
+        except (KeyboardInterrupt, SystemExit) as stop:
+            print(f"\n{self.left_alone(job)}", file=sys.stderr)
+            sys.exit(130 if isinstance(stop, KeyboardInterrupt) else stop.code)
+        except (requests.RequestException, ConnectionError, AuthenticationError) as error:
+            print(
+                f"{self.address} has not answered for {PATIENCE_S:.0f} s ({_first_line(error)}); {self.left_alone(job)}",
+                file=sys.stderr,
+            )
+            sys.exit(UNKNOWN)
+        if info.status == "SUCCEEDED":
+            print(f"{job} succeeded")
+            sys.exit(0)
+        print(f"{job} ended as {info.status}: {_first_line(info.message or 'see its log')}", file=sys.stderr)
+        sys.exit(info.driver_exit_code or 1)
+
+    def left_alone(self, job: str) -> str:
+        """What becomes of a job that is followed no longer, and how to follow or stop it."""
+        return (
+            f"{job} runs on; starloop attach {job} --address {self.address} follows it, "
+            f"starloop stop {job} --address {self.address} stops it"
+        )
+
+    def _print_log(self, job: str) -> None:
+        """Print the log until the job has ended: by its stream, and where that breaks again and again by polling."""
+        printed, fruitless = 0, 0
+        while not self._patiently(lambda: self.client.get_job_status(job)).is_terminal():
+            if fruitless < TAILS:
+                before = printed
+                printed = asyncio.run(self._tail(job, printed))
+                fruitless = 0 if printed > before else fruitless + 1
+            else:
+                printed = _print_from(self._patiently(lambda: self.client.get_job_logs(job)), printed)
+            time.sleep(POLL_S)
+        _print_from(self._patiently(lambda: self.client.get_job_logs(job)), printed)
+
+    async def _tail(self, job: str, printed: int) -> int:
+        """Print what the log's stream sends after its first `printed` characters, which it sends again; returns the new number."""
+        received = 0
+        stream = self.client.tail_job_logs(job)
+        with contextlib.suppress(ClientError, RuntimeError, OSError, TimeoutError, StopAsyncIteration):
+            while True:
+                text = await asyncio.wait_for(anext(stream), SILENCE_S)
+                sys.stdout.write(text[max(0, printed - received) :])
+                sys.stdout.flush()
+                received += len(text)
+                printed = max(printed, received)
+        with contextlib.suppress(ClientError, RuntimeError, OSError):
+            await stream.aclose()
+        return printed
+
+    def _patiently(self, request: Callable[[], T]) -> T:
+        """What a request returns, asked again while the server is away. Raises what the last try raised."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return request()
+            except (requests.RequestException, ConnectionError, RuntimeError):
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(POLL_S)
+
+
+def checked_address(address: str) -> str:
+    """The address without a slash at its end. Raises ValueError where it is no address of a job server.
+
+    >>> checked_address("http://127.0.0.1:8265/")
+    'http://127.0.0.1:8265'
+    """
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        raise ValueError(f"--address {address} has no scheme; did you mean http://{address}?")
+    if scheme == "ray":
+        host = rest.partition(":")[0]
+        raise ValueError(f"--address {address} is an address for Ray Client; the job server is at http://{host}:8265 by default")
+    if scheme not in ("http", "https") or not rest.strip("/"):
+        raise ValueError(f"--address {address} is not the address of a job server, such as http://127.0.0.1:8265")
+    return address.rstrip("/")
+
+
+def job_id(run: str, earlier: int) -> str:
+    """The submission id of a run's next job, which follows from the run's URI and the number of its earlier jobs.
+
+    >>> job_id("s3://bucket/runs/a", 0)
+    'starloop-7bd6f2b9c4-1'
+    """
+    return f"starloop-{hashlib.sha256(run.encode()).hexdigest()[:10]}-{earlier + 1}"
+
+
+def started(job: JobDetails) -> str:
+    """When a job started, in local time: '2026-11-26 03:20:11'."""
+    return datetime.fromtimestamp(job.start_time / 1000).strftime("%Y-%m-%d %H:%M:%S") if job.start_time else "not yet"
+
+
+def _print_from(text: str, printed: int) -> int:
+    """Print a log's text after the characters that are printed already; returns how many are printed now."""
+    print(text[printed:], end="", flush=True)
+    return max(printed, len(text))
+
+
+def _first_line(error: object) -> str:
+    """The first line of an error; of a failed request, the reason inside."""
+    text = str(error).strip().splitlines()
+    line = text[0] if text else type(error).__name__
+    return f"{line[:200]}..." if len(line) > 200 else line
+
+
+def _token_line(message: str) -> str:
+    """What to do about a refusal: Ray's own text has a page on it."""
+    if message.startswith("Authentication required"):
+        return "the job server wants a token, and none was sent; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+    return "the job server refuses this token; correct RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"

@@ -1,0 +1,71 @@
+"""The model card of an export: what it was made of, and how others show it a video. The license is left to whoever publishes it."""
+
+import json
+
+from models.base import ModelSpec
+from models.folders import is_here
+from models.pllava.architecture import Architecture
+from models.pllava.processing import PllavaProcessor
+
+CARD = """---
+library_name: transformers
+pipeline_tag: video-text-to-text
+tags:
+- llava
+- video
+{base_line}---
+
+# {title}
+
+A video LLM in the layout of `LlavaForConditionalGeneration`, exported by Starloop.
+
+| | |
+|---|---|
+| base | {base} |
+| adapter | {adapter} |
+| LoRA alpha | {alpha} |
+| frames of a video | {num_frames} |
+| tokens of a video | {tokens} = {shape} |
+
+Before you publish it: add `license` to the head of this file, which follows from the licenses of the base and of the data, and say
+on which data the adapter was trained. The adapter's run has it, in `config.json`, `summary.json` and `report.html`.
+
+## How a video is shown
+
+The files are those of an image model: it has no weights of its own for videos. Choose {num_frames} frames, each from the middle of
+one of as many equal parts of the video. Give each frame to the vision tower and the projector, as LLaVA does with an image. Put the
+{num_frames} grids of {side} x {side} features behind each other, and average them to {shape} (PLLaVA, arXiv 2404.16994):
+
+```python
+features = torch.stack(model.get_image_features(frames, return_dict=True).pooler_output)  # [frames, patches, hidden]
+grid = features.unflatten(1, ({side}, {side})).permute(3, 0, 1, 2)  # [hidden, frames, rows, columns]
+video = torch.nn.functional.adaptive_avg_pool3d(grid, {pool}).flatten(1).T  # [{tokens}, hidden]
+```
+
+These {tokens} features take the place of the video in this chat:
+
+```
+{chat}
+```
+
+Starloop reads the folder as it is: `model.base = "this/folder"`.
+"""
+
+
+def model_card(spec: ModelSpec, architecture: Architecture, processor: PllavaProcessor) -> str:
+    """README.md of an export, with the head that the hub reads."""
+    t, h, w = processor.video.pooled
+    on_the_hub = spec.base.count("/") == 1 and not is_here(spec.base) and "://" not in spec.base
+    return CARD.format(
+        base_line=f"base_model: {json.dumps(spec.base)}\n" if on_the_hub else "",
+        title=f"{spec.base.rstrip('/').rsplit('/', 1)[-1]}{', finetuned' if spec.adapter else ''}",
+        base=f"`{spec.base}`",
+        adapter=f"`{spec.adapter}`" if spec.adapter else "none",
+        alpha="as trained" if spec.alpha is None else f"{spec.alpha:g}",
+        num_frames=processor.num_frames,
+        tokens=processor.tokens_per_video,
+        shape=f"{t} x {h} x {w}",
+        pool=f"({t}, {h}, {w})",
+        side=architecture.patches_per_side,
+        chat=processor.chat("What happens?"),
+    )

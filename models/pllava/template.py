@@ -1,0 +1,196 @@
+"""How a checkpoint's own chat template writes videos, and what ends an answer in it: read off probe chats when it is opened.
+
+Published templates differ in three ways. Some take a video, others only an image, and those of an LLM only text. Some end an answer
+with a token, others with a blank or with nothing. Some write the begin token, others leave it to the tokenizer.
+"""
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from jinja2 import Environment, TemplateError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+VIDEO_TOKEN, IMAGE_TOKEN = "<video>", "<image>"
+Message = Mapping[str, Any]
+"""{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "What happens?"}]}"""
+Render = Callable[[Sequence[Message], bool], str]
+"""The template itself: messages, and whether the answer's turn is opened at the end, to text."""
+Style = Literal["video", "image", "text"]
+STYLES: tuple[Style, ...] = ("video", "image", "text")
+"""How a video stands in a message: as a video; as an image; as the token in a message of text, as LLaVA's own code writes it."""
+QUESTIONS, ANSWER = ("first question", "another thing"), "probe answer"
+TURNS = {
+    "vicuna": ("USER: ", " ASSISTANT:", " ", ""),
+    "chatml": ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n", "", "<|im_end|>"),
+}
+"""Text that opens a user's turn, opens the answer's turn, stands before the answer, and closes it ("": the end token). Vicuna is
+the chat of LLaVA's 7B and 13B, ChatML that of the 34B (Yi)."""
+DEFAULT = (
+    "@begin@{% for message in messages %}{% if message.role == 'user' %}@user@{% for part in message.content %}"
+    "{% if part.type == 'text' %}{{ part.text }}{% else %}<{{ part.type }}>\n{% endif %}{% endfor %}"
+    "{% else %}@assistant@@gap@{% for part in message.content %}{{ part.text }}{% endfor %}@close@{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}@assistant@{% endif %}"
+)
+
+
+class Unusable(ValueError):
+    """Why chats about videos cannot be written with a template; `checks` of them had passed before."""
+
+    def __init__(self, reason: str, checks: int) -> None:
+        super().__init__(reason)
+        self.checks = checks
+
+
+class Generation(Extension):
+    """{% generation %} ... {% endgeneration %}, with which templates mark what an assistant says, for transformers alone."""
+
+    tags = {"generation"}  # noqa: RUF012  # as Jinja declares it
+
+    def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def _raise(message: str) -> None:
+    raise TemplateError(message)
+
+
+def environment() -> Environment:
+    """Jinja as transformers sets it up for chat templates: a template is a file of the checkpoint, and may not run code.
+
+    strftime_now is left out: templates then write a date of their own, and a prompt does not depend on the day.
+    """
+    jinja = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, Generation])
+    jinja.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
+    jinja.globals["raise_exception"] = _raise
+    return jinja
+
+
+def default_template(name: str, begin: str, end: str) -> str:
+    """The template of a checkpoint that brings none. `name`: of TURNS; `begin`, `end`: texts of the tokenizer's tokens."""
+    user, assistant, gap, close = TURNS[name]
+    template = DEFAULT
+    places = {"@begin@": begin, "@user@": user, "@assistant@": assistant, "@gap@": gap, "@close@": close or end}
+    for place, text in places.items():
+        template = template.replace(place, text)
+    return template
+
+
+@dataclass(frozen=True)
+class Form:
+    """How chats are written with a template: Form(style="image", begin="<s>", end="</s>", adds_end=True, several_turns=True)."""
+
+    style: Style
+    begin: str
+    """Text of the begin token, where the tokenizer wants one before a text; else ""."""
+    end: str
+    """Text of the token that ends an answer."""
+    adds_end: bool
+    """Whether the token is put behind an answer here, because the template writes none."""
+    several_turns: bool
+    """Whether the template writes the beginning of a chat in the same way whatever follows."""
+
+    def write(self, render: Render, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        """The messages as text. A finished chat ends with the token that ends its answer: what follows belongs to the next turn.
+
+        Blanks at the end of a prompt are left to the answer: a tokenizer joins them with its first word. Raises ValueError for a
+        chat that the template cannot write.
+        """
+        if not self.several_turns and sum(message["role"] == "user" for message in messages) > 1:
+            raise ValueError("the chat template writes the beginning of a chat otherwise where turns follow; use no shots")
+        text = render(
+            [_taken(message, self.style, self.end if self.adds_end else "") for message in messages], add_generation_prompt
+        )
+        if self.style == "image":
+            kinds = [part["type"] for message in messages for part in message["content"] if part["type"] != "text"]
+            beginning, *rest = text.split(IMAGE_TOKEN)
+            if len(rest) != len(kinds):
+                raise ValueError(f"the chat template writes {len(rest)} {IMAGE_TOKEN} for {len(kinds)} videos and pictures")
+            text = beginning + "".join(f"<{kind}>{piece}" for kind, piece in zip(kinds, rest, strict=True))
+        if not text.startswith(self.begin):
+            text = self.begin + text
+        if add_generation_prompt:
+            return text.rstrip(" ")
+        if messages[-1]["role"] != "assistant":
+            return text
+        if self.end not in text:
+            raise ValueError(f"the chat template leaves {self.end} out behind an answer")
+        return text[: text.rindex(self.end) + len(self.end)]
+
+
+def _taken(message: Message, style: Style, end: str = "") -> Message:
+    """The message as a template of that style takes it, with `end` behind an answer."""
+    parts = list(message["content"])
+    if message["role"] == "assistant":
+        parts = [*parts[:-1], {"type": "text", "text": parts[-1]["text"] + end}]
+    if style == "image":
+        parts = [part if part["type"] == "text" else {"type": "image"} for part in parts]
+    if style == "text":
+        text = "".join(part["text"] if part["type"] == "text" else f"<{part['type']}>\n" for part in parts)
+        return {"role": message["role"], "content": text}
+    return {"role": message["role"], "content": parts}
+
+
+def form_of(render: Render, begin: str, tokens: Collection[str], eos: str) -> Form:
+    """How chats about videos are written with the template.
+
+    `tokens`: texts of the tokens that may end an answer; `eos` is put behind it where the template writes none of them. Raises
+    Unusable with the reason why the template cannot be used.
+    """
+    problems: list[Unusable] = []
+    for style in STYLES:
+        try:
+            return _probed(render, style, begin, tokens, eos)
+        except Unusable as problem:
+            problems.append(problem)
+    raise max(problems, key=lambda problem: problem.checks)
+
+
+def _probed(render: Render, style: Style, begin: str, tokens: Collection[str], eos: str) -> Form:
+    """The form in one style, if the template's probe chats are right in it. Raises Unusable."""
+    passed = 0
+
+    def check(holds: bool, reason: str) -> None:
+        nonlocal passed
+        if not holds:
+            raise Unusable(reason, passed)
+        passed += 1
+
+    def tried(call: Callable[[], str]) -> str:
+        try:
+            return call()
+        except Exception as error:  # a template may do anything that its language allows
+            raise Unusable(" ".join(str(error).split())[:160] or type(error).__name__, passed) from None
+
+    asked, asked_again = ([_asking(question)] for question in QUESTIONS)
+    form = Form(style=style, begin=begin, end=eos, adds_end=True, several_turns=True)
+    prompt = tried(lambda: form.write(render, asked, True))
+    other = tried(lambda: form.write(render, asked_again, True))
+    check(prompt.count(VIDEO_TOKEN) == 1, "it does not write a video once")
+    before, _, behind = prompt.partition(VIDEO_TOKEN)
+    check(prompt.count(QUESTIONS[0]) == 1 and "'type'" not in prompt, "it does not write the question")
+    check(QUESTIONS[0] in behind and other.partition(VIDEO_TOKEN)[0] == before, "it writes the question before the video")
+    answered = [*asked, {"role": "assistant", "content": [{"type": "text", "text": ANSWER}]}]
+    closing = tried(lambda: render([_taken(message, style) for message in answered], False)).partition(ANSWER)[2]
+    if ends := [(closing.index(token), -len(token), token) for token in tokens if token and token in closing]:
+        form = replace(form, end=min(ends)[2], adds_end=False)
+    finished = tried(lambda: form.write(render, answered, False))
+    check(finished.startswith(prompt), "a prompt is not the beginning of prompt and answer together")
+    check(finished[len(prompt) :].count(ANSWER) == 1, "it does not write the answer once")
+    return replace(form, several_turns=_holds_turns(form, render, [*answered, *asked_again], finished))
+
+
+def _holds_turns(form: Form, render: Render, messages: Sequence[Message], finished: str) -> bool:
+    """Whether a finished chat is the beginning of the chat that goes on."""
+    try:
+        return all(form.write(render, messages, ask).startswith(finished) for ask in (True, False))
+    except Exception:  # it refuses a second question
+        return False
+
+
+def _asking(question: str) -> Message:
+    return {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": question}]}

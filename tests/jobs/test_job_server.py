@@ -1,0 +1,98 @@
+"""Pins what a user is told, in one line and within ten seconds, if a run cannot be sent to a Ray cluster."""
+
+import contextlib
+import http.server
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs.job_server import JobServer, checked_address, job_id
+from jobs.submit import package_bytes
+
+
+@contextlib.contextmanager
+def a_server(status: int, body: str = "") -> Iterator[str]:
+    """An HTTP server that answers every request with one status."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "line"),
+    [
+        (401, "Unauthorized", "the job server wants a token, and none was sent; set RAY_AUTH_MODE=token"),
+        (403, "Forbidden", "the job server refuses this token; correct RAY_AUTH_TOKEN"),
+        (404, "<html>nginx</html>", "Version check returned 404"),
+        (200, "<html>a page</html>", "no Ray job server answers at"),
+        (200, "{}", "no Ray job server answers at"),
+        (502, "Bad Gateway", "no Ray job server answers at"),
+    ],
+)
+def test_a_server_that_refuses_is_one_line(status: int, body: str, line: str) -> None:
+    with a_server(status, body) as address, pytest.raises(ValueError, match=line) as caught:
+        JobServer(address)
+    assert "\n" not in str(caught.value)
+    assert address in str(caught.value)
+
+
+def test_a_head_that_does_not_answer_is_one_line_within_ten_seconds() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        began = time.monotonic()
+        with pytest.raises(ValueError, match=r"^no Ray job server answers at http://127.0.0.1:\d+ \(.*\); check the address"):
+            JobServer(f"http://127.0.0.1:{listener.getsockname()[1]}")  # nobody listens
+        listener.listen()
+        with pytest.raises(ValueError, match=r"^no Ray job server answers at .*; check the address, and that the head is up$"):
+            JobServer(f"http://127.0.0.1:{listener.getsockname()[1]}")  # somebody listens, and says nothing
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("address", "line"),
+    [
+        ("127.0.0.1:8265", r"has no scheme; did you mean http://127.0.0.1:8265\?"),
+        ("ray://head:10001", "is an address for Ray Client; the job server is at http://head:8265 by default"),
+        ("auto", r"has no scheme; did you mean http://auto\?"),
+        ("ftp://head", "is not the address of a job server"),
+        ("http://", "is not the address of a job server"),
+    ],
+)
+def test_what_is_no_address_of_a_job_server(address: str, line: str) -> None:
+    with pytest.raises(ValueError, match=line):
+        checked_address(address)
+
+
+def test_a_package_over_the_limit_names_its_largest_files(tmp_path: Path) -> None:
+    for name, megabytes in (("a.csv", 1), ("b.dat", 110), ("film.mp4", 300), ("model.safetensors", 300)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(megabytes * 10**6)
+    with pytest.raises(
+        ValueError, match=r"has 111 MB to send, and a job server takes 105 MB; the largest: b.dat 110 MB, a.csv 1 MB"
+    ):
+        package_bytes(tmp_path)
+    (tmp_path / ".rayignore").write_text("*.dat\n")
+    assert 10**6 <= package_bytes(tmp_path) < 1.1 * 10**6
+    tiny = tmp_path / "models" / "tiny" / "weights" / "model.safetensors"
+    tiny.parent.mkdir(parents=True)
+    tiny.write_bytes(b"0" * 10**6)
+    assert 2 * 10**6 <= package_bytes(tmp_path) < 2.1 * 10**6
+
+
+def test_a_run_has_the_same_job_id_everywhere() -> None:
+    assert job_id("s3://bucket/runs/a", 2) == job_id("s3://bucket/runs/a", 2) != job_id("s3://bucket/runs/b", 2)
