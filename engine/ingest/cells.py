@@ -45,11 +45,11 @@ def text_of(value: Any) -> str:
     >>> text_of(7), text_of(7.0), text_of(" 007 "), text_of(0.1), text_of(None)
     ('7', '7', '007', '0.1', '')
     """
-    if is_empty(value):
+    if value is None or is_empty(value):
         return ""
     if isinstance(value, list | dict | bool | bytes):
         raise ValueError(f"{str(value)[:200]!r} is not a text; write it as one")
-    text = str(whole(value)).strip()
+    text = value.strip() if isinstance(value, str) else str(whole(value))
     if not text.isprintable() and any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text):
         raise ValueError(f"{text[:200]!r} is not a text: it holds a NUL or half a character; correct it")
     return text

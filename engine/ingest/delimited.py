@@ -63,6 +63,8 @@ def _header(path: str, place: str, cells: Cells | ValueError, needed: Collection
 
 def _row(place: str, columns: Cells, cells: Cells) -> dict[str, str] | ValueError:
     """Leaves out empty cells after the last column, which spreadsheets write, and pandas' index: a first column without name."""
+    if len(cells) == len(columns) and "" not in columns:
+        return dict(zip(columns, cells, strict=True))
     if any(cells[len(columns) :]) or any(cell for name, cell in zip(columns[1:], cells[1:], strict=False) if not name):
         return ValueError(f"{place} has more cells than the header; quote cells that hold the delimiter")
     if len(cells) < len(columns):

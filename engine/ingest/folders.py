@@ -51,9 +51,9 @@ def files_under(path: str, storage: Storage) -> list[str] | None:
 def _is_file(path: str, storage: Storage) -> bool:
     if path.endswith("/") or not path.partition("://")[2].partition("/")[2]:
         return False
+    filesystem, full = storage.filesystem(path)
     try:
-        with storage.opened(path):
-            return True
+        return storage.patiently(f"cannot read {path}", lambda: bool(filesystem.info(full)["type"] == "file"))
     except StorageError as error:
         if error.trouble != "missing":
             raise

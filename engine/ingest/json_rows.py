@@ -118,6 +118,11 @@ class _Standard:
     _LETTERS = re.compile(r"[-A-Za-z]{1,9}\Z")
     """What may become a constant with the next chunk."""
     _ESCAPE = re.compile(r"\\.", re.DOTALL)
+    _HIGH = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\Z")
+    _HALVES = re.compile(
+        r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
+    )
+    """Escapes: of a character beyond U+FFFF, in two halves; of one half, which ijson replaces by a question mark; any other."""
     _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|-?\b(?:NaN|Infinity)\b', re.DOTALL)
 
     def __init__(self, text: TextIO) -> None:
@@ -138,10 +143,19 @@ class _Standard:
         """The text up to a place where no constant and no escape is cut in two, and the rest of it."""
         letters = self._LETTERS.search(text, max(0, len(text) - 9))
         end = letters.start() if letters else len(text)
-        end -= (end - len(text[:end].rstrip("\\"))) % 2
+        escape = text.rfind("\\", max(0, end - 6), end)
+        if escape >= 0:
+            end = len(text[: escape + 1].rstrip("\\"))
+        first = max(0, end - 6)
+        if self._HIGH.search(text, first, end) and (first + 1 - len(text[: first + 1].rstrip("\\"))) % 2:
+            end = first
         return text[:end], text[end:]
 
     def _replaced(self, text: str) -> str:
+        if "\\ud" in text or "\\uD" in text:
+            half = next((escape["half"] for escape in self._HALVES.finditer(text) if escape["half"]), "")
+            if half:
+                raise ijson.JSONError(f"{half} is half a character")
         was_in_string = self._in_string
         plain = self._ESCAPE.sub("", text) if "\\" in text else text
         self._in_string ^= bool(plain.count('"') % 2)

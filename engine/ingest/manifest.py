@@ -73,10 +73,13 @@ class Rows:
         self.division = Division(data.heldout, self._splits_named)
 
     def clips(self) -> Iterator[tuple[str, Clip]]:
-        """The rows that are no errors, read again from the first."""
+        """The clips of the rows without an error, read again from the first: a bad row was raised or counted before."""
         for place, row in self.records():
-            if not isinstance(row, ValueError):
-                yield place, _clip(row, place, self)
+            try:
+                clip = _checked(row, place, self)
+            except ValueError:
+                continue
+            yield place, clip
 
     def _splits_named(self) -> Iterator[str]:
         """What each row names as its split. An error ends them: it is the main reading's to raise."""

@@ -36,8 +36,9 @@ def _class_rows(path: str, storage: Storage) -> Iterator[Record] | None:
 
 
 def _table_rows(path: str, storage: Storage, needed: tuple[str, ...]) -> Iterator[Record]:
-    """A row names the column split even where it has none, because another row of a JSONL file may."""
+    """A row of JSON, or of a folder, has the column split even where it names none: another row may."""
     known: set[tuple[str, ...]] = set()
+    columns_differ = kind_of(path) not in ("csv", "tsv", "parquet") or files_under(path, storage) is not None
     for place, row in table_records(path, storage, needed):
         if not isinstance(row, ValueError) and (columns := tuple(row)) not in known:
             try:
@@ -48,7 +49,7 @@ def _table_rows(path: str, storage: Storage, needed: tuple[str, ...]) -> Iterato
                 yield place, error
                 continue
             known.add(columns)
-        yield place, row if isinstance(row, ValueError) else {"split": None} | row
+        yield place, {"split": None} | row if columns_differ and isinstance(row, dict) else row
 
 
 def _check_columns(where: str, columns: tuple[str, ...], needed: tuple[str, ...]) -> None:

@@ -257,7 +257,7 @@ def test_a_manifest_without_verbs_or_narrations_is_refused(narrated: Path, tmp_p
         path = narrated / f"{name}.jsonl"
         path.write_text("".join(json.dumps(row | dict.fromkeys(empty, "")) + "\n" for row in rows))
         with pytest.raises(ValueError, match=message):
-            select_only(config(narrated, tmp_path / name, f"data.manifest={path}"))
+            select_only(config(narrated, tmp_path / name, f"data.manifest={path}", "data.heldout=0.0"))
 
 
 def test_fallbacks_are_counted(built: Path, tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ import pytest
 
 from builders import LIMITS, a_clip
 from command import options, starloop
+from engine.config import Data
 from engine.decode.decoder import ChildDecoder, ClipRead
+from engine.ingest.manifest import read_manifest
 from engine.presets import load_config
 from engine.rows import Failure
 from engine.run import loop
@@ -264,6 +266,25 @@ def test_an_object_replaced_while_it_is_read_is_never_mixed(s3: Storage, tmp_pat
         with pytest.raises(StorageError) as caught:
             source.read(10, 10)
     assert caught.value.trouble == "replaced"
+
+
+def test_a_folder_in_a_bucket_is_a_manifest(s3: Storage) -> None:
+    filesystem, root = s3.filesystem(f"s3://{BUCKET}/classes")
+    for name in ("train/run/a.mp4", "val/run/b.mp4", "notes.txt"):
+        filesystem.pipe_file(f"{root}/{name}", b"x")
+    filesystem.pipe_file(f"{root}2/x/c.mp4", b"x")  # its name begins as the folder's
+    filesystem.pipe_file(f"{root}.jsonl/part-0.json", b'{"video": "a.mp4", "label": "x"}\n')
+    filesystem.pipe_file(f"{root}.jsonl/_SUCCESS", b"")
+    for uri in (f"s3://{BUCKET}/classes", f"s3://{BUCKET}/classes/"):
+        clips = list(read_manifest(Data(manifest=uri), s3))
+        assert [(clip.clip_id, clip.label.text, clip.split) for clip in clips] == [
+            ("train/run/a", "run", "train"),
+            ("val/run/b", "run", "heldout"),
+        ]
+        assert clips[0].video == f"s3://{BUCKET}/classes/train/run/a.mp4"
+    assert [clip.video for clip in read_manifest(Data(manifest=f"s3://{BUCKET}/classes.jsonl"), s3)] == [f"s3://{BUCKET}/a.mp4"]
+    with pytest.raises(ValueError, match=r"no such file: s3://.*/none.csv"):
+        list(read_manifest(Data(manifest=f"s3://{BUCKET}/none.csv"), s3))
 
 
 def test_a_lease_on_s3(s3: Storage) -> None:

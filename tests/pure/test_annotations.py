@@ -140,6 +140,17 @@ def test_an_unknown_published_split_is_named(tmp_path: Path) -> None:
     assert [clip.split for clip in clips_of(tmp_path / "k.csv", "kinetics", text, split="train")] == ["train", "train"]
 
 
+def test_annotations_without_a_split_among_others_are_trained_on(tmp_path: Path) -> None:
+    videos = {f"v{number}": VIDEOS[0] | ({"subset": "testing"} if number == 99 else {}) for number in range(100)}
+    path, data = tmp_path / "a.json", Data(manifest="a.json")
+    path.write_text(json.dumps(videos))
+    records = partial(adapter("temporal"), Source(path=str(path), storage=Storage()))
+    splits = [clip.split for clip in manifest.read_manifest(data, Storage(), records=records)]
+    assert splits == ["train"] * 198 + ["heldout"] * 2
+    path.write_text(json.dumps(videos | {"v99": VIDEOS[0]}))
+    assert 2 < [clip.split for clip in manifest.read_manifest(data, Storage(), records=records)].count("heldout") < 50
+
+
 NEXTQA = """
 [values]
 clip_id = "{video}_{qid}"

@@ -16,7 +16,7 @@ from builders import a_clip
 from engine.config import Data, EvaluationSet
 from engine.evaluate.sets import read_set
 from engine.ingest import card, manifest
-from engine.ingest.card import Card, Listing
+from engine.ingest.card import Card, Listing, Skipped
 from engine.ingest.clips import from_table, to_table
 from engine.rows import Clip
 from engine.select.conversations import read_conversations
@@ -82,6 +82,15 @@ def test_a_damaged_parquet_file_is_one_line(tmp_path: Path, start: float, end: f
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match=r"mixture.examples .*m.parquet does not hold examples"):
         list(read_conversations(str(tmp_path / "m.parquet"), Storage()))
+
+
+def test_bad_rows_are_left_out_when_the_manifest_is_read_again_for_copies(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.mp4").write_bytes(name.encode() * 2000)
+    (tmp_path / "m.csv").write_text("video,label,split\n,x,train\na.mp4,x,train\nb.mp4,x,val\n")
+    skipped = Skipped()
+    clips = list(manifest.read_manifest(Data(manifest=str(tmp_path / "m.csv")), Storage(), skipped=skipped))
+    assert ([clip.clip_id for clip in clips], skipped.count) == (["a", "b"], 1)
 
 
 def test_jsonl_and_the_parquet_that_ingest_writes(tmp_path: Path) -> None:

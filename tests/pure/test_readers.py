@@ -106,7 +106,12 @@ def test_any_table_that_pyarrow_writes(tmp_path: Path, table: list[dict[str, str
 @quickly
 @given(
     values=st.lists(
-        st.dictionaries(CELLS, CELLS | st.sampled_from([float("nan"), "NaN", '\\" NaN', "Infinity"]), max_size=3), max_size=4
+        st.dictionaries(
+            CELLS,
+            CELLS | st.sampled_from([float("nan"), "NaN", '\\" NaN', "Infinity", "😀", "\\ud83d", "\\ud83d\n", "\\", "a\\"]),
+            max_size=3,
+        ),
+        max_size=4,
     ),
     chunk=st.integers(1, 30),
 )
@@ -149,6 +154,9 @@ def clips(path: Path, content: str | bytes = b"", skipped: Skipped | None = None
         ("m.json", '{\n "video": {"0": "a.mp4"}\n}', 'line 1 is not a whole JSON object: write an array'),
         ("m.json", '[{"video": "a.mp4", "label": "x", "clip_id": 123456789012345678901}]', "holds a number of more than 64 bits"),
         ("m.jsonl", '{"video": "a.mp4", "label": "x", "clip_id": 1.2345678901234567e+18}', "clip_id 1.2345678901234568e+18 is a"),
+        ("m.json", '[{"video": "a.mp4", "label": "\\ude00"}]', "m.json is not JSON (\\ude00 is half a character)"),
+        ("m.json", '[{"video": "a.mp4", "label": "x \\ud83d"}]', "m.json is not JSON (\\ud83d is half a character)"),
+        ("m.jsonl", '{"video": "a.mp4", "label": "x \\ud83d"}', "line 1: label 'x \\ud83d' is not a text"),
         ("m.jsonl", '{"video": "a.mp4", "label": true}', "label 'True' is not a text"),
         ("m.xlsx", "PK\3\4", "save the sheet as CSV (UTF-8)"),
         ("m.csv", "PK\3\4", "m.csv is a ZIP archive or an Excel file; save the sheet as CSV (UTF-8)"),

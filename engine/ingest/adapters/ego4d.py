@@ -66,7 +66,7 @@ def _row(source: Source, video: dict[str, Any], action: dict[str, Any], index: i
         "end_s": end_s,
         "question": ask(QUESTIONS, clip_id, label),
         "label": worded(label),
-        "split": source.split_of(""),
+        "split": source.split_of(),
         "verb": verb,
         "noun": noun,
         "description": clean(action["narration_text"]),

@@ -31,7 +31,7 @@ def _row(source: Source, row: Row) -> Row:
         "end_s": seconds(row["stop_timestamp"]),
         "question": ask(QUESTIONS, row["narration_id"], label),
         "label": worded(label),
-        "split": source.split_of(""),
+        "split": source.split_of(),
         "verb": verb,
         "noun": noun,
         "description": row["narration"],

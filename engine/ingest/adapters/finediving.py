@@ -102,7 +102,7 @@ def _row(source: Source, heldout: frozenset[tuple[str, int]] | None, key: tuple[
         "video": source.video_of(VIDEO, fields),
         "question": ask(templates, dive_id, label),
         "label": worded(label),
-        "split": source.split_of("" if heldout is None else "heldout" if (competition, index) in heldout else "train"),
+        "split": source.split_of(None if heldout is None else "heldout" if (competition, index) in heldout else "train"),
     }
 
 

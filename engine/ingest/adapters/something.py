@@ -33,7 +33,7 @@ def _row(source: Source, item: dict[str, Any]) -> Row:
         "video": source.video_of(VIDEO, item),
         "question": ask(QUESTIONS, clip_id, label),
         "label": worded(label),
-        "split": source.split_of(""),
+        "split": source.split_of(),
         "verb": template.split()[0].casefold(),
         "noun": str(things[0]) if things else "",
     }

@@ -29,9 +29,12 @@ class Source:
     mapping: Mapping[str, Any] = field(default_factory=dict)
     """For "table": a manifest's columns -> the table's."""
 
-    def split_of(self, published_split: str) -> str:
-        """The split that --split says, else the published one, else the one that the file's name says; "" if none does."""
-        return self.split or published_split or split_named(self.path.rsplit("/", 1)[-1])
+    def split_of(self, published_split: str | None = None) -> str | None:
+        """The split that --split says, else the published one, else the one that the file's name says.
+
+        Else the published one again: "" for an annotation without a split among others, None for a format that has no splits.
+        """
+        return self.split or published_split or split_named(self.path.rsplit("/", 1)[-1]) or published_split
 
     def video_of(self, usual: str, row: Mapping[str, Any]) -> str:
         """The clip's video. Raises ValueError where the template names a field that the annotation does not have."""
@@ -116,11 +119,11 @@ Made = TypeVar("Made")
 def each(annotations: Iterable[tuple[str, Any]], make: Callable[[Any], Row | ValueError | None]) -> Iterator[Record]:
     """The row that `make` makes of each annotation, or its error. None: the annotation is not one that the adapter selects.
 
-    A row without a split has no column for it either: it says that no other row of the dataset names one.
+    Where the split is None, the row has no column for it: no other row of the dataset names one either.
     """
     for place, item in annotations:
         row = item if isinstance(item, ValueError) else _tried(place, make, item)
-        if isinstance(row, dict) and row.get("split") == "":
+        if isinstance(row, dict) and row.get("split", "") is None:
             del row["split"]
         if row is not None:
             yield place, row

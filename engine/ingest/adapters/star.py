@@ -28,7 +28,7 @@ def _row(source: Source, item: dict[str, Any]) -> Row:
         "end_s": item["end"],
         "question": choices(item["question"], options),
         "label": worded(label),
-        "split": source.split_of(""),
+        "split": source.split_of(),
     }
 
 
