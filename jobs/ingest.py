@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.config import Data
 from engine.ingest import manifest as manifests
 from engine.ingest.adapters import ADAPTERS, FORMATS, adapter, instruct, table
 from engine.ingest.adapters.source import Source
@@ -67,17 +66,14 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
         talks = Talks(source, config.data, skipped, listing)
         _write(store, name, EXAMPLES, talks.rows())
         _report(store, name, talks.facts(), skipped, listing)
+        refuse_missing(talks.num_shown, listing)
         return
     own = partial(own_records, manifest, storage, source.video, split)
     records = partial(adapter(form), source) if form in ADAPTERS else own
-    tried = list[str]()
 
     def rows() -> Iterator[dict[str, Any]]:
         for clip in manifests.read_manifest(config.data, storage, card, records, skipped):
-            missing = listing.missing.count
             listing.count(clip)
-            if missing == 0 < listing.missing.count:
-                tried.append(clip.video)
             yield clip.to_row()
         listing.refuse_copies()
 
@@ -85,7 +81,7 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
     _report(store, name, card.facts() | _files_ignored(manifest, storage, form), skipped, listing)
     for note in card.notes():
         a_console().print(note)
-    refuse_missing(len(card), listing, tried, config.data)
+    refuse_missing(len(card), listing)
 
 
 def _files_ignored(manifest: str, storage: Storage, form: str) -> dict[str, Any]:
@@ -97,13 +93,13 @@ def _files_ignored(manifest: str, storage: Storage, form: str) -> dict[str, Any]
     return {"ignored_files": sum(suffixes.values()), "ignored_suffixes": suffixes}
 
 
-def refuse_missing(clips: int, listing: Listing, tried: list[str], data: Data) -> None:
-    """Raises ValueError where no clip has a video; `tried`: the first path that was looked for."""
+def refuse_missing(num_clips: int, listing: Listing) -> None:
+    """Raises ValueError where none of the clips has its video. What is written stays."""
     remedy = "set data.videos to their folder, or give their names with --video"
-    if listing.missing.count == clips:
-        raise ValueError(f"none of the {clips} clips has a video: there is no {tried[0]}; {remedy}")
-    if tried:
-        a_console().print(f"the first video that is missing: {tried[0]}; if it is elsewhere, {remedy}")
+    if 0 < num_clips == listing.missing.count:
+        raise ValueError(f"none of the {num_clips} clips has a video: there is no {listing.first_missing}; {remedy}")
+    if listing.first_missing:
+        a_console().print(f"the first video that is missing: {listing.first_missing}; if it is elsewhere, {remedy}")
 
 
 def _write(store: Store, name: str, schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> None:
@@ -118,7 +114,7 @@ def _write(store: Store, name: str, schema: pa.Schema, rows: Iterator[dict[str, 
                 waiting.clear()
         writer.write_table(pa.Table.from_pylist(waiting, schema=schema))
     if not count:
-        raise ValueError(f"nothing to write to {name}: no conversation was found; --format instruct reads a JSON array of them")
+        raise ValueError(f"nothing to write to {name}: no conversation was found; --format instruct reads JSON or JSONL of them")
     store.write(name, sink.getvalue().to_pybytes())
 
 
@@ -144,6 +140,11 @@ class Talks:
             yield example.to_row()
         if self._skipped is not None and self._skipped.count and not self._counts:
             raise ValueError(f"all {self._skipped.count} conversations are bad; the first: {self._skipped.first[0]}")
+
+    @property
+    def num_shown(self) -> int:
+        """Conversations about a video or picture."""
+        return self._counts["examples"] - self._counts["text_only"]
 
     def _example(self, row: dict[str, Any]) -> Example:
         (prompt, answer), *later = row["turns"]

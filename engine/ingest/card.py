@@ -206,6 +206,8 @@ class Listing:
         self._unavailable: set[str] = set()
         """Buckets whose storage did not respond."""
         self.missing, self.unanswered, self.unlisted = Skipped(), Skipped(), Skipped()
+        self.first_missing = ""
+        """Where the first missing video was looked for."""
 
     def count(self, clip: Clip | Example) -> None:
         """Count the clip if its video is missing, or if that cannot be found out: unanswered by storage, or not looked for."""
@@ -228,6 +230,7 @@ class Listing:
             self.unanswered.add(clip.clip_id)
         elif name not in names:
             self.missing.add(clip.clip_id)
+            self.first_missing = self.first_missing or clip.video
         elif names[name]:
             is_heldout = isinstance(clip, Clip) and clip.split == "heldout"  # an example is training's
             self._bytes.append(names[name] & ~1 | is_heldout)

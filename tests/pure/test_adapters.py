@@ -456,6 +456,9 @@ def test_a_conversation_is_one_example_whatever_its_turns(tmp_path: Path) -> Non
         ("v_k_ZXmr8pmrs/2", "v_k_ZXmr8pmrs.mp4", [("What is the main activity?", "Skiing.")]),
         ("text-only", "", [("Hi", "Hello")]),
     ]
+    with pytest.raises(ValueError, match=r"none of the 3 clips has a video: there is no .*/coco/train2017/000000033471.jpg; set"):
+        ingest(IngestOptions(manifest=str(tmp_path / "i.json"), form="instruct"), str(tmp_path / "i.parquet"), [])
+    (tmp_path / "v_k_ZXmr8pmrs.mp4").write_bytes(b"x")
     ingest(IngestOptions(manifest=str(tmp_path / "i.json"), form="instruct"), str(tmp_path / "i.parquet"), [])
     first, *_, last = [Example.from_row(row) for row in pq.read_table(tmp_path / "i.parquet").to_pylist()]
     assert first.turns == rows[0]["turns"]
