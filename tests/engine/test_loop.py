@@ -88,7 +88,8 @@ def test_lineage_and_seals(undisturbed: Finished) -> None:
     assert {row["mode"] for row in rows} == {"direct", "rationalized"}
     assert all(row["model"] and row["seed"] and row["cycle"] == 0 for row in rows)
     seal = json.loads((undisturbed.folder / "cycle-000" / "train" / "seal.json").read_text())
-    assert {Path(record["path"]).name for record in seal["files"]} == {"adapter_config.json", "adapter_model.safetensors"}
+    names = {Path(record["path"]).name for record in seal["files"]}
+    assert names == {"adapter_config.json", "adapter_model.safetensors", "unused.parquet"}
 
 
 def test_examples_are_capped_balanced_and_carried_over(undisturbed: Finished, tmp_path: Path) -> None:

@@ -201,7 +201,9 @@ def hour(tmp_path_factory: pytest.TempPathFactory, s3: Storage) -> Callable[[str
     return make
 
 
-@pytest.mark.parametrize("name", ["end.mp4", "front.mp4", "a.mkv", "a.webm"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("end.mp4", marks=pytest.mark.slow), "front.mp4", "a.mkv", pytest.param("a.webm", marks=pytest.mark.slow)]
+)
 def test_eight_seconds_of_an_hour_cost_two_hundredths_of_its_bytes(
     hour: Callable[[str], tuple[Path, str]], s3: Storage, name: str
 ) -> None:
