@@ -13,6 +13,7 @@ alpha_sweep  evaluates one adapter at many LoRA alphas
 episodes     makes in-context episodes from a manifest and reports their properties
 few_shot     draws a model's curve over numbers of shots
 icl          renders a narrated world, trains on its episodes, and draws the curve
-submit       sends a run to a Ray cluster and follows it
+submit       sends a run to a Ray cluster; attaches to its job, prints its log, stops it, lists jobs
+job_server   a Ray cluster's job server: finds a run's jobs, follows one through dropped connections
 make_base    makes the shipped tiny base model
 """

@@ -120,7 +120,7 @@ def failures(
     rewind: Annotated[bool, typer.Option("--rewind", help="With --retry: also undo later steps that used these clips.")] = False,
     settings: Settings = [],  # noqa: B006
 ) -> None:
-    """List the failed clips, one for each line: step, clip, kind and remedy, separated by tabs."""
+    """List failed clips, and examples that training could not use: step, id, kind and remedy in a line, separated by tabs."""
     from jobs import status
 
     status.failures(run, retry, rewind, settings)

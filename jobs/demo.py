@@ -33,7 +33,7 @@ def demo(out: str, ablations: bool, settings: list[str]) -> None:
         clips = shapes.write_world(folder, NUM_TRAIN, NUM_HELDOUT, seed=0)
         rows = [clip.to_row() | {"label": clip.label.text, "video": f"videos/{Path(clip.video).name}"} for clip in clips]
         Store(out).write(manifest.name, "".join(json.dumps(row) + "\n" for row in rows).encode())
-    base = [f"data.manifest={manifest}", *settings]
+    base = [f"data.manifest={manifest}", "model.allow_tiny=true", *settings]
     config = load_config(CONFIG, [*base, f"run.uri={out}"])
     summary = selftrain.run(config)
     ablation_summaries = (

@@ -46,7 +46,7 @@ def icl(out: str, seeds: int, ablations: bool, settings: list[str]) -> None:
         raise ValueError(f"--seeds {seeds}: 2 to {max(T_95)}")
     console = a_console()
     manifest = _world(out, console)
-    base = [f"data.manifest={manifest}", *settings]
+    base = [f"data.manifest={manifest}", "model.allow_tiny=true", *settings]
     config = load_config(CONFIG, base)
     folder = Store(f"{out}/episodes")
     if folder.read(SETTINGS) is None:

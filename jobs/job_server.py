@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
@@ -16,18 +16,22 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient
 
 T = TypeVar("T")
-RUN = "starloop_run"
-"""Key of a job's metadata that holds the run's URI."""
+RUN, CONFIGURATION = "starloop_run", "starloop_configuration"
+"""Keys of a job's metadata: the run's URI, and a digest of its configuration."""
 CONNECT_S, FIRST_ANSWER_S, ANSWER_S = 4.0, 5.0, 60.0
-POLL_S = 2.0
-SILENCE_S = 30.0
+POLL_S, POLL_LOG_S = 2.0, 15.0
+LOST_S = 600.0
 """A log that says nothing for so long may have lost its connection without a word: connect anew."""
 TAILS = 3
-"""Connections in a row that may end without one new line; after that the log is polled."""
+"""Connections in a row that may break without one new line; after that the whole log is fetched now and then."""
 PATIENCE_S = 180.0
 """How long a job server may be away while its job is followed."""
 UNKNOWN = 75
 """Exit status if nobody can say how the job ended: EX_TEMPFAIL of sysexits.h."""
+
+
+class Away(Exception):
+    """The job server has not answered for PATIENCE_S."""
 
 
 class _Client(JobSubmissionClient):  # type: ignore[misc]
@@ -71,14 +75,14 @@ class JobServer:
     def jobs(self, run: str = "") -> list[JobDetails]:
         """The jobs that were submitted for a run, or for any run, the latest first."""
         jobs = [job for job in self.call(self.client.list_jobs) if RUN in (job.metadata or {})]
-        chosen = [job for job in jobs if run in ("", job.metadata[RUN])]
+        chosen = [job for job in jobs if run == "" or run_name(run) == job.metadata[RUN]]
         return sorted(chosen, key=lambda job: job.start_time or 0, reverse=True)
 
     def find(self, run_or_job: str) -> JobDetails:
         """The latest job of a run, or the job of that id. Raises ValueError if there is none."""
         jobs = self.jobs()
         for job in jobs:
-            if run_or_job in (job.submission_id, job.metadata[RUN]):
+            if run_or_job == job.submission_id or run_name(run_or_job) == job.metadata[RUN]:
                 return job
         known = "; ".join(f"{job.submission_id} of {job.metadata[RUN]}" for job in jobs[:5]) or "no job of a run at all"
         raise ValueError(f"{self.address} has no job of {run_or_job}; it has {known}")
@@ -86,16 +90,12 @@ class JobServer:
     def follow(self, job: str) -> NoReturn:
         """Print the job's log until it ends, and exit with its status. A signal ends the following, and not the job."""
         try:
-            self._print_log(job)
-            info = self._patiently(lambda: self.client.get_job_info(job))
+            info = self._follow(job)
         except (KeyboardInterrupt, SystemExit) as stop:
             print(f"\n{self.left_alone(job)}", file=sys.stderr)
             sys.exit(130 if isinstance(stop, KeyboardInterrupt) else stop.code)
-        except (requests.RequestException, ConnectionError, AuthenticationError) as error:
-            print(
-                f"{self.address} has not answered for {PATIENCE_S:.0f} s ({_first_line(error)}); {self.left_alone(job)}",
-                file=sys.stderr,
-            )
+        except Away as error:
+            print(f"{self.address} has not answered for {PATIENCE_S:.0f} s ({error}); {self.left_alone(job)}", file=sys.stderr)
             sys.exit(UNKNOWN)
         if info.status == "SUCCEEDED":
             print(f"{job} succeeded")
@@ -110,18 +110,30 @@ class JobServer:
             f"starloop stop {job} --address {self.address} stops it"
         )
 
-    def _print_log(self, job: str) -> None:
-        """Print the log until the job has ended: by its stream, and where that breaks again and again by polling."""
-        printed, fruitless = 0, 0
-        while not self._patiently(lambda: self.client.get_job_status(job)).is_terminal():
-            if fruitless < TAILS:
+    def _follow(self, job: str) -> JobDetails:
+        """Print the log until the job has ended: by its stream, and where that breaks again and again, whole now and then."""
+        printed, broken = 0, 0
+        while not (info := self._patiently(lambda: self.client.get_job_info(job))).status.is_terminal():
+            if broken < TAILS:
                 before = printed
                 printed = asyncio.run(self._tail(job, printed))
-                fruitless = 0 if printed > before else fruitless + 1
+                broken = 0 if printed > before else broken + 1
+                time.sleep(POLL_S)
             else:
-                printed = _print_from(self._patiently(lambda: self.client.get_job_logs(job)), printed)
-            time.sleep(POLL_S)
-        _print_from(self._patiently(lambda: self.client.get_job_logs(job)), printed)
+                printed = self._print_rest(job, printed)
+                time.sleep(POLL_LOG_S)
+        self._print_rest(job, printed)
+        return info
+
+    def _print_rest(self, job: str, printed: int) -> int:
+        """Print what the log has after its first `printed` characters, and return how many there are; a log may be gone."""
+        try:
+            text = self.client.get_job_logs(job)
+        except (requests.RequestException, ConnectionError, RuntimeError) as error:
+            print(f"the log of {job} cannot be read ({_first_line(error)})", file=sys.stderr)
+            return printed
+        print(text[printed:], end="", flush=True)
+        return max(printed, len(text))
 
     async def _tail(self, job: str, printed: int) -> int:
         """Print what the log's stream sends after its first `printed` characters, which it sends again; returns the new number."""
@@ -129,7 +141,7 @@ class JobServer:
         stream = self.client.tail_job_logs(job)
         with contextlib.suppress(ClientError, RuntimeError, OSError, TimeoutError, StopAsyncIteration):
             while True:
-                text = await asyncio.wait_for(anext(stream), SILENCE_S)
+                text = await asyncio.wait_for(anext(stream), LOST_S)
                 sys.stdout.write(text[max(0, printed - received) :])
                 sys.stdout.flush()
                 received += len(text)
@@ -139,14 +151,21 @@ class JobServer:
         return printed
 
     def _patiently(self, request: Callable[[], T]) -> T:
-        """What a request returns, asked again while the server is away. Raises what the last try raised."""
-        deadline = time.monotonic() + PATIENCE_S
+        """What a request returns, asked again while the server is away. Raises Away, ValueError where it knows no such job."""
+        deadline, is_named = time.monotonic() + PATIENCE_S, False
         while True:
             try:
                 return request()
-            except (requests.RequestException, ConnectionError, RuntimeError):
+            except AuthenticationError as error:
+                raise ValueError(f"{self.address}: {_token_line(str(error))}") from None
+            except (requests.RequestException, ConnectionError, RuntimeError) as error:
+                if "status code 404" in str(error):
+                    raise ValueError(f"{self.address} no longer knows this job; was the head started anew?") from None
                 if time.monotonic() > deadline:
-                    raise
+                    raise Away(_first_line(error)) from None
+                if not is_named:
+                    print(f"{self.address} does not answer ({_first_line(error)}); asking again", file=sys.stderr)
+                is_named = True
             time.sleep(POLL_S)
 
 
@@ -167,24 +186,27 @@ def checked_address(address: str) -> str:
     return address.rstrip("/")
 
 
-def job_id(run: str, earlier: int) -> str:
-    """The submission id of a run's next job, which follows from the run's URI and the number of its earlier jobs.
-
-    >>> job_id("s3://bucket/runs/a", 0)
-    'starloop-de961c6972-1'
+def run_name(run: str) -> str:
     """
-    return f"starloop-{hashlib.sha256(run.encode()).hexdigest()[:10]}-{earlier + 1}"
+    >>> run_name("s3://bucket/runs/a/"), run_name("./runs/a")
+    ('s3://bucket/runs/a', 'runs/a')
+    """
+    return run.rstrip("/") if "://" in run else os.path.normpath(run)
+
+
+def job_id(run: str, earlier: Sequence[str]) -> str:
+    """The submission id of a run's next job. It follows from the run's URI, and from the ids of its earlier jobs.
+
+    >>> job_id("s3://bucket/runs/a", []), job_id("s3://bucket/runs/a/", ["starloop-de961c6972-3", "starloop-de961c6972-2"])
+    ('starloop-de961c6972-1', 'starloop-de961c6972-4')
+    """
+    numbers = [int(name.rpartition("-")[2]) for name in earlier if name.rpartition("-")[2].isdigit()]
+    return f"starloop-{hashlib.sha256(run_name(run).encode()).hexdigest()[:10]}-{max(numbers, default=0) + 1}"
 
 
 def started(job: JobDetails) -> str:
     """When a job started, in local time: '2026-11-26 03:20:11'."""
     return datetime.fromtimestamp(job.start_time / 1000).strftime("%Y-%m-%d %H:%M:%S") if job.start_time else "not yet"
-
-
-def _print_from(text: str, printed: int) -> int:
-    """Print a log's text after the characters that are printed already; returns how many are printed now."""
-    print(text[printed:], end="", flush=True)
-    return max(printed, len(text))
 
 
 def _first_line(error: object) -> str:

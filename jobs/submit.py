@@ -11,12 +11,18 @@ from pathlib import Path
 from rich.table import Table
 
 from engine.presets import load_config
+from engine.store.files import digest
 from jobs.view import a_console
 
+NOT_SENT = (
+    "mp4 m4v mov mkv webm avi ts mts m2ts mpg mpeg m2v vob flv f4v wmv asf ogv ogg mxf 3gp dv gif jpg jpeg png webp bmp wav mp3 "
+    "flac safetensors bin pt pth ckpt gguf onnx"
+).split()  # fmt: skip
+"""Suffixes of media and weights."""
 EXCLUDES = [
     "/runs/", "/.venv/", "/.git/", "/docs/", "/tests/", "**/__pycache__/",
-    *(f"*.{suffix}" for suffix in "mp4 mov m4v mkv webm avi ts mts m2ts mpg mpeg vob flv wmv ogv gif".split()),
-    *(f"*.{suffix}" for suffix in "safetensors bin pt pth ckpt gguf onnx".split()), "!/models/tiny/weights/*",
+    *("*." + "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else letter for letter in suffix) for suffix in NOT_SENT),
+    "!/models/tiny/weights/*",
 ]  # fmt: skip
 """Files that are not sent: media, weights but the tiny base's. The cluster reads what the configuration names by URI."""
 LARGEST_SHOWN = 5
@@ -38,28 +44,29 @@ def submit(submission: Submission) -> None:
     config, working_dir = submission.config, submission.working_dir
     if config.is_absolute() or ".." in config.parts:
         raise ValueError(f"{config} is not a path inside {working_dir}; only that folder is sent")
-    run = load_config(working_dir / config, submission.settings).run.uri  # a wrong configuration is refused here, and not there
-    from jobs.job_server import RUN, JobServer, job_id
+    settings = load_config(working_dir / config, submission.settings)  # a wrong configuration is refused here, and not there
+    from jobs.job_server import CONFIGURATION, RUN, JobServer, job_id, run_name
 
-    server = JobServer(submission.address)
+    server, run = JobServer(submission.address), settings.run.uri
     arguments = [quoted for setting in submission.settings for quoted in ("--set", shlex.quote(setting))]
     entrypoint = " ".join(["python -m jobs selftrain", shlex.quote(str(config)), *arguments])
+    metadata = {RUN: run_name(run), CONFIGURATION: digest(settings.model_dump(mode="json"))}
     earlier = server.jobs(run)
     under_way = next((job for job in earlier if not job.status.is_terminal()), None)
     if under_way is not None:
         job = under_way.submission_id
-        if under_way.entrypoint != entrypoint:
+        if under_way.metadata.get(CONFIGURATION) != metadata[CONFIGURATION]:
             raise ValueError(
-                f"{job} is at work on {run} with another command ({under_way.entrypoint}); "
+                f"{job} is at work on {run} with another configuration ({under_way.entrypoint}); "
                 f"let it end, or stop it: starloop stop {job} --address {server.address}"
             )
         print(f"{job} is at work on {run} already", flush=True)
     else:
         size = package_bytes(working_dir)
         environment = {"working_dir": str(working_dir), "excludes": EXCLUDES}
-        job = job_id(run, len(earlier))
+        job = job_id(run, [job.submission_id for job in earlier])
         server.call(
-            lambda: server.client.submit_job(entrypoint=entrypoint, runtime_env=environment, metadata={RUN: run}, submission_id=job)
+            lambda: server.client.submit_job(entrypoint=entrypoint, runtime_env=environment, metadata=metadata, submission_id=job)
         )
         print(f"submitted {job} ({size / 1e6:.1f} MB of files): {entrypoint}", flush=True)
     if submission.wait:

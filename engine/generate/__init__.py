@@ -8,5 +8,6 @@ prompts    the prompts
 seeds      the seed of each random choice
 watch      counts how often a piece was begun
 one_model  a step asks one model
+samples    a few kept and dropped answers to read, and what is suspicious about them
 ledger     the accounts: every clip is kept, dropped or failed
 """

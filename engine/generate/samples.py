@@ -45,7 +45,10 @@ class Samples:
     def add(self, clips: Sequence[Clip], attempts: Sequence[Attempt]) -> None:
         """The clips of a piece, and all attempts at them."""
         labels = {clip.clip_id: clip.label.text for clip in clips}
-        for attempt in attempts:
+        last = {
+            attempt.clip_id: attempt for attempt in attempts
+        }  # a direct attempt that is rejected is followed by a rationalized one
+        for attempt in last.values():
             if attempt.outcome == "failed":
                 continue
             is_kept = attempt.outcome == "kept"

@@ -25,8 +25,8 @@ _ASCII_WORD = re.compile(
 """Finds the same words as _WORD in ASCII text, in a third of the time."""
 _IS_UNSPACED = regex.compile(f"[{_UNSPACED}]", regex.VERSION1)
 _VOWELS = frozenset("aeiou")
-_DOUBLING = re.compile(r"(?:^|qu|[^aeiou])[aeiouy][^aeiou]{2}$|ll$")
-"""Ends at which a last letter may have been doubled: after a single vowel (stopp, equipp), and l after any (fuell)."""
+_DOUBLED = re.compile(r"(?:^|[^aeiouy]*qu|[^aeiouy]+)[aeiouy][^aeiouwxy]{2}$")
+"""A stem of one syllable with a single vowel, whose last letter is doubled by rule (stopp, quitt)."""
 _TRIPLE = re.compile(r"(.)\1\1")
 
 
@@ -98,26 +98,29 @@ def lemmas(word: str) -> frozenset[str]:
 
 def _without_ending(word: str) -> Iterator[str]:
     if word.endswith("ing"):
-        yield from _stems(word[:-3])
+        yield from _stems(word[:-3], word)
     elif word.endswith("ied") or (word.endswith("ies") and len(word) > 4):
         yield word[:-3] + "y"
     elif word.endswith("ed"):
-        yield from _stems(word[:-2])
+        yield from _stems(word[:-2], word)
     elif word.endswith(("ches", "shes", "sses", "xes", "zes")):
         yield word[:-2]
     elif word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3:
         yield word[:-1]
 
 
-def _stems(base: str) -> Iterator[str]:
-    """Stems to which -ing or -ed may have been added: "hoping" comes from hope and not from hop, which doubles its last letter."""
+def _stems(base: str, word: str) -> Iterator[str]:
+    """Stems to which -ing or -ed may have been added: "hoping" comes from hope and not from hop, which doubles its last letter.
+
+    Longer stems double it only where they are stressed at the end: the dictionary has beginning, and no openning.
+    """
     if len(base) < 2 or not _VOWELS & {*base, *("u" if "y" in base else "")}:
         return
     doubled = base[-1] == base[-2] and base[-1] not in _VOWELS
     short = len(base) >= 3 and base[-1] not in {*_VOWELS, *"wxy"} and base[-2] in _VOWELS and base[-3] not in _VOWELS
     if doubled:
         yield base
-        if _DOUBLING.search(base):
+        if _DOUBLED.match(base) or (base.endswith("ll") and base[-3] in _VOWELS) or simplemma.is_known(word, lang="en"):
             yield base[:-1]
         return
     yield base + "e"

@@ -11,4 +11,8 @@ status     what is done and what comes next; failed clips, and trying them again
 doctor     preflight checks
 resources  what a run needs of CPUs, GPUs and their memory
 sweep      one adapter evaluated at many LoRA alphas
+rehearsal  three training steps of a configuration on a shrunk model
+trackers   who receives a run's figures, beside the terminal
+waiting    what a step waits for while nothing of it gets done
+checks     what is checked before a run is claimed, and when it is opened again
 """

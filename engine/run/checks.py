@@ -42,10 +42,11 @@ def check_inputs(config: RunConfig, until: str) -> None:
 
 def refuse_tiny(config: RunConfig) -> None:
     """Raises ValueError for the toy base, unless the configuration allows it: on real videos it learns to fill in a pattern."""
-    if config.model.base == "tiny" and not config.model.allow_tiny:
+    names = [name for name in ("base", "instruct") if getattr(config.model, name) == "tiny"]
+    if names and not config.model.allow_tiny:
         raise ValueError(
-            'model.base is "tiny", a toy that has only seen moving shapes; name a video LLM, e.g. --set model.base=FOLDER, or try '
-            "the machinery with --set model.allow_tiny=true"
+            f'model.{names[0]} is "tiny", a toy that has only seen moving shapes; name a video LLM, e.g. --set model.base=FOLDER, or '
+            "try the machinery with --set model.allow_tiny=true"
         )
 
 

@@ -128,7 +128,7 @@ class Driver:
 
     def _tell(self, progress: Progress) -> None:
         self._lease.check()
-        if self._waiting and progress.done > progress.before:
+        if self._waiting and progress.unit and (progress.done > progress.before or progress.done == progress.total):
             self._waiting.progress()
         self._report(progress)
 

@@ -71,7 +71,7 @@ def _note(sealed: Mapping[str, Seal]) -> str:
 def _cycle(cycle: int, sealed: Mapping[str, Seal]) -> dict[str, Any]:
     generate, select, train, evaluate = (sealed.get(name_of(cycle, kind)) for kind in CYCLE_KINDS)
     accounts = (generate or select).facts if (generate or select) else {}  # type: ignore[union-attr]
-    losses = [loss for loss in train.facts["losses"] if loss is not None] if train else []
+    first, last = _ends(train.facts["losses"] if train else [])
     return {
         "cycle": cycle,
         "clips": accounts.get("clips", 0),
@@ -81,8 +81,8 @@ def _cycle(cycle: int, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         "failed": accounts.get("failed", {}),
         "examples": select.facts["examples"] if select else None,
         "direct_only": bool(select.facts["direct_only"]) if select else None,
-        "loss_first": _mean(losses[:LOSS_STEPS]),
-        "loss_last": _mean(losses[-LOSS_STEPS:]),
+        "loss_first": first,
+        "loss_last": last,
         "heldout_accuracy": evaluate.facts["accuracy"] if evaluate else None,
         "seconds": {kind: round(seal.seconds, 1) for kind in CYCLE_KINDS if (seal := sealed.get(name_of(cycle, kind)))},
     }
@@ -101,11 +101,15 @@ def result_of(seal: Seal) -> str:
     """
     if "accuracy" in seal.facts:
         return f"accuracy {seal.facts['accuracy']:.3f}"
-    losses = seal.facts.get("losses")
-    return f"loss {_mean(losses[:LOSS_STEPS])} -> {_mean(losses[-LOSS_STEPS:])}" if losses else ""
+    first, last = _ends(seal.facts.get("losses", []))
+    return "" if first is None else f"loss {first} -> {last}"
 
 
-def _mean(losses: list[float | None]) -> float | None:
-    """None where there is nothing to average, or a loss was not finite, as older runs have it."""
+def _ends(losses: list[float | None]) -> tuple[float | None, float | None]:
+    """The mean loss of the first and of the last steps. Steps without an answer to learn from have no loss."""
     finite = [loss for loss in losses if loss is not None]
-    return round(sum(finite) / len(finite), 4) if finite and len(finite) == len(losses) else None
+    return _mean(finite[:LOSS_STEPS]), _mean(finite[-LOSS_STEPS:])
+
+
+def _mean(losses: list[float]) -> float | None:
+    return round(sum(losses) / len(losses), 4) if losses else None

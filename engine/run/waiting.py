@@ -2,14 +2,15 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 import ray
 
 log = logging.getLogger(__name__)
 
-FIRST_S, THEN_S = 5.0, 60.0
+SETTLE_S, FIRST_S, THEN_S = 1.0, 5.0, 60.0
+"""Seconds in which the processes of the step before give back what they held; until the first line; between two lines."""
 
 
 class Waiting:
@@ -18,34 +19,42 @@ class Waiting:
     def __init__(self, step: str, needed: Mapping[str, float]) -> None:
         self._step, self._needed = step, {kind: amount for kind, amount in needed.items() if amount}
         self._has_progress = threading.Event()
-        self._free: Mapping[str, float] = {}
+        self._free: dict[str, float] = {}
         """What was free when the step began: later it is the step's own processes that hold it."""
         self._thread = threading.Thread(target=self._watch, name="waiting", daemon=True)
 
     def __enter__(self) -> "Waiting":
-        self._free = ray.available_resources()
+        self._free = dict(ray.available_resources())
         self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._has_progress.set()
-        self._thread.join()
+        self._thread.join(SETTLE_S)  # it may be asking a cluster that does not answer
 
     def progress(self) -> None:
         """Something of the step is done: it no longer waits."""
         self._has_progress.set()
 
     def _watch(self) -> None:
-        waited_s, wait_s = 0.0, FIRST_S
+        if self._has_progress.wait(SETTLE_S):
+            return
+        for kind, amount in _resources(ray.available_resources).items():
+            self._free[kind] = max(amount, self._free.get(kind, 0.0))
+        waited_s, wait_s = SETTLE_S, FIRST_S - SETTLE_S
         while not self._has_progress.wait(wait_s):
             waited_s, wait_s = waited_s + wait_s, THEN_S
-            log.info("%s: nothing is done after %.0f s; %s", self._step, waited_s, awaited(self._needed, self._free, _total()))
+            log.info(
+                "%s: nothing is done after %.0f s; %s",
+                self._step,
+                waited_s,
+                awaited(self._needed, self._free, _resources(ray.cluster_resources)),
+            )
 
 
-def _total() -> Mapping[str, float]:
+def _resources(request: Callable[[], Mapping[str, float]]) -> Mapping[str, float]:
     try:
-        resources: Mapping[str, float] = ray.cluster_resources()
-        return resources
+        return request()
     except Exception:  # Ray is just being shut down
         return {}
 

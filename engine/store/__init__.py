@@ -7,6 +7,7 @@ sources      a file of this machine, or one that fsspec opens, read by ranges
 web          an object behind a web server, by ranges or whole
 outage       storage that is away, told from one object that is not given
 files        Store: the files of one run, published whole, or created if absent; FileRecord: size and sha256 of a file
+documents    JSON without NaN
 drafts       a local file while it is written, and how it gets its own name
 parallel     many calls at once, results in order, a bounded number of them in memory
 weights      a checkpoint folder on any URI, fetched once per machine; publishing one

@@ -15,6 +15,7 @@ sentences     sentence labels: a clause with the same meaning for each, in order
 sequence      class sequence labels: the classes happen in order
 enumeration   reject answers that enumerate many classes
 repetition    reject answers that repeat themselves or break off
+turns         reject answers that go on as their own user
 leakage       reject rationalizations that reveal the hint or only copy it
 published     Video-STaR's rules for all kinds, as in its paper and its code
 """

@@ -4,31 +4,45 @@ import re
 
 from engine.labels import All, AnyOf, Label
 
-ROLES = "user|assistant|human|system|gpt|bot"
+MARKUP = r"[ \t>*#_\-]*(?:\d{1,2}[.)][ \t]*)?[*_]*"
+"""What may stand before a role in a line: a quote's, a list's, a headline's or a bold text's mark."""
+COLON = r"[*_]*[ \t]*[:：]"
+SPEAKERS, OTHERS = "user|assistant|gpt|chatgpt|用户|助手", "human|system|bot|ai|model|questioner"
+"""Roles; the others are also words of an answer, so they count only where a question, or another role, comes behind."""
 TURN_MARKER = re.compile(
-    r"\[/?INST\]|<</?SYS>>|<\|[A-Za-z_]+\|>|</?s>|<(?:start|end)_of_turn>|<(?:bos|eos)>"
-    rf"|\b(?:{ROLES.upper()})[ \t]*:"
-    rf"|^[ \t]*(?:#+[ \t]*)?(?i:{ROLES})[ \t]*:"
-    r"|(?<=\n)[ \t]*(?:#+[ \t]*)?(?i:question|instruction)[ \t]*:",
+    r"\[/?INST\]|<</?SYS>>|<[|｜][^<>|｜\n]{1,40}[|｜]>|<(?:start|end)_of_turn>|(?i:[<\[]/?(?:user|assistant|human|system)[>\]])"
+    r"|\b(?:USER|ASSISTANT|HUMAN)[ \t]*[:：]"
+    rf"|(?:^{MARKUP}|(?<=[.!?。！？…\"'”’)\]])[ \t]+)"
+    rf"(?:(?i:{SPEAKERS}){COLON}|(?i:{OTHERS}){COLON}(?=(?s:.*)(?:[?？]|(?i:\b(?:{SPEAKERS})){COLON}))|(?:Question|Instruction){COLON})"
+    rf"|^{MARKUP}(?:Q|Response|Input|问){COLON}|^[ \t]*#+[ \t]*(?i:{OTHERS}){COLON}",
     re.MULTILINE,
 )
-"""What opens or closes a turn in the chat templates of Llama, Mistral, Vicuna, ChatML, Gemma, Alpaca and their kin. Roles in
-lower case count at the start of a line only; a question only after an answer: its first line may repeat the question."""
+"""What opens or closes a turn in the chat templates of Llama, Mistral, Vicuna, ChatML, Gemma, DeepSeek, Alpaca and their kin, and
+in plain transcripts: a role stands at the start of a line, or after a sentence."""
+OWN_HEADER = re.compile(rf"\s*{MARKUP}(?i:{SPEAKERS}|{OTHERS}|question|q|response|answer){COLON}")
+END_MARK = re.compile(r"(?:</s>|<[|｜][^<>|｜\n]{0,20}(?i:end|eot|eos)[^<>|｜\n]{0,20}[|｜]>|<end_of_turn>|<eos>)$")
+LONGEST_MARK = 60
 
 
 def next_turn(text: str, label: Label) -> tuple[int, int] | None:
-    """The characters of the first mark of another turn; None without one. A mark that the label itself holds does not count.
+    """The characters of the first mark of another turn; None without one.
+
+    An answer may begin with its own header and end with an end mark, and a mark that the label itself holds does not count.
 
     >>> from engine.labels import Keywords
     >>> next_turn("It is rising. USER: Is it sinking? ASSISTANT: Yes, it is.", Keywords(text="rising"))
     (14, 19)
-    >>> next_turn("The user: a man in red. Answer: rising", Keywords(text="rising"))
+    >>> next_turn("ASSISTANT: The user: a man in red. It is rising.<|im_end|>", Keywords(text="rising"))
     >>> next_turn("The banner says [INST].", Keywords(text="[INST] banner"))
     """
+    header, end = OWN_HEADER.match(text), len(text.rstrip())
+    start = header.end() if header else 0
+    while mark := END_MARK.search(text[:end], max(0, end - LONGEST_MARK)):
+        end = len(text[: mark.start()].rstrip())
     texts = _texts(label)
-    for marker in TURN_MARKER.finditer(text):
-        if not any(marker[0].strip() in label_text for label_text in texts):
-            return marker.span()
+    for marker in TURN_MARKER.finditer(text, start, end):
+        if marker[0].strip() and not any(marker[0].strip() in label_text for label_text in texts):
+            return marker.end() - len(marker[0].lstrip()), marker.end()
     return None
 
 

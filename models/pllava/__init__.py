@@ -5,6 +5,8 @@ architecture   config.json read and checked; shapes of all weights
 size           how large a model is
 layouts        the weight files and adapters of a folder, of whichever layout, under one set of names
 chat           tokenizer and chat template
+template       how a chat template writes videos, what ends an answer, and what opens the next turn
+adapters       which LoRA adapters are merged, and how
 processing     chats to token ids
 samples        how a sample of several turns is shown to the model
 checkpoints    opens a checkpoint and refuses it where something is missing; its digest
@@ -18,6 +20,7 @@ loading        reads the weights into a model, adapters merged
 decoding       batched sampling with shared prefixes
 video_llm      the built-in engine: watch, ask, converse
 trainee        a model with a LoRA on it, to be finetuned; imports PEFT
+card           the model card of an export
 convert        released PLLaVA into base and adapter; base and adapter into stock LLaVA
 lean_import    keeps scikit-learn and scipy out of processes that load a model
 """

@@ -28,6 +28,7 @@ from models.pllava.tensors import stack
 
 CONVERSE_TOKENS = 1 << 14
 """Tokens of samples that are prefilled and answered together, padding and answers included: 8 GB of keys and values at 7B."""
+SENTENCE_ENDS = (".", "!", "?", "\n", "。", "！", "？")
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -91,13 +92,17 @@ def replies_of(processor: PllavaProcessor, answers: Sequence[Sequence[int]], sam
 
 def own_turn(tokenizer: ChatTokenizer, ids: Sequence[int]) -> tuple[str, bool]:
     """The text of an answer up to where it goes on as its own user, and whether it does so."""
-    user = tokenizer.form.user if tokenizer.form else ""
-    text, separator, _ = tokenizer.decode(ids).partition(user) if user else ("", "", "")
-    if not separator:
-        return tokenizer.decode(ids, skip_special_tokens=True).strip(), False
-    for token in tokenizer.special_tokens:
-        text = text.replace(token, "")
-    return text.strip(), True
+    user, special = tokenizer.form.user if tokenizer.form else "", tokenizer.special_tokens
+    whole = tokenizer.decode(ids)
+    start = whole.find(user) if user else -1
+    while start >= 0:
+        before = whole[:start].rstrip(" ")
+        if user[0] in "<[" or before.endswith((*SENTENCE_ENDS, *special)):
+            for token in special:
+                before = before.replace(token, "")
+            return before.strip(), True
+        start = whole.find(user, start + 1)  # a word of the answer, such as what a sign in the video says
+    return tokenizer.decode(ids, skip_special_tokens=True).strip(), False
 
 
 def batches_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -42,7 +42,14 @@ def narrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(folder: Path, run: Path, *settings: str) -> RunConfig:
-    small = ["train.lora_rank=4", "train.num_workers=1", "train.batch_rows=8", "train.epochs=1.0", "train.lr=1e-3"]
+    small = [
+        "model.allow_tiny=true",
+        "train.lora_rank=4",
+        "train.num_workers=1",
+        "train.batch_rows=8",
+        "train.epochs=1.0",
+        "train.lr=1e-3",
+    ]
     manifest = "manifest.jsonl" if not (folder / "episodes").exists() else "episodes/train.parquet"
     return load_config(
         CONFIG, [*small, f"data.manifest={folder / manifest}", f"run.uri={run}", "episodes.eval_shots=[0,2,4]", *settings]

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import json
 import socket
 import threading
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.job_server import JobServer, checked_address, job_id
+from jobs.job_server import JobServer, checked_address
 from jobs.submit import package_bytes
 
 
@@ -26,7 +27,13 @@ def a_server(status: int, body: str = "") -> Iterator[str]:
 
         def log_message(self, *_: object) -> None: ...
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with serving(Handler) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -79,7 +86,7 @@ def test_what_is_no_address_of_a_job_server(address: str, line: str) -> None:
 
 
 def test_a_package_over_the_limit_names_its_largest_files(tmp_path: Path) -> None:
-    for name, megabytes in (("a.csv", 1), ("b.dat", 110), ("film.mp4", 300), ("model.safetensors", 300)):
+    for name, megabytes in (("a.csv", 1), ("b.dat", 110), ("FILM.MP4", 300), ("model.safetensors", 300)):
         with (tmp_path / name).open("wb") as file:
             file.truncate(megabytes * 10**6)
     with pytest.raises(
@@ -94,5 +101,53 @@ def test_a_package_over_the_limit_names_its_largest_files(tmp_path: Path) -> Non
     assert 2 * 10**6 <= package_bytes(tmp_path) < 2.1 * 10**6
 
 
-def test_a_run_has_the_same_job_id_everywhere() -> None:
-    assert job_id("s3://bucket/runs/a", 2) == job_id("s3://bucket/runs/a", 2) != job_id("s3://bucket/runs/b", 2)
+class Jobs(http.server.BaseHTTPRequestHandler):
+    """A job server whose job has ended, and whose log is gone with its node."""
+
+    status, log_status, known = "SUCCEEDED", 500, True
+
+    def do_GET(self) -> None:
+        answers: dict[str, tuple[int, object]] = {
+            "/api/version": (200, {"version": "4", "ray_version": "2.60.0", "ray_commit": "x", "session_name": "x"}),
+            "/api/jobs/j": (
+                200,
+                {"type": "SUBMISSION", "submission_id": "j", "status": self.status, "entrypoint": "x", "metadata": {}},
+            )
+            if self.known
+            else (404, {}),
+            "/api/jobs/j/logs": (self.log_status, {"logs": "all of it\n"}),
+        }
+        status, body = answers.get(self.path, (404, {}))
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "out", "err"),
+    [
+        ({}, 0, "j succeeded\n", "the log of j cannot be read (Request failed with status code 500"),
+        ({"log_status": 200}, 0, "all of it\nj succeeded\n", ""),
+        ({"status": "FAILED"}, 1, "", "j ended as FAILED: see its log"),
+        ({"status": "STOPPED"}, 1, "", "j ended as STOPPED: see its log"),
+    ],
+)
+def test_the_exit_status_is_the_jobs_even_without_its_log(
+    fields: dict[str, object], status: int, out: str, err: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(type("Handler", (Jobs,), fields)) as address, pytest.raises(SystemExit) as ended:
+        JobServer(address).follow("j")
+    assert ended.value.code == status
+    printed = capsys.readouterr()
+    assert printed.out == out
+    assert err in printed.err
+
+
+def test_a_job_that_the_head_has_forgotten_is_one_line() -> None:
+    with (
+        serving(type("Handler", (Jobs,), {"known": False})) as address,
+        pytest.raises(ValueError, match="no longer knows this job"),
+    ):
+        JobServer(address).follow("j")

@@ -117,6 +117,7 @@ def test_a_run_is_sent_and_continued(
     assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-1000:]
     assert "nothing to do" in again.stdout
     assert f"submitted {job[:-1]}2" in again.stdout
+    assert "at work" not in again.stdout
     listed = starloop("list", str(copy.folder), "--address", job_server)
     assert [line.split()[0] for line in listed.stdout.splitlines()] == ["job", f"{job[:-1]}2", job]
     other = starloop("attach", "s3://elsewhere/run", "--address", job_server)

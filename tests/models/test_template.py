@@ -165,6 +165,7 @@ def test_an_answer_that_goes_on_as_its_own_user_is_cut_there(tmp_path: Path, nam
     assert tokenizer.form is not None
     assert tokenizer.form.user == user
     assert own_turn(tokenizer, tokenizer.encode("so it is rising.")) == ("so it is rising.", False)
+    assert own_turn(tokenizer, tokenizer.encode("so USER: is it")) == ("so USER: is it", False)
     runs_on = tokenizer.encode(f"so it is rising.{tokenizer.form.end} {user} what is it?")
     assert own_turn(tokenizer, runs_on) == ("so it is rising.", True)
 

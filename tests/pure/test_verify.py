@@ -1,6 +1,7 @@
 """Pins when an answer contains a label, and the reason of each reject. A wrong verdict becomes training data."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -69,7 +70,21 @@ STORY = Sentences(items=("He opens the door.", "He leaves."), ordered=True)
         ("He is diving.</s><s>[INST] What? [/INST] He is swimming.", DIVING, "runs_on"),
         ("He is diving.<|im_end|>\n<|im_start|>user\nWhat?", DIVING, "runs_on"),
         ("He is diving.<|eot_id|><|start_header_id|>user<|end_header_id|>", DIVING, "runs_on"),
-        ("He is diving.<end_of_turn>", DIVING, "runs_on"),
+        ("He is diving.<end_of_turn>\n<start_of_turn>user", DIVING, "runs_on"),
+        ("He is diving. Human: Does he swim? Assistant: Yes.", DIVING, "runs_on"),
+        ("He is diving.\n**User:** What else?", DIVING, "runs_on"),
+        ("He is diving.\n1. User: What else?", DIVING, "runs_on"),
+        ("He is diving.\nQ: What else?\nA: swimming", DIVING, "runs_on"),
+        ("He is diving.\n### Response: swimming", DIVING, "runs_on"),
+        ("He is diving.<｜User｜>What else?", DIVING, "runs_on"),
+        ("He is diving [USER] what else", DIVING, "runs_on"),
+        ("He is diving.\n用户：什么", DIVING, "runs_on"),
+        ("He is diving. Question: Does he swim? Answer: Yes.", DIVING, "runs_on"),
+        ("ASSISTANT: He is diving.", DIVING, "contains_label"),
+        ("He is diving. <|endoftext|>", DIVING, "contains_label"),
+        ("Human: a man in red, diving.\nDog: sitting.", DIVING, "contains_label"),
+        ("The screen shows SYSTEM: ready while he is diving.", DIVING, "contains_label"),
+        ("He corrects <s>swimming</s> diving.", DIVING, "contains_label"),
         ("He is diving.\n### Human: What else?", DIVING, "runs_on"),
         ("He is diving.\nUser: What else?", DIVING, "runs_on"),
         ("He is diving.\n\nQuestion: What else?\nAnswer: swimming", DIVING, "runs_on"),
@@ -316,8 +331,36 @@ def test_the_faster_pattern_for_ascii_finds_the_same_words(text: str) -> None:
     assert words(text) == words(text + " é")[:-1]
 
 
+@pytest.mark.parametrize("word", "boxxing fixxed throwwing playying crawlling openning listenning gallopping climbbing".split())
+def test_a_word_that_is_misspelt_by_doubling_is_another_word(word: str) -> None:
+    right = re.sub(r"(.)\1(?=ing|ed)", r"\1", word)
+    assert verify(f"He is {word}.", "?", Keywords(text=right), "direct", True, STRICT).reason == "label_missing"
+
+
 @pytest.mark.parametrize(
-    "text", ["5, " * 500, "one hundred " * 500, "0:" * 500, "it the ball them " * 200, "[" * 2000, "B or " * 500, "9" * 5000]
+    ("word", "stem"),
+    [
+        tuple(pair.split("-"))
+        for pair in "stopped-stop quitting-quit fuelled-fuel beginning-begin unplugging-unplug trekking-trek".split()
+    ],
+)
+def test_a_letter_that_is_doubled_by_rule_is_a_form(word: str, stem: str) -> None:
+    assert verify(f"He is {word} now.", "?", Keywords(text=stem), "direct", True, STRICT).keep
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5, " * 500,
+        "one hundred " * 500,
+        "0:" * 500,
+        "it the ball them " * 200,
+        "[" * 2000,
+        "B or " * 500,
+        "9" * 5000,
+        "\n" * 5000,
+        "> - " * 2000,
+    ],
 )
 def test_a_long_degenerate_answer_takes_less_than_a_second(text: str) -> None:
     for label in (DIVING, CHOICE, Number(value=5), MOMENT, STRETCH, PLACE, STEPS, STORY):
