@@ -45,7 +45,7 @@ def refuse_tiny(config: RunConfig) -> None:
     names = [name for name in ("base", "instruct") if getattr(config.model, name) == "tiny"]
     if names and not config.model.allow_tiny:
         raise ValueError(
-            f'model.{names[0]} is "tiny", a toy that has only seen moving shapes; name a video LLM, e.g. --set model.base=FOLDER, or '
+            f'model.{names[0]} is "tiny", a toy that has only seen moving shapes; name a video LLM, --set model.base=FOLDER, or '
             "try the machinery with --set model.allow_tiny=true"
         )
 
