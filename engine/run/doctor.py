@@ -18,7 +18,7 @@ from engine.decode.stage import DecodeSettings
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.rows import Clip
-from engine.run.checks import refuse_bad_sets, refuse_unknown_names
+from engine.run.checks import refuse_bad_sets, refuse_tiny, refuse_unknown_names
 from engine.run.resources import afford, needs
 from engine.run.work import decoding_of
 from engine.store.files import Store
@@ -159,6 +159,7 @@ def _disk(folder: str) -> Finding:
 
 
 def _names_and_sets(config: RunConfig) -> Iterator[Finding]:
+    refuse_tiny(config)
     refuse_unknown_names(config)
     refuse_bad_sets(config)
     sets = ", ".join(evaluation_set.name for evaluation_set in config.evaluate.sets)
