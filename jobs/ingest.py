@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 from engine.ingest import manifest as manifests
 from engine.ingest.adapters import ADAPTERS, FORMATS, adapter, instruct, table
 from engine.ingest.adapters.source import Source
-from engine.ingest.card import LISTED_FOLDERS, Card, Listing, Skipped
+from engine.ingest.card import Card
 from engine.ingest.clips import PART_CLIPS
 from engine.ingest.folders import files_under, ignored, is_video
+from engine.ingest.listing import BUDGET_S, LISTED_FOLDERS, Listing
 from engine.ingest.own import own_records
+from engine.ingest.skipped import Skipped
 from engine.ingest.splits import split_named
 from engine.presets import load_config
 from engine.rows import CLIPS, EXAMPLES, Example, FollowUp
@@ -61,7 +63,8 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
     skipped = Skipped() if options.skip_bad else None
     folder, _, name = out.rpartition("/")
     store = Store(folder or ".", storage)
-    card, listing = Card(), Listing(storage)
+    listing = Listing(storage)
+    card = Card(listing)
     if form == "instruct":
         talks = Talks(source, config.data, skipped, listing)
         _write(store, name, EXAMPLES, talks.rows())
@@ -72,10 +75,8 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
     records = partial(adapter(form), source) if form in ADAPTERS else own
 
     def rows() -> Iterator[dict[str, Any]]:
-        for clip in manifests.read_manifest(config.data, storage, card, records, skipped):
-            listing.count(clip)
+        for clip in listing.counted(manifests.read_manifest(config.data, storage, card, records, skipped)):
             yield clip.to_row()
-        listing.refuse_copies()
 
     _write(store, name, CLIPS, rows())
     _report(store, name, card.facts() | _files_ignored(manifest, storage, form), skipped, listing)
@@ -197,7 +198,8 @@ def _report(store: Store, name: str, facts: dict[str, Any], skipped: Skipped | N
     if listing and listing.unlisted.count:
         first = ", ".join(listing.unlisted.first[:3])
         console.print(
-            f"{listing.unlisted.count} clips' videos ({first} ...) not looked for: {LISTED_FOLDERS} folders are listed at most"
+            f"{listing.unlisted.count} clips' videos ({first} ...) not looked for: at most {LISTED_FOLDERS} folders are listed, "
+            f"and for {BUDGET_S:g} s"
         )
     if skipped and skipped.count:
         console.print(f"{skipped.count} bad rows left out; the first: {skipped.first[0]}")

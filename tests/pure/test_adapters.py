@@ -19,7 +19,7 @@ from engine.ingest import adapters, manifest
 from engine.ingest.adapters import adapter, instruct
 from engine.ingest.adapters.source import Source
 from engine.ingest.adapters.table import read_mapping
-from engine.ingest.card import Skipped
+from engine.ingest.skipped import Skipped
 from engine.labels import Choice, ClassSequence, Keywords, Number, TimeRange
 from engine.rows import Clip, Example
 from engine.store.filesystems import Storage

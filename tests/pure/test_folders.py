@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.config import Data
-from engine.ingest.card import Skipped
 from engine.ingest.folders import files_under, ignored
 from engine.ingest.manifest import read_manifest
 from engine.ingest.own import fingerprint
+from engine.ingest.skipped import Skipped
 from engine.store.filesystems import Storage
 
 Read = list[tuple[str, str, str]]

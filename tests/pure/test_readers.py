@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from engine.config import Data
 from engine.ingest import json_rows
-from engine.ingest.card import Skipped
 from engine.ingest.json_rows import json_items, json_lines
 from engine.ingest.manifest import read_manifest
+from engine.ingest.skipped import Skipped
 from engine.ingest.tables import table_records
 from engine.rows import Clip
 from engine.store.filesystems import Storage
