@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,14 @@ def test_any_table_that_csv_writes(tmp_path: Path, table: list[dict[str, str]], 
     if (dialect["lineterminator"], dialect["quoting"]) == ("\n", csv.QUOTE_MINIMAL):  # then csv leaves a bare "\r" unquoted
         table = [{name: cell.replace("\r", " ") for name, cell in row.items()} for row in table]
     text = io.StringIO(newline="")
+    if suffix == "csv":  # nor what may be a row in a cell
+        after = re.compile(r"[\r\n].*", re.DOTALL)
+        table = [
+            {name: after.sub(lambda rest: rest[0].replace(dialect["delimiter"], " "), cell) for name, cell in row.items()}
+            for row in table
+        ]
+    else:
+        table = [{name: re.sub(r"[\r\n]", " ", cell) for name, cell in row.items()} for row in table]
     writer = csv.DictWriter(text, list(table[0]), **dialect)
     writer.writeheader()
     writer.writerows(table)
@@ -137,7 +146,7 @@ def clips(path: Path, content: str | bytes = b"", skipped: Skipped | None = None
     [
         ("m.tsv", 'video\tlabel\na.mp4\t"open" it\nb.mp4\t"push\nc.mp4\tx\nd.mp4\tis "y"\n', "line 3: a quote opens a cell"),
         ("m.csv", 'video,label\na.mp4,x\nb.mp4,"y\n', "line 3: a quote opens a cell and is not closed"),
-        ("m.csv", 'video,label\na.mp4,"x\nb.mp4,y\nc.mp4,z"\n', "line 2: label 'x\\nb.mp4,y\\nc.mp4,z' goes over several lines"),
+        ("m.csv", 'video,label\na.mp4,"x\nb.mp4,y\nc.mp4,z"\n', "cell 2 goes over 3 lines, and 'b.mp4,y' in it may be a row"),
         ("m.csv", 'video,label\na.mp4,"so "they" said"\n', 'line 2: "so "they" said" has quotes within quotes; double them'),
         ("m.csv", 'video,label,description\na.mp4,x,"two\nlines"\nb.mp4,y\n', "line 4 has fewer cells than the header"),
         ("m.csv", "video,label,\na.mp4,x,\nb.mp4,y,z\n", "line 3 has more cells than the header"),
@@ -170,6 +179,33 @@ def test_what_cannot_be_read_right_is_one_line(tmp_path: Path, name: str, text: 
         clips(tmp_path / name)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+SWALLOWED = [
+    ("m.csv", 'video,label\na.mp4,"x\nb.mp4,y\nc.mp4,5"\nb.mp4,w\n', "line 2: cell 2 goes over 3 lines, and 'b.mp4,y' in"),
+    ("m.csv", 'video,label,description\na.mp4,x,"he said\nb.mp4,y,fine\nc.mp4,z,measures 5"\n', "line 2: cell 3 goes over 3 lines"),
+    ("m.csv", 'video,label,description\na.mp4,x,"so\nb.mp4,y,5"\n', "line 2: cell 3 goes over 2 lines, and 'b.mp4,y,5' at its"),
+    ("m.csv", 'video,question,label\na.mp4,"so\nb.mp4,5",x\n', "cell 2 goes over 2 lines, and 'b.mp4,5' at its end may be"),
+    ("m.csv", 'video;label;note\na.mp4;x;"so\nb.mp4;y;;;\nc.mp4;5"\n', "line 2: cell 3 goes over 3 lines, and 'b.mp4;y;;;' in"),
+    ("m.tsv", 'video\tlabel\tquestion\na.mp4\tx\t"what is this\nb.mp4\ty\twhy?\nc.mp4\tz\tis it 5"\n', "and TSV has none; is a"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "message"), SWALLOWED)
+@pytest.mark.parametrize("skipped", [None, Skipped()], ids=["all", "skip_bad"])
+def test_rows_that_a_quote_swallowed_end_the_file(
+    tmp_path: Path, name: str, text: str, message: str, skipped: Skipped | None
+) -> None:
+    with pytest.raises(ValueError, match=r".+") as caught:
+        clips(tmp_path / name, text, skipped)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_description_of_several_lines_is_a_cell(tmp_path: Path) -> None:
+    text = 'description,video,label\n"first, he runs,\nthen he stops.\nAnd so, on",a.mp4,x\n'
+    [clip] = clips(tmp_path / "m.csv", text)
+    assert clip.description.splitlines() == ["first, he runs,", "then he stops.", "And so, on"]
 
 
 def test_the_line_that_is_not_utf8(tmp_path: Path) -> None:
