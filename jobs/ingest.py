@@ -22,8 +22,10 @@ from engine.ingest.skipped import Skipped
 from engine.ingest.splits import split_named
 from engine.presets import load_config
 from engine.rows import CLIPS, EXAMPLES, Example, FollowUp
+from engine.store.documents import to_json
 from engine.store.files import Store
 from engine.store.filesystems import Storage
+from engine.store.locations import refuse_odd
 from jobs.view import a_console
 
 
@@ -127,32 +129,42 @@ class Talks:
         self._counts, self._bad = Counter[str](), Counter[str]()
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        for _, row in instruct.records(self._source):
-            if isinstance(row, ValueError):
-                if self._skipped is None:
-                    raise row
-                self._skipped.add(row)
-                self._bad[getattr(row, "reason", "malformed")] += 1
-                continue
-            example = self._example(row)
-            self._counts.update(examples=1, turns=len(example.turns), text_only=not example.video)
-            if example.video:
-                self._listing.count(example)
+        for example in self._listing.counted(self._examples()):
             yield example.to_row()
         if self._skipped is not None and self._skipped.count and not self._counts:
             raise ValueError(f"all {self._skipped.count} conversations are bad; the first: {self._skipped.first[0]}")
+
+    def _examples(self) -> Iterator[Example]:
+        for place, row in instruct.records(self._source):
+            try:
+                example = self._example(place, row)
+            except ValueError as error:
+                if self._skipped is None:
+                    raise
+                self._skipped.add(error)
+                self._bad[getattr(error, "reason", "malformed")] += 1
+                continue
+            self._counts.update(examples=1, turns=len(example.turns), text_only=int(not example.video))
+            yield example
 
     @property
     def num_shown(self) -> int:
         """Conversations about a video or picture."""
         return self._counts["examples"] - self._counts["text_only"]
 
-    def _example(self, row: dict[str, Any]) -> Example:
+    def _example(self, place: str, row: dict[str, Any] | ValueError) -> Example:
+        if isinstance(row, ValueError):
+            raise row
+        video = manifests.locate(row["video"], self._data) if row["video"] else ""
+        try:
+            refuse_odd(video)
+        except ValueError as error:
+            raise instruct.Refused("odd_video", f"{place}: video {error}") from None
         (prompt, answer), *later = row["turns"]
         return Example(
             example_id=row["clip_id"],
             clip_id=row["clip_id"],
-            video=manifests.locate(row["video"], self._data) if row["video"] else "",
+            video=video,
             start_s=row["start_s"],
             end_s=row["end_s"],
             prompt=prompt,
@@ -177,7 +189,7 @@ def _report(store: Store, name: str, facts: dict[str, Any], skipped: Skipped | N
     if skipped:
         facts |= {"bad_rows": skipped.count, "first_bad_rows": skipped.first}
     card = f"{name.removesuffix('.parquet')}.card.json"
-    store.write(card, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
+    store.write(card, to_json(facts, indent=2) + b"\n")
     console = a_console()
     console.print("  ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items() if isinstance(value, int | float)))
     if bad := facts.get("bad_rows_by_reason"):

@@ -15,4 +15,4 @@ class Skipped:
     def add(self, example: ValueError | str) -> None:
         self.count += 1
         if len(self.first) < SHOWN:
-            self.first.append(str(example))
+            self.first.append(str(example).encode(errors="backslashreplace").decode())  # names of files are bytes

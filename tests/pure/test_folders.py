@@ -1,5 +1,6 @@
 """Pins that a folder of class folders is a manifest, and a folder of part files a table; what is ambiguous is refused."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from engine.ingest.manifest import read_manifest
 from engine.ingest.own import fingerprint
 from engine.ingest.skipped import Skipped
 from engine.store.filesystems import Storage
+from jobs.ingest import IngestOptions, ingest
 
 Read = list[tuple[str, str, str]]
 
@@ -105,6 +107,15 @@ def test_a_video_in_no_class_is_one_bad_row(tmp_path: Path) -> None:
     skipped = Skipped()
     assert len(read(write(tmp_path / "d", "run/a.mp4", "jump/b.mp4", "c.mp4", "d.mp4"), skipped)) == 2
     assert skipped.count == 2
+
+
+def test_names_that_are_not_utf8_are_bad_rows(tmp_path: Path) -> None:
+    folder = write(tmp_path / "d", "run/a.mp4", "jump/b.mp4", os.fsdecode(b"jump/\xff.mp4"), os.fsdecode(b"\xfe.mp4"))
+    ingest(IngestOptions(manifest=str(folder), skip_bad=True), str(tmp_path / "clips.parquet"), [])
+    card = json.loads((tmp_path / "clips.card.json").read_text())
+    assert (card["clips"], card["bad_rows"]) == (2, 2)
+    assert "jump/\\udcff.mp4' is not a text: it holds a NUL or half a character" in card["first_bad_rows"][0]
+    assert "\\udcfe.mp4 lies in no class folder" in card["first_bad_rows"][1]
 
 
 def test_part_files_of_one_table(tmp_path: Path) -> None:

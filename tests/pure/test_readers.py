@@ -163,8 +163,8 @@ def clips(path: Path, content: str | bytes = b"", skipped: Skipped | None = None
         ("m.json", '{\n "video": {"0": "a.mp4"}\n}', 'line 1 is not a whole JSON object: write an array'),
         ("m.json", '[{"video": "a.mp4", "label": "x", "clip_id": 123456789012345678901}]', "holds a number of more than 64 bits"),
         ("m.jsonl", '{"video": "a.mp4", "label": "x", "clip_id": 1.2345678901234567e+18}', "clip_id 1.2345678901234568e+18 is a"),
-        ("m.json", '[{"video": "a.mp4", "label": "\\ude00"}]', "m.json is not JSON (\\ude00 is half a character)"),
-        ("m.json", '[{"video": "a.mp4", "label": "x \\ud83d"}]', "m.json is not JSON (\\ud83d is half a character)"),
+        ("m.json", '[{"video": "a.mp4", "label": "\\ude00"}]', "item 0: label '\\ude00' is not a text: it holds"),
+        ("m.json", '[{"video": "a.mp4", "label": "x \\ud83d"}]', "item 0: label 'x \\ud83d' is not a text: it holds"),
         ("m.jsonl", '{"video": "a.mp4", "label": "x \\ud83d"}', "line 1: label 'x \\ud83d' is not a text"),
         ("m.jsonl", '{"video": "a.mp4", "label": true}', "label 'True' is not a text"),
         ("m.xlsx", "PK\3\4", "save the sheet as CSV (UTF-8)"),
@@ -206,6 +206,18 @@ def test_a_description_of_several_lines_is_a_cell(tmp_path: Path) -> None:
     text = 'description,video,label\n"first, he runs,\nthen he stops.\nAnd so, on",a.mp4,x\n'
     [clip] = clips(tmp_path / "m.csv", text)
     assert clip.description.splitlines() == ["first, he runs,", "then he stops.", "And so, on"]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 16])
+@pytest.mark.parametrize("label", ['"x \\ud83d"', '{"kind": "keywords", "text": "\\ud83d x"}', '{"kind": "\\ud83d"}'])
+def test_half_a_character_is_one_bad_row(tmp_path: Path, label: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_rows, "CHUNK", chunk)
+    rows = [f'{{"video": "a.mp4", "label": {label}}}', '{"video": "b.mp4", "label": "\\ud83d\\ude00 y \\\\ud83d"}']
+    for name, text in (("m.json", f"[{', '.join(rows)}]"), ("m.jsonl", "\n".join(rows))):
+        skipped = Skipped()
+        [clip] = clips(tmp_path / name, text, skipped)
+        assert (clip.label.text, skipped.count) == ("\U0001f600 y \\ud83d", 1)
+        assert "half a character" in skipped.first[0] or "label kind" in skipped.first[0]
 
 
 def test_the_line_that_is_not_utf8(tmp_path: Path) -> None:
