@@ -15,9 +15,8 @@ from engine.ingest.adapters import ADAPTERS, FORMATS, adapter, instruct, table
 from engine.ingest.adapters.source import Source
 from engine.ingest.card import Card
 from engine.ingest.clips import PART_CLIPS
-from engine.ingest.folders import files_under, ignored, is_video
 from engine.ingest.listing import BUDGET_S, LISTED_FOLDERS, Listing
-from engine.ingest.own import own_records
+from engine.ingest.own import ignored_files, own_records
 from engine.ingest.skipped import Skipped
 from engine.ingest.splits import split_named
 from engine.presets import load_config
@@ -88,12 +87,8 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
 
 
 def _files_ignored(manifest: str, storage: Storage, form: str) -> dict[str, Any]:
-    """Files of class folders that are no videos, by suffix; {} for a table."""
-    files = files_under(manifest, storage) if form == "manifest" else None
-    if files is None or not any(map(is_video, files)):
-        return {}
-    suffixes = ignored(files)
-    return {"ignored_files": sum(suffixes.values()), "ignored_suffixes": suffixes}
+    suffixes = ignored_files(manifest, storage) if form == "manifest" else {}
+    return {"ignored_files": sum(suffixes.values()), "ignored_suffixes": suffixes} if suffixes else {}
 
 
 def refuse_missing(num_clips: int, listing: Listing) -> None:

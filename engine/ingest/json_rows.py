@@ -11,6 +11,8 @@ import ijson
 CHUNK = 1 << 16
 HEAD = 1 << 20
 """Characters that are looked at to tell the shape of a file."""
+LINE = 1 << 24
+"""Maximum length of a row on one line, for telling it from a document on one line."""
 Shape = Literal["array", "object", "lines"]
 ROWS_REMEDY = 'write an array of objects, or one object a line (in pandas: orient="records")'
 
@@ -21,9 +23,10 @@ def shape_of(text: TextIO, keys: tuple[str, ...] = ()) -> Shape:
     `keys`: what a row has, where a file may also be one object with rows inside it; a line without any of these is such an object.
     Reads the text's head, and goes back to its start.
     """
-    head = text.read(HEAD)
+    head = text.read(HEAD).lstrip()
+    if keys and "\n" not in head:
+        head += text.readline(LINE)
     text.seek(0)
-    head = head.lstrip()
     if head.startswith("["):
         return "array"
     if not keys:

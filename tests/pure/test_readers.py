@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.config import Data
-from engine.ingest import json_rows
+from engine.ingest import json_rows, parquet_rows
 from engine.ingest.json_rows import json_items, json_lines
 from engine.ingest.manifest import read_manifest
 from engine.ingest.skipped import Skipped
@@ -292,6 +292,40 @@ def test_parquet_columns_that_are_no_texts(tmp_path: Path) -> None:
     pq.write_table(doubled, tmp_path / "m.parquet")
     with pytest.raises(ValueError, match="has two columns 'label'; rename one"):
         clips(tmp_path / "m.parquet")
+
+
+def test_videos_within_a_parquet_table_are_not_read(tmp_path: Path) -> None:
+    blob = b"\xff" * 20_000
+    columns: dict[str, Any] = {
+        "video": ["a.mp4", "b.mp4"], "label": [b"x", b"y"], "frames": [blob, blob], "clip": [{"bytes": blob, "path": "a"}] * 2,
+    }  # fmt: skip
+    pq.write_table(pa.table(columns), tmp_path / "m.parquet")
+    assert [clip.label.text for clip in clips(tmp_path / "m.parquet")] == ["x", "y"]
+    assert [row["frames"] == row["clip"] == parquet_rows.EMBEDDED for row in rows_of(tmp_path / "m.parquet")] == [True, True]
+    pq.write_table(pa.table({"video": columns["clip"], "label": ["x", "y"]}), tmp_path / "m.parquet")
+    with pytest.raises(ValueError, match=r"row 0: video \"b'bytes within the table, which are not read'\" is not a text"):
+        clips(tmp_path / "m.parquet")
+
+
+def test_long_rows_of_parquet_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq.write_table(
+        pa.table({"video": [f"{i}.mp4" for i in range(30)], "label": [f"{i} " * 500 for i in range(30)]}), tmp_path / "m.parquet"
+    )
+    monkeypatch.setattr(parquet_rows, "BATCH_BYTES", 3000)
+    sizes = []
+    values = parquet_rows._values
+    monkeypatch.setattr(parquet_rows, "_values", lambda column: sizes.append(len(column)) or values(column))
+    assert len(rows_of(tmp_path / "m.parquet")) == 30
+    assert max(sizes) < 10
+
+
+def test_a_first_line_that_is_long_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_rows, "HEAD", 20)
+    row = json.dumps({"a": "x" * 100, "video": "a.mp4"})
+    assert json_rows.shape_of(io.StringIO(f"{row}\n{row}\n"), ("video",)) == "lines"
+    assert json_rows.shape_of(io.StringIO(json.dumps({"database": {"x" * 100: row}})), ("video",)) == "object"
+    monkeypatch.setattr(json_rows, "LINE", 50)
+    assert json_rows.shape_of(io.StringIO(f"{row}\n{row}\n"), ("video",)) == "object", "no row is as long"
 
 
 def test_ids_are_exact(tmp_path: Path) -> None:
