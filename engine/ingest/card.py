@@ -63,14 +63,18 @@ class Card:
         if (seconds := _seconds_of(clip)) is not None:
             self._seconds, self._timed = self._seconds + seconds, self._timed + 1
 
+    @property
+    def has_both_splits(self) -> bool:
+        return bool(self._splits["train"] and self._splits["heldout"])
+
     def id_twice(self) -> int | None:
         """The hash of a clip_id that two clips have; None if each has its own."""
         hashes = ordered(self._ids)
         return next((int(hashes[at]) for at in np.flatnonzero(hashes[1:] == hashes[:-1])[:1]), None)
 
-    def video_in_both(self) -> int | None:
-        """The hash, its last bit cleared, of a video with clips in both splits; None if there is no such video."""
-        return next(iter(in_both(self._videos)), None)
+    def videos_in_both(self) -> list[int]:
+        """The hashes, their last bits cleared, of the videos with clips in both splits."""
+        return in_both(self._videos)
 
     def counts(self) -> dict[str, int]:
         labels = ordered(self._labels)
@@ -115,7 +119,7 @@ class Card:
 
     def _unseen_note(self) -> str:
         """ "" where one of the splits is empty: then the other one comes from another manifest."""
-        if not (self._classes and self._splits["train"] and self._splits["heldout"]):
+        if not (self._classes and self.has_both_splits):
             return ""
         classes = np.unique(ordered(self._classes))
         heldout = (classes & np.uint64(1)).astype(bool)

@@ -18,7 +18,7 @@ from engine.store.locations import OBJECT_STORES
 from engine.store.troubles import StorageError
 
 SUFFIXES = {
-    "mov,mp4,m4a,3gp,3g2,mj2": "mp4 m4v mov qt movie 3gp 3g2 mj2 f4v ismv psp",
+    "mov,mp4,m4a,3gp,3g2,mj2": "mp4 m4v mov qt movie 3gp 3g2 mj2 f4v ismv",
     "matroska,webm": "mkv mk3d webm",
     "avi": "avi divx",
     "mpegts": "ts mts m2ts m2t",

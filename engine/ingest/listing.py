@@ -42,7 +42,7 @@ class Listing:
         """Names in each folder, with a hash of the object's bytes, 0 for unknown; None for a folder that cannot be listed."""
         self._places: dict[str, bool] = {}
         """Buckets and servers, and whether they responded."""
-        self._seconds = 0.0
+        self._num_dead, self._seconds = 0, 0.0
         self.missing, self.unanswered, self.unlisted = Skipped(), Skipped(), Skipped()
         self.first_missing = ""
         """Where the first missing video was looked for."""
@@ -90,15 +90,16 @@ class Listing:
         self._ask([(folder, name) for folder, name in folders.items() if self._places.get(_place_of(folder))])
 
     def _ask(self, folders: Sequence[tuple[str, str]]) -> None:
-        dead = sum(not responds for responds in self._places.values())
         asked = [(folder, name) for folder, name in folders if folder not in self._folders]
-        asked = asked[: max(0, LISTED_FOLDERS - len(self._folders) - dead)] if self._seconds < BUDGET_S else []
+        asked = asked[: max(0, LISTED_FOLDERS - len(self._folders) - self._num_dead)] if self._seconds < BUDGET_S else []
         before, start = self._seconds, time.monotonic()
         for folder, names in parallel_map(self._answer, asked):
-            self._places.setdefault(_place_of(folder), True)
+            place = _place_of(folder)
             if isinstance(names, StorageError) and names.trouble == "unavailable":
-                self._places[_place_of(folder)] = False
+                self._num_dead += self._places.get(place, True)
+                self._places[place] = False
             else:
+                self._places.setdefault(place, True)
                 self._folders[folder] = None if isinstance(names, StorageError) else names
             self._seconds = before + time.monotonic() - start
             if self._seconds >= BUDGET_S:

@@ -65,7 +65,7 @@ def read_manifest(
         if skipped is not None and skipped.count:
             raise ValueError(f"{data.manifest}: all {skipped.count} rows are bad; the first: {skipped.first[0]}")
         raise ValueError(f"{data.manifest} has no rows; it needs at least one with a video and a label")
-    if not is_known:
+    if not is_known and card.has_both_splits:
         card.copies.find(rows.placed)
     if skipped is None:
         card.copies.refuse(rows.clips())
@@ -145,12 +145,13 @@ def _report_duplicates(rows: Rows, card: Card) -> None:
         same_id = ((place, clip) for place, clip in rows.clips() if hash_of(clip.clip_id) == id_hash)
         (first_place, _), (place, clip) = islice(same_id, 2)
         raise ValueError(f"{place}: clip_id {clip.clip_id!r} is also at {first_place}; give each clip its own in a clip_id column")
-    if (video_hash := card.video_in_both()) is not None:
-        same = (at for at in rows.clips() if hash_of(object_key(at[1].video)) & ~1 == video_hash)
+    if both := card.videos_in_both():
+        same = (at for at in rows.clips() if hash_of(object_key(at[1].video)) & ~1 == both[0])
         first_place, first_clip = next(same)
         place, clip = next(at for at in same if at[1].split != first_clip.split)
         splits = f"in {clip.split} here and in {first_clip.split} at {first_place}"
-        raise ValueError(f"{place}: video {clip.video} is {splits}; split by video")
+        more = f", and so are {len(both) - 1} more videos" if len(both) > 1 else ""
+        raise ValueError(f"{place}: video {clip.video} is {splits}{more}; split by video")
 
 
 def _clip(row: Row, place: str, rows: Rows) -> Clip:
