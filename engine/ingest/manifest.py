@@ -95,14 +95,17 @@ class Rows:
                 if not isinstance(row, ValueError):
                     located = _located(row, self.data)
                     named = _of_column(row, "split", optional_text)
-                    yield Placed(located, self._by_name.split_of(row, named, self.share_of(located)), bool(named))
+                    share = 0.0 if named else self.share_of(located)
+                    yield Placed(located, self._by_name.split_of(row, named, share), bool(named))
             except ValueError:
                 continue
 
     def split_of(self, row: Row, located: str) -> str:
         """Raises ValueError for a name that says neither split."""
-        named, leader = _of_column(row, "split", optional_text), self.copies.leader(located)
-        if not named and leader is not None and leader.is_named:
+        if named := _of_column(row, "split", optional_text):
+            return self.division.split_of(row, named, 0.0)
+        leader = self.copies.leader(located)
+        if leader is not None and leader.is_named:
             return leader.split
         return self.division.split_of(row, named, self.share_of(leader.video if leader else located))
 
