@@ -15,6 +15,8 @@ FRAME_SLACK = 1e-3
 
 
 def _check_has_word(text: str, name: str) -> None:
+    if any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in text):
+        raise ValueError(f"{name} {text!r} is not a text: it holds a NUL or half a character; correct it")
     if not any(letter.isalnum() for letter in text):
         raise ValueError(f"{name} {text!r} has no word; fill it in or drop the row")
 

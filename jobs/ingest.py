@@ -13,15 +13,18 @@ import pyarrow.parquet as pq
 from engine.ingest import manifest as manifests
 from engine.ingest.adapters import ADAPTERS, FORMATS, adapter, instruct, table
 from engine.ingest.adapters.source import Source
-from engine.ingest.card import LISTED_FOLDERS, Card, Listing, Skipped
+from engine.ingest.card import Card
 from engine.ingest.clips import PART_CLIPS
-from engine.ingest.folders import files_under, ignored, is_video
-from engine.ingest.own import own_records
+from engine.ingest.listing import BUDGET_S, LISTED_FOLDERS, Listing
+from engine.ingest.own import ignored_files, own_records
+from engine.ingest.skipped import Skipped
 from engine.ingest.splits import split_named
 from engine.presets import load_config
 from engine.rows import CLIPS, EXAMPLES, Example, FollowUp
+from engine.store.documents import to_json
 from engine.store.files import Store
 from engine.store.filesystems import Storage
+from engine.store.locations import refuse_odd
 from jobs.view import a_console
 
 
@@ -61,7 +64,8 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
     skipped = Skipped() if options.skip_bad else None
     folder, _, name = out.rpartition("/")
     store = Store(folder or ".", storage)
-    card, listing = Card(), Listing(storage)
+    listing = Listing(storage)
+    card = Card(listing)
     if form == "instruct":
         talks = Talks(source, config.data, skipped, listing)
         _write(store, name, EXAMPLES, talks.rows())
@@ -72,10 +76,8 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
     records = partial(adapter(form), source) if form in ADAPTERS else own
 
     def rows() -> Iterator[dict[str, Any]]:
-        for clip in manifests.read_manifest(config.data, storage, card, records, skipped):
-            listing.count(clip)
+        for clip in listing.counted(manifests.read_manifest(config.data, storage, card, records, skipped)):
             yield clip.to_row()
-        listing.refuse_copies()
 
     _write(store, name, CLIPS, rows())
     _report(store, name, card.facts() | _files_ignored(manifest, storage, form), skipped, listing)
@@ -85,12 +87,8 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
 
 
 def _files_ignored(manifest: str, storage: Storage, form: str) -> dict[str, Any]:
-    """Files of class folders that are no videos, by suffix; {} for a table."""
-    files = files_under(manifest, storage) if form == "manifest" else None
-    if files is None or not any(map(is_video, files)):
-        return {}
-    suffixes = ignored(files)
-    return {"ignored_files": sum(suffixes.values()), "ignored_suffixes": suffixes}
+    suffixes = ignored_files(manifest, storage) if form == "manifest" else {}
+    return {"ignored_files": sum(suffixes.values()), "ignored_suffixes": suffixes} if suffixes else {}
 
 
 def refuse_missing(num_clips: int, listing: Listing) -> None:
@@ -126,32 +124,42 @@ class Talks:
         self._counts, self._bad = Counter[str](), Counter[str]()
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        for _, row in instruct.records(self._source):
-            if isinstance(row, ValueError):
-                if self._skipped is None:
-                    raise row
-                self._skipped.add(row)
-                self._bad[getattr(row, "reason", "malformed")] += 1
-                continue
-            example = self._example(row)
-            self._counts.update(examples=1, turns=len(example.turns), text_only=not example.video)
-            if example.video:
-                self._listing.count(example)
+        for example in self._listing.counted(self._examples()):
             yield example.to_row()
         if self._skipped is not None and self._skipped.count and not self._counts:
             raise ValueError(f"all {self._skipped.count} conversations are bad; the first: {self._skipped.first[0]}")
+
+    def _examples(self) -> Iterator[Example]:
+        for place, row in instruct.records(self._source):
+            try:
+                example = self._example(place, row)
+            except ValueError as error:
+                if self._skipped is None:
+                    raise
+                self._skipped.add(error)
+                self._bad[getattr(error, "reason", "malformed")] += 1
+                continue
+            self._counts.update(examples=1, turns=len(example.turns), text_only=int(not example.video))
+            yield example
 
     @property
     def num_shown(self) -> int:
         """Conversations about a video or picture."""
         return self._counts["examples"] - self._counts["text_only"]
 
-    def _example(self, row: dict[str, Any]) -> Example:
+    def _example(self, place: str, row: dict[str, Any] | ValueError) -> Example:
+        if isinstance(row, ValueError):
+            raise row
+        video = manifests.locate(row["video"], self._data) if row["video"] else ""
+        try:
+            refuse_odd(video)
+        except ValueError as error:
+            raise instruct.Refused("odd_video", f"{place}: video {error}") from None
         (prompt, answer), *later = row["turns"]
         return Example(
             example_id=row["clip_id"],
             clip_id=row["clip_id"],
-            video=manifests.locate(row["video"], self._data) if row["video"] else "",
+            video=video,
             start_s=row["start_s"],
             end_s=row["end_s"],
             prompt=prompt,
@@ -176,7 +184,7 @@ def _report(store: Store, name: str, facts: dict[str, Any], skipped: Skipped | N
     if skipped:
         facts |= {"bad_rows": skipped.count, "first_bad_rows": skipped.first}
     card = f"{name.removesuffix('.parquet')}.card.json"
-    store.write(card, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
+    store.write(card, to_json(facts, indent=2) + b"\n")
     console = a_console()
     console.print("  ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items() if isinstance(value, int | float)))
     if bad := facts.get("bad_rows_by_reason"):
@@ -197,7 +205,8 @@ def _report(store: Store, name: str, facts: dict[str, Any], skipped: Skipped | N
     if listing and listing.unlisted.count:
         first = ", ".join(listing.unlisted.first[:3])
         console.print(
-            f"{listing.unlisted.count} clips' videos ({first} ...) not looked for: {LISTED_FOLDERS} folders are listed at most"
+            f"{listing.unlisted.count} clips' videos ({first} ...) not looked for: at most {LISTED_FOLDERS} folders are listed, "
+            f"and for {BUDGET_S:g} s"
         )
     if skipped and skipped.count:
         console.print(f"{skipped.count} bad rows left out; the first: {skipped.first[0]}")

@@ -11,8 +11,11 @@ folders       the files in a folder; class folders, whose names are labels
 cells         one cell as a text or as seconds; which cells are empty
 label_cells   the columns label and aliases -> a label
 splits        names of splits, and the share that is held out
-card          the data card: clips, videos and labels counted; which videos are missing
-copies        one video under two names, of which one is trained on and the other held out
+card          the data card: clips, videos and labels counted; what a person should know about the splits
+copies        one video under two names, of which one would be trained on and the other held out
+listing       which videos are missing, by the listings of their folders
+skipped       what was left out, counted
+hashes        64-bit hashes in arrays, by which millions of clips are counted
 clips         the clips of a run, in parts of one split each
 pieces        the clips that travel, are generated and are written together
 adapters      datasets as they are published -> rows with a manifest's columns, one file a format

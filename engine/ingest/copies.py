@@ -1,73 +1,164 @@
-"""Copies: one video under two names, of which one is trained on and the other held out. Bytes are read where sizes agree."""
+"""Copies: one video under two names, which the share of a name may put into both splits. Bytes are read where sizes agree.
 
-import hashlib
+A file of several names (hard links) is its own copy. Of local videos first the sizes are compared, then their first and last bytes,
+then whole digests; object stores give digests with their listings.
+"""
+
 import os
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 
-import numpy as np
-
+from engine.ingest.hashes import hash_of, in_both, with_split
+from engine.ingest.listing import SMALLEST_BYTES, TOGETHER, Listing
 from engine.rows import Clip
-from engine.store.locations import canonical, local_path
+from engine.store.locations import canonical, local_path, object_key
+from engine.store.parallel import parallel_map
+from models.digests import file_digest
 
-SMALLEST_BYTES = 1024
-"""Nothing smaller is a video."""
+BLOCK = 1 << 16
+"""Bytes at a file's start and at its end that are compared before whole files are."""
+SHOWN = 5
+"""Copies that an error names."""
 
 
-class LocalCopies:
-    """Sizes of the local videos of both splits, 8 bytes a clip. Object stores give digests with their listings: see Listing."""
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Placed(video="/v/a.mp4", split="heldout", is_named=False): a row's video, and its split by its own name or share."""
 
-    def __init__(self) -> None:
-        self._sizes = array("Q")
-        """Twice the size, and 1 for a video that is held out."""
-        self._last = ""
+    video: str
+    split: str
+    is_named: bool
+    """Whether the row names the split."""
 
-    def add(self, clip: Clip) -> None:
-        if clip.video == self._last:  # windows of one video follow each other
+
+class Copies:
+    """Groups of videos with the same bytes that would be in both splits."""
+
+    def __init__(self, listing: Listing | None = None) -> None:
+        """`listing`: digests of objects in object stores; without it only local videos are compared."""
+        self._listing = listing
+        self._digests: dict[int, str] = {}
+        """Hash of a video's object key -> what the videos of its group have in common."""
+        self._leaders: dict[str, Placed] = {}
+        self._first: dict[str, tuple[str, Clip]] = {}
+        """Place and clip of the first row of each group that was checked."""
+
+    @property
+    def num_shared(self) -> int:
+        """Groups whose split no row names: their leaders' shares decide."""
+        return sum(not leader.is_named for leader in self._leaders.values())
+
+    def find(self, placed: Callable[[], Iterator[Placed]]) -> None:
+        """Find the groups. `placed`: the videos of all rows, read again from the first at each call."""
+        if not (numbers := self._numbers_in_both(placed())):
             return
-        self._last = clip.video
-        if (size := _size_of(clip)) >= SMALLEST_BYTES:
-            self._sizes.append(2 * size + (clip.split == "heldout"))
+        starts: dict[int, int] = {}
+        splits = array("Q")
+        for video, start in parallel_map(self._with_start, self._candidates(placed(), numbers)):
+            starts[_key(video.video)] = start & ~1
+            splits.append(with_split(start, video.split))
+        if equal := {*in_both(splits)} - {0}:
+            self._group(placed(), {key for key, start in starts.items() if start in equal})
+
+    def _group(self, placed: Iterable[Placed], suspects: set[int]) -> None:
+        digests: dict[int, str] = {}
+        groups: dict[str, set[Placed]] = {}
+        for video in placed:
+            if (key := _key(video.video)) in suspects:
+                if key not in digests:
+                    digests[key] = self._digest_of(video.video)
+                groups.setdefault(digests[key], set()).add(video)
+        self._leaders = {
+            digest: min(members, key=lambda member: (not member.is_named, member.video))
+            for digest, members in groups.items()
+            if len({member.split for member in members}) > 1
+        }
+        self._digests = {key: digest for key, digest in digests.items() if digest in self._leaders}
+
+    def leader(self, video: str) -> Placed | None:
+        """The video that decides for a video's group: one whose split is named, then the first by name. None: it has no group."""
+        return self._leaders[self._digests[key]] if self._digests and (key := _key(video)) in self._digests else None
+
+    def conflict(self, place: str, clip: Clip) -> str:
+        """Why a clip cannot be in its split: a copy of its video is in the other one; "" if there is none before it."""
+        if not self._digests or (digest := self._digests.get(_key(clip.video))) is None:
+            return ""
+        other_place, other = self._first.setdefault(digest, (place, clip))
+        if other.split == clip.split or canonical(other.video) == canonical(clip.video):
+            return ""
+        return f"{place}: video {clip.video}, {clip.split} here, is a copy of {other.video}, {other.split} at {other_place}"
 
     def refuse(self, clips: Iterable[tuple[str, Clip]]) -> None:
-        """Raises ValueError for a video whose bytes are in both splits. `clips`: (place, clip), read only if sizes agree."""
-        sizes = np.unique(np.frombuffer(self._sizes, np.uint64))
-        both = {int(size) // 2 for size in sizes[1:][(sizes[1:] ^ sizes[:-1]) == 1]}
-        if not both:
-            return
-        first: dict[str, tuple[str, Clip]] = {}
-        for place, clip in _distinct(clips):
-            if _size_of(clip) in both:
-                other_place, other = first.setdefault(_digest_of(clip), (place, clip))
-                if other.split != clip.split:
-                    copied = f"{other.video}, {other.split} at {other_place}"
-                    raise ValueError(
-                        f"{place}: video {clip.video}, {clip.split} here, is a copy of {copied}; leave one of them out, or put "
-                        "both into one split"
-                    )
+        """Raises ValueError for groups that are in both splits. `clips`: place and clip of all rows, read only if there are any."""
+        conflicts: dict[str, str] = {}
+        for place, clip in clips if self._digests else ():
+            if conflict := self.conflict(place, clip):
+                conflicts.setdefault(self._digests[_key(clip.video)], conflict)
+        if conflicts:
+            more = f"; and {len(conflicts) - SHOWN} more" if len(conflicts) > SHOWN else ""
+            raise ValueError(
+                f"{'; '.join([*conflicts.values()][:SHOWN])}{more}; put copies into one split, or leave them out "
+                "(`starloop ingest --skip-bad`)"
+            )
+
+    def _numbers_in_both(self, placed: Iterator[Placed]) -> set[int]:
+        """Sizes of local files, and hashes of listed digests, that videos of both splits have."""
+        numbers, last = array("Q"), ""
+        while videos := list(islice(placed, TOGETHER)):
+            if self._listing:
+                self._listing.look([video.video for video in videos if local_path(video.video) is None])
+            for video in videos:
+                if video.video != last and (number := self._number_of(video.video)):  # windows of one video follow each other
+                    numbers.append(with_split(2 * number, video.split))
+                last = video.video
+        return {number // 2 for number in in_both(numbers)}
+
+    def _candidates(self, placed: Iterable[Placed], numbers: set[int]) -> Iterator[Placed]:
+        """Each video with one of these numbers, once for each of its splits, wherever its rows stand."""
+        seen = set[int]()
+        for video in placed:
+            of_split = with_split(_key(video.video), video.split)
+            if of_split not in seen and self._number_of(video.video) in numbers:
+                seen.add(of_split)
+                yield video
+
+    def _number_of(self, video: str) -> int:
+        """Bytes of a local file, or a hash of the digest that is listed, in 63 bits; 0 if there is none."""
+        if local_path(video) is None:
+            return self._listing.bytes_of(video) // 2 if self._listing else 0
+        try:
+            status = os.stat(canonical(video))
+        except (OSError, ValueError):
+            return 0
+        return status.st_size if status.st_size >= SMALLEST_BYTES or status.st_nlink > 1 else 0
+
+    def _with_start(self, video: Placed) -> tuple[Placed, int]:
+        """The video, and a hash of its size and of its first and last BLOCK bytes; of the listed digest; 0 if it cannot be read."""
+        number = self._number_of(video.video)
+        if local_path(video.video) is None:
+            return video, 2 * number
+        try:
+            with open(canonical(video.video), "rb") as file:
+                ends = file.read(BLOCK)
+                file.seek(max(BLOCK, number - BLOCK))
+                ends += file.read(BLOCK)
+        except OSError:
+            return video, 0
+        return video, hash_of(f"{number} {ends.hex()}")
+
+    def _digest_of(self, video: str) -> str:
+        """The sha256 of a local file, which is remembered on this machine; its own location if it cannot be read."""
+        if local_path(video) is None:
+            return f"listed {self._number_of(video)}"
+        try:
+            return file_digest(Path(canonical(video)))
+        except OSError:
+            return video
 
 
-def _distinct(clips: Iterable[tuple[str, Clip]]) -> Iterator[tuple[str, Clip]]:
-    last = ""
-    for place, clip in clips:
-        if clip.video != last:
-            yield place, clip
-        last = clip.video
-
-
-def _size_of(clip: Clip) -> int:
-    """Bytes of a local file; 0 if there is none."""
-    try:
-        return os.stat(canonical(clip.video)).st_size if local_path(clip.video) is not None else 0
-    except (OSError, ValueError):
-        return 0
-
-
-def _digest_of(clip: Clip) -> str:
-    """The sha256 of a local file; its own location if it cannot be read."""
-    path = canonical(clip.video)
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return path
+def _key(video: str) -> int:
+    """A hash of what all names of one file have in common."""
+    return hash_of(object_key(video)) & ~1

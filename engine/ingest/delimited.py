@@ -1,4 +1,4 @@
-"""Rows of CSV and TSV text, as a stream. A quote that is never closed is an error: it would swallow the rows after it."""
+"""Rows of CSV and TSV text, as a stream. A quote that is not closed in its line may swallow the rows after it: that is an error."""
 
 import csv
 import re
@@ -11,6 +11,7 @@ CELL_CHARACTERS = 1 << 24
 DELIMITERS = (",", "\t", ";", "|")
 NAMED_DELIMITER = re.compile(r"sep=[,;|\t]", re.IGNORECASE)
 """A first line with which Excel names the delimiter."""
+BREAK = re.compile(r"\r\n?|\n")
 
 
 def csv_records(
@@ -22,12 +23,14 @@ def csv_records(
     the header then has the columns in `needed`, and at least two.
     """
     csv.field_size_limit(CELL_CHARACTERS)  # of the process: csv has no other way to set it
-    delimiter = _fitting(path, text, delimiter, needed)
+    is_tsv, delimiter = delimiter == "\t", _fitting(path, text, delimiter, needed)
     text.seek(0)
     columns: Cells = []
     for line, cells in _rows(path, text, delimiter):
         place = f"{path} line {line}"
         if columns:
+            if not isinstance(cells, ValueError):
+                _refuse_swallowed(place, cells, len(columns), delimiter, is_tsv and delimiter == "\t")
             yield place, cells if isinstance(cells, ValueError) else _row(place, columns, cells)
         else:
             columns = _header(path, place, cells, needed)
@@ -70,6 +73,31 @@ def _row(place: str, columns: Cells, cells: Cells) -> dict[str, str] | ValueErro
     if len(cells) < len(columns):
         return ValueError(f"{place} has fewer cells than the header; is the file cut off there?")
     return {name: cell for name, cell in zip(columns, cells, strict=False) if name}
+
+
+def _refuse_swallowed(place: str, cells: Cells, width: int, delimiter: str, is_tsv: bool) -> None:
+    """Raises ValueError for a cell of several lines that may be rows: they have as many cells as the header. In TSV any may be.
+
+    Of the last line only what stands before the quote is in the cell, so it has as many delimiters as there are cells before.
+    """
+    for number, cell in enumerate(cells):
+        _, *middle, last = BREAK.split(cell) if "\n" in cell or "\r" in cell else ("", "")
+        if is_tsv and "\n" in cell:
+            why = "TSV has none"
+        elif row := next((line for line in middle if _is_as_wide(line.split(delimiter), width)), ""):
+            why = f"{row[:60]!r} in it may be a row"
+        elif number and last.count(delimiter) == number:
+            why = f"{last[:60]!r} at its end may be a row"
+        else:
+            continue
+        raise ValueError(
+            f"{place}: cell {number + 1} goes over {len(BREAK.findall(cell)) + 1} lines, and {why}; is a quote not closed? Write "
+            'the cell in one line, and a quote that is text as """"'
+        )
+
+
+def _is_as_wide(cells: Cells, width: int) -> bool:
+    return len(cells) >= width and not any(cells[width:])
 
 
 class _Lines:

@@ -17,7 +17,30 @@ from engine.store.filesystems import Storage
 from engine.store.locations import OBJECT_STORES
 from engine.store.troubles import StorageError
 
-VIDEO_SUFFIXES = frozenset("3gp avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogv ts vob webm wmv".split())
+SUFFIXES = {
+    "mov,mp4,m4a,3gp,3g2,mj2": "mp4 m4v mov qt movie 3gp 3g2 mj2 f4v ismv",
+    "matroska,webm": "mkv mk3d webm",
+    "avi": "avi divx",
+    "mpegts": "ts mts m2ts m2t",
+    "mpeg": "mpeg mpg mpe vob mod",
+    "flv": "flv",
+    "asf": "asf wmv",
+    "ogg": "ogv ogg ogm",
+    "mxf": "mxf",
+    "ivf": "ivf",
+    "dv": "dv dif",
+    "gif": "gif",
+    "apng": "apng",
+    "yuv4mpegpipe": "y4m",
+    "h264": "264 avc h264 h26l",
+    "hevc": "265 h265 hevc",
+    "m4v": "m4v",
+    "mpegvideo": "m1v m2v mpv",
+    "mjpeg": "mjpeg mjpg",
+    "obu": "obu",
+}
+"""The demuxers that open a video (engine/decode/media.py) -> suffixes of their files, without those of sound and still pictures."""
+VIDEO_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes.split())
 LAYOUTS = "what is read is FOLDER/CLASS/NAME.mp4 and FOLDER/SPLIT/CLASS/NAME.mp4"
 
 
@@ -61,17 +84,32 @@ def _is_file(path: str, storage: Storage) -> bool:
 
 
 def _local_files(root: str) -> list[str]:
-    """Also those in linked folders. A folder that cannot be listed is an OSError: its files would be missing without a word."""
-    names, entered = list[str](), set[str]()
+    """Also those in linked folders, however many links lead to one; a link to a folder above it would never end.
 
-    def refuse(error: OSError) -> None:
-        raise error
-
-    for folder, folders, files in os.walk(root, followlinks=True, onerror=refuse):
-        folders[:] = [name for name in folders if os.path.realpath(os.path.join(folder, name)) not in entered]
-        entered.update(os.path.realpath(os.path.join(folder, name)) for name in folders)  # a link to a folder above never ends
-        names += [os.path.relpath(os.path.join(folder, name), root) for name in files]
+    A folder that cannot be listed is an OSError: its files would be missing without a word.
+    """
+    names = list[str]()
+    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    while waiting:
+        folder, above = waiting.pop()
+        status = os.stat(os.path.join(root, folder))
+        if (key := (status.st_dev, status.st_ino)) in above:
+            continue
+        with os.scandir(os.path.join(root, folder)) as entries:
+            for entry in entries:
+                name = os.path.join(folder, entry.name)
+                if _is_folder(entry):
+                    waiting.append((name, above | {key}))
+                else:
+                    names.append(name)
     return names
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _is_hidden(name: str) -> bool:
@@ -102,7 +140,7 @@ def ignored(files: Sequence[str]) -> dict[str, int]:
 
 
 def class_records(path: str, files: Sequence[str]) -> Iterator[tuple[str, dict[str, Any] | ValueError]]:
-    """A row for each video. A video that lies in no class folder, or deeper, is a bad row.
+    """A row for each video, with a typed label: a class may be called None. A video in no class folder, or deeper, is a bad row.
 
     Raises ValueError for folders of which some are splits and others classes.
     """
@@ -123,7 +161,11 @@ def class_records(path: str, files: Sequence[str]) -> Iterator[tuple[str, dict[s
             yield f"{root}/{name}", ValueError(f"{root}/{name} lies {why}; {LAYOUTS}")
             continue
         stem = os.path.splitext(name)[0]
-        row = {"clip_id": stem if stems[stem] == 1 else name, "video": f"{root}/{name}", "label": words_of(inside[0])}
+        row = {
+            "clip_id": stem if stems[stem] == 1 else name,
+            "video": f"{root}/{name}",
+            "label": {"kind": "keywords", "text": words_of(inside[0])},
+        }
         yield f"{root}/{name}", row | ({"split": splits[top]} if splits else {})
 
 

@@ -11,6 +11,8 @@ import ijson
 CHUNK = 1 << 16
 HEAD = 1 << 20
 """Characters that are looked at to tell the shape of a file."""
+LINE = 1 << 24
+"""Maximum length of a row on one line, for telling it from a document on one line."""
 Shape = Literal["array", "object", "lines"]
 ROWS_REMEDY = 'write an array of objects, or one object a line (in pandas: orient="records")'
 
@@ -21,9 +23,10 @@ def shape_of(text: TextIO, keys: tuple[str, ...] = ()) -> Shape:
     `keys`: what a row has, where a file may also be one object with rows inside it; a line without any of these is such an object.
     Reads the text's head, and goes back to its start.
     """
-    head = text.read(HEAD)
+    head = text.read(HEAD).lstrip()
+    if keys and "\n" not in head:
+        head += text.readline(LINE)
     text.seek(0)
-    head = head.lstrip()
     if head.startswith("["):
         return "array"
     if not keys:
@@ -86,18 +89,20 @@ def json_items(path: str, text: TextIO, prefix: str) -> Iterator[tuple[str, Any]
     """The items of an array, one at a time: some files have gigabytes. Raises ValueError for a file that is cut off."""
     is_array = prefix == "item"
     with _complete(path):
-        items = ijson.items(
-            _Standard(text), prefix, use_float=True, multiple_values=not is_array, map_type=_Once if is_array else dict
-        )
+        standard = _Standard(text)
+        items = ijson.items(standard, prefix, use_float=True, multiple_values=not is_array, map_type=_Once if is_array else dict)
         for number, item in enumerate(items):
             place = f"{path} item {number}"
-            yield place, ValueError(f"{place}: {item.twice}") if isinstance(item, _Once) and item.twice else item
+            twice = item.twice if isinstance(item, _Once) else ""
+            yield place, ValueError(f"{place}: {twice}") if twice else standard.restored(item)
 
 
 def json_pairs(path: str, text: TextIO, prefix: str) -> Iterator[tuple[str, Any]]:
     """The keys and values of an object, one at a time. Raises ValueError for a file that is cut off."""
     with _complete(path):
-        yield from ijson.kvitems(_Standard(text), prefix, use_float=True, multiple_values=True)
+        standard = _Standard(text)
+        for key, value in ijson.kvitems(standard, prefix, use_float=True, multiple_values=True):
+            yield standard.restored(key), standard.restored(value)
 
 
 @contextmanager
@@ -113,7 +118,10 @@ def _complete(path: str) -> Iterator[None]:
 
 
 class _Standard:
-    """JSON text as ijson reads it: UTF-8 bytes, in which NaN is null and Infinity a text."""
+    """JSON text as ijson reads it: UTF-8 bytes, in which NaN is null and Infinity a text.
+
+    Half a character, which UTF-8 has no bytes for, is marked: it is in one row, and the others can be read.
+    """
 
     _LETTERS = re.compile(r"[-A-Za-z]{1,9}\Z")
     """What may become a constant with the next chunk."""
@@ -123,10 +131,24 @@ class _Standard:
         r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
     )
     """Escapes: of a character beyond U+FFFF, in two halves; of one half, which ijson replaces by a question mark; any other."""
+    _MARK = "\ufdd0"
+    """Stands before the four digits of half a character. Unicode keeps it for a program's own use: no text holds it."""
+    _MARKED = re.compile(rf"{_MARK}([0-9a-fA-F]{{4}})")
     _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|-?\b(?:NaN|Infinity)\b', re.DOTALL)
 
     def __init__(self, text: TextIO) -> None:
         self._text, self._rest, self._in_string = text, "", False
+        self._has_halves = False
+
+    def restored(self, value: Any) -> Any:
+        """A value of the text, with the halves of characters that were marked."""
+        if not self._has_halves:
+            return value
+        if isinstance(value, str):
+            return self._MARKED.sub(lambda half: chr(int(half[1], 16)), value)
+        if isinstance(value, dict):
+            return {self.restored(name): self.restored(part) for name, part in value.items()}
+        return [self.restored(part) for part in value] if isinstance(value, list) else value
 
     def read(self, size: int) -> bytes:
         """Some bytes; none at the end only. With a size of 0, which asks for the type, none either."""
@@ -138,6 +160,12 @@ class _Standard:
             if ready or not chunk:
                 return self._replaced(ready).encode()
         return b""
+
+    def _marked(self, escape: "re.Match[str]") -> str:
+        if not escape["half"]:
+            return escape[0]
+        self._has_halves = True
+        return f"{self._MARK}{escape[0][2:]}"
 
     def _cut(self, text: str) -> tuple[str, str]:
         """The text up to a place where no constant and no escape is cut in two, and the rest of it."""
@@ -153,9 +181,7 @@ class _Standard:
 
     def _replaced(self, text: str) -> str:
         if "\\ud" in text or "\\uD" in text:
-            half = next((escape["half"] for escape in self._HALVES.finditer(text) if escape["half"]), "")
-            if half:
-                raise ijson.JSONError(f"{half} is half a character")
+            text = self._HALVES.sub(self._marked, text)
         was_in_string = self._in_string
         plain = self._ESCAPE.sub("", text) if "\\" in text else text
         self._in_string ^= bool(plain.count('"') % 2)

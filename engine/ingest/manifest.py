@@ -8,11 +8,13 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from engine.config import Data
-from engine.ingest.card import Card, Skipped, hash_of
+from engine.ingest.card import Card
 from engine.ingest.cells import EMPTY_OR_NAME, optional_text, seconds_of, text_of
-from engine.ingest.copies import LocalCopies
+from engine.ingest.copies import Copies, Placed
+from engine.ingest.hashes import hash_of
 from engine.ingest.label_cells import label_of
 from engine.ingest.own import own_records
+from engine.ingest.skipped import Skipped
 from engine.ingest.splits import Division
 from engine.ingest.tables import Record, Row
 from engine.labels import Keywords, plain
@@ -22,7 +24,7 @@ from engine.store.locations import name_below, object_key, refuse_odd
 from engine.verify.keywords import mentions
 
 T = TypeVar("T")
-TEXTS = ("clip_id", "question", "split", "verb", "noun", "description", "narrator")
+TEXTS = ("clip_id", "question", "verb", "noun", "description", "narrator")
 """Columns that may be empty."""
 Records = Callable[[], Iterator[Record]]
 """Calling it starts to read the rows again from the first."""
@@ -41,36 +43,41 @@ def read_manifest(
         raise ValueError("no manifest: set data.manifest to a CSV, TSV, JSONL or Parquet file with the columns video and label")
     card = Card() if card is None else card
     records = records or partial(own_records, data.manifest, storage)
-    rows = Rows(data, records)
+    rows = Rows(data, records, card.copies)
     card.division = rows.division
-    ids, splits, copies = set[int](), dict[int, str](), LocalCopies()
+    if is_known := skipped is not None or rows.division.by_share:  # copies decide about rows before these are given out
+        card.copies.find(rows.placed)
+    ids, splits = set[int](), dict[int, str]()
     for place, row in records():
         try:
             clip = _checked(row, place, rows)
             if skipped is not None:  # otherwise the card finds duplicates, in less memory
                 _refuse_duplicate(clip, place, ids, splits)
+                rows.copies.refuse([(place, clip)])
         except ValueError as error:
             if skipped is None:
                 raise
             skipped.add(error)
             continue
         card.add(clip)
-        copies.add(clip)
         yield clip
     if not len(card):
         if skipped is not None and skipped.count:
             raise ValueError(f"{data.manifest}: all {skipped.count} rows are bad; the first: {skipped.first[0]}")
         raise ValueError(f"{data.manifest} has no rows; it needs at least one with a video and a label")
+    if not is_known and card.has_both_splits:
+        card.copies.find(rows.placed)
+    if skipped is None:
+        card.copies.refuse(rows.clips())
     _report_duplicates(rows, card)
-    copies.refuse(rows.clips())
 
 
 class Rows:
     """The rows of a manifest, and how each becomes a clip."""
 
-    def __init__(self, data: Data, records: Records) -> None:
-        self.data, self.records = data, records
-        self.division = Division(data.heldout, self._splits_named)
+    def __init__(self, data: Data, records: Records, copies: Copies) -> None:
+        self.data, self.records, self.copies = data, records, copies
+        self.division, self._by_name = (Division(data.heldout, self._splits_named) for _ in range(2))
 
     def clips(self) -> Iterator[tuple[str, Clip]]:
         """The clips of the rows without an error, read again from the first: a bad row was raised or counted before."""
@@ -80,6 +87,32 @@ class Rows:
             except ValueError:
                 continue
             yield place, clip
+
+    def placed(self) -> Iterator[Placed]:
+        """The videos of the rows, whatever else is wrong with a row, in the splits that they have without regard to copies."""
+        for _, row in self.records():
+            try:
+                if not isinstance(row, ValueError):
+                    located = _located(row, self.data)
+                    named = _of_column(row, "split", optional_text)
+                    share = 0.0 if named else self.share_of(located)
+                    yield Placed(located, self._by_name.split_of(row, named, share), bool(named))
+            except ValueError:
+                continue
+
+    def split_of(self, row: Row, located: str) -> str:
+        """Raises ValueError for a name that says neither split."""
+        if named := _of_column(row, "split", optional_text):
+            return self.division.split_of(row, named, 0.0)
+        leader = self.copies.leader(located)
+        if leader is not None and leader.is_named:
+            return leader.split
+        return self.division.split_of(row, named, self.share_of(leader.video if leader else located))
+
+    def share_of(self, located: str) -> float:
+        """A number in 0..1 that depends on the video's name alone: it decides the split where the manifest does not."""
+        name = name_below(located, folder_of(self.data))
+        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
 
     def _splits_named(self) -> Iterator[str]:
         """What each row names as its split. An error ends them: it is the main reading's to raise."""
@@ -115,12 +148,13 @@ def _report_duplicates(rows: Rows, card: Card) -> None:
         same_id = ((place, clip) for place, clip in rows.clips() if hash_of(clip.clip_id) == id_hash)
         (first_place, _), (place, clip) = islice(same_id, 2)
         raise ValueError(f"{place}: clip_id {clip.clip_id!r} is also at {first_place}; give each clip its own in a clip_id column")
-    if (video_hash := card.video_in_both()) is not None:
-        same = (at for at in rows.clips() if hash_of(object_key(at[1].video)) | 1 == video_hash)
+    if both := card.videos_in_both():
+        same = (at for at in rows.clips() if hash_of(object_key(at[1].video)) & ~1 == both[0])
         first_place, first_clip = next(same)
         place, clip = next(at for at in same if at[1].split != first_clip.split)
         splits = f"in {clip.split} here and in {first_clip.split} at {first_place}"
-        raise ValueError(f"{place}: video {clip.video} is {splits}; split by video")
+        more = f", and so are {len(both) - 1} more videos" if len(both) > 1 else ""
+        raise ValueError(f"{place}: video {clip.video} is {splits}{more}; split by video")
 
 
 def _clip(row: Row, place: str, rows: Rows) -> Clip:
@@ -131,35 +165,41 @@ def _clip(row: Row, place: str, rows: Rows) -> Clip:
 
 
 def _clip_of(row: Row, rows: Rows) -> Clip:
-    data, video = rows.data, _one_line(row, "video")
+    data, located = rows.data, _located(row, rows.data)
+    start_s, end_s = (_of_column(row, column, seconds_of) for column in ("start_s", "end_s"))
+    if start_s is not None and end_s is not None and start_s >= end_s:
+        raise ValueError(f"start_s {start_s} is not before end_s {end_s}")
+    texts = {column: _of_column(row, column, optional_text) for column in TEXTS}
+    return Clip(
+        clip_id=texts["clip_id"] or os.path.splitext(_one_line(row, "video"))[0] + _window(start_s, end_s),
+        video=located,
+        start_s=start_s,
+        end_s=end_s,
+        question=texts["question"] or data.question,
+        label=label_of(row),
+        split=rows.split_of(row, located),
+        verb=texts["verb"],
+        noun=texts["noun"],
+        description=texts["description"],
+        narrator=texts["narrator"],
+    )
+
+
+def _located(row: Row, data: Data) -> str:
+    """The URI or absolute path of the row's video. Raises ValueError where there is none, or an odd one."""
+    video = _one_line(row, "video")
     if video in ("", *EMPTY_OR_NAME):
         raise ValueError("has no video; fill it in, or leave the row out (`starloop ingest --skip-bad`)")
     if (video, row.get("label")) == ("video", "label"):
         raise ValueError("this repeats the header; are these several files in one? Leave the second header out")
     if video.startswith("# "):
         raise ValueError(f"video {video[:40]!r} looks like a comment; delete the line, or write ./{video[:20]}")
-    start_s, end_s = (_of_column(row, column, seconds_of) for column in ("start_s", "end_s"))
-    if start_s is not None and end_s is not None and start_s >= end_s:
-        raise ValueError(f"start_s {start_s} is not before end_s {end_s}")
     located = locate(video, data)
     try:
         refuse_odd(located)
     except ValueError as error:
         raise ValueError(f"video {error}") from None
-    texts = {column: _of_column(row, column, optional_text) for column in TEXTS}
-    return Clip(
-        clip_id=texts["clip_id"] or os.path.splitext(video)[0] + _window(start_s, end_s),
-        video=located,
-        start_s=start_s,
-        end_s=end_s,
-        question=texts["question"] or data.question,
-        label=label_of(row),
-        split=rows.division.split_of(row, texts["split"], _share(name_below(located, folder_of(data)))),
-        verb=texts["verb"],
-        noun=texts["noun"],
-        description=texts["description"],
-        narrator=texts["narrator"],
-    )
+    return located
 
 
 def _of_column(row: Row, column: str, read: Callable[[Any], T]) -> T:
@@ -189,11 +229,6 @@ def _window(start_s: float | None, end_s: float | None) -> str:
 
 def _exact(value: float) -> str:
     return plain(value) if float(plain(value)) == value else repr(value)
-
-
-def _share(name: str) -> float:
-    """A number in 0..1 that depends on the video's name alone: it decides the split where the manifest does not."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
 
 
 def locate(video: str, data: Data) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from engine.config import Data
 from engine.ingest.adapters.source import filled
-from engine.ingest.folders import class_records, files_under, holds_classes, is_video
+from engine.ingest.folders import class_records, files_under, holds_classes, ignored, is_video
 from engine.ingest.tables import KNOWN_COLUMNS, Record, Row, kind_of, opened, table_records
 from engine.store.filesystems import Storage
 
@@ -31,8 +31,36 @@ def _with_options(row: Row, video: str, split: str) -> Row:
 def _class_rows(path: str, storage: Storage) -> Iterator[Record] | None:
     """None where the path is no folder, or one of tables."""
     files = files_under(path, storage)
-    tables = [name for name in files or () if kind_of(name)]
-    return class_records(path, files) if files and holds_classes(path, files, tables) else None
+    return class_records(path, files) if files and _are_classes(path, files, storage) else None
+
+
+def _are_classes(path: str, files: list[str], storage: Storage) -> bool:
+    """Whether the files of a folder are those of class folders. Raises ValueError where a table at its top names the videos."""
+    tables = [name for name in files if kind_of(name)]
+    if not holds_classes(path, files, tables):
+        return False
+    for name in tables:
+        table = f"{path.rstrip('/')}/{name}"
+        if "/" not in name and "video" in _columns_of(table, storage):
+            raise ValueError(
+                f"{path} holds videos, and a table with a column video: name the table itself, {table}; or move it elsewhere, if "
+                "the names of the folders are the labels"
+            )
+    return True
+
+
+def _columns_of(table: str, storage: Storage) -> Row:
+    """The first row; none where the table cannot be read."""
+    try:
+        return next((row for _, row in table_records(table, storage) if isinstance(row, dict)), {})
+    except ValueError:
+        return {}
+
+
+def ignored_files(path: str, storage: Storage) -> dict[str, int]:
+    """Files of class folders that are no videos, counted by suffix; {} for a table."""
+    files = files_under(path, storage)
+    return ignored(files) if files and any(map(is_video, files)) else {}
 
 
 def _table_rows(path: str, storage: Storage, needed: tuple[str, ...]) -> Iterator[Record]:
@@ -68,9 +96,8 @@ def fingerprint(data: Data, storage: Storage) -> str:
     if files is None:
         return _sha256(data.manifest, storage)
     digest = hashlib.sha256()
-    tables = [name for name in files if kind_of(name)]
-    of_classes = holds_classes(data.manifest, files, tables)
-    for name in filter(is_video, files) if of_classes else tables:
+    of_classes = _are_classes(data.manifest, files, storage)
+    for name in filter(is_video, files) if of_classes else filter(kind_of, files):
         content = "" if of_classes else _sha256(f"{data.manifest.rstrip('/')}/{name}", storage)
         digest.update(f"{name}\0{content}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]

@@ -1,6 +1,6 @@
 """Rows of a Parquet file, as a stream, in the values that CSV and JSON have: texts, numbers, lists and objects."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -9,21 +9,34 @@ import pyarrow.parquet as pq
 from engine.store.troubles import StorageError
 
 BATCH_ROWS = 8192
+BATCH_BYTES = 64 << 20
+"""Bytes that are read at once, where rows are long: a table may have gigabytes of them."""
+EMBEDDED_BYTES = 4096
+"""Bytes that are no text, from so many a value on, are videos or pictures within the table."""
+EMBEDDED = b"bytes within the table, which are not read"
+"""Stands for them: no cell that is needed may hold bytes."""
 UNREADABLE_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
 """What pyarrow raises where a footer or a page is damaged; a StorageError, which is an OSError too, is about reading the file."""
 
 
 def parquet_records(path: str, file: BinaryIO) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each row with its number. Raises ValueError for a file that is damaged, and for two columns of one name."""
+    """Each row with its number; files that are embedded in it are not read.
+
+    Raises ValueError for a file that is damaged, and for two columns of one name.
+    """
     number = 0
     try:
         table = pq.ParquetFile(file)
         names = table.schema_arrow.names
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"{path} has two columns {twice[0]!r}; rename one")
-        for batch in table.iter_batches(BATCH_ROWS):
-            columns = [_values(column) for column in batch.columns]
-            for values in zip(*columns, strict=True):
+        embedded, row_bytes = _embedded(table)
+        read = [name for name in names if name not in embedded]
+        batch_rows = max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(row_bytes, 1))))
+        for batch in table.iter_batches(batch_rows, columns=read if embedded else None):
+            columns = dict.fromkeys(names, [EMBEDDED] * batch.num_rows)
+            columns |= {name: _values(column) for name, column in zip(read, batch.columns, strict=True)}
+            for values in zip(*columns.values(), strict=True):
                 yield f"{path} row {number}", dict(zip(names, values, strict=True))
                 number += 1
     except StorageError:
@@ -32,6 +45,29 @@ def parquet_records(path: str, file: BinaryIO) -> Iterator[tuple[str, dict[str, 
         where = f" from row {number} on" if number else ""
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} is not a Parquet file, or damaged{where}: {reason}; get it again") from None
+
+
+def _embedded(table: pq.ParquetFile) -> tuple[set[str], float]:
+    """The columns of embedded files, and the mean bytes of a row of the others."""
+    groups = [table.metadata.row_group(number) for number in range(table.metadata.num_row_groups)]
+    embedded, others = set[str](), 0.0
+    for number in range(table.metadata.num_columns):
+        leaf = table.schema.column(number)
+        mean = sum(group.column(number).total_uncompressed_size for group in groups) / max(1, table.metadata.num_rows)
+        if leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type == "NONE" and mean >= EMBEDDED_BYTES:
+            embedded.add(_column_of(leaf.path, table.schema_arrow.names))
+        else:
+            others += mean
+    return embedded, others
+
+
+def _column_of(path: str, names: Sequence[str]) -> str:
+    """The column that a leaf belongs to: a name may hold a dot.
+
+    >>> _column_of("video.bytes", ["video"]), _column_of("a.b", ["a.b"])
+    ('video', 'a.b')
+    """
+    return path if path in names else max((name for name in names if path.startswith(f"{name}.")), key=len)
 
 
 def _values(column: pa.Array) -> list[Any]:

@@ -48,6 +48,11 @@ class Division:
         self.smallest = video_share if self.smallest is None else min(video_share, self.smallest)
         return "heldout" if video_share < self.share(row) else "train"
 
+    @property
+    def by_share(self) -> bool:
+        """Whether shares of the videos decide where rows name no split. It may read the rows' names of splits."""
+        return self.setting > 0 if self.setting is not None else self._names_none
+
     def share(self, row: Mapping[str, Any]) -> float:
         """The share of videos that is held out, for a row that names no split."""
         if self.setting is not None:

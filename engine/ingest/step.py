@@ -9,7 +9,7 @@ from engine.evaluate.sets import read_set
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.clips import path_of, write_parts
-from engine.ingest.own import fingerprint
+from engine.ingest.own import fingerprint, ignored_files
 from engine.run.work import StepResult, Work
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ def ingest(work: Work) -> StepResult:
     parts = write_parts(work.store, manifest.read_manifest(config.data, config.access(), card))
     for note in card.notes():
         log.info("%s", note)
+    if suffixes := ignored_files(config.data.manifest, config.access()):
+        log.info("files that are no videos: %s", ", ".join(f"{count} {suffix}" for suffix, count in suffixes.items()))
     for evaluation_set in config.evaluate.sets[1:]:
         clips = read_set(evaluation_set, config.data.question, config.access())
         parts |= write_parts(work.store, (replace(clip, split=evaluation_set.name) for clip in clips), (evaluation_set.name,))

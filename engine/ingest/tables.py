@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, TextIO, cast
 from urllib.parse import unquote
 
+from engine.ingest.cells import EMPTY_OR_NAME, is_empty
 from engine.ingest.delimited import csv_records
 from engine.ingest.folders import files_under
 from engine.ingest.json_rows import json_items, json_lines, shape_of
@@ -140,7 +141,12 @@ def table_records(path: str, storage: Storage, needed: Collection[str] = (), def
         return
     for name in files:
         for place, row in _file_records(f"{path.rstrip('/')}/{name}", storage, needed, default, is_part=True):
-            yield place, row if isinstance(row, ValueError) else partition_of(name) | row
+            yield place, row if isinstance(row, ValueError) else _with_partition(row, partition_of(name))
+
+
+def _with_partition(row: Row, partition: Row) -> Row:
+    """What a part file's name says holds where the row's own cell is empty."""
+    return row | {name: value for name, value in partition.items() if is_empty(row.get(name)) or row[name] in EMPTY_OR_NAME}
 
 
 def part_files(path: str, storage: Storage) -> list[str] | None:

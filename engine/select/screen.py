@@ -8,7 +8,7 @@ from engine.config import RunConfig
 from engine.decode.decoder import ChildDecoder
 from engine.decode.stage import DecodeSettings
 from engine.generate.ledger import too_many_failed
-from engine.ingest.card import Listing
+from engine.ingest.listing import Listing
 from engine.rows import Example, Failure, Unused, Window
 from engine.select.lengths import Lengths
 from engine.store.weights import local

@@ -9,8 +9,11 @@ import fsspec
 import pytest
 
 from builders import LIMITS, a_clip
+from engine.config import Data
 from engine.decode.decoder import ChildDecoder, ClipRead
-from engine.ingest.card import Listing
+from engine.ingest.card import Card
+from engine.ingest.listing import Listing
+from engine.ingest.manifest import read_manifest
 from engine.rows import Failure
 from engine.store.filesystems import Storage
 from engine.store.troubles import StorageError
@@ -216,13 +219,12 @@ def test_a_store_that_shows_nothing_of_what_may_be_read_is_not_believed(folder: 
         assert (listing.missing.count, listing.unanswered.count) == (0, 3)
 
 
-def test_a_copy_on_s3_in_the_other_split_is_refused(swift: Swift, s3: Storage) -> None:
+def test_a_copy_on_s3_in_the_other_split_is_refused(swift: Swift, s3: Storage, tmp_path: Path) -> None:
     for name, data in (("a", b"1" * 2000), ("copy", b"1" * 2000), ("other", b"2" * 2000)):
         swift.filesystem().pipe_file(f"s3://{BUCKET}/copies/{name}.mp4", data)
-    listing = Listing(s3)
-    listing.count(a_clip("a", video=f"s3://{BUCKET}/copies/a.mp4"))
-    listing.count(a_clip("other", video=f"s3://{BUCKET}/copies/other.mp4", split="heldout"))
-    listing.refuse_copies()
-    listing.count(a_clip("copy", video=f"s3://{BUCKET}/copies/copy.mp4", split="heldout"))
-    with pytest.raises(ValueError, match=r"copies/a.mp4 and .*copies/copy.mp4 have the same bytes, and are in train and heldout"):
-        listing.refuse_copies()
+    data = Data(manifest=str(tmp_path / "m.csv"), videos=f"s3://{BUCKET}/copies")
+    (tmp_path / "m.csv").write_text("video,label,split\na.mp4,x,train\nother.mp4,x,val\n")
+    assert len(list(read_manifest(data, s3, Card(Listing(s3))))) == 2
+    (tmp_path / "m.csv").write_text("video,label,split\na.mp4,x,train\nother.mp4,x,val\ncopy.mp4,x,val\n")
+    with pytest.raises(ValueError, match=r"line 4: video .*copies/copy.mp4, heldout here, is a copy of .*copies/a.mp4, train at"):
+        list(read_manifest(data, s3, Card(Listing(s3))))

@@ -72,11 +72,12 @@ def test_the_share_that_nobody_chose_is_said_in_one_line(tmp_path: Path) -> None
 
 
 def test_a_run_begins_with_class_folders_and_notices_when_they_change(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write(tmp_path / "d", *(f"{label}/{number}.mp4" for label in ("run", "jump") for number in range(30)))
+    write(tmp_path / "d", *(f"{label}/{number}.mp4" for label in ("run", "jump") for number in range(30)), "notes.txt")
     config = load_config(None, [f"data.manifest={tmp_path / 'd'}", f"run.uri={tmp_path / 'r'}", "model.allow_tiny=true"])
     with caplog.at_level(logging.INFO, "engine"):
         loop.run(config, lambda progress: None, until="ingest")
     assert any("no split in the manifest: 10 % of the videos are held out" in line for line in caplog.messages)
+    assert "files that are no videos: 1 .txt" in caplog.messages
     loop.run(config, lambda progress: None, until="ingest")
     write(tmp_path / "d", "run/more.mp4")
     with pytest.raises(ValueError, match=r"/d has changed since .*; restore it or choose another run.uri"):

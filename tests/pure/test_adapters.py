@@ -19,7 +19,7 @@ from engine.ingest import adapters, manifest
 from engine.ingest.adapters import adapter, instruct
 from engine.ingest.adapters.source import Source
 from engine.ingest.adapters.table import read_mapping
-from engine.ingest.card import Skipped
+from engine.ingest.skipped import Skipped
 from engine.labels import Choice, ClassSequence, Keywords, Number, TimeRange
 from engine.rows import Clip, Example
 from engine.store.filesystems import Storage
@@ -504,6 +504,10 @@ def test_the_tag_may_stand_anywhere_and_says_which_turn_shows(tmp_path: Path) ->
         ({"video": "a.mp4", "QA": [{"q": "What?", "a": "A cup."}, {"q": "Where?"}]}, "empty_answer"),
         ({"video": "a.mp4", "QA": [{"i": "", "q": "", "a": "A cup."}]}, "empty_question"),
         ({"video": "a.mp4", "start": "soon", "QA": [{"q": "What?", "a": "A cup."}]}, "bad_window"),
+        ({"video": "a.mp4", "start": 5, "end": 2, "QA": [{"q": "What?", "a": "A cup."}]}, "bad_window"),
+        ({"video": "a.mp4", "start": -3, "QA": [{"q": "What?", "a": "A cup."}]}, "bad_window"),
+        ({"video": "a.mp4", "end": 0, "QA": [{"q": "What?", "a": "A cup."}]}, "bad_window"),
+        (talk("What?", "A \ud83d cup.", image="a.jpg"), "odd_text"),
     ],
 )
 def test_what_is_no_example_has_a_reason(tmp_path: Path, item: dict[str, Any], reason: str) -> None:
@@ -523,14 +527,16 @@ def test_an_instruction_that_is_repeated_stands_once(tmp_path: Path) -> None:
 
 
 def test_bad_conversations_are_counted_by_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bad = [talk("<image>\nWhat?", "A cup."), talk("Hi", ""), {"id": "7"}]
+    videos = ("foo://h/v/b.mp4", "sftp://h/b.mp4", "http://user:pw@h/v.mp4", "a\0b.mp4", "a\ud83d.mp4")
+    odd = [talk("What?", "A cup.", video=video, id=str(number)) for number, video in enumerate(videos)]
+    bad = [talk("<image>\nWhat?", "A cup."), talk("Hi", ""), {"id": "7"}, *odd]
     (tmp_path / "i.json").write_text(json.dumps([*bad, INSTRUCT[3]]))
     ingest(IngestOptions(manifest=str(tmp_path / "i.json"), form="instruct", skip_bad=True), str(tmp_path / "i.parquet"), [])
     card = json.loads((tmp_path / "i.card.json").read_text())
-    assert card["bad_rows_by_reason"] == {"no_picture": 1, "empty_answer": 1, "malformed": 1}
-    assert "bad rows by reason: no_picture 1, empty_answer 1, malformed 1" in capsys.readouterr().out
+    assert card["bad_rows_by_reason"] == {"no_picture": 1, "empty_answer": 1, "malformed": 1, "odd_video": 5}
+    assert "bad rows by reason: no_picture 1, empty_answer 1, malformed 1, odd_video 5" in capsys.readouterr().out
     (tmp_path / "i.json").write_text(json.dumps(bad))
-    with pytest.raises(ValueError, match=r"all 3 conversations are bad; the first: .*item 0: "):
+    with pytest.raises(ValueError, match=r"all 8 conversations are bad; the first: .*item 0: "):
         ingest(IngestOptions(manifest=str(tmp_path / "i.json"), form="instruct", skip_bad=True), str(tmp_path / "i.parquet"), [])
 
 

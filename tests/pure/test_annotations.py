@@ -15,7 +15,7 @@ from engine.ingest import manifest
 from engine.ingest.adapters import adapter
 from engine.ingest.adapters.source import Source
 from engine.ingest.adapters.table import read_mapping
-from engine.ingest.card import Skipped
+from engine.ingest.skipped import Skipped
 from engine.labels import Choice, TimeRange
 from engine.rows import Clip
 from engine.store.filesystems import Storage

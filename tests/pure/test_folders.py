@@ -1,21 +1,25 @@
 """Pins that a folder of class folders is a manifest, and a folder of part files a table; what is ambiguous is refused."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from engine.config import Data
-from engine.ingest.card import Skipped
-from engine.ingest.folders import files_under, ignored
+from engine.decode.media import MOVING, RAW, SEEKABLE
+from engine.ingest.folders import SUFFIXES, files_under, ignored, is_video
 from engine.ingest.manifest import read_manifest
 from engine.ingest.own import fingerprint
+from engine.ingest.skipped import Skipped
 from engine.store.filesystems import Storage
+from jobs.ingest import IngestOptions, ingest
 
 Read = list[tuple[str, str, str]]
 
@@ -105,6 +109,58 @@ def test_a_video_in_no_class_is_one_bad_row(tmp_path: Path) -> None:
     skipped = Skipped()
     assert len(read(write(tmp_path / "d", "run/a.mp4", "jump/b.mp4", "c.mp4", "d.mp4"), skipped)) == 2
     assert skipped.count == 2
+
+
+def test_two_links_to_one_folder_are_both_read(tmp_path: Path) -> None:
+    write(tmp_path / "pool", "run/a.mp4", "run/b.mp4")
+    folder = write(tmp_path / "d", "train/jump/b.mp4", "val/jump/c.mp4")
+    for split in ("train", "val"):
+        os.symlink(tmp_path / "pool" / "run", folder / split / "run")
+    with pytest.raises(ValueError, match=r"video .*run/(.).mp4 is in heldout here and in train at .*/\1.mp4, and so are 1 more"):
+        read(folder)
+
+
+def test_a_table_beside_videos_in_several_folders_is_not_passed_over(tmp_path: Path) -> None:
+    folder = write(tmp_path / "d", "videos/part1/a.mp4", "videos/part2/b.mp4")
+    (folder / "readme.csv").write_text("class,notes\nrun,x\n")
+    assert [label for _, label, _ in read(folder)] == ["part1", "part2"]
+    (folder / "labels.csv").write_text("video,label\nvideos/part1/a.mp4,run\nvideos/part2/b.mp4,jump\n")
+    with pytest.raises(ValueError, match=r"d holds videos, and a table with a column video: name the table itself, .*d/labels.csv"):
+        read(folder)
+    with pytest.raises(ValueError, match="name the table itself"):
+        fingerprint(Data(manifest=str(folder)), Storage())
+
+
+def test_a_class_may_have_any_name(tmp_path: Path) -> None:
+    names = ["NA", "None", "null", "{x}"]
+    assert [label for _, label, _ in read(write(tmp_path / "d", *(f"{name}/{name}.mp4" for name in names)))] == names
+
+
+def test_suffixes_of_every_demuxer_are_videos() -> None:
+    assert {*SUFFIXES} == {*SEEKABLE, *MOVING, *RAW}
+    sound_and_pictures = {*"avif heic heif isma ism m4a m4b mka mks mpo psp".split()}
+    for demuxer, suffixes in SUFFIXES.items():
+        assert av.format.ContainerFormat(demuxer, "r").extensions - sound_and_pictures <= {*suffixes.split()} | {"m4v"}, demuxer
+    assert is_video("a/b.MXF")
+
+
+def test_a_split_in_a_part_files_name_holds_where_the_cell_is_empty(tmp_path: Path) -> None:
+    for split, cell in (("train", ""), ("validation", "NA"), ("test-00001", "train")):
+        (write(tmp_path / "t", f"{split}.csv") / f"{split}.csv").write_text(f"video,label,split\n{split}.mp4,x,{cell}\n")
+    assert sorted((clip_id, split) for clip_id, _, split in read(tmp_path / "t")) == [
+        ("test-00001", "train"),
+        ("train", "train"),
+        ("validation", "heldout"),
+    ]
+
+
+def test_names_that_are_not_utf8_are_bad_rows(tmp_path: Path) -> None:
+    folder = write(tmp_path / "d", "run/a.mp4", "jump/b.mp4", os.fsdecode(b"jump/\xff.mp4"), os.fsdecode(b"\xfe.mp4"))
+    ingest(IngestOptions(manifest=str(folder), skip_bad=True), str(tmp_path / "clips.parquet"), [])
+    card = json.loads((tmp_path / "clips.card.json").read_text())
+    assert (card["clips"], card["bad_rows"]) == (2, 2)
+    assert "jump/\\udcff.mp4' is not a text: it holds a NUL or half a character" in card["first_bad_rows"][0]
+    assert "\\udcfe.mp4 lies in no class folder" in card["first_bad_rows"][1]
 
 
 def test_part_files_of_one_table(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ import pytest
 from builders import a_clip
 from engine.config import Data, EvaluationSet
 from engine.evaluate.sets import read_set
-from engine.ingest import card, manifest
-from engine.ingest.card import Card, Listing, Skipped
+from engine.ingest import listing, manifest
+from engine.ingest.card import Card
 from engine.ingest.clips import from_table, to_table
+from engine.ingest.listing import Listing
+from engine.ingest.skipped import Skipped
 from engine.rows import Clip
 from engine.select.conversations import read_conversations
 from engine.store.filesystems import Storage
@@ -180,11 +182,11 @@ def test_files_that_are_no_manifest(tmp_path: Path) -> None:
 def test_missing_videos_are_counted_not_dropped(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     clips = read(tmp_path, "video,label\na.mp4,x\nb.mp4,y\nnone/c.mp4,z\n")
-    listing = Listing(Storage())
+    looked = Listing(Storage())
     for clip in clips:
-        listing.count(clip)
-    assert (listing.missing.count, listing.missing.first) == (2, ["b", "none/c"])
-    assert (listing.unanswered.count, listing.unlisted.count) == (0, 0)
+        looked.count(clip)
+    assert (looked.missing.count, looked.missing.first) == (2, ["b", "none/c"])
+    assert (looked.unanswered.count, looked.unlisted.count) == (0, 0)
 
 
 def test_a_folder_that_may_not_be_listed_says_nothing_about_its_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,10 +201,10 @@ def test_a_folder_that_may_not_be_listed_says_nothing_about_its_videos(tmp_path:
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refused)  # a test that runs as root may list any folder
-    listing = Listing(Storage())
+    looked = Listing(Storage())
     for name in ("closed/a", "closed/b", "open/a", "open/b"):
-        listing.count(a_clip(name, video=f"{tmp_path}/{name}.mp4"))
-    assert (listing.unanswered.first, listing.missing.first) == (["closed/a", "closed/b"], ["open/b"])
+        looked.count(a_clip(name, video=f"{tmp_path}/{name}.mp4"))
+    assert (looked.unanswered.first, looked.missing.first) == (["closed/a", "closed/b"], ["open/b"])
 
 
 @pytest.mark.waits
@@ -222,26 +224,49 @@ def test_storage_that_does_not_respond_is_asked_once() -> None:
 
         threading.Thread(target=hang_up, daemon=True).start()
         options = {"endpoint_url": f"http://127.0.0.1:{server.getsockname()[1]}", "key": "k", "secret": "s"}
-        listing = Listing(Storage({"s3": options}, patience_s=0.0))
+        looked = Listing(Storage({"s3": options}, patience_s=0.0))
         counts = []
         for video in ("s3://bucket/0/a.mp4", "s3://bucket/1/a.mp4", "s3://bucket/2/a.mp4", "s3://other/0/a.mp4"):
-            listing.count(a_clip(video, video=video))
+            looked.count(a_clip(video, video=video))
             counts.append(len(connections))
         server.shutdown(socket.SHUT_RDWR)
     assert counts[0] > 0
     assert counts[0] == counts[1] == counts[2] < counts[3]
-    assert (listing.unanswered.count, listing.missing.count) == (4, 0)
+    assert (looked.unanswered.count, looked.missing.count) == (4, 0)
+
+
+@pytest.mark.waits
+def test_servers_that_do_not_respond_count_as_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "LISTED_FOLDERS", 2)
+    looked = Listing(Storage(patience_s=0.0))
+    videos = [a_clip(str(i), video=f"http://127.0.0.{i + 1}:1/a.mp4") for i in range(5)]
+    assert list(looked.counted(videos)) == videos
+    assert (looked.unanswered.count, looked.unlisted.count, looked.missing.count) == (2, 3, 0)
+
+
+def test_no_folder_is_listed_once_the_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "BUDGET_S", 0.0)
+    looked = Listing(Storage())
+    looked.count(a_clip("a", video=f"{tmp_path}/a.mp4"))
+    assert (looked.unlisted.count, looked.missing.count) == (1, 0)
+
+
+@pytest.mark.parametrize("video", ["foo://h/v/b.mp4", "sftp://h/b.mp4", "http://user:pw@h/v.mp4"])
+def test_a_video_that_no_storage_opens_is_unanswered(video: str) -> None:
+    looked = Listing(Storage())
+    looked.count(a_clip("a", video=video))
+    assert (looked.unanswered.first, looked.missing.count) == (["a"], 0)
 
 
 def test_a_bounded_number_of_folders_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(card, "LISTED_FOLDERS", 3)
+    monkeypatch.setattr(listing, "LISTED_FOLDERS", 3)
     for i in range(5):
         (tmp_path / str(i)).mkdir()
         (tmp_path / str(i) / "a.mp4").write_bytes(b"x")
-    listing = Listing(Storage())
+    looked = Listing(Storage())
     for i in (0, 1, 2, 3, 0, 4):
-        listing.count(a_clip(str(i), video=f"{tmp_path}/{i}/a.mp4"))
-    assert (listing.unlisted.count, listing.unlisted.first, listing.missing.count) == (2, ["3", "4"], 0)
+        looked.count(a_clip(str(i), video=f"{tmp_path}/{i}/a.mp4"))
+    assert (looked.unlisted.count, looked.unlisted.first, looked.missing.count) == (2, ["3", "4"], 0)
 
 
 def test_a_card_counts_what_there_is(tmp_path: Path) -> None:
@@ -250,5 +275,5 @@ def test_a_card_counts_what_there_is(tmp_path: Path) -> None:
     for _ in manifest.read_manifest(Data(manifest=str(tmp_path / "m.csv")), Storage(), counts):
         pass
     assert counts.id_twice() is None
-    assert counts.video_in_both() is None
+    assert counts.videos_in_both() == []
     assert counts.counts() == {"clips": 3, "videos": 2, "labels": 2, "labels_with_one_clip": 1, "train": 2, "heldout": 1}

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.config import Data
-from engine.ingest import json_rows
-from engine.ingest.card import Skipped
+from engine.ingest import json_rows, parquet_rows
 from engine.ingest.json_rows import json_items, json_lines
 from engine.ingest.manifest import read_manifest
+from engine.ingest.skipped import Skipped
 from engine.ingest.tables import table_records
 from engine.rows import Clip
 from engine.store.filesystems import Storage
@@ -76,6 +77,14 @@ def test_any_table_that_csv_writes(tmp_path: Path, table: list[dict[str, str]], 
     if (dialect["lineterminator"], dialect["quoting"]) == ("\n", csv.QUOTE_MINIMAL):  # then csv leaves a bare "\r" unquoted
         table = [{name: cell.replace("\r", " ") for name, cell in row.items()} for row in table]
     text = io.StringIO(newline="")
+    if suffix == "csv":  # nor what may be a row in a cell
+        after = re.compile(r"[\r\n].*", re.DOTALL)
+        table = [
+            {name: after.sub(lambda rest: rest[0].replace(dialect["delimiter"], " "), cell) for name, cell in row.items()}
+            for row in table
+        ]
+    else:
+        table = [{name: re.sub(r"[\r\n]", " ", cell) for name, cell in row.items()} for row in table]
     writer = csv.DictWriter(text, list(table[0]), **dialect)
     writer.writeheader()
     writer.writerows(table)
@@ -137,7 +146,7 @@ def clips(path: Path, content: str | bytes = b"", skipped: Skipped | None = None
     [
         ("m.tsv", 'video\tlabel\na.mp4\t"open" it\nb.mp4\t"push\nc.mp4\tx\nd.mp4\tis "y"\n', "line 3: a quote opens a cell"),
         ("m.csv", 'video,label\na.mp4,x\nb.mp4,"y\n', "line 3: a quote opens a cell and is not closed"),
-        ("m.csv", 'video,label\na.mp4,"x\nb.mp4,y\nc.mp4,z"\n', "line 2: label 'x\\nb.mp4,y\\nc.mp4,z' goes over several lines"),
+        ("m.csv", 'video,label\na.mp4,"x\nb.mp4,y\nc.mp4,z"\n', "cell 2 goes over 3 lines, and 'b.mp4,y' in it may be a row"),
         ("m.csv", 'video,label\na.mp4,"so "they" said"\n', 'line 2: "so "they" said" has quotes within quotes; double them'),
         ("m.csv", 'video,label,description\na.mp4,x,"two\nlines"\nb.mp4,y\n', "line 4 has fewer cells than the header"),
         ("m.csv", "video,label,\na.mp4,x,\nb.mp4,y,z\n", "line 3 has more cells than the header"),
@@ -154,8 +163,8 @@ def clips(path: Path, content: str | bytes = b"", skipped: Skipped | None = None
         ("m.json", '{\n "video": {"0": "a.mp4"}\n}', 'line 1 is not a whole JSON object: write an array'),
         ("m.json", '[{"video": "a.mp4", "label": "x", "clip_id": 123456789012345678901}]', "holds a number of more than 64 bits"),
         ("m.jsonl", '{"video": "a.mp4", "label": "x", "clip_id": 1.2345678901234567e+18}', "clip_id 1.2345678901234568e+18 is a"),
-        ("m.json", '[{"video": "a.mp4", "label": "\\ude00"}]', "m.json is not JSON (\\ude00 is half a character)"),
-        ("m.json", '[{"video": "a.mp4", "label": "x \\ud83d"}]', "m.json is not JSON (\\ud83d is half a character)"),
+        ("m.json", '[{"video": "a.mp4", "label": "\\ude00"}]', "item 0: label '\\ude00' is not a text: it holds"),
+        ("m.json", '[{"video": "a.mp4", "label": "x \\ud83d"}]', "item 0: label 'x \\ud83d' is not a text: it holds"),
         ("m.jsonl", '{"video": "a.mp4", "label": "x \\ud83d"}', "line 1: label 'x \\ud83d' is not a text"),
         ("m.jsonl", '{"video": "a.mp4", "label": true}', "label 'True' is not a text"),
         ("m.xlsx", "PK\3\4", "save the sheet as CSV (UTF-8)"),
@@ -170,6 +179,45 @@ def test_what_cannot_be_read_right_is_one_line(tmp_path: Path, name: str, text: 
         clips(tmp_path / name)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+SWALLOWED = [
+    ("m.csv", 'video,label\na.mp4,"x\nb.mp4,y\nc.mp4,5"\nb.mp4,w\n', "line 2: cell 2 goes over 3 lines, and 'b.mp4,y' in"),
+    ("m.csv", 'video,label,description\na.mp4,x,"he said\nb.mp4,y,fine\nc.mp4,z,measures 5"\n', "line 2: cell 3 goes over 3 lines"),
+    ("m.csv", 'video,label,description\na.mp4,x,"so\nb.mp4,y,5"\n', "line 2: cell 3 goes over 2 lines, and 'b.mp4,y,5' at its"),
+    ("m.csv", 'video,question,label\na.mp4,"so\nb.mp4,5",x\n', "cell 2 goes over 2 lines, and 'b.mp4,5' at its end may be"),
+    ("m.csv", 'video;label;note\na.mp4;x;"so\nb.mp4;y;;;\nc.mp4;5"\n', "line 2: cell 3 goes over 3 lines, and 'b.mp4;y;;;' in"),
+    ("m.tsv", 'video\tlabel\tquestion\na.mp4\tx\t"what is this\nb.mp4\ty\twhy?\nc.mp4\tz\tis it 5"\n', "and TSV has none; is a"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "message"), SWALLOWED)
+@pytest.mark.parametrize("skipped", [None, Skipped()], ids=["all", "skip_bad"])
+def test_rows_that_a_quote_swallowed_end_the_file(
+    tmp_path: Path, name: str, text: str, message: str, skipped: Skipped | None
+) -> None:
+    with pytest.raises(ValueError, match=r".+") as caught:
+        clips(tmp_path / name, text, skipped)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_description_of_several_lines_is_a_cell(tmp_path: Path) -> None:
+    text = 'description,video,label\n"first, he runs,\nthen he stops.\nAnd so, on",a.mp4,x\n'
+    [clip] = clips(tmp_path / "m.csv", text)
+    assert clip.description.splitlines() == ["first, he runs,", "then he stops.", "And so, on"]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 16])
+@pytest.mark.parametrize("label", ['"x \\ud83d"', '{"kind": "keywords", "text": "\\ud83d x"}', '{"kind": "\\ud83d"}'])
+def test_half_a_character_is_one_bad_row(tmp_path: Path, label: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_rows, "CHUNK", chunk)
+    rows = [f'{{"video": "a.mp4", "label": {label}}}', '{"video": "b.mp4", "label": "\\ud83d\\ude00 y \\\\ud83d"}']
+    for name, text in (("m.json", f"[{', '.join(rows)}]"), ("m.jsonl", "\n".join(rows))):
+        skipped = Skipped()
+        [clip] = clips(tmp_path / name, text, skipped)
+        assert (clip.label.text, skipped.count) == ("\U0001f600 y \\ud83d", 1)
+        assert "half a character" in skipped.first[0] or "label kind" in skipped.first[0]
 
 
 def test_the_line_that_is_not_utf8(tmp_path: Path) -> None:
@@ -244,6 +292,40 @@ def test_parquet_columns_that_are_no_texts(tmp_path: Path) -> None:
     pq.write_table(doubled, tmp_path / "m.parquet")
     with pytest.raises(ValueError, match="has two columns 'label'; rename one"):
         clips(tmp_path / "m.parquet")
+
+
+def test_videos_within_a_parquet_table_are_not_read(tmp_path: Path) -> None:
+    blob = b"\xff" * 20_000
+    columns: dict[str, Any] = {
+        "video": ["a.mp4", "b.mp4"], "label": [b"x", b"y"], "frames": [blob, blob], "clip": [{"bytes": blob, "path": "a"}] * 2,
+    }  # fmt: skip
+    pq.write_table(pa.table(columns), tmp_path / "m.parquet")
+    assert [clip.label.text for clip in clips(tmp_path / "m.parquet")] == ["x", "y"]
+    assert [row["frames"] == row["clip"] == parquet_rows.EMBEDDED for row in rows_of(tmp_path / "m.parquet")] == [True, True]
+    pq.write_table(pa.table({"video": columns["clip"], "label": ["x", "y"]}), tmp_path / "m.parquet")
+    with pytest.raises(ValueError, match=r"row 0: video \"b'bytes within the table, which are not read'\" is not a text"):
+        clips(tmp_path / "m.parquet")
+
+
+def test_long_rows_of_parquet_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq.write_table(
+        pa.table({"video": [f"{i}.mp4" for i in range(30)], "label": [f"{i} " * 500 for i in range(30)]}), tmp_path / "m.parquet"
+    )
+    monkeypatch.setattr(parquet_rows, "BATCH_BYTES", 3000)
+    sizes = []
+    values = parquet_rows._values
+    monkeypatch.setattr(parquet_rows, "_values", lambda column: sizes.append(len(column)) or values(column))
+    assert len(rows_of(tmp_path / "m.parquet")) == 30
+    assert max(sizes) < 10
+
+
+def test_a_first_line_that_is_long_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_rows, "HEAD", 20)
+    row = json.dumps({"a": "x" * 100, "video": "a.mp4"})
+    assert json_rows.shape_of(io.StringIO(f"{row}\n{row}\n"), ("video",)) == "lines"
+    assert json_rows.shape_of(io.StringIO(json.dumps({"database": {"x" * 100: row}})), ("video",)) == "object"
+    monkeypatch.setattr(json_rows, "LINE", 50)
+    assert json_rows.shape_of(io.StringIO(f"{row}\n{row}\n"), ("video",)) == "object", "no row is as long"
 
 
 def test_ids_are_exact(tmp_path: Path) -> None:

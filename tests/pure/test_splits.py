@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from engine.config import Data
-from engine.ingest.card import Card, Skipped
+from engine.ingest.card import Card
 from engine.ingest.manifest import read_manifest
+from engine.ingest.skipped import Skipped
 from engine.ingest.splits import split_named
 from engine.presets import load_config
 from engine.run.checks import check_inputs, claim

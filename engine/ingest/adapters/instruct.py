@@ -32,7 +32,7 @@ class Refused(ValueError):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
-        """several_pictures, no_picture, odd_turns, empty_question, empty_answer, bad_window."""
+        """several_pictures, no_picture, odd_video, odd_turns, odd_text, empty_question, empty_answer, bad_window."""
 
 
 def records(source: Source) -> Iterator[Record]:
@@ -64,16 +64,19 @@ def _sample(source: Source, number: int, item: dict[str, Any], names: set[str]) 
             raise Refused("empty_question", f"turn {place} has no question")
         if not answer:
             raise Refused("empty_answer", f"turn {place} has no answer")
-    window = {name: _seconds(item, name) for name in ("start", "end")}
+    window = _window(item)
     name = str(item.get("id") or (f"{os.path.splitext(video)[0]}/{number}" if video else f"text/{number}"))
     if name in names:  # LLaVA's ids are those of pictures, and a picture may have several conversations
         name = f"{name}/{number}"
+    for text in (name, *(text for turn in turns for text in turn)):
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise Refused("odd_text", f"{text[:40]!r} is not a text: it holds half a character; correct it")
     names.add(name)
     return {
         "clip_id": name,
         "video": video,
-        "start_s": window["start"],
-        "end_s": window["end"],
+        "start_s": window[0],
+        "end_s": window[1],
         "turns": turns,
         "shown_in": tagged[0] if video and tagged else 0,
     }
@@ -126,6 +129,15 @@ def _videochat_turns(pairs: list[dict[str, Any]]) -> Exchanges:
 
 def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
+
+
+def _window(item: dict[str, Any]) -> tuple[float | None, float | None]:
+    start, end = _seconds(item, "start"), _seconds(item, "end")
+    if min(start or 0.0, end or 0.0) < 0:
+        raise Refused("bad_window", f"{start} to {end} s is not in a video: it begins at 0")
+    if end is not None and (start or 0.0) >= end:
+        raise Refused("bad_window", f"start {start} is not before end {end}")
+    return start, end
 
 
 def _seconds(item: dict[str, Any], name: str) -> float | None:
