@@ -209,7 +209,7 @@ def random_moments(count: int, longest_s: float, seed: int) -> list[Moment]:
 
 WORKERS: dict[str, tuple[str, ...]] = {
     "decoding processes": ("engine.decode.child",),
-    "decode workers": ("ray::Map(decode_", "ray::MapBatches(decode_"),
+    "decode workers": ("ray::Map(decode", "ray::MapBatches(decode"),
     "generator actors": ("ray::MapWorker",),
     "train workers": ("ray::RayTrainWorker", "ray::_RayTrainWorker"),
 }

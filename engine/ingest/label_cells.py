@@ -27,8 +27,6 @@ def label_of(row: dict[str, Any]) -> Label:
         raise ValueError(
             f"label {text!r} is how an empty cell may be written; fill it in, or write {named} if a class has this name"
         )
-    if "\n" in text:
-        raise ValueError(f"label {text[:60]!r} goes over several lines; is a quote not closed? Write it in one line")
     return Keywords(text=text, aliases=aliases)
 
 

@@ -77,7 +77,15 @@ def _table_rows(path: str, storage: Storage, needed: tuple[str, ...]) -> Iterato
                 yield place, error
                 continue
             known.add(columns)
+        if kind_of(path) in ("csv", "tsv") and isinstance(row, dict) and _has_breaks(row.get("label")):
+            yield place, ValueError(f"{place}: label {row['label'][:60]!r} goes over several lines; is a quote not closed?")
+            continue
         yield place, {"split": None} | row if columns_differ and isinstance(row, dict) else row
+
+
+def _has_breaks(label: object) -> bool:
+    """A quote that is not closed in time makes one cell of several rows. A typed label is JSON, which may have lines."""
+    return isinstance(label, str) and "\n" in label.strip() and not label.lstrip().startswith("{")
 
 
 def _check_columns(where: str, columns: tuple[str, ...], needed: tuple[str, ...]) -> None:

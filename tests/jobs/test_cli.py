@@ -73,8 +73,8 @@ def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: py
 def test_a_machine_that_is_too_small_is_one_line(tmp_path: Path) -> None:
     """In a process of its own, which starts a Ray of its own: the interpreter prints the line and returns the status."""
     (tmp_path / "m.csv").write_text("video,label\na.mp4,x\n")
-    sets = ["data.manifest=m.csv", "cluster.generator_actors=64", "cluster.generator_gpus=1", "model.allow_tiny=true"]
-    assert_one_line(process("generate", *options(sets), cwd=tmp_path), "asks for 64 GPUs at once")
+    sets = ["data.manifest=m.csv", "cluster.generator_actors=64", "model.allow_tiny=true"]
+    assert_one_line(process("generate", *options(sets), cwd=tmp_path), "asks for 65 CPUs at once")
 
 
 def test_a_mistake_does_not_claim_the_run_folder(tmp_path: Path) -> None:
