@@ -26,6 +26,8 @@ TRIES = 3
 NOT_STARTED_WAIT_S = 2.0
 """A node short of memory may need a moment."""
 LONGEST_DETAIL = 1000
+OF_THIS_MACHINE = ("full", "exhausted")
+"""Troubles that are no object's: a mount's cache has no room, or no more files can be opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +85,15 @@ class ChildDecoder:
     def decode(self, clip: Clip | Window, spec: FrameSpec, jitter_seed: int | None = None, etag: str = "") -> ClipRead | Failure:
         """The clip's frames, or why there are none. With an etag, only of that version of the video.
 
-        Raises StorageError where storage as a whole is away, ChildProcessError where no child can be started: these are no clip's
-        fault. Whatever else storage does with this one object is the clip's failure, and never blamed on its decoder.
+        Raises StorageError where storage as a whole is away or this machine is out of open files, ChildProcessError where no child
+        can be started: these are no clip's fault. Whatever else storage does with this one object is the clip's failure, and never
+        blamed on its decoder.
         """
         failure: Failure | None = None
         not_started: NotStarted | None = None
         for _ in range(TRIES):
             try:
-                with self._places.storage_for(clip.video).opened(clip.video, self._limits.read_bytes) as source:
+                with self._places.opened(clip.video, self._limits.read_bytes) as source:
                     if etag and source.etag != etag:
                         return Failure(kind="replaced", detail=f"{clip.video} is not what the answer was about; restore it")
                     result = self._exchange(source, self._request(clip, source, spec, jitter_seed))
@@ -104,8 +107,8 @@ class ChildDecoder:
                 allowed_s = self._limits.timeout_s
                 return Failure(kind="timeout", detail=f"{clip.video}: no end after limits.decode_timeout_s = {allowed_s:g} s")
             except StorageError as error:
-                if error.trouble == "full" or (error.trouble == "unavailable" and self._places.are_away(clip.video)):
-                    raise  # full: this machine has no room for an object that comes whole
+                if error.trouble in OF_THIS_MACHINE or (error.trouble == "unavailable" and self._places.are_away(clip.video)):
+                    raise
                 failure = _storage_failure(clip.video, error)
                 if error.trouble != "replaced":
                     return failure
@@ -213,5 +216,7 @@ def _storage_failure(video: str, error: StorageError) -> Failure:
         return Failure(kind="missing", detail=f"{what}: {video}; check the manifest's video column")
     if error.trouble in ("denied", "replaced"):
         return Failure(kind=error.trouble, detail=str(error))
-    reason = str(error).replace(REMEDY["unavailable"], "storage answers about other objects; copy this one anew, or drop its row")
+    reason = str(error).replace(
+        REMEDY["unavailable"], "storage does not give this object, or its server is gone; copy it anew, or drop its row"
+    )
     return Failure(kind="unreadable", detail=reason)

@@ -572,7 +572,7 @@ def test_a_decoder_that_cannot_be_forked_is_nobody_s_failure(
         assert isinstance(decoder.decode(clip, SPEC), ClipRead)
 
 
-@pytest.mark.parametrize("code", [errno.ESTALE, errno.ETIMEDOUT])
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN])
 def test_a_mount_that_is_away_is_no_video_s_fault(folder: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """The decoding process lets the clip go, and decodes the next one."""
 
@@ -589,6 +589,23 @@ def test_a_mount_that_is_away_is_no_video_s_fault(folder: Path, monkeypatch: pyt
                 decoder.decode(clip, SPEC)
         assert isinstance(decoder.decode(clip, SPEC), ClipRead)
         assert decoder.pid == pid
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_machine_out_of_files_is_no_video_s_fault(folder: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Although other files can be read."""
+    system, video = os.open, str(plain(folder))
+
+    def fail(path: Any, *arguments: Any, **options: Any) -> int:
+        if path == video:
+            raise OSError(code, os.strerror(code))
+        return system(path, *arguments, **options)
+
+    with ChildDecoder(Storage(patience_s=0), TIGHT) as decoder:
+        assert isinstance(decoder.decode(a_clip(video=video), SPEC), ClipRead)
+        monkeypatch.setattr(os, "open", fail)
+        with pytest.raises(StorageError, match=rf"{os.strerror(code)}; this machine is out of memory or open files"):
+            decoder.decode(a_clip(video=video), SPEC)
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, os.strerror(errno.EIO)), ValueError("a filesystem's own"), OverflowError()])

@@ -1,8 +1,10 @@
 """Pins that one object which storage does not give is one failed row that names it; storage that is away as a whole is no row."""
 
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import fsspec
@@ -12,6 +14,7 @@ from builders import LIMITS, a_clip
 from engine.decode.decoder import ChildDecoder, ClipRead
 from engine.ingest.card import Listing
 from engine.rows import Failure
+from engine.store import outage
 from engine.store.filesystems import Storage
 from engine.store.troubles import StorageError
 from models.base import Evenly, FrameSpec, Square
@@ -87,10 +90,8 @@ def test_a_server_without_ranges_gives_no_more_than_the_limit(web: WebServer) ->
         assert (result.kind, "gives no ranges" in result.detail, "limits.read_bytes" in result.detail) == ("unreadable", True, True)
 
 
-def test_a_server_that_is_away_ends_the_step(web: WebServer, folder: Path) -> None:
-    """Also where it has answered before, and where other storage answers that is no web server."""
+def test_a_server_that_gave_objects_and_is_away_ends_the_step(web: WebServer) -> None:
     with ChildDecoder(IMPATIENT, LIMITS) as decoder:
-        assert outcome(decoder, str(folder / "a.mp4")) == "clip"
         assert outcome(decoder, web.url("ranges/a.mp4")) == "clip"
         web.is_away = True
         with pytest.raises(StorageError, match="run the same command again") as caught:
@@ -98,18 +99,62 @@ def test_a_server_that_is_away_ends_the_step(web: WebServer, folder: Path) -> No
         assert caught.value.trouble == "unavailable"
 
 
-def test_one_web_server_of_several_that_is_gone_is_its_own_clips_trouble(web: WebServer, folder: Path) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        gone = f"http://127.0.0.1:{closed.getsockname()[1]}/a.mp4"
+@pytest.fixture(params=["closed", "silent"])
+def gone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A web server that refuses connections, or accepts them and never answers."""
+    monkeypatch.setattr("engine.store.web.SILENCE_S", 1.0)
+    monkeypatch.setattr(outage, "ASKING_S", 0.0)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if request.param == "silent":
+            server.listen(100)
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("witness", ["disk", "another server", "none"])
+def test_a_web_server_that_is_gone_is_its_own_clips_trouble(web: WebServer, folder: Path, gone: str, witness: str) -> None:
+    """Also where all clips of a worker's first piece lie on it: the share of failed clips then stops the step."""
+    good = {"disk": str(folder / "a.mp4"), "another server": web.url("ranges/a.mp4")}
+    dead = [f"{gone}/{name}.mp4" for name in "abc"]
+    with ChildDecoder(IMPATIENT, LIMITS) as decoder:
+        decoder.expect([a_clip(video=video) for video in dead])
+        assert [outcome(decoder, video) for video in dead] == ["unreadable"] * 3
+    if witness in good:
         with ChildDecoder(IMPATIENT, LIMITS) as decoder:
-            with pytest.raises(StorageError):
-                decoder.decode(a_clip(video=gone), SPEC)
-            decoder.expect([a_clip(video=video) for video in (gone, web.url("ranges/a.mp4"))])
-            assert outcome(decoder, gone) == "unreadable", "the first clip of a piece may be the one whose server is gone"
-            assert outcome(decoder, web.url("ranges/a.mp4")) == "clip"
-            assert outcome(decoder, gone) == "unreadable"
-            assert outcome(decoder, gone) == "unreadable"
+            decoder.expect([a_clip(video=video) for video in (*dead, good[witness])])
+            videos = [dead[0], good[witness], dead[1], dead[2], good[witness]]
+            assert [outcome(decoder, video) for video in videos] == ["unreadable", "clip", "unreadable", "unreadable", "clip"]
+
+
+def test_a_silent_web_server_is_left_alone_for_a_while(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs its first clip two connections, and the following ones none."""
+    monkeypatch.setattr("engine.store.web.SILENCE_S", 1.0)
+    monkeypatch.setattr(outage, "ASKING_S", 0.0)
+    with socket.socket() as server, ChildDecoder(Storage(patience_s=0), LIMITS) as decoder:
+        server.bind(("127.0.0.1", 0))
+        server.listen(100)
+        dead = [f"http://127.0.0.1:{server.getsockname()[1]}/{number}.mp4" for number in range(40)]
+        decoder.expect([a_clip(video=video) for video in dead])
+        assert outcome(decoder, web.url("ranges/a.mp4")) == "clip"
+        assert outcome(decoder, dead[0]) == "unreadable"
+        began = time.monotonic()
+        assert {outcome(decoder, video) for video in dead} == {"unreadable"}
+        assert time.monotonic() - began < 1.0, "less than one connection"
+        monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + outage.LONGEST_PAUSE_S)
+        assert num_connections(server) == 2
+        assert outcome(decoder, dead[1]) == "unreadable"
+        assert num_connections(server) == 1, "after the pause it is tried once"
+
+
+def num_connections(server: socket.socket) -> int:
+    """How many wait to be accepted."""
+    server.settimeout(0.1)
+    for number in count():
+        try:
+            server.accept()[0].close()
+        except TimeoutError:
+            return number
+    raise AssertionError
 
 
 @pytest.mark.parametrize(
