@@ -1,5 +1,6 @@
 """Pins that one object which storage does not give is one failed row that names it; storage that is away as a whole is no row."""
 
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -54,7 +55,20 @@ def outcome(decoder: ChildDecoder, video: str) -> str:
 
 @pytest.mark.parametrize(
     "way",
-    ["ranges", "whole", "chunks", "until_closed", "gzip", "gzip_ranges", "ranges_refused", "first_range_only", "moved", "at_third"],
+    [
+        "ranges",
+        "whole",
+        "chunks",
+        "until_closed",
+        "gzip",
+        "gzip_ranges",
+        "ranges_refused",
+        "first_range_only",
+        "moved",
+        "at_third",
+        "capped",
+        "versioned",
+    ],
 )
 def test_a_servers_ways_are_read(web: WebServer, way: str) -> None:
     with ChildDecoder(Storage(patience_s=5), LIMITS) as decoder:
@@ -88,6 +102,35 @@ def test_a_server_without_ranges_gives_no_more_than_the_limit(web: WebServer) ->
         result = decoder.decode(a_clip(video=web.url("chunks/a.mp4")), SPEC)
         assert isinstance(result, Failure)
         assert (result.kind, "gives no ranges" in result.detail, "limits.read_bytes" in result.detail) == ("unreadable", True, True)
+
+
+def test_an_object_that_comes_whole_comes_once_for_windows_that_follow_each_other(web: WebServer, folder: Path) -> None:
+    for path in ("versioned/a.mp4", "whole/a.mp4", "until_closed/a.mp4"):
+        with ChildDecoder(IMPATIENT, LIMITS) as decoder:
+            results = [decoder.decode(a_clip(video=web.url(path), start_s=s, end_s=s + 1), SPEC) for s in (1.0, 2.0, 5.0)]
+        spooled = [result.bytes_read for result in results if isinstance(result, ClipRead)]
+        size = (folder / "a.mp4").stat().st_size
+        assert spooled == ([size] * 3 if path.startswith("until") else [size, 0, 0]), path
+
+
+def test_an_object_that_comes_whole_and_was_replaced_is_fetched_anew(tmp_path: Path) -> None:
+    with WebServer(tmp_path) as web:
+        for data in (b"0123", b"4567", b"89"):
+            (tmp_path / "a").write_bytes(data)
+            for _ in range(2):
+                with IMPATIENT.opened(web.url("versioned/a")) as source:
+                    assert source.read(1, 9) == data[1:]
+
+
+def test_no_room_for_an_object_that_comes_whole_is_its_own_trouble(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ChildDecoder(IMPATIENT, LIMITS) as decoder, open("/dev/full", "r+b", buffering=0) as full:
+        with monkeypatch.context() as patched:
+            patched.setattr("tempfile.TemporaryFile", lambda: os.fdopen(os.dup(full.fileno()), "r+b", buffering=0))
+            result = decoder.decode(a_clip(video=web.url("chunks/a.mp4")), SPEC)
+        assert isinstance(result, Failure)
+        assert result.kind == "unreadable"
+        assert "no room for an object that comes whole (No space left on device): set TMPDIR" in result.detail
+        assert outcome(decoder, web.url("chunks/a.mp4")) == "clip"
 
 
 def test_a_server_that_gave_objects_and_is_away_ends_the_step(web: WebServer) -> None:
