@@ -80,12 +80,15 @@ class Places:
             return not any(map(self._answers, self._known(here, uri) or _others(uri)))
         if time.monotonic() < self._silent.get(here, 0.0):
             return False
-        if here not in self._silent and self._one_answers_soon(self._known(here, uri) or _others(uri)):
-            return False
+        began = self._began
+        if here not in self._silent:
+            began = time.monotonic()  # what came before was patience
+            if self._one_answers_soon(self._known(here, uri) or _others(uri)):
+                return False
         if self._last_read and not any(map(self._answers, self._elsewhere(here))):
             return True
         now = time.monotonic()
-        self._silent[here] = now + min(LONGEST_PAUSE_S, PAUSE_SHARE * (now - self._began))
+        self._silent[here] = now + min(LONGEST_PAUSE_S, PAUSE_SHARE * (now - began))
         return False
 
     def _known(self, place: str, without: str) -> list[str]:

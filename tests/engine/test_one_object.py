@@ -189,6 +189,20 @@ def test_a_silent_web_server_is_left_alone_for_a_while(web: WebServer, monkeypat
         assert num_connections(server) == 1, "after the pause it is tried once"
 
 
+def test_a_web_server_that_refuses_at_once_is_read_soon_after_it_is_back(
+    folder: Path, web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To learn that it refuses costs little, although its first clip was waited for."""
+    monkeypatch.setattr(outage, "PAUSE_SHARE", 1)
+    with ChildDecoder(Storage(patience_s=6), LIMITS) as decoder:
+        assert outcome(decoder, str(folder / "a.mp4")) == "clip"
+        web.is_away = True
+        assert outcome(decoder, web.url("ranges/a.mp4")) == "unreadable"
+        web.is_away = False
+        monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + 3.0)
+        assert outcome(decoder, web.url("ranges/a.mp4")) == "clip"
+
+
 def num_connections(server: socket.socket) -> int:
     """How many wait to be accepted."""
     server.settimeout(0.1)
