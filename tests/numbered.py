@@ -40,6 +40,8 @@ class Pair:
     is_by_order: bool = False
     """The container has no presentation times: the n-th frame is shown at n / RATE."""
     name: str = ""
+    gap_frames: int = 0
+    """The second half is shown so many frames later, and nothing new is shown meanwhile."""
 
     def __str__(self) -> str:
         return f"{self.suffix} {self.codec}{f' {self.name}' if self.name else ''}"
@@ -123,6 +125,19 @@ PAIRS = [
     Pair("m2v", "mpeg2video", B, format="mpeg2video", is_by_order=True),
     Pair("m4v", "mpeg4", B, format="m4v", is_by_order=True),
     Pair("mjpeg", "mjpeg", pix_fmt=JPEG, format="mjpeg", is_by_order=True),
+    *(
+        Pair(suffix, codec, options, name="gap", gap_frames=300)
+        for suffix, codec, options in [
+            ("ts", "libx264", B),
+            ("ts", "mpeg2video", B),
+            ("mpg", "mpeg2video", B),
+            ("mpg", "mpeg1video", G),
+            ("ogv", "libvpx", G),
+            ("flv", "libx264", B),
+            ("mkv", "libx264", OPEN),
+            ("mp4", "libx264", B),
+        ]
+    ),
 ]
 
 
@@ -159,7 +174,8 @@ def write_numbered(path: Path, pair: Pair, num_frames: int = 75, first: int = 0)
         stream.width, stream.height, stream.pix_fmt = width, height, pair.pix_fmt
         for number in range(num_frames):
             frame = av.VideoFrame.from_ndarray(picture(first + number, width, height), format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, RATE)
+            frame.pts = number + (pair.gap_frames if 2 * number >= num_frames else 0)
+            frame.time_base = Fraction(1, RATE)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path

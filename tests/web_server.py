@@ -1,6 +1,7 @@
 """A web server for tests, on a loopback port of its own: a path begins with the way in which a real server may answer."""
 
 import gzip
+import hashlib
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -81,6 +82,15 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(416, b"", Content_Range=f"bytes */{len(body)}")
         whole = f"bytes {start + shift}-{end + shift - 1}/{len(body)}"
         return self._send(206, body[start:end], Content_Range=whole, **headers)
+
+    def _capped(self, body: bytes) -> None:
+        """At most 300,000 bytes of a range, as RFC 9110 allows (15.3.7)."""
+        start, end = self._asked(len(body))
+        end = min(end, start + 300_000)
+        self._send(206, body[start:end], Content_Range=f"bytes {start}-{end - 1}/{len(body)}")
+
+    def _versioned(self, body: bytes) -> None:
+        self._send(200, body, ETag=f'"{hashlib.sha256(body).hexdigest()}"')
 
     def _whole(self, body: bytes) -> None:
         self._send(200, body)

@@ -14,6 +14,7 @@ with_decord  frames of a window by decord
 clock      seconds from the file's start, through joins and without time stamps
 media      container checks: allowed formats and codecs, the stream that is watched, kinds of failure
 cut        whether a file ends before its container says
+jpeg       the segments of a JPEG file's first picture
 pixels     the bounds on what is decoded for a clip
 resize     pictures to the size and the orientation in which the model watches them
 frames     which moments, which size: pure functions

@@ -9,14 +9,14 @@ import socket
 from collections import OrderedDict
 
 from engine.decode.confine import confine
-from engine.decode.protocol import LARGEST_RANGE, LENGTH, NO_BYTES, RANGE, FramesHeader, receive_exactly
+from engine.decode.protocol import FIRST_READ_BYTES, LARGEST_RANGE, LENGTH, NO_BYTES, RANGE, FramesHeader, receive_exactly
 from engine.decode.request import Backend, Request, Unusable
 
 SOCKET = 3
 """The socket's descriptor, after stdin, stdout and stderr: no other is free."""
 SMALL_FILE_BYTES = 1 << 20
 """Files up to this size are read whole, with one request."""
-FIRST_READ_BYTES, LONGEST_READ_BYTES = 64 << 10, 1 << 20
+LONGEST_READ_BYTES = 1 << 20
 KEPT_SEGMENTS = 24
 
 

@@ -10,8 +10,9 @@ import av
 
 DISCONTINUOUS = ("mpegts", "mpeg", "ogg")
 """Demuxers of formats that may be joined byte by byte, so that their clock starts again or jumps."""
-LONGEST_STEP_S, LONGEST_STEP_BACK_S = 10, Fraction(1, 10)
-"""A decode time further from the one that is due, or further back, is another clock's: FFmpeg's -dts_delta_threshold."""
+LONGEST_GAP_S, LONGEST_STEP_BACK_S = 3600, Fraction(1, 10)
+"""A decode time further behind the one that is due, or further back than the last, is another clock's. Until then it is a gap, as a
+camera leaves that records on movement: players hold the last frame."""
 ROUNDED_S = Fraction(2, 1_000_000)
 """FFmpeg rounds the container's start to microseconds, those of its streams not."""
 
@@ -30,11 +31,12 @@ def continuous(
 ) -> Iterator[tuple["av.Packet[av.VideoStream]", bool]]:
     """The stream's packets with a clock that goes on where files were joined, and whether another file begins with the packet.
 
-    The rule is that of FFmpeg's command line (ts_discontinuity_detect in fftools/ffmpeg_demux.c): without it the second file of two
-    is shown at the same seconds as the first. At the end comes the packet that flushes the decoder.
+    Without it the second file of two is shown at the same seconds as the first. FFmpeg's command line has this rule for a clock
+    that goes back (ts_discontinuity_detect in fftools/ffmpeg_demux.c); it takes a gap of ten seconds for a joint too. At the end
+    comes the packet that flushes the decoder.
     """
     tick: Fraction = stream.time_base or Fraction(1, 1000)
-    longest, longest_back = int(LONGEST_STEP_S / tick), int(LONGEST_STEP_BACK_S / tick)
+    longest, longest_back = int(LONGEST_GAP_S / tick), int(LONGEST_STEP_BACK_S / tick)
     is_watched = container.format.name in DISCONTINUOUS
     step = int(1 / stream.average_rate / tick) if stream.average_rate else 0
     offset, last, due = 0, 0, None
@@ -42,7 +44,7 @@ def continuous(
         is_joint = False
         if is_watched and packet.dts is not None:
             dts = packet.dts + offset
-            if due is not None and (abs(dts - due) > longest or dts + longest_back < last):
+            if due is not None and (dts - due > longest or dts + longest_back < last):
                 offset, dts, is_joint = offset + due - dts, due, True
             last, due = dts, dts + (packet.duration or step)
         if offset:

@@ -2,6 +2,8 @@
 
 from typing import BinaryIO
 
+from engine.decode import jpeg
+
 HEAD_BYTES = 4096
 EBML = b"\x1aE\xdf\xa3"
 """The first bytes of a Matroska file."""
@@ -9,10 +11,7 @@ BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide")
 """Types of an mp4 file's first box."""
 ASF, ASF_FILE = bytes.fromhex("3026b2758e66cf11"), bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 """The first bytes of an ASF file (.wmv), and the id of the header's object with the size of the file, 40 bytes on."""
-PICTURE_ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND"}
-"""First bytes of picture files that have an end marker, and the marker."""
-TAIL_BYTES = 1 << 16
-"""Cameras and editors write their own data behind a picture's end."""
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def head_of(file: BinaryIO) -> bytes:
@@ -26,7 +25,8 @@ def head_of(file: BinaryIO) -> bytes:
 def is_cut(file: BinaryIO, size: int) -> bool:
     """True if the container announces more bytes than the file has: mp4's boxes, Matroska's segment, RIFF headers (AVI, WebP), ASF.
 
-    A JPEG or PNG picture has a marker at its end. The file's position stays, because a container may be reading it.
+    A JPEG or PNG picture has a marker at its end, behind which other data may lie. The file's position stays, because a container
+    may be reading it.
     """
     at = file.tell()
     try:
@@ -43,10 +43,10 @@ def _is_cut(file: BinaryIO, size: int) -> bool:
         return _segment_end(head) > size
     if head.startswith(ASF) and (at := head.find(ASF_FILE)) > 0:
         return int.from_bytes(head[at + 40 : at + 48], "little") > size
-    for beginning, end in PICTURE_ENDS.items():
-        if head.startswith(beginning):
-            file.seek(max(0, size - TAIL_BYTES))
-            return end not in file.read(TAIL_BYTES)
+    if head.startswith(jpeg.BEGINNING):
+        return not jpeg.has_end(file)
+    if head.startswith(PNG):
+        return not _png_ends(file, size)
     if head[4:8] not in BOXES:
         return False
     at = 0
@@ -62,6 +62,18 @@ def _is_cut(file: BinaryIO, size: int) -> bool:
             return False
         at += length
     return at > size
+
+
+def _png_ends(file: BinaryIO, size: int) -> bool:
+    """Whether the chunk that ends a picture is there (PNG specification, 5.3)."""
+    at = len(PNG)
+    while at < size:
+        file.seek(at)
+        chunk = file.read(8)
+        at += 12 + int.from_bytes(chunk[:4], "big")  # with length, type and checksum
+        if chunk[4:] == b"IEND":
+            return at <= size
+    return False
 
 
 def _segment_end(head: bytes) -> int:

@@ -4,15 +4,16 @@ One child serves many clips; it is replaced when it dies or has to be killed. Th
 of the frames is checked against what was asked for before there is room made for them, and messages are cut.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
+from engine.decode.frames import frame_count
 from engine.decode.process import PROGRAM, ChildDied, ChildProcess, ChildTimeout, NotStarted
-from engine.decode.protocol import LARGEST_RANGE, LARGEST_TEXT, LENGTH, NO_BYTES, RANGE, json_object, parse_header
+from engine.decode.protocol import FIRST_READ_BYTES, LARGEST_RANGE, LARGEST_TEXT, LENGTH, NO_BYTES, RANGE, json_object, parse_header
 from engine.decode.request import Backend, Request
 from engine.rows import FAILURES, Clip, Failure, Window
 from engine.store.filesystems import Storage
@@ -26,6 +27,10 @@ TRIES = 3
 NOT_STARTED_WAIT_S = 2.0
 """A node short of memory may need a moment."""
 LONGEST_DETAIL = 1000
+REQUESTS_TO_OPEN, REQUESTS_PER_FRAME, READINGS = 64, 16, 4
+"""Requests for bytes, at most: at the start, to seek to a frame, and readings of the whole object in its smallest pieces."""
+OF_THIS_MACHINE = ("full", "exhausted")
+"""Troubles that are no object's: a mount's cache has no room, or no more files can be opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +88,15 @@ class ChildDecoder:
     def decode(self, clip: Clip | Window, spec: FrameSpec, jitter_seed: int | None = None, etag: str = "") -> ClipRead | Failure:
         """The clip's frames, or why there are none. With an etag, only of that version of the video.
 
-        Raises StorageError where storage as a whole is away, ChildProcessError where no child can be started: these are no clip's
-        fault. Whatever else storage does with this one object is the clip's failure, and never blamed on its decoder.
+        Raises StorageError where storage as a whole is away or this machine is out of open files, ChildProcessError where no child
+        can be started: these are no clip's fault. Whatever else storage does with this one object is the clip's failure, and never
+        blamed on its decoder.
         """
         failure: Failure | None = None
         not_started: NotStarted | None = None
         for _ in range(TRIES):
             try:
-                with self._places.storage_for(clip.video).opened(clip.video, self._limits.read_bytes) as source:
+                with self._places.opened(clip.video, self._limits.read_bytes) as source:
                     if etag and source.etag != etag:
                         return Failure(kind="replaced", detail=f"{clip.video} is not what the answer was about; restore it")
                     result = self._exchange(source, self._request(clip, source, spec, jitter_seed))
@@ -104,8 +110,8 @@ class ChildDecoder:
                 allowed_s = self._limits.timeout_s
                 return Failure(kind="timeout", detail=f"{clip.video}: no end after limits.decode_timeout_s = {allowed_s:g} s")
             except StorageError as error:
-                if error.trouble == "full" or (error.trouble == "unavailable" and self._places.are_away(clip.video)):
-                    raise  # full: this machine has no room for an object that comes whole
+                if error.trouble in OF_THIS_MACHINE or (error.trouble == "unavailable" and self._places.are_away(clip.video)):
+                    raise
                 failure = _storage_failure(clip.video, error)
                 if error.trouble != "replaced":
                     return failure
@@ -139,7 +145,7 @@ class ChildDecoder:
         if self._child is None:
             self._child = ChildProcess(self._limits.memory_bytes, self._backend, self._program)
         child, limits = self._child, self._limits
-        left_s = limits.timeout_s
+        left_s, num_requests, allowed_requests = limits.timeout_s, 0, most_requests(request)
         with child.errors_named():
             child.send(request.to_json(), left_s)
         while True:
@@ -150,8 +156,13 @@ class ChildDecoder:
                 if letter != b"R":
                     return _result(child, bytes(letter), source, request, max(1.0, left_s))
                 offset, length = RANGE.unpack(child.receive(RANGE.size, left_s))
-            if length > LARGEST_RANGE:
-                raise ChildDied(f"it asked for {length} bytes at once")
+            if not 0 < length <= min(LARGEST_RANGE, source.size - offset):
+                raise ChildDied(f"it asked for {length} bytes at {offset}")
+            num_requests += 1
+            if num_requests > allowed_requests:
+                self._abandon(child)
+                what = f"no end after {allowed_requests} requests for bytes of it"
+                return Failure(kind="timeout", detail=f"{request.video}: {what}; encode it anew with ffmpeg, or drop its row")
             if source.bytes_read + length > limits.read_bytes:
                 self._abandon(child)
                 would = f"more than limits.read_bytes = {limits.read_bytes} would be read"
@@ -183,6 +194,15 @@ class ChildDecoder:
             self.close()
 
 
+def most_requests(request: Request) -> int:
+    """How often a decoder may ask for bytes: the clock stands still meanwhile, and asking for one byte has to end too.
+
+    An honest one asks for each of its pieces of the object a few times at most, and seeks a few times for each frame.
+    """
+    frames = frame_count(request.spec.choose, math.inf)
+    return REQUESTS_TO_OPEN + REQUESTS_PER_FRAME * frames + READINGS * (request.size // FIRST_READ_BYTES)
+
+
 def _result(child: ChildProcess, letter: bytes, source: Source, request: Request, timeout_s: float) -> ClipRead | Failure:
     if letter not in (b"F", b"X"):
         raise ChildDied(f"it sent {letter!r}")
@@ -193,7 +213,7 @@ def _result(child: ChildProcess, letter: bytes, source: Source, request: Request
     if letter == b"X":
         return parse_failure(body)
     header = parse_header(body, request.spec)
-    pixels = child.receive(prod(header.shape), timeout_s)
+    pixels = child.receive(math.prod(header.shape), timeout_s)
     video = Video(np.frombuffer(pixels, np.uint8).reshape(header.shape), header.times_s)
     return ClipRead(video, source.etag, header.in_order, source.bytes_read)
 
@@ -213,5 +233,7 @@ def _storage_failure(video: str, error: StorageError) -> Failure:
         return Failure(kind="missing", detail=f"{what}: {video}; check the manifest's video column")
     if error.trouble in ("denied", "replaced"):
         return Failure(kind=error.trouble, detail=str(error))
-    reason = str(error).replace(REMEDY["unavailable"], "storage answers about other objects; copy this one anew, or drop its row")
+    reason = str(error).replace(
+        REMEDY["unavailable"], "storage does not give this object, or its server is gone; copy it anew, or drop its row"
+    )
     return Failure(kind="unreadable", detail=reason)

@@ -14,7 +14,7 @@ import av
 from engine.decode.clock import continuous, file_start_s
 from engine.decode.cut import is_cut
 from engine.decode.frames import ROUNDING_S, has_begun
-from engine.decode.media import RAW, no_frame, no_keyframe, open_container, truncated, video_stream
+from engine.decode.media import PICTURES, RAW, no_frame, no_keyframe, open_container, truncated, video_stream
 from engine.decode.pixels import PixelCount
 from engine.decode.request import Frames, Request, Unusable, moments_of
 from engine.decode.resize import Resizer
@@ -123,7 +123,7 @@ class InOrderReader:
     ) -> Iterator[av.VideoFrame]:
         """Frames from the first keyframe on: what comes before, in a file that begins elsewhere, refers to what is not there."""
         number, has_begun_here, error = 0, False, None
-        for packet, is_joint in continuous(container, stream):
+        for packet, is_joint in _shown(container, stream):
             if is_joint:  # the next file's frames must not be predicted from this one's
                 yield from self._counted(stream.codec_context.decode(None)) if has_begun_here else ()
                 stream.codec_context.flush_buffers()
@@ -151,13 +151,24 @@ class InOrderReader:
             yield frame
 
 
+def _shown(
+    container: "av.container.InputContainer", stream: "av.VideoStream"
+) -> Iterator[tuple["av.Packet[av.VideoStream]", bool]]:
+    """The packets of `continuous`; of a still picture the first one."""
+    is_still, has_come = container.format.name in PICTURES, False
+    for packet, is_joint in continuous(container, stream):
+        if not (is_still and has_come and packet.size):
+            yield packet, is_joint
+        has_come = True
+
+
 def list_times(file: BinaryIO, container: "av.container.InputContainer", stream: "av.VideoStream", request: Request) -> Listing:
     """Reads the whole file. Raises Unusable where there is no packet, or the file ends before the end that it announces."""
     tick: Fraction = stream.time_base or Fraction(1, 1000)
     start_s = file_start_s(container)
     packets = [
         (packet.pts, packet.dts, packet.duration or 0)
-        for packet, _ in continuous(container, stream)
+        for packet, _ in _shown(container, stream)
         if packet.size and not packet.is_discard
     ]
     if not packets:

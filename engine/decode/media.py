@@ -3,11 +3,13 @@
 It runs in the decoding process (engine/decode/child.py), and so knows bytes and FFmpeg, and no rows, storage or configuration.
 """
 
+import re
 from typing import BinaryIO
 
 import av
 from av.stream import Discard, Disposition
 
+from engine.decode import jpeg
 from engine.decode.cut import BOXES, EBML, head_of, is_cut
 from engine.decode.request import Request, Unusable
 
@@ -17,7 +19,8 @@ MOVING = ("avi", "mpegts", "mpeg", "flv", "asf", "ogg", "mxf", "ivf", "dv", "gif
 RAW = ("h264", "hevc", "m4v", "mpegvideo", "mjpeg", "obu")
 """Streams of a codec without a container."""
 PICTURES = ("jpeg_pipe", "png_pipe", "webp_pipe", "bmp_pipe")
-"""Still pictures: videos of one frame, which is shown at 0 s."""
+"""Still pictures: videos of one frame, which is shown at 0 s. Previews, gain maps, other views or a film may lie behind it."""
+JPEG_NAME = re.compile(r"\.(jpe?g|jpe|jfif|mpo)([?#]|$)", re.IGNORECASE)
 CONTAINERS = (*SEEKABLE, *MOVING, *RAW, *PICTURES)
 """Demuxers that may open a video: none for playlists, for devices or for text drawn as a picture."""
 CODECS = frozenset(
@@ -34,11 +37,19 @@ TRANSCODE = "convert it with: ffmpeg -i IN -c:v libx264 -pix_fmt yuv420p OUT.mp4
 
 def open_container(file: BinaryIO, video: str) -> "av.container.InputContainer":
     """Open a video from its first byte with the allowed demuxers only, and no protocol. Raises Unusable."""
+    demuxer = "jpeg_pipe" if _is_still_jpeg(file, video) else None
     file.seek(0)
     try:
-        return av.open(file, mode="r", options={"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "none"})
+        options = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "none"}
+        return av.open(file, mode="r", format=demuxer, options=options)
     except (av.error.FFmpegError, EOFError) as error:
         raise invalid(file, video, error) from None
+
+
+def _is_still_jpeg(file: BinaryIO, video: str) -> bool:
+    """True for a JPEG that is no motion JPEG, for which FFmpeg takes several pictures in one file: by name, or by what it lists."""
+    is_jpeg = head_of(file).startswith(jpeg.BEGINNING)
+    return is_jpeg and (JPEG_NAME.search(video) is not None or jpeg.lists_others(file))
 
 
 def video_stream(file: BinaryIO, container: "av.container.InputContainer", request: Request) -> "av.VideoStream":

@@ -20,6 +20,8 @@ RANGE = struct.Struct("!QI")
 """Offset and length of the bytes that the child wants to be sent."""
 NO_BYTES = 0xFFFFFFFF
 """Sent for a length where the parent could not read; only the parent knows why."""
+FIRST_READ_BYTES = 64 << 10
+"""Bytes that a decoder requests at least where it begins to read: a round trip to storage costs as much as a few of them."""
 LARGEST_RANGE = 8 << 20
 """Bytes of one request; the parent serves no larger one."""
 LARGEST_TEXT = 1 << 20

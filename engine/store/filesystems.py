@@ -21,7 +21,7 @@ import fsspec
 from engine.store.locations import PASSWORD, PROTOCOLS, WEB, local_path, protocol_of, refuse_password
 from engine.store.parallel import CALLS_AT_ONCE
 from engine.store.sources import WHOLE_BYTES, LocalSource, Patiently, RemoteSource, Source, SourceFile
-from engine.store.troubles import StorageError, reason_of, storage_error, trouble_of
+from engine.store.troubles import WAITED_FOR, StorageError, reason_of, storage_error, trouble_of
 from engine.store.web import WebSource
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Storage:
                 if trouble is None and not isinstance(error, OSError):
                     raise
                 wait = random.uniform(0, bound)
-                if trouble != "unavailable" or time.monotonic() + wait > deadline:
+                if trouble not in WAITED_FOR or time.monotonic() + wait > deadline:
                     raise storage_error(what, error) from None
                 log.warning("%s: %s; trying again in %.1f s", what, reason_of(error), wait)
             time.sleep(wait)

@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from functools import lru_cache
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 PROTOCOLS = frozenset("file local memory http https s3 s3a gs gcs az abfs abfss".split())
 LOCAL = frozenset({"file", "local"})
@@ -17,10 +17,16 @@ OBJECT_STORES = PROTOCOLS - LOCAL - WEB - {"memory"}
 SAME_AS = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az", "http": "https"}
 """Protocols by which the same object is found: these are one in an object's key."""
 PORTS = {"http": 80, "https": 443}
-SIGNATURE = re.compile(
-    r"X-(Amz|Goog)-|AWSAccessKeyId$|Signature$|Expires$|GoogleAccessId$|Key-Pair-Id$|Policy$|versionId$|s[igepvrt]$", re.I
-)
-"""Parameters of a signed URL that say who may read the object and for how long, or which version of it: not which object."""
+SIGNED_BY = {
+    "signature": frozenset("awsaccesskeyid signature expires googleaccessid key-pair-id policy".split()),
+    "sig": frozenset(
+        "sig sv ss srt sr st se sp sip spr si skoid sktid skt ske sks skv saoid suoid scid sdd ses rscc rscd rsce rscl rsct".split()
+    ),
+}
+"""Parameters that say who may read the object and for how long, not which object, by the one without which they mean something
+else: of S3, Google and CloudFront, and of Azure's shared access signatures."""
+ALWAYS = re.compile(r"x-(amz|goog)-|versionid$")
+"""Parameters of which this is known by their names alone, and which version of the object is meant."""
 PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 
 
@@ -38,13 +44,23 @@ def local_path(uri: str) -> str | None:
 
     >>> local_path("file:///v/a.mp4"), local_path("file://localhost/v/a.mp4"), local_path("/v/file:a::b.mp4"), local_path("s3://b/a")
     ('/v/a.mp4', '/v/a.mp4', '/v/file:a::b.mp4', None)
+
+    `%20` in a file:// URI is a space where there is no file of the literal name: Path.as_uri() writes it so.
     """
     protocol, separator, rest = uri.partition("://")
     if not separator:
         return os.path.join(os.getcwd(), "" if uri == "." else os.path.expanduser(uri).removeprefix("./"))
     if protocol not in LOCAL:
         return None
-    return os.path.join(os.getcwd(), rest.removeprefix("localhost") if rest.startswith("localhost/") else rest)
+    path = os.path.join(os.getcwd(), rest.removeprefix("localhost") if rest.startswith("localhost/") else rest)
+    return _decoded(path) if "%" in path else path
+
+
+def _decoded(path: str) -> str:
+    """The path with its percent signs decoded, if that exists and the path as it is does not."""
+    decoded = unquote(path, errors="surrogateescape")
+    is_decoded = "\0" not in decoded and not os.path.lexists(path) and os.path.lexists(decoded)
+    return decoded if is_decoded else path
 
 
 def place_of(uri: str) -> str:
@@ -138,7 +154,10 @@ def _web_key(uri: str, protocol: str, same: str) -> str:
     except ValueError:  # a port that is no number
         return uri
     port = f":{parts.port}" if parts.port not in (None, PORTS[protocol]) else ""
-    query = urlencode([pair for pair in parse_qsl(parts.query, keep_blank_values=True) if not SIGNATURE.match(pair[0])])
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    names = {name.lower() for name, _ in pairs}
+    signing = frozenset[str]().union(*(SIGNED_BY[name] for name in SIGNED_BY.keys() & names))
+    query = urlencode([(name, value) for name, value in pairs if name.lower() not in signing and not ALWAYS.match(name.lower())])
     return f"{same}://{parts.hostname or ''}{port}{parts.path}{f'?{query}' if query else ''}"
 
 

@@ -5,20 +5,26 @@ failed clips.
 """
 
 import os
+import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 
 from engine.store.filesystems import Storage
 from engine.store.locations import WEB, local_path, place_of, protocol_of
-from engine.store.troubles import StorageError
+from engine.store.sources import Source
+from engine.store.troubles import REMEDY, StorageError
 
 REMEMBERED_PLACES = 64
 ANSWERS = 3
 """Each other object has to answer so often, one time after another: a server in trouble answers now and then."""
+ASKING_S = 30.0
+"""No further object of a web server is asked for once asking has taken so long: a server that drops packets costs a minute each."""
+PAUSE_SHARE, LONGEST_PAUSE_S = 10, 300.0
+"""A silent web server is left alone ten times as long as it took to learn that it is silent: a refused connection costs nothing."""
 
 
 class Places:
@@ -28,47 +34,86 @@ class Places:
         self._storage, self._impatient = storage, replace(storage, patience_s=0.0)
         self._last_read: OrderedDict[str, list[str]] = OrderedDict()
         """Up to two for each place: windows of one video follow each other."""
-        self._silent: set[str] = set()
+        self._silent: dict[str, float] = {}
+        """Web servers that were silent while another place was not, and until when they are left alone (time.monotonic)."""
         self._expected: list[str] = []
+        self._began = time.monotonic()
+        """When the last object was opened."""
 
     def expect(self, uris: Iterable[str]) -> None:
         """Name the objects that are read next, each once: they tell whether storage is there before any was read."""
         self._expected = list(dict.fromkeys(uris))
 
-    def storage_for(self, uri: str) -> Storage:
-        """The storage to read an object with: without patience where its server was silent and another one was not."""
-        return self._impatient if place_of(uri) in self._silent else self._storage
+    @contextmanager
+    def opened(self, uri: str, whole_bytes: int) -> Iterator[Source]:
+        """Open an object, as Storage.opened does: without patience where its server was silent and another place was not.
+
+        Raises StorageError, also without a connection, where the server was silent a short while ago.
+        """
+        self._began, place = time.monotonic(), place_of(uri)
+        if self._began < self._silent.get(place, 0.0):
+            raise StorageError("unavailable", f"cannot read {uri}: {place} was silent a short while ago; {REMEDY['unavailable']}")
+        with (self._impatient if place in self._silent else self._storage).opened(uri, whole_bytes) as source:
+            yield source
 
     def note(self, uri: str) -> None:
         """An object has been read."""
         place = place_of(uri)
         self._last_read[place] = [uri, *(other for other in self._last_read.get(place, ()) if other != uri)][:2]
         self._last_read.move_to_end(place)
-        self._silent.discard(place)
+        self._silent.pop(place, None)
         if len(self._last_read) > REMEMBERED_PLACES:
             self._last_read.popitem(last=False)
 
     def are_away(self, uri: str) -> bool:
         """True if an object cannot be read because storage is away; False if only this object is not given.
 
-        Another object decides: one that was read before, else one that is expected, else a file nearby or a name that does not
-        exist. A manifest may name videos of a thousand web servers, some of which are gone for good: where another server answers,
-        a silent one is its own clips' trouble.
+        Another object of the same place decides: one that was read before, else one that is expected, else a file nearby or a name
+        that does not exist.
+
+        A manifest may name videos of a thousand web servers, some of which are gone for good. So a web server is storage as a whole
+        only where it or another place has given objects, and no place of these answers any more; a disk or a bucket that answers
+        is enough. Where nothing was read yet, its clips fail, and limits.failure_rate stops the step.
         """
         here = place_of(uri)
-        if any(map(self._answers, self._known(lambda place: place == here, uri) or _others(uri))):
+        if protocol_of(uri) not in WEB:
+            return not any(map(self._answers, self._known(here, uri) or _others(uri)))
+        if time.monotonic() < self._silent.get(here, 0.0):
             return False
-        is_another_server = partial(_is_another_server, here)
-        if protocol_of(uri) in WEB and any(map(self._answers, self._known(is_another_server, uri))):
-            self._silent.add(here)
-            return False
-        return True
+        began = self._began
+        if here not in self._silent:
+            began = time.monotonic()  # what came before was patience
+            if self._one_answers_soon(self._known(here, uri) or _others(uri)):
+                return False
+        if self._last_read and not any(map(self._answers, self._elsewhere(here))):
+            return True
+        now = time.monotonic()
+        self._silent[here] = now + min(LONGEST_PAUSE_S, PAUSE_SHARE * (now - began))
+        return False
 
-    def _known(self, is_meant: Callable[[str], bool], without: str) -> list[str]:
-        """Up to ANSWERS objects of the places that are meant, those that were read last before those that are expected."""
-        read_last = [uri for uris in reversed(self._last_read.values()) for uri in uris]
-        known = (uri for uri in [*read_last, *self._expected] if uri != without and is_meant(place_of(uri)))
-        return list(islice(dict.fromkeys(known), ANSWERS))
+    def _known(self, place: str, without: str) -> list[str]:
+        """Up to ANSWERS objects of a place, those that were read last before those that are expected."""
+        expected = (uri for uri in self._expected if place_of(uri) == place)
+        known = (uri for uri in dict.fromkeys([*self._last_read.get(place, ()), *expected]) if uri != without)
+        return list(islice(known, ANSWERS))
+
+    def _elsewhere(self, here: str) -> list[str]:
+        """One object of each of up to ANSWERS other places that gave one: those that answer soonest first, no silent one."""
+        places = [place for place in reversed(self._last_read) if place != here and place not in self._silent]
+        places.sort(key=lambda place: protocol_of(place) in WEB)
+        expected = [uri for uri in self._expected if protocol_of(uri) not in WEB]
+        known = [*(self._last_read[place][0] for place in places), *expected]
+        return known[:ANSWERS]
+
+    def _one_answers_soon(self, uris: Iterable[str]) -> bool:
+        """Whether an object answers, asking one after another for ASKING_S."""
+        deadline = time.monotonic() + ASKING_S
+        for uri in uris:
+            if self._answers(uri):
+                return True
+            if time.monotonic() > deadline:
+                return False
+        return False
 
     def _answers(self, uri: str) -> bool:
         """Whether storage says anything definite about an object, if only that there is none."""
@@ -79,12 +124,8 @@ class Places:
             with self._impatient.opened(uri, whole_bytes=0) as source:
                 source.read(0, 1)
         except StorageError as error:
-            return error.trouble != "unavailable"
+            return error.trouble not in ("unavailable", "exhausted")
         return True
-
-
-def _is_another_server(here: str, place: str) -> bool:
-    return place != here and protocol_of(place) in WEB
 
 
 def _others(uri: str) -> Iterator[str]:

@@ -3,16 +3,18 @@
 import errno
 from typing import Any, Literal
 
-Trouble = Literal["missing", "denied", "full", "replaced", "refused", "unavailable"]
+Trouble = Literal["missing", "denied", "full", "replaced", "refused", "exhausted", "unavailable"]
 REMEDY: dict[Trouble, str] = {
     "missing": "check the path, and in an object store the bucket",
     "denied": "check permissions, and for an object store credentials and the clock of this machine",
     "full": "free space or quota, or choose another place; what is written stays",
     "replaced": "leave inputs alone while a run reads them",
     "refused": "storage answers, and calling again does not help: check the name, and in [storage] endpoint, region and options",
+    "exhausted": "this machine is out of memory or open files (ulimit -n): give it more, then run the same command again",
     "unavailable": "check endpoint and network, then run the same command again: it goes on where it was",
 }
-"""refused: an answer that would be the same tomorrow, such as a 400. unavailable: one that may pass, or none."""
+"""refused: an answer that would be the same tomorrow, such as a 400. exhausted: nothing about storage, but about this machine.
+unavailable: an answer that may pass, or none."""
 ARCHIVED = frozenset({"InvalidObjectState", "BlobArchived"})
 """The codes of S3 and of Azure for an object that lies in an archive."""
 RESTORE_FIRST = "the object is archived: restore it to a storage class that can be read"
@@ -28,10 +30,15 @@ PERMANENT_STATUSES = frozenset({501, 505, 508, 510})
 MISSING = {errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMSGSIZE}
 """EMSGSIZE: s3fs raises it for EntityTooLarge, by which a store reports that a quota is used up."""
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+LINUX_ONLY = ("EREMOTEIO", "ECOMM", "ENONET", "ENOLINK")
 PASSING = {
     errno.EAGAIN, errno.EBUSY, errno.EIO, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED, errno.EPIPE,
-    errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ESTALE, getattr(errno, "EREMOTEIO", errno.EIO),
+    errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN, errno.ENETRESET, errno.ENOTCONN, errno.ESHUTDOWN,
+    errno.ESTALE, errno.EINTR, errno.EPROTO, *(getattr(errno, name, errno.EIO) for name in LINUX_ONLY),
 }  # fmt: skip
+"""ENOTCONN: what every call on a mount of gcsfuse, s3fs-fuse or sshfs gives once its process has ended."""
+WAITED_FOR = ("unavailable", "exhausted")
 NO_CREDENTIALS = frozenset("NoCredentialsError PartialCredentialsError CredentialRetrievalError ProfileNotFound".split())
 PASSING_NAMES = frozenset(
     "HTTPClientError EndpointConnectionError ConnectTimeoutError ReadTimeoutError ConnectionClosedError ProxyConnectionError "
@@ -79,6 +86,8 @@ def trouble_of(error: BaseException) -> Trouble | None:
     name, code = type(error).__name__, error.errno if isinstance(error, OSError) else None
     if name == "FileExpired":
         return "replaced"
+    if code in EXHAUSTED or _is_from_exhaustion(error):
+        return "exhausted"
     if code in FULL:
         return "full"
     if _store_code(error) in PASSING_CODES or name in PASSING_NAMES:
@@ -94,6 +103,12 @@ def trouble_of(error: BaseException) -> Trouble | None:
     if isinstance(error, ConnectionError | TimeoutError) or code in PASSING or type(error).__module__.startswith(PASSING_PACKAGES):
         return "unavailable"
     return "refused" if isinstance(error, OSError) or type(error).__module__.partition(".")[0] not in OUR_OWN else None
+
+
+def _is_from_exhaustion(error: BaseException) -> bool:
+    """Whether a client of an object store or of the web, which has errors of its own, could open no socket on this machine."""
+    causes = (error.__cause__, error.__context__)
+    return any(isinstance(cause, OSError) and cause.errno in EXHAUSTED for cause in causes)
 
 
 def _trouble_of_status(status: int, code: str) -> Trouble:

@@ -1,25 +1,49 @@
 """One version of an object behind a web server: by ranges where the server gives them, else fetched whole into a temporary file."""
 
 import asyncio
+import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO
 
 from fsspec.asyn import AsyncFileSystem, sync
 
 from engine.store.sources import Patiently
-from engine.store.troubles import REMEDY, StorageError
+from engine.store.troubles import REMEDY, StorageError, trouble_of
 
 RANGE_TIMEOUT_S, WHOLE_TIMEOUT_S = 120.0, 3600.0
 SILENCE_S = 60.0
 """No byte for so long ends a request."""
 CHUNK_BYTES = 1 << 20
+VERSION_HEADERS = ("ETag", "Last-Modified", "Content-Length", "Content-Encoding")
+"""What tells two versions of an object apart, as well as its server says."""
 ELSEWHERE = "copy the object to a server that gives ranges, or drop its row"
-CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
+CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-(?P<last>\d+)|\*)/(?P<size>\d+)")
 PLAIN = ("", "identity")
 """Content encodings by which the bytes that come are the object's own."""
 NO_RANGES = frozenset({400, 405, 416, 501})
 """Statuses by which servers refuse a request for a range, that may answer one for the whole object."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """An object that came whole, in a file without a name: it is gone with this process."""
+
+    url: str
+    version: tuple[str, ...]
+    """The VERSION_HEADERS that it came with; "" for each that there was none of."""
+    file: BinaryIO
+    size: int
+    etag: str
+
+
+_LAST: list[Whole] = []
+"""The object that came whole last, if any: windows of one video follow each other, and each would fetch it again. Only fsspec's
+thread changes it."""
 
 
 class WebSource:
@@ -27,8 +51,8 @@ class WebSource:
 
     def __init__(self, patiently: Patiently, filesystem: AsyncFileSystem, url: str, whole_bytes: int) -> None:
         self._patiently, self._filesystem, self._url, self._whole_bytes = patiently, filesystem, url, whole_bytes
-        self._whole: BinaryIO | None = None
-        """The whole object, where the server gives no ranges."""
+        self._whole: int | None = None
+        """The descriptor of the whole object's file, where the server gives no ranges."""
         self.size, self.etag, self.bytes_read = 0, "", 0
         sync(filesystem.loop, self._open)
 
@@ -36,18 +60,18 @@ class WebSource:
         length = min(length, self.size - offset)
         if length <= 0:
             return b""
-        if self._whole is None:
-            data: bytes | None = self._patiently(lambda: sync(self._filesystem.loop, self._range, offset, length))
+        parts, at = list[bytes](), offset
+        while self._whole is None and at < offset + length:  # a server may send less than a range
+            data: bytes | None = self._patiently(partial(sync, self._filesystem.loop, self._range, at, offset + length - at))
             if data is not None:
                 self.bytes_read += len(data)
-                return data
-        assert self._whole is not None, "the server has sent the range or the whole object"
-        self._whole.seek(offset)
-        return self._whole.read(length)
+                parts.append(data)
+                at += len(data)
+        return b"".join(parts) if self._whole is None else os.pread(self._whole, length, offset)
 
     def close(self) -> None:
         if self._whole is not None:
-            self._whole.close()
+            os.close(self._whole)
 
     async def _open(self) -> None:
         """Size and version of the object, from a request for its first byte."""
@@ -55,7 +79,7 @@ class WebSource:
             match = CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
             self.etag = _strong_etag(response)
             if match and response.status in (206, 416) and _is_plain(response):
-                self.size = int(match[2])
+                self.size = int(match["size"])
                 if self.size or response.status == 416:
                     return
             elif response.status == 200:
@@ -66,15 +90,16 @@ class WebSource:
         await self._fetch_whole()
 
     async def _range(self, offset: int, length: int) -> bytes | None:
-        """The bytes of a range; None where the server has sent the whole object instead."""
+        """The bytes of a range, or its first ones if the server sends no more; None where it has sent the whole object instead."""
         async with asyncio.timeout(RANGE_TIMEOUT_S), await self._get(f"bytes={offset}-{offset + length - 1}") as response:
             match = CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
-            if match and (int(match[2]) != self.size or _strong_etag(response) != self.etag):
+            if match and (int(match["size"]) != self.size or _strong_etag(response) != self.etag):
                 raise StorageError("replaced", f"{self._url} was replaced while it was being read; {REMEDY['replaced']}")
             if match and response.status == 206 and _is_plain(response):
-                if match[1] is None or int(match[1]) != offset:
+                first, last = int(match["first"] or -1), int(match["last"] or -1)
+                if first != offset or last < first:
                     raise StorageError("refused", f"cannot read {self._url}: the server sends another range; {ELSEWHERE}")
-                return await _body(response, length)
+                return await _body(response, min(length, last - first + 1))
             if response.status not in (200, 206, *NO_RANGES):
                 self._refuse(response)
         size = self.size
@@ -104,8 +129,27 @@ class WebSource:
         return session.get(self._filesystem.encode_url(self._url), **{"timeout": timeout, **options, "headers": headers})
 
     async def _spool(self, response: Any) -> None:
-        """Keep the body, decompressed if it comes compressed, in a file without a name: it is gone with this process."""
-        whole, size = tempfile.TemporaryFile(), 0  # noqa: SIM115  # close() closes it
+        """Keep the body, decompressed if it comes compressed; not once more where it is the object that came whole last."""
+        version = tuple(response.headers.get(name, "") for name in VERSION_HEADERS)
+        is_known = any(version[:3])
+        for whole in _LAST:
+            if is_known and (whole.url, whole.version) == (self._url, version) and whole.size <= self._whole_bytes:
+                response.close()
+                break
+        else:
+            whole = Whole(self._url, version, *await self._written(response), _strong_etag(response))
+            self.bytes_read += whole.size
+            for last in _LAST:
+                last.file.close()
+            _LAST[:] = [whole]
+        if self._whole is not None:
+            os.close(self._whole)
+        self._whole, self.size, self.etag = os.dup(whole.file.fileno()), whole.size, whole.etag
+
+    async def _written(self, response: Any) -> tuple[BinaryIO, int]:
+        """The body in a temporary file, and its size. That this machine has no room for it is no trouble of other objects."""
+        with self._needing_room():
+            file, size = tempfile.TemporaryFile(), 0  # noqa: SIM115  # it stays open, in _LAST
         try:
             async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                 size += len(chunk)
@@ -115,12 +159,25 @@ class WebSource:
                         f"cannot read {self._url}: the server gives no ranges, and the object has more than {self._whole_bytes} "
                         f"bytes (limits.read_bytes); {ELSEWHERE}",
                     )
-                whole.write(chunk)
+                with self._needing_room():
+                    file.write(chunk)
+            with self._needing_room():
+                file.flush()
         except BaseException:
-            whole.close()
+            with suppress(OSError):  # it writes what is buffered
+                file.close()
             raise
-        self._whole, self.size, self.etag = whole, size, _strong_etag(response)
-        self.bytes_read += size
+        return file, size
+
+    @contextmanager
+    def _needing_room(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if trouble_of(error) == "exhausted":
+                raise
+            why = f"no room for an object that comes whole ({error.strerror or error}): set TMPDIR to a disk that has some"
+            raise StorageError("refused", f"cannot read {self._url}: {why}; or {ELSEWHERE}") from None
 
 
 def _is_plain(response: Any) -> bool:

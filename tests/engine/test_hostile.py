@@ -20,13 +20,14 @@ import pytest
 from builders import DECODING, LIMITS, a_clip
 from engine.decode import decoder as isolation
 from engine.decode import process
-from engine.decode.decoder import ChildDecoder, ClipRead
+from engine.decode.decoder import ChildDecoder, ClipRead, most_requests
 from engine.decode.protocol import LENGTH, RANGE
 from engine.decode.stage import Decoded, decode_piece, frame_columns, videos_of
 from engine.ingest.clips import path_of, write_parts
 from engine.rows import Failure
 from engine.store.files import Store
 from engine.store.filesystems import Storage
+from engine.store.sources import LocalSource
 from engine.store.troubles import StorageError
 from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square
 from videos import remux, turn, write_counting, write_noisy
@@ -517,6 +518,50 @@ def test_a_decoder_that_lies_is_not_believed(folder: Path, lie: str, monkeypatch
     assert failure.kind == "crashed"
 
 
+@pytest.mark.parametrize(
+    ("asks", "kind"),
+    [((0, 1), "timeout"), ((0, 0), "crashed"), ((10**9, 1), "crashed"), ((0, 10**9), "crashed"), ((7, 2**32 - 1), "crashed")],
+)
+def test_a_decoder_that_asks_for_bytes_without_end_is_stopped(
+    folder: Path, asks: tuple[int, int], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock stands still while storage answers: one byte again and again must end too, and so must no byte at all."""
+    monkeypatch.setattr(isolation, "TRIES", 1)
+    monkeypatch.setattr(process, "EXIT_WAIT_S", 0.1)
+    forever = f"connection.recv(1 << 16)\nwhile True: connection.sendall({b'R' + RANGE.pack(*asks)!r}); connection.recv(1 << 16)"
+    reads, read = 0, LocalSource.read
+
+    def slow(source: LocalSource, offset: int, length: int) -> bytes:
+        nonlocal reads
+        reads += 1
+        assert reads < 1000
+        return read(source, offset, length)
+
+    monkeypatch.setattr(LocalSource, "read", slow)
+    with ChildDecoder(Storage(), replace(TIGHT, timeout_s=1.0), program=("-c", ROGUE + forever)) as decoder:
+        failure = decoder.decode(a_clip(video=str(plain(folder))), SPEC)
+    assert isinstance(failure, Failure)
+    assert failure.kind == kind
+
+
+@pytest.mark.parametrize("backend", ["pyav", "decord"])
+def test_honest_decoders_ask_for_bytes_far_less_often(folder: Path, monkeypatch: pytest.MonkeyPatch, backend: Any) -> None:
+    """A quarter of the requests is enough for each kind of container, and for as many frames as a model may watch."""
+    if backend == "decord":
+        pytest.importorskip("decord")
+    monkeypatch.setattr(isolation, "most_requests", lambda request: most_requests(request) // 4)
+    long = write_noisy(folder / "long.mp4", 12, 640, 360, preset="ultrafast", crf="10")
+    assert long.stat().st_size > 3 << 20, "larger than what is read at once"
+    many = FrameSpec(choose=PerSecond(rate=50, min_frames=4, max_frames=768, multiple=2), size=Square(16))
+    with ChildDecoder(Storage(), LIMITS, backend) as decoder:
+        for name in ("long.mp4", "long.mkv", "long.ts", "long.flv")[: 1 if backend == "decord" else None]:
+            if not (folder / name).exists():
+                remux(long, folder / name, 1, {})
+            for spec in (SPEC, many):
+                result = decoder.decode(a_clip(video=str(folder / name)), spec)
+                assert isinstance(result, ClipRead), (name, result)
+
+
 def test_the_lies_differ_from_the_truth(folder: Path) -> None:
     program = f"{ROGUE}connection.recv(1 << 16); connection.sendall({header()}); time.sleep(3600)"
     with ChildDecoder(Storage(), TIGHT, program=("-c", program)) as decoder:
@@ -572,7 +617,7 @@ def test_a_decoder_that_cannot_be_forked_is_nobody_s_failure(
         assert isinstance(decoder.decode(clip, SPEC), ClipRead)
 
 
-@pytest.mark.parametrize("code", [errno.ESTALE, errno.ETIMEDOUT])
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN])
 def test_a_mount_that_is_away_is_no_video_s_fault(folder: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """The decoding process lets the clip go, and decodes the next one."""
 
@@ -589,6 +634,23 @@ def test_a_mount_that_is_away_is_no_video_s_fault(folder: Path, monkeypatch: pyt
                 decoder.decode(clip, SPEC)
         assert isinstance(decoder.decode(clip, SPEC), ClipRead)
         assert decoder.pid == pid
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_machine_out_of_files_is_no_video_s_fault(folder: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Although other files can be read."""
+    system, video = os.open, str(plain(folder))
+
+    def fail(path: Any, *arguments: Any, **options: Any) -> int:
+        if path == video:
+            raise OSError(code, os.strerror(code))
+        return system(path, *arguments, **options)
+
+    with ChildDecoder(Storage(patience_s=0), TIGHT) as decoder:
+        assert isinstance(decoder.decode(a_clip(video=video), SPEC), ClipRead)
+        monkeypatch.setattr(os, "open", fail)
+        with pytest.raises(StorageError, match=rf"{os.strerror(code)}; this machine is out of memory or open files"):
+            decoder.decode(a_clip(video=video), SPEC)
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, os.strerror(errno.EIO)), ValueError("a filesystem's own"), OverflowError()])

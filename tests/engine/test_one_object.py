@@ -1,8 +1,11 @@
 """Pins that one object which storage does not give is one failed row that names it; storage that is away as a whole is no row."""
 
+import os
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import fsspec
@@ -15,6 +18,7 @@ from engine.ingest.card import Card
 from engine.ingest.listing import Listing
 from engine.ingest.manifest import read_manifest
 from engine.rows import Failure
+from engine.store import outage
 from engine.store.filesystems import Storage
 from engine.store.troubles import StorageError
 from models.base import Evenly, FrameSpec, Square
@@ -54,7 +58,20 @@ def outcome(decoder: ChildDecoder, video: str) -> str:
 
 @pytest.mark.parametrize(
     "way",
-    ["ranges", "whole", "chunks", "until_closed", "gzip", "gzip_ranges", "ranges_refused", "first_range_only", "moved", "at_third"],
+    [
+        "ranges",
+        "whole",
+        "chunks",
+        "until_closed",
+        "gzip",
+        "gzip_ranges",
+        "ranges_refused",
+        "first_range_only",
+        "moved",
+        "at_third",
+        "capped",
+        "versioned",
+    ],
 )
 def test_a_servers_ways_are_read(web: WebServer, way: str) -> None:
     with ChildDecoder(Storage(patience_s=5), LIMITS) as decoder:
@@ -90,10 +107,37 @@ def test_a_server_without_ranges_gives_no_more_than_the_limit(web: WebServer) ->
         assert (result.kind, "gives no ranges" in result.detail, "limits.read_bytes" in result.detail) == ("unreadable", True, True)
 
 
-def test_a_server_that_is_away_ends_the_step(web: WebServer, folder: Path) -> None:
-    """Also where it has answered before, and where other storage answers that is no web server."""
+def test_an_object_that_comes_whole_comes_once_for_windows_that_follow_each_other(web: WebServer, folder: Path) -> None:
+    for path in ("versioned/a.mp4", "whole/a.mp4", "until_closed/a.mp4"):
+        with ChildDecoder(IMPATIENT, LIMITS) as decoder:
+            results = [decoder.decode(a_clip(video=web.url(path), start_s=s, end_s=s + 1), SPEC) for s in (1.0, 2.0, 5.0)]
+        spooled = [result.bytes_read for result in results if isinstance(result, ClipRead)]
+        size = (folder / "a.mp4").stat().st_size
+        assert spooled == ([size] * 3 if path.startswith("until") else [size, 0, 0]), path
+
+
+def test_an_object_that_comes_whole_and_was_replaced_is_fetched_anew(tmp_path: Path) -> None:
+    with WebServer(tmp_path) as web:
+        for data in (b"0123", b"4567", b"89"):
+            (tmp_path / "a").write_bytes(data)
+            for _ in range(2):
+                with IMPATIENT.opened(web.url("versioned/a")) as source:
+                    assert source.read(1, 9) == data[1:]
+
+
+def test_no_room_for_an_object_that_comes_whole_is_its_own_trouble(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ChildDecoder(IMPATIENT, LIMITS) as decoder, open("/dev/full", "r+b", buffering=0) as full:
+        with monkeypatch.context() as patched:
+            patched.setattr("tempfile.TemporaryFile", lambda: os.fdopen(os.dup(full.fileno()), "r+b", buffering=0))
+            result = decoder.decode(a_clip(video=web.url("chunks/a.mp4")), SPEC)
+        assert isinstance(result, Failure)
+        assert result.kind == "unreadable"
+        assert "no room for an object that comes whole (No space left on device): set TMPDIR" in result.detail
+        assert outcome(decoder, web.url("chunks/a.mp4")) == "clip"
+
+
+def test_a_server_that_gave_objects_and_is_away_ends_the_step(web: WebServer) -> None:
     with ChildDecoder(IMPATIENT, LIMITS) as decoder:
-        assert outcome(decoder, str(folder / "a.mp4")) == "clip"
         assert outcome(decoder, web.url("ranges/a.mp4")) == "clip"
         web.is_away = True
         with pytest.raises(StorageError, match="run the same command again") as caught:
@@ -101,18 +145,76 @@ def test_a_server_that_is_away_ends_the_step(web: WebServer, folder: Path) -> No
         assert caught.value.trouble == "unavailable"
 
 
-def test_one_web_server_of_several_that_is_gone_is_its_own_clips_trouble(web: WebServer, folder: Path) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        gone = f"http://127.0.0.1:{closed.getsockname()[1]}/a.mp4"
+@pytest.fixture(params=["closed", "silent"])
+def gone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A web server that refuses connections, or accepts them and never answers."""
+    monkeypatch.setattr("engine.store.web.SILENCE_S", 1.0)
+    monkeypatch.setattr(outage, "ASKING_S", 0.0)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if request.param == "silent":
+            server.listen(100)
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("witness", ["disk", "another server", "none"])
+def test_a_web_server_that_is_gone_is_its_own_clips_trouble(web: WebServer, folder: Path, gone: str, witness: str) -> None:
+    """Also where all clips of a worker's first piece lie on it: the share of failed clips then stops the step."""
+    good = {"disk": str(folder / "a.mp4"), "another server": web.url("ranges/a.mp4")}
+    dead = [f"{gone}/{name}.mp4" for name in "abc"]
+    with ChildDecoder(IMPATIENT, LIMITS) as decoder:
+        decoder.expect([a_clip(video=video) for video in dead])
+        assert [outcome(decoder, video) for video in dead] == ["unreadable"] * 3
+    if witness in good:
         with ChildDecoder(IMPATIENT, LIMITS) as decoder:
-            with pytest.raises(StorageError):
-                decoder.decode(a_clip(video=gone), SPEC)
-            decoder.expect([a_clip(video=video) for video in (gone, web.url("ranges/a.mp4"))])
-            assert outcome(decoder, gone) == "unreadable", "the first clip of a piece may be the one whose server is gone"
-            assert outcome(decoder, web.url("ranges/a.mp4")) == "clip"
-            assert outcome(decoder, gone) == "unreadable"
-            assert outcome(decoder, gone) == "unreadable"
+            decoder.expect([a_clip(video=video) for video in (*dead, good[witness])])
+            videos = [dead[0], good[witness], dead[1], dead[2], good[witness]]
+            assert [outcome(decoder, video) for video in videos] == ["unreadable", "clip", "unreadable", "unreadable", "clip"]
+
+
+def test_a_silent_web_server_is_left_alone_for_a_while(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs its first clip two connections, and the following ones none."""
+    monkeypatch.setattr("engine.store.web.SILENCE_S", 1.0)
+    monkeypatch.setattr(outage, "ASKING_S", 0.0)
+    with socket.socket() as server, ChildDecoder(Storage(patience_s=0), LIMITS) as decoder:
+        server.bind(("127.0.0.1", 0))
+        server.listen(100)
+        dead = [f"http://127.0.0.1:{server.getsockname()[1]}/{number}.mp4" for number in range(40)]
+        decoder.expect([a_clip(video=video) for video in dead])
+        assert outcome(decoder, web.url("ranges/a.mp4")) == "clip"
+        assert outcome(decoder, dead[0]) == "unreadable"
+        began = time.monotonic()
+        assert {outcome(decoder, video) for video in dead} == {"unreadable"}
+        assert time.monotonic() - began < 1.0, "less than one connection"
+        monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + outage.LONGEST_PAUSE_S)
+        assert num_connections(server) == 2
+        assert outcome(decoder, dead[1]) == "unreadable"
+        assert num_connections(server) == 1, "after the pause it is tried once"
+
+
+def test_a_web_server_that_refuses_at_once_is_read_soon_after_it_is_back(
+    folder: Path, web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To learn that it refuses costs little, although its first clip was waited for."""
+    monkeypatch.setattr(outage, "PAUSE_SHARE", 1)
+    with ChildDecoder(Storage(patience_s=6), LIMITS) as decoder:
+        assert outcome(decoder, str(folder / "a.mp4")) == "clip"
+        web.is_away = True
+        assert outcome(decoder, web.url("ranges/a.mp4")) == "unreadable"
+        web.is_away = False
+        monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + 3.0)
+        assert outcome(decoder, web.url("ranges/a.mp4")) == "clip"
+
+
+def num_connections(server: socket.socket) -> int:
+    """How many wait to be accepted."""
+    server.settimeout(0.1)
+    for number in count():
+        try:
+            server.accept()[0].close()
+        except TimeoutError:
+            return number
+    raise AssertionError
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from models.base import Evenly, FrameSpec, KeepAspect, Square
 from numbered import (
     PAIRS,
     RATE,
+    SPEC,
     Pair,
     count_wrong,
     number_of,
@@ -197,6 +198,31 @@ def test_joined_files_go_on(tmp_path: Path, suffix: str, codec: str) -> None:
     assert numbers_in(path, 2.84, 3.16) == [72, 74, 101, 103]
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+def test_a_still_stretch_is_no_joint(tmp_path: Path, codec: str) -> None:
+    """Frames 0 to 49, nothing new for 12 s while the sound goes on, then frames 50 to 99: a camera that records on movement."""
+    path = tmp_path / "a.ts"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(codec, rate=RATE, options={"threads": "1", "g": "50", "bf": "0"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream("mp2", rate=48000)
+        heard_s = 0.0
+        for number in range(100):
+            frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
+            frame.pts, frame.time_base = number + (300 if number >= 50 else 0), TICK
+            while heard_s < frame.pts * TICK:
+                samples = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), format="s16", layout="mono")
+                samples.sample_rate, samples.pts = 48000, round(heard_s * 48000)
+                container.mux(sound.encode(samples))
+                heard_s += 1152 / 48000
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+    for window in [(2.5, 3.5), (5.0, 8.0)]:
+        assert numbers_in(path, *window) == [49] * 4, "the last frame stays on screen"
+    assert count_wrong(path, Pair("ts", codec), num_windows=10) == ([], [])
+    assert numbers_in(path, 14.3, 14.62) == [58, 60, 62, 64]
+
+
 def test_a_joined_part_that_begins_within_a_group_of_pictures_is_a_failure_there(tmp_path: Path) -> None:
     """Its first frames refer to what is not there; the part before it must not be taken for that."""
     ts = Pair("ts", "libx264", {"g": "30", "bf": "0"})
@@ -326,6 +352,41 @@ def test_a_picture_that_is_cut_short(tmp_path: Path, suffix: str, codec: str, pi
     for share in (0.5, 0.9):
         path.write_bytes(data[: int(len(data) * share)])
         assert str(numbers_in(path)).startswith(("truncated", "codec")), share
+
+
+@pytest.mark.parametrize("way", ["named", "listed"])
+def test_of_several_pictures_in_one_file_the_first_is_shown(tmp_path: Path, way: str) -> None:
+    """MPO and Ultra HDR: a JPEG, and behind it another view or a gain map, which the first one may list."""
+    first = write_picture(tmp_path / "a.jpg", "mjpeg", JPEG).read_bytes()
+    with av.open(str(tmp_path / "b.jpg"), "w", format="image2", options={"update": "1"}) as container:
+        stream = container.add_stream("mjpeg", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 48, 24, JPEG
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(5, 48, 24), format="rgb24")))
+        container.mux(stream.encode())
+    listing = b"\xff\xe2" + struct.pack(">H", 10) + b"MPF\0MM\0*"
+    path = tmp_path / ("a.jpg" if way == "named" else "a")
+    path.write_bytes((first if way == "named" else first[:2] + listing + first[2:]) + (tmp_path / "b.jpg").read_bytes())
+    for spec in (SPEC, FrameSpec(choose=Evenly(1), size=SPEC.size)):
+        clip = read(path.open("rb"), request(path, None, None, spec))
+        assert {number_of(frame) for frame in clip.frames} == {2748}
+        assert set(clip.times_s) == {0.0}
+
+
+@pytest.mark.parametrize(("suffix", "codec", "pix_fmt"), PICTURES[:2])
+def test_data_behind_a_picture_do_not_matter_and_its_preview_does_not_end_it(
+    tmp_path: Path, suffix: str, codec: str, pix_fmt: str
+) -> None:
+    path = write_picture(tmp_path / f"a.{suffix}", codec, pix_fmt)
+    data = path.read_bytes()
+    path.write_bytes(data + bytes(100_000))
+    assert numbers_in(path) == [2748] * 4
+    if suffix == "jpg":  # EXIF data hold a whole JPEG
+        preview = b"Exif\0\0" + data
+        data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(preview) + 2) + preview + data[2:]
+        path.write_bytes(data)
+        assert numbers_in(path) == [2748] * 4
+    path.write_bytes(data[: int(len(data) * 0.8)])
+    assert str(numbers_in(path)).startswith("truncated")
 
 
 ORIENTATIONS: dict[int, Callable[[np.ndarray], np.ndarray]] = {

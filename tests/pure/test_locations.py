@@ -65,6 +65,18 @@ def test_a_name_decides_the_same_split_as_before(tmp_path: Path) -> None:
     assert [clip.clip_id for clip in clips if clip.split == "heldout"] == ["v1", "v4", "v5", "v6", "v7", "v11"]
 
 
+SIGNED = (
+    "sv=2022-11-02&st=1&se=2&sr=b&sp=r&sig=AAA",
+    "sv=1&skoid=1&sktid=2&skt=3&ske=4&sks=b&skv=5&spr=https&sip=1&rsct=video%2Fmp4&sig=Q",
+    "Expires=1&Signature=2&Key-Pair-Id=3&Policy=4",
+    "AWSAccessKeyId=1&Expires=2&Signature=3",
+    "GoogleAccessId=1&Expires=2&Signature=3",
+    "X-Goog-Algorithm=1&X-Goog-Signature=2",
+)
+MEANINGFUL = ("se", "sp", "sr", "st", "sv", "si", "ss", "Policy", "Expires")
+"""Names that mean something else on a server that signs nothing."""
+
+
 @pytest.mark.parametrize(
     ("first", "second", "is_same"),
     [
@@ -75,6 +87,8 @@ def test_a_name_decides_the_same_split_as_before(tmp_path: Path) -> None:
         ("http://h/a.mp4", "https://H:443/a.mp4#t=1,2", True),
         ("https://h/a.mp4?id=1", "https://h/a.mp4?id=1&X-Amz-Signature=f&X-Amz-Expires=9", True),
         ("https://h/a.mp4?id=1", "https://h/a.mp4?id=2", False),
+        *((f"https://h/a.mp4?id=1&{signed}", "https://h/a.mp4?id=1", True) for signed in SIGNED),
+        *((f"https://h/watch?{name}=3", f"https://h/watch?{name}=4", False) for name in MEANINGFUL),
         ("s3://b/v/a.mp4", "s3://b/v//a.mp4", False),
         ("s3://b/a.mp4", "s3://b/./a.mp4", False),
         ("s3://b/a.mp4", "s3://b/A.mp4", False),
@@ -84,6 +98,21 @@ def test_a_name_decides_the_same_split_as_before(tmp_path: Path) -> None:
 )
 def test_which_uris_are_one_object(first: str, second: str, is_same: bool) -> None:
     assert (object_key(first) == object_key(second)) is is_same
+
+
+def test_a_file_uri_may_be_percent_encoded(tmp_path: Path) -> None:
+    """As Path.as_uri() writes it; a file whose name holds the percent sign comes first."""
+    spaced, literal = tmp_path / "a b.mp4", tmp_path / "a%20b.mp4"
+    spaced.write_bytes(b"spaced")
+    uri = spaced.as_uri()
+    assert "a%20b.mp4" in uri
+    with Storage().opened(uri) as source:
+        assert source.read(0, 9) == b"spaced"
+    assert (local_path(uri), object_key(uri)) == (str(spaced), object_key(str(spaced)))
+    assert local_path(str(literal)) == str(literal), "a path is no URI"
+    assert local_path(f"file://{tmp_path}/none%20%00") == f"{tmp_path}/none%20%00"
+    literal.write_bytes(b"literal")
+    assert local_path(uri) == str(literal)
 
 
 def test_a_path_is_no_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from s3fs.errors import translate_boto_error
 
 from engine.store.files import Store
@@ -36,6 +36,13 @@ def of_s3(code: str, status: int) -> Exception:
     return error
 
 
+def of_this_machine() -> Exception:
+    """As botocore raises it where no socket can be opened: its own error, with the system's as its cause."""
+    error = EndpointConnectionError(endpoint_url="http://x")
+    error.__cause__ = OSError(errno.EMFILE, "Too many open files")
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "trouble"),
     [
@@ -49,6 +56,9 @@ def of_s3(code: str, status: int) -> Exception:
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "full"),
         (OSError(errno.EBUSY, "Slow Down"), "unavailable"),
         (OSError(errno.ESTALE, "Stale file handle"), "unavailable"),
+        *((OSError(getattr(errno, name), "of a mount"), "unavailable") for name in "ENOTCONN EHOSTDOWN ENETRESET ENOLINK".split()),
+        *((OSError(getattr(errno, name), "of this machine"), "exhausted") for name in "EMFILE ENFILE ENOMEM ENOBUFS".split()),
+        (of_this_machine(), "exhausted"),
         (TimeoutError(), "unavailable"),
         (ConnectionResetError(), "unavailable"),
         (Answer(404), "missing"),
