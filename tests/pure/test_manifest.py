@@ -28,7 +28,7 @@ from engine.store.filesystems import Storage
 def read(tmp_path: Path, text: str, name: str = "m.csv", **data: object) -> list[Clip]:
     path = tmp_path / name
     path.write_text(text)
-    return list(manifest.manifest.read_manifest(Data(manifest=str(path), **data), Storage()))  # type: ignore[arg-type]
+    return list(manifest.read_manifest(Data(manifest=str(path), **data), Storage()))  # type: ignore[arg-type]
 
 
 def test_a_plain_csv(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_damaged_parquet_file_is_one_line(tmp_path: Path, start: float, end: f
     data[first:last] = b"\xff" * (last - first)
     (tmp_path / "m.parquet").write_bytes(data)
     with pytest.raises(ValueError, match=r"m.parquet is not a Parquet file, or damaged.*; get it again") as caught:
-        list(manifest.manifest.read_manifest(Data(manifest=str(tmp_path / "m.parquet")), Storage()))
+        list(manifest.read_manifest(Data(manifest=str(tmp_path / "m.parquet")), Storage()))
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match=r"mixture.examples .*m.parquet does not hold examples"):
         list(read_conversations(str(tmp_path / "m.parquet"), Storage()))
@@ -91,7 +91,7 @@ def test_bad_rows_are_left_out_when_the_manifest_is_read_again_for_copies(tmp_pa
         (tmp_path / f"{name}.mp4").write_bytes(name.encode() * 2000)
     (tmp_path / "m.csv").write_text("video,label,split\n,x,train\na.mp4,x,train\nb.mp4,x,val\n")
     skipped = Skipped()
-    clips = list(manifest.manifest.read_manifest(Data(manifest=str(tmp_path / "m.csv")), Storage(), skipped=skipped))
+    clips = list(manifest.read_manifest(Data(manifest=str(tmp_path / "m.csv")), Storage(), skipped=skipped))
     assert ([clip.clip_id for clip in clips], skipped.count) == (["a", "b"], 1)
 
 
@@ -101,7 +101,7 @@ def test_jsonl_and_the_parquet_that_ingest_writes(tmp_path: Path) -> None:
     assert clips[0].label.aliases == ("y", "z")
     assert from_table(to_table(clips)) == clips
     pq.write_table(to_table(clips), tmp_path / "m.parquet")
-    assert list(manifest.manifest.read_manifest(Data(manifest=str(tmp_path / "m.parquet")), Storage())) == clips
+    assert list(manifest.read_manifest(Data(manifest=str(tmp_path / "m.parquet")), Storage())) == clips
 
 
 def test_the_split_is_by_video_and_the_same_everywhere(tmp_path: Path) -> None:
@@ -149,9 +149,9 @@ def test_text_that_is_not_utf8_is_refused_everywhere(tmp_path: Path) -> None:
     for name, row in (("m.csv", "video,label\na.mp4,caf\xe9\n"), ("m.jsonl", '{"video": "a.mp4", "label": "caf\xe9"}\n')):
         (tmp_path / name).write_bytes(row.encode("latin-1"))
         with pytest.raises(ValueError, match="is not UTF-8 text"):
-            list(manifest.manifest.read_manifest(Data(manifest=str(tmp_path / name)), Storage()))
+            list(manifest.read_manifest(Data(manifest=str(tmp_path / name)), Storage()))
         (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + row.encode())
-        assert next(manifest.manifest.read_manifest(Data(manifest=str(tmp_path / name)), Storage())).label.text == "café"
+        assert next(manifest.read_manifest(Data(manifest=str(tmp_path / name)), Storage())).label.text == "café"
 
 
 def test_columns_twice_and_labels_that_are_lists(tmp_path: Path) -> None:
@@ -174,9 +174,9 @@ def test_files_that_are_no_manifest(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=message):
             read(tmp_path, text, name)
     with pytest.raises(ValueError, match="no such file"):
-        list(manifest.manifest.read_manifest(Data(manifest=str(tmp_path / "none.csv")), Storage()))
+        list(manifest.read_manifest(Data(manifest=str(tmp_path / "none.csv")), Storage()))
     with pytest.raises(ValueError, match="no manifest: set"):
-        list(manifest.manifest.read_manifest(Data(), Storage()))
+        list(manifest.read_manifest(Data(), Storage()))
 
 
 def test_missing_videos_are_counted_not_dropped(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_a_bounded_number_of_folders_is_listed(tmp_path: Path, monkeypatch: pyte
 def test_a_card_counts_what_there_is(tmp_path: Path) -> None:
     counts = Card()
     (tmp_path / "m.csv").write_text("video,label,split,clip_id\na.mp4,x,train,1\na.mp4,y,train,2\nb.mp4,x,heldout,3\n")
-    for _ in manifest.manifest.read_manifest(Data(manifest=str(tmp_path / "m.csv")), Storage(), counts):
+    for _ in manifest.read_manifest(Data(manifest=str(tmp_path / "m.csv")), Storage(), counts):
         pass
     assert counts.id_twice() is None
     assert counts.videos_in_both() == []
