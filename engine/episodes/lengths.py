@@ -6,6 +6,7 @@ from engine.rows import Episode, Unused
 from engine.store.filesystems import Storage
 from engine.store.weights import local
 from models.base import ModelSpec, Turn
+from models.folders import SMALL_FILES
 from models.registry import sample_tokens, size
 
 SLACK_TOKENS = 2
@@ -20,7 +21,7 @@ class EpisodeLengths:
 
     def __init__(self, base: ModelSpec, storage: Storage, answers: Mapping[str, str]) -> None:
         """`answers`: example_id -> the answer of that example."""
-        self._spec = local(base, storage, only=".json")
+        self._spec = local(base, storage, SMALL_FILES)
         self._context, self._answers = size(self._spec, lora_rank=1).context_tokens, answers
         [self._end] = sample_tokens(self._spec, [[END]])
         self._shots: dict[Told, int] = {}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from engine.config import RunConfig
 from engine.store.weights import local
 from models.base import ENCODE_CLIPS, Dtype, ModelSize
+from models.folders import SMALL_FILES
 from models.registry import size as size_of
 
 BYTES: dict[Dtype, int] = {"bfloat16": 2, "float32": 4}
@@ -94,7 +95,7 @@ def afford(config: RunConfig) -> list[str]:
     refuse_odd_shares(config)
     lines: list[str] = []
     for spec in config.models():
-        findings = budget(config, size_of(local(spec, config.access(), only=".json"), config.train.lora_rank))
+        findings = budget(config, size_of(local(spec, config.access(), SMALL_FILES), config.train.lora_rank))
         if findings.refusals:
             raise ValueError(f"{spec.base}: {findings.refusals[0]}")
         lines += [f"{spec.base}: {line}" for line in findings.lines]

@@ -6,6 +6,7 @@ from engine.rows import Example, Unused
 from engine.store.filesystems import Storage
 from engine.store.weights import local
 from models.base import ModelSpec, Turn
+from models.folders import SMALL_FILES
 from models.registry import sample_tokens, size
 
 VIDEO, PICTURE = 0, 1
@@ -22,7 +23,7 @@ class Lengths:
     """Counts tokens of examples. Most are so short that their bytes need no tokenizer: a token stands for a byte at least."""
 
     def __init__(self, base: ModelSpec, storage: Storage) -> None:
-        self._spec = local(base, storage, only=".json")
+        self._spec = local(base, storage, SMALL_FILES)
         self._context = size(self._spec, lora_rank=1).context_tokens
         self._around: dict[Form, int] = {}
         """Tokens of the chat around the texts, with those of the clip."""

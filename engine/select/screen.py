@@ -12,6 +12,7 @@ from engine.ingest.card import Listing
 from engine.rows import Example, Failure, Unused, Window
 from engine.select.lengths import Lengths
 from engine.store.weights import local
+from models.folders import SMALL_FILES
 from models.registry import frame_spec
 
 TRIED_OF_A_KIND, TRIED = 2, 16
@@ -83,7 +84,7 @@ class Screen:
         """Those of the examples' pictures and videos that cannot be decoded."""
         if not examples:
             return []
-        decoding, frames = self._decoding, frame_spec(local(self._spec, self._decoding.storage, only=".json"))
+        decoding, frames = self._decoding, frame_spec(local(self._spec, self._decoding.storage, SMALL_FILES))
         with ChildDecoder(decoding.storage, decoding.limits, decoding.backend) as decoder:
             windows = (Window(video=e.video, start_s=e.start_s, end_s=e.end_s, etag=e.etag) for e in examples)
             results = [decoder.decode(window, frames, etag=window.etag) for window in windows]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models.base import Evenly, FrameSpec, ModelSpec, Square
-from models.folders import FILES, digest_of, fetch, read_json
+from models.folders import SMALL_FILES, digest_of, fetch, read_json
 from models.pllava.adapters import Adapter, built_in, open_adapter
 from models.pllava.architecture import Architecture, read_architecture
 from models.pllava.layouts import Weights, open_weights
@@ -64,7 +64,7 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
 
 def describe(spec: ModelSpec) -> tuple[Architecture, PllavaProcessor]:
     """What the small files of a checkpoint say, at the spec's frames and pooling. Raises ValueError naming file and key."""
-    folder = fetch(spec.base, FILES[1:])
+    folder = fetch(spec.base, SMALL_FILES)
     architecture = read_architecture(folder)
     processor = open_processor(folder, architecture, spec)
     image_token = architecture.config.get("image_token_index", 32000)
