@@ -272,7 +272,7 @@ class Window:
 
 FAILURES = tuple(
     "missing denied replaced unreadable not_video no_video_stream truncated codec empty_window too_large timeout crashed too_long "
-    "out_of_memory".split()
+    "chat_template out_of_memory".split()
 )
 """Kinds of failure."""
 
@@ -288,7 +288,7 @@ class Failure:
     """missing, denied, replaced, unreadable: the object; unreadable if storage answers about others and does not give this one.
     truncated, not_video, no_video_stream, codec, empty_window: what is in it.
     too_large, timeout, crashed: what decoding it, or answering about it, takes. too_long: its question, or the example or episode
-    that was made of it, for the model's context.
+    that was made of it, for the model's context. chat_template: the base's template cannot write a conversation's turns.
     out_of_memory: answering about this clip alone takes more than the device's memory."""
     detail: str
 

@@ -262,8 +262,8 @@ def answer_batch(llm: PllavaVideoLLM, groups: Sequence[Group], questions: Sequen
     """Answer a batch, all questions of one Sampling together. A question that is too long gets its ValueError alone."""
     by_clip: dict[int, Reply | Exception] = {}
     for group in groups:
-        asked = [question for question in questions if question.clip in group.clips]
-        by_clip |= zip((question.clip for question in asked), _answer_group(llm, group, asked), strict=True)
+        of_group = [question for question in questions if question.clip in group.clips]
+        by_clip |= zip((question.clip for question in of_group), _answer_group(llm, group, of_group), strict=True)
     return [by_clip[question.clip] for question in questions]
 
 
