@@ -1,6 +1,6 @@
 """The columns of every table: no other file names one. Rows are frozen dataclasses; Arrow schemas follow from their fields."""
 
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
@@ -166,8 +166,9 @@ class Example:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
-        follow_ups = tuple(FollowUp(**turn) for turn in row["follow_ups"])
-        return cls(**{f.name: row[f.name] for f in fields(cls)} | {"follow_ups": follow_ups})
+        """A table that an older version wrote may lack columns: they take their defaults."""
+        values = {f.name: row[f.name] for f in fields(cls) if f.name in row}
+        return cls(**values | {"follow_ups": tuple(FollowUp(**turn) for turn in row.get("follow_ups", ()))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,6 +317,15 @@ def _arrow_type(hint: Any) -> pa.DataType:
     if is_dataclass(hint):
         return pa.struct([_field(name, part) for name, part in get_type_hints(hint).items()])
     return {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}[hint]
+
+
+def defaults_of(row: type) -> dict[str, Any]:
+    """The columns that a table of an older version may lack, and what they hold there.
+
+    >>> defaults_of(Example)["follow_ups"], "video" in defaults_of(Example)
+    ((), False)
+    """
+    return {field.name: field.default for field in fields(row) if field.default is not MISSING}
 
 
 CLIPS, ATTEMPTS, EXAMPLES, EPISODES, NARRATED, UNUSED = (
