@@ -37,6 +37,20 @@ class ModelSpec:
     """Frames of each clip before the last of a sample, chosen evenly among num_frames. None: all of them."""
     shot_shape: tuple[int, int, int] | None = None
     """(T', H', W') of such a clip's tokens. None: half the pooling shape in each dimension."""
+    base_uri: str = ""
+    """Where the base was fetched from, if `base` is a copy of a URI's files; else ""."""
+    adapter_uri: str = ""
+    """The same of the adapter."""
+
+    @property
+    def base_name(self) -> str:
+        """The base as the user named it: what cards, adapters and messages say."""
+        return self.base_uri or self.base
+
+    @property
+    def adapter_name(self) -> str:
+        """The adapter as the user named it; "" without one."""
+        return self.adapter_uri or self.adapter or ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def family(spec: ModelSpec) -> Family:
 
     config = config_of(spec.base)
     if (kind := str(config.get("model_type"))) not in FAMILIES:
-        raise unread_kind(spec.base, config, ", ".join(FAMILIES))
+        raise unread_kind(spec.base_name, config, ", ".join(FAMILIES))
     return cast(Family, importlib.import_module(FAMILIES[kind]))
 
 

@@ -27,13 +27,15 @@ been given a folder may not have loaded it yet."""
 
 
 def local(spec: ModelSpec, storage: Storage, files: tuple[str, ...] = ALL_FILES) -> ModelSpec:
-    """The same model with local paths. `files`: patterns of the names to fetch; SMALL_FILES to read all but the weights.
+    """The same model with local paths, and with the URIs as its names.
 
-    Raises ValueError if there is no checkpoint, StorageError if it cannot be read.
+    `files`: patterns of the names to fetch; SMALL_FILES to read all but the weights. Raises ValueError if there is no checkpoint, StorageError if it cannot be read.
     """
-    return replace(
-        spec, base=_fetched(spec.base, storage, files), adapter=_fetched(spec.adapter, storage, files) if spec.adapter else None
-    )
+    if "://" in spec.base:
+        spec = replace(spec, base=_fetched(spec.base, storage, files), base_uri=spec.base)
+    if spec.adapter and "://" in spec.adapter:
+        spec = replace(spec, adapter=_fetched(spec.adapter, storage, files), adapter_uri=spec.adapter)
+    return spec
 
 
 def version(uri: str, storage: Storage) -> str:
@@ -74,9 +76,7 @@ def _versions(entries: list[dict[str, Any]], patterns: tuple[str, ...]) -> list[
 
 
 def _fetched(uri: str, storage: Storage, patterns: tuple[str, ...]) -> str:
-    """The local folder that holds the files of a URI; a URI without protocol is returned as it is."""
-    if "://" not in uri:
-        return uri
+    """The local folder that holds the files of a URI."""
     filesystem, root = storage.filesystem(uri)
     try:
         entries = storage.patiently(f"cannot list {uri}", lambda: filesystem.ls(root, detail=True))

@@ -128,7 +128,10 @@ def save_adapter(session: Session, student: Trainee, job: TrainJob, rank: Rank) 
     with session.gathered() as trained:
         for name, parameter in trained.items():
             if not parameter.isfinite().all():
-                raise ValueError(f"{job.out}: after the last step {name} holds NaN or infinite values; lower train.lr")
+                raise ValueError(
+                    f"{job.out}: after the last step {name} holds NaN or infinite values; begin another run (run.uri) with a lower "
+                    "train.lr"
+                )
         if rank.rank == 0:
             with tempfile.TemporaryDirectory() as folder:
                 student.save(Path(folder), {name: parameter.detach().cpu().clone() for name, parameter in trained.items()})

@@ -73,6 +73,7 @@ def _small_spec(large: Architecture, spec: ModelSpec, folder: Path) -> ModelSpec
     return replace(
         spec,
         base=str(folder),
+        base_uri="",
         num_frames=frames,
         pooling_shape=scaled(video.pooled, video.num_frames, frames),
         shot_frames=shot_frames,

@@ -310,5 +310,5 @@ def _too_long(question: Question, prefix_tokens: int, suffix_tokens: int, contex
     return ValueError(
         f"question {question.text[:40]!r} ... about clip {question.clip} needs {needed} tokens: {prefix_tokens} to the "
         f"video's end, {suffix_tokens} of question, {question.sampling.max_tokens} of answer; the model's context is "
-        f"{context_tokens}; shorten it, or lower max_tokens or the pooling_shape"
+        f"{context_tokens}; shorten it, or lower max_tokens or the pooling_shape in another run (run.uri)"
     )

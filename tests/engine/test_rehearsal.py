@@ -122,7 +122,7 @@ def test_a_loss_that_is_not_finite_on_one_rank_stops_all_before_the_weights_chan
     assert (stepped_at_loss, stepped) == (False, True)
     assert loss == (
         "train: step 7: the loss is nan at a learning rate of 0.0003, with examples clip-1-0, clip-1-1; no adapter is written: "
-        "lower train.lr, or leave these examples out"
+        "begin another run (run.uri) with a lower train.lr, or without these examples"
     )
     assert norm.startswith(
         "train: step 7: the gradient norm is inf at a learning rate of 0.0003, with examples clip-0-0, clip-0-1, "
