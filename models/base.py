@@ -208,6 +208,11 @@ class ModelSize:
     context_tokens: int
 
     @property
+    def clip_tokens(self) -> int:
+        """Tokens of a video, or of a still picture, which is not pooled, where that takes more."""
+        return max(self.video_tokens, self.patches_per_frame)
+
+    @property
     def params(self) -> int:
         return self.tower_params + self.projector_params + self.llm_params
 

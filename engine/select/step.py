@@ -66,7 +66,7 @@ def select_examples(work: Work) -> StepResult:
     if is_empty and work.step.cycle == 0 and not work.step.final:
         raise ValueError(
             f"{work.step.name}: nothing survived verification{_left_out(unused)}, so there is nothing to train on; "
-            "see the reasons in the generate step's seal, and begin another run (run.uri) with other labels, prompts or verify.preset"
+            "see the reasons in the generate step's seal, and begin another run (run.uri) with other labels, prompts or rules"
         )
     facts = _accounts(work) if config.generates else {}
     total = {"examples": counts["direct"] + counts["rationalized"] + counts["instruct"]}

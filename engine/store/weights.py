@@ -29,7 +29,8 @@ been given a folder may not have loaded it yet."""
 def local(spec: ModelSpec, storage: Storage, files: tuple[str, ...] = ALL_FILES) -> ModelSpec:
     """The same model with local paths, and with the URIs as its names.
 
-    `files`: patterns of the names to fetch; SMALL_FILES to read all but the weights. Raises ValueError if there is no checkpoint, StorageError if it cannot be read.
+    `files`: patterns of the names to fetch; SMALL_FILES to read all but the weights.
+    Raises ValueError if there is no checkpoint, StorageError if it cannot be read.
     """
     if "://" in spec.base:
         spec = replace(spec, base=_fetched(spec.base, storage, files), base_uri=spec.base)
