@@ -110,15 +110,15 @@ def _limited(work: Work, counts: Counter[str], screen: Screen) -> Survivors:
 def _reader(work: Work) -> Callable[[], Survivors]:
     """A function that reads the survivors of the train split, from the first to the last, each time that it is called."""
     section, generate = work.config.select, work.config.generate
-    train_prompt = prompts.BY_NAME[generate.prompts].train
+    wording = prompts.BY_NAME[generate.prompts]
     if work.config.generates:
         modes: frozenset[Mode] = frozenset({"direct"}) if work.step.final else frozenset({"direct", "rationalized"})
         steps = [name for name in work.step.inputs if name != INGEST]
         pieces = survivors.Pieces(work.store, steps)
-        choose = partial(select, modes=modes, train_prompt=train_prompt)
+        choose = partial(select, modes=modes, prompts=wording)
         return lambda: survivors.of_attempts(pieces, work.parts("train"), choose)
     if section.source == "template":
-        return lambda: survivors.of_labels(work.parts("train"), section.template, train_prompt)
+        return lambda: survivors.of_labels(work.parts("train"), section.template, wording)
     return lambda: survivors.of_nothing(work.parts("train"))
 
 
