@@ -109,7 +109,9 @@ class Form:
         for answered in answers:
             beginnings = [self._written(render, messages[:answered], True), self._written(render, messages[: answered + 1], False)]
             if not all(map(text.startswith, beginnings)):
-                raise UnwritableChat("the chat template writes the beginning of a chat otherwise where turns follow")
+                raise UnwritableChat(
+                    "the chat template writes the beginning of a chat otherwise where turns follow: it serves questions without shots"
+                )
         return text
 
     def _written(self, render: Render, messages: Sequence[Message], add_generation_prompt: bool) -> str:

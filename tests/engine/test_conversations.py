@@ -21,8 +21,8 @@ from engine.rows import EXAMPLES, Clip, Episode, Example, FollowUp
 from engine.run.plan import INGEST, Step
 from engine.run.rehearsal import Case
 from engine.run.seals import write_seal
-from engine.run.status import failures
-from engine.run.work import Work, unused_of
+from engine.run.status import Retried, failures, retry
+from engine.run.work import Work, read_seals, unused_of
 from engine.select.lengths import Lengths
 from engine.select.step import select_examples
 from engine.store.files import Store
@@ -148,6 +148,26 @@ def test_what_is_too_long_or_missing_is_left_out_at_select_by_id(tmp_path: Path)
     assert listed == [
         ("cycle-000/select", name, kind) for name, kind in (("gone", "missing"), ("long", "too_long"), ("long text", "too_long"))
     ]
+
+
+def test_what_select_left_out_can_be_tried_again(tmp_path: Path) -> None:
+    ingested(tmp_path, 1, 0, 0, ("mp4",))
+    rows = [an_example("gone", tmp_path / "late.mp4").to_row(), an_example("text", "").to_row()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=EXAMPLES), tmp_path / "i.parquet")
+    store = Store(str(tmp_path / "run"))
+    selected(store, tmp_path / "i.parquet")
+    write_seal(store, a_seal("cycle-000/train"))
+    assert retry(store, "too_long", rewind=False) is None
+    with pytest.raises(
+        ValueError, match=r"select has examples that failed as missing, and cycle-000/train follows from it; --rewind"
+    ):
+        retry(store, "missing", rewind=False)
+    (tmp_path / "late.mp4").write_bytes((tmp_path / "picture-0.mp4").read_bytes())
+    assert retry(store, "missing", rewind=True) == Retried(step="cycle-000/select", failed=1, pieces=0, clips=0)
+    assert list(read_seals(store)) == [INGEST]
+    assert retry(store, "missing", rewind=True) is None
+    _, counts = selected(store, tmp_path / "i.parquet")
+    assert (counts["instruct"], counts["unused"]) == (2, 0)
 
 
 def test_episodes_that_do_not_fit_are_no_failed_examples(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_conversation_that_the_template_cannot_write_is_left_out_and_the_other
     assert [(row.example_id, row.reason) for row in thinks] == [("two", "chat_template"), ("text", "chat_template")]
     base = tmp_path / "thinks"
     assert thinks[0].detail.startswith(
-        f"{base} has no chat for its 2 turns: the chat template writes the beginning of a chat otherwise where turns follow; split"
+        f"{base} has no chat for its 2 turns: the chat template writes the beginning of a chat otherwise where turns follow"
     )
     examples.append(an_example("shown later", follow_ups=AGAIN, shown_in=1))
     shows = Lengths(a_base(str(tmp_path / "shows"), SHOWS_FIRST), Storage()).unused(examples)
