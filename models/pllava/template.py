@@ -110,7 +110,7 @@ class Form:
             beginnings = [self._written(render, messages[:answered], True), self._written(render, messages[: answered + 1], False)]
             if not all(map(text.startswith, beginnings)):
                 raise UnwritableChat(
-                    "the chat template writes the beginning of a chat otherwise where turns follow: it serves questions without shots"
+                    "the chat template writes the beginning of a chat otherwise where turns follow; it serves single questions"
                 )
         return text
 
