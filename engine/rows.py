@@ -1,6 +1,6 @@
 """The columns of every table: no other file names one. Rows are frozen dataclasses; Arrow schemas follow from their fields."""
 
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
@@ -166,8 +166,9 @@ class Example:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
-        follow_ups = tuple(FollowUp(**turn) for turn in row["follow_ups"])
-        return cls(**{f.name: row[f.name] for f in fields(cls)} | {"follow_ups": follow_ups})
+        """A table that an older version wrote may lack columns: they take their defaults."""
+        values = {f.name: row[f.name] for f in fields(cls) if f.name in row}
+        return cls(**values | {"follow_ups": tuple(FollowUp(**turn) for turn in row.get("follow_ups", ()))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,7 +273,7 @@ class Window:
 
 FAILURES = tuple(
     "missing denied replaced unreadable not_video no_video_stream truncated codec empty_window too_large timeout crashed too_long "
-    "out_of_memory".split()
+    "chat_template out_of_memory".split()
 )
 """Kinds of failure."""
 
@@ -288,7 +289,7 @@ class Failure:
     """missing, denied, replaced, unreadable: the object; unreadable if storage answers about others and does not give this one.
     truncated, not_video, no_video_stream, codec, empty_window: what is in it.
     too_large, timeout, crashed: what decoding it, or answering about it, takes. too_long: its question, or the example or episode
-    that was made of it, for the model's context.
+    that was made of it, for the model's context. chat_template: the base's template cannot write a conversation's turns.
     out_of_memory: answering about this clip alone takes more than the device's memory."""
     detail: str
 
@@ -316,6 +317,15 @@ def _arrow_type(hint: Any) -> pa.DataType:
     if is_dataclass(hint):
         return pa.struct([_field(name, part) for name, part in get_type_hints(hint).items()])
     return {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}[hint]
+
+
+def defaults_of(row: type) -> dict[str, Any]:
+    """The columns that a table of an older version may lack, and what they hold there.
+
+    >>> defaults_of(Example)["follow_ups"], "video" in defaults_of(Example)
+    ((), False)
+    """
+    return {field.name: field.default for field in fields(row) if field.default is not MISSING}
 
 
 CLIPS, ATTEMPTS, EXAMPLES, EPISODES, NARRATED, UNUSED = (

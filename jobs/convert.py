@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from transformers.utils.logging import disable_progress_bar
@@ -19,7 +20,7 @@ from models.pllava.convert import export as export_checkpoint
 
 def convert(source: str, out: str, settings: list[str]) -> None:
     config = load_config(None, settings)
-    _write(convert_checkpoint, config.spec(source), out, config.access())
+    _write(partial(convert_checkpoint, place=out), config.spec(source), out, config.access())
 
 
 def export(base: str, out: str, adapter: str, alpha: float | None, settings: list[str]) -> None:

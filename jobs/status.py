@@ -61,7 +61,16 @@ def failures(uri: str, retry: str, rewind: bool, settings: list[str]) -> None:
     if retry:
         again = runs.retry(store, retry, rewind)
         if again is None:
-            console.print("no piece is damaged" if retry == runs.DAMAGED else f"no clip failed as {retry}")
+            console.print(
+                "no piece is damaged"
+                if retry == runs.DAMAGED
+                else f"no clip failed as {retry}, and select left no example out as that"
+            )
+            return
+        if not again.pieces:
+            console.print(
+                f"{again.step} left {again.failed} examples out as {retry}; it will be done again: run the same command as before"
+            )
             return
         failed = (
             f"{again.failed} clips of {again.step} failed as {retry}; they are in {again.pieces} pieces, whose {again.clips} clips"

@@ -3,7 +3,7 @@
 Shapes: B clips, T frames of H x W pixels, N samples, L tokens of a sample, V vocabulary.
 """
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,20 @@ class ModelSpec:
     """Frames of each clip before the last of a sample, chosen evenly among num_frames. None: all of them."""
     shot_shape: tuple[int, int, int] | None = None
     """(T', H', W') of such a clip's tokens. None: half the pooling shape in each dimension."""
+    base_uri: str = ""
+    """Where the base was fetched from, if `base` is a copy of a URI's files; else ""."""
+    adapter_uri: str = ""
+    """The same of the adapter."""
+
+    @property
+    def base_name(self) -> str:
+        """The base as the user named it: what cards, adapters and messages say."""
+        return self.base_uri or self.base
+
+    @property
+    def adapter_name(self) -> str:
+        """The adapter as the user named it; "" without one."""
+        return self.adapter_uri or self.adapter or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +208,11 @@ class ModelSize:
     context_tokens: int
 
     @property
+    def clip_tokens(self) -> int:
+        """Tokens of a video, or of a still picture, which is not pooled, where that takes more."""
+        return max(self.video_tokens, self.patches_per_frame)
+
+    @property
     def params(self) -> int:
         return self.tower_params + self.projector_params + self.llm_params
 
@@ -280,6 +299,28 @@ class Trainee(Protocol):
         ...
 
 
+class UnwritableChat(ValueError):
+    """The chat template of a checkpoint cannot write a chat of these turns: a line with the reason."""
+
+
+class TokenCounter(Protocol):
+    """Counts tokens by a checkpoint's tokenizer and shapes, which are opened once: of a large vocabulary that takes seconds."""
+
+    @property
+    def context_tokens(self) -> int: ...
+
+    def count(self, sample: Sample, pictures: Container[int] = ()) -> int:
+        """How many tokens of the model's context the sample takes. Raises UnwritableChat.
+
+        `pictures`: the numbers that turns give to clips that are still pictures.
+        """
+        ...
+
+    def too_long(self, sample: Sample, pictures: Container[int] = ()) -> str:
+        """As Trainee.too_long. Raises UnwritableChat."""
+        ...
+
+
 class Family(Protocol):
     """A module that serves checkpoints of some kinds (models/registry.py). All but load and trainee read small files only."""
 
@@ -302,11 +343,8 @@ class Family(Protocol):
         """The digest that the loaded model will have, of all bytes of its files; they are read once per machine."""
         ...
 
-    def sample_tokens(self, spec: ModelSpec, samples: Iterable[Sample], pictures: Container[int] = ()) -> Iterator[int]:
-        """How many tokens of the model's context each sample takes, by its tokenizer and shapes.
-
-        `pictures`: the numbers that turns give to clips that are still pictures.
-        """
+    def token_counter(self, spec: ModelSpec) -> TokenCounter:
+        """Raises ValueError naming what is wrong with the tokenizer's files."""
         ...
 
     def load(self, spec: ModelSpec, device: Device) -> VideoLLM:

@@ -12,8 +12,10 @@ from models.digests import file_digest
 
 TINY = Path(__file__).parent / "tiny" / "weights"
 """The folder of the shipped tiny base."""
-FILES = ("*.safetensors", "*.json", "*.jinja", "*.model")
-"""What of a checkpoint's folder is fetched and counts for its digest: weights, and the small files that say how to use them."""
+SMALL_FILES = ("*.json", "*.jinja", "*.model")
+"""What of a checkpoint's folder says how to use its weights: configuration, tokenizer, chat template. A few megabytes."""
+FILES = ("*.safetensors", *SMALL_FILES)
+"""What of a checkpoint's folder is fetched and counts for its digest."""
 
 CONVERTED = {
     r"llava-v?1\.5-(7b|13b)": r"llava-hf/llava-1.5-\1-hf",

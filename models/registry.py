@@ -4,11 +4,10 @@ A module is imported when a checkpoint of its kind is used. Its functions that o
 """
 
 import importlib
-from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
-from models.base import Device, Family, FrameSpec, LoraSpec, ModelSize, ModelSpec, Sample, Trainee, VideoLLM
+from models.base import Device, Family, FrameSpec, LoraSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
 
 FAMILIES = {
     "pllava": "models.pllava.family",
@@ -24,7 +23,7 @@ def family(spec: ModelSpec) -> Family:
 
     config = config_of(spec.base)
     if (kind := str(config.get("model_type"))) not in FAMILIES:
-        raise unread_kind(spec.base, config, ", ".join(FAMILIES))
+        raise unread_kind(spec.base_name, config, ", ".join(FAMILIES))
     return cast(Family, importlib.import_module(FAMILIES[kind]))
 
 
@@ -67,9 +66,9 @@ def version(spec: ModelSpec) -> str:
     return family(spec).version(spec)
 
 
-def sample_tokens(spec: ModelSpec, samples: Iterable[Sample], pictures: Container[int] = ()) -> Iterator[int]:
-    """How many tokens of the model's context each sample takes; `pictures`: the clips that are still pictures."""
-    return family(spec).sample_tokens(spec, samples, pictures)
+def token_counter(spec: ModelSpec) -> TokenCounter:
+    """Counts the tokens of samples; its tokenizer is opened here, once."""
+    return family(spec).token_counter(spec)
 
 
 def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:

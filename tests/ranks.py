@@ -90,6 +90,25 @@ def stopped_by(rank: Rank, norm: float) -> tuple[str, bool]:
     return "", session.stepped
 
 
+def unused_after_a_resume(rank: Rank, case: Case) -> list[str]:
+    """The ids in unused.parquet of a finetune whose ranks had each left one example out before its last checkpoint."""
+    from engine.train.checkpoint import resume, write_checkpoint, write_unused
+
+    if rank.rank == 0:
+        write_examples(case.store, 1)
+    torch.distributed.barrier()
+    job, backend = job_of(case), load_backend("deepspeed")
+    backend.join(DEVICE)
+    with backend.building(case.train, DEVICE, rank.rank) as read_weights:
+        module: Any = trainee(case.model, LoraSpec(rank=4, alpha=4.0, dropout=0.0), 0, DEVICE, read_weights).module
+    session = backend.start(module, case.train, DEVICE)
+    state = State(losses=[1.0], unused={f"of rank {rank.rank}": ["missing", "no such file"]})
+    write_checkpoint(session, job, rank, state)
+    write_unused(job, rank, resume(session, job, rank, Records()))
+    torch.distributed.barrier()
+    return [str(row["example_id"]) for row in case.store.read_table("train/unused.parquet").to_pylist()]
+
+
 class Evil:
     """What pickle runs when it is loaded."""
 

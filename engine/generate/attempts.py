@@ -27,6 +27,7 @@ from engine.store.weights import local
 from engine.verify.stages import Stages
 from engine.verify.verdict import VerifySpec
 from models.base import Sampling
+from models.folders import SMALL_FILES
 from models.registry import frame_spec
 
 INDEX_ROWS = 64
@@ -88,7 +89,7 @@ def spec_of(work: Work, wording: Prompts, temperature: float, rationalize: bool)
 
 def _stages(work: Work, spec: GenerateSpec, folder: str, watch: Any) -> list[flow.Stage]:
     cluster = work.config.cluster
-    frames = frame_spec(local(spec.model, spec.storage, only=".json"))
+    frames = frame_spec(local(spec.model, spec.storage, SMALL_FILES))
     decoding = {"spec": frames, "decoding": work.decoding(), "store": work.store}
     return [
         flow.Stage(name="decode", work=decode_piece, args=decoding, cpus=cluster.decode_cpus),

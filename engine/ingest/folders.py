@@ -58,9 +58,9 @@ def files_under(path: str, storage: Storage) -> list[str] | None:
     else:
         if path.partition("://")[0] not in {*OBJECT_STORES, "memory"} or _is_file(path, storage):
             return None
-        found = storage.patiently(f"cannot list {path}", lambda: filesystem.find(root))
+        paths = storage.patiently(f"cannot list {path}", lambda: filesystem.find(root))
         start = f"{root.lstrip('/')}/"
-        names = [name.lstrip("/").removeprefix(start) for name in found if name.lstrip("/").startswith(start)]
+        names = [name.lstrip("/").removeprefix(start) for name in paths if name.lstrip("/").startswith(start)]
         if not names:
             return None
     if any(name.startswith("_delta_log/") for name in names):

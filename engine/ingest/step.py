@@ -28,7 +28,7 @@ def refuse_empty(sizes: Mapping[str, int], splits: Sequence[str]) -> None:
 def inputs_of(config: RunConfig) -> dict[str, str]:
     """Fingerprints of what ingest reads: the manifest, and the files of each other evaluation set by its name."""
     sets = {evaluation_set.name: evaluation_set for evaluation_set in config.evaluate.sets if evaluation_set.files}
-    data = {"manifest": config.data} | {name: config.data.model_copy(update={"manifest": one.files}) for name, one in sets.items()}
+    data = {"manifest": config.data} | {name: config.data.model_copy(update={"manifest": own.files}) for name, own in sets.items()}
     return {name: fingerprint(section, config.access()) for name, section in data.items()}
 
 

@@ -3,6 +3,7 @@
 import json
 
 from engine.config import RunConfig
+from engine.episodes.lengths import refuse_shots
 from engine.evaluate.metrics import metric_of
 from engine.evaluate.sets import read_set
 from engine.ingest import manifest
@@ -14,7 +15,8 @@ from engine.run.resources import afford
 from engine.run.seals import Seal
 from engine.run.trackers import refuse_unknown_trackers
 from engine.run.work import run_config
-from engine.select.conversations import refuse_no_examples
+from engine.select.conversations import read_conversations, refuse_no_examples
+from engine.select.lengths import Lengths
 from engine.store.files import Store
 from engine.verify.stages import refuse_unknown
 from models.folders import is_here
@@ -35,9 +37,26 @@ def check_inputs(config: RunConfig, until: str) -> None:
     refuse_no_examples(config.mixture, config.access())
     refuse_tiny(config)
     afford(config)
+    refuse_unwritable(config)
     for spec in config.models():
         if is_here(spec.base):  # else the actors find out: fetching it would cost the driver what it costs them
             check(spec)
+
+
+def refuse_unwritable(config: RunConfig) -> None:
+    """Raises ValueError where the base's chat template can write no conversation of mixture.examples, or no shots of episodes."""
+    mixture, base, storage = config.mixture, config.spec(config.model.base), config.access()
+    if mixture.episodes and max(config.episodes.shots):
+        refuse_shots(base, storage)
+    detail = ""
+    if mixture.instruct:
+        lengths = Lengths(base, storage)
+        for examples in read_conversations(mixture.examples, storage):
+            for example in examples:
+                if not (detail := lengths.unwritable(example)):
+                    return
+    if detail:
+        raise ValueError(f"mixture.examples {mixture.examples}: none of its conversations can be trained on; the last: {detail}")
 
 
 def refuse_tiny(config: RunConfig) -> None:

@@ -26,6 +26,7 @@ from engine.store.filesystems import Storage
 from engine.store.troubles import StorageError
 from engine.store.weights import local
 from models.base import Device, Evenly, FrameSpec, ModelSpec, Square
+from models.folders import SMALL_FILES
 from models.registry import frame_spec, load
 
 SAMPLED = 8
@@ -196,7 +197,7 @@ def _budget(config: RunConfig) -> Iterator[Finding]:
 def _models(specs: Sequence[ModelSpec], storage: Storage, device: Device | None) -> Iterator[Finding]:
     """What each model watches; and where a device is given, whether its weights load."""
     for spec in specs:
-        frames = frame_spec(local(spec, storage, only=".json"))
+        frames = frame_spec(local(spec, storage, SMALL_FILES))
         detail = f"{spec.base} watches {describe(frames)}"
         if device is not None:
             detail += f"; it loads, with digest {load(local(spec, storage), device).digest}"

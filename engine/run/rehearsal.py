@@ -25,6 +25,7 @@ from engine.train.feed import Row
 from engine.train.job import Rank, StepRecord, TrainJob
 from engine.train.processes import RankFailed, run_ranks
 from models.base import Device, Evenly, FrameSpec, ModelSpec, Sampling, Square, Video
+from models.folders import SMALL_FILES
 from models.registry import load, shrink
 
 STEPS, CHECKPOINT_STEP = 3, 2
@@ -64,7 +65,7 @@ def rehearse(config: RunConfig, world_sizes: Iterable[int] = WORLD_SIZES, timeou
 
     Raises ValueError where model.base has no architecture to be read.
     """
-    spec = local(config.spec(config.model.base), config.access(), only=".json")
+    spec = local(config.spec(config.model.base), config.access(), SMALL_FILES)
     with tempfile.TemporaryDirectory(prefix="starloop-rehearsal-") as folder:
         shrunk = shrink(spec, Path(folder) / "base", config.run.seed)
         for world_size in world_sizes:

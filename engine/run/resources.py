@@ -4,12 +4,14 @@ The bytes of weights, keys and values and optimizer states are exact. Activation
 WORKSPACE is room for what torch and CUDA allocate themselves.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from engine.config import RunConfig
 from engine.store.weights import local
 from models.base import ENCODE_CLIPS, Dtype, ModelSize
+from models.folders import SMALL_FILES
 from models.registry import size as size_of
 
 BYTES: dict[Dtype, int] = {"bfloat16": 2, "float32": 4}
@@ -94,7 +96,7 @@ def afford(config: RunConfig) -> list[str]:
     refuse_odd_shares(config)
     lines: list[str] = []
     for spec in config.models():
-        findings = budget(config, size_of(local(spec, config.access(), only=".json"), config.train.lora_rank))
+        findings = budget(config, size_of(local(spec, config.access(), SMALL_FILES), config.train.lora_rank))
         if findings.refusals:
             raise ValueError(f"{spec.base}: {findings.refusals[0]}")
         lines += [f"{spec.base}: {line}" for line in findings.lines]
@@ -105,8 +107,17 @@ def needs(config: RunConfig) -> tuple[float, float]:
     """The CPUs and GPUs that a step needs at once, or it would wait for ever: its actors, and one decode task beside them."""
     cluster, workers = config.cluster, config.train.num_workers
     generating, training = cluster.generator_actors * cluster.generator_cpus, workers * cluster.train_cpus
-    gpus = max(cluster.generator_actors * cluster.generator_gpus, workers * cluster.train_gpus)
+    gpus = max(gpus_of(cluster.generator_actors, cluster.generator_gpus), gpus_of(workers, cluster.train_gpus))
     return max(generating, training) + cluster.decode_cpus, gpus
+
+
+def gpus_of(processes: int, gpus: float) -> float:
+    """How many GPUs processes take that are given so many each: a share of a GPU does not reach over to the next one.
+
+    >>> gpus_of(3, 0.6), gpus_of(3, 0.5), gpus_of(8, 1.0), gpus_of(8, 0.0)
+    (3, 2, 8, 0)
+    """
+    return math.ceil(processes / processes_of_a_gpu(processes, gpus)) if gpus else 0
 
 
 def budget(config: RunConfig, size: ModelSize) -> Findings:
@@ -178,8 +189,8 @@ def generation(config: RunConfig, size: ModelSize) -> Use:
     value_bytes = _value_bytes(config, cluster.generator_gpus)
     token = size.kv_values_per_token * value_bytes
     weights, work = size.params * value_bytes, _encoding(size, value_bytes) + piece * size.vocab_size * FP32 * 3
-    continued = token * (size.video_tokens + PROMPT_TOKENS + config.generate.max_tokens)
-    clip = token * in_flight * size.video_tokens + continued
+    continued = token * (size.clip_tokens + PROMPT_TOKENS + config.generate.max_tokens)
+    clip = token * in_flight * size.clip_tokens + continued
     fits = int((cluster.gpu_memory_gib * GIB / processes - weights - work - WORKSPACE) // clip)
     if fits >= 1:
         remedy = f"generate.piece_clips = {fits} fits"
@@ -191,7 +202,7 @@ def generation(config: RunConfig, size: ModelSize) -> Use:
         remedy = "this model needs a larger GPU, or fewer visual tokens"
     parts = {
         "weights": weights,
-        f"keys and values of {in_flight * piece} clips": token * in_flight * piece * size.video_tokens,
+        f"keys and values of {in_flight * piece} clips": token * in_flight * piece * size.clip_tokens,
         f"continuation of {piece} clips": piece * continued,
         "work": work,
         "workspace": WORKSPACE,
@@ -203,8 +214,16 @@ def _encoding(size: ModelSize, value_bytes: int) -> float:
     """Activations while clips are encoded: the largest of a tower layer and the projector (patches) and an LLM layer (tokens)."""
     tower = size.num_frames * size.patches_per_frame * (6 * size.tower_size + 2 * size.tower_intermediate_size)
     projector = size.num_frames * size.patches_per_frame * 2 * size.hidden_size
-    prefill = size.video_tokens * (6 * size.hidden_size + 3 * size.intermediate_size)
+    prefill = size.clip_tokens * (6 * size.hidden_size + 3 * size.intermediate_size)
     return ENCODE_CLIPS * value_bytes * max(tower, projector, prefill)
+
+
+def _row_tokens(config: RunConfig, size: ModelSize, shots: int) -> int:
+    """The longest row that training may be fed. Conversations are as long as their writers made them: up to the whole context."""
+    if config.mixture.instruct:
+        return size.context_tokens
+    text = max(PROMPT_TOKENS + config.generate.max_tokens, shots * size.shot_tokens + (shots + 1) * EXCHANGE_TOKENS)
+    return min(size.context_tokens, size.clip_tokens + text)
 
 
 def training(config: RunConfig, size: ModelSize) -> Use:
@@ -213,10 +232,7 @@ def training(config: RunConfig, size: ModelSize) -> Use:
     workers, stage = train.num_workers, train.zero_stage
     value_bytes = _value_bytes(config, config.cluster.train_gpus)
     shots = config.episodes.shots[-1] if config.mixture.episodes else 0
-    row = size.video_tokens + max(
-        PROMPT_TOKENS + config.generate.max_tokens, shots * size.shot_tokens + (shots + 1) * EXCHANGE_TOKENS
-    )
-    tokens = train.micro_batch_rows * row
+    tokens = train.micro_batch_rows * _row_tokens(config, size, shots)
     trained = size.trainable_params
     layer = tokens * value_bytes * (8 * size.hidden_size + 3 * size.intermediate_size)
     kept = (
@@ -233,7 +249,10 @@ def training(config: RunConfig, size: ModelSize) -> Use:
         "logits": tokens * size.vocab_size * (value_bytes + 2 * FP32),
         "workspace": WORKSPACE,
     }
+    fills = (
+        f"conversations (mixture.instruct) fill the context of {size.context_tokens} tokens: " if config.mixture.instruct else ""
+    )
     smaller = [] if train.gradient_checkpointing else ["train.gradient_checkpointing = true"]
     smaller += ["a smaller train.micro_batch_rows"] if train.micro_batch_rows > 1 else []
     smaller += ["train.zero_stage = 3 with more workers"] if stage < 3 else ["more train.num_workers"]
-    return Use("train", parts, f"try {', or '.join(smaller)}")
+    return Use("train", parts, f"{fills}try {', or '.join(smaller)}")

@@ -122,7 +122,9 @@ class Retried:
 
     step: str
     failed: int
+    """Clips; of a select step examples and episodes, which it is done again for."""
     pieces: int
+    """0: the step writes none, and is done again as a whole."""
     clips: int
     """Clips in these pieces; 0 for damaged pieces, where the number is unknown."""
 
@@ -163,7 +165,8 @@ def _to_retry(store: Store, step: Step, kind: str) -> list[_Piece]:
 def retry(store: Store, kind: str, rewind: bool) -> Retried | None:
     """Delete the pieces with failures of that kind, so that the next command makes them again; None where there are none.
 
-    The kind "damaged" is for pieces that are gone, or that differ from the step's index.
+    A select step that left out examples as that kind is deleted as a whole. The kind "damaged" is for pieces that are gone, or
+    that differ from the step's index.
 
     Steps that follow from such a piece, through their inputs or through an accuracy, are deleted too if `rewind`; else ValueError
     says so and nothing is deleted. Other steps stay. Steps are deleted from the last to the first, the seal of each before its
@@ -175,11 +178,11 @@ def retry(store: Store, kind: str, rewind: bool) -> Retried | None:
     with Lease(store) as lease:
         sealed = read_seals(store)
         steps = plan.so_far(config, sealed)
-        to_retry = ((number, _to_retry(store, step, kind)) for number, step in enumerate(steps))
-        number, pieces = next(((number, pieces) for number, pieces in to_retry if pieces), (0, []))
-        if not pieces:
+        to_retry = ((step, _to_retry(store, step, kind), _left_out(store, step, kind)) for step in steps)
+        step, pieces, left_out = next((row for row in to_retry if row[1] or row[2]), (steps[0], [], 0))
+        if not pieces and not left_out:
             return None
-        step, later = steps[number], plan.following(steps[number], steps)
+        later = plan.following(step, steps)
         begun = [other for other in later if other.name in sealed or _is_begun(store, other)]
         _refuse_used(step, begun, kind, rewind)
         lease.confirm()
@@ -189,10 +192,15 @@ def retry(store: Store, kind: str, rewind: bool) -> Retried | None:
             store.delete(other.name)
         for name in (SEAL, INDEX):
             store.delete(f"{step.name}/{name}")
-        for _ in parallel_map(store.delete, [piece.path for piece in pieces]):
+        for _ in parallel_map(store.delete, [piece.path for piece in pieces] or [step.name]):
             pass
-        failed, clips = sum(piece.failed for piece in pieces), sum(piece.clips for piece in pieces)
+        failed, clips = left_out + sum(piece.failed for piece in pieces), sum(piece.clips for piece in pieces)
         return Retried(step=step.name, failed=failed, pieces=len(pieces), clips=clips)
+
+
+def _left_out(store: Store, step: Step, kind: str) -> int:
+    """How many examples and episodes a select step left out as `kind`."""
+    return sum(row.reason == kind for row in _unused(store, step)) if step.kind == "select" else 0
 
 
 def _is_begun(store: Store, step: Step) -> bool:
@@ -202,7 +210,11 @@ def _is_begun(store: Store, step: Step) -> bool:
 
 def _refuse_used(step: Step, later: list[Step], kind: str, rewind: bool) -> None:
     """Raises ValueError if steps that follow from this one are done or begun, and --rewind does not allow to delete them."""
-    what = "pieces that are damaged" if kind == DAMAGED else f"clips that failed as {kind}"
+    what = (
+        "pieces that are damaged"
+        if kind == DAMAGED
+        else f"{'examples' if step.kind == 'select' else 'clips'} that failed as {kind}"
+    )
     if later and not rewind:
         raise ValueError(
             f"{step.name} has {what}, and {later[-1].name} follows from it; --rewind undoes the "

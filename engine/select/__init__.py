@@ -4,7 +4,7 @@ step           the driver: writes examples.parquet and episodes.parquet, counts,
 survivors      what each clip's attempts leave to train on, piece by piece
 choose         which attempt of a clip becomes its example, and how many examples a label may have: pure
 screen         leaves out what training could not use, with the reason of each
-lengths        which examples are longer than the model's context
+lengths        which examples the base's chat cannot write, or are longer than its context
 duplicates     near-duplicate answers, counted: pure
 examples       the examples table while it is written, with counts and the shots of episodes
 conversations  examples that `starloop ingest --format instruct` wrote

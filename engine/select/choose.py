@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from engine.generate.prompts import Prompts, train_prompt
 from engine.labels import name_of
 from engine.rows import Attempt, Clip, Example, Mode
 
 
-def select(clips: Sequence[Clip], attempts: Sequence[Attempt], modes: frozenset[Mode], train_prompt: str) -> list[Example]:
+def select(clips: Sequence[Clip], attempts: Sequence[Attempt], modes: frozenset[Mode], prompts: Prompts) -> list[Example]:
     """One example for each clip that has a kept attempt, in the order of the clips.
 
     Of several kept attempts, the one of the latest cycle; within a cycle, a direct one before a rationalized one.
@@ -20,21 +21,21 @@ def select(clips: Sequence[Clip], attempts: Sequence[Attempt], modes: frozenset[
     for attempt in attempts:
         if attempt.outcome == "kept" and attempt.mode in modes:
             kept[attempt.clip_id] = max(attempt, kept.get(attempt.clip_id, attempt), key=_preference)
-    return [_example(clip, kept[clip.clip_id], train_prompt) for clip in clips if clip.clip_id in kept]
+    return [_example(clip, kept[clip.clip_id], prompts) for clip in clips if clip.clip_id in kept]
 
 
 def _preference(attempt: Attempt) -> tuple[int, bool]:
     return attempt.cycle, attempt.mode == "direct"
 
 
-def _example(clip: Clip, attempt: Attempt, train_prompt: str) -> Example:
+def _example(clip: Clip, attempt: Attempt, prompts: Prompts) -> Example:
     return Example(
         example_id=f"{clip.clip_id}/{attempt.cycle}/{attempt.mode}",
         clip_id=clip.clip_id,
         video=clip.video,
         start_s=clip.start_s,
         end_s=clip.end_s,
-        prompt=train_prompt.replace("{question}", clip.question),
+        prompt=train_prompt(prompts, clip.question),
         answer=attempt.text,
         source="star",
         cycle=attempt.cycle,
@@ -45,7 +46,7 @@ def _example(clip: Clip, attempt: Attempt, train_prompt: str) -> Example:
     )
 
 
-def from_template(clips: Sequence[Clip], template: str, train_prompt: str) -> list[Example]:
+def from_template(clips: Sequence[Clip], template: str, prompts: Prompts) -> list[Example]:
     """One example for each clip: its label in a fixed sentence. This is plain finetuning, the baseline."""
     return [
         Example(
@@ -54,7 +55,7 @@ def from_template(clips: Sequence[Clip], template: str, train_prompt: str) -> li
             video=clip.video,
             start_s=clip.start_s,
             end_s=clip.end_s,
-            prompt=train_prompt.replace("{question}", clip.question),
+            prompt=train_prompt(prompts, clip.question),
             answer=template.replace("{label}", clip.label.text),
             source="template",
         )

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from engine.config import Mixture
 from engine.ingest.parquet_rows import UNREADABLE_PARQUET
 from engine.ingest.tables import opened
-from engine.rows import EXAMPLES, Example
+from engine.rows import EXAMPLES, Example, defaults_of
 from engine.select.examples import ROW_GROUP
 from engine.store.filesystems import Storage
 from engine.store.troubles import StorageError
@@ -26,7 +26,8 @@ def refuse_no_examples(mixture: Mixture, storage: Storage) -> None:
     if mixture.instruct:
         with _table(mixture.examples, storage) as table:
             for name in EXAMPLES.names:
-                table.schema_arrow.field(name)
+                if name not in defaults_of(Example):
+                    table.schema_arrow.field(name)
 
 
 @contextmanager

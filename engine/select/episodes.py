@@ -68,5 +68,8 @@ def make_maker(shots: Sequence[Shot], section: Episodes, seed: int) -> Maker:
     """Raises ValueError where there are no shots."""
     if not shots:
         what = "narration (the column description)" if section.answers == "narration" else "kept answer"
-        raise ValueError(f"no train clip has a {what} to make episodes of; see episodes.answers, or set mixture.episodes=0")
+        raise ValueError(
+            f"no train clip has a {what} to make episodes of; begin another run (run.uri) with other episodes.answers, or with "
+            "mixture.episodes=0"
+        )
     return Maker(shots, section, seed)

@@ -1,19 +1,22 @@
-"""Which examples are longer than the model's context, found out on the driver: by the base's tokenizer, without weights."""
+"""Which examples the base cannot be trained on for their texts, found out on the driver: by its tokenizer, without weights."""
 
+import re
 from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 
 from engine.rows import Example, Unused
 from engine.store.filesystems import Storage
 from engine.store.weights import local
-from models.base import ModelSpec, Turn
-from models.registry import sample_tokens, size
+from models.base import ModelSpec, Turn, UnwritableChat
+from models.folders import SMALL_FILES
+from models.registry import token_counter
 
 VIDEO, PICTURE = 0, 1
 """How the samples that are counted here name their clip."""
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-EITHER = (".gif",)
-"""Ends of the names of still pictures, and of files that hold a picture or a video. What a file really holds shows when it is
-decoded: training counts again, and leaves out what the name did not tell."""
+PICTURES = frozenset(".jpg .jpeg .jfif .png .bmp .tif .tiff .avif .heic .heif".split())
+VIDEOS = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .wmv .flv .3gp .ogv".split())
+"""Ends of the names of still pictures, and of videos. What a file really holds shows when it is decoded: training counts again, and
+leaves out what a name did not tell."""
 Form = tuple[int, tuple[int, ...], int]
 """Turns, what the clip may be, and the turn that shows it: examples of one form differ by their texts alone."""
 
@@ -22,54 +25,67 @@ class Lengths:
     """Counts tokens of examples. Most are so short that their bytes need no tokenizer: a token stands for a byte at least."""
 
     def __init__(self, base: ModelSpec, storage: Storage) -> None:
-        self._spec = local(base, storage, only=".json")
-        self._context = size(self._spec, lora_rank=1).context_tokens
+        self._base = base.base
+        self._counter = token_counter(local(base, storage, SMALL_FILES))
         self._around: dict[Form, int] = {}
         """Tokens of the chat around the texts, with those of the clip."""
-        self._tokens_around((1, (VIDEO,), 0))  # opens the tokenizer now, and not between two pieces that are being read
+        self._unwritable: dict[Form, str] = {}
+        """Why the base's chat template cannot write conversations of a form; "" where it can."""
 
-    def too_long(self, examples: Sequence[Example]) -> list[Unused]:
-        """Those that do not fit, each with its numbers."""
-        unsure = [example for example in examples if self._most_tokens(example) > self._context]
-        tokens = self._tokens(unsure) if unsure else ()
-        return [
-            Unused(
-                example_id=example.example_id,
-                reason="too_long",
-                detail=f"its {len(example.turns)} questions and answers take {count} tokens with what they show, and the model's "
-                f"context is {self._context}; shorten or split it, or lower model.pooling_shape if it is about a video",
-            )
-            for example, count in zip(unsure, tokens, strict=True)
-            if count > self._context
-        ]
+    def unused(self, examples: Sequence[Example]) -> list[Unused]:
+        """Those that the base's chat cannot hold, each with the reason: its template, or the context with the numbers."""
+        rows = []
+        for example in examples:
+            if detail := self.unwritable(example):
+                rows.append(Unused(example_id=example.example_id, reason="chat_template", detail=detail))
+            elif detail := self._too_long(example):
+                rows.append(Unused(example_id=example.example_id, reason="too_long", detail=detail))
+        return rows
 
-    def _most_tokens(self, example: Example) -> int:
-        around = self._tokens_around(_form(example))
-        return around + sum(len(text.encode("utf-8", "surrogatepass")) for turn in example.turns for text in turn)
+    def unwritable(self, example: Example) -> str:
+        """Why the base's chat template cannot write the example's turns; "" where it can."""
+        form = _form(example)
+        if form not in self._unwritable:
+            try:
+                self._tokens_around(form)
+                self._unwritable[form] = ""
+            except UnwritableChat as error:
+                remedy = "split it into conversations of one turn" if form[0] > 1 else "leave it out"
+                self._unwritable[form] = (
+                    f"{self._base} has no chat for its {form[0]} turns: {error}; {remedy}, or begin another run (run.uri) with a "
+                    "base whose chat_template.jinja writes every turn in the same way"
+                )
+        return self._unwritable[form]
+
+    def _too_long(self, example: Example) -> str:
+        """Why the example does not fit, with the numbers; "" where it does, as a video or as a picture if it may be either."""
+        form = _form(example)
+        texts = sum(len(text.encode("utf-8", "surrogatepass")) for turn in example.turns for text in turn)
+        if self._tokens_around(form) + texts <= self._counter.context_tokens:
+            return ""
+        details = [self._counter.too_long(sample, {PICTURE}) for sample in _samples(form, example.turns)]
+        return details[0] if all(details) else ""
 
     def _tokens_around(self, form: Form) -> int:
         if form not in self._around:
-            one_letter = [("q", "a")] * form[0]
-            self._around[form] = max(sample_tokens(self._spec, _samples(form, one_letter), {PICTURE}))
+            letters = [("q", "a")] * form[0]
+            self._around[form] = max(self._counter.count(sample, {PICTURE}) for sample in _samples(form, letters))
         return self._around[form]
-
-    def _tokens(self, examples: Sequence[Example]) -> Iterator[int]:
-        """Of each example; of one that may be a picture or a video, the larger number."""
-        samples = [list(_samples(_form(example), example.turns)) for example in examples]
-        counts = sample_tokens(self._spec, (sample for both in samples for sample in both), {PICTURE})
-        return (max(next(counts) for _ in both) for both in samples)
 
 
 def clips_of(video: str) -> tuple[int, ...]:
     """What a file of that name may be, () for an example without one.
 
-    >>> clips_of("a/b.JPG"), clips_of("a.gif"), clips_of("a.mp4"), clips_of("")
-    ((1,), (0, 1), (0,), ())
+    >>> clips_of("a/b.JPG"), clips_of("https://host/a.mp4?key=1.png"), clips_of("")
+    ((1,), (0,), ())
+    >>> clips_of("a.gif"), clips_of("a.webp"), clips_of("COCO_000000012")
+    ((0, 1), (0, 1), (0, 1))
     """
-    name = video.casefold()
-    if not name:
+    if not video:
         return ()
-    return (VIDEO, PICTURE) if name.endswith(EITHER) else (PICTURE,) if name.endswith(PICTURES) else (VIDEO,)
+    path = re.split("[?#]", video)[0] if video.startswith(("http://", "https://")) else video
+    suffix = PurePosixPath(path).suffix.casefold()
+    return (PICTURE,) if suffix in PICTURES else (VIDEO,) if suffix in VIDEOS else (VIDEO, PICTURE)
 
 
 def _form(example: Example) -> Form:

@@ -12,6 +12,7 @@ from engine.ingest.listing import Listing
 from engine.rows import Example, Failure, Unused, Window
 from engine.select.lengths import Lengths
 from engine.store.weights import local
+from models.folders import SMALL_FILES
 from models.registry import frame_spec
 
 TRIED_OF_A_KIND, TRIED = 2, 16
@@ -19,7 +20,7 @@ TRIED_OF_A_KIND, TRIED = 2, 16
 
 
 class Screen:
-    """Keeps the examples that can be trained on, and for the others an Unused row each."""
+    """Keeps the examples that can be trained on, and for the others an Unused row each. Knows nothing of episodes."""
 
     def __init__(self, config: RunConfig, decoding: DecodeSettings) -> None:
         storage = config.access()
@@ -27,12 +28,12 @@ class Screen:
         self._lengths, self._listing = Lengths(self._spec, storage), Listing(storage)
         self._to_try: dict[str, list[Example]] = {}
         """By the ending of their names: a table that a model cannot see at all is of a few formats."""
-        self._failure_rate, self._seen = config.limits.failure_rate, 0
+        self._failure_rate, self._num_examples = config.limits.failure_rate, 0
         self.unused: list[Unused] = []
 
     def keep(self, examples: Sequence[Example]) -> list[Example]:
-        """Those that fit into the model's context."""
-        return self._without(examples, self._lengths.too_long(examples))
+        """Those that the base's chat can write, and that fit into its context."""
+        return self._without(examples, self._lengths.unused(examples))
 
     def keep_conversations(self, examples: Sequence[Example]) -> list[Example]:
         """Those that fit, and whose picture or video is there. The loop's own videos need no such look: they were decoded."""
@@ -58,7 +59,7 @@ class Screen:
         return self._listing.missing.count > before
 
     def _without(self, examples: Sequence[Example], unused: Sequence[Unused], count: bool = True) -> list[Example]:
-        self._seen += len(examples) if count else len(unused)
+        self._num_examples += len(examples) if count else len(unused)
         self.unused += unused
         names = {row.example_id for row in unused}
         return [example for example in examples if example.example_id not in names]
@@ -66,11 +67,13 @@ class Screen:
     def refuse(self, step: str) -> None:
         """Raises ValueError where a larger share cannot be used than limits.failure_rate allows, or where nothing can be decoded.
 
-        Single files that cannot be decoded are found out by training, which lists them.
+        Single files that cannot be decoded are found out by training, which lists them. What the base's chat template cannot write
+        is no failure: it follows from the choice of the base.
         """
-        reasons = Counter(row.reason for row in self.unused)
-        if reason := too_many_failed(reasons, self._seen, self._failure_rate, "examples"):
-            raise ValueError(f"{step} stopped: {reason}; the first: {self.unused[0].example_id}: {self.unused[0].detail}")
+        failures = [row for row in self.unused if row.reason != "chat_template"]
+        reasons = Counter(row.reason for row in failures)
+        if reason := too_many_failed(reasons, self._num_examples, self._failure_rate, "examples"):
+            raise ValueError(f"{step} stopped: {reason}; the first: {failures[0].example_id}: {failures[0].detail}")
         tried = [example for of_a_kind in self._to_try.values() for example in of_a_kind][:TRIED]
         failed = self._failed(tried)
         if tried and len(failed) == len(tried):
@@ -83,7 +86,7 @@ class Screen:
         """Those of the examples' pictures and videos that cannot be decoded."""
         if not examples:
             return []
-        decoding, frames = self._decoding, frame_spec(local(self._spec, self._decoding.storage, only=".json"))
+        decoding, frames = self._decoding, frame_spec(local(self._spec, self._decoding.storage, SMALL_FILES))
         with ChildDecoder(decoding.storage, decoding.limits, decoding.backend) as decoder:
             windows = (Window(video=e.video, start_s=e.start_s, end_s=e.end_s, etag=e.etag) for e in examples)
             results = [decoder.decode(window, frames, etag=window.etag) for window in windows]

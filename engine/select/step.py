@@ -11,7 +11,7 @@ from engine.config import Episodes
 from engine.episodes.build import narrated, narration
 from engine.episodes.lengths import EpisodeLengths
 from engine.generate import prompts
-from engine.rows import UNUSED, Clip, Example, Mode
+from engine.rows import UNUSED, Clip, Example, Mode, Unused
 from engine.run.plan import INGEST
 from engine.run.seals import read_seal
 from engine.run.work import StepResult, Work, unused_of
@@ -38,7 +38,7 @@ def select_examples(work: Work) -> StepResult:
         Duplicates(),
         Screen(config, work.decoding()),
     )
-    files = [f"{work.step.name}/examples.parquet"]
+    files, unused_episodes = [f"{work.step.name}/examples.parquet"], list[Unused]()
     with work.store.writing(files[0]) as file, ExampleWriter(file) as writer:
         for clips, pairs in _limited(work, counts, screen):
             for _, example in pairs:
@@ -56,28 +56,28 @@ def select_examples(work: Work) -> StepResult:
         lengths = EpisodeLengths(config.spec(config.model.base), storage, shots.answers)
         with work.store.writing(files[1]) as file:
             epochs = epochs_of(config.train.epochs, mixture.episodes)
-            written, too_long = write_episodes(file, maker, epochs, lengths, config.limits.failure_rate)
+            written, unused_episodes = write_episodes(file, maker, epochs, lengths, config.limits.failure_rate)
         counts.update(written)
-        screen.unused += too_long
     files.append(unused_of(work.step.name))
-    work.store.write_table(files[-1], pa.Table.from_pylist([row.to_row() for row in screen.unused], schema=UNUSED))
+    unused = [*screen.unused, *unused_episodes]
+    work.store.write_table(files[-1], pa.Table.from_pylist([row.to_row() for row in unused], schema=UNUSED))
     screen.refuse(work.step.name)
     is_empty = not counts["direct"] + counts["rationalized"] + counts["instruct"] + counts["episodes"]
     if is_empty and work.step.cycle == 0 and not work.step.final:
         raise ValueError(
-            f"{work.step.name}: nothing survived verification{_left_out(screen)}, so there is nothing to train on; "
-            "see the reasons in the generate step's seal and check labels, prompts and verify.preset"
+            f"{work.step.name}: nothing survived verification{_left_out(unused)}, so there is nothing to train on; "
+            "see the reasons in the generate step's seal, and begin another run (run.uri) with other labels, prompts or rules"
         )
     facts = _accounts(work) if config.generates else {}
     total = {"examples": counts["direct"] + counts["rationalized"] + counts["instruct"]}
     always = {name: counts.pop(name, 0) for name in ("direct", "rationalized", "over_limit")}
     facts |= total | {"direct_only": work.step.final or always["rationalized"] == 0, "episodes": counts["episodes"]}
-    rest = {"near_duplicates": duplicates.count(), "unused": len(screen.unused)}
+    rest = {"near_duplicates": duplicates.count(), "unused": len(unused)}
     return StepResult(files=files, counts=total | always | rest | dict(counts), facts=facts)
 
 
-def _left_out(screen: Screen) -> str:
-    reasons = Counter(row.reason for row in screen.unused)
+def _left_out(unused: Sequence[Unused]) -> str:
+    reasons = Counter(row.reason for row in unused)
     return f" and {', '.join(f'{count} {reason}' for reason, count in reasons.items())} left out" if reasons else ""
 
 
@@ -110,15 +110,15 @@ def _limited(work: Work, counts: Counter[str], screen: Screen) -> Survivors:
 def _reader(work: Work) -> Callable[[], Survivors]:
     """A function that reads the survivors of the train split, from the first to the last, each time that it is called."""
     section, generate = work.config.select, work.config.generate
-    train_prompt = prompts.BY_NAME[generate.prompts].train
+    wording = prompts.BY_NAME[generate.prompts]
     if work.config.generates:
         modes: frozenset[Mode] = frozenset({"direct"}) if work.step.final else frozenset({"direct", "rationalized"})
         steps = [name for name in work.step.inputs if name != INGEST]
         pieces = survivors.Pieces(work.store, steps)
-        choose = partial(select, modes=modes, train_prompt=train_prompt)
+        choose = partial(select, modes=modes, prompts=wording)
         return lambda: survivors.of_attempts(pieces, work.parts("train"), choose)
     if section.source == "template":
-        return lambda: survivors.of_labels(work.parts("train"), section.template, train_prompt)
+        return lambda: survivors.of_labels(work.parts("train"), section.template, wording)
     return lambda: survivors.of_nothing(work.parts("train"))
 
 

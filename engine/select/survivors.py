@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice, tee
 
+from engine.generate.prompts import Prompts
 from engine.ingest.pieces import number_of, span_of
 from engine.rows import Attempt, Clip, Example
 from engine.run.work import read_index, read_piece, spans_by_part
@@ -70,10 +71,10 @@ def of_attempts(
         yield clips, [(by_id[example.clip_id], example) for example in choose(clips, attempts)]
 
 
-def of_labels(parts: Parts, template: str, train_prompt: str) -> Survivors:
+def of_labels(parts: Parts, template: str, prompts: Prompts) -> Survivors:
     """Each label in a fixed sentence."""
     for _, clips in parts:
-        yield clips, list(zip(clips, from_template(clips, template, train_prompt), strict=True))
+        yield clips, list(zip(clips, from_template(clips, template, prompts), strict=True))
 
 
 def of_nothing(parts: Parts) -> Survivors:

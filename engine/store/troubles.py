@@ -133,7 +133,7 @@ def is_taken(error: BaseException) -> bool:
 
 def _response(error: BaseException) -> dict[str, Any]:
     """The response of S3, which botocore's error has, and s3fs' OSError as its cause; else {}."""
-    responses = (getattr(one, "response", None) for one in (error, error.__cause__))
+    responses = (getattr(cause, "response", None) for cause in (error, error.__cause__))
     return next((response for response in responses if isinstance(response, dict)), {})
 
 

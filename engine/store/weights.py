@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,27 +19,31 @@ from models.base import ModelSpec
 from models.caches import cache_folder
 from models.digests import file_digest
 
+ALL_FILES = ("*",)
 ADAPTER = "adapter_config.json"
 KEPT_ADAPTERS, KEPT_S = 3, 3600.0
 """Adapters that are kept beside the one in use, and seconds for which any other one is kept after its last use: an actor that has
 been given a folder may not have loaded it yet."""
 
 
-def local(spec: ModelSpec, storage: Storage, only: str = "") -> ModelSpec:
-    """The same model with local paths. `only`: the suffix of the files to fetch, for example ".json" to read the configuration.
+def local(spec: ModelSpec, storage: Storage, files: tuple[str, ...] = ALL_FILES) -> ModelSpec:
+    """The same model with local paths, and with the URIs as its names.
 
+    `files`: patterns of the names to fetch; SMALL_FILES to read all but the weights.
     Raises ValueError if there is no checkpoint, StorageError if it cannot be read.
     """
-    return replace(
-        spec, base=_fetched(spec.base, storage, only), adapter=_fetched(spec.adapter, storage, only) if spec.adapter else None
-    )
+    if "://" in spec.base:
+        spec = replace(spec, base=_fetched(spec.base, storage, files), base_uri=spec.base)
+    if spec.adapter and "://" in spec.adapter:
+        spec = replace(spec, adapter=_fetched(spec.adapter, storage, files), adapter_uri=spec.adapter)
+    return spec
 
 
 def version(uri: str, storage: Storage) -> str:
     """Digest of the names, sizes and dates of a checkpoint's files; of the URI alone if there is no such folder."""
     filesystem, root = storage.filesystem(uri)
     entries = storage.patiently(f"cannot list {uri}", lambda: filesystem.exists(root) and filesystem.ls(root, detail=True))
-    return digest([uri, _versions(entries or [], "")])
+    return digest([uri, _versions(entries or [], ALL_FILES)])
 
 
 def refuse_occupied(uri: str, storage: Storage) -> None:
@@ -61,20 +66,18 @@ def publish(folder: Path, uri: str, storage: Storage) -> None:
         storage.patiently(f"cannot write {target}", partial(filesystem.put_file, str(path), target))
 
 
-def _versions(entries: list[dict[str, Any]], only: str) -> list[tuple[str, int, str]]:
-    """(name, size, ETag or date) of each file in a listing of fsspec whose name ends with `only`."""
+def _versions(entries: list[dict[str, Any]], patterns: tuple[str, ...]) -> list[tuple[str, int, str]]:
+    """(name, size, ETag or date) of each file in a listing of fsspec whose name matches a pattern."""
     files = {entry["name"].rsplit("/", 1)[-1]: entry for entry in entries if entry["type"] == "file"}
     return [
         (name, entry["size"], str(entry.get("ETag") or entry.get("etag") or entry.get("mtime") or ""))
         for name, entry in sorted(files.items())
-        if name.endswith(only)
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
     ]
 
 
-def _fetched(uri: str, storage: Storage, only: str) -> str:
-    """The local folder that holds the files of a URI; a URI without protocol is returned as it is."""
-    if "://" not in uri:
-        return uri
+def _fetched(uri: str, storage: Storage, patterns: tuple[str, ...]) -> str:
+    """The local folder that holds the files of a URI."""
     filesystem, root = storage.filesystem(uri)
     try:
         entries = storage.patiently(f"cannot list {uri}", lambda: filesystem.ls(root, detail=True))
@@ -82,7 +85,7 @@ def _fetched(uri: str, storage: Storage, only: str) -> str:
         if error.trouble != "missing":
             raise
         entries = []
-    versions = _versions(entries, only)
+    versions = _versions(entries, patterns)
     if not {name for name, *_ in versions} & {"config.json", "adapter_config.json"}:
         raise ValueError(f"no checkpoint at {uri}: it has neither config.json nor adapter_config.json")
 

@@ -28,7 +28,7 @@ class MicroBatch:
     """Of each turn of each sample."""
 
 
-class Told(NamedTuple):
+class WindowTurn(NamedTuple):
     """A turn before its window has a number."""
 
     window: Window | None
@@ -100,7 +100,7 @@ class Material:
         windows, jitter_ids = [window for window, _ in numbers], [jitter_id for _, jitter_id in numbers]
         return MicroBatch(windows, jitter_ids, samples, example_ids)
 
-    def _turns(self, row: int) -> list[Told]:
+    def _turns(self, row: int) -> list[WindowTurn]:
         if row < len(self._examples):
             return _conversation(self._example_rows[row], self._moments)
         assert self._episode_rows is not None
@@ -108,7 +108,9 @@ class Material:
         examples = [self._example_rows[example_row] for example_row in episode["rows"]]
         query = len(examples) - 1
         return [
-            Told(_window(example), None, example["example_id"], prompt, example["answer"], place == query or self._loss_on == "all")
+            WindowTurn(
+                _window(example), None, example["example_id"], prompt, example["answer"], place == query or self._loss_on == "all"
+            )
             for place, (example, prompt) in enumerate(zip(examples, episode["prompts"], strict=True))
         ]
 
@@ -126,12 +128,12 @@ class _Rows:
         return values
 
 
-def _conversation(example: dict[str, Any], moments: Literal["random", "middle"]) -> list[Told]:
+def _conversation(example: dict[str, Any], moments: Literal["random", "middle"]) -> list[WindowTurn]:
     """The turns of an example by itself: all answers are learned, and one turn shows the video, if there is one."""
     name, window = example["example_id"], _window(example) if example["video"] else None
     jitter_id = name if moments == "random" else None
     return [
-        Told(window if number == example["shown_in"] else None, jitter_id, name, turn["prompt"], turn["answer"], True)
+        WindowTurn(window if number == example["shown_in"] else None, jitter_id, name, turn["prompt"], turn["answer"], True)
         for number, turn in enumerate([example, *example["follow_ups"]])
     ]
 

@@ -7,7 +7,7 @@ that all parts of it are there and whole. A folder's name is used once, so two a
 import json
 import tempfile
 import uuid
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class State:
     fed: list[int] = field(default_factory=lambda: list(astuple(Fed())))
     """The fields of Fed, over these steps."""
     unused: dict[str, list[str]] = field(default_factory=dict)
-    """What this rank could not use: example_id -> reason and detail."""
+    """What this rank could not use: example_id -> reason and detail. In a checkpoint, what any rank could not use."""
 
 
 def cut_of(job: TrainJob, world_size: int) -> Cut:
@@ -91,7 +91,7 @@ def write_checkpoint(session: Session, job: TrainJob, rank: Rank, state: State) 
     names = [f"{job.out}/{CHECKPOINTS}/{step:08d}-{uuid.uuid4().hex[:8]}"]
     torch.distributed.broadcast_object_list(names, src=0)
     with tempfile.TemporaryDirectory() as folder:
-        session.save(Path(folder), asdict(state))
+        session.save(Path(folder), asdict(replace(state, unused=_unused_of_all(rank, state))))
         records = [asdict(record) for record in job.store.put_folder(Path(folder), names[0])]
     parts: list[Any] = [None] * rank.world_size
     torch.distributed.all_gather_object(parts, records)
@@ -107,12 +107,17 @@ def write_checkpoint(session: Session, job: TrainJob, rank: Rank, state: State) 
 
 def write_unused(job: TrainJob, rank: Rank, state: State) -> None:
     """Rank 0 publishes what any rank could not use, in the order of the ids."""
-    parts: list[Any] = [None] * rank.world_size
-    torch.distributed.all_gather_object(parts, state.unused)
+    by_id = _unused_of_all(rank, state)
     if rank.rank == 0:
-        by_id = {example_id: row for part in parts for example_id, row in part.items()}
         rows = [Unused(example_id=name, reason=reason, detail=detail) for name, (reason, detail) in sorted(by_id.items())]
         job.store.write_table(unused_of(job.out), pa.Table.from_pylist([row.to_row() for row in rows], schema=UNUSED))
+
+
+def _unused_of_all(rank: Rank, state: State) -> dict[str, list[str]]:
+    """What any rank could not use. DeepSpeed writes the loop's state of rank 0 alone with ZeRO stages 0 to 2, and all read that."""
+    parts: list[Any] = [None] * rank.world_size
+    torch.distributed.all_gather_object(parts, state.unused)
+    return {example_id: row for part in parts for example_id, row in part.items()}
 
 
 def save_adapter(session: Session, student: Trainee, job: TrainJob, rank: Rank) -> None:
@@ -123,7 +128,10 @@ def save_adapter(session: Session, student: Trainee, job: TrainJob, rank: Rank) 
     with session.gathered() as trained:
         for name, parameter in trained.items():
             if not parameter.isfinite().all():
-                raise ValueError(f"{job.out}: after the last step {name} holds NaN or infinite values; lower train.lr")
+                raise ValueError(
+                    f"{job.out}: after the last step {name} holds NaN or infinite values; begin another run (run.uri) with a lower "
+                    "train.lr"
+                )
         if rank.rank == 0:
             with tempfile.TemporaryDirectory() as folder:
                 student.save(Path(folder), {name: parameter.detach().cpu().clone() for name, parameter in trained.items()})

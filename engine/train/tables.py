@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from engine.rows import Episode, Example, defaults_of, schema_of
 from engine.store.files import RESTORE, FileRecord, Store
 from engine.store.troubles import StorageError
 from models.caches import temporary_folder
@@ -42,13 +43,13 @@ def map_tables(store: Store, examples: FileRecord, episodes: FileRecord | None) 
     Raises StorageError where a table is not as it was recorded, ValueError where this machine has no place for the files.
     """
     with _locked_folder() as folder:
-        mapped_examples = _mapped(folder / f"{examples.sha256}.arrow", lambda: _batches(store, examples, EXAMPLE_COLUMNS))
+        mapped_examples = _mapped(folder / f"{examples.sha256}.arrow", lambda: _batches(store, examples, EXAMPLE_COLUMNS, Example))
         if episodes is None:
             return mapped_examples, None
         ids = mapped_examples["example_id"]
 
         def rows() -> Iterator[pa.RecordBatch]:
-            for batch in _batches(store, episodes, EPISODE_COLUMNS):
+            for batch in _batches(store, episodes, EPISODE_COLUMNS, Episode):
                 table = with_rows(pa.Table.from_batches([batch]), ids)
                 yield pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], table.column_names)
 
@@ -77,14 +78,21 @@ def with_rows(episodes: pa.Table, example_ids: pa.ChunkedArray) -> pa.Table:
     return pa.table(columns | {"rows": pa.array(rows, pa.list_(pa.int32()))})
 
 
-def _batches(store: Store, record: FileRecord, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    data = store.read_recorded(record)
+def _batches(store: Store, record: FileRecord, columns: list[str], row: type) -> Iterator[pa.RecordBatch]:
+    """The columns of a table of `row`s; those that an older version did not write hold their defaults."""
+    data, defaults = store.read_recorded(record), defaults_of(row)
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
-        schema = pa.schema([file.schema_arrow.field(name) for name in columns])
+        absent = {name for name in defaults if name not in file.schema_arrow.names}
+        schema = pa.schema([(schema_of(row) if name in absent else file.schema_arrow).field(name) for name in columns])
         yield pa.RecordBatch.from_pylist([], schema)  # an empty table has a schema too
-        yield from file.iter_batches(BATCH_ROWS, columns=columns)
-    except (pa.ArrowException, OSError) as error:
+        for batch in file.iter_batches(BATCH_ROWS, columns=[name for name in columns if name not in absent]):
+            arrays = [
+                pa.array([defaults[field.name]] * len(batch), field.type) if field.name in absent else batch.column(field.name)
+                for field in schema
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+    except (pa.ArrowException, OSError, KeyError) as error:
         reason = str(error).partition("\n")[0][:80] or type(error).__name__
         raise StorageError("replaced", f"{store.url(record.path)} is damaged ({reason}); {RESTORE}") from None
 

@@ -161,7 +161,8 @@ class Watch:
         more = f" and {len(ids) - NAMED_EXAMPLES} more" if len(ids) > NAMED_EXAMPLES else ""
         raise ValueError(
             f"{self.step}: the {what} is {value} at a learning rate of {self.learning_rate:.3g}, with examples "
-            f"{', '.join(ids[:NAMED_EXAMPLES])}{more}; no adapter is written: lower train.lr, or leave these examples out"
+            f"{', '.join(ids[:NAMED_EXAMPLES])}{more}; no adapter is written: begin another run (run.uri) with a "
+            "lower train.lr, or without these examples"
         )
 
 

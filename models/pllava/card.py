@@ -55,12 +55,12 @@ Starloop reads the folder as it is: `model.base = "this/folder"`.
 def model_card(spec: ModelSpec, architecture: Architecture, processor: PllavaProcessor) -> str:
     """README.md of an export, with the head that the hub reads."""
     t, h, w = processor.video.pooled
-    on_the_hub = spec.base.count("/") == 1 and not is_here(spec.base) and "://" not in spec.base
+    on_the_hub = spec.base_name.count("/") == 1 and not is_here(spec.base) and "://" not in spec.base_name
     return CARD.format(
-        base_line=f"base_model: {json.dumps(spec.base)}\n" if on_the_hub else "",
-        title=f"{spec.base.rstrip('/').rsplit('/', 1)[-1]}{', finetuned' if spec.adapter else ''}",
-        base=f"`{spec.base}`",
-        adapter=f"`{spec.adapter}`" if spec.adapter else "none",
+        base_line=f"base_model: {json.dumps(spec.base_name)}\n" if on_the_hub else "",
+        title=f"{spec.base_name.rstrip('/').rsplit('/', 1)[-1]}{', finetuned' if spec.adapter else ''}",
+        base=f"`{spec.base_name}`",
+        adapter=f"`{spec.adapter_name}`" if spec.adapter else "none",
         alpha="as trained" if spec.alpha is None else f"{spec.alpha:g}",
         num_frames=processor.num_frames,
         tokens=processor.tokens_per_video,

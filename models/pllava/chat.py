@@ -49,7 +49,7 @@ class ChatTokenizer:
         return environment().from_string(self.chat_template or "")
 
     def render(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str:
-        """The messages as text, by the chat template. Raises ValueError for a chat that it cannot write."""
+        """The messages as text, by the chat template. Raises UnwritableChat."""
         if self.form is not None:
             return self.form.write(self._render, messages, add_generation_prompt)
         return self._render(messages, add_generation_prompt)

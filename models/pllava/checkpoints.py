@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models.base import Evenly, FrameSpec, ModelSpec, Square
-from models.folders import FILES, digest_of, fetch, read_json
+from models.folders import SMALL_FILES, digest_of, fetch, read_json
 from models.pllava.adapters import Adapter, built_in, open_adapter
 from models.pllava.architecture import Architecture, read_architecture
 from models.pllava.layouts import Weights, open_weights
@@ -52,19 +52,23 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
     for adapter in adapters:
         refuse_adapter_of_another_base(adapter, weights, spec)
         if architecture.tied and "language_model.model.embed_tokens.weight" in adapter.replaced:
-            raise ValueError(f"{spec.adapter} replaces embed_tokens, and the head of {spec.base} is tied to it; merge it with PEFT")
+            raise ValueError(
+                f"{spec.adapter_name} replaces embed_tokens, and the head of {spec.base_name} is tied to it; merge it with PEFT"
+            )
         if spec.adapter and adapter.base:
-            warn_of_another_name(spec.adapter, adapter.base, spec.base)
+            warn_of_another_name(spec.adapter_name, adapter.base, spec.base_name)
     for name, delta in adapters[0].deltas.items() if spec.adapter else ():
         other = adapters[1].deltas.get(name)
         if other is not None and other.a.shape == delta.a.shape and other.a.raw_bytes() == delta.a.raw_bytes():
-            raise ValueError(f"{spec.base} holds the LoRA of {spec.adapter} already; give the base that it was converted to")
+            raise ValueError(
+                f"{spec.base_name} holds the LoRA of {spec.adapter_name} already; give the base that it was converted to"
+            )
     return Checkpoint(architecture=architecture, processor=processor, weights=weights, adapters=adapters)
 
 
 def describe(spec: ModelSpec) -> tuple[Architecture, PllavaProcessor]:
     """What the small files of a checkpoint say, at the spec's frames and pooling. Raises ValueError naming file and key."""
-    folder = fetch(spec.base, FILES[1:])
+    folder = fetch(spec.base, SMALL_FILES)
     architecture = read_architecture(folder)
     processor = open_processor(folder, architecture, spec)
     image_token = architecture.config.get("image_token_index", 32000)
@@ -125,7 +129,8 @@ def refuse_adapter_of_another_base(adapter: Adapter, weights: Weights, spec: Mod
         if stored is None or stored.shape != shape:
             has = f"has it as {list(stored.shape)}" if stored else "does not have it"
             raise ValueError(
-                f"{spec.adapter or spec.base} changes {name} {list(shape)}, and {spec.base} {has}; is it of another base?"
+                f"{spec.adapter_name or spec.base_name} changes {name} {list(shape)}, and {spec.base_name} {has}; "
+                "is it of another base?"
             )
 
 

@@ -25,9 +25,10 @@ Report = Callable[[str], None]
 """Takes a line of progress."""
 
 
-def convert(spec: ModelSpec, out: Path, report: Report) -> None:
+def convert(spec: ModelSpec, out: Path, report: Report, place: str = "") -> None:
     """Write `out`/base, a PLLaVA of our own layout, and where the source holds a LoRA `out`/adapter, for PEFT.
 
+    `place`: where the user will find what is in `out`, if it is copied from there: the adapter names its base by it.
     Raises ValueError naming what is wrong with the source, or where `out` holds something already.
     """
     checkpoint = open_checkpoint(spec)
@@ -43,7 +44,7 @@ def convert(spec: ModelSpec, out: Path, report: Report) -> None:
         checkpoint.processor.save(base)
         config.save_pretrained(base)
         if built_in.deltas:
-            _write_adapter(built_in, unfinished / "adapter", str(out / "base"))
+            _write_adapter(built_in, unfinished / "adapter", f"{(place or str(out)).rstrip('/')}/base")
             report(f"adapter: LoRA on {len(built_in.deltas)} weights, alpha {RELEASED_ALPHA:g}")
 
 

@@ -3,16 +3,15 @@
 Those that read small files only import neither torch nor transformers; PEFT is imported only where a model is finetuned.
 """
 
-from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
-from models.base import Device, FrameSpec, LoraSpec, ModelSize, ModelSpec, Sample, Trainee, VideoLLM
+from models.base import Device, FrameSpec, LoraSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
 from models.folders import fetch
 from models.pllava import checkpoints
 from models.pllava import shrink as shrinking
 from models.pllava.architecture import read_architecture
 from models.pllava.published import CONFIGS
-from models.pllava.samples import ids_of
+from models.pllava.samples import SampleCounter
 from models.pllava.size import size_of
 
 PUBLISHED = frozenset(CONFIGS)
@@ -34,9 +33,9 @@ def version(spec: ModelSpec) -> str:
     return checkpoints.version(spec)
 
 
-def sample_tokens(spec: ModelSpec, samples: Iterable[Sample], pictures: Container[int] = ()) -> Iterator[int]:
-    _, processor = checkpoints.describe(spec)
-    return (len(ids_of(processor, sample, pictures)) for sample in samples)
+def token_counter(spec: ModelSpec) -> TokenCounter:
+    architecture, processor = checkpoints.describe(spec)
+    return SampleCounter(processor, architecture.text["max_position_embeddings"])
 
 
 def load(spec: ModelSpec, device: Device) -> VideoLLM:

@@ -147,8 +147,8 @@ class PllavaProcessor:
         for last, exchange in enumerate(exchanges):
             if not exchange.learned:
                 continue
-            asked = [*exchanges[:last], exchange._replace(answer=None)]
-            beginnings = [self.conversation(asked), self.conversation(exchanges[: last + 1])]
+            unanswered = [*exchanges[:last], exchange._replace(answer=None)]
+            beginnings = [self.conversation(unanswered), self.conversation(exchanges[: last + 1])]
             assert all(map(text.startswith, beginnings)), (
                 "the chat template must render each beginning of a chat as one of the whole"
             )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Container
+from dataclasses import dataclass
 
 from models.base import Sample
 from models.pllava.architecture import Shape
@@ -13,9 +14,9 @@ View = tuple[int, tuple[int, ...] | None, Shape]
 
 def exchanges_of(sample: Sample) -> list[Exchange]:
     """Each turn as the chat has it; an empty last answer is None, for the model to give."""
-    asked = len(sample) - 1 if not sample[-1].answer else None
+    unanswered = len(sample) - 1 if not sample[-1].answer else None
     return [
-        Exchange(turn.prompt, None if number == asked else turn.answer, turn.clip is not None, turn.learned)
+        Exchange(turn.prompt, None if number == unanswered else turn.answer, turn.clip is not None, turn.learned)
         for number, turn in enumerate(sample)
     ]
 
@@ -48,12 +49,12 @@ def too_long(processor: PllavaProcessor, sample: Sample, num_tokens: int, contex
     if not shots:
         return (
             f"its {len(sample)} questions and answers take {num_tokens} tokens, with what they show, and the model's context is "
-            f"{context_tokens}; shorten it, or lower model.pooling_shape if it is about a video"
+            f"{context_tokens}; shorten it, or lower model.pooling_shape in another run (run.uri) if it is about a video"
         )
     return (
         f"a sample of {shots} shots, {math.prod(processor.video.shot_pooled)} visual tokens each, and a query of "
         f"{processor.tokens_per_video} takes {num_tokens} tokens with its answer, and the model's context is "
-        f"{context_tokens}; lower episodes.shots, episodes.pooling_shape or model.pooling_shape"
+        f"{context_tokens}; lower episodes.shots, episodes.pooling_shape or model.pooling_shape in another run (run.uri)"
     )
 
 
@@ -61,3 +62,17 @@ def refuse_long(processor: PllavaProcessor, sample: Sample, num_tokens: int, con
     """Raises ValueError for a sample beyond the context."""
     if reason := too_long(processor, sample, num_tokens, context_tokens):
         raise ValueError(reason)
+
+
+@dataclass(frozen=True)
+class SampleCounter:
+    """See TokenCounter in models/base.py."""
+
+    processor: PllavaProcessor
+    context_tokens: int
+
+    def count(self, sample: Sample, pictures: Container[int] = ()) -> int:
+        return len(ids_of(self.processor, sample, pictures))
+
+    def too_long(self, sample: Sample, pictures: Container[int] = ()) -> str:
+        return too_long(self.processor, sample, self.count(sample, pictures), self.context_tokens)

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from tokenizers import AddedToken, Tokenizer, processors
 
 from models.base import ModelSpec
-from models.folders import TINY, fetch, read_json
+from models.folders import SMALL_FILES, TINY, fetch, read_json
 from models.pllava.architecture import Architecture, Shape, check_config
 from models.pllava.processing import image_settings
 from models.pllava.published import CHATML, CONFIGS
@@ -40,7 +40,7 @@ def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:
     neither. Raises ValueError for an LLM other than Llama or a tower other than CLIP.
     """
     assert spec.adapter is None, "a rehearsal starts from the base"
-    source = None if spec.base in CONFIGS else fetch(spec.base, ("*.json", "*.jinja"))
+    source = None if spec.base in CONFIGS else fetch(spec.base, SMALL_FILES)
     path = source / "config.json" if source else Path(spec.base) / "config.json"
     large = check_config(path, read_json(path) if source else CONFIGS[spec.base])
     if not large.is_plain:
@@ -73,6 +73,7 @@ def _small_spec(large: Architecture, spec: ModelSpec, folder: Path) -> ModelSpec
     return replace(
         spec,
         base=str(folder),
+        base_uri="",
         num_frames=frames,
         pooling_shape=scaled(video.pooled, video.num_frames, frames),
         shot_frames=shot_frames,

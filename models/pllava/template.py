@@ -14,6 +14,8 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from models.base import UnwritableChat
+
 VIDEO_TOKEN, IMAGE_TOKEN = "<video>", "<image>"
 Message = Mapping[str, Any]
 """{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "What happens?"}]}"""
@@ -92,26 +94,38 @@ class Form:
     adds_end: bool
     """Whether the token is put behind an answer here, because the template writes none."""
     several_turns: bool
-    """Whether the template writes the beginning of a chat in the same way whatever follows."""
+    """Whether the template writes the beginning of a chat in the same way whatever follows. Where it does not, each chat of several
+    turns is looked at: one may be right that shows less than the probes."""
     user: str = ""
     """What opens the user's next turn, such as "USER:"; "" where the template writes no next turn."""
 
     def write(self, render: Render, messages: Sequence[Message], add_generation_prompt: bool) -> str:
         """The messages as text. A finished chat ends with the token that ends its answer: what follows belongs to the next turn.
 
-        Blanks at the end of a prompt are left to the answer: a tokenizer joins them with its first word. Raises ValueError for a
-        chat that the template cannot write.
+        Blanks at the end of a prompt are left to the answer: a tokenizer joins them with its first word. Raises UnwritableChat.
         """
-        if not self.several_turns and sum(message["role"] == "user" for message in messages) > 1:
-            raise ValueError("the chat template writes the beginning of a chat otherwise where turns follow; use no shots")
-        text = render(
-            [_taken(message, self.style, self.end if self.adds_end else "") for message in messages], add_generation_prompt
-        )
+        text = self._written(render, messages, add_generation_prompt)
+        answers = range(1, len(messages), 2) if len(messages) > 2 and not self.several_turns else ()
+        for answered in answers:
+            beginnings = [self._written(render, messages[:answered], True), self._written(render, messages[: answered + 1], False)]
+            if not all(map(text.startswith, beginnings)):
+                raise UnwritableChat(
+                    "the chat template writes the beginning of a chat otherwise where turns follow; it serves single questions"
+                )
+        return text
+
+    def _written(self, render: Render, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        try:
+            text = render(
+                [_taken(message, self.style, self.end if self.adds_end else "") for message in messages], add_generation_prompt
+            )
+        except Exception as error:  # a template may do anything that its language allows
+            raise UnwritableChat(_one_line(error)) from None
         if self.style == "image":
             kinds = [part["type"] for message in messages for part in message["content"] if part["type"] != "text"]
             beginning, *rest = text.split(IMAGE_TOKEN)
             if len(rest) != len(kinds):
-                raise ValueError(f"the chat template writes {len(rest)} {IMAGE_TOKEN} for {len(kinds)} videos and pictures")
+                raise UnwritableChat(f"the chat template writes {len(rest)} {IMAGE_TOKEN} for {len(kinds)} videos and pictures")
             text = beginning + "".join(f"<{kind}>{piece}" for kind, piece in zip(kinds, rest, strict=True))
         if not text.startswith(self.begin):
             text = self.begin + text
@@ -120,7 +134,7 @@ class Form:
         if messages[-1]["role"] != "assistant":
             return text
         if self.end not in text:
-            raise ValueError(f"the chat template leaves {self.end} out behind an answer")
+            raise UnwritableChat(f"the chat template leaves {self.end} out behind an answer")
         return text[: text.rindex(self.end) + len(self.end)]
 
 
@@ -165,25 +179,25 @@ def _probed(render: Render, style: Style, begin: str, tokens: Collection[str], e
     def tried(call: Callable[[], str]) -> str:
         try:
             return call()
-        except Exception as error:  # a template may do anything that its language allows
-            raise Unusable(" ".join(str(error).split())[:160] or type(error).__name__, passed) from None
+        except Exception as error:  # as above
+            raise Unusable(_one_line(error), passed) from None
 
-    asked, asked_again = ([_asking(question)] for question in QUESTIONS)
+    question, second_question = ([_question_message(text)] for text in QUESTIONS)
     form = Form(style=style, begin=begin, end=eos, adds_end=True, several_turns=True)
-    prompt = tried(lambda: form.write(render, asked, True))
-    other = tried(lambda: form.write(render, asked_again, True))
+    prompt = tried(lambda: form.write(render, question, True))
+    other = tried(lambda: form.write(render, second_question, True))
     check(prompt.count(VIDEO_TOKEN) == 1, "it does not write a video once")
     before, _, behind = prompt.partition(VIDEO_TOKEN)
     check(prompt.count(QUESTIONS[0]) == 1 and "'type'" not in prompt, "it does not write the question")
     check(QUESTIONS[0] in behind and other.partition(VIDEO_TOKEN)[0] == before, "it writes the question before the video")
-    answered = [*asked, {"role": "assistant", "content": [{"type": "text", "text": ANSWER}]}]
+    answered = [*question, {"role": "assistant", "content": [{"type": "text", "text": ANSWER}]}]
     closing = tried(lambda: render([_taken(message, style) for message in answered], False)).partition(ANSWER)[2]
     if ends := [(closing.index(token), -len(token), token) for token in tokens if token and token in closing]:
         form = replace(form, end=min(ends)[2], adds_end=False)
     finished = tried(lambda: form.write(render, answered, False))
     check(finished.startswith(prompt), "a prompt is not the beginning of prompt and answer together")
     check(finished[len(prompt) :].count(ANSWER) == 1, "it does not write the answer once")
-    following = _following(form, render, [*answered, *asked_again], finished)
+    following = _following(form, render, [*answered, *second_question], finished)
     if following is None:
         return replace(form, several_turns=False)
     return replace(form, user=following.partition(VIDEO_TOKEN)[0].strip().removeprefix(begin))
@@ -198,5 +212,9 @@ def _following(form: Form, render: Render, messages: Sequence[Message], finished
     return texts[0][len(finished) :] if all(text.startswith(finished) for text in texts) else None
 
 
-def _asking(question: str) -> Message:
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
+
+
+def _question_message(question: str) -> Message:
     return {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": question}]}

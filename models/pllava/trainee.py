@@ -34,7 +34,7 @@ def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_wei
     model, processor = loading.load_base(spec, device.dtype, read_weights)
     if not any(re.fullmatch(LORA_TARGETS, name) for name, _ in model.named_modules()):
         kind = model.config.text_config.model_type
-        raise ValueError(f"{spec.base}: a LoRA goes on q_proj and v_proj, and its {kind} LLM has none; use another base")
+        raise ValueError(f"{spec.base_name}: a LoRA goes on q_proj and v_proj, and its {kind} LLM has none; use another base")
     if lora.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     torch.manual_seed(seed)
@@ -44,16 +44,16 @@ def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_wei
         lora_dropout=lora.dropout,
         target_modules=LORA_TARGETS,
         modules_to_save=[PROJECTOR],
-        base_model_name_or_path=spec.base,
+        base_model_name_or_path=spec.base_name,
     )
-    return PllavaTrainee(get_peft_model(model, adapter, autocast_adapter_dtype=False), processor, spec.base)
+    return PllavaTrainee(get_peft_model(model, adapter, autocast_adapter_dtype=False), processor, spec.base_name)
 
 
 @dataclass(frozen=True)
 class PllavaTrainee:
     module: Any
     processor: PllavaProcessor
-    base: str
+    base_name: str
 
     @property
     def frames(self) -> FrameSpec:
@@ -104,7 +104,7 @@ class PllavaTrainee:
 
     def save(self, folder: Path, state: dict[str, Tensor]) -> None:
         """Write the adapter and the projector as PEFT's files."""
-        self.module.peft_config["default"].base_model_name_or_path = self.base
+        self.module.peft_config["default"].base_model_name_or_path = self.base_name
         self.module.save_pretrained(folder, state_dict=state, safe_serialization=True)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card template says nothing about this model
 

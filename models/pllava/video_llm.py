@@ -267,8 +267,8 @@ def answer_batch(llm: PllavaVideoLLM, groups: Sequence[Group], questions: Sequen
     """Answer a batch, all questions of one Sampling together. A question that is too long gets its ValueError alone."""
     by_clip: dict[int, Reply | Exception] = {}
     for group in groups:
-        asked = [question for question in questions if question.clip in group.clips]
-        by_clip |= zip((question.clip for question in asked), _answer_group(llm, group, asked), strict=True)
+        of_group = [question for question in questions if question.clip in group.clips]
+        by_clip |= zip((question.clip for question in of_group), _answer_group(llm, group, of_group), strict=True)
     return [by_clip[question.clip] for question in questions]
 
 
@@ -315,5 +315,5 @@ def _too_long(question: Question, prefix_tokens: int, suffix_tokens: int, contex
     return ValueError(
         f"question {question.text[:40]!r} ... about clip {question.clip} needs {needed} tokens: {prefix_tokens} to the "
         f"video's end, {suffix_tokens} of question, {question.sampling.max_tokens} of answer; the model's context is "
-        f"{context_tokens}; shorten it, or lower max_tokens or the pooling_shape"
+        f"{context_tokens}; shorten it, or lower max_tokens or the pooling_shape in another run (run.uri)"
     )

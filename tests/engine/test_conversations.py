@@ -3,6 +3,7 @@ used is left out before training where that can be known, else in it, and is lis
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ from engine.config import RunConfig, Train
 from engine.episodes.lengths import EpisodeLengths
 from engine.ingest.clips import path_of, write_parts
 from engine.presets import load_config
-from engine.rows import EXAMPLES, Episode, Example, FollowUp
+from engine.rows import EXAMPLES, Clip, Episode, Example, FollowUp
 from engine.run.plan import INGEST, Step
 from engine.run.rehearsal import Case
 from engine.run.seals import write_seal
-from engine.run.status import failures
-from engine.run.work import Work, unused_of
+from engine.run.status import Retried, failures, retry
+from engine.run.work import Work, read_seals, unused_of
 from engine.select.lengths import Lengths
 from engine.select.step import select_examples
 from engine.store.files import Store
@@ -29,7 +30,7 @@ from engine.store.filesystems import Storage
 from engine.train.processes import RankFailed, run_ranks
 from jobs.ingest import IngestOptions, ingest
 from models.base import Device, ModelSpec, Turn
-from models.registry import sample_tokens
+from models.registry import token_counter
 from ranks import train_on_files
 from talks import talk, write_talks
 
@@ -113,11 +114,14 @@ def test_what_training_cannot_use_is_listed_and_a_step_without_answers_changes_n
 
 def selected(store: Store, talks: Path, *settings: str) -> tuple[RunConfig, dict[str, int]]:
     """A select step of conversations alone."""
-    config = load_config(
-        None, ["mixture.direct=0", "mixture.rationalized=0", "mixture.instruct=1", f"mixture.examples={talks}", *settings]
-    )
+    return select_of(store, [a_clip("a")], "mixture.instruct=1", f"mixture.examples={talks}", *settings)
+
+
+def select_of(store: Store, clips: Sequence[Clip], *settings: str) -> tuple[RunConfig, dict[str, int]]:
+    """A select step without attempts."""
+    config = load_config(None, ["mixture.direct=0", "mixture.rationalized=0", *settings])
     store.write("config.json", config.model_dump_json().encode())
-    parts = write_parts(store, [a_clip("a")]) | {"heldout": [1]}
+    parts = write_parts(store, clips) | {"heldout": [1]}
     write_seal(store, replace(a_seal(INGEST, parts=parts), files=store.describe([path_of("train", 0)])))
     step = Step(name="cycle-000/select", kind="select", cycle=0, inputs=(INGEST,))
     result = select_examples(Work(step=step, identity="x", config=config, store=store, report=lambda progress: None))
@@ -146,6 +150,37 @@ def test_what_is_too_long_or_missing_is_left_out_at_select_by_id(tmp_path: Path)
     ]
 
 
+def test_what_select_left_out_can_be_tried_again(tmp_path: Path) -> None:
+    ingested(tmp_path, 1, 0, 0, ("mp4",))
+    rows = [an_example("gone", tmp_path / "late.mp4").to_row(), an_example("text", "").to_row()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=EXAMPLES), tmp_path / "i.parquet")
+    store = Store(str(tmp_path / "run"))
+    selected(store, tmp_path / "i.parquet")
+    write_seal(store, a_seal("cycle-000/train"))
+    assert retry(store, "too_long", rewind=False) is None
+    with pytest.raises(
+        ValueError, match=r"select has examples that failed as missing, and cycle-000/train follows from it; --rewind"
+    ):
+        retry(store, "missing", rewind=False)
+    (tmp_path / "late.mp4").write_bytes((tmp_path / "picture-0.mp4").read_bytes())
+    assert retry(store, "missing", rewind=True) == Retried(step="cycle-000/select", failed=1, pieces=0, clips=0)
+    assert list(read_seals(store)) == [INGEST]
+    assert retry(store, "missing", rewind=True) is None
+    _, counts = selected(store, tmp_path / "i.parquet")
+    assert (counts["instruct"], counts["unused"]) == (2, 0)
+
+
+def test_episodes_that_do_not_fit_are_no_failed_examples(tmp_path: Path) -> None:
+    clips = [
+        a_clip(f"c{number:03d}", verb="lift", noun="cup", description="7 " * 1100 if number < 22 else "The person lifts a cup.")
+        for number in range(150)
+    ]
+    store = Store(str(tmp_path / "run"))
+    _, counts = select_of(store, clips, "mixture.episodes=1", "episodes.shots=[0]", "episodes.same_narrator=false")
+    assert (counts["episodes"], counts["unused"]) == (128, 22)
+    assert store.read_table(unused_of("cycle-000/select")).num_rows == 22
+
+
 def test_a_file_that_is_mostly_unusable_is_refused_at_select(tmp_path: Path) -> None:
     rows = [an_example(f"e{number}", tmp_path / f"{number}.jpg").to_row() for number in range(30)]
     pq.write_table(pa.Table.from_pylist(rows, schema=EXAMPLES), tmp_path / "i.parquet")
@@ -162,7 +197,7 @@ def test_the_length_is_that_of_the_whole_sample_with_what_it_shows() -> None:
     letters = "q" * 150  # a token each: the tiny tokenizer knows no such word
 
     def fits(example: Example) -> bool:
-        return not lengths.too_long([example])
+        return not lengths.unused([example])
 
     by_kind = {kind: [] for kind in ("", "a.jpg", "a.mp4", "a.gif")}  # type: dict[str, list[int]]
     for video, kept in by_kind.items():
@@ -170,7 +205,7 @@ def test_the_length_is_that_of_the_whole_sample_with_what_it_shows() -> None:
     most = {video: kept[-1] for video, kept in by_kind.items()}
     assert all(kept == list(range(700, kept[-1] + 1)) for kept in by_kind.values())
     assert most["a.mp4"] - most["a.jpg"] == 36 - 32, "patches of a picture, pooled tokens of a video"
-    assert most["a.gif"] == most["a.jpg"], "a GIF may be either"
+    assert most["a.gif"] == most["a.mp4"], "a GIF may be either: it stays where it may fit"
     assert most[""] > most["a.mp4"] + 32, "text shows nothing"
     both = an_example("x", "a.mp4", "7" * (most["a.mp4"] - 100), follow_ups=(FollowUp(prompt=letters, answer="Yes."),))
     assert not fits(both), "the follow-ups count"
@@ -187,7 +222,8 @@ def test_an_episode_with_a_long_narration_is_left_out_and_the_others_stay() -> N
     [row] = lengths.too_long(episodes)
     assert (row.example_id, row.reason) == ("does not", "too_long")
     turns = [Turn(0, "What?", answers[name]) for name in ("short", "long", "long", "long", "query")]
-    assert f"an episode of 4 shots takes {next(sample_tokens(ModelSpec(base='tiny'), [turns]))} tokens" in row.detail
+    assert row.detail.startswith("a sample of 4 shots")
+    assert f"takes {token_counter(ModelSpec(base='tiny')).count(turns)} tokens" in row.detail
 
 
 def test_conversations_about_what_no_decoder_reads_are_refused_at_select(tmp_path: Path) -> None:

@@ -15,7 +15,14 @@ from engine.run.rehearsal import DEVICE, Case, Outcome, rehearse, run_case
 from engine.store.files import Store
 from engine.train.processes import RankFailed, run_ranks
 from models.base import Device, ModelSpec
-from ranks import buffer_dtypes, resume_from_a_poisoned_checkpoint, stopped_by, train_on_a_gpu_node, train_once
+from ranks import (
+    buffer_dtypes,
+    resume_from_a_poisoned_checkpoint,
+    stopped_by,
+    train_on_a_gpu_node,
+    train_once,
+    unused_after_a_resume,
+)
 
 pytestmark = pytest.mark.timeout(600)
 CONFIGS = Path(__file__).parents[2] / "jobs" / "configs"
@@ -59,6 +66,12 @@ def test_a_checkpoint_that_somebody_else_has_written_runs_no_code(tmp_path: Path
     (message,) = run_ranks(1, DEVICE, resume_from_a_poisoned_checkpoint, [case], timeout_s=300)
     assert message.startswith("the checkpoint is not loaded, because it may run code: it holds ")
     assert case.store.read("marker") is None
+
+
+@pytest.mark.parametrize("stage", [2, pytest.param(0, marks=pytest.mark.slow)])
+def test_what_any_rank_could_not_use_is_listed_after_a_resume_too(stage: int, tmp_path: Path) -> None:
+    case = a_case(tmp_path, num_workers=2, zero_stage=stage)
+    assert list(run_ranks(2, DEVICE, unused_after_a_resume, [case], timeout_s=300)) == [["of rank 0", "of rank 1"]]
 
 
 def test_positions_are_not_rounded_to_bfloat16(tmp_path: Path) -> None:
@@ -109,7 +122,7 @@ def test_a_loss_that_is_not_finite_on_one_rank_stops_all_before_the_weights_chan
     assert (stepped_at_loss, stepped) == (False, True)
     assert loss == (
         "train: step 7: the loss is nan at a learning rate of 0.0003, with examples clip-1-0, clip-1-1; no adapter is written: "
-        "lower train.lr, or leave these examples out"
+        "begin another run (run.uri) with a lower train.lr, or without these examples"
     )
     assert norm.startswith(
         "train: step 7: the gradient norm is inf at a learning rate of 0.0003, with examples clip-0-0, clip-0-1, "

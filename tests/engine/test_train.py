@@ -17,6 +17,7 @@ import torch
 from builders import DECODING
 from engine import flow
 from engine.config import Data, Mixture, Train
+from engine.generate.prompts import PUBLISHED
 from engine.ingest.manifest import read_manifest
 from engine.rows import EXAMPLES
 from engine.select.choose import from_template
@@ -57,7 +58,7 @@ def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[Step
     clips = [clip for clip in read_manifest(Data(manifest=str(world)), Storage()) if clip.split == "train"]
     store = Store(str(run))
     rows = [
-        example.to_row() for example in from_template(clips[:8], "The answer is {label}.", "{question}")
+        example.to_row() for example in from_template(clips[:8], "The answer is {label}.", PUBLISHED)
     ]  # three have no usable video
     store.write_table("examples.parquet", pa.Table.from_pylist(rows, schema=EXAMPLES))
     job = a_job(store, Train.model_validate(SETTINGS | section))

@@ -8,9 +8,14 @@ import pytest
 from transformers import LlavaForConditionalGeneration
 
 from command import starloop
+from engine.store.files import Store
+from engine.store.filesystems import Storage
+from engine.store.weights import local, publish
+from jobs import convert as jobs_convert
 from llavas import stock_tensors, write_released, write_stock
-from models.base import ModelSpec
+from models.base import Device, LoraSpec, ModelSpec
 from models.pllava.convert import export
+from models.registry import trainee
 from object_store import BUCKET
 
 if TYPE_CHECKING:
@@ -54,6 +59,27 @@ def test_from_and_to_an_object_store(swift: "Swift", tmp_path: Path) -> None:
     assert all(tensors[name].equal(reference[name]) for name in tensors)
     done = starloop("convert", f"s3://{BUCKET}/released", "--out", f"s3://{BUCKET}/converted", *endpoint)
     assert done.stderr == f"error: s3://{BUCKET}/converted is not empty; name another place\n"
+
+
+def test_cards_and_adapters_name_what_the_user_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process: other URIs than those of a server are its memory's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_released(tmp_path / "released")
+    publish(tmp_path / "released", "memory://named/released", Storage())
+    jobs_convert.convert("memory://named/released", "memory://named/out", [])
+    written = json.loads(Store("memory://named/out/adapter").read("adapter_config.json") or b"")
+    assert written["base_model_name_or_path"] == "memory://named/out/base"
+    jobs_convert.export("memory://named/out/base", str(tmp_path / "stock"), "memory://named/out/adapter", 4.0, [])
+    card = (tmp_path / "stock" / "README.md").read_text()
+    assert "| base | `memory://named/out/base` |" in card
+    assert "| adapter | `memory://named/out/adapter` |" in card
+    assert ("# base, finetuned" in card, str(tmp_path) in card) == (True, False)
+    spec = local(ModelSpec(base="memory://named/out/base"), Storage())
+    student = trainee(spec, LoraSpec(rank=4, alpha=4.0, dropout=0.0), 0, Device("cpu", "float32"))
+    trained = {name: value for name, value in student.module.named_parameters() if value.requires_grad}
+    student.save(tmp_path / "adapter", trained)
+    saved = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert saved["base_model_name_or_path"] == "memory://named/out/base"
 
 
 def test_a_hub_id_is_fetched_as_the_hub_s_own_library_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

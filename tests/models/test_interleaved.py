@@ -13,7 +13,7 @@ from models.base import Device, LoraSpec, ModelSpec, Sampling, Turn, Video
 from models.pllava import checkpoints, video_llm
 from models.pllava.samples import exchanges_of, ids_of, views_of
 from models.pllava.trainee import PllavaTrainee, trainee
-from models.registry import sample_tokens
+from models.registry import token_counter
 from watching import replies, videos_of
 from worlds import shapes
 
@@ -144,7 +144,8 @@ def test_what_does_not_fit_is_refused_with_the_numbers(student: PllavaTrainee, v
 
 def test_tokens_are_counted_without_weights(student: PllavaTrainee, videos: list[Video]) -> None:
     samples = [a_sample(shots) for shots in SHOTS]
-    counted = list(sample_tokens(TINY, samples))
+    counter = token_counter(TINY)
+    counted = [counter.count(sample) for sample in samples]
     assert counted == [int(student.batch(videos, [sample])["attention_mask"].sum()) for sample in samples]
 
 

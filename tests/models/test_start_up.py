@@ -10,7 +10,7 @@ from models import registry
 from models.base import ModelSpec, Turn
 spec = ModelSpec(base="tiny")
 registry.check(spec), registry.size(spec, 4), registry.frame_spec(spec), registry.version(spec)
-assert list(registry.sample_tokens(spec, [[Turn(0, "What?", "Yes.")]]))[0] > 32
+assert registry.token_counter(spec).count([Turn(0, "What?", "Yes.")]) > 32
 """
 LOAD = """
 import numpy as np

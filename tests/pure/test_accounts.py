@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from builders import a_clip, an_attempt
 from engine.generate.ledger import Ledger, balance
+from engine.generate.prompts import PUBLISHED, STRICT, train_prompt
 from engine.labels import Number, name_of
 from engine.rows import Clip
 from engine.select.choose import Limit, from_template, select
@@ -35,25 +36,25 @@ def test_a_direct_example_comes_before_a_rationalized_one() -> None:
         an_attempt("b", mode="rationalized"),
     ]
     clips = [a_clip("b"), a_clip("a"), a_clip("c")]
-    chosen = select(clips, attempts, BOTH, "{question}")
+    chosen = select(clips, attempts, BOTH, PUBLISHED)
     assert [(example.clip_id, example.mode) for example in chosen] == [("b", "rationalized"), ("a", "direct")]
     assert chosen[1].answer == "own"
-    assert [example.clip_id for example in select(clips, attempts, frozenset({"direct"}), "{question}")] == ["a"]
+    assert [example.clip_id for example in select(clips, attempts, frozenset({"direct"}), PUBLISHED)] == ["a"]
 
 
 def test_an_example_asks_the_question_alone_and_names_where_it_comes_from() -> None:
-    example = select([a_clip("a", question="What?")], [an_attempt("a", cycle=3, seed=9, model="m9")], BOTH, "{question}")[0]
+    example = select([a_clip("a", question="What?")], [an_attempt("a", cycle=3, seed=9, model="m9")], BOTH, PUBLISHED)[0]
     assert (example.prompt, example.cycle, example.mode, example.seed, example.model) == ("What?", 3, "direct", 9, "m9")
 
 
 def test_rejected_attempts_are_never_examples() -> None:
-    assert select([a_clip("a")], [an_attempt("a", outcome="rejected", reason="label_missing")], BOTH, "{question}") == []
+    assert select([a_clip("a")], [an_attempt("a", outcome="rejected", reason="label_missing")], BOTH, PUBLISHED) == []
 
 
 def test_what_an_earlier_cycle_kept_is_used_only_where_this_one_kept_nothing() -> None:
     attempts = [an_attempt("a", cycle=0, text="old"), an_attempt("a", cycle=1, mode="rationalized", text="new")]
     attempts += [an_attempt("b", cycle=0, text="old"), an_attempt("b", cycle=1, outcome="rejected", reason="label_missing")]
-    chosen = select([a_clip("a"), a_clip("b")], attempts, BOTH, "{question}")
+    chosen = select([a_clip("a"), a_clip("b")], attempts, BOTH, PUBLISHED)
     assert [(example.clip_id, example.cycle, example.answer) for example in chosen] == [("a", 1, "new"), ("b", 0, "old")]
 
 
@@ -99,12 +100,19 @@ def test_near_duplicates_are_counted() -> None:
 
 
 def test_the_template_baseline_uses_every_label() -> None:
-    assert [
-        e.answer for e in from_template([a_clip(label="x"), a_clip("b", label="y")], "The answer is {label}.", "{question}")
-    ] == [
+    assert [e.answer for e in from_template([a_clip(label="x"), a_clip("b", label="y")], "The answer is {label}.", PUBLISHED)] == [
         "The answer is x.",
         "The answer is y.",
     ]
+
+
+def test_what_a_question_or_a_label_holds_is_no_template() -> None:
+    clip = a_clip("a", label="{question}", question="What does {label} or {question} mean?")
+    (template,) = from_template([clip], "It is {label}.", STRICT)
+    (kept,) = select([clip], [an_attempt("a")], BOTH, STRICT)
+    assert template.answer == "It is {question}."
+    assert template.prompt == kept.prompt == train_prompt(STRICT, clip.question)
+    assert template.prompt.startswith("What does {label} or {question} mean?\n")
 
 
 def test_every_epoch_is_a_permutation_and_the_seed_decides_it() -> None:

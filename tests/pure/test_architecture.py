@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -92,6 +93,28 @@ def test_no_step_imports_what_another_step_runs_on_ray() -> None:
         if path.relative_to(ROOT).parts[1] != name.split(".")[1]
     ]
     assert borrowed == []
+
+
+def names_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and name of what is assigned, taken as an argument or defined."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id if isinstance(node, ast.Name) else node.attr
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.lineno, node.name
+
+
+def test_names_are_nouns() -> None:
+    verbs = {"said", "found", "made", "asked", "asked_again", "told", "seen", "some", "one"}
+    against = [
+        f"{path.relative_to(ROOT)}:{line} {name}"
+        for path in SOURCES
+        for line, name in names_of(ast.parse(path.read_text()))
+        if name.strip("_") in verbs | {verb.title() for verb in verbs}
+    ]
+    assert against == []
 
 
 def test_one_file_uses_ray_data() -> None:

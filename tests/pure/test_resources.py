@@ -6,7 +6,7 @@ import pytest
 
 from engine.config import RunConfig
 from engine.presets import load_config
-from engine.run.resources import BYTES, EXCHANGE_TOKENS, FP32, PROMPT_TOKENS, afford, budget, generation, training
+from engine.run.resources import BYTES, EXCHANGE_TOKENS, FP32, PROMPT_TOKENS, afford, budget, generation, needs, training
 from models.base import ModelSize
 
 SIZE = ModelSize(
@@ -63,6 +63,31 @@ def test_a_row_is_as_long_as_the_longest_episode() -> None:
     longest = config.episodes.shots[-1]
     tokens = 2 * (32 + max(PROMPT_TOKENS + 50, longest * 8 + (longest + 1) * EXCHANGE_TOKENS))
     assert training(config, SIZE).parts["logits"] == tokens * 101 * (BF16 + 2 * FP32)
+
+
+def test_a_row_of_conversations_may_fill_the_context() -> None:
+    config = a_config("mixture.instruct=0.5", "mixture.examples=i.parquet")
+    assert training(config, SIZE).parts["logits"] == 2 * 1024 * 101 * (BF16 + 2 * FP32)
+    (refusal,) = budget(config, replace(SIZE, vocab_size=5_000_000)).refusals[-1:]
+    assert "; conversations (mixture.instruct) fill the context of 1024 tokens: try train.gradient_checkpointing" in refusal
+    longest = replace(SIZE, context_tokens=300)
+    assert training(a_config(), longest).parts["logits"] == 2 * 300 * 101 * (BF16 + 2 * FP32), "no row is longer than the context"
+
+
+def test_a_picture_counts_where_it_takes_more_tokens_than_a_video() -> None:
+    pictures = replace(SIZE, patches_per_frame=49)
+    assert training(a_config(), pictures).parts["logits"] == 2 * (49 + PROMPT_TOKENS + 50) * 101 * (BF16 + 2 * FP32)
+    assert generation(a_config("generate.piece_clips=10"), pictures).parts["continuation of 10 clips"] == (
+        10 * (49 + PROMPT_TOKENS + 50) * 96 * BF16
+    )
+
+
+def test_shares_of_a_gpu_do_not_add_up_over_gpus() -> None:
+    """Three actors of .6: each GPU holds one of them, and a cluster of two GPUs would wait for ever."""
+    shares = ["cluster.generator_actors=3", "cluster.generator_gpus=0.6", "cluster.train_gpus=0"]
+    assert needs(a_config(*shares))[1] == 3
+    assert needs(a_config("cluster.generator_actors=3", "cluster.generator_gpus=0.5", "cluster.train_gpus=0"))[1] == 2
+    assert needs(a_config("cluster.generator_gpus=0", "cluster.train_gpus=1"))[1] == WORKERS
 
 
 def test_offload_frees_the_optimizer_and_checkpointing_the_layers() -> None:

@@ -19,6 +19,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from builders import a_clip, a_seal, an_attempt
 from engine.config import RunConfig
+from engine.generate.prompts import PUBLISHED
 from engine.ingest.clips import path_of, write_parts
 from engine.ingest.pieces import cut
 from engine.presets import load_config
@@ -249,7 +250,7 @@ def test_no_more_calls_begin_than_results_are_waited_for() -> None:
 
 def test_the_examples_table_is_written_while_it_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examples, "ROW_GROUP", 8)
-    rows = from_template([a_clip(f"clip-{number}") for number in range(20)], "{label}", "{question}")
+    rows = from_template([a_clip(f"clip-{number}") for number in range(20)], "{label}", PUBLISHED)
     with Store(str(tmp_path)).writing("examples.parquet") as file, ExampleWriter(file) as writer:
         for start in range(0, len(rows), 3):
             writer.write(rows[start : start + 3])

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from engine.config import Mixture
-from engine.rows import EPISODES, EXAMPLES
+from engine.rows import EPISODES, EXAMPLES, Example
+from engine.select.conversations import read_conversations, refuse_no_examples
 from engine.store.files import FileRecord, Store
 from engine.store.troubles import StorageError
 from engine.train import tables
@@ -103,6 +104,32 @@ def test_a_table_that_was_replaced_is_refused(written: tuple[Store, FileRecord, 
     store.write_table("examples.parquet", pa.Table.from_pylist([an_example(1)], schema=EXAMPLES))
     with pytest.raises(StorageError, match=r"examples\.parquet is not what was written"):
         map_tables(store, examples, episodes)
+
+
+def test_a_table_of_an_older_version_trains_with_the_defaults(written: tuple[Store, FileRecord, FileRecord]) -> None:
+    store, _, episodes = written
+    older = store.read_table("examples.parquet").drop_columns(["follow_ups", "shown_in"])
+    store.write_table("examples.parquet", older)
+    examples = store.describe(["examples.parquet"])[0]
+    material = Material(*map_tables(store, examples, episodes))
+    assert [turn.clip for turn in material.micro_batch([5]).samples[0]] == [0]
+    rows = [Example.from_row(row) for row in older.to_pylist()]
+    assert {(row.follow_ups, row.shown_in) for row in rows} == {((), 0)}
+    store.write_table("examples.parquet", older.drop_columns(["answer"]))
+    with pytest.raises(StorageError, match=r"examples\.parquet is damaged \(.*answer.*\); restore it"):
+        map_tables(store, store.describe(["examples.parquet"])[0], None)
+
+
+def test_conversations_of_an_older_version_are_read(written: tuple[Store, FileRecord, FileRecord]) -> None:
+    store, _, _ = written
+    older = store.read_table("examples.parquet").drop_columns(["follow_ups", "shown_in"])
+    store.write_table("i.parquet", older)
+    path = store.url("i.parquet")
+    refuse_no_examples(Mixture(instruct=1.0, examples=path), store.storage)
+    assert [len(examples) for examples in read_conversations(path, store.storage)] == [40]
+    store.write_table("i.parquet", older.drop_columns(["answer"]))
+    with pytest.raises(ValueError, match=r"i\.parquet does not hold examples \(.*answer.*; `starloop ingest"):
+        refuse_no_examples(Mixture(instruct=1.0, examples=path), store.storage)
 
 
 def test_an_empty_table_is_one(written: tuple[Store, FileRecord, FileRecord]) -> None:

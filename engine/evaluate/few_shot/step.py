@@ -28,6 +28,7 @@ from engine.store.troubles import StorageError
 from engine.store.weights import local, version
 from models import registry
 from models.base import ModelSpec, Sampling
+from models.folders import SMALL_FILES
 
 CONTEXTS, SETTINGS = "contexts", "settings.json"
 """In an episodes folder: the contexts to evaluate with, and the settings that it was made with, which are written last."""
@@ -128,7 +129,7 @@ def _read_all_contexts(episodes: Store) -> list[Context]:
 
 
 def _stages(config: RunConfig, spec: NarrateSpec, out: Store) -> list[flow.Stage]:
-    cluster, frames = config.cluster, registry.frame_spec(local(spec.model, spec.storage, only=".json"))
+    cluster, frames = config.cluster, registry.frame_spec(local(spec.model, spec.storage, SMALL_FILES))
     decode = {"spec": frames, "decoding": decoding_of(config)}
     return [
         flow.Stage(name="decode", work=decode_windows, args=decode, cpus=cluster.decode_cpus),

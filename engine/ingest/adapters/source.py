@@ -113,7 +113,7 @@ def whole_number(value: Any) -> int:
 
 _FORM = re.compile(r"|0?\d{0,2}[dsf]?")
 Adapter = Callable[[Source], Iterator[Record]]
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 def each(annotations: Iterable[tuple[str, Any]], make: Callable[[Any], Row | ValueError | None]) -> Iterator[Record]:
@@ -144,7 +144,7 @@ def parts(items: Iterable[tuple[str, Any]], split: Callable[[Any], list[tuple[st
                 yield where, ValueError(f"{where}: {part}") if isinstance(part, ValueError) else part
 
 
-def _tried(place: str, make: Callable[[Any], Made], item: Any) -> Made | ValueError:
+def _tried(place: str, make: Callable[[Any], Result], item: Any) -> Result | ValueError:
     try:
         return make(item)
     except KeyError as error:

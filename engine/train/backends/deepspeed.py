@@ -145,8 +145,8 @@ def only_data_is_unpickled() -> Iterator[None]:
             yield
     except pickle.UnpicklingError as error:
         reason = " ".join(str(error).split())
-        found = re.search(r"Unsupported global: GLOBAL (\S+)", reason)
-        holds = f"it holds {found[1]}" if found else reason[:160]
+        match = re.search(r"Unsupported global: GLOBAL (\S+)", reason)
+        holds = f"it holds {match[1]}" if match else reason[:160]
         raise ValueError(
             f"the checkpoint is not loaded, because it may run code: {holds}; delete resume.json of the step"
         ) from None
