@@ -118,11 +118,11 @@ class Copies:
 
     def _candidates(self, placed: Iterable[Placed], numbers: set[int]) -> Iterator[Placed]:
         """Each video with one of these numbers, once for each of its splits, wherever its rows stand."""
-        seen = set[int]()
+        shown_splits = set[int]()
         for video in placed:
             of_split = with_split(_key(video.video), video.split)
-            if of_split not in seen and self._number_of(video.video) in numbers:
-                seen.add(of_split)
+            if of_split not in shown_splits and self._number_of(video.video) in numbers:
+                shown_splits.add(of_split)
                 yield video
 
     def _number_of(self, video: str) -> int:

@@ -90,10 +90,10 @@ class Listing:
         self._ask([(folder, name) for folder, name in folders.items() if self._places.get(_place_of(folder))])
 
     def _ask(self, folders: Sequence[tuple[str, str]]) -> None:
-        asked = [(folder, name) for folder, name in folders if folder not in self._folders]
-        asked = asked[: max(0, LISTED_FOLDERS - len(self._folders) - self._num_dead)] if self._seconds < BUDGET_S else []
+        to_list = [(folder, name) for folder, name in folders if folder not in self._folders]
+        to_list = asked[: max(0, LISTED_FOLDERS - len(self._folders) - self._num_dead)] if self._seconds < BUDGET_S else []
         before, start = self._seconds, time.monotonic()
-        for folder, names in parallel_map(self._answer, asked):
+        for folder, names in parallel_map(self._answer, to_list):
             place = _place_of(folder)
             if isinstance(names, StorageError) and names.trouble == "unavailable":
                 self._num_dead += self._places.get(place, True)
