@@ -91,7 +91,7 @@ class Listing:
 
     def _ask(self, folders: Sequence[tuple[str, str]]) -> None:
         to_list = [(folder, name) for folder, name in folders if folder not in self._folders]
-        to_list = asked[: max(0, LISTED_FOLDERS - len(self._folders) - self._num_dead)] if self._seconds < BUDGET_S else []
+        to_list = to_list[: max(0, LISTED_FOLDERS - len(self._folders) - self._num_dead)] if self._seconds < BUDGET_S else []
         before, start = self._seconds, time.monotonic()
         for folder, names in parallel_map(self._answer, to_list):
             place = _place_of(folder)
