@@ -83,7 +83,7 @@ class Generator:
                 detail = (
                     f"its {name} makes a prompt of {tokens} tokens, the video's included, and with generate.max_tokens = "
                     f"{spec.sampling.max_tokens} that is more than the model's context of {context}; shorten it, or lower "
-                    "model.pooling_shape"
+                    "model.pooling_shape in another run"
                 )
                 return Failure(kind="too_long", detail=detail)
         return None
@@ -96,7 +96,8 @@ class Generator:
             return asyncio.run(self._answer_all(piece_id, subjects))
         except OutOfMemory as error:
             if len(subjects) == 1:
-                detail = f"{error}; lower model.num_frames, model.pooling_shape or generate.max_tokens, or use a larger GPU"
+                keys = "model.num_frames, model.pooling_shape or generate.max_tokens"
+                detail = f"{error}; use a larger GPU, or lower {keys} in another run"
                 return [[self._failed(piece_id, subjects[0][0], Failure(kind="out_of_memory", detail=detail))]]
         half = len(subjects) // 2
         return self._attempts(piece_id, subjects[:half]) + self._attempts(piece_id, subjects[half:])

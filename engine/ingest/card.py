@@ -126,10 +126,11 @@ class Card:
         unseen = np.setdiff1d(classes[heldout] & ~np.uint64(1), classes[~heldout])
         if not len(unseen):
             return ""
-        names = [repr(self._heldout_names[int(label)]) for label in unseen if int(label) in self._heldout_names]
+        names = sorted(repr(self._heldout_names[int(label)]) for label in unseen if int(label) in self._heldout_names)
+        more = f" and {len(unseen) - UNSEEN_SHOWN} more" if len(unseen) > UNSEEN_SHOWN else ""
         return (
-            f"no training clip has {len(unseen)} of the {int(heldout.sum())} held-out labels, among them "
-            f"{', '.join(sorted(names)[:UNSEEN_SHOWN])}; a model can hardly learn these"
+            f"{len(unseen)} of {int(heldout.sum())} held-out labels are in no training clip: {', '.join(names[:UNSEEN_SHOWN])}{more}; "
+            "a model can hardly learn these"
         )
 
     def facts(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def test_a_folder_of_class_folders(tmp_path: Path) -> None:
     write(tmp_path / "d", "train/yoga/a.mp4", "train/dance/b.mp4", "val/yoga/c.gif", "val/swim/d.mp4", "train/yoga/notes.txt")
     done = starloop("ingest", "d", "--out", "clips.parquet", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "no training clip has 1 of the 2 held-out labels, among them 'swim'" in done.stdout
+    assert "1 of 2 held-out labels are in no training clip: 'swim'" in done.stdout
     card = json.loads((tmp_path / "clips.card.json").read_text())
     assert (card["clips"], card["train"], card["heldout"], card["missing_videos"]) == (4, 2, 2, 0)
     assert (card["ignored_files"], card["ignored_suffixes"]) == (1, {".txt": 1})

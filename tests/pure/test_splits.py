@@ -93,7 +93,7 @@ def test_a_share_that_holds_out_nothing_says_which_does(tmp_path: Path) -> None:
 def test_held_out_labels_that_no_training_clip_has_are_named(tmp_path: Path) -> None:
     text = "video,label,split\na.mp4,cafe\u0301,train\nb.mp4,Caf\u00e9,val\nc.mp4,yoga,val\nd.mp4,dance,val\n"
     _, notes = read(tmp_path / "m.csv", text)
-    assert notes == ["no training clip has 2 of the 3 held-out labels, among them 'dance', 'yoga'; a model can hardly learn these"]
+    assert notes == ["2 of 3 held-out labels are in no training clip: 'dance', 'yoga'; a model can hardly learn these"]
     assert read(tmp_path / "m.csv", text.replace("train", "val"))[1] == [], "the other split comes from another file"
 
 
