@@ -129,8 +129,8 @@ class Card:
         names = sorted(repr(self._heldout_names[int(label)]) for label in unseen if int(label) in self._heldout_names)
         more = f" and {len(unseen) - UNSEEN_SHOWN} more" if len(unseen) > UNSEEN_SHOWN else ""
         return (
-            f"{len(unseen)} of {int(heldout.sum())} held-out labels are in no training clip: {', '.join(names[:UNSEEN_SHOWN])}{more}; "
-            "a model can hardly learn these"
+            f"{len(unseen)} of {int(heldout.sum())} held-out labels are in no training clip: "
+            f"{', '.join(names[:UNSEEN_SHOWN])}{more}; a model can hardly learn these"
         )
 
     def facts(self) -> dict[str, Any]:
