@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -19,6 +19,12 @@ from engine.train.feed import Row
 from engine.train.job import Rank
 from models.base import Device, FrameSpec, LoraSpec, Video
 from models.registry import trainee
+
+
+def each(rank: Rank, task: tuple[Callable[[Rank, Any], Any], Any]) -> Any:
+    """What one function gives for its case: so that several tests share ranks, which take seconds to start."""
+    function, case = task
+    return function(rank, case)
 
 
 def train_once(rank: Rank, case: Case, device: Device = DEVICE) -> tuple[list[float], list[str]]:

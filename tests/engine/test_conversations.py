@@ -65,6 +65,7 @@ def ingested(folder: Path, pictures: int, videos: int, texts: int, suffixes: tup
     return folder
 
 
+@pytest.mark.slow
 def test_no_rank_waits_for_a_rank_that_has_text(tmp_path: Path) -> None:
     """With one row in a micro-batch, a rank has text while the other has a picture or a video: with ZeRO-3 they run the same."""
     folder = ingested(tmp_path, 5, 3, 4, ("mp4",))

@@ -2,7 +2,7 @@
 recipe does; a checkpoint is continued only where it can be; and the configuration decides the device.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from engine.train.processes import RankFailed, run_ranks
 from models.base import Device, ModelSpec
 from ranks import (
     buffer_dtypes,
+    each,
     resume_from_a_poisoned_checkpoint,
     stopped_by,
     train_on_a_gpu_node,
@@ -41,19 +42,16 @@ def a_case(folder: Path, name: str = "case", **section: Any) -> Case:
     return Case(name=name, model=ModelSpec(base="tiny"), train=train, store=Store(str(folder / name)))
 
 
-@pytest.mark.parametrize(
-    ("world_size", "spreads"),
-    [(1, SPREADS), pytest.param(1, ALL_SPREADS, marks=pytest.mark.slow), pytest.param(2, ALL_SPREADS, marks=pytest.mark.slow)],
-)
-def test_every_stage_trains_resumes_and_answers_in_bfloat16(
-    world_size: int, spreads: list[tuple[int, bool]], tmp_path: Path
-) -> None:
-    cases = [
-        a_case(tmp_path, f"{stage}-{offload}", num_workers=world_size, zero_stage=stage, offload=offload)
+def spread_cases(folder: Path, world_size: int, spreads: list[tuple[int, bool]]) -> list[Case]:
+    return [
+        a_case(folder, f"{stage}-{offload}", num_workers=world_size, zero_stage=stage, offload=offload)
         for stage, offload in spreads
     ]
-    outcomes: list[Outcome] = list(run_ranks(world_size, DEVICE, run_case, cases, timeout_s=500))
-    assert [outcome.problem for outcome in outcomes] == [""] * len(spreads)
+
+
+def assert_all_train(cases: list[Case], outcomes: list[Outcome]) -> None:
+    """Each trains to the same losses, resumes and answers, in bfloat16."""
+    assert [outcome.problem for outcome in outcomes] == [""] * len(cases)
     for outcome, case in zip(outcomes, cases, strict=True):
         assert outcome.losses == pytest.approx(outcomes[0].losses, rel=3e-3), outcome.name
         with safe_open(case.store.url("train/model/adapter_model.safetensors"), framework="pt") as adapter:
@@ -61,39 +59,74 @@ def test_every_stage_trains_resumes_and_answers_in_bfloat16(
     assert outcomes[0].losses[0] > outcomes[0].losses[-1]
 
 
-def test_a_checkpoint_that_somebody_else_has_written_runs_no_code(tmp_path: Path) -> None:
-    case = a_case(tmp_path, zero_stage=2)
-    (message,) = run_ranks(1, DEVICE, resume_from_a_poisoned_checkpoint, [case], timeout_s=300)
-    assert message.startswith("the checkpoint is not loaded, because it may run code: it holds ")
-    assert case.store.read("marker") is None
+@dataclass(frozen=True)
+class Alone:
+    """What one rank gave for the cases of several tests: a process that trains takes seconds to start."""
+
+    spreads: list[Case]
+    poisoned: Case
+    results: list[Any]
+
+    @classmethod
+    def run(cls, folder: Path) -> "Alone":
+        spreads, poisoned = spread_cases(folder, 1, SPREADS), a_case(folder, "poisoned", zero_stage=2)
+        positions = [a_case(folder, f"positions-{stage}", zero_stage=stage) for stage in (2, 3)]
+        first = a_case(folder, "first", zero_stage=2)
+        changes: list[dict[str, Any]] = [
+            {}, {"micro_batch_rows": 2, "gradient_checkpointing": False}, {"zero_stage": 1}, {"zero_stage": 3},
+        ]  # fmt: skip
+        continued = [replace(first, train=first.train.model_copy(update=change)) for change in changes]
+        tasks = [
+            *((run_case, case) for case in spreads),
+            (resume_from_a_poisoned_checkpoint, poisoned),
+            *((buffer_dtypes, case) for case in positions),
+            *((train_once, case) for case in continued),
+        ]
+        return cls(spreads, poisoned, list(run_ranks(1, DEVICE, each, tasks, timeout_s=500)))
 
 
-@pytest.mark.parametrize("stage", [2, pytest.param(0, marks=pytest.mark.slow)])
-def test_what_any_rank_could_not_use_is_listed_after_a_resume_too(stage: int, tmp_path: Path) -> None:
-    case = a_case(tmp_path, num_workers=2, zero_stage=stage)
-    assert list(run_ranks(2, DEVICE, unused_after_a_resume, [case], timeout_s=300)) == [["of rank 0", "of rank 1"]]
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
+    return Alone.run(tmp_path_factory.mktemp("alone"))
 
 
-def test_positions_are_not_rounded_to_bfloat16(tmp_path: Path) -> None:
+def test_every_kind_of_stage_trains_resumes_and_answers_in_bfloat16(alone: Alone) -> None:
+    assert_all_train(alone.spreads, alone.results[:3])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_every_stage_trains_resumes_and_answers_in_bfloat16(world_size: int, tmp_path: Path) -> None:
+    cases = spread_cases(tmp_path, world_size, ALL_SPREADS)
+    assert_all_train(cases, list(run_ranks(world_size, DEVICE, run_case, cases, timeout_s=500)))
+
+
+def test_a_checkpoint_that_somebody_else_has_written_runs_no_code(alone: Alone) -> None:
+    assert alone.results[3].startswith("the checkpoint is not loaded, because it may run code: it holds ")
+    assert alone.poisoned.store.read("marker") is None
+
+
+def test_positions_are_not_rounded_to_bfloat16(alone: Alone) -> None:
     """The rotary embedding's inverse frequencies: in bfloat16 the angle at position 2000 would be off by up to 4 radians."""
-    cases = [a_case(tmp_path, f"{stage}", zero_stage=stage) for stage in (2, 3)]
-    for dtypes in run_ranks(1, DEVICE, buffer_dtypes, cases, timeout_s=300):
+    for dtypes in alone.results[4:6]:
         assert {dtype for name, dtype in dtypes.items() if "inv_freq" in name} == {"torch.float32"}
 
 
-def test_a_checkpoint_is_continued_or_left_with_a_reason(tmp_path: Path) -> None:
+def test_a_checkpoint_is_continued_or_left_with_a_reason(alone: Alone) -> None:
     """Micro-batches may change, and stages 1 and 2 for each other; the optimizer's other cuts may not."""
-    first = a_case(tmp_path, zero_stage=2)
-    other_micro = replace(first, train=first.train.model_copy(update={"micro_batch_rows": 2, "gradient_checkpointing": False}))
-    stage_1 = replace(first, train=first.train.model_copy(update={"zero_stage": 1}))
-    stage_3 = replace(first, train=first.train.model_copy(update={"zero_stage": 3}))
-    whole, larger, same, restarted = run_ranks(1, DEVICE, train_once, [first, other_micro, stage_1, stage_3], timeout_s=300)
+    whole, larger, same, restarted = alone.results[6:]
     assert (len(whole[0]), whole[1]) == (3, [])
     assert larger[1] == same[1] == ["continuing from the checkpoint of step 2"]
     assert larger[0] == pytest.approx(whole[0][2:], rel=3e-3)
     assert same[0] == whole[0][2:]
     assert restarted[1] == ["the checkpoint of step 2 cannot be continued: zero_stage was 2 and is 3; starting from step 0"]
     assert restarted[0] == pytest.approx(whole[0], rel=3e-3)
+
+
+@pytest.mark.slow
+def test_what_any_rank_could_not_use_is_listed_after_a_resume_without_partitions(tmp_path: Path) -> None:
+    case = a_case(tmp_path, num_workers=2, zero_stage=0)
+    assert list(run_ranks(2, DEVICE, unused_after_a_resume, [case], timeout_s=300)) == [["of rank 0", "of rank 1"]]
 
 
 @pytest.mark.slow
@@ -117,8 +150,20 @@ def test_the_configuration_decides_the_device(tmp_path: Path) -> None:
         assert {adapter.get_slice(name).get_dtype() for name in adapter.keys()} == {"F32"}  # noqa: SIM118  # not a dict
 
 
-def test_a_loss_that_is_not_finite_on_one_rank_stops_all_before_the_weights_change() -> None:
-    ((loss, stepped_at_loss), (norm, stepped)) = run_ranks(2, DEVICE, stopped_by, [0.0, float("inf")], timeout_s=120)
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What two ranks gave for the cases of two tests."""
+    case = a_case(tmp_path_factory.mktemp("together"), num_workers=2, zero_stage=2)
+    tasks: list[Any] = [(stopped_by, 0.0), (stopped_by, float("inf")), (unused_after_a_resume, case)]
+    return list(run_ranks(2, DEVICE, each, tasks, timeout_s=300))
+
+
+def test_what_any_rank_could_not_use_is_listed_after_a_resume_too(together: list[Any]) -> None:
+    assert together[2] == ["of rank 0", "of rank 1"]
+
+
+def test_a_loss_that_is_not_finite_on_one_rank_stops_all_before_the_weights_change(together: list[Any]) -> None:
+    (loss, stepped_at_loss), (norm, stepped) = together[:2]
     assert (stepped_at_loss, stepped) == (False, True)
     assert loss == (
         "train: step 7: the loss is nan at a learning rate of 0.0003, with examples clip-1-0, clip-1-1; no adapter is written: "
@@ -129,7 +174,8 @@ def test_a_loss_that_is_not_finite_on_one_rank_stops_all_before_the_weights_chan
     )
 
 
-@pytest.mark.parametrize("stage", [2, pytest.param(0, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [2, 0, 3])
 def test_a_finetune_that_diverges_stops_and_writes_nothing(stage: int, tmp_path: Path) -> None:
     case = a_case(tmp_path, num_workers=2, zero_stage=stage, lr=1e30, batch_rows=2, warmup_ratio=0.0)
     with pytest.raises(RankFailed, match=r"^train: step \d: the (loss|gradient norm) is (nan|inf) at .*with examples example-\d"):

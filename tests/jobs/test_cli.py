@@ -172,7 +172,7 @@ def test_a_higher_limit_lets_a_stopped_run_go_on_and_what_failed_is_listed_and_t
 def test_the_doctor_finds_what_is_wrong(tmp_path: Path, ray_cluster: None) -> None:
     (tmp_path / "m.csv").write_text("video,label\na.mp4,x\nb.mp4,y\n")
     (tmp_path / "b.mp4").write_text("not a video")
-    sets = ["data.manifest=m.csv", "model.base=/nowhere", "cluster.generator_gpus=8", "run.uri=m.csv"]
+    sets = ["data.manifest=m.csv", "model.base=/nowhere", "cluster.generator_actors=8", "cluster.generator_gpus=1", "run.uri=m.csv"]
     environment = {"RAY_DATA_AUTOLOAD_PICKLE_OBJECT_SCALAR": "1"}
     done = starloop("doctor", *options(sets), cwd=tmp_path, environment=environment)
     assert done.returncode == 1
