@@ -71,6 +71,10 @@ def connect(address: str, cpus: float = 0, gpus: float = 0) -> Iterator[Mapping[
             )
     except (ConnectionError, ValueError) as error:
         raise _absent(remote or "local", str(error).partition("\n")[0]) from None
+    except Exception as error:  # Ray raises it plain
+        if remote or "timed out during startup" not in str(error):
+            raise
+        raise ValueError("Ray did not start in time on this machine; is it busy? Run the same command again") from None
     if threading.current_thread() is threading.main_thread() and terminated is not None:  # None: it is not Python's
         signal.signal(signal.SIGTERM, terminated)  # Ray's own handler prints a stack trace
     try:

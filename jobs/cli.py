@@ -1,5 +1,6 @@
 """The commands and their options. A job is imported only when it runs, so --help answers at once."""
 
+import errno
 import gc
 import shutil
 import signal
@@ -307,12 +308,6 @@ def make_base(out: Annotated[Path, typer.Option(help="Folder for the weights.")]
     make_base.make_base(out, make_base.Recipe())
 
 
-def _terminated(number: int, frame: object) -> None:
-    """Handler of SIGTERM, with which systemd and Kubernetes stop a job. Leaving by an exception releases the lease."""
-    print("terminated; run the same command again to continue", file=sys.stderr)
-    sys.exit(128 + number)
-
-
 def _wrapped(text: str) -> str:
     """The text with its lines broken at words where a terminal is narrower; elsewhere it stays one line, to be searched."""
     if not sys.stderr.isatty():
@@ -322,14 +317,30 @@ def _wrapped(text: str) -> str:
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, _terminated)
+    signals: list[int] = []
+
+    def terminated(number: int, frame: object) -> None:
+        """With SIGTERM systemd and Kubernetes stop a job. Leaving by an exception releases the lease."""
+        signals.append(number)
+        print("terminated; run the same command again to continue", file=sys.stderr)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, terminated)
     try:
         app()
+    except SystemExit as ending:
+        if ending.code == signal.SIGTERM:  # by Ray's own handler, while Ray starts
+            terminated(signal.SIGTERM, None)
+        raise
     except ValueError as error:  # by convention an error in what the user wrote; all others keep their traceback
         sys.exit(_wrapped(f"error: {error}"))
     except OSError as error:
         if type(error).__name__ not in ("StorageError", "ChildProcessError"):  # by name: --help must not wait for the import
+            if error.errno == errno.ENOSPC:
+                sys.exit(f"error: the output cannot be written: {error.strerror}")
             raise
         sys.exit(_wrapped(f"error: {error}"))
     finally:
+        if signals:  # whatever libraries have made of the exception
+            sys.exit(128 + signals[0])
         gc.freeze()  # the process ends: without this the garbage collector would look at every imported module first

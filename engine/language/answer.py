@@ -26,10 +26,12 @@ _CUE = regex.compile(
 _CORRECTION = regex.compile(
     r"\b(?:(?:oh,? )?wait\b(?:,? (?:no|actually|that(?:'s| is) (?:not right|wrong)))?|scratch that|correction"
     r"|on second thoughts?|i was wrong|i (?:made|have made) a mistake|no,? actually|actually,? no"
-    r"|let me (?:correct|revise|rethink)(?: (?:that|this|myself|my answer))?)\s*[,.:;!—-]\s*",
+    r"|let me (?:correct|revise|rethink)(?: (?:that|this|myself|my answer))?)\s*[,.:;!—-]\s*"
+    r"|(?<=[.!?]\s)(?:actually|(?:but )?on (?:a )?closer (?:look|inspection)),?\s+"
+    r"(?=(?:he|she|it|this|they|the \w+) (?:is|was|are)\b)",
     regex.IGNORECASE,
 )
-_CORRECTION_WORDS = frozenset("wait scratch correction second wrong mistake correct revise rethink actually".split())
+_CORRECTION_WORDS = frozenset("wait scratch correction second wrong mistake correct revise rethink actually closer".split())
 _PRINTED = regex.compile(
     r"\b(?:reads?|reading|says|saying|words?|titled|printed|written|logo|sign|caption|banner|poster)\s*:?\s*(?:[\"“][^\"”]*|['‘][^'’]*)$",
     regex.IGNORECASE,

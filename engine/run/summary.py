@@ -97,7 +97,7 @@ def result_of(seal: Seal) -> str:
     """What a sealed step came to, in a few words: an accuracy, or the losses at both ends; "" for other steps.
 
     >>> result_of(Seal(step="a", identity="", files=[], counts={}, facts={"losses": [2.0, 1.0]}, seconds=1.0, epoch=1))
-    'loss 1.5 -> 1.5'
+    'loss 2.0 -> 1.0'
     """
     if "accuracy" in seal.facts:
         return f"accuracy {seal.facts['accuracy']:.3f}"
@@ -106,9 +106,10 @@ def result_of(seal: Seal) -> str:
 
 
 def _ends(losses: list[float | None]) -> tuple[float | None, float | None]:
-    """The mean loss of the first and of the last steps. Steps without an answer to learn from have no loss."""
+    """The mean loss of the first and of the last steps, none in both. Steps without an answer to learn from have no loss."""
     finite = [loss for loss in losses if loss is not None]
-    return _mean(finite[:LOSS_STEPS]), _mean(finite[-LOSS_STEPS:])
+    steps = min(LOSS_STEPS, max(1, len(finite) // 2))
+    return _mean(finite[:steps]), _mean(finite[-steps:])
 
 
 def _mean(losses: list[float]) -> float | None:

@@ -67,7 +67,7 @@ def awaited(needed: Mapping[str, float], free: Mapping[str, float], total: Mappi
     >>> awaited({"CPU": 2}, {"CPU": 1}, {"CPU": 16})
     'it needs 2 CPUs and 1 of 16 were free when it began: it waits for another job'
     >>> awaited({"CPU": 2}, {"CPU": 16}, {"CPU": 16})
-    'its processes are starting: they load the model'
+    'its processes start and load the model, or storage has not answered yet'
     """
     for kind, amount in needed.items():
         if total.get(kind, 0) < amount:
@@ -80,4 +80,4 @@ def awaited(needed: Mapping[str, float], free: Mapping[str, float], total: Mappi
                 f"it needs {amount:g} {kind}s and {free.get(kind, 0):g} of {total[kind]:g} were free when it began: it waits for "
                 "another job"
             )
-    return "its processes are starting: they load the model"
+    return "its processes start and load the model, or storage has not answered yet"

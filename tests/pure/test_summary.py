@@ -31,13 +31,13 @@ def test_the_losses_shown_are_means_of_five_steps_at_each_end() -> None:
     assert (summary["best_model"], summary["heldout_clips"]) == ("cycle-000/train/model", 4)
 
 
-def test_fewer_steps_than_five_are_all_averaged() -> None:
+def test_of_few_steps_none_counts_at_both_ends() -> None:
     seals = [
         a_seal("cycle-000/select", **ACCOUNTS, examples=3, episodes=0, direct_only=False),
         a_seal("cycle-000/train", losses=[3.0, 1.0]),
     ]
     (cycle,) = summarize(load_config(None, []), {seal.step: seal for seal in seals})["cycles"]
-    assert (cycle["loss_first"], cycle["loss_last"], cycle["heldout_accuracy"]) == (2.0, 2.0, None)
+    assert (cycle["loss_first"], cycle["loss_last"], cycle["heldout_accuracy"]) == (3.0, 1.0, None)
 
 
 def test_text_from_data_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

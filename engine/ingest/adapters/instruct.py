@@ -85,6 +85,8 @@ def _sample(source: Source, number: int, item: dict[str, Any], names: set[str]) 
 def _video_of(source: Source, item: dict[str, Any]) -> str:
     """The name by --video where it is given, else by the item's id, else the one that the item has; "" where it has none."""
     named = item.get("video") or item.get("image") or ""
+    if item.get("video") and item.get("image"):
+        raise Refused("several_pictures", "it names a video and a picture; conversations about one are read")
     if isinstance(named, list):
         if len(named) > 1:
             raise Refused("several_pictures", f"it names {len(named)} pictures or videos; conversations about one are read")
