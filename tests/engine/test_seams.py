@@ -152,7 +152,7 @@ def test_a_batch_too_large_for_the_device_is_halved_down_to_one_clip(
     attempts = attempts_of(generator, row | {"frames": frames.tobytes()})
     failed = [attempt for attempt in attempts if attempt["outcome"] == "failed"]
     assert [(attempt["clip_id"], attempt["reason"]) for attempt in failed] == [("d", "out_of_memory")]
-    assert "3 GiB more were needed; lower model.num_frames" in failed[0]["detail"]
+    assert "3 GiB more were needed; use a larger GPU, or lower model.num_frames" in failed[0]["detail"]
     assert [attempt["clip_id"] for attempt in attempts] == ["a", "a", "b", "b", "c", "c", "d", "e", "e"]
 
 
