@@ -16,15 +16,16 @@ SHOWN_CHARS = 160
 RATIONALIZED_SHARE = 0.8
 """Kept answers that needed the label as a hint, above which a generation is doubtful: the model knows little by itself."""
 TEMPLATE_SHARE, FEWEST_COMPARED = 0.65, 5
-"""Mean share of an answer's words, its label's left out, that most other kept answers have too. In the rendered
-world of the demo it is .59, where every answer follows one pattern; in free descriptions it is about a third."""
+"""Mean share of an answer's words, its label's left out, that most other kept answers have too. It was .92 where the toy described
+real clips, and is .59 in the demo's world, where answers do follow one pattern (docs/decisions.md)."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class _Drawn:
-    """An answer with its random rank: _Drawn(-0.31, "train-00001", ...); the lowest ranks are drawn, the same in every run."""
+    """An answer with its random rank: _Drawn(-93106548213, "c1", "rising", "It rises.", "direct"). The highest ranks are drawn."""
 
-    rank: float
+    rank: int
+    """At most 0; it follows from the run's seed, the clip and the mode, so the same answers are drawn in every run."""
     clip_id: str
     label: str
     text: str
@@ -45,10 +46,8 @@ class Samples:
     def add(self, clips: Sequence[Clip], attempts: Sequence[Attempt]) -> None:
         """The clips of a piece, and all attempts at them."""
         labels = {clip.clip_id: clip.label.text for clip in clips}
-        last = {
-            attempt.clip_id: attempt for attempt in attempts
-        }  # a direct attempt that is rejected is followed by a rationalized one
-        for attempt in last.values():
+        # a direct attempt that is rejected is followed by a rationalized one, which decides
+        for attempt in {attempt.clip_id: attempt for attempt in attempts}.values():
             if attempt.outcome == "failed":
                 continue
             is_kept = attempt.outcome == "kept"
@@ -75,7 +74,8 @@ class Samples:
         return lines + self.warnings()
 
     def warnings(self) -> list[str]:
-        """
+        """What is suspicious about the kept answers, a line each.
+
         >>> Samples(0, modes=Counter(direct=1, rationalized=9)).warnings()[0][:73]
         'warning: 9 of 10 kept answers are rationalized: shown the label, the mode'
         """

@@ -46,12 +46,12 @@ class Screen:
             for example in examples
             if example.video and self._is_missing(example)
         ]
-        there = self._without(examples, missing, count=False)
-        for example in there:
+        located = self._without(examples, missing, count=False)
+        for example in located:
             of_a_kind = self._to_try.setdefault(os.path.splitext(example.video)[1].casefold(), []) if example.video else None
             if of_a_kind is not None and len(of_a_kind) < TRIED_OF_A_KIND:
                 of_a_kind.append(example)
-        return self.keep(there)
+        return self.keep(located)
 
     def _is_missing(self, example: Example) -> bool:
         before = self._listing.missing.count

@@ -106,6 +106,7 @@ def names_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.name
 
 
+@pytest.mark.waits
 def test_names_are_nouns() -> None:
     verbs = {"said", "found", "made", "asked", "asked_again", "told", "seen", "some", "one"}
     against = [

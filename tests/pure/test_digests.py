@@ -53,6 +53,7 @@ def flip(path: Path, offset: int) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
 
 
+@pytest.mark.waits
 def test_a_byte_in_the_middle_of_a_large_file_counts(tmp_path: Path) -> None:
     folder = a_checkpoint(tmp_path / "a", LARGE)
     before = digest_of(folder)

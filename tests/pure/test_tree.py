@@ -3,9 +3,12 @@
 import re
 from pathlib import Path
 
+import pytest
+
 import tree
 
 
+@pytest.mark.waits  # for git, and for a parse of every file
 def test_the_page_is_what_the_files_say() -> None:
     page = (Path(__file__).parents[2] / "docs" / "tree.md").read_text()
     assert page == tree.render(), "run `make tree`"
