@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from engine.store.filesystems import Storage, check_options
-from models.base import Device, ModelSpec
+from models.base import Device, EngineSpec, ModelSpec
 
 
 class Section(BaseModel):
@@ -66,8 +66,9 @@ class Generate(Section):
     prompts: Literal["strict", "published"] = "strict"
     temperature: float = Field(default=0.0, ge=0)
     max_tokens: int = Field(default=256, gt=0)
-    engine: str = "builtin"
-    """What generates: "builtin" is the model's own shared-prefix decoding; others are listed in models/registry.py."""
+    engine: str = cost("builtin")
+    """What generates: "builtin" is the model's own shared-prefix decoding; others are listed in models/registry.py. A step that was
+    begun with one engine is refused with another one: an engine's name and version belong to the digest of its model."""
     piece_clips: int = cost(32, gt=0)
     """Clips that travel, are generated and are written together: the GPU batch. Pieces that are written keep their size."""
     pieces_in_flight: int = cost(1, gt=0)
@@ -79,6 +80,12 @@ class Generate(Section):
     answer with 4. It does not change the base: a LoRA that a released checkpoint holds is merged as it was trained."""
     decoder: Literal["pyav", "decord"] = cost("pyav")
     """Both give the same frames."""
+
+    def engine_spec(self, gpus: float) -> EngineSpec:
+        """What an actor with so many GPUs generates with."""
+        section = getattr(self, self.engine, None)
+        options = section.model_dump() if isinstance(section, Section) else {}
+        return EngineSpec(name=self.engine, gpus=gpus, in_flight=self.pieces_in_flight, options=options)
 
 
 HELDOUT = "heldout"

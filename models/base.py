@@ -3,9 +3,9 @@
 Shapes: B clips, T frames of H x W pixels, N samples, L tokens of a sample, V vocabulary.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -151,6 +151,20 @@ class Device:
     dtype: Dtype
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSpec:
+    """What generates: EngineSpec(name="builtin"), EngineSpec(name="vllm", gpus=2.0, options={"memory_share": 0.9})."""
+
+    name: str = "builtin"
+    """"builtin" is the model's own shared-prefix decoding; models/registry.py lists the others."""
+    gpus: float = 0.0
+    """GPUs of the actor that holds the engine."""
+    in_flight: int = 1
+    """Pieces that the actor holds at once."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The engine's own section of the configuration: [generate.NAME]."""
+
+
 class OutOfMemory(RuntimeError):
     """The device's memory does not hold all clips that were given at once; fewer may fit."""
 
@@ -161,6 +175,8 @@ class Sampling:
 
     temperature: float
     max_tokens: int
+    stop: tuple[str, ...] = ()
+    """Texts that end an answer; they do not belong to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

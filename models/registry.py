@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 from typing import cast
 
-from models.base import Device, Family, FrameSpec, LoraSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
+from models.base import Device, EngineSpec, Family, FrameSpec, LoraSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
 
 FAMILIES = {
     "pllava": "models.pllava.family",
@@ -28,7 +28,7 @@ def family(spec: ModelSpec) -> Family:
 
 
 ENGINES: dict[str, str] = {}
-"""generate.engine -> the module that serves it; it has load(spec, device) -> VideoLLM. "builtin" is each family's own."""
+"""generate.engine -> the module that serves it; it has load(spec, device, engine) -> VideoLLM. "builtin" is each family's own."""
 
 
 def refuse_unknown_engine(engine: str) -> None:
@@ -37,12 +37,15 @@ def refuse_unknown_engine(engine: str) -> None:
         raise ValueError(f"generate.engine = {engine!r}: known are {', '.join(['builtin', *ENGINES])}")
 
 
-def load(spec: ModelSpec, device: Device, engine: str = "builtin") -> VideoLLM:
+BUILTIN = EngineSpec()
+
+
+def load(spec: ModelSpec, device: Device, engine: EngineSpec = BUILTIN) -> VideoLLM:
     """The model, ready to answer. Raises ValueError for an engine or a checkpoint that is not there, or lacks a weight."""
-    refuse_unknown_engine(engine)
-    if engine == "builtin":
+    refuse_unknown_engine(engine.name)
+    if engine.name == BUILTIN.name:
         return family(spec).load(spec, device)
-    loaded: VideoLLM = importlib.import_module(ENGINES[engine]).load(spec, device)
+    loaded: VideoLLM = importlib.import_module(ENGINES[engine.name]).load(spec, device, engine)
     return loaded
 
 

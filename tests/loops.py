@@ -15,7 +15,7 @@ from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.verify.stages import Stages
 from engine.verify.verdict import VerifySpec
-from models.base import Device, ModelSpec, Sampling
+from models.base import Device, EngineSpec, ModelSpec, Sampling
 from worlds import shapes
 
 SETTINGS = [
@@ -100,7 +100,7 @@ def a_generate_spec(**fields: Any) -> GenerateSpec:
         "store": Store("memory://generate-spec"),
         "model": ModelSpec(base="tiny"),
         "device": Device("cpu", "float32"),
-        "engine": "builtin",
+        "engine": EngineSpec(),
         "storage": Storage(),
         "prompts": prompts.STRICT,
         "sampling": Sampling(temperature=0.0, max_tokens=8),

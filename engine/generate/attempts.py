@@ -73,7 +73,7 @@ def spec_of(work: Work, wording: Prompts, temperature: float, rationalize: bool)
         store=work.store,
         model=work.model(),
         device=config.model.device(config.cluster.generator_gpus),
-        engine=config.generate.engine,
+        engine=config.generate.engine_spec(config.cluster.generator_gpus),
         storage=config.access(),
         prompts=wording,
         sampling=Sampling(temperature=temperature, max_tokens=config.generate.max_tokens),

@@ -6,7 +6,7 @@ from engine.generate.prompts import Prompts
 from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.verify.stages import Stages
-from models.base import Device, ModelSpec, Sampling
+from models.base import Device, EngineSpec, ModelSpec, Sampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class GenerateSpec:
     """The run, where the step notes which model it asks."""
     model: ModelSpec
     device: Device
-    engine: str
+    engine: EngineSpec
     storage: Storage
     """Fetches the model's files."""
     prompts: Prompts

@@ -25,7 +25,7 @@ from engine.verify.stages import Stages
 from engine.verify.verdict import VerifySpec
 from loops import a_generate_spec
 from models import registry
-from models.base import ModelSpec, OutOfMemory, Video
+from models.base import EngineSpec, ModelSpec, OutOfMemory, Video
 from toys import benchmark, judge
 from toys import engine as toy_engine
 
@@ -61,7 +61,7 @@ def test_another_model_is_one_module_and_a_line(tmp_path: Path, monkeypatch: pyt
 
 def an_engine(monkeypatch: pytest.MonkeyPatch, watch: Any, tmp_path: Path, **fields: Any) -> Generator:
     monkeypatch.setitem(registry.ENGINES, "toy", "toys.engine")
-    return Generator(a_generate_spec(engine="toy", store=Store(str(tmp_path)), **fields), watch)
+    return Generator(a_generate_spec(engine=EngineSpec(name="toy"), store=Store(str(tmp_path)), **fields), watch)
 
 
 def test_another_engine_answers_clips_of_several_pieces_at_once(
@@ -99,7 +99,7 @@ def test_an_unknown_stage_or_engine_is_one_line(tmp_path: Path, watch: Any) -> N
     with pytest.raises(ValueError, match=r"verify.stages names 'opinion'; known are rules"):
         stages.refuse_unknown(("rules", "opinion"))
     with pytest.raises(ValueError, match=r"generate.engine = 'warp': known are builtin"):
-        Generator(a_generate_spec(engine="warp", store=Store(str(tmp_path))), watch)
+        Generator(a_generate_spec(engine=EngineSpec(name="warp"), store=Store(str(tmp_path))), watch)
 
 
 def test_a_benchmark_is_one_reader_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def test_a_missing_and_a_broken_file(tmp_path: Path) -> None:
 COSTS = {
     "model": ["allow_tiny"],
     "run": ["uri", "trackers"],
-    "generate": ["piece_clips", "pieces_in_flight", "decoder"],
+    "generate": ["engine", "piece_clips", "pieces_in_flight", "decoder"],
     "train": ["micro_batch_rows", "num_workers", "zero_stage", "offload", "gradient_checkpointing", "checkpoint_every_steps"],
 }
 """Fields that decide no result, beside all of cluster, limits and storage: they may change within a run."""
@@ -108,11 +108,11 @@ def test_only_what_decides_a_result_is_part_of_the_identity() -> None:
         ("train.gradient_checkpointing=true", True),
         ("cluster.generator_actors=64", True),
         ("limits.failure_rate=0.5", True),
+        ("generate.engine=other", True),
         ("run.uri=s3://b/r", True),
         ("storage.s3.endpoint_url=http://a", True),
         ("run.seed=1", False),
         ("train.batch_rows=256", False),
-        ("generate.engine=other", False),
         ("model.dtype=bfloat16", False),
         ("verify.stages=['rules','judge']", False),
     ],

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from models.base import Device, Evenly, FrameSpec, ModelSpec, Reply, Sample, Sampling, Square, Video
+from models.base import Device, EngineSpec, Evenly, FrameSpec, ModelSpec, Reply, Sample, Sampling, Square, Video
 
 ANSWER_S = 0.05
 
@@ -58,5 +58,5 @@ class Watched:
         self._present.remove(clip)
 
 
-def load(spec: ModelSpec, device: Device) -> Engine:
+def load(spec: ModelSpec, device: Device, engine: EngineSpec) -> Engine:
     return Engine()
