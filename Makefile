@@ -10,7 +10,7 @@ PURE := tests/pure engine/verify engine/language engine/run/plan.py engine/prese
 	engine/episodes engine/evaluate/few_shot/curve.py jobs/view.py
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: demo ablations icl icl-ablations test test-run test-ray test-rest test-pure test-all all-run all-ray all-rest test-similarity chaos bench \
+.PHONY: demo ablations icl icl-ablations test test-run test-ray test-rest test-pure test-all all-run all-ray all-rest test-similarity test-native test-vllm chaos bench \
 	check format tree base clean
 
 demo: $(READY)            ## render a labelled world, and let a tiny model teach itself the labels
@@ -61,6 +61,14 @@ all-rest: $(READY)
 
 test-similarity: $(SIMILARITY)    ## the tests that need sentence-transformers, in an environment of their own
 	.venv/similarity/bin/python -m pytest -m similarity tests/engine/test_similarity.py
+
+# Environments of their own, in the user's cache: torchvision and vLLM want other versions of torch and transformers than .venv has.
+# What runs there is tested with those versions too.
+test-native: $(READY)     ## the tests of other video LLMs than PLLaVA, which need torchvision: minutes, and 6 GB the first time
+	PYTHONPATH=.:tests $$($(BIN)/python tests/environments/build.py native) -m pytest -m "native and not slow" tests/native
+
+test-vllm: $(READY)       ## the tests of vLLM as the engine: minutes, and 4 GB the first time
+	PYTHONPATH=.:tests $$($(BIN)/python tests/environments/build.py vllm) -m pytest -m "vllm and not slow" tests/vllm
 
 chaos: $(READY)           ## kill the loop in every way that we know, and compare its end byte by byte: about 40 minutes
 	PYTHONPATH=.:tests $(BIN)/python tests/chaos.py
