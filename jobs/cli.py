@@ -107,24 +107,31 @@ Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's folder or URI
 
 
 @app.command()
-def status(run: Run, settings: Settings = []) -> None:  # noqa: B006
-    """Show which steps are sealed, which driver works on the run, the next step, and the failures by kind."""
+def status(
+    run: Run,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object; docs/scripts.md has its keys.")] = False,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Show which steps are sealed, which driver works on the run, the next step, failures by kind, and damaged files."""
     from jobs import status
 
-    status.status(run, settings)
+    status.status(run, settings, as_json)
 
 
 @app.command()
 def failures(
     run: Run,
-    retry: Annotated[str, typer.Option(metavar="KIND", help="Try clips with this kind of failure again.")] = "",
+    retry: Annotated[
+        str, typer.Option(metavar="KIND", help="Try clips with this kind of failure again; damaged: make damaged files again.")
+    ] = "",
     rewind: Annotated[bool, typer.Option("--rewind", help="With --retry: also undo later steps that used these clips.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line, with step, id, kind and detail.")] = False,
     settings: Settings = [],  # noqa: B006
 ) -> None:
-    """List failed clips, and examples that training could not use: step, id, kind and remedy in a line, separated by tabs."""
+    """List failed clips, examples that training could not use, and damaged files: step, id, kind, remedy; tabs between them."""
     from jobs import status
 
-    status.failures(run, retry, rewind, settings)
+    status.failures(run, status.FailureOptions(retry, rewind, as_json), settings)
 
 
 @app.command()

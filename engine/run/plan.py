@@ -14,6 +14,8 @@ from engine.run.seals import Seal
 Kind = Literal["ingest", "generate", "select", "train", "evaluate"]
 CYCLE_KINDS: tuple[Kind, ...] = ("generate", "select", "train", "evaluate")
 """Steps of a cycle, in their order."""
+WRITE_PIECES: frozenset[Kind] = frozenset({"generate", "evaluate"})
+"""Kinds of steps that write pieces."""
 INGEST = "ingest"
 BASE = "base/evaluate"
 TRAIN = "train"

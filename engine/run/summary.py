@@ -93,16 +93,26 @@ def has_report(summary: Mapping[str, Any]) -> bool:
     return summary["best_accuracy"] is not None and bool(summary["cycles"])
 
 
+def results_of(seal: Seal) -> dict[str, Any]:
+    """What a sealed step came to: an accuracy, or the losses at both ends of a finetune; each None for other steps.
+
+    >>> results_of(Seal(step="a", identity="", files=[], counts={}, facts={"losses": [2.0, 1.0]}, seconds=1.0, epoch=1))
+    {'accuracy': None, 'loss_first': 2.0, 'loss_last': 1.0}
+    """
+    first, last = _ends(seal.facts.get("losses", []))
+    return {"accuracy": seal.facts.get("accuracy"), "loss_first": first, "loss_last": last}
+
+
 def result_of(seal: Seal) -> str:
-    """What a sealed step came to, in a few words: an accuracy, or the losses at both ends; "" for other steps.
+    """The results in a few words; "" for a step without any.
 
     >>> result_of(Seal(step="a", identity="", files=[], counts={}, facts={"losses": [2.0, 1.0]}, seconds=1.0, epoch=1))
     'loss 2.0 -> 1.0'
     """
-    if "accuracy" in seal.facts:
-        return f"accuracy {seal.facts['accuracy']:.3f}"
-    first, last = _ends(seal.facts.get("losses", []))
-    return "" if first is None else f"loss {first} -> {last}"
+    results = results_of(seal)
+    if results["accuracy"] is not None:
+        return f"accuracy {results['accuracy']:.3f}"
+    return "" if results["loss_first"] is None else f"loss {results['loss_first']} -> {results['loss_last']}"
 
 
 def _ends(losses: list[float | None]) -> tuple[float | None, float | None]:

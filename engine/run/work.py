@@ -186,15 +186,29 @@ def unused_of(step: str) -> str:
 def read_index(store: Store, step: str) -> dict[str, FileRecord] | None:
     """The records of a sealed step's pieces, by path; None if it is not sealed. Raises StorageError if the index has changed."""
     seal = read_seal(store, step)
-    if seal is None:
-        return None
+    return None if seal is None else indexed(store, seal)
+
+
+def indexed(store: Store, seal: Seal) -> dict[str, FileRecord]:
+    """The records of the pieces of a seal's index, by path; {} where it has none. Raises StorageError if the index has changed."""
     rows = (row for record in seal.files if record.path.endswith(INDEX) for row in store.read_table(record).to_pylist())
     return {row["path"]: FileRecord(**row) for row in rows}
 
 
 def read_piece(store: Store, piece: str | FileRecord) -> list[Attempt]:
-    """The attempts of one piece file; given a record, only if the file is still as recorded. Raises StorageError."""
-    return attempts_of(store.read_table(piece))
+    """The attempts of one piece file; given a record, only if the file is still as recorded. Raises StorageError.
+
+    Raises ValueError for a piece with the columns of another version.
+    """
+    table = store.read_table(piece)
+    try:
+        return attempts_of(table)
+    except (KeyError, TypeError) as error:
+        url = store.url(piece if isinstance(piece, str) else piece.path)
+        raise ValueError(
+            f"{url} has other columns than this version of Starloop writes ({error}); go on with the version that began the run, "
+            "or choose another run.uri"
+        ) from None
 
 
 def attempts_of(table: pa.Table) -> list[Attempt]:
