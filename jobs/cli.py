@@ -12,10 +12,12 @@ from typing import Annotated
 import typer
 
 from engine.ingest.adapters import FORMATS
+from jobs.exits import Exit, epilog
 
 app = typer.Typer(
     name="starloop",
     help="Turns labelled videos into a video LLM that reasons about them.",
+    epilog=epilog(),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -330,7 +332,7 @@ def main() -> None:
         """With SIGTERM systemd and Kubernetes stop a job. Leaving by an exception releases the lease."""
         signals.append(number)
         print("terminated; run the same command again to continue", file=sys.stderr)
-        sys.exit(128 + number)
+        sys.exit(Exit.TERMINATED)
 
     signal.signal(signal.SIGTERM, terminated)
     try:
@@ -349,5 +351,5 @@ def main() -> None:
         sys.exit(_wrapped(f"error: {error}"))
     finally:
         if signals:  # whatever libraries have made of the exception
-            sys.exit(128 + signals[0])
+            sys.exit(Exit.TERMINATED)
         gc.freeze()  # the process ends: without this the garbage collector would look at every imported module first

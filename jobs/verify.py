@@ -15,7 +15,7 @@ from engine.verify.verdict import VerifySpec, verify
 CASE_KEYS = ("text", "question", "label", "hint", "finished")
 """What a case is judged by."""
 CARRIED_KEYS = ("id", "why", "keep", "reason", "score", "extracted", "places", "preset", "similarity")
-"""id and why (a remark) may hold anything. The others are what this command has written: its output may be judged again, by other rules."""
+"""id and why (a remark) may hold anything. The others are what this command adds: its output may be judged again by other rules."""
 
 
 def verify_cases(cases: Path, preset: str, explain: bool, skip_bad: bool, sentence_model: str) -> None:

@@ -125,6 +125,21 @@ def final_cycle(loop: Loop, done: History) -> int:
     return min(stalled if is_last else stalled + 1, latest)
 
 
+def unrationalized(config: RunConfig) -> str:
+    """What a configuration gives up whose first cycle is its last, in one line; "" for others.
+
+    >>> unrationalized(RunConfig()), unrationalized(RunConfig(loop=Loop(max_cycles=1)))[:52]
+    ('', 'loop.max_cycles is 1: the only cycle is the last one')
+    """
+    loop = config.loop
+    if loop.max_cycles > 1 or not loop.final_direct_only or not config.generate.rationalize or not config.generates:
+        return ""
+    return (
+        "loop.max_cycles is 1: the only cycle is the last one, which uses direct attempts only, so nothing is rationalized; for "
+        "rationalizations set loop.max_cycles=2 or more, or loop.final_direct_only=false"
+    )
+
+
 def stopped_because(loop: Loop, sealed: Mapping[str, Seal]) -> str:
     """Why the loop ended where it did, for the summary: not finished, max_cycles, plateau, or no examples."""
     done = history(sealed)

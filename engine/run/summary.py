@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.config import RunConfig
-from engine.run.plan import BASE, CYCLE_KINDS, history, name_of, stopped_because, without_examples
+from engine.run.plan import BASE, CYCLE_KINDS, history, name_of, stopped_because, unrationalized, without_examples
 from engine.run.seals import Seal
 
 LOSS_STEPS = 5
@@ -28,7 +28,7 @@ def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         "best_cycle": past.best_cycle,
         "best_model": f"{name_of(past.best_cycle, 'train')}/model" if past.best_cycle >= 0 else None,
         "stopped_because": stopped_because(config.loop, sealed),
-        "note": _note(sealed),
+        "note": "; ".join(filter(None, [_note(sealed), unrationalized(config)])),
         "heldout_clips": base.facts["clips"] if base else None,
         "sets": {name: values for name in set_names(config) if (values := _set(config, name, past.best_cycle, sealed))},
         "cycles": cycles,

@@ -91,6 +91,16 @@ def test_a_manifest_that_changed_is_not_ignored(tmp_path: Path) -> None:
     assert_one_line(starloop("generate", *options(sets)), "m.csv has changed since")
 
 
+def test_a_run_of_one_cycle_says_before_it_generates_that_nothing_is_rationalized(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "m.csv").write_text("video,label\na.mp4,x\n")
+    sets = [f"data.manifest={tmp_path}/m.csv", f"run.uri={tmp_path}/r", "model.allow_tiny=true", "loop.max_cycles=1"]
+    with caplog.at_level("INFO", logger="engine"):
+        loop.run(load_config(None, sets), lambda progress: None, until="ingest")
+    assert any(line.startswith("loop.max_cycles is 1: the only cycle is the last one") for line in caplog.messages)
+
+
 def test_ingest_writes_clips_and_says_what_is_missing(tmp_path: Path) -> None:
     """The first time in a process of its own, as a user runs it."""
     (tmp_path / "m.csv").write_text("video,label\na.mp4,x\nb.mp4,y\n")
