@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import os
 import shutil
 import signal
 import sys
@@ -105,7 +106,14 @@ def evaluate(config: Config = None, settings: Settings = []) -> None:  # noqa: B
     selftrain.evaluate(config, settings)
 
 
-Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's folder or URI.")]
+def _not_empty(name: str) -> str:
+    """What a shell makes of a variable that is not set, "", would be the working directory."""
+    if not name.strip():
+        raise typer.BadParameter("it is empty; name the run's folder or URI")
+    return name
+
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's folder or URI.", callback=_not_empty)]
 
 
 @app.command()
@@ -217,7 +225,9 @@ def icl(
 Address = Annotated[
     str, typer.Option(help="The cluster's job server, e.g. http://127.0.0.1:8265.", envvar="RAY_API_SERVER_ADDRESS")
 ]
-RunOrJob = Annotated[str, typer.Argument(metavar="RUN_OR_JOB", help="The run's folder or URI, or the id of its job.")]
+RunOrJob = Annotated[
+    str, typer.Argument(metavar="RUN_OR_JOB", help="The run's folder or URI, or the id of its job.", callback=_not_empty)
+]
 
 
 @app.command()
@@ -327,11 +337,13 @@ def _wrapped(text: str) -> str:
 
 def main() -> None:
     signals: list[int] = []
+    process = os.getpid()
 
     def terminated(number: int, frame: object) -> None:
         """With SIGTERM systemd and Kubernetes stop a job. Leaving by an exception releases the lease."""
         signals.append(number)
-        print("terminated; run the same command again to continue", file=sys.stderr)
+        if os.getpid() == process:  # a process that was forked inherits the handler, and has nothing to continue
+            print("terminated; run the same command again to continue", file=sys.stderr)
         sys.exit(Exit.TERMINATED)
 
     signal.signal(signal.SIGTERM, terminated)

@@ -69,6 +69,8 @@ class RunStatus:
     """In the order of the plan."""
     damage: list[Damage]
     """{"step", "path", "detail"} of each file that is not what its step wrote."""
+    gap: str | None
+    """Which step is sealed although a step that it was made from is not, and the remedy; null: none is."""
 
 
 def status(uri: str, settings: list[str], as_json: bool) -> None:
@@ -87,6 +89,8 @@ def status(uri: str, settings: list[str], as_json: bool) -> None:
         console.print(f"{value.report} has the evidence up to the last command that ended")
     if any(step.failed or step.unused for step in value.steps):
         console.print(f"starloop failures {uri} names what failed, and what to do about it")
+    if value.gap:
+        console.print(value.gap)
     if value.damage:
         console.print(f"{damage_line(value.damage)}; {remedy(uri)}")
 
@@ -117,6 +121,7 @@ def run_status(uri: str, now: runs.Status) -> RunStatus:
         report=f"{uri}/report.html" if now.has_report else None,
         steps=steps,
         damage=now.damage,
+        gap=now.gap or None,
     )
 
 

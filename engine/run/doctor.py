@@ -77,10 +77,10 @@ def _guarded(what: str, remedy: str, check: Callable[[], Iterator[Finding]]) -> 
     """The findings of a check; an error that it raises becomes a finding."""
     try:
         yield from check()
-    except StorageError as error:
-        detail, _, storage_remedy = str(error).rpartition("; ")
-        yield Finding(what, detail, storage_remedy)
-    except (ValueError, OSError, RuntimeError, NotStarted) as error:
+    except (StorageError, ValueError) as error:  # they name their remedy, by convention at their end
+        detail, _, own_remedy = (str(error).partition("\n")[0] or type(error).__name__).rpartition("; ")
+        yield Finding(what, detail or own_remedy, own_remedy if detail else remedy)
+    except (OSError, RuntimeError, NotStarted) as error:
         yield Finding(what, str(error).partition("\n")[0] or type(error).__name__, remedy)
 
 

@@ -181,14 +181,21 @@ def next_step(config: RunConfig, sealed: Mapping[str, Seal], until: str = "") ->
     return unsealed[0] if unsealed else None
 
 
-def refuse_gaps(config: RunConfig, sealed: Mapping[str, Seal]) -> None:
-    """Raises ValueError where a step is sealed and a step whose output it was made from is not: somebody deleted a seal."""
+def gap(config: RunConfig, sealed: Mapping[str, Seal]) -> str:
+    """Which step is sealed although one whose output it was made from is not, and the remedy: somebody deleted a seal. "": none."""
     for step in so_far(config, sealed):
         if step.name in sealed and (missing := [name for name in step.inputs if name not in sealed]):
-            raise ValueError(
+            return (
                 f"{step.name} is sealed, and {missing[0]}, which it was made from, is not; restore the seal of {missing[0]}, or "
                 f"delete the folder {step.name} and those of all later steps to do them again"
             )
+    return ""
+
+
+def refuse_gaps(config: RunConfig, sealed: Mapping[str, Seal]) -> None:
+    """Raises ValueError where there is a gap."""
+    if line := gap(config, sealed):
+        raise ValueError(line)
 
 
 def so_far(config: RunConfig, sealed: Mapping[str, Seal]) -> list[Step]:

@@ -51,6 +51,8 @@ class Status:
     """Files of sealed steps that are gone or have another size, an index also with another content, and pieces that cannot be read.
 
     Other contents are not compared here: `starloop failures` reads all pieces."""
+    gap: str
+    """A step that is sealed although one whose output it was made from is not, and the remedy; "": none is."""
 
 
 def status(store: Store) -> Status:
@@ -67,7 +69,15 @@ def status(store: Store) -> Status:
     next_step = next((step for step in unsealed if step.name == lease.step), unsealed[0] if unsealed else None)
     has_report = "report.html" in store.names("")
     damage = damage_by_sizes(store, sealed.values()) + [file for step in begun for file in step.damage]
-    return Status(sealed=sealed, begun=begun, next_step=next_step, holder=lease.holder, has_report=has_report, damage=damage)
+    return Status(
+        sealed=sealed,
+        begun=begun,
+        next_step=next_step,
+        holder=lease.holder,
+        has_report=has_report,
+        damage=damage,
+        gap=plan.gap(config, sealed),
+    )
 
 
 def _begun(store: Store, step: Step, names: list[str], planned: int) -> Begun:

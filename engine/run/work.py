@@ -7,12 +7,14 @@ from itertools import chain, count, islice
 from typing import Any
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from engine.config import HELDOUT, RunConfig
 from engine.decode.decoder import DecodeLimits
 from engine.decode.stage import DecodeSettings
 from engine.ingest.clips import read_parts
 from engine.ingest.pieces import Piece, Span, cut, number_of, span_of
+from engine.presets import one_line
 from engine.rows import Attempt, Clip
 from engine.run.plan import CYCLE_KINDS, INGEST, Step, name_of
 from engine.run.seals import Seal, read_seal
@@ -141,12 +143,11 @@ def spans_by_part(paths: Iterable[str]) -> dict[int, list[Span]]:
 def run_config(store: Store) -> RunConfig:
     data = store.read("config.json")
     if data is None:
-        raise ValueError(f"no run at {store.uri}: it has no config.json")
+        raise ValueError(f"no run at {store.uri}: it has no config.json; name the folder or URI that run.uri named")
     try:
         return RunConfig.model_validate_json(data)
-    except ValueError as error:
-        reason = str(error).splitlines()[-2 if "https://" in str(error) else -1].strip()
-        raise ValueError(f"{store.url('config.json')} is not what a run writes ({reason}); restore it") from None
+    except ValidationError as error:
+        raise ValueError(f"{store.url('config.json')} is not what a run writes ({one_line(error)}); restore it") from None
 
 
 def read_seals(store: Store) -> dict[str, Seal]:

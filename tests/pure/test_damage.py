@@ -171,12 +171,18 @@ def test_the_commands_print_the_line_with_the_remedy(run: Store, capsys: pytest.
     )
 
 
+def test_a_seal_that_is_gone_under_a_sealed_step_is_named(run: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    run.delete(f"{GENERATE}/seal.json")
+    print_status(run.uri, [], as_json=False)
+    assert f"{SELECT} is sealed, and {GENERATE}, which it was made from, is not; restore the seal" in capsys.readouterr().out
+
+
 def test_status_as_json(run: Store, capsys: pytest.CaptureFixture[str]) -> None:
     run.delete(PIECE)
     print_status(run.uri, [], as_json=True)
     value = json.loads(capsys.readouterr().out)
     steps, damage = value.pop("steps"), value.pop("damage")
-    assert value == {"run": run.uri, "complete": False, "next_step": "cycle-000/train", "driver": None, "report": None}
+    assert value == {"run": run.uri, "complete": False, "next_step": "cycle-000/train", "driver": None, "report": None, "gap": None}
     assert damage == [{"step": GENERATE, "path": PIECE, "detail": "is gone"}]
     assert {step["step"]: step["state"] for step in steps} == {
         INGEST: "sealed", BASE: "sealed", GENERATE: "sealed", SELECT: "sealed", "cycle-000/train": "next",
