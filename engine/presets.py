@@ -75,12 +75,15 @@ def _resolve(values: dict[str, Any], origin: str, set_keys: list[str]) -> RunCon
     except ValidationError as error:
         key = ".".join(str(part) for part in error.errors()[0]["loc"])
         is_set = not origin or any(key == name or key.startswith(f"{name}.") for name in set_keys)
-        raise ValueError(f"{'--set' if is_set else origin}: {_one_line(error)}") from None
+        raise ValueError(f"{'--set' if is_set else origin}: {one_line(error)}") from None
 
 
-def _one_line(error: ValidationError) -> str:
+def one_line(error: ValidationError) -> str:
+    """The first mistake in a configuration, with its key."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "json_invalid":
+        return str(first["msg"])
     if first["type"] != "extra_forbidden":
         message = first["msg"].removeprefix("Value error, ")
         return (

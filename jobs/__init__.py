@@ -1,6 +1,8 @@
 """One file for each command: `starloop JOB` and `python -m jobs JOB` are the same.
 
 cli          the commands and their options; a job is imported only when it runs
+exits        exit statuses, and what they mean
+folders      the folder that a command writes into, made before the work begins
 view         progress and tables on a terminal, plain lines elsewhere
 demo         renders a labelled world and runs the loop on it
 ingest       checks a manifest or a dataset's annotations and writes clips

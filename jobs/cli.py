@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import os
 import shutil
 import signal
 import sys
@@ -12,10 +13,12 @@ from typing import Annotated
 import typer
 
 from engine.ingest.adapters import FORMATS
+from jobs.exits import Exit, epilog
 
 app = typer.Typer(
     name="starloop",
     help="Turns labelled videos into a video LLM that reasons about them.",
+    epilog=epilog(),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -103,28 +106,42 @@ def evaluate(config: Config = None, settings: Settings = []) -> None:  # noqa: B
     selftrain.evaluate(config, settings)
 
 
-Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's folder or URI.")]
+def _not_empty(name: str) -> str:
+    """What a shell makes of a variable that is not set, "", would be the working directory."""
+    if not name.strip():
+        raise typer.BadParameter("it is empty; name the run's folder or URI")
+    return name
+
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's folder or URI.", callback=_not_empty)]
 
 
 @app.command()
-def status(run: Run, settings: Settings = []) -> None:  # noqa: B006
-    """Show which steps are sealed, which driver works on the run, the next step, and the failures by kind."""
+def status(
+    run: Run,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object; docs/scripts.md has its keys.")] = False,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Show which steps are sealed, which driver works on the run, the next step, failures by kind, and damaged files."""
     from jobs import status
 
-    status.status(run, settings)
+    status.status(run, settings, as_json)
 
 
 @app.command()
 def failures(
     run: Run,
-    retry: Annotated[str, typer.Option(metavar="KIND", help="Try clips with this kind of failure again.")] = "",
+    retry: Annotated[
+        str, typer.Option(metavar="KIND", help="Try clips with this kind of failure again; damaged: make damaged files again.")
+    ] = "",
     rewind: Annotated[bool, typer.Option("--rewind", help="With --retry: also undo later steps that used these clips.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line, with step, id, kind and detail.")] = False,
     settings: Settings = [],  # noqa: B006
 ) -> None:
-    """List failed clips, and examples that training could not use: step, id, kind and remedy in a line, separated by tabs."""
+    """List failed clips, examples that training could not use, and damaged files: step, id, kind, remedy; tabs between them."""
     from jobs import status
 
-    status.failures(run, retry, rewind, settings)
+    status.failures(run, status.FailureOptions(retry, rewind, as_json), settings)
 
 
 @app.command()
@@ -208,7 +225,9 @@ def icl(
 Address = Annotated[
     str, typer.Option(help="The cluster's job server, e.g. http://127.0.0.1:8265.", envvar="RAY_API_SERVER_ADDRESS")
 ]
-RunOrJob = Annotated[str, typer.Argument(metavar="RUN_OR_JOB", help="The run's folder or URI, or the id of its job.")]
+RunOrJob = Annotated[
+    str, typer.Argument(metavar="RUN_OR_JOB", help="The run's folder or URI, or the id of its job.", callback=_not_empty)
+]
 
 
 @app.command()
@@ -318,12 +337,14 @@ def _wrapped(text: str) -> str:
 
 def main() -> None:
     signals: list[int] = []
+    process = os.getpid()
 
     def terminated(number: int, frame: object) -> None:
         """With SIGTERM systemd and Kubernetes stop a job. Leaving by an exception releases the lease."""
         signals.append(number)
-        print("terminated; run the same command again to continue", file=sys.stderr)
-        sys.exit(128 + number)
+        if os.getpid() == process:  # a process that was forked inherits the handler, and has nothing to continue
+            print("terminated; run the same command again to continue", file=sys.stderr)
+        sys.exit(Exit.TERMINATED)
 
     signal.signal(signal.SIGTERM, terminated)
     try:
@@ -342,5 +363,5 @@ def main() -> None:
         sys.exit(_wrapped(f"error: {error}"))
     finally:
         if signals:  # whatever libraries have made of the exception
-            sys.exit(128 + signals[0])
+            sys.exit(Exit.TERMINATED)
         gc.freeze()  # the process ends: without this the garbage collector would look at every imported module first

@@ -9,6 +9,7 @@ from engine.presets import load_config
 from engine.store.documents import to_json
 from engine.store.files import Store
 from jobs import selftrain
+from jobs.folders import make_folder
 from jobs.view import a_console, print_summary
 from worlds import shapes
 
@@ -22,12 +23,8 @@ ABLATIONS = {
 
 def demo(out: str, ablations: bool, settings: list[str]) -> None:
     console = a_console()
-    folder = Path(out) / "videos"
+    folder = make_folder(out, "videos")
     manifest = Path(out) / "manifest.jsonl"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"--out {out}: {error.strerror}; choose another folder") from None
     if not manifest.exists():
         console.print(f"rendering {NUM_TRAIN + NUM_HELDOUT} labelled videos into {folder}")
         clips = shapes.write_world(folder, NUM_TRAIN, NUM_HELDOUT, seed=0)

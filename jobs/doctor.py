@@ -8,6 +8,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from engine.presets import load_config
 from engine.run.doctor import examine
+from jobs.exits import Exit
 from jobs.view import a_console
 
 
@@ -20,7 +21,7 @@ def doctor(path: Path | None, settings: list[str], model: bool) -> None:
         _print_verdict(console, not finding.remedy)
         console.print(f"{finding.what}: {finding.detail}" + (f"; {finding.remedy}" if finding.remedy else ""))
     if failed:
-        sys.exit(1)
+        sys.exit(Exit.FAILED)
 
 
 def rehearse_training(path: Path | None, settings: list[str]) -> None:
@@ -36,7 +37,7 @@ def rehearse_training(path: Path | None, settings: list[str]) -> None:
         passed = f"losses {losses}; the same after a resume; the adapter answers in bfloat16"
         console.print(f"{outcome.name}: {outcome.problem or passed}")
     if failed:
-        sys.exit(1)
+        sys.exit(Exit.FAILED)
 
 
 def _print_verdict(console: Console, is_ok: bool) -> None:

@@ -25,6 +25,7 @@ from engine.run.resources import needs
 from engine.store.documents import to_json
 from engine.store.files import Store
 from jobs import episodes
+from jobs.folders import make_folder
 from jobs.view import View, a_console
 from worlds import narrators
 
@@ -66,7 +67,7 @@ def icl(out: str, seeds: int, ablations: bool, settings: list[str]) -> None:
 
 def _world(out: str, console: Console) -> str:
     """The manifest of the narrated world, which is rendered if it does not exist."""
-    manifest, videos = Path(out) / "manifest.jsonl", Path(out) / "videos"
+    videos, manifest = make_folder(out, "videos"), Path(out) / "manifest.jsonl"
     if not manifest.exists():
         console.print(
             f"rendering {NUM_VIDEOS} videos into {videos}, {NARRATIONS_EACH} of them narrated by each of {NUM_NARRATORS} narrators"

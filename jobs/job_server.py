@@ -15,6 +15,8 @@ from aiohttp import ClientError
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient
 
+from jobs.exits import Exit
+
 T = TypeVar("T")
 RUN, CONFIGURATION = "starloop_run", "starloop_configuration"
 """Keys of a job's metadata: the run's URI, and a digest of its configuration."""
@@ -26,8 +28,6 @@ TAILS = 3
 """Connections in a row that may break without one new line; after that the whole log is fetched now and then."""
 PATIENCE_S = 180.0
 """How long a job server may be away while its job is followed."""
-UNKNOWN = 75
-"""Exit status if nobody can say how the job ended: EX_TEMPFAIL of sysexits.h."""
 
 
 class Away(Exception):
@@ -93,15 +93,15 @@ class JobServer:
             info = self._follow(job)
         except (KeyboardInterrupt, SystemExit) as stop:
             print(f"\n{self.left_alone(job)}", file=sys.stderr)
-            sys.exit(130 if isinstance(stop, KeyboardInterrupt) else stop.code)
+            sys.exit(Exit.INTERRUPTED if isinstance(stop, KeyboardInterrupt) else stop.code)
         except Away as error:
             print(f"{self.address} has not answered for {PATIENCE_S:.0f} s ({error}); {self.left_alone(job)}", file=sys.stderr)
-            sys.exit(UNKNOWN)
+            sys.exit(Exit.UNKNOWN)
         if info.status == "SUCCEEDED":
             print(f"{job} succeeded")
-            sys.exit(0)
+            sys.exit(Exit.DONE)
         print(f"{job} ended as {info.status}: {_first_line(info.message or 'see its log')}", file=sys.stderr)
-        sys.exit(info.driver_exit_code or 1)
+        sys.exit(info.driver_exit_code or Exit.FAILED)
 
     def left_alone(self, job: str) -> str:
         """What becomes of a job that is followed no longer, and how to follow or stop it."""

@@ -22,6 +22,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from engine.decode.resize import square
 from engine.generate import prompts
 from engine.labels import Keywords
+from jobs.folders import make_folder
 from models.pllava.modeling import PllavaForConditionalGeneration
 from models.pllava.processing import Exchange, PllavaProcessor
 from models.tiny import build as tiny
@@ -210,6 +211,7 @@ def examine(model: PllavaForConditionalGeneration, processor: PllavaProcessor, s
 
 def make_base(out: Path, recipe: Recipe) -> dict[str, float]:
     """Train the base and write it to `out`. About half an hour on two cores; the same recipe gives the same weights."""
+    make_folder(out)
     torch.manual_seed(recipe.seed)
     start = time.monotonic()
     with ProcessPoolExecutor() as pool:

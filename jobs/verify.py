@@ -1,5 +1,6 @@
 """Verify answers without a GPU: reads one JSON case a line, writes the same line with its verdict."""
 
+import difflib
 import json
 import os
 import sys
@@ -10,6 +11,11 @@ from typing import Any, BinaryIO, Literal, cast
 from engine import labels
 from engine.language import similarity
 from engine.verify.verdict import VerifySpec, verify
+
+CASE_KEYS = ("text", "question", "label", "hint", "finished")
+"""What a case is judged by."""
+CARRIED_KEYS = ("id", "why", "keep", "reason", "score", "extracted", "places", "preset", "similarity")
+"""id and why (a remark) may hold anything. The others are what this command adds: its output may be judged again by other rules."""
 
 
 def verify_cases(cases: Path, preset: str, explain: bool, skip_bad: bool, sentence_model: str) -> None:
@@ -59,6 +65,7 @@ def _lines(cases: Path, file: BinaryIO) -> Iterator[tuple[str, bytes]]:
 def _verified_line(line: bytes, spec: VerifySpec, explain: bool) -> str:
     """The case with its verdict, as JSON. Raises ValueError for a line that is no case."""
     case = _parse_case(line)
+    _refuse_unknown_keys(case)
     text, question = _text_field(case, "text"), _text_field(case, "question", "")
     hint, finished = _flag_field(case, "hint", False), _flag_field(case, "finished", True)
     if "label" not in case:
@@ -84,6 +91,19 @@ def _parse_case(line: bytes) -> dict[str, Any]:
     if not isinstance(case, dict):
         raise ValueError('not a JSON object; write {"text": ..., "label": ...}')
     return case
+
+
+def _refuse_unknown_keys(case: dict[str, Any]) -> None:
+    """A misspelt key would be judged by its default, without a word."""
+    for key in case:
+        if key not in (*CASE_KEYS, *CARRIED_KEYS):
+            close = difflib.get_close_matches(key, CASE_KEYS, n=1)
+            known = (
+                f"did you mean {close[0]!r}?"
+                if close
+                else f"known: {', '.join(CASE_KEYS)}, and id and why, which may hold anything"
+            )
+            raise ValueError(f"no key {key!r}; {known}")
 
 
 def _text_field(case: dict[str, Any], name: str, default: str | None = None) -> str:

@@ -7,7 +7,9 @@ work       what every step is given and what it returns; reading seals, indexes 
 seals      the record whose presence means that a step is complete
 lease      one driver per run
 summary    the run's facts, from its seals
-status     what is done and what comes next; failed clips, and trying them again
+status     what is done, what comes next, and which files are damaged
+damage     files that are not what their step wrote, by their sizes or by their contents
+failures   what failed, and trying it again
 doctor     preflight checks
 resources  what a run needs of CPUs, GPUs and their memory
 sweep      one adapter evaluated at many LoRA alphas

@@ -19,6 +19,7 @@ from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.rows import Clip
 from engine.run.checks import refuse_bad_sets, refuse_tiny, refuse_unknown_names
+from engine.run.plan import unrationalized
 from engine.run.resources import afford, needs
 from engine.run.work import decoding_of
 from engine.store.files import Store
@@ -61,6 +62,8 @@ def examine(config: RunConfig, model: bool = True) -> Iterator[Finding]:
     sample: list[Clip] = []
     yield from _guarded("manifest", "correct data.manifest", lambda: _manifest(config.data, storage, sample))
     yield from _guarded("names and sets", "correct the key that is named", lambda: _names_and_sets(config))
+    if line := unrationalized(config):
+        yield Finding("loop", line)
     yield from _guarded("budget", "see [model], [generate], [train] and cluster.gpu_memory_gib", lambda: _budget(config))
     device = Device("cpu", config.model.device(config.cluster.generator_gpus).dtype) if model else None
     yield from _guarded("model", "check model.base and model.instruct", lambda: _models(config.models(), storage, device))
@@ -74,10 +77,10 @@ def _guarded(what: str, remedy: str, check: Callable[[], Iterator[Finding]]) -> 
     """The findings of a check; an error that it raises becomes a finding."""
     try:
         yield from check()
-    except StorageError as error:
-        detail, _, storage_remedy = str(error).rpartition("; ")
-        yield Finding(what, detail, storage_remedy)
-    except (ValueError, OSError, RuntimeError, NotStarted) as error:
+    except (StorageError, ValueError) as error:  # they name their remedy, by convention at their end
+        detail, _, own_remedy = (str(error).partition("\n")[0] or type(error).__name__).rpartition("; ")
+        yield Finding(what, detail or own_remedy, own_remedy if detail else remedy)
+    except (OSError, RuntimeError, NotStarted) as error:
         yield Finding(what, str(error).partition("\n")[0] or type(error).__name__, remedy)
 
 

@@ -14,7 +14,7 @@ from engine.connection import connect
 from engine.report.build import report_page
 from engine.run.checks import check_inputs, claim, note_costs, refuse_changed_inputs
 from engine.run.lease import Lease
-from engine.run.plan import INGEST, Kind, Step, next_step, refuse_gaps
+from engine.run.plan import INGEST, Kind, Step, next_step, refuse_gaps, unrationalized
 from engine.run.resources import afford, needs
 from engine.run.seals import Seal, write_seal
 from engine.run.steps import DO
@@ -46,7 +46,7 @@ def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") 
     if next_step(config, sealed, until) is None:
         log.info("nothing to do: %s is complete in %s", until or "the run", store.url())
     else:
-        for line in afford(config):
+        for line in filter(None, [*afford(config), unrationalized(config)]):
             log.info("%s", line)
         with ExitStack() as stack:
             lease = stack.enter_context(Lease(store))

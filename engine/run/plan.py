@@ -14,6 +14,8 @@ from engine.run.seals import Seal
 Kind = Literal["ingest", "generate", "select", "train", "evaluate"]
 CYCLE_KINDS: tuple[Kind, ...] = ("generate", "select", "train", "evaluate")
 """Steps of a cycle, in their order."""
+WRITE_PIECES: frozenset[Kind] = frozenset({"generate", "evaluate"})
+"""Kinds of steps that write pieces."""
 INGEST = "ingest"
 BASE = "base/evaluate"
 TRAIN = "train"
@@ -123,6 +125,21 @@ def final_cycle(loop: Loop, done: History) -> int:
     return min(stalled if is_last else stalled + 1, latest)
 
 
+def unrationalized(config: RunConfig) -> str:
+    """What a configuration gives up whose first cycle is its last, in one line; "" for others.
+
+    >>> unrationalized(RunConfig()), unrationalized(RunConfig(loop=Loop(max_cycles=1)))[:52]
+    ('', 'loop.max_cycles is 1: the only cycle is the last one')
+    """
+    loop = config.loop
+    if loop.max_cycles > 1 or not loop.final_direct_only or not config.generate.rationalize or not config.generates:
+        return ""
+    return (
+        "loop.max_cycles is 1: the only cycle is the last one, which uses direct attempts only, so nothing is rationalized; for "
+        "rationalizations set loop.max_cycles=2 or more, or loop.final_direct_only=false"
+    )
+
+
 def stopped_because(loop: Loop, sealed: Mapping[str, Seal]) -> str:
     """Why the loop ended where it did, for the summary: not finished, max_cycles, plateau, or no examples."""
     done = history(sealed)
@@ -164,14 +181,21 @@ def next_step(config: RunConfig, sealed: Mapping[str, Seal], until: str = "") ->
     return unsealed[0] if unsealed else None
 
 
-def refuse_gaps(config: RunConfig, sealed: Mapping[str, Seal]) -> None:
-    """Raises ValueError where a step is sealed and a step whose output it was made from is not: somebody deleted a seal."""
+def gap(config: RunConfig, sealed: Mapping[str, Seal]) -> str:
+    """Which step is sealed although one whose output it was made from is not, and the remedy: somebody deleted a seal. "": none."""
     for step in so_far(config, sealed):
         if step.name in sealed and (missing := [name for name in step.inputs if name not in sealed]):
-            raise ValueError(
+            return (
                 f"{step.name} is sealed, and {missing[0]}, which it was made from, is not; restore the seal of {missing[0]}, or "
                 f"delete the folder {step.name} and those of all later steps to do them again"
             )
+    return ""
+
+
+def refuse_gaps(config: RunConfig, sealed: Mapping[str, Seal]) -> None:
+    """Raises ValueError where there is a gap."""
+    if line := gap(config, sealed):
+        raise ValueError(line)
 
 
 def so_far(config: RunConfig, sealed: Mapping[str, Seal]) -> list[Step]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.config import RunConfig
-from engine.run.plan import BASE, CYCLE_KINDS, history, name_of, stopped_because, without_examples
+from engine.run.plan import BASE, CYCLE_KINDS, history, name_of, stopped_because, unrationalized, without_examples
 from engine.run.seals import Seal
 
 LOSS_STEPS = 5
@@ -28,7 +28,7 @@ def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         "best_cycle": past.best_cycle,
         "best_model": f"{name_of(past.best_cycle, 'train')}/model" if past.best_cycle >= 0 else None,
         "stopped_because": stopped_because(config.loop, sealed),
-        "note": _note(sealed),
+        "note": "; ".join(filter(None, [_note(sealed), unrationalized(config)])),
         "heldout_clips": base.facts["clips"] if base else None,
         "sets": {name: values for name in set_names(config) if (values := _set(config, name, past.best_cycle, sealed))},
         "cycles": cycles,
@@ -93,16 +93,26 @@ def has_report(summary: Mapping[str, Any]) -> bool:
     return summary["best_accuracy"] is not None and bool(summary["cycles"])
 
 
+def results_of(seal: Seal) -> dict[str, Any]:
+    """What a sealed step came to: an accuracy, or the losses at both ends of a finetune; each None for other steps.
+
+    >>> results_of(Seal(step="a", identity="", files=[], counts={}, facts={"losses": [2.0, 1.0]}, seconds=1.0, epoch=1))
+    {'accuracy': None, 'loss_first': 2.0, 'loss_last': 1.0}
+    """
+    first, last = _ends(seal.facts.get("losses", []))
+    return {"accuracy": seal.facts.get("accuracy"), "loss_first": first, "loss_last": last}
+
+
 def result_of(seal: Seal) -> str:
-    """What a sealed step came to, in a few words: an accuracy, or the losses at both ends; "" for other steps.
+    """The results in a few words; "" for a step without any.
 
     >>> result_of(Seal(step="a", identity="", files=[], counts={}, facts={"losses": [2.0, 1.0]}, seconds=1.0, epoch=1))
     'loss 2.0 -> 1.0'
     """
-    if "accuracy" in seal.facts:
-        return f"accuracy {seal.facts['accuracy']:.3f}"
-    first, last = _ends(seal.facts.get("losses", []))
-    return "" if first is None else f"loss {first} -> {last}"
+    results = results_of(seal)
+    if results["accuracy"] is not None:
+        return f"accuracy {results['accuracy']:.3f}"
+    return "" if results["loss_first"] is None else f"loss {results['loss_first']} -> {results['loss_last']}"
 
 
 def _ends(losses: list[float | None]) -> tuple[float | None, float | None]:

@@ -7,12 +7,14 @@ from itertools import chain, count, islice
 from typing import Any
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from engine.config import HELDOUT, RunConfig
 from engine.decode.decoder import DecodeLimits
 from engine.decode.stage import DecodeSettings
 from engine.ingest.clips import read_parts
 from engine.ingest.pieces import Piece, Span, cut, number_of, span_of
+from engine.presets import one_line
 from engine.rows import Attempt, Clip
 from engine.run.plan import CYCLE_KINDS, INGEST, Step, name_of
 from engine.run.seals import Seal, read_seal
@@ -141,12 +143,11 @@ def spans_by_part(paths: Iterable[str]) -> dict[int, list[Span]]:
 def run_config(store: Store) -> RunConfig:
     data = store.read("config.json")
     if data is None:
-        raise ValueError(f"no run at {store.uri}: it has no config.json")
+        raise ValueError(f"no run at {store.uri}: it has no config.json; name the folder or URI that run.uri named")
     try:
         return RunConfig.model_validate_json(data)
-    except ValueError as error:
-        reason = str(error).splitlines()[-2 if "https://" in str(error) else -1].strip()
-        raise ValueError(f"{store.url('config.json')} is not what a run writes ({reason}); restore it") from None
+    except ValidationError as error:
+        raise ValueError(f"{store.url('config.json')} is not what a run writes ({one_line(error)}); restore it") from None
 
 
 def read_seals(store: Store) -> dict[str, Seal]:
@@ -186,15 +187,29 @@ def unused_of(step: str) -> str:
 def read_index(store: Store, step: str) -> dict[str, FileRecord] | None:
     """The records of a sealed step's pieces, by path; None if it is not sealed. Raises StorageError if the index has changed."""
     seal = read_seal(store, step)
-    if seal is None:
-        return None
+    return None if seal is None else indexed(store, seal)
+
+
+def indexed(store: Store, seal: Seal) -> dict[str, FileRecord]:
+    """The records of the pieces of a seal's index, by path; {} where it has none. Raises StorageError if the index has changed."""
     rows = (row for record in seal.files if record.path.endswith(INDEX) for row in store.read_table(record).to_pylist())
     return {row["path"]: FileRecord(**row) for row in rows}
 
 
 def read_piece(store: Store, piece: str | FileRecord) -> list[Attempt]:
-    """The attempts of one piece file; given a record, only if the file is still as recorded. Raises StorageError."""
-    return attempts_of(store.read_table(piece))
+    """The attempts of one piece file; given a record, only if the file is still as recorded. Raises StorageError.
+
+    Raises ValueError for a piece with the columns of another version.
+    """
+    table = store.read_table(piece)
+    try:
+        return attempts_of(table)
+    except (KeyError, TypeError) as error:
+        url = store.url(piece if isinstance(piece, str) else piece.path)
+        raise ValueError(
+            f"{url} has other columns than this version of Starloop writes ({error}); go on with the version that began the run, "
+            "or choose another run.uri"
+        ) from None
 
 
 def attempts_of(table: pa.Table) -> list[Attempt]:

@@ -127,14 +127,23 @@ class Store:
 
     def names(self, folder: str) -> list[str]:
         """File names directly in a folder, sorted; drafts are not listed."""
+        return [name for name, _ in self._files(folder, lambda entry: 0)]
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Bytes of the files directly in a folder, by their names; one listing, as `names`."""
+        return {name: size for name, size in self._files(folder, _size_of) if size >= 0}
+
+    def _files(self, folder: str, size_of: Callable[["os.DirEntry[str]"], int]) -> list[tuple[str, int]]:
+        """Names and sizes, sorted. A listing of an object store has the sizes; on a disk `size_of` reads them, a call a file."""
         filesystem, full = self._fs_and_root[0], self._path(folder)
 
-        def ls() -> list[str]:
+        def ls() -> list[tuple[str, int]]:
             if isinstance(filesystem, LocalFileSystem):
                 with os.scandir(full) as entries:
-                    return [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(DRAFT_PREFIX)]
+                    files = [entry for entry in entries if entry.is_file() and not entry.name.startswith(DRAFT_PREFIX)]
+                    return [(entry.name, size_of(entry)) for entry in files]
             filesystem.invalidate_cache()
-            return [e["name"].rsplit("/", 1)[-1] for e in filesystem.ls(full, detail=True) if e["type"] == "file"]
+            return [(e["name"].rsplit("/", 1)[-1], e["size"]) for e in filesystem.ls(full, detail=True) if e["type"] == "file"]
 
         try:
             return sorted(self._try("list", folder, ls))
@@ -235,6 +244,14 @@ class Store:
             if error.trouble != "missing":
                 raise
             raise self._gone(path) from None
+
+
+def _size_of(entry: "os.DirEntry[str]") -> int:
+    """-1 for a file that was deleted while its folder was listed."""
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:
+        return -1
 
 
 def _create_remote(filesystem: fsspec.AbstractFileSystem, full: str, data: bytes) -> None:

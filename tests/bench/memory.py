@@ -26,7 +26,8 @@ from engine.generate.generator import write_piece
 from engine.ingest.clips import part
 from engine.presets import load_config
 from engine.run import loop
-from engine.run.status import failures, status
+from engine.run.failures import failures
+from engine.run.status import status
 from engine.run.work import Work
 from engine.store.files import Store
 

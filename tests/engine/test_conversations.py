@@ -18,10 +18,10 @@ from engine.episodes.lengths import EpisodeLengths
 from engine.ingest.clips import path_of, write_parts
 from engine.presets import load_config
 from engine.rows import EXAMPLES, Clip, Episode, Example, FollowUp
+from engine.run.failures import Retried, failures, retry
 from engine.run.plan import INGEST, Step
 from engine.run.rehearsal import Case
 from engine.run.seals import write_seal
-from engine.run.status import Retried, failures, retry
 from engine.run.work import Work, read_seals, unused_of
 from engine.select.lengths import Lengths
 from engine.select.step import select_examples

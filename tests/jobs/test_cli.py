@@ -1,14 +1,17 @@
 """Pins the command line: help at once, one line and no traceback for what a user got wrong."""
 
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from command import Done, options, process, starloop
+from command import ROOT, Done, options, process, starloop
 from engine.presets import load_config
 from engine.run import loop
+from jobs.exits import Exit
 from videos import write_noisy
 
 TINY = options(["model.allow_tiny=true"])
@@ -56,6 +59,9 @@ def test_help_names_every_job_at_once() -> None:
             "error: --set data.manifest=n.csv: the manifest is",
         ),
         (["submit", "none.toml", "--address", "http://127.0.0.1:1"], "error: no such config"),
+        (["demo", "--out", "s3://bucket/demo"], "error: --out s3://bucket/demo: this command writes into a folder of this machine"),
+        (["icl", "--out", "m.csv"], "error: --out m.csv: Not a directory; choose another folder"),
+        (["make-base", "--out", "m.csv"], "error: --out m.csv: File exists; choose another folder"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -91,6 +97,16 @@ def test_a_manifest_that_changed_is_not_ignored(tmp_path: Path) -> None:
     assert_one_line(starloop("generate", *options(sets)), "m.csv has changed since")
 
 
+def test_a_run_of_one_cycle_says_before_it_generates_that_nothing_is_rationalized(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "m.csv").write_text("video,label\na.mp4,x\n")
+    sets = [f"data.manifest={tmp_path}/m.csv", f"run.uri={tmp_path}/r", "model.allow_tiny=true", "loop.max_cycles=1"]
+    with caplog.at_level("INFO", logger="engine"):
+        loop.run(load_config(None, sets), lambda progress: None, until="ingest")
+    assert any(line.startswith("loop.max_cycles is 1: the only cycle is the last one") for line in caplog.messages)
+
+
 def test_ingest_writes_clips_and_says_what_is_missing(tmp_path: Path) -> None:
     """The first time in a process of its own, as a user runs it."""
     (tmp_path / "m.csv").write_text("video,label\na.mp4,x\nb.mp4,y\n")
@@ -106,7 +122,36 @@ def test_ingest_writes_clips_and_says_what_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("job", ["status", "failures"])
 def test_a_run_that_is_not_there_is_one_line(tmp_path: Path, job: str) -> None:
-    assert_one_line(starloop(job, "nowhere", cwd=tmp_path), "error: no run at nowhere: it has no config.json")
+    line = "error: no run at nowhere: it has no config.json; name the folder or URI that run.uri named"
+    assert_one_line(starloop(job, "nowhere", cwd=tmp_path), line)
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["failures"], ["alpha-sweep"], ["attach", "--address", "http://127.0.0.1:1"]])
+def test_an_empty_name_is_not_the_working_directory(arguments: list[str]) -> None:
+    done = starloop(*arguments, "")
+    assert done.returncode == Exit.USAGE
+    assert "it is empty; name the run's" in done.stderr
+
+
+def test_a_key_that_no_run_writes_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"train": {"lrr": 1}}')
+    assert_one_line(starloop("status", str(tmp_path)), "config.json is not what a run writes (no key 'train.lrr'; did you mean")
+
+
+def test_sigterm_is_named_once_and_not_by_each_forked_process() -> None:
+    """A pool's workers are forked with the handler of the command."""
+    program = (
+        "import os, signal, jobs.cli\n"
+        "def app():\n"
+        "    if (child := os.fork()) == 0:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    os.waitpid(child, 0)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "jobs.cli.app = app\n"
+        "jobs.cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (Exit.TERMINATED, "terminated; run the same command again to continue\n")
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +207,7 @@ def test_a_higher_limit_lets_a_stopped_run_go_on_and_what_failed_is_listed_and_t
     again = starloop(*arguments, cwd=folder)
     assert again.returncode == 0, again.stderr
     assert "29 missing" in starloop("status", "r", cwd=folder).stdout
-    assert "no piece is damaged" in starloop("failures", "r", "--retry", "damaged", cwd=folder).stdout
+    assert "no file is damaged" in starloop("failures", "r", "--retry", "damaged", cwd=folder).stdout
     for name, message in (("cycle-000/generate/seal.json", "is not a valid seal"), ("config.json", "is not what a run writes")):
         (folder / "r" / name).write_text("{")
         assert_one_line(starloop("status", "r", cwd=folder), f"error: {folder}/r/{name} {message}")

@@ -24,9 +24,10 @@ from engine.ingest.clips import path_of, write_parts
 from engine.ingest.pieces import cut
 from engine.presets import load_config
 from engine.rows import ATTEMPTS, Clip, Example
+from engine.run.failures import Retried, failures, retry
 from engine.run.plan import BASE, INGEST, Step
 from engine.run.seals import Seal, write_seal
-from engine.run.status import Retried, failures, retry, status
+from engine.run.status import status
 from engine.run.work import INDEX, Work, pieces_of, read_piece, read_seals
 from engine.select import examples
 from engine.select.choose import from_template
@@ -186,6 +187,14 @@ def test_status_takes_less_than_half_a_second(run: Store) -> None:
     now = check_speed("status", lambda: status(run))
     assert [(begun.step, begun.written, begun.planned) for begun in now.begun] == [(GENERATE, 100, 100)]
     assert (now.begun[0].accounts.direct_kept, now.begun[0].accounts.failed) == (300, {"missing": 100})
+
+
+def test_status_compares_the_sizes_of_a_sealed_step_by_one_listing(run: Store) -> None:
+    seal_generation(run)
+    run.delete(f"{pieces_of(GENERATE)}/{run.names(pieces_of(GENERATE))[7]}")
+    before = SlowFileSystem.calls
+    assert [damage.detail for damage in status(run).damage] == ["is gone"]
+    assert SlowFileSystem.calls - before < PIECES / 2
 
 
 @pytest.mark.parametrize(("settings", "num_examples"), [([], 300), (["select.max_per_label=250"], 250)], ids=["all", "capped"])

@@ -40,6 +40,22 @@ def test_of_few_steps_none_counts_at_both_ends() -> None:
     assert (cycle["loss_first"], cycle["loss_last"], cycle["heldout_accuracy"]) == (3.0, 1.0, None)
 
 
+@pytest.mark.parametrize(
+    ("settings", "is_noted"),
+    [
+        (["loop.max_cycles=1"], True),
+        (["loop.max_cycles=1", "preset=code"], False),
+        (["loop.max_cycles=1", "generate.rationalize=false"], False),
+        (["loop.max_cycles=1", "select.source=template"], False),
+        (["loop.max_cycles=2"], False),
+    ],
+)
+def test_a_run_of_one_cycle_notes_that_nothing_is_rationalized(settings: list[str], is_noted: bool) -> None:
+    note = summarize(load_config(None, settings), {})["note"]
+    assert ("the only cycle is the last one, which uses direct attempts only, so nothing is rationalized" in note) == is_noted
+    assert bool(note) == is_noted
+
+
 def test_text_from_data_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     table = Table("[columns]")
     table.add_row("[/INST] :warning:")

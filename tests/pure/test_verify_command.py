@@ -32,6 +32,11 @@ def test_explain_adds_the_matched_spans(tmp_path: Path, capsys: Any) -> None:
     assert (row["preset"], row["similarity"]) == ("strict", "ROUGE-L")
 
 
+def test_what_was_judged_may_be_judged_again(tmp_path: Path, capsys: Any) -> None:
+    (row,) = run(tmp_path, capsys, CASE, explain=True)
+    assert run(tmp_path, capsys, row, explain=True) == [row]
+
+
 def test_presets(tmp_path: Path, capsys: Any) -> None:
     driving = CASE | {"text": "He is driving."}
     assert [run(tmp_path, capsys, driving, preset=preset)[0]["keep"] for preset in ("strict", "paper", "code")] == [
@@ -53,6 +58,12 @@ def test_presets(tmp_path: Path, capsys: Any) -> None:
         ('{"text": "x", "label": {"kind": "number", "value": NaN}}', "finite number"),
         ('{"text": "x", "label": {"kind": "time_range", "start_s": 5, "end_s": 2, "duration_s": 9}}', "swap them"),
         ("[" * 100_000, "nested too deeply"),
+        ('{"txt": "x", "label": "y"}', "no key 'txt'; did you mean 'text'\\?"),
+        ('{"text": "x", "label": "y", "Question": "z"}', "no key 'Question'; did you mean 'question'\\?"),
+        (
+            '{"text": "x", "label": "y", "clip": 7}',
+            "no key 'clip'; known: text, question, label, hint, finished, and id and why, which may",
+        ),
     ],
 )
 def test_a_bad_line_is_named_or_left_out_and_counted(tmp_path: Path, capsys: Any, line: str, message: str) -> None:

@@ -1,0 +1,88 @@
+"""Damage: files of a run that are not what their step wrote: gone, of another size, or with another sha256.
+
+A seal records its files, and through its index each piece. Sizes are compared by one listing of each folder, so they can be looked
+at often. Contents are compared where a file is read anyway, and all of them by `starloop failures RUN --retry damaged`.
+"""
+
+import posixpath
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from engine.rows import Attempt
+from engine.run.seals import Seal
+from engine.run.work import INDEX, indexed, read_piece
+from engine.store.files import RESTORE, FileRecord, Store
+from engine.store.parallel import parallel_map
+from engine.store.troubles import StorageError
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A file that is not what its step wrote.
+
+    Damage(step="cycle-000/generate", path="cycle-000/generate/pieces/00000-00064-032-9f3c.parquet", detail="is gone")
+    """
+
+    step: str
+    path: str
+    """Relative to the run."""
+    detail: str
+    """The end of a sentence about the file."""
+
+
+def damage_by_sizes(store: Store, seals: Iterable[Seal]) -> list[Damage]:
+    """What listings show of the files of sealed steps; each index is read too. A call for each folder and each index."""
+    return [damage for of_step in parallel_map(partial(_by_sizes, store), seals) for damage in of_step]
+
+
+def damage_by_contents(store: Store, seal: Seal) -> list[Damage]:
+    """Reads all files of a sealed step."""
+    records, damage = recorded(store, seal)
+    return damage + [file for file in parallel_map(partial(_by_content, store, seal.step), records) if file is not None]
+
+
+def recorded(store: Store, seal: Seal) -> tuple[list[FileRecord], list[Damage]]:
+    """The files that a seal records, itself and through its index; and the damage of the index, without which no piece is known."""
+    files = [record for record in seal.files if not record.path.endswith(INDEX)]
+    index = [record for record in seal.files if record.path.endswith(INDEX)]
+    try:
+        return [*files, *indexed(store, seal).values()], []
+    except StorageError as error:
+        return files, [_damage(store, seal.step, index[0].path, error)]
+
+
+def read_or_damage(store: Store, step: str, piece: str | FileRecord) -> list[Attempt] | Damage:
+    """The attempts of a piece file, or why they cannot be read. Raises StorageError only where storage itself fails."""
+    try:
+        return read_piece(store, piece)
+    except StorageError as error:
+        return _damage(store, step, piece if isinstance(piece, str) else piece.path, error)
+
+
+def _damage(store: Store, step: str, path: str, error: StorageError) -> Damage:
+    """What an error of a read means for the file; raises it again where storage itself failed."""
+    if error.trouble not in ("missing", "replaced"):
+        raise error
+    return Damage(step, path, str(error).removeprefix(f"{store.url(path)} ").removesuffix(f"; {RESTORE}"))
+
+
+def _by_sizes(store: Store, seal: Seal) -> list[Damage]:
+    records, damage = recorded(store, seal)
+    sizes = {folder: store.sizes(folder) for folder in {posixpath.dirname(record.path) for record in records}}
+    for record in records:
+        folder, name = posixpath.split(record.path)
+        size = sizes[folder].get(name)
+        if size is None:
+            damage.append(Damage(seal.step, record.path, "is gone"))
+        elif size != record.size:
+            damage.append(Damage(seal.step, record.path, f"has {size} bytes instead of {record.size}"))
+    return damage
+
+
+def _by_content(store: Store, step: str, record: FileRecord) -> Damage | None:
+    try:
+        (current,) = store.describe([record.path])
+    except StorageError as error:
+        return _damage(store, step, record.path, error)
+    return None if current == record else Damage(step, record.path, "is not what was written: its sha256 is another")
