@@ -16,7 +16,7 @@ from engine.ingest.adapters.source import Source
 from engine.ingest.card import Card
 from engine.ingest.clips import PART_CLIPS
 from engine.ingest.listing import BUDGET_S, LISTED_FOLDERS, Listing
-from engine.ingest.own import ignored_files, own_records
+from engine.ingest.own import folder_notes, ignored_files, own_records
 from engine.ingest.skipped import Skipped
 from engine.ingest.splits import split_named
 from engine.presets import load_config
@@ -81,7 +81,7 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
 
     _write(store, name, CLIPS, rows())
     _report(store, name, card.facts() | _files_ignored(manifest, storage, form), skipped, listing)
-    for note in card.notes():
+    for note in (*(folder_notes(manifest, storage) if form == "manifest" else ()), *card.notes()):
         a_console().print(note)
     refuse_missing(len(card), listing)
 
