@@ -81,7 +81,10 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
 
     _write(store, name, CLIPS, rows())
     _report(store, name, card.facts() | _files_ignored(manifest, storage, form), skipped, listing)
-    for note in (*(folder_notes(manifest, storage) if form == "manifest" else ()), *card.notes()):
+    notes = [*(folder_notes(manifest, storage) if form == "manifest" else ()), *card.notes()]
+    if form in ("manifest", "table") and not split and "split" not in columns.get("values", {}):
+        notes += filter(None, [card.one_split_note()])
+    for note in notes:
         a_console().print(note)
     refuse_missing(len(card), listing)
 

@@ -13,6 +13,7 @@ cells         one cell as a text or as seconds; which cells are empty
 label_cells   the columns label and aliases -> a label
 splits        names of splits, and the share that is held out
 card          the data card: clips, videos and labels counted; what a person should know about the splits
+conflicts     rows that conflict: a clip_id twice, a video in both splits, two labels of one window
 copies        one video under two names, of which one would be trained on and the other held out
 listing       which videos are missing, by the listings of their folders
 skipped       what was left out, counted
