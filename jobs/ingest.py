@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from engine.ingest import manifest as manifests
 from engine.ingest.adapters import ADAPTERS, FORMATS, adapter, instruct, table
 from engine.ingest.adapters.source import Source
+from engine.ingest.adapters.turns import Refused
 from engine.ingest.card import Card
 from engine.ingest.clips import PART_CLIPS
 from engine.ingest.listing import BUDGET_S, LISTED_FOLDERS, Listing
@@ -157,7 +158,7 @@ class Talks:
         try:
             refuse_odd(video)
         except ValueError as error:
-            raise instruct.Refused("odd_video", f"{place}: video {error}") from None
+            raise Refused("odd_video", f"{place}: video {error}") from None
         (prompt, answer), *later = row["turns"]
         return Example(
             example_id=row["clip_id"],
