@@ -181,6 +181,19 @@ def test_files_that_are_no_manifest(tmp_path: Path) -> None:
         list(manifest.read_manifest(Data(), Storage()))
 
 
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl", "m.parquet", "m.csv.gz"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n", "is a pointer of Git LFS .*: git lfs pull"),
+        ("\n<!doctype html>\n<html>", r"is a web page \(HTML\) in place of the file"),
+    ],
+)
+def test_what_is_there_in_place_of_a_table_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, text, name)
+
+
 def test_missing_videos_are_counted_not_dropped(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     clips = read(tmp_path, "video,label\na.mp4,x\nb.mp4,y\nnone/c.mp4,z\n")
