@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 from engine.ingest import manifest as manifests
 from engine.ingest.adapters import ADAPTERS, FORMATS, adapter, instruct, table
 from engine.ingest.adapters.source import Source
+from engine.ingest.adapters.turns import Refused
 from engine.ingest.card import Card
 from engine.ingest.clips import PART_CLIPS
 from engine.ingest.listing import BUDGET_S, LISTED_FOLDERS, Listing
-from engine.ingest.own import ignored_files, own_records
+from engine.ingest.own import folder_notes, ignored_files, own_records
 from engine.ingest.skipped import Skipped
 from engine.ingest.splits import split_named
 from engine.presets import load_config
@@ -81,7 +82,10 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
 
     _write(store, name, CLIPS, rows())
     _report(store, name, card.facts() | _files_ignored(manifest, storage, form), skipped, listing)
-    for note in card.notes():
+    notes = [*(folder_notes(manifest, storage) if form == "manifest" else ()), *card.notes()]
+    if form in ("manifest", "table") and not split and "split" not in columns.get("values", {}):
+        notes += filter(None, [card.one_split_note()])
+    for note in notes:
         a_console().print(note)
     refuse_missing(len(card), listing)
 
@@ -154,7 +158,7 @@ class Talks:
         try:
             refuse_odd(video)
         except ValueError as error:
-            raise instruct.Refused("odd_video", f"{place}: video {error}") from None
+            raise Refused("odd_video", f"{place}: video {error}") from None
         (prompt, answer), *later = row["turns"]
         return Example(
             example_id=row["clip_id"],

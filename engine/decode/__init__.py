@@ -12,6 +12,7 @@ seek       frames of a window out of a container with an index
 in_order   frames of a window out of any other container, from its start
 with_decord  frames of a window by decord
 clock      seconds from the file's start, through joins and without time stamps
+contents   what a file is that is no video, by its first bytes: a Git LFS pointer, a web page, a TIFF
 media      container checks: allowed formats and codecs, the stream that is watched, kinds of failure
 cut        whether a file ends before its container says
 jpeg       the segments of a JPEG file's first picture

@@ -10,6 +10,7 @@ import av
 from av.stream import Discard, Disposition
 
 from engine.decode import jpeg
+from engine.decode.contents import other_contents
 from engine.decode.cut import BOXES, EBML, head_of, is_cut
 from engine.decode.request import Request, Unusable
 
@@ -134,6 +135,8 @@ def invalid(file: BinaryIO, video: str, error: Exception) -> Unusable:
         return truncated(video)
     if not head:
         return Unusable("not_video", f"{video} has 0 bytes; replace it or drop its row")
+    if what := other_contents(head):
+        return Unusable("not_video", f"{video} is {what}")
     if isinstance(error, av.error.ArgumentError):  # how FFmpeg says that a demuxer is not on the whitelist
         return Unusable("not_video", f"{video} is of a format that is not opened here; if it is a video, {TRANSCODE}")
     why = getattr(error, "strerror", None) or str(error)

@@ -7,11 +7,13 @@ tables        rows of files of any kind, packed or not, and of folders of part f
 delimited     CSV and TSV: quotes, delimiters, lines
 json_rows     JSON and JSONL: arrays, objects with rows inside, an object a line; NaN
 parquet_rows  Parquet, in the values that CSV and JSON have
-folders       the files in a folder; class folders, whose names are labels
+folders       the files in a folder; which of them are videos
+classes       class folders, whose names are labels, told from splits, takes and what archives leave
 cells         one cell as a text or as seconds; which cells are empty
 label_cells   the columns label and aliases -> a label
 splits        names of splits, and the share that is held out
 card          the data card: clips, videos and labels counted; what a person should know about the splits
+conflicts     rows that conflict: a clip_id twice, a video in both splits, two labels of one window
 copies        one video under two names, of which one would be trained on and the other held out
 listing       which videos are missing, by the listings of their folders
 skipped       what was left out, counted

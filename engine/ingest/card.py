@@ -11,7 +11,7 @@ from engine.ingest.copies import Copies
 from engine.ingest.hashes import hash_of, in_both, ordered, starts, with_split
 from engine.ingest.listing import Listing
 from engine.ingest.splits import DEFAULT_SHARE, Division
-from engine.labels import Keywords, TimeRange, Timestamp
+from engine.labels import Keywords, Label, TimeRange, Timestamp
 from engine.language.words import label_words
 from engine.rows import Clip
 from engine.store.locations import object_key
@@ -25,7 +25,7 @@ NAMED_LABELS = 100_000
 
 
 class Card:
-    """Counts of a manifest: clips, videos and labels, by split and kind. It takes 40 bytes a clip: some manifests have millions."""
+    """Counts of a manifest: clips, videos and labels, by split and kind. It takes 56 bytes a clip: some manifests have millions."""
 
     def __init__(self, listing: Listing | None = None) -> None:
         """`listing`: of the videos' folders, for copies in object stores; without it only local copies are found."""
@@ -35,6 +35,10 @@ class Card:
         self._videos = array("Q")
         self._classes = array("Q")
         """Of the clips with a keywords label. In both arrays the last bit of a hash says whether the clip is held out."""
+        self._windows, self._window_labels = array("Q"), array("Q")
+        """Of each clip, in the same order: its video, window and question; and its label."""
+        self.num_conflicts, self.first_conflict = 0, ""
+        """Windows with two labels for one question, and the first of them in words."""
         self._names: dict[int, str] = {}
         self._heldout_names: dict[int, str] = {}
         self.division: Division | None = None
@@ -53,8 +57,10 @@ class Card:
         self._questions.append(hash_of(clip.question))
         is_heldout = clip.split == "heldout"
         self._videos.append(with_split(hash_of(object_key(clip.video)), clip.split))
+        class_hash = class_of(clip.label)
+        self._windows.append(window_of(clip))
+        self._window_labels.append(class_hash)
         if isinstance(clip.label, Keywords):
-            class_hash = hash_of(" ".join(label_words(clip.label.text))) & ~1
             self._classes.append(class_hash | is_heldout)
             if is_heldout and len(self._heldout_names) < NAMED_LABELS:
                 self._heldout_names.setdefault(class_hash, clip.label.text)
@@ -76,6 +82,13 @@ class Card:
         """The hashes, their last bits cleared, of the videos with clips in both splits."""
         return in_both(self._videos)
 
+    def windows_of_two_labels(self) -> set[int]:
+        """The hashes, as window_of gives them, of what has two labels."""
+        windows, labels = (np.frombuffer(hashes, np.uint64) for hashes in (self._windows, self._window_labels))
+        order = np.lexsort((labels, windows))
+        windows, labels = windows[order], labels[order]
+        return {*windows[1:][(windows[1:] == windows[:-1]) & (labels[1:] != labels[:-1])].tolist()}
+
     def counts(self) -> dict[str, int]:
         labels = ordered(self._labels)
         return {
@@ -89,8 +102,22 @@ class Card:
 
     def notes(self) -> list[str]:
         """What a person should know about the splits, a line for each: a share that nobody chose, or that holds out nothing, and
-        copies, and held-out labels without a training clip."""
-        return [note for note in (self._share_note(), self._copies_note(), self._unseen_note()) if note]
+        copies, held-out labels without a training clip, and windows with two labels."""
+        notes = (self._share_note(), self._copies_note(), self._unseen_note(), self._conflict_note())
+        return [note for note in notes if note]
+
+    def one_split_note(self) -> str:
+        """That the splits which the manifest names leave one split empty; "" where a share decides, or both have clips."""
+        division = self.division
+        if division is None or self.has_both_splits or not len(self):
+            return ""
+        if division.smallest is not None and (division.setting is not None or division.is_default):
+            return ""
+        what, lack = ("train", "held out") if self._splits["train"] else ("held out", "trained on")
+        return (
+            f"by the splits that the manifest names, all {len(self)} clips are {what} and none is {lack}; unless these come from "
+            "another manifest, correct the split column, or remove it and set data.heldout"
+        )
 
     def _share_note(self) -> str:
         division, heldout = self.division, self._splits["heldout"]
@@ -116,6 +143,11 @@ class Card:
             f"{num} videos are there under several names, of which data.heldout would hold out only some; each went into one split "
             "with all its names"
         )
+
+    def _conflict_note(self) -> str:
+        if not self.num_conflicts:
+            return ""
+        return f"windows with two labels for one question, of which both are kept: {self.num_conflicts}; {self.first_conflict}"
 
     def _unseen_note(self) -> str:
         """ "" where one of the splits is empty: then the other one comes from another manifest."""
@@ -143,6 +175,7 @@ class Card:
         return self.counts() | {
             "kinds": dict(sorted(self._kinds.items())),
             "questions": len(starts(ordered(self._questions))),
+            "windows_of_two_labels": self.num_conflicts,
             "hours": round(self._seconds / 3600, 3),
             "clips_of_unknown_length": len(self) - self._timed,
             "tail": {
@@ -151,6 +184,16 @@ class Card:
                 "share_of_the_largest_tenth": round(float(np.sort(sizes)[::-1][: max(1, len(sizes) // 10)].sum() / len(self)), 3),
             },
         }
+
+
+def class_of(label: Label) -> int:
+    """A hash of what a label means: of keywords without regard to case and punctuation. Its last bit is cleared."""
+    return hash_of(" ".join(label_words(label.text)) if isinstance(label, Keywords) else label.text) & ~1
+
+
+def window_of(clip: Clip) -> int:
+    """A hash of what a clip shows and asks: the same for all names of its video."""
+    return hash_of(f"{object_key(clip.video)}\0{clip.start_s or 0.0}\0{clip.end_s}\0{clip.question}")
 
 
 def _seconds_of(clip: Clip) -> float | None:

@@ -1,18 +1,9 @@
-"""A folder as a manifest: the files in it, and class folders, whose names are the labels of the videos in them.
-
-FOLDER/CLASS/NAME.mp4             UCF101, HMDB51
-FOLDER/SPLIT/CLASS/NAME.mp4       Kinetics: train, val, test
-"""
+"""The files in a folder and in its folders, as a manifest's; which of them are videos, by their names."""
 
 import os
-import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
 
-from engine.ingest.splits import split_named
 from engine.store.filesystems import Storage
 from engine.store.locations import OBJECT_STORES
 from engine.store.troubles import StorageError
@@ -41,7 +32,6 @@ SUFFIXES = {
 }
 """The demuxers that open a video (engine/decode/media.py) -> suffixes of their files, without those of sound and still pictures."""
 VIDEO_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes.split())
-LAYOUTS = "what is read is FOLDER/CLASS/NAME.mp4 and FOLDER/SPLIT/CLASS/NAME.mp4"
 
 
 def files_under(path: str, storage: Storage) -> list[str] | None:
@@ -122,91 +112,3 @@ def _is_hidden(name: str) -> bool:
 
 def is_video(name: str) -> bool:
     return name.rpartition(".")[2].lower() in VIDEO_SUFFIXES
-
-
-def holds_classes(path: str, files: Sequence[str], tables: Sequence[str]) -> bool:
-    """Whether a folder is one of class folders: it has videos. Raises ValueError where it may as well be the tables in it."""
-    videos = [name for name in files if is_video(name)]
-    if videos and tables and len({os.path.dirname(name) for name in videos}) < 2:
-        raise ValueError(
-            f"{path} holds tables ({', '.join(tables[:3])}) and videos; name the table: {path.rstrip('/')}/{tables[0]}"
-        )
-    return bool(videos)
-
-
-def ignored(files: Sequence[str]) -> dict[str, int]:
-    """Files of a folder of class folders that are no videos, counted by suffix."""
-    return dict(Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in files if not is_video(name)).most_common())
-
-
-def class_records(path: str, files: Sequence[str]) -> Iterator[tuple[str, dict[str, Any] | ValueError]]:
-    """A row for each video, with a typed label: a class may be called None. A video in no class folder, or deeper, is a bad row.
-
-    Raises ValueError for folders of which some are splits and others classes.
-    """
-    root = path.rstrip("/") if "://" in path else os.path.abspath(path)
-    videos = [name for name in files if is_video(name)]
-    inner = _only_folder(videos)
-    splits = _splits(path, [name.removeprefix(inner) for name in videos])
-    stems = Counter(os.path.splitext(name)[0] for name in videos)
-    for name in videos:
-        top, _, rest = name.removeprefix(inner).partition("/")
-        inside = rest.split("/") if splits else [top, *rest.split("/")] if rest else [top]
-        if len(inside) != 2 or not inside[0]:
-            why = (
-                "in no class folder"
-                if len(inside) < 2
-                else f"deeper than a class folder: its class may be {inside[0]!r} or {inside[-2]!r}"
-            )
-            yield f"{root}/{name}", ValueError(f"{root}/{name} lies {why}; {LAYOUTS}")
-            continue
-        stem = os.path.splitext(name)[0]
-        row = {
-            "clip_id": stem if stems[stem] == 1 else name,
-            "video": f"{root}/{name}",
-            "label": {"kind": "keywords", "text": words_of(inside[0])},
-        }
-        yield f"{root}/{name}", row | ({"split": splits[top]} if splits else {})
-
-
-def _only_folder(videos: Sequence[str]) -> str:
-    """The folders above all class folders, as an archive that was unpacked leaves them: "UCF-101/"; "" if there are none."""
-    inner = ""
-    while len({name.removeprefix(inner).partition("/")[0] for name in videos}) == 1 and all(
-        name.removeprefix(inner).count("/") > 1 for name in videos
-    ):
-        top = videos[0].removeprefix(inner).partition("/")[0]
-        if split_named(top):
-            break
-        inner += f"{top}/"
-    return inner
-
-
-def _splits(path: str, videos: Sequence[str]) -> dict[str, str]:
-    """The split that each top folder names, if all of them do; {} if the top folders are classes."""
-    depths: dict[str, set[int]] = {}
-    for name in videos:
-        if "/" in name:
-            depths.setdefault(name.partition("/")[0], set()).add(name.count("/"))
-    named = {top: split_named(top) for top in depths}
-    deep = [top for top, split in named.items() if split and max(depths[top]) > 1]
-    if named and all(named.values()):
-        if not deep:
-            raise ValueError(f"{path}: {', '.join(named)} hold videos and no class folders; {LAYOUTS}")
-        return named
-    if deep:
-        others = [top for top, split in named.items() if not split]
-        raise ValueError(
-            f"{path}: of its folders some are splits ({', '.join(deep)}) and some not ({', '.join(others[:5])}); {LAYOUTS}"
-        )
-    return {}
-
-
-def words_of(name: str) -> str:
-    """The words in the name of a class folder.
-
-    >>> words_of("ApplyEyeMakeup"), words_of("brush_hair"), words_of("tai chi")
-    ('Apply Eye Makeup', 'brush hair', 'tai chi')
-    """
-    spaced = name.replace("_", " ").strip()
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", spaced) if re.fullmatch(r"(?:[A-Z][a-z0-9]+)+", spaced) else spaced

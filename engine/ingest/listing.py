@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from engine.rows import Clip, Example
 from engine.store.filesystems import Storage
 from engine.store.locations import WEB, local_path, place_of, protocol_of
 from engine.store.parallel import parallel_map
+from engine.store.sources import readable_names
 from engine.store.troubles import StorageError
 
 DIGEST = re.compile(r"[0-9a-f]{32}(-\d+)?|[0-9A-Za-z+/]{22}==")
@@ -138,7 +139,8 @@ def _folder_of(video: str) -> tuple[str, str]:
     >>> _folder_of("s3://b/v/a.mp4"), _folder_of("https://h/a.mp4")
     (('s3://b/v', 'a.mp4'), ('https://h/a.mp4', 'a.mp4'))
     """
-    folder, _, name = video.rpartition("/")
+    path = local_path(video)
+    folder, _, name = (video if path is None else path).rpartition("/")
     return video if protocol_of(video) in WEB else folder, name
 
 
@@ -151,15 +153,16 @@ def _listed(folder: str, storage: Storage) -> dict[str, int]:
     """The objects in a folder, each with a hash of its bytes or 0; none if there is no such folder. Raises StorageError."""
     filesystem, path = storage.filesystem(folder or "/")
     is_local = local_path(folder) is not None
+    list_names: Callable[[], list[Any]] = partial(readable_names, path) if is_local else partial(filesystem.ls, path, detail=True)
     try:
-        entries = storage.patiently(f"cannot list {folder}", partial(filesystem.ls, path, detail=not is_local))
+        entries = storage.patiently(f"cannot list {folder}", list_names)
     except StorageError as error:
         if error.trouble != "missing":
             raise
         entries = []
     if is_local:
-        return {entry.rsplit("/", 1)[-1]: 0 for entry in entries}
-    return {entry["name"].rsplit("/", 1)[-1]: _bytes_hash(entry) for entry in entries}
+        return dict.fromkeys(entries, 0)
+    return {entry["name"].rsplit("/", 1)[-1]: _bytes_hash(entry) for entry in entries if entry.get("type") != "directory"}
 
 
 def _bytes_hash(entry: dict[str, Any]) -> int:

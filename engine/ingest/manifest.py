@@ -4,14 +4,13 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import islice
 from typing import Any, TypeVar
 
 from engine.config import Data
 from engine.ingest.card import Card
 from engine.ingest.cells import EMPTY_OR_NAME, optional_text, seconds_of, text_of
+from engine.ingest.conflicts import count_label_conflicts, refuse_duplicate, refuse_duplicates
 from engine.ingest.copies import Copies, Placed
-from engine.ingest.hashes import hash_of
 from engine.ingest.label_cells import label_of
 from engine.ingest.own import own_records
 from engine.ingest.skipped import Skipped
@@ -20,7 +19,7 @@ from engine.ingest.tables import Record, Row
 from engine.labels import Keywords, plain
 from engine.rows import Clip
 from engine.store.filesystems import Storage
-from engine.store.locations import name_below, object_key, refuse_odd
+from engine.store.locations import name_below, refuse_odd
 from engine.verify.keywords import mentions
 
 T = TypeVar("T")
@@ -52,7 +51,7 @@ def read_manifest(
         try:
             clip = _checked(row, place, rows)
             if skipped is not None:  # otherwise the card finds duplicates, in less memory
-                _refuse_duplicate(clip, place, ids, splits)
+                refuse_duplicate(clip, place, ids, splits)
                 rows.copies.refuse([(place, clip)])
         except ValueError as error:
             if skipped is None:
@@ -69,7 +68,8 @@ def read_manifest(
         card.copies.find(rows.placed)
     if skipped is None:
         card.copies.refuse(rows.clips())
-    _report_duplicates(rows, card)
+    refuse_duplicates(rows.clips, card)
+    count_label_conflicts(rows.clips, card)
 
 
 class Rows:
@@ -131,30 +131,6 @@ def _checked(row: Row | ValueError, place: str, rows: Rows) -> Clip:
     if isinstance(clip.label, Keywords) and mentions(clip.question, clip.label):
         raise ValueError(f"{place}: the question {clip.question!r} holds the label {clip.label.text!r}; ask without it")
     return clip
-
-
-def _refuse_duplicate(clip: Clip, place: str, ids: set[int], splits: dict[int, str]) -> None:
-    id_hash, video_hash = hash_of(clip.clip_id), hash_of(object_key(clip.video))
-    if id_hash in ids:
-        raise ValueError(f"{place}: clip_id {clip.clip_id!r} comes twice; give each clip its own in a clip_id column")
-    if splits.setdefault(video_hash, clip.split) != clip.split:
-        raise ValueError(f"{place}: video {clip.video} is in {clip.split} here and in {splits[video_hash]} before; split by video")
-    ids.add(id_hash)
-
-
-def _report_duplicates(rows: Rows, card: Card) -> None:
-    """Raise ValueError for two rows that conflict. The card has hashes only, so the manifest is read again to name the rows."""
-    if (id_hash := card.id_twice()) is not None:
-        same_id = ((place, clip) for place, clip in rows.clips() if hash_of(clip.clip_id) == id_hash)
-        (first_place, _), (place, clip) = islice(same_id, 2)
-        raise ValueError(f"{place}: clip_id {clip.clip_id!r} is also at {first_place}; give each clip its own in a clip_id column")
-    if both := card.videos_in_both():
-        same = (at for at in rows.clips() if hash_of(object_key(at[1].video)) & ~1 == both[0])
-        first_place, first_clip = next(same)
-        place, clip = next(at for at in same if at[1].split != first_clip.split)
-        splits = f"in {clip.split} here and in {first_clip.split} at {first_place}"
-        more = f", and so are {len(both) - 1} more videos" if len(both) > 1 else ""
-        raise ValueError(f"{place}: video {clip.video} is {splits}{more}; split by video")
 
 
 def _clip(row: Row, place: str, rows: Rows) -> Clip:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from engine.config import Data
 from engine.ingest.adapters.source import filled
-from engine.ingest.folders import class_records, files_under, holds_classes, ignored, is_video
+from engine.ingest.classes import class_records, holds_classes, ignored, layout_note
+from engine.ingest.folders import files_under, is_video
 from engine.ingest.tables import KNOWN_COLUMNS, Record, Row, kind_of, opened, table_records
 from engine.store.filesystems import Storage
 
@@ -61,6 +62,12 @@ def ignored_files(path: str, storage: Storage) -> dict[str, int]:
     """Files of class folders that are no videos, counted by suffix; {} for a table."""
     files = files_under(path, storage)
     return ignored(files) if files and any(map(is_video, files)) else {}
+
+
+def folder_notes(path: str, storage: Storage) -> list[str]:
+    """Which folders were read as classes, in one line, where there was something to choose; [] for a table."""
+    files = files_under(path, storage)
+    return [note] if files and any(map(is_video, files)) and (note := layout_note(path, files)) else []
 
 
 def _table_rows(path: str, storage: Storage, needed: tuple[str, ...]) -> Iterator[Record]:

@@ -9,7 +9,7 @@ from engine.evaluate.sets import read_set
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.clips import path_of, write_parts
-from engine.ingest.own import fingerprint, ignored_files
+from engine.ingest.own import fingerprint, folder_notes, ignored_files
 from engine.run.work import StepResult, Work
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def ingest(work: Work) -> StepResult:
     """Check the manifest and write its clips: what is split here stays split. Then the clips of the other evaluation sets."""
     config, card = work.config, Card()
     parts = write_parts(work.store, manifest.read_manifest(config.data, config.access(), card))
-    for note in card.notes():
+    for note in (*folder_notes(config.data.manifest, config.access()), *card.notes()):
         log.info("%s", note)
     if suffixes := ignored_files(config.data.manifest, config.access()):
         log.info("files that are no videos: %s", ", ".join(f"{count} {suffix}" for suffix, count in suffixes.items()))

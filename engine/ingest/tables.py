@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, TextIO, cast
 from urllib.parse import unquote
 
+from engine.decode.contents import stand_in
 from engine.ingest.cells import EMPTY_OR_NAME, is_empty
 from engine.ingest.delimited import csv_records
 from engine.ingest.folders import files_under
@@ -51,14 +52,19 @@ MAGIC = {
     b"ARROW1": f"an Arrow file; {AS_PARQUET}",
     b"\x28\xb5\x2f\xfd": f"packed by zstd; {UNPACK}",
 }
+HEAD_BYTES = 1024
+"""Bytes by which a file is told that is there in place of a table."""
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
 @contextmanager
 def opened(path: str, storage: Storage) -> Iterator[BinaryIO]:
-    """The file, for reading. Raises ValueError where there is none, StorageError."""
+    """The file, for reading. Raises ValueError where there is none, or a pointer or web page in its place, StorageError."""
     try:
         with storage.file(path) as file:
+            if what := stand_in(file.read(HEAD_BYTES)):
+                raise ValueError(f"{path} is {what}")
+            file.seek(0)
             yield file
     except StorageError as error:
         if error.trouble != "missing":

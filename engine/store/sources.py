@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import fsspec
 
-from engine.store.troubles import REMEDY, StorageError
+from engine.store.troubles import REMEDY, StorageError, trouble_of
 
 T = TypeVar("T")
 WHOLE_BYTES = 8 << 30
@@ -88,6 +88,19 @@ class LocalSource:
 
     def close(self) -> None:
         os.close(self._file)
+
+
+def readable_names(folder: str) -> list[str]:
+    """The names in a folder of this machine that LocalSource opens: no folders, named pipes or links to nothing. Raises OSError."""
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries if _is_readable(entry)]
+
+
+def _is_readable(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_file()
+    except OSError as error:  # of a link's target: one to itself is missing, one that may not be looked at is there
+        return trouble_of(error) != "missing"
 
 
 def _version(status: os.stat_result) -> str:

@@ -345,6 +345,41 @@ def test_what_is_no_video(tmp_path: Path, backend: Backend, name: str, content: 
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("name", "content", "detail"),
+    [
+        ("lfs.mp4", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n", "a pointer of Git LFS in place of the"),
+        ("annex.mp4", b"/annex/objects/SHA256E-s9--4d.mp4\n", "fetch it with: git annex get"),
+        (
+            "page.jpg",
+            b"\xef\xbb\xbf\n<!-- saved -->\n<!DOCTYPE html>\n<html><head>",
+            "a web page (HTML) in place of the file, such as a login",
+        ),
+        ("denied.mp4", b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>', "a server's error message (XML)"),
+        ("error.mp4", b'{"error": "not found"}', "JSON text and no video"),
+        ("scan.tiff", b"II*\0\x08\0\0\0" + bytes(200), "a TIFF picture, which is not opened; convert it to PNG or JPEG"),
+        ("scan.mp4", b"MM\0*\0\0\0\x08" + bytes(200), "a TIFF picture"),
+        ("a.jp2", b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(200), "a JPEG 2000 picture"),
+        ("a.ppm", b"P6\n4 4\n255\n" + bytes(48), "a PNM picture"),
+        ("a.svg", b'<?xml version="1.0"?>\n<!-- x -->\n<svg width="4"></svg>', "an SVG picture"),
+        ("a.zip", b"PK\x03\x04" + bytes(200), "an archive; unpack it"),
+        ("a.wav", b"RIFF\x24\0\0\0WAVEfmt " + bytes(99), "sound and no video; drop its row"),
+        ("a.m3u8", b"#EXTM3U\n#EXTINF:9,\na.ts\n", "a playlist, which names other files"),
+    ],
+)
+def test_what_is_there_in_place_of_a_video_is_named(
+    tmp_path: Path, backend: Backend, name: str, content: bytes, detail: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    failure = decode(a_clip(video=str(tmp_path / name)), SPEC, backend)
+    assert isinstance(failure, Failure)
+    assert failure.kind == "not_video"
+    assert f"{name} is " in failure.detail
+    assert detail in failure.detail
+    assert "libx264" not in failure.detail
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_missing_cut_short_and_empty_windows(tmp_path: Path, backend: Backend) -> None:
     whole = write_counting(tmp_path / "a.mp4", [40 * n for n in range(40)])
     (tmp_path / "half.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])

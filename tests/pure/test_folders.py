@@ -14,9 +14,10 @@ import pytest
 
 from engine.config import Data
 from engine.decode.media import MOVING, RAW, SEEKABLE
-from engine.ingest.folders import SUFFIXES, files_under, ignored, is_video
+from engine.ingest.classes import ignored
+from engine.ingest.folders import SUFFIXES, files_under, is_video
 from engine.ingest.manifest import read_manifest
-from engine.ingest.own import fingerprint
+from engine.ingest.own import fingerprint, folder_notes
 from engine.ingest.skipped import Skipped
 from engine.store.filesystems import Storage
 from jobs.ingest import IngestOptions, ingest
@@ -71,6 +72,50 @@ def test_folders_that_an_archive_leaves_are_no_classes(tmp_path: Path) -> None:
     assert [label for _, label, _ in read(write(tmp_path / "d", "UCF-101/run/1.avi", "UCF-101/jump/2.avi"))] == ["jump", "run"]
 
 
+@pytest.mark.parametrize(
+    ("names", "labels", "note"),
+    [
+        (
+            ["yoga/g01/1.mp4", "yoga/g02/2.mp4"],
+            ["yoga"] * 2,
+            "in {d}/: yoga; the folders in these (g01, g02) are numbered, and were",
+        ),
+        (["yoga/001/1.mp4"], ["yoga"], "(001) are numbered, and were read as takes of one class"),
+        (
+            ["run/v_run_01/1.mp4", "jump/v_jump_01/2.mp4", "jump/3.mp4"],
+            ["jump", "jump", "run"],
+            "jump, run; the folders in these (v_",
+        ),
+        (["UCF11/run/v_01/g02/1.mp4", "UCF11/run/v_02/2.mp4"], ["run"] * 2, "in UCF11/: run; the folders in these (v_01, v_02)"),
+        (["train/yoga/g01/1.mp4", "val/yoga/g02/2.mp4"], ["yoga"] * 2, "yoga; the folders in these (g01, g02)"),
+        (
+            ["g01/1.mp4", "g02/2.mp4"],
+            ["g01", "g02"],
+            ": g01, g02; if these number takes of one class, name the folder above instead",
+        ),
+        (
+            ["kinetics/run/1.mp4", "kinetics/jump/2.mp4"],
+            ["jump", "run"],
+            "the labels are the names of the folders in kinetics/: jump, run",
+        ),
+        (["data/UCF-101/run/1.mp4"], ["run"], "the labels are the names of the folders in data/UCF-101/: run"),
+        (["yoga/1.mp4"], ["yoga"], ""),
+        (["run/1.mp4", "jump/2.mp4"], ["jump", "run"], ""),
+    ],
+)
+def test_which_folders_are_classes(tmp_path: Path, names: list[str], labels: list[str], note: str) -> None:
+    folder = write(tmp_path / "d", *names)
+    assert sorted(label for _, label, _ in read(folder)) == labels
+    assert note.replace("{d}", str(folder)) in "".join(notes := folder_notes(str(folder), Storage()))
+    assert len(notes) == bool(note)
+
+
+def test_a_run_and_ingest_say_which_folders_are_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(tmp_path / "d", "yoga/g01/1.mp4", "yoga/g02/2.mp4")
+    ingest(IngestOptions(manifest=str(folder)), str(tmp_path / "clips.parquet"), [])
+    assert "were read as takes of one class" in " ".join(capsys.readouterr().out.split())
+
+
 def test_two_videos_of_one_stem_have_ids_of_their_own(tmp_path: Path) -> None:
     folder = write(tmp_path / "d", "run/1.mp4", "run/1.avi", "jump/1.mp4")
     assert [clip_id for clip_id, _, _ in read(folder)] == ["jump/1", "run/1.avi", "run/1.mp4"]
@@ -96,6 +141,17 @@ def test_linked_folders_are_read_and_a_loop_ends(tmp_path: Path) -> None:
         (["_delta_log/0.json", "a.parquet"], "is a Delta table, whose files may hold deleted rows; export it as Parquet"),
         (["run/a.mp4", "jump/b.mp4", "c.mp4"], "c.mp4 lies in no class folder; what is read is FOLDER/CLASS/NAME.mp4 and"),
         (["arts/a.mp4", "sport/run/b.mp4"], "b.mp4 lies deeper than a class folder: its class may be 'sport' or 'run'"),
+        (["s1/run/a.mp4", "s2/run/b.mp4"], "a.mp4 lies deeper than a class folder: its class may be 's1' or 'run'"),
+        (["yoga/g01/a.mp4", "yoga/b/c.mp4", "run/d.mp4"], "its class may be 'yoga' or 'b'"),
+        (
+            ["mine/yoga/a.mp4"],
+            "all videos lie in mine/, in yoga: the label may be 'mine', or what these are called; if it is these, ",
+        ),
+        (["my_videos/part1/a.mp4", "my_videos/part2/a.mp4"], "my_videos/, in part1, part2: the label may be 'my_videos', or what"),
+        (
+            ["UCF-101/g01/a.mp4"],
+            "d/UCF-101; if it is 'UCF-101', put the videos directly into it, or write a table with the columns",
+        ),
     ],
 )
 def test_what_may_mean_something_else_is_refused(tmp_path: Path, names: list[str], message: str) -> None:
@@ -121,10 +177,10 @@ def test_two_links_to_one_folder_are_both_read(tmp_path: Path) -> None:
 
 
 def test_a_table_beside_videos_in_several_folders_is_not_passed_over(tmp_path: Path) -> None:
-    folder = write(tmp_path / "d", "videos/part1/a.mp4", "videos/part2/b.mp4")
+    folder = write(tmp_path / "d", "videos/run/a.mp4", "videos/jump/b.mp4")
     (folder / "readme.csv").write_text("class,notes\nrun,x\n")
-    assert [label for _, label, _ in read(folder)] == ["part1", "part2"]
-    (folder / "labels.csv").write_text("video,label\nvideos/part1/a.mp4,run\nvideos/part2/b.mp4,jump\n")
+    assert [label for _, label, _ in read(folder)] == ["jump", "run"]
+    (folder / "labels.csv").write_text("video,label\nvideos/run/a.mp4,run\nvideos/jump/b.mp4,jump\n")
     with pytest.raises(ValueError, match=r"d holds videos, and a table with a column video: name the table itself, .*d/labels.csv"):
         read(folder)
     with pytest.raises(ValueError, match="name the table itself"):

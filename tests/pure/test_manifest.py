@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -23,6 +24,7 @@ from engine.ingest.skipped import Skipped
 from engine.rows import Clip
 from engine.select.conversations import read_conversations
 from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 
 
 def read(tmp_path: Path, text: str, name: str = "m.csv", **data: object) -> list[Clip]:
@@ -179,6 +181,19 @@ def test_files_that_are_no_manifest(tmp_path: Path) -> None:
         list(manifest.read_manifest(Data(), Storage()))
 
 
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl", "m.parquet", "m.csv.gz"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n", "is a pointer of Git LFS .*: git lfs pull"),
+        ("\n<!doctype html>\n<html>", r"is a web page \(HTML\) in place of the file"),
+    ],
+)
+def test_what_is_there_in_place_of_a_table_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, text, name)
+
+
 def test_missing_videos_are_counted_not_dropped(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     clips = read(tmp_path, "video,label\na.mp4,x\nb.mp4,y\nnone/c.mp4,z\n")
@@ -187,6 +202,35 @@ def test_missing_videos_are_counted_not_dropped(tmp_path: Path) -> None:
         looked.count(clip)
     assert (looked.missing.count, looked.missing.first) == (2, ["b", "none/c"])
     assert (looked.unanswered.count, looked.unlisted.count) == (0, 0)
+
+
+def test_what_is_no_file_is_missing_at_ingest_as_it_is_in_the_run(tmp_path: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    for name in ("a.mp4", "of two words.mp4"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "folder.mp4").mkdir()
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for name, target in (("link", "a"), ("dangling", "none"), ("loop", "loop"), ("to_folder", "folder")):
+        os.symlink(tmp_path / f"{target}.mp4", tmp_path / f"{name}.mp4")
+    for name in ("folder.mp4/x", "a.mp4"):
+        memory.pipe_file(f"{tmp_path}/{name}", b"x")
+    names = ("a", "folder", "pipe", "link", "dangling", "loop", "to_folder")
+    videos = [f"{tmp_path}/{name}.mp4" for name in names] + [f"file://{tmp_path}/of%20two%20words.mp4"]
+    videos += [f"memory:/{tmp_path}/a.mp4", f"memory:/{tmp_path}/folder.mp4"]
+    storage, looked, missing_in_run = Storage(), Listing(Storage()), []
+    for video in videos:
+        looked.count(a_clip(video, video=video))
+        try:
+            with storage.opened(video):
+                pass
+        except StorageError as error:
+            missing_in_run += [video] * (error.trouble == "missing")
+    memory.rm(str(tmp_path), recursive=True)
+    assert looked.missing.first == missing_in_run
+    assert [video.rsplit("/", 1)[-1] for video in missing_in_run] == [
+        *(f"{name}.mp4" for name in ("folder", "pipe", "dangling", "loop", "to_folder")),
+        "folder.mp4",
+    ]
 
 
 def test_a_folder_that_may_not_be_listed_says_nothing_about_its_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Pins which split a row belongs to: names as people write them, a tenth where nobody says anything, and what is said about it."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from engine.presets import load_config
 from engine.run.checks import check_inputs, claim
 from engine.store.files import Store
 from engine.store.filesystems import Storage
+from jobs.ingest import IngestOptions, ingest
 
 
 def read(path: Path, text: str, skipped: Skipped | None = None, **data: Any) -> tuple[list[str], list[str]]:
@@ -95,6 +97,43 @@ def test_held_out_labels_that_no_training_clip_has_are_named(tmp_path: Path) -> 
     _, notes = read(tmp_path / "m.csv", text)
     assert notes == ["2 of 3 held-out labels are in no training clip: 'dance', 'yoga'; a model can hardly learn these"]
     assert read(tmp_path / "m.csv", text.replace("train", "val"))[1] == [], "the other split comes from another file"
+
+
+def test_two_labels_of_one_window_are_counted_and_the_first_is_shown(tmp_path: Path) -> None:
+    lines = ["a.mp4,0,5,yoga,,1", "./a.mp4,,5,Yoga!,,2", "b.mp4,,,run,,3", "a.mp4,0,5,dance,,4", "a.mp4,0,5,mat,What lies there?,5"]
+    text = "video,start_s,end_s,label,question,clip_id\n" + "".join(f"{line}\n" for line in lines)
+    splits, notes = read(tmp_path / "m.csv", text, heldout=0.0)
+    assert (len(splits), len(notes)) == (5, 1), "all are kept"
+    assert notes[0].startswith("windows with two labels for one question, of which both are kept: 1; /")
+    assert notes[0].endswith("/a.mp4 from 0 s to 5 s is 'yoga' in clip 1 and 'dance' in clip 4")
+    (tmp_path / "b.mp4").write_bytes(b"x")
+    ingest(IngestOptions(manifest=str(tmp_path / "m.csv")), str(tmp_path / "c.parquet"), [])
+    assert json.loads((tmp_path / "c.card.json").read_text())["windows_of_two_labels"] == 1
+    assert read(tmp_path / "m.csv", text.replace("dance", "yoga"), heldout=0.0)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("splits", "options", "note"),
+    [
+        (["train", "train"], {}, "all 2 clips are train and none is held out; unless these come from another manifest"),
+        (["train", ""], {}, "all 2 clips are train and none is held out"),
+        (["val", "test"], {}, "all 2 clips are held out and none is trained on"),
+        (["train", "val"], {}, ""),
+        (["train", "train"], {"split": "train"}, ""),
+        (["", ""], {"split": "val"}, ""),
+        (["", ""], {}, ""),
+    ],
+)
+def test_an_empty_split_is_said_unless_it_was_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], splits: list[str], options: dict[str, str], note: str
+) -> None:
+    (tmp_path / "m.csv").write_text(table(*splits))
+    ingest_all = partial(ingest, IngestOptions(manifest=str(tmp_path / "m.csv"), **options), str(tmp_path / "c.parquet"))
+    with pytest.raises(ValueError, match="none of the 2 clips has a video"):
+        ingest_all([])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert note in printed
+    assert ("by the splits that the manifest names" in printed) == bool(note)
 
 
 def test_a_run_keeps_the_share_that_it_was_begun_with(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ something    Something-Something v2: JSON
 ego4d        Ego4D, forecasting hands and objects: fho_main.json
 epic         EPIC-KITCHENS-100: CSV
 temporal     ActivityNet, THUMOS, HACS, COIN, YouCook2, and captions in that style (Charades-STA, ActivityNet Captions): JSON
-instruct     LLaVA, VideoChat2-IT, VideoInstruct: JSON of conversations; they become examples, not clips
+instruct     LLaVA, ShareGPT, OpenAI's messages, VideoChat2-IT, VideoInstruct: conversations; they become examples, not clips
+turns        the turns of a conversation in each of these forms
 source       an adapter's input, and what adapters share: questions, files, names
 """
 
