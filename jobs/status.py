@@ -225,7 +225,7 @@ def _retried(kind: str, again: failing.Retried | None) -> str:
         what = "has damaged files; it" if is_damage else f"left {again.failed} examples out as {kind}; it"
         return f"{again.step} {what} will be done again: run the same command as before"
     failed = f"{again.failed} clips of {again.step} failed as {kind}; they are in {again.pieces} pieces, whose {again.clips} clips"
-    damaged = f"{again.pieces} pieces of {again.step} are damaged; they"
+    damaged = f"damaged pieces of {again.step}: {again.pieces}; they"
     return f"{damaged if is_damage else failed} will be made again: run the same command as before"
 
 

@@ -24,10 +24,10 @@ def verify_cases(cases: Path, preset: str, explain: bool, skip_bad: bool, senten
         raise ValueError(f"--preset {preset} is not a preset; choose strict, paper or code")
     spec = VerifySpec(preset=cast(Literal["strict", "paper", "code"], preset), sentence_model=sentence_model)
     similarity.of(sentence_model)
-    bad_lines = 0
+    num_cases = bad_lines = 0
     try:
         with _open(cases) as file:
-            for place, line in _lines(cases, file):
+            for num_cases, (place, line) in enumerate(_lines(cases, file), 1):  # noqa: B007  # read after the loop
                 try:
                     verified_line = _verified_line(line, spec, explain)
                 except ValueError as error:
@@ -42,6 +42,8 @@ def verify_cases(cases: Path, preset: str, explain: bool, skip_bad: bool, senten
             raise ValueError(f"the verdicts cannot be written: {error.strerror}") from None
         # the reader of the pipe, head for instance, has closed it: end quietly, and let Python flush its buffer into nothing
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not num_cases:
+        print(f"{cases} has no cases; write one JSON object a line", file=sys.stderr)
     if bad_lines:
         print(f"{bad_lines} bad lines left out", file=sys.stderr)
 

@@ -166,9 +166,7 @@ def test_the_commands_print_the_line_with_the_remedy(run: Store, capsys: pytest.
     )
     assert any(line.split()[:4] == [GENERATE, "sealed,", "1", "damaged"] for line in lines)
     print_failures(run.uri, FailureOptions(retry="damaged", rewind=True, as_json=False), [])
-    assert (
-        capsys.readouterr().out == f"1 pieces of {GENERATE} are damaged; they will be made again: run the same command as before\n"
-    )
+    assert capsys.readouterr().out == f"damaged pieces of {GENERATE}: 1; they will be made again: run the same command as before\n"
 
 
 def test_a_seal_that_is_gone_under_a_sealed_step_is_named(run: Store, capsys: pytest.CaptureFixture[str]) -> None:

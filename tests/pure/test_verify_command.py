@@ -32,6 +32,12 @@ def test_explain_adds_the_matched_spans(tmp_path: Path, capsys: Any) -> None:
     assert (row["preset"], row["similarity"]) == ("strict", "ROUGE-L")
 
 
+def test_a_file_without_cases_is_no_silence(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "cases.jsonl").write_text("\n")
+    verify_cases(tmp_path / "cases.jsonl", "strict", explain=False, skip_bad=False, sentence_model="")
+    assert capsys.readouterr().err == f"{tmp_path}/cases.jsonl has no cases; write one JSON object a line\n"
+
+
 def test_what_was_judged_may_be_judged_again(tmp_path: Path, capsys: Any) -> None:
     (row,) = run(tmp_path, capsys, CASE, explain=True)
     assert run(tmp_path, capsys, row, explain=True) == [row]
