@@ -90,7 +90,7 @@ class Card:
     def notes(self) -> list[str]:
         """What a person should know about the splits, a line for each: a share that nobody chose, or that holds out nothing, and
         copies, and held-out labels without a training clip."""
-        return [note for note in (self._share_note(), self._copies_note(), self._unseen_note()) if note]
+        return [note for note in (self._share_note(), *self.copies.notes(), self._unseen_note()) if note]
 
     def _share_note(self) -> str:
         division, heldout = self.division, self._splits["heldout"]
@@ -107,14 +107,6 @@ class Card:
         return (
             f"no split in the manifest: {DEFAULT_SHARE * 100:g} % of the videos are held out ({heldout} of {len(self)} clips); set "
             "data.heldout to another share, or to 0 for none"
-        )
-
-    def _copies_note(self) -> str:
-        if not (num := self.copies.num_shared):
-            return ""
-        return (
-            f"{num} videos are there under several names, of which data.heldout would hold out only some; each went into one split "
-            "with all its names"
         )
 
     def _unseen_note(self) -> str:

@@ -72,12 +72,17 @@ def read_manifest(
     _report_duplicates(rows, card)
 
 
+def names_all_splits(data: Data, storage: Storage) -> bool:
+    """Whether every row of data.manifest names its split, as in what `starloop ingest` writes: then no share decides."""
+    return all(Rows(data, partial(own_records, data.manifest, storage), Copies()).splits_named())
+
+
 class Rows:
     """The rows of a manifest, and how each becomes a clip."""
 
     def __init__(self, data: Data, records: Records, copies: Copies) -> None:
         self.data, self.records, self.copies = data, records, copies
-        self.division, self._by_name = (Division(data.heldout, self._splits_named) for _ in range(2))
+        self.division, self._by_name = (Division(data.heldout, self.splits_named) for _ in range(2))
 
     def clips(self) -> Iterator[tuple[str, Clip]]:
         """The clips of the rows without an error, read again from the first: a bad row was raised or counted before."""
@@ -114,7 +119,7 @@ class Rows:
         name = name_below(located, folder_of(self.data))
         return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
 
-    def _splits_named(self) -> Iterator[str]:
+    def splits_named(self) -> Iterator[str]:
         """What each row names as its split. An error ends them: it is the main reading's to raise."""
         try:
             for _, row in self.records():
