@@ -13,6 +13,7 @@ from engine.ingest.cells import EMPTY_OR_NAME, optional_text, seconds_of, text_o
 from engine.ingest.copies import Copies, Placed
 from engine.ingest.hashes import hash_of
 from engine.ingest.label_cells import label_of
+from engine.ingest.listing import Listing
 from engine.ingest.own import own_records
 from engine.ingest.skipped import Skipped
 from engine.ingest.splits import Division
@@ -72,9 +73,10 @@ def read_manifest(
     _report_duplicates(rows, card)
 
 
-def names_all_splits(data: Data, storage: Storage) -> bool:
-    """Whether every row of data.manifest names its split, as in what `starloop ingest` writes: then no share decides."""
-    return all(Rows(data, partial(own_records, data.manifest, storage), Copies()).splits_named())
+def listing_for(data: Data, storage: Storage) -> Listing | None:
+    """By which copies in object stores are found; None where every row names its split, as in what `starloop ingest` writes."""
+    names = Rows(data, partial(own_records, data.manifest, storage), Copies()).splits_named()
+    return None if all(names) else Listing(storage)
 
 
 class Rows:

@@ -9,7 +9,6 @@ from engine.evaluate.sets import read_set
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.clips import path_of, write_parts
-from engine.ingest.listing import Listing
 from engine.ingest.own import fingerprint, ignored_files
 from engine.run.work import StepResult, Work
 
@@ -36,7 +35,7 @@ def inputs_of(config: RunConfig) -> dict[str, str]:
 def ingest(work: Work) -> StepResult:
     """Check the manifest and write its clips: what is split here stays split. Then the clips of the other evaluation sets."""
     config, storage = work.config, work.config.access()
-    listing = None if manifest.names_all_splits(config.data, storage) else Listing(storage)
+    listing = manifest.listing_for(config.data, storage)
     card = Card(listing)
     parts = write_parts(work.store, manifest.read_manifest(config.data, storage, card))
     if listing and listing.num_asked:
