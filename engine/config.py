@@ -306,7 +306,8 @@ class Limits(Section):
     failure_rate: float = cost(0.2, ge=0, le=1)
     """A step stops with an explanation if a larger share of its clips failed, and at least 20 of them."""
     storage_patience_s: float = cost(120.0, ge=0)
-    """How long a step waits for storage that does not respond. Denied access and missing objects are not waited for."""
+    """How long a step waits for storage that does not respond; a request without a byte ends after this time too, but not before
+    5 s and no later than 60 s. Denied access and missing objects are not waited for."""
 
 
 class RunConfig(Section):

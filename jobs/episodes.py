@@ -17,7 +17,7 @@ from engine.evaluate.few_shot.curve import context_line
 from engine.evaluate.few_shot.step import CONTEXTS, SETTINGS
 from engine.ingest.card import Card
 from engine.ingest.clips import to_table
-from engine.ingest.manifest import read_manifest
+from engine.ingest.manifest import listing_for, read_manifest
 from engine.presets import load_config
 from engine.rows import EPISODES, Clip, Episode
 from engine.store.documents import to_json
@@ -45,7 +45,7 @@ class Parts:
 def build(config: RunConfig, store: Store) -> Iterator[str]:
     """Write the folder, and yield the lines of a report on it. Raises ValueError if the manifest cannot give episodes."""
     section, seed = config.episodes, config.run.seed
-    card = Card()
+    card = Card(listing_for(config.data, config.access()) if section.split == "manifest" else None)
     parts = divide(list(read_manifest(config.data, config.access(), card)), section, seed)
     if section.split == "manifest":
         yield from card.notes()

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import threading
 from collections import Counter
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -13,6 +14,7 @@ class WebServer:
 
     def __init__(self, folder: Path) -> None:
         self.is_away = False
+        self.is_over = threading.Event()
         self.requests: Counter[str] = Counter()
         """By path."""
         web = self
@@ -20,7 +22,7 @@ class WebServer:
         class Handler(_Handler):
             server_of_tests, files = web, folder
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     def __enter__(self) -> "WebServer":
@@ -28,6 +30,7 @@ class WebServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.is_over.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(10)
@@ -36,10 +39,18 @@ class WebServer:
         return f"http://127.0.0.1:{self._server.server_port}/{path}"
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 100  # with the default of 5, some of many connections at once wait for a second
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_of_tests: WebServer
     files: Path
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # whoever waited has gone
+            super().handle()
 
     def log_message(self, *_: object) -> None:
         pass
@@ -49,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server_of_tests.requests[self.path] += 1
-        way, _, name = self.path.lstrip("/").partition("/")
+        way, _, name = self.path.partition("?")[0].lstrip("/").partition("/")
         file = self.files / name
         if self.server_of_tests.is_away:
             self._send(503, b"")
@@ -129,6 +140,30 @@ class _Handler(BaseHTTPRequestHandler):
     def _cut(self, body: bytes) -> None:
         self._send(200, body[: len(body) // 2], Content_Length=str(len(body)))
         self.close_connection = True
+
+    def _hangs(self, _: bytes) -> None:
+        """It never answers."""
+        self.server_of_tests.is_over.wait(60)
+        self.close_connection = True
+
+    def _drips(self, body: bytes) -> None:
+        """The head of its answer comes byte by byte, and takes a minute."""
+        for byte in f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode():
+            with suppress(OSError):
+                self.wfile.write(bytes([byte]))
+            if self.server_of_tests.is_over.wait(1):
+                break
+        self.close_connection = True
+
+    def _stalls(self, body: bytes) -> None:
+        """It gives the first byte of all ranges, and then nothing."""
+        start, end = self._asked(len(body))
+        self._send(
+            206, body[start : start + 1], Content_Range=f"bytes {start}-{end - 1}/{len(body)}", Content_Length=str(end - start)
+        )
+        if end - start > 1:
+            self.server_of_tests.is_over.wait(60)
+            self.close_connection = True
 
     def _moved(self, _: bytes) -> None:
         self._send(302, b"", Location=self.path.replace("/moved/", "/ranges/"))

@@ -103,7 +103,7 @@ class Card:
     def notes(self) -> list[str]:
         """What a person should know about the splits, a line for each: a share that nobody chose, or that holds out nothing, and
         copies, held-out labels without a training clip, and windows with two labels."""
-        notes = (self._share_note(), self._copies_note(), self._unseen_note(), self._conflict_note())
+        notes = (self._share_note(), *self.copies.notes(), self._unseen_note(), self._conflict_note())
         return [note for note in notes if note]
 
     def one_split_note(self) -> str:
@@ -134,14 +134,6 @@ class Card:
         return (
             f"no split in the manifest: {DEFAULT_SHARE * 100:g} % of the videos are held out ({heldout} of {len(self)} clips); set "
             "data.heldout to another share, or to 0 for none"
-        )
-
-    def _copies_note(self) -> str:
-        if not (num := self.copies.num_shared):
-            return ""
-        return (
-            f"{num} videos are there under several names, of which data.heldout would hold out only some; each went into one split "
-            "with all its names"
         )
 
     def _conflict_note(self) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from engine.ingest.hashes import hash_of, in_both, with_split
 from engine.ingest.listing import SMALLEST_BYTES, TOGETHER, Listing
+from engine.ingest.skipped import Skipped
 from engine.rows import Clip
-from engine.store.locations import canonical, local_path, object_key
+from engine.store.locations import OBJECT_STORES, canonical, local_path, object_key, protocol_of
 from engine.store.parallel import parallel_map
 from models.digests import file_digest
 
@@ -45,11 +46,28 @@ class Copies:
         self._leaders: dict[str, Placed] = {}
         self._first: dict[str, tuple[str, Clip]] = {}
         """Place and clip of the first row of each group that was checked."""
+        self._unlisted = Skipped()
+        """Videos of object stores whose folders could not be listed."""
 
     @property
     def num_shared(self) -> int:
         """Groups whose split no row names: their leaders' shares decide."""
         return sum(not leader.is_named for leader in self._leaders.values())
+
+    def notes(self) -> list[str]:
+        """What a person should know, a line for each: how many videos follow their copies, and where no copies were looked for."""
+        notes = []
+        if num := self.num_shared:
+            notes.append(
+                f"{num} videos are there under several names, of which data.heldout would hold out only some; each went into one "
+                "split with all its names"
+            )
+        if self._listing and (num := self._unlisted.count):
+            notes.append(
+                f"copies were not looked for among {num} videos ({self._unlisted.first[0]} ...), so one of them may be in both "
+                f"splits under two names: {self._listing.trouble}"
+            )
+        return notes
 
     def find(self, placed: Callable[[], Iterator[Placed]]) -> None:
         """Find the groups. `placed`: the videos of all rows, read again from the first at each call."""
@@ -109,12 +127,18 @@ class Copies:
         numbers, last = array("Q"), ""
         while videos := list(islice(placed, TOGETHER)):
             if self._listing:
-                self._listing.look([video.video for video in videos if local_path(video.video) is None])
+                self._listing.look([video.video for video in videos if protocol_of(video.video) in OBJECT_STORES])
             for video in videos:
+                if self._listing and video.video != last and self._is_unlisted(video.video, self._listing):
+                    self._unlisted.add(video.video)
                 if video.video != last and (number := self._number_of(video.video)):  # windows of one video follow each other
                     numbers.append(with_split(2 * number, video.split))
                 last = video.video
         return {number // 2 for number in in_both(numbers)}
+
+    @staticmethod
+    def _is_unlisted(video: str, listing: Listing) -> bool:
+        return protocol_of(video) in OBJECT_STORES and not listing.has_listed(video)
 
     def _candidates(self, placed: Iterable[Placed], numbers: set[int]) -> Iterator[Placed]:
         """Each video with one of these numbers, once for each of its splits, wherever its rows stand."""

@@ -2,14 +2,18 @@
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from fsspec.asyn import AsyncFileSystem, sync
+
 from engine.ingest.hashes import hash_of
 from engine.ingest.skipped import Skipped
 from engine.rows import Clip, Example
+from engine.store.awaited import Awaited
 from engine.store.filesystems import Storage
 from engine.store.locations import WEB, local_path, place_of, protocol_of
 from engine.store.parallel import parallel_map
@@ -21,12 +25,17 @@ SMALLEST_BYTES = 1024
 """Nothing smaller is a video: error pages and placeholders are all equal."""
 PATIENCE_S = 10.0
 """Ingest only reports missing videos, so it waits for storage less long than a run does."""
+LISTING_S = 60.0
+"""A folder that takes longer is given up: an object store shows some thousand names a second, and some folders have millions."""
 LISTED_FOLDERS = 2000
-"""Folders that are looked into, with servers that did not respond: a folder for each of a million clips would take hours."""
+"""Folders that are looked into: a folder for each of a million clips would take hours."""
 BUDGET_S = 300.0
 """Seconds after which no more folders are looked into."""
 TOGETHER = 256
 """Clips whose folders are listed at the same time."""
+SILENT_AFTER = 3
+"""A bucket or server is silent once so many of its folders or objects, one after another, got no response: one alone may be its own
+trouble."""
 Shown = TypeVar("Shown", Clip, Example)
 
 
@@ -34,16 +43,18 @@ class Listing:
     """Looks for videos by listing their folders, each once; web servers have no listings, so they are asked for each video.
 
     Requests to storage are bounded, whatever the number of clips: by LISTED_FOLDERS and BUDGET_S; and storage that did not respond
-    once is not asked again.
+    SILENT_AFTER times is not asked again.
     """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = replace(storage, patience_s=min(PATIENCE_S, storage.patience_s))
         self._folders: dict[str, dict[str, int] | None] = {}
         """Names in each folder, with a hash of the object's bytes, 0 for unknown; None for a folder that cannot be listed."""
-        self._places: dict[str, bool] = {}
-        """Buckets and servers, and whether they responded."""
-        self._num_dead, self._seconds = 0, 0.0
+        self._unanswered: dict[str, int] = {}
+        """How many folders of a bucket or server got no response since one did; 0: the last one did."""
+        self._seconds = 0.0
+        self._trouble = ""
+        """Why the first of the folders that were not listed was not."""
         self.missing, self.unanswered, self.unlisted = Skipped(), Skipped(), Skipped()
         self.first_missing = ""
         """Where the first missing video was looked for."""
@@ -70,13 +81,26 @@ class Listing:
         self.look([clip.video])
         folder, name = _folder_of(clip.video)
         if folder not in self._folders:
-            did_not_respond = self._places.get(_place_of(folder)) is False
-            (self.unanswered if did_not_respond else self.unlisted).add(clip.clip_id)
+            (self.unanswered if self._is_silent(_place_of(folder)) else self.unlisted).add(clip.clip_id)
         elif (names := self._folders[folder]) is None:
             self.unanswered.add(clip.clip_id)
         elif name not in names:
             self.missing.add(clip.clip_id)
             self.first_missing = self.first_missing or clip.video
+
+    @property
+    def num_asked(self) -> int:
+        """Folders, and objects of web servers, that were asked for."""
+        return len(self._folders)
+
+    @property
+    def trouble(self) -> str:
+        """Why some folders were not listed, in one line."""
+        return self._trouble or f"at most {LISTED_FOLDERS} folders are listed, and for {BUDGET_S:g} s"
+
+    def has_listed(self, video: str) -> bool:
+        """Whether the folder of a video that was looked for is known."""
+        return self._folders.get(_folder_of(video)[0]) is not None
 
     def bytes_of(self, video: str) -> int:
         """A hash of the digest with which an object store lists a video that was looked for; 0 where it is not known."""
@@ -84,33 +108,50 @@ class Listing:
         return (self._folders.get(folder) or {}).get(name, 0)
 
     def look(self, videos: Iterable[str]) -> None:
-        """List the videos' folders, those that were not listed before, at the same time: first one of each bucket or server."""
+        """List the videos' folders, those that were not listed before, at the same time: first a few of each bucket or server."""
         folders = {folder: name for folder, name in map(_folder_of, videos) if folder not in self._folders}
-        first = {place: folder for folder in reversed(folders) if (place := _place_of(folder)) not in self._places}
-        self._ask([(folder, folders[folder]) for folder in first.values()])
-        self._ask([(folder, name) for folder, name in folders.items() if self._places.get(_place_of(folder))])
+        first, of_place = list[str](), Counter(self._unanswered)
+        for folder in folders:
+            place = _place_of(folder)
+            if self._unanswered.get(place) != 0 and of_place[place] < SILENT_AFTER:
+                first.append(folder)
+                of_place[place] += 1
+        self._ask([(folder, folders[folder]) for folder in first])
+        self._ask([(folder, name) for folder, name in folders.items() if folder not in self._folders])
+
+    def _is_silent(self, place: str) -> bool:
+        return self._unanswered.get(place, 0) >= SILENT_AFTER
 
     def _ask(self, folders: Sequence[tuple[str, str]]) -> None:
-        to_list = [(folder, name) for folder, name in folders if folder not in self._folders]
-        to_list = to_list[: max(0, LISTED_FOLDERS - len(self._folders) - self._num_dead)] if self._seconds < BUDGET_S else []
+        """Ask for folders that were not asked for, as long as their bucket or server responds."""
+        num_left = LISTED_FOLDERS - len(self._folders) if self._seconds < BUDGET_S else 0
+        if not (
+            to_list := [(folder, name) for folder, name in folders if not self._is_silent(_place_of(folder))][: max(0, num_left)]
+        ):
+            return
         before, start = self._seconds, time.monotonic()
-        for folder, names in parallel_map(self._answer, to_list):
-            place = _place_of(folder)
-            if isinstance(names, StorageError) and names.trouble == "unavailable":
-                self._num_dead += self._places.get(place, True)
-                self._places[place] = False
-            else:
-                self._places.setdefault(place, True)
-                self._folders[folder] = None if isinstance(names, StorageError) else names
-            self._seconds = before + time.monotonic() - start
-            if self._seconds >= BUDGET_S:
-                break
+        with Awaited("looking for videos", self._storage.silence_s) as awaited:
+            while_it_responds = (item for item in to_list if not self._is_silent(_place_of(item[0])))
+            for folder, names in parallel_map(partial(self._answer, awaited), while_it_responds):
+                self._keep(folder, names)
+                self._seconds = before + time.monotonic() - start
+                if self._seconds >= BUDGET_S:
+                    break
 
-    def _answer(self, folder_and_video: tuple[str, str]) -> tuple[str, dict[str, int] | StorageError | None]:
+    def _keep(self, folder: str, names: dict[str, int] | StorageError | None) -> None:
+        place = _place_of(folder)
+        is_unanswered = isinstance(names, StorageError) and names.trouble == "unavailable"
+        self._unanswered[place] = self._unanswered.get(place, 0) + 1 if is_unanswered else 0
+        if not isinstance(names, dict):
+            self._trouble = self._trouble or str(names or f"{folder} shows nothing of what may be read there")
+        self._folders[folder] = names if isinstance(names, dict) else None
+
+    def _answer(self, awaited: Awaited, folder_and_video: tuple[str, str]) -> tuple[str, dict[str, int] | StorageError | None]:
         """The folder, and what is in it or why that is not known."""
         folder, video = folder_and_video
         try:
-            return folder, self._names(folder, video)
+            with awaited.call(folder):
+                return folder, self._names(folder, video)
         except StorageError as error:
             return folder, error
         except ValueError as error:  # a protocol whose package is not installed, a password
@@ -154,6 +195,8 @@ def _listed(folder: str, storage: Storage) -> dict[str, int]:
     filesystem, path = storage.filesystem(folder or "/")
     is_local = local_path(folder) is not None
     list_names: Callable[[], list[Any]] = partial(readable_names, path) if is_local else partial(filesystem.ls, path, detail=True)
+    if isinstance(filesystem, AsyncFileSystem):
+        list_names = partial(sync, filesystem.loop, filesystem._ls, path, detail=True, timeout=LISTING_S)
     try:
         entries = storage.patiently(f"cannot list {folder}", list_names)
     except StorageError as error:

@@ -12,6 +12,7 @@ from engine.ingest.cells import EMPTY_OR_NAME, optional_text, seconds_of, text_o
 from engine.ingest.conflicts import count_label_conflicts, refuse_duplicate, refuse_duplicates
 from engine.ingest.copies import Copies, Placed
 from engine.ingest.label_cells import label_of
+from engine.ingest.listing import Listing
 from engine.ingest.own import own_records
 from engine.ingest.skipped import Skipped
 from engine.ingest.splits import Division
@@ -72,12 +73,18 @@ def read_manifest(
     count_label_conflicts(rows.clips, card)
 
 
+def listing_for(data: Data, storage: Storage) -> Listing | None:
+    """By which copies in object stores are found; None where every row names its split, as in what `starloop ingest` writes."""
+    names = Rows(data, partial(own_records, data.manifest, storage), Copies()).splits_named()
+    return None if all(names) else Listing(storage)
+
+
 class Rows:
     """The rows of a manifest, and how each becomes a clip."""
 
     def __init__(self, data: Data, records: Records, copies: Copies) -> None:
         self.data, self.records, self.copies = data, records, copies
-        self.division, self._by_name = (Division(data.heldout, self._splits_named) for _ in range(2))
+        self.division, self._by_name = (Division(data.heldout, self.splits_named) for _ in range(2))
 
     def clips(self) -> Iterator[tuple[str, Clip]]:
         """The clips of the rows without an error, read again from the first: a bad row was raised or counted before."""
@@ -114,7 +121,7 @@ class Rows:
         name = name_below(located, folder_of(self.data))
         return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
 
-    def _splits_named(self) -> Iterator[str]:
+    def splits_named(self) -> Iterator[str]:
         """What each row names as its split. An error ends them: it is the main reading's to raise."""
         try:
             for _, row in self.records():

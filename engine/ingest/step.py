@@ -34,14 +34,18 @@ def inputs_of(config: RunConfig) -> dict[str, str]:
 
 def ingest(work: Work) -> StepResult:
     """Check the manifest and write its clips: what is split here stays split. Then the clips of the other evaluation sets."""
-    config, card = work.config, Card()
-    parts = write_parts(work.store, manifest.read_manifest(config.data, config.access(), card))
-    for note in (*folder_notes(config.data.manifest, config.access()), *card.notes()):
+    config, storage = work.config, work.config.access()
+    listing = manifest.listing_for(config.data, storage)
+    card = Card(listing)
+    parts = write_parts(work.store, manifest.read_manifest(config.data, storage, card))
+    if listing and listing.num_asked:
+        log.info("looked for copies: listed %d folders of object stores", listing.num_asked)
+    for note in (*folder_notes(config.data.manifest, storage), *card.notes()):
         log.info("%s", note)
-    if suffixes := ignored_files(config.data.manifest, config.access()):
+    if suffixes := ignored_files(config.data.manifest, storage):
         log.info("files that are no videos: %s", ", ".join(f"{count} {suffix}" for suffix, count in suffixes.items()))
     for evaluation_set in config.evaluate.sets[1:]:
-        clips = read_set(evaluation_set, config.data.question, config.access())
+        clips = read_set(evaluation_set, config.data.question, storage)
         parts |= write_parts(work.store, (replace(clip, split=evaluation_set.name) for clip in clips), (evaluation_set.name,))
     files = [path_of(split, number) for split, sizes in parts.items() for number in range(len(sizes))]
     return StepResult(files=files, counts=card.counts(), facts={"inputs": inputs_of(config), "parts": parts})

@@ -96,6 +96,11 @@ def refuse_changed_inputs(config: RunConfig, store: Store, ingested: Seal, until
             files = {evaluation_set.name: evaluation_set.files for evaluation_set in config.evaluate.sets}
             path = files.get(name) or config.data.manifest
             raise ValueError(f"{path} has changed since {store.url()} read it; restore it or choose another run.uri")
+    refuse_empty_splits(ingested, until)
+
+
+def refuse_empty_splits(ingested: Seal, until: str) -> None:
+    """Raises ValueError where ingest has left a split empty that is needed: all of its videos may be copies of the other one's."""
     refuse_empty({split: sum(parts) for split, parts in ingested.facts["parts"].items()}, splits_for(until))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from engine.config import RunConfig
 from engine.connection import connect
 from engine.report.build import report_page
-from engine.run.checks import check_inputs, claim, note_costs, refuse_changed_inputs
+from engine.run.checks import check_inputs, claim, note_costs, refuse_changed_inputs, refuse_empty_splits
 from engine.run.lease import Lease
 from engine.run.plan import INGEST, Kind, Step, next_step, refuse_gaps, unrationalized
 from engine.run.resources import afford, needs
@@ -139,6 +139,8 @@ def _advance(driver: Driver, config: RunConfig, until: str) -> dict[str, Seal]:
         sealed = driver.sealed()
         while (step := next_step(config, sealed, until)) is not None:
             sealed[step.name] = driver.do(step, sealed)
+            if step.name == INGEST:
+                refuse_empty_splits(sealed[INGEST], until)
     return sealed
 
 

@@ -4,6 +4,7 @@ A Storage pickles as its options: each process builds its own filesystems and fi
 chain. Options that hold a credential are refused, because they would be pickled into every task and written into config.json.
 """
 
+import copy
 import difflib
 import inspect
 import io
@@ -31,11 +32,14 @@ SECRET = re.compile(r"secret|token|passw|credential|connection_string|^key$|_key
 NO_SECRETS = frozenset({"anon", "cloud", "google_default"})
 """Values of gcsfs' token option that are no token, but name a way to find one."""
 PATIENCE_S = 120.0
+SHORTEST_SILENCE_S, LONGEST_SILENCE_S = 5.0, 60.0
+"""Bounds of the seconds without a byte that end a request: a server that works takes seconds now and then, and no minute."""
 BUFFER_BYTES = 1 << 20
 S3_CONFIG = {"retries": {"total_max_attempts": 1}, "max_pool_connections": CALLS_AT_ONCE}
 """Only our own layer retries: with botocore's five attempts in each of s3fs' five, a write to an absent server took 50 s before it
 failed. botocore's default pool of 10 connections would make most of our parallel calls wait."""
-S3_DEFAULTS: dict[str, Any] = {"use_listings_cache": False, "config_kwargs": S3_CONFIG}
+S3_SILENCE_S = 15.0
+"""s3fs' own read_timeout."""
 S3_ALSO = frozenset("use_listings_cache listings_expiry_time max_paths skip_instance_cache profile".split())
 """Options of s3fs that are not in the signature of its constructor."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 10.0
@@ -50,6 +54,13 @@ class Storage:
 
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     patience_s: float = PATIENCE_S
+    tries_again: bool = True
+    """False: each call is made once, to find out whether storage answers; a request has the same time."""
+
+    @property
+    def silence_s(self) -> float:
+        """Seconds without a byte after which a request ends: it never outlasts the patience, if that is no shorter than 5 s."""
+        return min(LONGEST_SILENCE_S, max(SHORTEST_SILENCE_S, self.patience_s))
 
     def filesystem(self, uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
         """The filesystem and the path in it. Raises ValueError if its package is not installed, or does not know an option."""
@@ -60,7 +71,9 @@ class Storage:
         own = self.options.get(protocol, {})
         try:
             kind = fsspec.get_filesystem_class(protocol)
-            options = (S3_DEFAULTS if protocol in ("s3", "s3a") else {}) | kind._get_kwargs_from_urls(uri) | own
+            options = kind._get_kwargs_from_urls(uri) | own
+            if protocol in ("s3", "s3a"):
+                options = self._with_s3_defaults(options)
             filesystem, path = fsspec.filesystem(protocol, **options), kind._strip_protocol(uri)
         except ImportError as error:
             raise ValueError(f"{uri}: {error}; starloop[gcs] and starloop[azure] bring what they need") from None
@@ -70,6 +83,11 @@ class Storage:
             filesystem.retries = 1
             _refuse_unknown(filesystem, own)
         return filesystem, path.rstrip("/") if path.strip("/") else path
+
+    def _with_s3_defaults(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        # botocore writes into the dictionaries that it is given
+        config = {**copy.deepcopy(S3_CONFIG), "read_timeout": min(S3_SILENCE_S, self.silence_s), **options.get("config_kwargs", {})}
+        return {"use_listings_cache": False, **options, "config_kwargs": config}
 
     def patiently(self, what: str, call: Callable[[], T]) -> T:
         """Return call(); call again for up to patience_s while the trouble is one that may pass. Raises StorageError.
@@ -87,7 +105,7 @@ class Storage:
                 if trouble is None and not isinstance(error, OSError):
                     raise
                 wait = random.uniform(0, bound)
-                if trouble not in WAITED_FOR or time.monotonic() + wait > deadline:
+                if trouble not in WAITED_FOR or not self.tries_again or time.monotonic() + wait > deadline:
                     raise storage_error(what, error) from None
                 log.warning("%s: %s; trying again in %.1f s", what, reason_of(error), wait)
             time.sleep(wait)
@@ -104,7 +122,7 @@ class Storage:
         if local_path(uri) is not None:
             source: Source = patiently(lambda: LocalSource(patiently, path))
         elif protocol_of(uri) in WEB:
-            source = patiently(lambda: WebSource(patiently, filesystem, path, whole_bytes))
+            source = patiently(lambda: WebSource(patiently, filesystem, path, whole_bytes, self.silence_s))
         else:
             source = patiently(lambda: RemoteSource(patiently, filesystem, path))
         try:

@@ -31,7 +31,7 @@ class Places:
     """Buckets, servers and folders that this process has read from: the last objects of each, and which web servers are silent."""
 
     def __init__(self, storage: Storage) -> None:
-        self._storage, self._impatient = storage, replace(storage, patience_s=0.0)
+        self._storage, self._impatient = storage, replace(storage, tries_again=False)
         self._last_read: OrderedDict[str, list[str]] = OrderedDict()
         """Up to two for each place: windows of one video follow each other."""
         self._silent: dict[str, float] = {}

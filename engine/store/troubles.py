@@ -1,6 +1,7 @@
 """Kinds of storage trouble: what an exception of any filesystem means, and what to do about it, in one line."""
 
 import errno
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 Trouble = Literal["missing", "denied", "full", "replaced", "refused", "exhausted", "unavailable"]
@@ -42,15 +43,40 @@ WAITED_FOR = ("unavailable", "exhausted")
 NO_CREDENTIALS = frozenset("NoCredentialsError PartialCredentialsError CredentialRetrievalError ProfileNotFound".split())
 PASSING_NAMES = frozenset(
     "HTTPClientError EndpointConnectionError ConnectTimeoutError ReadTimeoutError ConnectionClosedError ProxyConnectionError "
-    "IncompleteRead IncompleteReadError ResponseParserError ResponseStreamingError ServiceRequestError ServiceResponseError".split()
+    "IncompleteRead IncompleteReadError ResponseParserError ResponseStreamingError ServiceRequestError ServiceResponseError "
+    "ContentLengthError TransferEncodingError".split()
 )
-"""Names of exceptions of botocore and of Azure's client, so that neither package is imported where it is not used."""
+"""Names of exceptions of botocore, of Azure's client and of aiohttp, so that no package is imported where it is not used."""
 PASSING_PACKAGES = ("aiohttp.", "requests.", "urllib3.")
 PERMANENT_NAMES = frozenset(
     "InvalidURL InvalidUrlClientError InvalidUrlRedirectClientError NonHttpUrlClientError NonHttpUrlRedirectClientError "
     "TooManyRedirects MissingSchema InvalidSchema ParamValidationError".split()
 )
 """Names of exceptions of these packages, and of botocore, that are about the address, not about its server."""
+WORDS = {
+    "TooManyRedirects": "it is redirected again and again",
+    "ContentLengthError": "fewer bytes came than the server had announced",
+    "TransferEncodingError": "the answer broke off",
+    "ContentEncodingError": "the answer cannot be decompressed",
+    "HttpProcessingError": "the answer is no HTTP",
+    "ClientPayloadError": "the answer broke off",
+    "ServerDisconnectedError": "the server closed the connection without an answer",
+}
+"""What exceptions of aiohttp mean whose own text says it badly ("0", "400, message:"), by the name of a class of theirs."""
+SILENT_WORDS = {
+    "TimeoutError": "no answer in time",
+    "ConnectionRefusedError": "the connection was refused",
+    "ConnectionError": "the connection broke",
+    "ClientConnectionError": "the connection broke",
+    "ClientError": "the request failed",
+    "FileNotFoundError": "there is no such file",
+    "NotADirectoryError": "a part of its path is no folder",
+    "IsADirectoryError": "it is a folder",
+    "PermissionError": "access is denied",
+    "EOFError": "it ends too early",
+    "MemoryError": "this machine is out of memory",
+}
+"""The same for exceptions without a text."""
 OUR_OWN = ("builtins", "engine", "models", "jobs")
 """Packages of exceptions that no filesystem raises: they are mistakes of ours, unless an object is being read."""
 
@@ -150,13 +176,34 @@ def _http_status(error: BaseException) -> int:
 
 
 def reason_of(error: BaseException) -> str:
-    """What an exception says, in one line; with its type where that is no error of storage."""
-    if type(error).__name__ == "TooManyRedirects":  # aiohttp's text for it is "0"
-        return "it is redirected again and again"
+    """What an exception says, in one line; with its type where that is no error of storage.
+
+    >>> reason_of(ConnectionRefusedError()), reason_of(OSError(5, "Input/output error")), reason_of(KeyError("x"))
+    ('the connection was refused', 'Input/output error', "KeyError: 'x'")
+    """
+    if words := _words_for((error.__cause__, error), WORDS):
+        return words
     if isinstance(status := getattr(error, "status", None), int):  # aiohttp's text would repeat the URL
-        return f"HTTP status {status} {getattr(error, 'message', '')}".rstrip()
-    lines = str(getattr(error, "strerror", None) or error).splitlines()
-    line = lines[0].rstrip(".") if lines else ""
-    if isinstance(error, OSError) or type(error).__module__.startswith(PASSING_PACKAGES):
-        return line or type(error).__name__
-    return f"{type(error).__name__}: {line}".rstrip(": ")
+        return f"HTTP status {status} {_first_line(getattr(error, 'message', ''))}".rstrip()
+    line = _first_line(getattr(error, "strerror", None) or error).rstrip(".")
+    if not line:
+        return _reason_of_silent(error)
+    is_of_storage = isinstance(error, OSError) or type(error).__module__.startswith(PASSING_PACKAGES)
+    return line if is_of_storage else f"{type(error).__name__}: {line}"
+
+
+def _reason_of_silent(error: BaseException) -> str:
+    """For an exception without a text: what its cause says, as of fsspec's FSTimeoutError, else what its type means."""
+    if error.__cause__ is not None and str(error.__cause__):
+        return reason_of(error.__cause__)
+    return _words_for((error,), SILENT_WORDS) or f"{type(error).__name__}, which says no more"
+
+
+def _words_for(errors: Iterable[BaseException | None], words: Mapping[str, str]) -> str:
+    """The words for the first class of `words` to which one of the errors belongs; "" if there is none."""
+    names = [{kind.__name__ for kind in type(error).__mro__} for error in errors]
+    return next((words[name] for own in names for name in words if name in own), "")
+
+
+def _first_line(text: object) -> str:
+    return next(iter(str(text).splitlines()), "").strip().rstrip(":")

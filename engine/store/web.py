@@ -4,8 +4,8 @@ import asyncio
 import os
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO
@@ -16,8 +16,7 @@ from engine.store.sources import Patiently
 from engine.store.troubles import REMEDY, StorageError, trouble_of
 
 RANGE_TIMEOUT_S, WHOLE_TIMEOUT_S = 120.0, 3600.0
-SILENCE_S = 60.0
-"""No byte for so long ends a request."""
+"""For a body that comes slowly."""
 CHUNK_BYTES = 1 << 20
 VERSION_HEADERS = ("ETag", "Last-Modified", "Content-Length", "Content-Encoding")
 """What tells two versions of an object apart, as well as its server says."""
@@ -49,8 +48,10 @@ thread changes it."""
 class WebSource:
     """An object of an HTTP server. Only GET is used: an address may be signed for nothing else."""
 
-    def __init__(self, patiently: Patiently, filesystem: AsyncFileSystem, url: str, whole_bytes: int) -> None:
+    def __init__(self, patiently: Patiently, filesystem: AsyncFileSystem, url: str, whole_bytes: int, silence_s: float) -> None:
+        """`silence_s`: a request ends after so long without a byte, and where the head of its response has not come by then."""
         self._patiently, self._filesystem, self._url, self._whole_bytes = patiently, filesystem, url, whole_bytes
+        self._silence_s = silence_s
         self._whole: int | None = None
         """The descriptor of the whole object's file, where the server gives no ranges."""
         self.size, self.etag, self.bytes_read = 0, "", 0
@@ -75,7 +76,7 @@ class WebSource:
 
     async def _open(self) -> None:
         """Size and version of the object, from a request for its first byte."""
-        async with asyncio.timeout(WHOLE_TIMEOUT_S), await self._get("bytes=0-0") as response:
+        async with _bounded(WHOLE_TIMEOUT_S, "the whole object did not come"), self._get("bytes=0-0") as response:
             match = CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
             self.etag = _strong_etag(response)
             if match and response.status in (206, 416) and _is_plain(response):
@@ -91,7 +92,8 @@ class WebSource:
 
     async def _range(self, offset: int, length: int) -> bytes | None:
         """The bytes of a range, or its first ones if the server sends no more; None where it has sent the whole object instead."""
-        async with asyncio.timeout(RANGE_TIMEOUT_S), await self._get(f"bytes={offset}-{offset + length - 1}") as response:
+        byte_range = f"bytes={offset}-{offset + length - 1}"
+        async with _bounded(RANGE_TIMEOUT_S, f"{length} bytes did not come"), self._get(byte_range) as response:
             match = CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
             if match and (int(match["size"]) != self.size or _strong_etag(response) != self.etag):
                 raise StorageError("replaced", f"{self._url} was replaced while it was being read; {REMEDY['replaced']}")
@@ -103,14 +105,14 @@ class WebSource:
             if response.status not in (200, 206, *NO_RANGES):
                 self._refuse(response)
         size = self.size
-        async with asyncio.timeout(WHOLE_TIMEOUT_S):
+        async with _bounded(WHOLE_TIMEOUT_S, "the whole object did not come"):
             await self._fetch_whole()
         if self.size != size:
             raise StorageError("replaced", f"{self._url} was replaced while it was being read; {REMEDY['replaced']}")
         return None
 
     async def _fetch_whole(self) -> None:
-        async with await self._get("") as response:
+        async with self._get("") as response:
             self._refuse(response)
             await self._spool(response)
 
@@ -121,12 +123,17 @@ class WebSource:
             raise StorageError("refused", f"cannot read {self._url}: {status}; {ELSEWHERE}")
         response.raise_for_status()
 
-    async def _get(self, byte_range: str) -> Any:
+    @asynccontextmanager
+    async def _get(self, byte_range: str) -> AsyncIterator[Any]:
         """aiohttp's response to a request for a range, or for the whole object."""
         session, options = await self._filesystem.set_session(), self._filesystem.kwargs
         headers = {**options.get("headers", {}), "Accept-Encoding": "identity"} | ({"Range": byte_range} if byte_range else {})
-        timeout = type(session.timeout)(total=None, sock_connect=SILENCE_S, sock_read=SILENCE_S)
-        return session.get(self._filesystem.encode_url(self._url), **{"timeout": timeout, **options, "headers": headers})
+        timeout = type(session.timeout)(total=None, sock_read=self._silence_s)
+        async with _bounded(self._silence_s, "no answer"):
+            request = session.get(self._filesystem.encode_url(self._url), **{"timeout": timeout, **options, "headers": headers})
+            response = await request
+        async with response:
+            yield response
 
     async def _spool(self, response: Any) -> None:
         """Keep the body, decompressed if it comes compressed; not once more where it is the object that came whole last."""
@@ -178,6 +185,18 @@ class WebSource:
                 raise
             why = f"no room for an object that comes whole ({error.strerror or error}): set TMPDIR to a disk that has some"
             raise StorageError("refused", f"cannot read {self._url}: {why}; or {ELSEWHERE}") from None
+
+
+@asynccontextmanager
+async def _bounded(seconds: float, what: str) -> AsyncIterator[None]:
+    """Raises TimeoutError("{what} within {seconds} s") where the block takes longer; asyncio's own says nothing."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise TimeoutError(f"{what} within {seconds:g} s") from None
 
 
 def _is_plain(response: Any) -> bool:

@@ -18,7 +18,7 @@ from engine.ingest.card import Card
 from engine.ingest.listing import Listing
 from engine.ingest.manifest import read_manifest
 from engine.rows import Failure
-from engine.store import outage
+from engine.store import filesystems, outage
 from engine.store.filesystems import Storage
 from engine.store.troubles import StorageError
 from models.base import Evenly, FrameSpec, Square
@@ -148,7 +148,7 @@ def test_a_server_that_gave_objects_and_is_away_ends_the_step(web: WebServer) ->
 @pytest.fixture(params=["closed", "silent"])
 def gone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A web server that refuses connections, or accepts them and never answers."""
-    monkeypatch.setattr("engine.store.web.SILENCE_S", 1.0)
+    monkeypatch.setattr(filesystems, "SHORTEST_SILENCE_S", 1.0)
     monkeypatch.setattr(outage, "ASKING_S", 0.0)
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
@@ -174,7 +174,7 @@ def test_a_web_server_that_is_gone_is_its_own_clips_trouble(web: WebServer, fold
 
 def test_a_silent_web_server_is_left_alone_for_a_while(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """It costs its first clip two connections, and the following ones none."""
-    monkeypatch.setattr("engine.store.web.SILENCE_S", 1.0)
+    monkeypatch.setattr(filesystems, "SHORTEST_SILENCE_S", 1.0)
     monkeypatch.setattr(outage, "ASKING_S", 0.0)
     with socket.socket() as server, ChildDecoder(Storage(patience_s=0), LIMITS) as decoder:
         server.bind(("127.0.0.1", 0))

@@ -10,13 +10,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp.http_exceptions import BadStatusLine, ContentEncodingError, ContentLengthError, TransferEncodingError
 from botocore.exceptions import ClientError, EndpointConnectionError
+from fsspec.exceptions import BlocksizeMismatchError, FSTimeoutError
 from s3fs.errors import translate_boto_error
 
 from engine.store.files import Store
 from engine.store.filesystems import Storage, check_options
-from engine.store.troubles import StorageError, Trouble, trouble_of
+from engine.store.troubles import StorageError, Trouble, reason_of, trouble_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,6 +91,43 @@ def of_this_machine() -> Exception:
 )
 def test_what_an_error_means(error: Exception, trouble: Trouble | None) -> None:
     assert trouble_of(error) == trouble
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (FSTimeoutError(), "no answer in time"),
+        (caused(FSTimeoutError(), TimeoutError("no answer within 15 s")), "no answer within 15 s"),
+        (caused(FSTimeoutError(), TimeoutError()), "no answer in time"),
+        (aiohttp.SocketTimeoutError(), "no answer in time"),
+        (aiohttp.ServerDisconnectedError(), "the server closed the connection without an answer"),
+        (aiohttp.ClientOSError(), "the connection broke"),
+        (ContentLengthError("x"), "fewer bytes came than the server had announced"),
+        (
+            caused(aiohttp.ClientPayloadError("<ContentLengthError: 400>"), ContentLengthError("x")),
+            "fewer bytes came than the server had",
+        ),
+        (caused(aiohttp.ClientPayloadError("<TransferEncodingError: 400>"), TransferEncodingError("x")), "the answer broke off"),
+        (ContentEncodingError("x"), "the answer cannot be decompressed"),
+        (BadStatusLine("SSH-2.0"), "the answer is no HTTP"),
+        (ConnectionRefusedError(), "the connection was refused"),
+        (ConnectionResetError(), "the connection broke"),
+        (FileNotFoundError(), "there is no such file"),
+        (BlocksizeMismatchError(), "BlocksizeMismatchError, which says no more"),
+    ],
+)
+def test_an_error_without_a_text_is_said_in_words(error: Exception, reason: str) -> None:
+    assert reason_of(error).startswith(reason)
+
+
+def test_half_an_answer_is_no_refusal() -> None:
+    """aiohttp's errors about it have a code, 400, which is no answer's."""
+    assert {trouble_of(error) for error in (ContentLengthError("x"), TransferEncodingError("x"))} == {"unavailable"}
 
 
 def test_an_archived_object_is_told_so() -> None:
