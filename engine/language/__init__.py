@@ -3,7 +3,11 @@
 words         the words of a text in any script, and which of them are forms of the same word
 vocabulary    lists of English words by their role in a sentence
 answer        one generated text, parsed: words, sentences, referents of "it", the stated conclusion
+cues          phrases that announce the answer, correct what stands before them, or quote a print in the picture
+mood          which sentences are questions, or are taken back by a later one
 negation      which words of a sentence are asserted, denied or left open
+scope         how far a negator or hedge reaches
+unreal        words that govern an action which does not happen: wants to, forgot to, should, a sign reads
 retraction    phrases beside a statement that take it back, or offer an alternative to it
 numbers       the numbers in a text, their roles, and which of them is the answer
 times         moments of a clip that a text states

@@ -10,40 +10,30 @@ from itertools import pairwise
 
 import regex
 
+from engine.language.cues import conclusion_start, correction_end, is_printed
+from engine.language.mood import Mood, Sentence, may_have_mood, moods
 from engine.language.negation import stances
+from engine.language.scope import ASSERTED, DENIED, OPEN
+from engine.language.unreal import asked_topics
 from engine.language.vocabulary import ARTICLES, NOUN_BEFORE, NOUNS, PHRASE_ENDS, PLACES, PRONOUNS
-from engine.language.words import is_hangul, is_unspaced, lemmas, same_word, word_pattern, words
+from engine.language.words import is_hangul, is_unspaced, label_words, lemmas, same_word, word_pattern, words
 
 _SENTENCE_END = regex.compile(r"[.!?;][\"'”’)\]*_]*\s|[。！？]|\n\s*\n|\n\s*[-*•]")
+_SENTENCE_OR_CORRECTION = regex.compile(rf"{_SENTENCE_END.pattern}|(?:[,—–…]|-{{2,}}|\s-)\s*(?=no\s*[,.:;!])", regex.IGNORECASE)
+"""A "no" that stands alone starts a sentence: "he is diving - no, he is running"."""
 _BREAK = regex.compile(r"[,:;.!?()\[\]—–|/•。！？、，]|\s-+\s|-{2,}")
-_CUE_WORDS = frozenset("answer answers label prediction conclusion".split())
-_CUE = regex.compile(
-    r"(?:\b(?:answers?|prediction|conclusion)\b[*_]*\s*(?:(?:is|would be|must be|should be|was)\b\s*[:=]?|[:=]|[-–—]\s)"
-    r"|\blabel[*_]*\s*[:=])[\s*_\"'“]*",
-    regex.IGNORECASE,
-)
-"""Phrases that announce the final answer."""
-_CORRECTION = regex.compile(
-    r"\b(?:(?:oh,? )?wait\b(?:,? (?:no|actually|that(?:'s| is) (?:not right|wrong)))?|scratch that|correction"
-    r"|on second thoughts?|i was wrong|i (?:made|have made) a mistake|no,? actually|actually,? no"
-    r"|let me (?:correct|revise|rethink)(?: (?:that|this|myself|my answer))?)\s*[,.:;!—-]\s*"
-    r"|(?<=[.!?]\s)(?:actually|(?:but )?on (?:a )?closer (?:look|inspection)),?\s+"
-    r"(?=(?:he|she|it|this|they|the \w+) (?:is|was|are)\b)",
-    regex.IGNORECASE,
-)
-_CORRECTION_WORDS = frozenset("wait scratch correction second wrong mistake correct revise rethink actually closer".split())
-_PRINTED = regex.compile(
-    r"\b(?:reads?|reading|says|saying|words?|titled|printed|written|logo|sign|caption|banner|poster)\s*:?\s*(?:[\"“][^\"”]*|['‘][^'’]*)$",
-    regex.IGNORECASE,
-)
 _ABBREVIATIONS = frozenset("e g i vs mr mrs ms dr st approx ca cf".split())
 
 
 class Answer:
-    """A text and its words. Everything else is computed when it is first used, then cached."""
+    """A text and its words. Everything else is computed when it is first used, then cached.
 
-    def __init__(self, text: str) -> None:
+    `question`: what the text answers. If it asks what somebody will do, or what a sign says, that counts as asserted.
+    """
+
+    def __init__(self, text: str, question: str = "") -> None:
         self.text = text
+        self.question = question
         self.words = words(text)
 
     @cached_property
@@ -56,8 +46,39 @@ class Answer:
         """For each word ASSERTED, DENIED or OPEN (engine/language/negation.py)."""
         flags = bytearray()
         for first, end in self.sentences:
-            flags += stances(self.words[first:end], self.breaks(first, end))
+            flags += self.stances_in(first, end)
         return flags
+
+    def stances_in(self, first: int, end: int, own: frozenset[str] = frozenset()) -> bytearray:
+        """The stances of the words of one sentence, for a label with the words `own`; a question is OPEN until it is answered."""
+        if known := self._known_stances.get((first, own)):
+            return known
+        flags = stances(self.words[first:end], self.breaks(first, end), own, asked_topics(label_words(self.question)))
+        if mood := self._moods.get(first):
+            for i in range(mood.first, end - first):
+                if mood.stance == ASSERTED:
+                    flags[i] = ASSERTED if flags[i] == OPEN else flags[i]
+                else:
+                    flags[i] = DENIED if DENIED in (mood.stance, flags[i]) else OPEN
+        self._known_stances[first, own] = flags
+        return flags
+
+    @cached_property
+    def _known_stances(self) -> dict[tuple[int, frozenset[str]], bytearray]:
+        """The results of `stances_in`: a label may occur many times in a sentence."""
+        return {}
+
+    @cached_property
+    def _moods(self) -> dict[int, Mood]:
+        """The first word of each sentence that is no plain statement -> its mood."""
+        if "?" not in self.text and not any(may_have_mood(self.words[first : first + 4]) for first, _ in self.sentences):
+            return {}
+        sentences = []
+        for first, end in self.sentences:
+            gaps = [self.gap_before(i) for i in range(first, end)]
+            behind = self.gap_before(end) if end < len(self.words) else self.text[self.word_spans[-1][1] :]
+            sentences.append(Sentence(self.words[first:end], gaps, behind))
+        return {first: mood for (first, _), mood in zip(self.sentences, moods(sentences), strict=True) if mood}
 
     def sentence_of(self, position: int) -> tuple[int, int]:
         """The word range of the sentence that holds the word."""
@@ -122,7 +143,7 @@ class Answer:
     def sentences(self) -> list[tuple[int, int]]:
         """The word range of each sentence."""
         edges = [0]
-        for match in _SENTENCE_END.finditer(self.text):
+        for match in (_SENTENCE_OR_CORRECTION if "no" in self.words else _SENTENCE_END).finditer(self.text):
             i = bisect_left(self._word_starts, match.start())
             if (
                 edges[-1] < i < len(self.words)
@@ -186,6 +207,10 @@ class Answer:
                     phrases.append(range(i, end))
         return phrases
 
+    def part(self, first: int, end: int) -> "Answer":
+        """The word range as an answer of its own to the same question."""
+        return Answer(self.excerpt(first, end - 1), self.question)
+
     def sentence_texts(self) -> list[str]:
         """
         >>> Answer("It goes up. Then down;\\n\\nit stops, e.g. here").sentence_texts()
@@ -201,14 +226,12 @@ class Answer:
         >>> answer.excerpt(answer.conclusion[0], answer.conclusion[1] - 1)
         'a jump'
         """
-        if not _CUE_WORDS.intersection(self.words):
+        start = conclusion_start(self.text, self.words)
+        if not start:
             return None
-        cues = list(_CUE.finditer(self.text))
-        if not cues:
-            return None
-        first = next((i for i, (start, _) in enumerate(self.word_spans) if start >= cues[-1].end()), len(self.words))
-        line_end = self.text.find("\n", cues[-1].end() + 1)
-        sentence_ends = [end for start, end in self.sentences if end > first and start <= first]
+        first = self.next_word(start)
+        line_end = self.text.find("\n", start + 1)
+        sentence_ends = [end for sentence, end in self.sentences if end > first and sentence <= first]
         if not sentence_ends:
             return None
         end = next((i for i in range(first, sentence_ends[0]) if 0 <= line_end < self.word_spans[i][0]), sentence_ends[0])
@@ -216,7 +239,8 @@ class Answer:
 
     def is_quoted(self, position: int) -> bool:
         """Whether the word is quoted from a shirt, a sign or another print in the picture."""
-        return bool(_PRINTED.search(self.text[: self.word_spans[position][0]]))
+        is_asked = "mention" in asked_topics(label_words(self.question))
+        return not is_asked and is_printed(self.text[: self.word_spans[position][0]])
 
     @cached_property
     def corrected(self) -> "Answer":
@@ -225,10 +249,10 @@ class Answer:
         >>> Answer("He dives. Wait, no: he jumps.").corrected.words
         ('he', 'jumps')
         """
-        cues = list(_CORRECTION.finditer(self.text)) if not _CORRECTION_WORDS.isdisjoint(self.words) else []
-        if not cues or not any(start >= cues[-1].end() for start in self._word_starts):
+        end = correction_end(self.text, self.words)
+        if not any(start >= end for start in self._word_starts):
             return self
-        return Answer(" " * cues[-1].end() + self.text[cues[-1].end() :])
+        return Answer(" " * end + self.text[end:], self.question) if end else self
 
     def hyphenated_with(self, position: int) -> range:
         """Positions of the words that hyphens join to the word, itself included."""

@@ -7,8 +7,8 @@ from typing import Literal
 import regex
 
 from engine.language.answer import Answer
-from engine.language.negation import DENIED, OPEN
 from engine.language.relevance import most_relevant
+from engine.language.scope import DENIED, OPEN
 from engine.language.vocabulary import FUNCTION_WORDS
 from engine.language.words import label_words, lemmas
 

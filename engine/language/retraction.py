@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from engine.language.negation import BRIDGES, CLAUSE_STARTS, DISMISSING, FINITE_VERBS, PERSON_PRONOUNS
+from engine.language.negation import DISMISSING
+from engine.language.scope import BRIDGES, CLAUSE_STARTS, FINITE_VERBS, PERSON_PRONOUNS
 
 OCCURRENCE = frozenset(
     "the a what happening shown visible present seen taking occurring correct right performed depicted it possible here being in "

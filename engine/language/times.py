@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import regex
 
 from engine.language.answer import Answer
-from engine.language.negation import DENIED, OPEN
 from engine.language.numbers import NEAR, NOT_COUNTED, StatedNumber, numbers
 from engine.language.relevance import most_relevant
+from engine.language.scope import DENIED, OPEN
 from engine.language.vocabulary import FUNCTION_WORDS
 
 _CLOCK = regex.compile(r"(?<![\d:.])(?:(\d{1,2}):)?(\d{1,3}):(\d{2}(?:\.\d+)?)(?!:?\d)")
@@ -177,11 +177,11 @@ def word_at(answer: Answer, offset: int) -> int:
 
 
 def is_asserted(answer: Answer, position: int) -> bool:
-    """Whether the word, and the word before it in its sentence ("not at [0.1, ...]"), are asserted."""
+    """Whether the word is asserted, and the word before it in its sentence not denied ("not at [0.1, ...]")."""
     if not answer.words:
         return True
     before = max(answer.sentence_of(position)[0], position - 1)
-    return answer.stances[position] not in (DENIED, OPEN) and answer.stances[before] not in (DENIED, OPEN)
+    return answer.stances[position] not in (DENIED, OPEN) and answer.stances[before] != DENIED
 
 
 def named_moments(answer: Answer, duration_s: float) -> list[Moment]:

@@ -6,8 +6,8 @@ import regex
 
 from engine.labels import Choice, Keywords
 from engine.language.answer import Answer
-from engine.language.negation import DENIED, OPEN
 from engine.language.retraction import dismissed_after
+from engine.language.scope import DENIED, OPEN
 from engine.language.words import fold, label_words
 from engine.rows import Verdict
 from engine.verify.keywords import verify_keywords
@@ -42,14 +42,14 @@ def _announced_parts(answer: Answer) -> Iterator[Answer]:
     """The texts behind the last "I choose" or the like, and behind "the answer is"."""
     if (cues := list(_CHOSEN.finditer(answer.text))) and (first := answer.next_word(cues[-1].end())) < len(answer.words):
         end = answer.sentence_of(first)[1]
-        yield Answer(answer.excerpt(first, end - 1))
+        yield answer.part(first, end)
     if answer.conclusion:
         first, end = answer.conclusion
         if end - first == 1 and end < len(answer.words):
             next_end = answer.sentence_of(end)[1]
             if next_end - end <= EXPLANATION_WORDS:
                 end = next_end  # "The answer is B. the cup"
-        yield Answer(answer.excerpt(first, end - 1))
+        yield answer.part(first, end)
 
 
 def _verdict(answer: Answer, label: Choice, chosen: set[str]) -> Verdict:
@@ -141,7 +141,7 @@ def _are_reasons(answer: Answer, label: Choice, by_words: set[str]) -> bool:
     """Whether the words of these options occur only behind the first sentence, as reasons for the letter."""
     if len(answer.sentences) < 2:
         return False
-    opening = Answer(answer.excerpt(answer.sentences[0][0], answer.sentences[0][1] - 1))
+    opening = answer.part(*answer.sentences[0])
     return not any(verify_keywords(opening, Keywords(text=label.options[key])).keep for key in by_words)
 
 

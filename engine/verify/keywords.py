@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from engine.labels import Keywords
 from engine.language.answer import Answer
-from engine.language.negation import DENIED, OPEN, stances
 from engine.language.retraction import dismissed_after, is_alternative
+from engine.language.scope import DENIED, OPEN
 from engine.language.words import label_words, same_word
 from engine.rows import Verdict
 from engine.verify.enumeration import enumeration_around
@@ -19,8 +19,6 @@ NO_CONCLUSION = frozenset(
 MAX_CONCLUSION_WORDS = 8
 """A longer conclusion is an explanation: it need not name the label."""
 YES_NO = (("yes",), ("no",))
-QUESTION_STARTS = ("is", "are", "was", "were", "does", "do", "did", "could", "can", "should")
-QUESTION_SUBJECTS = frozenset("he she it they this that the there a an we you someone anyone".split())
 
 
 def mentions(text: str, label: Keywords) -> bool:
@@ -54,7 +52,11 @@ def _yes_no_position(answer: Answer) -> int | None:
     """The position of the text's yes or no: at the start of its conclusion, else of its first sentence that starts with one."""
     starts = ([answer.conclusion[0]] if answer.conclusion else []) + [first for first, _ in answer.sentences]
     for i in starts:
-        if answer.words[i : i + 1] in YES_NO and answer.words[i + 1 : i + 2] not in (("one",), ("and",), ("or",)):
+        if (
+            answer.words[i : i + 1] in YES_NO
+            and answer.words[i + 1 : i + 2] not in (("one",), ("and",), ("or",))
+            and answer.stances[i] != DENIED
+        ):
             return i
     return None
 
@@ -69,7 +71,7 @@ def _unless_elsewhere_answered(answer: Answer, verdict: Verdict, label: Keywords
     if answer.conclusion and not others:
         first, end = answer.conclusion
         if 0 < end - first <= MAX_CONCLUSION_WORDS and answer.words[first] not in NO_CONCLUSION and len(answer.words[first]) > 1:
-            conclusion = Answer(answer.excerpt(first, end - 1))
+            conclusion = answer.part(first, end)
             if not any(_pattern_verdict(conclusion, pattern).keep for text in texts for pattern in patterns_of(text)):
                 return _rejected(answer, "other_answer", first, end)
     return verdict
@@ -102,28 +104,18 @@ def _occurrence_verdict(answer: Answer, pattern: LabelPattern, chosen: list[int]
     """Whether the sentence asserts the words at the chosen positions."""
     first, end = answer.sentence_of(max(chosen))
     sentence, breaks, own = answer.words[first:end], answer.breaks(first, end), frozenset(pattern.words)
-    flags = bytearray([OPEN]) * len(sentence) if _is_question(sentence) else stances(sentence, breaks, own)
+    flags = answer.stances_in(first, end, own)
     in_sentence = [i - first for i in chosen if i >= first]
     chosen_flags = {flags[i] for i in in_sentence}
     lowest, highest = min(chosen), max(chosen)
     if answer.is_quoted(lowest):
         return _rejected(answer, "label_open", first, end)
-    if DENIED in chosen_flags or dismissed_after(sentence, max(in_sentence) + 1) or _is_answered_no(answer, end):
+    if DENIED in chosen_flags or dismissed_after(sentence, max(in_sentence) + 1):
         return _rejected(answer, "label_denied", first, end)
     if OPEN in chosen_flags or ("or" not in own and is_alternative(sentence, breaks, min(in_sentence), max(in_sentence))):
         return _rejected(answer, "label_open", first, end)
     spans = tuple(sorted(answer.word_spans[i] for i in chosen))
     return Verdict(keep=True, reason="contains_label", score=1.0, extracted=answer.excerpt(lowest, highest), spans=spans)
-
-
-def _is_question(sentence: Sequence[str]) -> bool:
-    """Whether the sentence is a question, which asserts nothing."""
-    return len(sentence) > 2 and sentence[0] in QUESTION_STARTS and sentence[1] in QUESTION_SUBJECTS
-
-
-def _is_answered_no(answer: Answer, end: int) -> bool:
-    """Whether the sentence before position `end` is a question that the text answers with no: "Fishing? No."."""
-    return end < len(answer.words) and "?" in answer.gap_before(end) and answer.words[end] in ("no", "nope", "not")
 
 
 def _phrase_verdict(answer: Answer, pattern: LabelPattern) -> Verdict:
@@ -136,7 +128,7 @@ def _phrase_verdict(answer: Answer, pattern: LabelPattern) -> Verdict:
         if not are_whole_words(answer, pattern, range(i, i + size)):
             continue
         first, end = answer.sentence_of(i)
-        flags = {*stances(answer.words[first:end], answer.breaks(first, end), own)[i - first : i + size - first]}
+        flags = {*answer.stances_in(first, end, own)[i - first : i + size - first]}
         if DENIED in flags:
             verdict = _rejected(answer, "label_denied", first, end)
         elif OPEN in flags and not verdict.keep:

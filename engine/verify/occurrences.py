@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from engine.language.answer import Answer
-from engine.language.negation import CLAUSE_STARTS
+from engine.language.scope import CLAUSE_STARTS
 from engine.language.vocabulary import ARTICLES, COMPOUNDS, OPPOSITE, PARTICLES, PLACES
 from engine.language.words import same_word
 from engine.verify.pattern import LabelPattern

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from engine.language.answer import Answer
+from engine.language.scope import FINITE_VERBS, PERSON_PRONOUNS, THING_PRONOUNS
 
 LOOPS = 4
 """Repetitions in a row that make a loop; for four or more words, and for whole sentences, three do."""
@@ -43,9 +44,13 @@ def repeated_range(answer: Answer) -> tuple[int, int] | None:
 
 
 def breaks_off(answer: Answer) -> bool:
-    """Whether the last word cannot end an answer.
+    """Whether the last word cannot end an answer. "Yes, he is" and "..., isn't he?" are whole.
 
     >>> breaks_off(Answer("The person is diving because the")), breaks_off(Answer("The person is diving"))
     (True, False)
     """
-    return len(answer.words) > 1 and answer.words[-1] in DANGLING
+    before, last = answer.words[-2:] if len(answer.words) > 1 else ("", "")
+    is_ellipsis = (before in PERSON_PRONOUNS | THING_PRONOUNS and last in FINITE_VERBS) or (
+        before.endswith("n't") and last in PERSON_PRONOUNS
+    )
+    return last in DANGLING and not (is_ellipsis and answer.text.rstrip()[-1] in ".!?")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from engine.labels import Sentences
 from engine.language.answer import Answer
-from engine.language.negation import DENIED, OPEN, stances
 from engine.language.order import MARKERS, Mention, chronological
 from engine.language.retraction import dismissed_after
+from engine.language.scope import DENIED, OPEN
 from engine.language.similarity import Similarity, content_of, rouge_l_recall
 from engine.language.vocabulary import NEGATIONS, OPPOSITE, PARTICLES
 from engine.language.words import label_words, lemmas
@@ -108,7 +108,7 @@ def _is_denied(answer: Answer, item: str, clause: Clause) -> bool:
     first, end = answer.sentence_of(clause[0])
     sentence = answer.words[first:end]
     own = frozenset(word for word in label_words(item) if not _is_negator(word))
-    flags = stances(sentence, answer.breaks(first, end), own)
+    flags = answer.stances_in(first, end, own)
     forms = frozenset(form for word in content_of(item) for form in lemmas(word))
     shared = [i - first for i in range(*clause) if not forms.isdisjoint(lemmas(answer.words[i]))]
     is_open = any(flags[i] == OPEN for i in shared)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from engine.labels import ClassSequence
 from engine.language.answer import Answer
-from engine.language.negation import DENIED, OPEN
 from engine.language.order import Mention, chronological
+from engine.language.scope import DENIED, OPEN
 from engine.language.vocabulary import FUNCTION_WORDS
 from engine.rows import Verdict
 from engine.verify.enumeration import MANY_THINGS

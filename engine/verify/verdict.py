@@ -47,7 +47,7 @@ def verify(text: str, question: str, label: Label, mode: Mode, finished: bool, s
             return published.verify(text, label, published.PAPER, sentence_similarity)
         case "code":
             return published.verify(text, label, published.CODE, sentence_similarity)
-    answer = Answer(text)
+    answer = Answer(text, question)
     if not answer.words:
         return _rejected("empty_answer", text.strip()[:EXCERPT_CHARS])
     if turn := next_turn(text, label):

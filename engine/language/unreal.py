@@ -1,0 +1,148 @@
+"""Words that govern an action which does not happen in the video, although nothing denies it: "wants to", "the sign reads".
+
+Lists of verbs hold dictionary forms: every inflection counts.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal
+
+from engine.language.vocabulary import ARTICLES
+from engine.language.words import lemmas
+
+Topic = Literal["omitted", "unreal", "mention"]
+"""omitted: not done (forgot to, too tired to, prevents him from). unreal: wished for, ahead or due (wants to, about to, should).
+mention: only named, likened or written (talks about, similar to, the sign reads)."""
+UNREAL = frozenset("want wish plan intend hope need expect prepare wait promise suppose ask invite tell ready about going".split())
+"""Before "to": the action lies ahead or is only wished for."""
+OMITTING = frozenset("forget fail refuse decline neglect omit hesitate unable unwilling reluctant yet".split())
+"""Before "to": the action does not happen."""
+PREVENTING = frozenset("prevent keep stop refrain abstain discourage forbid prohibit".split())
+"""Before "from": the action does not happen."""
+OBJECTS = frozenset("him her them me us you it".split())
+MODALS = frozenset("should would will shall".split())
+NAMES = frozenset(
+    "answer label action activity description term word caption guess option choice category class event scene video clip".split()
+)
+"""Subjects of a modal that names what the video shows: "the answer would be"."""
+NOT_ACTING = frozenset("i we you one it this that there which".split())
+"""Pronouns that are no actor of the video: "it would be", "I would say"."""
+NAMING = frozenset(
+    "call say think note describe classify label name identify consider characterize see observe notice hear recognize".split()
+)
+"""Verbs behind a modal that name or perceive what happens: "would call this", "will be seen"."""
+WILL_BEFORE = frozenset("a the his her their its my your good free".split())
+"""Words after which "will" is a noun."""
+DEPICTIONS = frozenset("poster painting drawing billboard statue".split())
+"""Pictures: what they show does not happen in the video."""
+PRINTS = frozenset("sign banner placard shirt caption subtitle title headline text word words".split())
+"""Things with a text on them: what they say does not happen either."""
+SAYING = frozenset("say says saying said read reads reading".split())
+THINKING = frozenset("talk think dream speak read".split())
+"""Verbs before "about" and "of"."""
+LIKENING = frozenset("similar akin comparable".split())
+"""Words before "to"."""
+LIKENED = frozenset("is are was were almost something".split())
+"""Words before "like"; "looks like" asserts what follows."""
+OPENERS = MODALS | SAYING | frozenset("to from like almost nearly about of word words text".split())
+"""All words at which a topic may start, and besides them contractions of "will"."""
+MAX_PRINT_WORDS = 6
+"""Maximum words from a print to its verb, itself included: "the sign above the door reads"."""
+MAX_OBJECT_WORDS, MAX_VERB_WORDS = 3, 3
+"""Maximum words between "prevent" and "from" or "too" and "to"; words behind a modal among which its verb is."""
+
+
+def topic_at(words: Sequence[str], i: int, own: frozenset[str] = frozenset()) -> Topic | None:
+    """The topic that starts behind the word at position i, or None. `own`: words of the label, which is no print ("stop sign")."""
+    if words[i] not in OPENERS and not words[i].endswith("'ll"):
+        return None
+    if is_omitted(words, i):
+        return "omitted"
+    if is_unreal(words, i):
+        return "unreal"
+    return "mention" if is_mention(words, i, own) else None
+
+
+@lru_cache(maxsize=1 << 12)
+def asked_topics(question_words: tuple[str, ...]) -> frozenset[Topic]:
+    """The topics that a question asks for: an answer with one of them says what happens.
+
+    >>> asked_topics(("what", "will", "he", "do")), asked_topics(("what", "does", "the", "sign", "say"))
+    (frozenset({'unreal'}), frozenset({'mention'}))
+    """
+    topics = {topic for i in range(len(question_words)) if (topic := topic_at(question_words, i))}
+    if "next" in question_words:
+        topics.add("unreal")
+    if not PRINTS.isdisjoint(question_words):
+        topics.add("mention")
+    return frozenset(topics)
+
+
+def is_omitted(words: Sequence[str], i: int) -> bool:
+    """Whether the word at position i is a "to" or "from" behind which an action does not happen.
+
+    >>> [is_omitted(text.split(), 3) for text in ("he then forgot to dance", "too tired now to dance", "he moved her from there")]
+    [True, True, False]
+    """
+    if words[i] == "to":
+        return _governs(words, i, OMITTING) or "too" in words[max(0, i - MAX_OBJECT_WORDS) : max(0, i - 1)]
+    if words[i] == "from" and i + 1 < len(words) and words[i + 1].endswith("ing"):
+        before = words[max(0, i - 1 - MAX_OBJECT_WORDS) : i]
+        return not before[-1].endswith("ing") and any(not PREVENTING.isdisjoint(lemmas(word)) for word in before)
+    return False
+
+
+def is_unreal(words: Sequence[str], i: int) -> bool:
+    """Whether the word at position i is a "to" or a modal behind which an action is wished for, ahead, or due.
+
+    >>> [is_unreal(text.split(), 1) for text in ("he should be dancing", "I would call this dancing", "she will be 5")]
+    [True, False, False]
+    """
+    if words[i] == "to":
+        is_destination = words[i - 1] == "going" and not ARTICLES.isdisjoint(words[i + 1 : i + 2])
+        return _governs(words, i, UNREAL) and not is_destination
+    return (words[i] in MODALS or words[i].endswith("'ll")) and _is_of_an_actor(words, i)
+
+
+def _governs(words: Sequence[str], i: int, governors: frozenset[str]) -> bool:
+    """Whether the "to" at position i depends on one of the governors: "wants to", "wants him to"."""
+    governor = i - 2 if i > 1 and words[i - 1] in OBJECTS else i - 1
+    return governor >= 0 and not governors.isdisjoint(lemmas(words[governor]))
+
+
+def _is_of_an_actor(words: Sequence[str], i: int) -> bool:
+    """Whether the modal at position i is about somebody's action, and not about the name or the value of what happens."""
+    subject = words[i].partition("'")[0] if words[i].endswith("'ll") else words[i - 1] if i else ""
+    if subject in NOT_ACTING or (words[i] == "will" and subject in WILL_BEFORE) or not NAMES.isdisjoint(words[:i]):
+        return False
+    following = words[i + 1 : i + 1 + MAX_VERB_WORDS]
+    if not following or any(not NAMING.isdisjoint(lemmas(word)) for word in following):
+        return False
+    return following[0] != "be" or any(word.endswith("ing") for word in following)
+
+
+def is_mention(words: Sequence[str], i: int, own: frozenset[str]) -> bool:
+    """Whether what follows the word at position i is only likened, nearly so, talked about, or a text in the picture.
+
+    >>> [is_mention(text.split(), 2, frozenset()) for text in ("a sign reads dancing", "he looks like dancing")]
+    [True, False]
+    """
+    word, before = words[i], words[i - 1] if i else ""
+    following = words[i + 1] if i + 1 < len(words) else ""
+    match word:
+        case "to":
+            return before in LIKENING
+        case "like":
+            return before in LIKENED
+        case "almost" | "nearly":
+            return following.endswith("ing")
+        case "word" | "words" | "text":
+            return following.endswith("ing") and before == "the"
+        case "about" | "of":
+            return bool(before) and not THINKING.isdisjoint(lemmas(before)) and "as" not in words[i + 1 : i + 4]
+    reads_something = following in ARTICLES  # a person who reads a book
+    return (
+        word in SAYING
+        and not reads_something
+        and not ((PRINTS | DEPICTIONS) - own).isdisjoint(words[max(0, i - MAX_PRINT_WORDS) : i])
+    )
