@@ -100,6 +100,14 @@ class Square:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """The whole picture at one size, whatever its own aspect ratio: SigLIP's rule. Stretch(height_px=384, width_px=384)."""
+
+    height_px: int
+    width_px: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeepAspect:
     """The whole picture in its own aspect ratio: KeepAspect(min_pixels=65_536, max_pixels=602_112, multiple_px=28).
 
@@ -116,7 +124,7 @@ class FrameSpec:
     """What a model watches: which frames of a clip, and how large. FrameSpec(choose=Evenly(16), size=Square(336))."""
 
     choose: Evenly | PerSecond
-    size: Square | KeepAspect
+    size: Square | Stretch | KeepAspect
 
 
 @dataclass(frozen=True, slots=True, eq=False)
