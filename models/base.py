@@ -16,6 +16,15 @@ ENCODE_CLIPS = 8
 """Clips that go through tower and prefill at once. This bounds the memory of their activations, whatever the size of a piece."""
 
 
+PoolingName = Literal["pllava", "llava_onevision", "llava_next_video", "perception_lm"]
+"""The models whose pool a LLaVA can be given (models/pllava/pooling.py)."""
+PoolMethod = Literal["average", "strided", "bilinear"]
+"""average: means of windows that cover all patches, and overlap where the shape does not divide them. strided: means of windows of
+one whole size; patches that are left over at the end are dropped. bilinear: interpolation between the two nearest patches."""
+PoolPlace = Literal["before", "after"]
+"""Of the projector. Its activation lies between, so the two give different tokens."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """Which weights: a base and, after a finetune, the adapter on it.
@@ -33,6 +42,12 @@ class ModelSpec:
     """Frames of a video. None: what the checkpoint says, or 16 for an image model."""
     pooling_shape: tuple[int, int, int] | None = None
     """(T', H', W') of a video's tokens. None: what the checkpoint says, or half the patches a side for an image model."""
+    pooling: PoolingName | None = None
+    """Whose pool videos get. None: what the checkpoint says, or PLLaVA's for an image model."""
+    pooling_method: PoolMethod | None = None
+    """None: that of `pooling`."""
+    pooling_place: PoolPlace | None = None
+    """None: that of `pooling`."""
     shot_frames: int | None = None
     """Frames of each clip before the last of a sample, chosen evenly among num_frames. None: all of them."""
     shot_shape: tuple[int, int, int] | None = None
@@ -41,6 +56,12 @@ class ModelSpec:
     """Where the base was fetched from, if `base` is a copy of a URI's files; else ""."""
     adapter_uri: str = ""
     """The same of the adapter."""
+
+    @property
+    def pools(self) -> list[str]:
+        """The keys by which it asks for a pool: ["pooling", "pooling_shape"]."""
+        keys = ("pooling", "pooling_method", "pooling_place", "pooling_shape")
+        return [key for key in keys if getattr(self, key) is not None]
 
     @property
     def base_name(self) -> str:

@@ -14,8 +14,9 @@ from tokenizers import AddedToken, Tokenizer, processors
 
 from models.base import ModelSpec
 from models.folders import SMALL_FILES, TINY, fetch, read_json
-from models.pllava.architecture import Architecture, Shape, check_config
-from models.pllava.processing import image_settings
+from models.pllava.architecture import Architecture, check_config
+from models.pllava.pictures import image_settings
+from models.pllava.pooling import Shape
 from models.pllava.published import CHATML, CONFIGS
 
 LAYERS, TOWER_LAYERS = 2, 3
