@@ -369,8 +369,8 @@ class TokenCounter(Protocol):
 class Family(Protocol):
     """A module that serves checkpoints of some kinds (models/registry.py). All but load and trainee read small files only."""
 
-    PUBLISHED: Container[str]
-    """Hub ids whose architecture `shrink` knows without the hub."""
+    PUBLISHED: Mapping[str, str]
+    """model_type by hub id, of the checkpoints whose architecture `shrink` knows without the hub."""
 
     def check(self, spec: ModelSpec) -> None:
         """Raises ValueError naming what is wrong with the checkpoint's files; of weights it reads the headers only."""

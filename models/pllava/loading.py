@@ -21,8 +21,9 @@ COPIED = (
     "vision_feature_layer",
     "vision_feature_select_strategy",
     "multimodal_projector_bias",
+    "tie_word_embeddings",
 )
-"""Fields of LLaVA's configuration that PLLaVA's has too."""
+"""Fields of LLaVA's configurations that PLLaVA's has too."""
 T = TypeVar("T")
 
 

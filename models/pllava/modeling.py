@@ -109,7 +109,11 @@ class PllavaModel(LlavaModel):
         self.post_init()
 
     def tower_features(self, pixel_values: Tensor) -> Tensor:
-        """The tower's features [B*T, P*P, C] at the configured layers, from pixel_values[B*T, 3, S, S]; CLIP's class token too.
+        """The patches' features [B*T, P*P, C] at the configured layers, from pixel_values[B*T, 3, S, S]."""
+        return self._tower_tokens(pixel_values)[:, self.class_tokens :]
+
+    def _tower_tokens(self, pixel_values: Tensor) -> Tensor:
+        """The same, with CLIP's class token before the patches.
 
         Runs the tower's layers up to the last of these and keeps no other: 25 CLIP states of 16 frames would be half a gigabyte a
         video. The tower is frozen unless one of its parameters requires a gradient.
@@ -141,7 +145,7 @@ class PllavaModel(LlavaModel):
         The strategy "full" keeps CLIP's class token: [P*P + 1, D].
         """
         first = int(self.config.vision_feature_select_strategy == "default")
-        features = self.tower_features(pixel_values)[:, first:]
+        features = self._tower_tokens(pixel_values)[:, first:]
         return BaseModelOutputWithPooling(pooler_output=list(self.multi_modal_projector(features)))
 
     def get_video_features(
@@ -170,7 +174,7 @@ class PllavaModel(LlavaModel):
         frames = (
             pixel_values_videos.flatten(0, 1) if isinstance(pixel_values_videos, Tensor) else torch.cat(list(pixel_values_videos))
         )
-        features = self.tower_features(frames)[:, self.class_tokens :]
+        features = self.tower_features(frames)
         if views is None and len({*zip(lengths, shapes, strict=True)}) == 1:
             tokens = self.multi_modal_projector(features, [(None, lengths[0], shapes[0])]).unflatten(0, (len(lengths), -1))
             return BaseModelOutputWithPooling(pooler_output=self._ended(tokens))

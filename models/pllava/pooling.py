@@ -5,7 +5,7 @@ Each dimension is pooled by itself, as a sum of the patches with weights (`axis_
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -22,7 +22,7 @@ class Pooling:
 
     method: PoolMethod
     place: PoolPlace
-    rounds_up: bool = True
+    rounds_up: bool = field(default=True, compare=False)
     """Where no shape is given it is half the patches a side: whether half of an odd number is rounded up."""
     newline: bool = False
     """Whether the checkpoint's token image_newline ends each video, so that it takes a token more than its shape."""
