@@ -96,11 +96,11 @@ def test_a_checkpoint_s_own_pool_gives_the_features_of_its_own_model(tmp_path: P
         torch.testing.assert_close(model.get_video_features(pixels).pooler_output, theirs, **CLOSE)
         assert theirs.shape[1] == processor.tokens_per_video == (49 if is_onevision else 48)
         views = [(1, None, (3, 4, 4)), (0, (0, 2), (2, 4, 4))]
-        seen = model.get_video_features(pixels, views=views).pooler_output
-    assert [len(tokens) for tokens in seen] == [processor.tokens_of(shape) for _, _, shape in views]
+        tokens = model.get_video_features(pixels, views=views).pooler_output
+    assert [len(own) for own in tokens] == [processor.tokens_of(shape) for _, _, shape in views]
     if is_onevision:
-        torch.testing.assert_close(seen[0], theirs[1], **CLOSE)
-        torch.testing.assert_close(seen[1], torch.cat((theirs[0, :16], theirs[0, 32:])), **CLOSE)
+        torch.testing.assert_close(tokens[0], theirs[1], **CLOSE)
+        torch.testing.assert_close(tokens[1], torch.cat((theirs[0, :16], theirs[0, 32:])), **CLOSE)
 
 
 @pytest.mark.parametrize("method", ["average", "strided", "bilinear"])
