@@ -217,8 +217,8 @@ def _openings(prompt: str, finished: str) -> tuple[str, str]:
     >>> _openings("first question<|im_start|>assistant\\n", "first question<|im_start|>assistant \\nprobe answer")
     ('<|im_start|>assistant \\n', '<|im_start|>assistant\\n')
     """
-    written, asked = (text.partition(ANSWER)[0].rpartition(QUESTIONS[0])[2] for text in (finished, prompt))
-    return (written, asked) if written and written.split() == asked.split() else ("", "")
+    in_finished, in_prompt = (text.partition(ANSWER)[0].rpartition(QUESTIONS[0])[2] for text in (finished, prompt))
+    return (in_finished, in_prompt) if in_finished and in_finished.split() == in_prompt.split() else ("", "")
 
 
 def _following(form: Form, render: Render, messages: Sequence[Message], finished: str) -> str | None:
