@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from engine.store.filesystems import Storage, check_options
-from models.base import Device, EngineSpec, ModelSpec
+from models.base import Device, EngineSpec, ModelSpec, PoolingName, PoolMethod, PoolPlace
 
 
 class Section(BaseModel):
@@ -52,6 +52,13 @@ class Model(Section):
     """Frames of a video; default: what the checkpoint says, or 16 for an image model."""
     pooling_shape: tuple[int, int, int] | None = None
     """[T', H', W'] of a video's tokens; default: what the checkpoint says, or half the patches a side for an image model."""
+    pooling: PoolingName | None = None
+    """Whose pool makes tokens of a video's patches: "pllava", "llava_onevision", "llava_next_video" or "perception_lm"; default:
+    what the checkpoint says, or PLLaVA's for an image model. LLaVA-OneVision and LLaVA-NeXT-Video stay as they are without it."""
+    pooling_method: PoolMethod | None = None
+    """"average", "strided" or "bilinear"; default: that of the pool. Another one makes a pool that nobody has published."""
+    pooling_place: PoolPlace | None = None
+    """"before" or "after" the projector; default: that of the pool."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of weights and activations. auto: bfloat16 on GPUs, float32 on CPUs."""
 
@@ -341,13 +348,16 @@ class RunConfig(Section):
 
     def spec(self, base: str, adapter: str | None = None, alpha: float | None = None) -> ModelSpec:
         """A model with the frames and the pooling of this run."""
-        shape = self.model.pooling_shape
+        model = self.model
         return ModelSpec(
             base=base,
             adapter=adapter,
             alpha=alpha,
-            num_frames=self.model.num_frames,
-            pooling_shape=shape,
+            num_frames=model.num_frames,
+            pooling_shape=model.pooling_shape,
+            pooling=model.pooling,
+            pooling_method=model.pooling_method,
+            pooling_place=model.pooling_place,
             shot_frames=self.episodes.num_frames,
             shot_shape=self.episodes.pooling_shape,
         )

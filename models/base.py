@@ -16,6 +16,15 @@ ENCODE_CLIPS = 8
 """Clips that go through tower and prefill at once. This bounds the memory of their activations, whatever the size of a piece."""
 
 
+PoolingName = Literal["pllava", "llava_onevision", "llava_next_video", "perception_lm"]
+"""The models whose pool a LLaVA can be given (models/pllava/pooling.py)."""
+PoolMethod = Literal["average", "strided", "bilinear"]
+"""average: means of windows that cover all patches, and overlap where the shape does not divide them. strided: means of windows of
+one whole size; patches that are left over at the end are dropped. bilinear: interpolation between the two nearest patches."""
+PoolPlace = Literal["before", "after"]
+"""Of the projector. Its activation lies between, so the two give different tokens."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """Which weights: a base and, after a finetune, the adapter on it.
@@ -33,6 +42,12 @@ class ModelSpec:
     """Frames of a video. None: what the checkpoint says, or 16 for an image model."""
     pooling_shape: tuple[int, int, int] | None = None
     """(T', H', W') of a video's tokens. None: what the checkpoint says, or half the patches a side for an image model."""
+    pooling: PoolingName | None = None
+    """Whose pool videos get. None: what the checkpoint says, or PLLaVA's for an image model."""
+    pooling_method: PoolMethod | None = None
+    """None: that of `pooling`."""
+    pooling_place: PoolPlace | None = None
+    """None: that of `pooling`."""
     shot_frames: int | None = None
     """Frames of each clip before the last of a sample, chosen evenly among num_frames. None: all of them."""
     shot_shape: tuple[int, int, int] | None = None
@@ -41,6 +56,12 @@ class ModelSpec:
     """Where the base was fetched from, if `base` is a copy of a URI's files; else ""."""
     adapter_uri: str = ""
     """The same of the adapter."""
+
+    @property
+    def pools(self) -> list[str]:
+        """The keys by which it asks for a pool: ["pooling", "pooling_shape"]."""
+        keys = ("pooling", "pooling_method", "pooling_place", "pooling_shape")
+        return [key for key in keys if getattr(self, key) is not None]
 
     @property
     def base_name(self) -> str:
@@ -100,6 +121,14 @@ class Square:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """The whole picture at one size, whatever its own aspect ratio: SigLIP's rule. Stretch(height_px=384, width_px=384)."""
+
+    height_px: int
+    width_px: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeepAspect:
     """The whole picture in its own aspect ratio: KeepAspect(min_pixels=65_536, max_pixels=602_112, multiple_px=28).
 
@@ -116,7 +145,7 @@ class FrameSpec:
     """What a model watches: which frames of a clip, and how large. FrameSpec(choose=Evenly(16), size=Square(336))."""
 
     choose: Evenly | PerSecond
-    size: Square | KeepAspect
+    size: Square | Stretch | KeepAspect
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -340,8 +369,8 @@ class TokenCounter(Protocol):
 class Family(Protocol):
     """A module that serves checkpoints of some kinds (models/registry.py). All but load and trainee read small files only."""
 
-    PUBLISHED: Container[str]
-    """Hub ids whose architecture `shrink` knows without the hub."""
+    PUBLISHED: Mapping[str, str]
+    """model_type by hub id, of the checkpoints whose architecture `shrink` knows without the hub."""
 
     def check(self, spec: ModelSpec) -> None:
         """Raises ValueError naming what is wrong with the checkpoint's files; of weights it reads the headers only."""

@@ -9,12 +9,11 @@ from typing import cast
 
 from models.base import Device, EngineSpec, Family, FrameSpec, LoraSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
 
-FAMILIES = {
-    "pllava": "models.pllava.family",
-    "llava": "models.pllava.family",
-    "llava_next": "models.pllava.family",
-}
+PLLAVA = "models.pllava.family"
+FAMILIES = {"pllava": PLLAVA, "llava": PLLAVA, "llava_next": PLLAVA}
 """model_type of config.json -> the module that serves such checkpoints; it has the functions of models/base.py's Family."""
+POOLED = {"llava_next_video": PLLAVA, "llava_onevision": PLLAVA}
+"""The same of checkpoints that are given a pool by model.pooling, or whose config.json says how they are pooled, as an export's."""
 
 
 def family(spec: ModelSpec) -> Family:
@@ -22,9 +21,25 @@ def family(spec: ModelSpec) -> Family:
     from models.folders import config_of, unread_kind
 
     config = config_of(spec.base)
-    if (kind := str(config.get("model_type"))) not in FAMILIES:
+    kind = str(config.get("model_type"))
+    module = module_of(kind, spec, "pooling_shape" in config)
+    if module is None:
         raise unread_kind(spec.base_name, config, ", ".join(FAMILIES))
-    return cast(Family, importlib.import_module(FAMILIES[kind]))
+    return cast(Family, importlib.import_module(module))
+
+
+def module_of(kind: str, spec: ModelSpec, is_pooled: bool = False) -> str | None:
+    """The module for a model_type; `is_pooled`: its config.json says how. Raises ValueError for a pool that it cannot be given."""
+    if kind in POOLED and (spec.pooling or is_pooled):
+        return POOLED[kind]
+    module = FAMILIES.get(kind)
+    if spec.pools and module != PLLAVA:
+        key = f"model.{spec.pools[0]}"
+        if kind in POOLED:
+            raise ValueError(f'{key}: {spec.base_name} needs a pool by its name too, such as model.pooling = "pllava"')
+        kinds = ", ".join(name for name, served_by in (FAMILIES | POOLED).items() if served_by == PLLAVA)
+        raise ValueError(f"{key}: {spec.base_name} is a {kind!r} checkpoint, and a pool is for the kinds {kinds}; leave it out")
+    return module
 
 
 ENGINES: dict[str, str] = {}
@@ -84,8 +99,9 @@ def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:
 
     A hub id that a family has published needs no hub.
     """
-    for module in dict.fromkeys(FAMILIES.values()):
+    for module in dict.fromkeys((*FAMILIES.values(), *POOLED.values())):
         published = cast(Family, importlib.import_module(module))
-        if spec.base in published.PUBLISHED:
+        kind = published.PUBLISHED.get(spec.base)
+        if kind is not None and module_of(kind, spec) == module:
             return published.shrink(spec, folder, seed)
     return family(spec).shrink(spec, folder, seed)

@@ -1,4 +1,4 @@
-"""Small checkpoint folders in the layouts that people have: stock LLaVA-1.5, LLaVA-NeXT, released PLLaVA."""
+"""Small checkpoint folders in the layouts that people have: LLaVA of all kinds, released PLLaVA."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,12 @@ from transformers import (
     LlavaForConditionalGeneration,
     LlavaNextConfig,
     LlavaNextForConditionalGeneration,
+    LlavaNextVideoConfig,
+    LlavaNextVideoForConditionalGeneration,
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
     PreTrainedTokenizerFast,
+    SiglipVisionConfig,
 )
 
 VOCAB, ROWS = 384, 448
@@ -30,7 +35,21 @@ TEXT = {
     "vocab_size": ROWS, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4,
     "num_key_value_heads": 2, "max_position_embeddings": 256, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": VOCAB + 1,
 }  # fmt: skip
+SIGLIP = VISION | {"image_size": 45, "hidden_size": 48, "vision_use_head": False}
+"""45 pixels make 7 patches a side, as 384 make 27: an odd number, and pixels that no patch shows."""
 RANK = 8
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}{% for part in message['content'] %}"
+    "{% if part['type'] == 'text' %}{{ part['text'] }}{% else %}{{ '<' + part['type'] + '>\n' }}{% endif %}{% endfor %}"
+    "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""The chat of LLaVA-OneVision and LLaVA-Interleave."""
+KINDS: dict[str, tuple[Any, Any]] = {
+    "llava": (LlavaConfig, LlavaForConditionalGeneration),
+    "llava_next": (LlavaNextConfig, LlavaNextForConditionalGeneration),
+    "llava_next_video": (LlavaNextVideoConfig, LlavaNextVideoForConditionalGeneration),
+    "llava_onevision": (LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration),
+}
 
 
 def write_tokenizer(folder: Path, chatml: bool = False, turn_tokens: Sequence[str] = (), special: bool = True) -> None:
@@ -76,6 +95,30 @@ def write_stock(folder: Path, next_gen: bool = False, chatml: bool = False, seed
         "image_mean": [0.5] * 3,
         "image_std": [0.5] * 3,
     }
+    (folder / "preprocessor_config.json").write_text(json.dumps(pixels))
+    (folder / "processor_config.json").write_text(json.dumps({"processor_class": "LlavaProcessor", "patch_size": 6}))
+    return model.eval()
+
+
+def write_llava(folder: Path, kind: str, tower: Any, llm: Any, **fields: Any) -> Any:
+    """A stock folder of any kind, tower and LLM, with ChatML's chat; returns its model. SigLIP's pictures are stretched.
+
+    `tower`, `llm`: configurations, made of VISION or SIGLIP and of TEXT. `fields`: of the kind's own configuration.
+    """
+    torch.manual_seed(0)
+    config_class, model_class = KINDS[kind]
+    tokens = {"image_token_index": VOCAB} | ({} if kind in ("llava", "llava_next") else {"video_token_index": VOCAB + 4})
+    model = model_class(config_class(vision_config=tower, text_config=llm, **tokens | fields))
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith(("bias", "image_newline")):
+                weight.normal_(0, 0.1)  # they begin as zeros, and would hide what leaves them out
+    model.save_pretrained(folder, max_shard_size="200KB")
+    write_tokenizer(folder, chatml=True, turn_tokens=["<video>"])
+    (folder / "chat_template.jinja").write_text(CHATML)
+    side, is_siglip = tower.image_size, isinstance(tower, SiglipVisionConfig)
+    pixels: dict[str, Any] = {"image_processor_type": f"{'Siglip' if is_siglip else 'CLIP'}ImageProcessor"}
+    pixels |= {"size": {"height": side, "width": side} if is_siglip else {"shortest_edge": side}}
     (folder / "preprocessor_config.json").write_text(json.dumps(pixels))
     (folder / "processor_config.json").write_text(json.dumps({"processor_class": "LlavaProcessor", "patch_size": 6}))
     return model.eval()

@@ -1,7 +1,10 @@
-"""PLLaVA (arXiv 2404.16994): LLaVA with one parameter-free 3-D average pool after the projector.
+"""PLLaVA (arXiv 2404.16994): LLaVA with one parameter-free pool; and LLaVA with the pools of other models.
 
 family         what models/registry.py calls: the functions of models/base.py's Family
-architecture   config.json read and checked; shapes of all weights
+architecture   config.json read and checked
+shapes         shapes of all weights; what transformers assumes where config.json says nothing
+pooling        the pool, and the settings under which it is that of published models
+pictures       how frames become numbers: cropped or stretched, means, deviations
 size           how large a model is
 layouts        the weight files and adapters of a folder, of whichever layout, under one set of names
 chat           tokenizer and chat template
@@ -20,6 +23,7 @@ loading        reads the weights into a model, adapters merged
 decoding       batched sampling with shared prefixes
 video_llm      the built-in engine: watch, ask, converse
 trainee        a model with a LoRA on it, to be finetuned; imports PEFT
+auto           PLLaVA in transformers' Auto classes, for whoever imports it
 card           the model card of an export
 convert        released PLLaVA into base and adapter; base and adapter into stock LLaVA
 lean_import    keeps scikit-learn and scipy out of processes that load a model

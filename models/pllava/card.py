@@ -1,6 +1,7 @@
 """The model card of an export: what it was made of, and how others show it a video. The license is left to whoever publishes it."""
 
 import json
+import math
 
 from models.base import ModelSpec
 from models.folders import is_here
@@ -32,14 +33,12 @@ on which data the adapter was trained. The adapter's run has it, in `config.json
 
 ## How a video is shown
 
-The files are those of an image model: it has no weights of its own for videos. Choose {num_frames} frames, each from the middle of
-one of as many equal parts of the video. Give each frame to the vision tower and the projector, as LLaVA does with an image. Put the
-{num_frames} grids of {side} x {side} features behind each other, and average them to {shape} (PLLaVA, arXiv 2404.16994):
+The files are those of an image model. Choose {num_frames} frames, each from the middle of one of as many equal parts of the
+video. Give each frame to the vision tower and the projector, as LLaVA does with an image, and pool the {num_frames} grids of
+{side} x {side} features to {shape} (PLLaVA, arXiv 2404.16994):
 
 ```python
-features = torch.stack(model.get_image_features(frames, return_dict=True).pooler_output)  # [frames, patches, hidden]
-grid = features.unflatten(1, ({side}, {side})).permute(3, 0, 1, 2)  # [hidden, frames, rows, columns]
-video = torch.nn.functional.adaptive_avg_pool3d(grid, {pool}).flatten(1).T  # [{tokens}, hidden]
+{code}
 ```
 
 These {tokens} features take the place of the video in this chat:
@@ -52,11 +51,35 @@ Starloop reads the folder as it is: `model.base = "this/folder"`.
 """
 
 
+def _pool_code(architecture: Architecture, processor: PllavaProcessor) -> list[str]:
+    """Lines of Python that make `video`, a video's tokens, of `frames` [frames, 3, height, width], with transformers alone."""
+    video, layers = processor.video, architecture["vision_feature_layer"]
+    side, pooling, shape = architecture.patches_per_side, video.pooling, video.pooled
+    windows = tuple(size // pooled for size, pooled in zip((video.num_frames, side, side), shape, strict=True))
+    pooled = {
+        "average": f"torch.nn.functional.adaptive_avg_pool3d(grid, {shape})",
+        "strided": f"torch.nn.functional.avg_pool3d(grid, {windows})",
+        "bilinear": f'torch.nn.functional.interpolate(grid[None], {shape}, mode="trilinear")[0]',
+    }[pooling.method]
+    states = f"states[{layers}]" if isinstance(layers, int) else f"torch.cat([states[layer] for layer in {layers}], -1)"
+    project = "model.model.multi_modal_projector"
+    return [
+        "states = model.model.vision_tower(frames, output_hidden_states=True).hidden_states",
+        f"features = {states}[:, {architecture.class_tokens}:]  # [frames, patches, channels]",
+        *([f"features = {project}(features)"] if pooling.place == "after" else []),
+        f"grid = features.unflatten(1, ({side}, {side})).permute(3, 0, 1, 2)  # [channels, frames, rows, columns]",
+        f"video = {pooled}.flatten(1).T  # [{math.prod(shape)}, channels]",
+        *([f"video = {project}(video)"] if pooling.place == "before" else []),
+        *(["video = torch.cat((video, model.model.image_newline[None]))"] if pooling.newline else []),
+    ]
+
+
 def model_card(spec: ModelSpec, architecture: Architecture, processor: PllavaProcessor) -> str:
     """README.md of an export, with the head that the hub reads."""
     t, h, w = processor.video.pooled
     on_the_hub = spec.base_name.count("/") == 1 and not is_here(spec.base) and "://" not in spec.base_name
     return CARD.format(
+        code="\n".join(_pool_code(architecture, processor)),
         base_line=f"base_model: {json.dumps(spec.base_name)}\n" if on_the_hub else "",
         title=f"{spec.base_name.rstrip('/').rsplit('/', 1)[-1]}{', finetuned' if spec.adapter else ''}",
         base=f"`{spec.base_name}`",
@@ -65,7 +88,6 @@ def model_card(spec: ModelSpec, architecture: Architecture, processor: PllavaPro
         num_frames=processor.num_frames,
         tokens=processor.tokens_per_video,
         shape=f"{t} x {h} x {w}",
-        pool=f"({t}, {h}, {w})",
         side=architecture.patches_per_side,
         chat=processor.chat("What happens?"),
     )

@@ -11,11 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from models.base import Evenly, FrameSpec, ModelSpec, Square
+from models.base import Evenly, FrameSpec, ModelSpec
 from models.folders import SMALL_FILES, digest_of, fetch, read_json
 from models.pllava.adapters import Adapter, built_in, open_adapter
 from models.pllava.architecture import Architecture, read_architecture
-from models.pllava.layouts import Weights, open_weights
+from models.pllava.layouts import HEAD, NEWLINE, Weights, open_weights
+from models.pllava.pictures import frame_size, picture_rules
 from models.pllava.processing import Exchange, PllavaProcessor, open_processor
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,11 @@ class Checkpoint:
 def open_checkpoint(spec: ModelSpec) -> Checkpoint:
     """Raises ValueError naming the file, the key or the weight that is not as it should be."""
     architecture, processor = describe(spec)
-    weights = open_weights(fetch(spec.base))
+    weights = open_weights(fetch(spec.base), processor.video.pooling.newline)
+    if architecture.tied and HEAD in weights.tensors:
+        architecture = architecture.untied()
+    if processor.video.pooling.newline and NEWLINE not in weights.tensors:
+        raise ValueError(f"{spec.base_name} has no {NEWLINE}, which ends a video in this pool; choose another model.pooling")
     refuse_other_weights(weights, expected_shapes(architecture, processor))
     adapters = [built_in(weights, None if spec.adapter else spec.alpha)]
     adapters += [open_adapter(fetch(spec.adapter), spec.alpha)] if spec.adapter else []
@@ -71,7 +76,7 @@ def describe(spec: ModelSpec) -> tuple[Architecture, PllavaProcessor]:
     folder = fetch(spec.base, SMALL_FILES)
     architecture = read_architecture(folder)
     processor = open_processor(folder, architecture, spec)
-    image_token = architecture.config.get("image_token_index", 32000)
+    image_token = architecture["image_token_index"]
     if processor.image_token_id != image_token:
         raise ValueError(f"{folder}: <image> is token {processor.image_token_id}, and {image_token} in config.json")
     _listed_end_ids(folder)
@@ -96,9 +101,10 @@ def _listed_end_ids(folder: Path) -> list[int]:
 
 
 def expected_shapes(architecture: Architecture, processor: PllavaProcessor) -> Mapping[str, tuple[int, ...]]:
-    """Shape of every weight of the model by stock name. For an LLM other than Llama transformers has to be asked, with torch."""
+    """Shape of every weight of the model by stock name. For an LLM that is not in LLMS transformers is asked, with torch."""
     if architecture.is_plain:
-        return architecture.weight_shapes
+        newline = {NEWLINE: (architecture.text["hidden_size"],)} if processor.video.pooling.newline else {}
+        return architecture.weight_shapes | newline
     from models.pllava.loading import shapes_on_meta
 
     return shapes_on_meta(architecture, processor)
@@ -142,14 +148,16 @@ def warn_of_another_name(adapter: str, trained_on: str, base: str) -> None:
 
 
 def frame_spec(spec: ModelSpec) -> FrameSpec:
-    """What the model watches, read from config.json alone."""
-    architecture = read_architecture(fetch(spec.base, ("*.json",)))
-    num_frames = architecture.video_shape(spec).num_frames
-    return FrameSpec(choose=Evenly(num_frames), size=Square(architecture.vision["image_size"]))
+    """What the model watches, read from small JSON files alone."""
+    folder = fetch(spec.base, ("*.json",))
+    architecture = read_architecture(folder)
+    size = frame_size(architecture.vision["image_size"], picture_rules(folder, architecture).stretches)
+    return FrameSpec(choose=Evenly(architecture.video_shape(spec).num_frames), size=size)
 
 
 def version(spec: ModelSpec) -> str:
     """Sixteen hex digits that name the weights and how they are used: all bytes of base and adapter, alpha, frames, pooling."""
     folders = [digest_of(fetch(uri)) if uri else "" for uri in (spec.base, spec.adapter)]
-    text = f"{folders} {spec.alpha} {spec.num_frames} {spec.pooling_shape}"
+    pool = [spec.pooling, spec.pooling_method, spec.pooling_place]
+    text = f"{folders} {spec.alpha} {spec.num_frames} {spec.pooling_shape}" + (f" {pool}" if any(pool) else "")
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -21,3 +21,9 @@ class PllavaConfig(LlavaConfig):
     num_frames: int = 16
     pooling_shape: list[int] | tuple[int, ...] = (16, 12, 12)
     """(T', H', W') after pooling; a video takes T' * H' * W' tokens."""
+    pooling_method: str = "average"
+    """"average", "strided" or "bilinear" (models/pllava/pooling.py)."""
+    pooling_place: str = "after"
+    """"before" or "after" the projector."""
+    pooling_newline: bool = False
+    """Whether the token image_newline ends each video, as in LLaVA-OneVision; it then takes one token more."""

@@ -1,26 +1,33 @@
 """Checkpoints into other checkpoints, file by file: the largest file is what has to fit into memory.
 
 convert   a released PLLaVA, whose LoRA is unmerged -> base/ and adapter/; a stock LLaVA -> base/
-export    a base and an adapter -> one stock LLaVA folder, merged, that transformers, vLLM and others load
+export    a base and an adapter -> one stock LLaVA folder, merged, that transformers, vLLM and others load; its config.json says how
+          a video is pooled
 """
 
 import json
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
 from models.base import ModelSpec
 from models.pllava.adapters import RELEASED_ALPHA, Adapter
+from models.pllava.architecture import Architecture
 from models.pllava.card import model_card
-from models.pllava.checkpoints import LORA_TARGETS, open_checkpoint
+from models.pllava.checkpoints import LORA_TARGETS, Checkpoint, open_checkpoint
 from models.pllava.processing import PllavaProcessor
 
+if TYPE_CHECKING:
+    from models.pllava.configuration import PllavaConfig
+
+POOL_FIELDS = ("num_frames", "pooling_shape", "pooling_method", "pooling_place", "pooling_newline")
+"""Fields of PllavaConfig that LLaVA's configurations do not have; transformers keeps them, and its AutoConfig gives them."""
 Report = Callable[[str], None]
 """Takes a line of progress."""
 
@@ -58,7 +65,7 @@ def export(spec: ModelSpec, out: Path, report: Report) -> None:
         _write_weights(checkpoint.weights.shards(), unfinished, checkpoint.merge, report)
         _copy_generation_config(checkpoint.weights.folder, unfinished)
         (unfinished / "README.md").write_text(model_card(spec, checkpoint.architecture, checkpoint.processor))
-        _write_stock(config, checkpoint.processor, unfinished)
+        _write_stock(config, checkpoint, unfinished)
 
 
 @contextmanager
@@ -135,47 +142,61 @@ def _write_adapter(adapter: Adapter, out: Path, base: str) -> None:
     config.save_pretrained(str(out))
 
 
-def _write_stock(config: Any, processor: PllavaProcessor, out: Path) -> None:
-    """Write config.json of a LlavaForConditionalGeneration, and its processor's files."""
+def _write_stock(config: "PllavaConfig", checkpoint: Checkpoint, out: Path) -> None:
+    """Write config.json of a stock LLaVA, and its processor's files.
+
+    It is a LlavaForConditionalGeneration; or a LlavaOnevisionForConditionalGeneration, which has the token that ends a video.
+    """
     from transformers.models.llava.configuration_llava import LlavaConfig
+    from transformers.models.llava_onevision.configuration_llava_onevision import LlavaOnevisionConfig
 
     from models.pllava.loading import COPIED
 
-    fields: Mapping[str, Any] = {name: getattr(config, name) for name in COPIED}
-    stock = LlavaConfig(
-        vision_config=config.vision_config,
-        text_config=config.text_config,
-        image_seq_length=config.image_seq_length,
-        tie_word_embeddings=config.tie_word_embeddings,
-        **fields,
-    )
-    stock.architectures = ["LlavaForConditionalGeneration"]
-    stock.num_frames, stock.pooling_shape = config.num_frames, list(config.pooling_shape)  # others pass over them, we read them
-    # by hand: transformers' own classes for these two files want torchvision and PIL, which nothing here needs
-    (out / "preprocessor_config.json").write_text(json.dumps(_image_processor(processor), indent=1))
-    settings = {
-        "processor_class": "LlavaProcessor",
-        "patch_size": processor.patch_size,
-        "vision_feature_select_strategy": config.vision_feature_select_strategy,
-        "num_additional_image_tokens": 1,
-        "image_token": "<image>",
-    }
-    (out / "processor_config.json").write_text(json.dumps(settings, indent=1))
-    processor.tokenizer.save(out, processor_class="LlavaProcessor")
+    architecture, processor = checkpoint.architecture, checkpoint.processor
+    kind, stock_config = ("llava_onevision", LlavaOnevisionConfig) if config.pooling_newline else ("llava", LlavaConfig)
+    fields: dict[str, Any] = {name: getattr(config, name) for name in COPIED}
+    if kind == "llava_onevision":
+        side = processor.image_size
+        fields["image_grid_pinpoints"] = architecture.config.get("image_grid_pinpoints") or [[side, side]]
+        fields["video_token_index"] = config.video_token_index
+    else:
+        fields["image_seq_length"] = config.image_seq_length
+    stock = stock_config(vision_config=config.vision_config, text_config=config.text_config, **fields)
+    stock.architectures = [f"{stock_config.__name__.removesuffix('Config')}ForConditionalGeneration"]
+    for name in POOL_FIELDS:
+        setattr(stock, name, getattr(config, name))
+    _write_stock_processor(architecture, processor, kind, out)
     stock.save_pretrained(out)  # last: without config.json nothing takes the folder for a checkpoint
 
 
+def _write_stock_processor(architecture: Architecture, processor: PllavaProcessor, kind: str, out: Path) -> None:
+    """By hand: transformers' own classes for these files want torchvision and PIL, which nothing here needs."""
+    strategy = architecture["vision_feature_select_strategy"]
+    settings = {"patch_size": processor.patch_size, "vision_feature_select_strategy": strategy, "image_token": "<image>"}
+    if kind == "llava_onevision":
+        settings |= {"num_image_tokens": architecture.patches_per_side**2, "video_token": "<video>"}
+        name, image_class = "LlavaOnevisionProcessor", "LlavaOnevisionImageProcessor"
+        video = {"video_processor_type": "LlavaOnevisionVideoProcessor"} | _image_processor(processor)
+        (out / "video_preprocessor_config.json").write_text(json.dumps(video, indent=1))
+    else:
+        settings |= {"num_additional_image_tokens": architecture.class_tokens}
+        name, image_class = "LlavaProcessor", f"{'Siglip' if processor.stretches else 'CLIP'}ImageProcessor"
+    image = {"image_processor_type": image_class} | _image_processor(processor)
+    (out / "preprocessor_config.json").write_text(json.dumps(image, indent=1))
+    (out / "processor_config.json").write_text(json.dumps({"processor_class": name} | settings, indent=1))
+    processor.tokenizer.save(out, processor_class=name)
+
+
 def _image_processor(processor: PllavaProcessor) -> dict[str, Any]:
-    """CLIP's image processor, as preprocessor_config.json has it."""
+    """What an image processor does, as preprocessor_config.json has it."""
     side = processor.image_size
+    square = {"height": side, "width": side}
     return {
-        "image_processor_type": "CLIPImageProcessor",
         "do_convert_rgb": True,
         "do_resize": True,
-        "size": {"shortest_edge": side},
+        "size": square if processor.stretches else {"shortest_edge": side},
         "resample": 3,
-        "do_center_crop": True,
-        "crop_size": {"height": side, "width": side},
+        **({} if processor.stretches else {"do_center_crop": True, "crop_size": square}),
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,

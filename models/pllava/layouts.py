@@ -1,7 +1,8 @@
-"""The files of a checkpoint folder: LLaVA-1.5, LLaVA-NeXT, released PLLaVA or our own; all read as one, tensor by tensor.
+"""The files of a checkpoint folder: LLaVA in its layouts, released PLLaVA or our own; all read as one, tensor by tensor.
 
 Everything is brought to the names of stock LLaVA files (`stock_name`), which other tools read too. A released PLLaVA holds the
-whole model with its LoRA unmerged, under PEFT's names of 2024. LLaVA-NeXT's image_newline belongs to any-res tiling, left out.
+whole model with its LoRA unmerged, under PEFT's names of 2024. The image_newline of LLaVA-NeXT and LLaVA-OneVision belongs to
+any-res tiling, which is left out, and to LLaVA-OneVision's pool.
 """
 
 import json
@@ -15,8 +16,9 @@ from safetensors import SafetensorError, safe_open
 
 from models.folders import read_json
 
-NOT_USED = ("image_newline", "language_model.model.rotary_emb.inv_freq", "vision_tower.vision_model.embeddings.position_ids")
-"""Names, or their ends, that files may hold and the model does not use."""
+NEWLINE, HEAD = "image_newline", "language_model.lm_head.weight"
+NOT_USED = ("rotary_emb.inv_freq", "vision_tower.vision_model.embeddings.position_ids")
+"""Ends of names that files may hold and the model does not use."""
 LORA = (".lora_A.", ".lora_B.")
 PRECISIONS = ("F64", "F32", "F16", "BF16")
 
@@ -37,7 +39,7 @@ def stock_name(key: str) -> str:
     'vision_tower.vision_model.embeddings.class_embedding'
     """
     key = key.replace("language_model.base_model.model.", "language_model.").replace(".base_layer.", ".")
-    for part in ("language_model.", "vision_tower.", "multi_modal_projector."):
+    for part in ("language_model.", "vision_tower.", "multi_modal_projector.", NEWLINE):
         key = key.removeprefix("model.") if key.startswith(f"model.{part}") else key
     if key.startswith("lm_head."):
         key = f"language_model.{key}"
@@ -94,8 +96,11 @@ class Weights:
                 yield path.name, {name: s.checked(file.get_tensor(s.key)) for name, s in self.tensors.items() if s.path == path}
 
 
-def open_weights(folder: Path) -> Weights:
-    """Raises ValueError naming file or key: a missing shard, a file that is not safetensors, a weight that is there twice."""
+def open_weights(folder: Path, newline: bool = False) -> Weights:
+    """Raises ValueError naming file or key: a missing shard, a file that is not safetensors, a weight that is there twice.
+
+    `newline`: whether the model uses image_newline.
+    """
     tensors: dict[str, StoredTensor] = {}
     lora: dict[str, StoredTensor] = {}
     for path in _files(folder):
@@ -103,7 +108,7 @@ def open_weights(folder: Path) -> Weights:
             name = stock_name(stored.key)
             if any(part in name for part in LORA):
                 lora[name.replace(".default.", ".")] = stored
-            elif not name.endswith(NOT_USED):
+            elif not name.endswith(NOT_USED) and (newline or name != NEWLINE):
                 if name in tensors:
                     twice = f"{name} twice, in {tensors[name].path.name} and {path.name}"
                     raise ValueError(f"{folder} holds {twice}; leave one set of files")

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from transformers.generation.configuration_utils import GenerationConfig
 
 from models.base import Dtype, ModelSpec
-from models.pllava.architecture import Architecture
+from models.pllava.architecture import DEFAULTS, Architecture
 from models.pllava.checkpoints import end_ids, open_checkpoint
 from models.pllava.configuration import PllavaConfig
 from models.pllava.layouts import stock_name
@@ -21,8 +21,9 @@ COPIED = (
     "vision_feature_layer",
     "vision_feature_select_strategy",
     "multimodal_projector_bias",
+    "tie_word_embeddings",
 )
-"""Fields of LLaVA's configuration that PLLaVA's has too."""
+"""Fields of LLaVA's configurations that PLLaVA's has too."""
 T = TypeVar("T")
 
 
@@ -76,7 +77,10 @@ def config_of(architecture: Architecture, processor: PllavaProcessor) -> PllavaC
     """
     folder = architecture.path.parent
     config = _refused_by_transformers(folder, lambda: _config_of(architecture, processor))
+    pooling = processor.video.pooling
     config.num_frames, config.pooling_shape = processor.num_frames, list(processor.video.pooled)
+    config.pooling_method, config.pooling_place, config.pooling_newline = pooling.method, pooling.place, pooling.newline
+    config.tie_word_embeddings = config.text_config.tie_word_embeddings = architecture.tied
     return config
 
 
@@ -85,13 +89,19 @@ def _config_of(architecture: Architecture, processor: PllavaProcessor) -> Pllava
         config: PllavaConfig = PllavaConfig.from_pretrained(architecture.path.parent)
         return config
     fields = architecture.config
+    sections: dict[str, dict[str, Any]] = {}
+    for name, values in (("vision_config", architecture.vision), ("text_config", architecture.text)):
+        if name in fields:
+            sections[name] = {"model_type": values["model_type"]} | fields[name]
+        elif architecture.kind == "llava_onevision":  # without a section PllavaConfig assumes LLaVA's tower and LLM
+            sections[name] = dict(values)
     return PllavaConfig(
-        vision_config=fields.get("vision_config"),
-        text_config=fields.get("text_config"),
+        **sections,
         video_token_index=processor.video_token_id,
         image_seq_length=processor.tokens_per_image,
         tie_word_embeddings=architecture.tied,
-        **{name: fields[name] for name in COPIED if name in fields},
+        **{name: architecture[name] for name in DEFAULTS},
+        multimodal_projector_bias=fields.get("multimodal_projector_bias", True),
     )
 
 

@@ -1,6 +1,7 @@
 """PLLaVA on transformers' LLaVA: the same parameters under the same names, plus a pool without parameters.
 
-Shapes: B videos, T frames, S pixels a side, P patches a side, D hidden size of the LLM, N = T' * H' * W' tokens a video.
+Shapes: B videos, T frames, S pixels a side, P patches a side, C channels of the tower's features, D hidden size of the LLM,
+N tokens a video: T' * H' * W', and one more where a newline ends it.
 """
 
 import models.pllava.lean_import  # noqa: F401  # before transformers' own models
@@ -12,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.llava.modeling_llava import (
@@ -23,13 +23,14 @@ from transformers.models.llava.modeling_llava import (
     LlavaMultiModalProjector,
 )
 
-from models.pllava.architecture import Shape
+from models.base import PoolMethod
 from models.pllava.configuration import PllavaConfig
+from models.pllava.pooling import METHODS, Shape, axis_weights
 from models.pllava.samples import View
 
 # A LLaVA subclass outside the transformers package loads random LLM weights, with nothing but a printed table, unless LLaVA's
 # mapping of checkpoint keys is registered for it under both of these names. This has to happen at import.
-for _ours, _theirs in (("pllava", "llava"), ("PllavaModel", "LlavaModel")):
+for _ours, _theirs in (("pllava", "llava_next"), ("PllavaModel", "LlavaModel")):
     register_checkpoint_conversion_mapping(_ours, get_checkpoint_conversion_mapping(_theirs), overwrite=True)
 
 
@@ -40,38 +41,59 @@ LLAVA_ONLY = ("vision_feature_layer", "vision_feature_select_strategy", "image_s
 """Arguments of LLaVA's forward that PLLaVA refuses. LLaVA passes them on as None where the caller gave none."""
 
 
-def pool3d(features: Tensor, shape: Shape) -> Tensor:
-    """Average features[B,D,T,H,W] to [B,D,*shape].
+def pool3d(features: Tensor, shape: Shape, method: PoolMethod = "average") -> Tensor:
+    """features[B,D,T,H,W] to [B,D,*shape] (models/pllava/pooling.py).
 
-    Plain means where the shape divides: the result of adaptive pooling, in any precision on any device, and with a deterministic
-    backward pass on CUDA.
+    Plain means where windows are of one size: the result of adaptive pooling, in any precision on any device. Both ways have a
+    backward pass that is deterministic on CUDA, which torch's own modules for adaptive means and interpolation do not have.
     """
     sizes = features.shape[2:]
-    if all(size % pooled_size == 0 for size, pooled_size in zip(sizes, shape, strict=True)):
+    if method == "strided":
+        for dim, (size, pooled_size) in enumerate(zip(sizes, shape, strict=True), start=2):
+            features = features.narrow(dim, 0, size // pooled_size * pooled_size)
+        sizes = features.shape[2:]
+    if method != "bilinear" and all(size % pooled_size == 0 for size, pooled_size in zip(sizes, shape, strict=True)):
         for dim, pooled_size in zip((2, 4, 6), shape, strict=True):
             features = features.unflatten(dim, (pooled_size, -1))
         return features.mean((3, 5, 7))
-    return F.adaptive_avg_pool3d(features.float(), shape).to(features.dtype)
+    pooled = features.float()
+    for dim, pooled_size in enumerate(shape, start=2):
+        if (size := pooled.shape[dim]) != pooled_size:
+            weights = torch.tensor(axis_weights(method, size, pooled_size), device=pooled.device)
+            pooled = (pooled.movedim(dim, -1) @ weights.T).movedim(-1, dim)
+    return pooled.to(features.dtype)
 
 
 class PllavaMultiModalProjector(LlavaMultiModalProjector):
-    """LLaVA's projector. For videos the pool sits before linear_2: a mean commutes with it, and linear_2 has less to do."""
+    """LLaVA's projector, with the pool before it or behind it.
+
+    The pool behind it sits before linear_2: sums whose weights add up to 1 commute with it, and linear_2 has less to do.
+    """
+
+    def __init__(self, config: PllavaConfig) -> None:
+        super().__init__(config)
+        self.method, self.pools_first = METHODS[config.pooling_method], config.pooling_place == "before"
 
     def forward(self, features: Tensor, groups: Sequence[Group] | None = None) -> Tensor:
-        """features[F, P*P, C] of all frames -> tokens [sum of N, D] of the groups' videos, one after the other.
+        """features[F, P*P, C] of all frames -> tokens [sum of T' * H' * W', D] of the groups' videos, one after the other.
 
         Without groups it is LLaVA's image path, [F, P*P, D]. However many groups there are, each layer runs once and one tensor
         comes out: with ZeRO-3 all ranks must run the same.
         """
+        if groups is not None and self.pools_first:
+            features = self._pooled(features, groups)
         hidden = self.act(self.linear_1(features))
-        if groups is not None:
-            side, pooled = round(hidden.shape[1] ** 0.5), []
-            for frames, num_frames, shape in groups:
-                grids = (hidden if frames is None else hidden[frames]).unflatten(0, (-1, num_frames)).unflatten(2, (side, side))
-                pooled.append(pool3d(grids.permute(0, 4, 1, 2, 3), shape).flatten(2).transpose(1, 2).flatten(0, 1))
-            hidden = torch.cat(pooled)
+        if groups is not None and not self.pools_first:
+            hidden = self._pooled(hidden, groups)
         projected: Tensor = self.linear_2(hidden)
         return projected
+
+    def _pooled(self, features: Tensor, groups: Sequence[Group]) -> Tensor:
+        side, pooled = math.isqrt(features.shape[1]), []
+        for frames, num_frames, shape in groups:
+            grids = (features if frames is None else features[frames]).unflatten(0, (-1, num_frames)).unflatten(2, (side, side))
+            pooled.append(pool3d(grids.permute(0, 4, 1, 2, 3), shape, self.method).flatten(2).transpose(1, 2).flatten(0, 1))
+        return torch.cat(pooled)
 
 
 class PllavaModel(LlavaModel):
@@ -82,28 +104,49 @@ class PllavaModel(LlavaModel):
     def __init__(self, config: PllavaConfig) -> None:
         super().__init__(config)
         self.multi_modal_projector = PllavaMultiModalProjector(config)
+        if config.pooling_newline:
+            self.image_newline = nn.Parameter(torch.zeros(config.text_config.hidden_size, dtype=self.dtype))
         self.post_init()
 
     def tower_features(self, pixel_values: Tensor) -> Tensor:
-        """The tower's patch features [B*T, P*P, C] at the configured layer, from pixel_values[B*T, 3, S, S].
+        """The patches' features [B*T, P*P, C] at the configured layers, from pixel_values[B*T, 3, S, S]."""
+        return self._tower_tokens(pixel_values)[:, self.class_tokens :]
 
-        Runs the tower's layers up to that one and keeps no other: 25 CLIP states of 16 frames would be half a gigabyte a video.
-        The tower is frozen unless one of its parameters requires a gradient.
+    def _tower_tokens(self, pixel_values: Tensor) -> Tensor:
+        """The same, with CLIP's class token before the patches.
+
+        Runs the tower's layers up to the last of these and keeps no other: 25 CLIP states of 16 frames would be half a gigabyte a
+        video. The tower is frozen unless one of its parameters requires a gradient.
         """
-        tower = self.vision_tower
-        layer = self.config.vision_feature_layer
-        num_layers = layer if layer >= 0 else len(tower.encoder.layers) + 1 + layer
+        tower, layers = self.vision_tower, self.config.vision_feature_layer
+        depth = len(tower.encoder.layers)
+        wanted = [n if n >= 0 else depth + 1 + n for n in ([layers] if isinstance(layers, int) else layers)]
         trained = any(parameter.requires_grad for parameter in tower.parameters())
         with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
-            hidden = tower.pre_layrnorm(tower.embeddings(pixel_values))
-            for block in tower.encoder.layers[:num_layers]:
+            hidden = tower.embeddings(pixel_values)
+            if self.class_tokens:
+                hidden = tower.pre_layrnorm(hidden)
+            states = {0: hidden}
+            for number, block in enumerate(tower.encoder.layers[: max(wanted)], start=1):
                 hidden = block(hidden, None)
-        features: Tensor = hidden[:, 1:] if self.config.vision_feature_select_strategy == "default" else hidden
+                if number in wanted:
+                    states[number] = hidden
+        features: Tensor = torch.cat([states[number] for number in wanted], -1) if len(wanted) > 1 else states[wanted[0]]
         return features
 
+    @property
+    def class_tokens(self) -> int:
+        """Tokens of the tower before the patches: 1 of CLIP, none of SigLIP."""
+        return int(self.config.vision_config.model_type == "clip_vision_model")
+
     def get_image_features(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
-        """pixel_values[I,3,S,S] -> .pooler_output, I times [P*P, D]: LLaVA's own path, without a pool."""
-        return BaseModelOutputWithPooling(pooler_output=list(self.multi_modal_projector(self.tower_features(pixel_values))))
+        """pixel_values[I,3,S,S] -> .pooler_output, I times [P*P, D]: LLaVA's own path, without a pool.
+
+        The strategy "full" keeps CLIP's class token: [P*P + 1, D].
+        """
+        first = int(self.config.vision_feature_select_strategy == "default")
+        features = self._tower_tokens(pixel_values)[:, first:]
+        return BaseModelOutputWithPooling(pooler_output=list(self.multi_modal_projector(features)))
 
     def get_video_features(
         self,
@@ -116,7 +159,8 @@ class PllavaModel(LlavaModel):
 
         Each video has one pooled shape, the configuration's by default. Views instead may show a video in several places and in
         several ways, though it goes through the tower once. The output is [B,N,D] where all shapes are the same, else a list of
-        [N,D] for each video or view. A picture is a video of one frame, pooled to (1, P, P): LLaVA's path for images.
+        [N,D] for each video or view. A picture is a video of one frame, pooled to (1, P, P): LLaVA's path for images. Patches are
+        pooled, and a class token is not shown: it has no place among them.
         """
         default: Shape = tuple(self.config.pooling_shape)  # type: ignore[assignment]  # of three, as architecture.py checks
         shapes: list[Shape] = [(t, h, w) for t, h, w in pooling_shapes] if pooling_shapes else [default] * len(pixel_values_videos)
@@ -132,8 +176,8 @@ class PllavaModel(LlavaModel):
         )
         features = self.tower_features(frames)
         if views is None and len({*zip(lengths, shapes, strict=True)}) == 1:
-            tokens = self.multi_modal_projector(features, [(None, lengths[0], shapes[0])])
-            return BaseModelOutputWithPooling(pooler_output=tokens.unflatten(0, (len(lengths), -1)))
+            tokens = self.multi_modal_projector(features, [(None, lengths[0], shapes[0])]).unflatten(0, (len(lengths), -1))
+            return BaseModelOutputWithPooling(pooler_output=self._ended(tokens))
         if views is None:
             views = [(video, None, shape) for video, shape in enumerate(shapes)]
         return BaseModelOutputWithPooling(pooler_output=self._tokens_of_views(features, lengths, views))
@@ -151,8 +195,15 @@ class PllavaModel(LlavaModel):
             groups.append((rows, num_frames, shape))
         sizes = [math.prod(shape) for (_, shape), group in views_by_size.items() for _ in group]
         tokens = self.multi_modal_projector(features, groups).split(sizes)
-        tokens_by_view = dict(zip(itertools.chain(*views_by_size.values()), tokens, strict=True))
+        tokens_by_view = dict(zip(itertools.chain(*views_by_size.values()), map(self._ended, tokens), strict=True))
         return [tokens_by_view[view] for view in views]
+
+    def _ended(self, tokens: Tensor) -> Tensor:
+        """Tokens[..., N, D] with the newline behind them, where the configuration says so."""
+        if not self.config.pooling_newline:
+            return tokens
+        newline = self.image_newline.to(tokens.dtype).expand(*tokens.shape[:-2], 1, -1)
+        return torch.cat((tokens, newline), -2)
 
     def embed(self, input_ids: Tensor, features: Mapping[str, BaseModelOutputWithPooling]) -> Tensor:
         """Embeddings[B,L,D] of input_ids[B,L]; the "image" and "video" features, in order, take the places of their tokens.
@@ -169,7 +220,7 @@ class PllavaModel(LlavaModel):
             if int(slots.sum()) != len(flat):
                 raise ValueError(
                     f"{int(slots.sum())} {kind} tokens for {len(output.pooler_output)} {kind}s of {len(flat)} tokens together; "
-                    "processor and model must have the same pooling_shape"
+                    "processor and model must have the same pool"
                 )
             embeddings = embeddings.masked_scatter(slots.unsqueeze(-1), flat.to(embeddings.device, embeddings.dtype))
         return embeddings

@@ -5,24 +5,21 @@ torch when it is called.
 """
 
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from models.base import ModelSpec
-from models.folders import read_json
-from models.pllava.architecture import Architecture, Shape, VideoShape, section
+from models.base import Evenly, FrameSpec, ModelSpec
+from models.pllava.architecture import Architecture, VideoShape
 from models.pllava.chat import ChatTokenizer, chat_tokenizer
+from models.pllava.pictures import CLIP_MEAN, CLIP_STD, frame_size, picture_rules
+from models.pllava.pooling import Shape
 from models.pllava.template import IMAGE_TOKEN, VIDEO_TOKEN
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-"""Per channel of RGB, of the pictures that OpenAI's CLIP was trained on (openai/CLIP, clip/clip.py)."""
 
 
 class Exchange(NamedTuple):
@@ -50,6 +47,15 @@ class PllavaProcessor:
     video: VideoShape
     image_mean: tuple[float, ...] = CLIP_MEAN
     image_std: tuple[float, ...] = CLIP_STD
+    stretches: bool = False
+    """Whether the whole picture becomes a square; else it is cropped to its middle square."""
+    tokens_per_image: int = 0
+    """Of an image on LLaVA's own path; a video's frames have none but those of their patches."""
+
+    @property
+    def frames(self) -> FrameSpec:
+        """What the model watches."""
+        return FrameSpec(choose=Evenly(self.num_frames), size=frame_size(self.image_size, self.stretches))
 
     @property
     def num_frames(self) -> int:
@@ -57,17 +63,17 @@ class PllavaProcessor:
 
     @property
     def tokens_per_video(self) -> int:
-        return math.prod(self.video.pooled)
+        return self.tokens_of(self.video.pooled)
+
+    def tokens_of(self, shape: Shape) -> int:
+        """How many tokens a video or a picture of that shape takes."""
+        return self.video.pooling.tokens(shape)
 
     @property
     def picture_shape(self) -> Shape:
         """(1, H', W') of a picture's tokens: one for each patch."""
         side = self.image_size // self.patch_size
         return 1, side, side
-
-    @property
-    def tokens_per_image(self) -> int:
-        return math.prod(self.picture_shape)
 
     @property
     def video_token_id(self) -> int | None:
@@ -120,7 +126,7 @@ class PllavaProcessor:
         if pooling_shapes is not None and len(pooling_shapes) != num_videos:
             raise ValueError(f"{len(pooling_shapes)} pooling_shapes for {num_videos} {VIDEO_TOKEN} in the text")
         widths = {self.image_token_id: self.tokens_per_image}
-        return [math.prod(next(shapes)) if token == self.video_token_id else widths.get(token, 1) for token in ids]
+        return [self.tokens_of(next(shapes)) if token == self.video_token_id else widths.get(token, 1) for token in ids]
 
     def prompt_ids(self, question: str, shape: Shape | None = None) -> tuple[list[int], list[int]]:
         """Token ids before and after the end of the video. What comes before is the same for every question: the shared prefix.
@@ -190,7 +196,9 @@ class PllavaProcessor:
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files and processor_config.json."""
         self.tokenizer.save(folder, processor_class="PllavaProcessor")
-        sizes = {"image_size": self.image_size, "patch_size": self.patch_size, "num_frames": self.num_frames}
+        sizes: dict[str, Any] = {"image_size": self.image_size, "patch_size": self.patch_size, "num_frames": self.num_frames}
+        side = self.image_size
+        sizes |= {"size": {"height": side, "width": side} if self.stretches else {"shortest_edge": side}}
         means = {"image_mean": list(self.image_mean), "image_std": list(self.image_std)}
         settings = sizes | means | {"pooling_shape": list(self.video.pooled), "processor_class": "PllavaProcessor"}
         (folder / "processor_config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
@@ -198,38 +206,14 @@ class PllavaProcessor:
 
 def open_processor(folder: Path, architecture: Architecture, spec: ModelSpec) -> PllavaProcessor:
     """The processor of a folder, stock or our own, at the spec's frames and pooling. Raises ValueError naming file and key."""
-    name, settings = image_settings(folder, architecture)
-    processor = PllavaProcessor(
-        tokenizer=chat_tokenizer(folder, architecture.text.get("model_type", "llama")),
+    rules = picture_rules(folder, architecture)
+    return PllavaProcessor(
+        tokenizer=chat_tokenizer(folder, architecture.text["model_type"]),
         image_size=architecture.vision["image_size"],
         patch_size=architecture.vision["patch_size"],
         video=architecture.video_shape(spec),
-    )
-    mean, std = settings.get("image_mean", CLIP_MEAN), settings.get("image_std", CLIP_STD)
-    if not (_three_numbers(mean) and _three_numbers(std) and min(std) > 0):
-        raise ValueError(f"{folder}/{name}: image_mean {mean} and image_std {std} must be three numbers each, the latter above 0")
-    return replace(processor, image_mean=tuple(mean), image_std=tuple(std))
-
-
-def image_settings(folder: Path, architecture: Architecture) -> tuple[str, dict[str, Any]]:
-    """The file that says how a picture becomes numbers, and what it says; {} where there is none.
-
-    transformers 5 keeps a LLaVA's image processor inside processor_config.json; before, preprocessor_config.json was its file.
-    Where both are there the former counts, as it does in transformers.
-    """
-    path = folder / "processor_config.json"
-    settings = read_json(path) if path.is_file() else {}
-    if architecture.kind == "pllava":
-        return path.name, settings
-    if "image_processor" in settings:
-        return path.name, section(path, settings, "image_processor")
-    path = folder / "preprocessor_config.json"
-    return path.name, read_json(path) if path.is_file() else {}
-
-
-def _three_numbers(values: Any) -> bool:
-    return (
-        isinstance(values, list | tuple)
-        and len(values) == 3
-        and all(isinstance(value, float | int) and math.isfinite(value) for value in values)
+        image_mean=rules.mean,
+        image_std=rules.std,
+        stretches=rules.stretches,
+        tokens_per_image=architecture.tokens_per_image,
     )

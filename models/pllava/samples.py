@@ -1,11 +1,10 @@
 """How a sample of several turns is shown to the model: its exchanges as text, the view of each clip, and the context's limit."""
 
-import math
 from collections.abc import Container
 from dataclasses import dataclass
 
 from models.base import Sample
-from models.pllava.architecture import Shape
+from models.pllava.pooling import Shape
 from models.pllava.processing import Exchange, PllavaProcessor
 
 View = tuple[int, tuple[int, ...] | None, Shape]
@@ -52,7 +51,7 @@ def too_long(processor: PllavaProcessor, sample: Sample, num_tokens: int, contex
             f"{context_tokens}; shorten it, or lower model.pooling_shape in another run (run.uri) if it is about a video"
         )
     return (
-        f"a sample of {shots} shots, {math.prod(processor.video.shot_pooled)} visual tokens each, and a query of "
+        f"a sample of {shots} shots, {processor.tokens_of(processor.video.shot_pooled)} visual tokens each, and a query of "
         f"{processor.tokens_per_video} takes {num_tokens} tokens with its answer, and the model's context is "
         f"{context_tokens}; lower episodes.shots, episodes.pooling_shape or model.pooling_shape in another run (run.uri)"
     )

@@ -14,14 +14,19 @@ from tokenizers import AddedToken, Tokenizer, processors
 
 from models.base import ModelSpec
 from models.folders import SMALL_FILES, TINY, fetch, read_json
-from models.pllava.architecture import Architecture, Shape, check_config
-from models.pllava.processing import image_settings
+from models.pllava.architecture import Architecture, check_config
+from models.pllava.layouts import NEWLINE
+from models.pllava.pictures import image_settings, picture_rules
+from models.pllava.pooling import Shape
 from models.pllava.published import CHATML, CONFIGS
+from models.pllava.shapes import LLMS
 
 LAYERS, TOWER_LAYERS = 2, 3
 SIDE = 4
 """Patches a side."""
 NUM_FRAMES = 4
+TILED = ("llava_next", "llava_next_video", "llava_onevision")
+"""Kinds with any-res tiling, whose rows of tiles image_newline ends."""
 RANK = 4
 """Of the LoRA in a released PLLaVA."""
 PLAIN_CHAT = (
@@ -37,14 +42,14 @@ def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:
 
     Activations, biases, head sharing, ties, context and dtype are the source's; sizes, layers, vocabulary, frames and patches are
     small. Of the source it reads config.json, and the tokenizer's files where they are there; a checkpoint in published.py needs
-    neither. Raises ValueError for an LLM other than Llama or a tower other than CLIP.
+    neither. Raises ValueError for an LLM that is not in LLMS (models/pllava/shapes.py).
     """
     assert spec.adapter is None, "a rehearsal starts from the base"
     source = None if spec.base in CONFIGS else fetch(spec.base, SMALL_FILES)
     path = source / "config.json" if source else Path(spec.base) / "config.json"
     large = check_config(path, read_json(path) if source else CONFIGS[spec.base])
     if not large.is_plain:
-        raise ValueError(f"{path}: only a Llama behind a CLIP tower can be rehearsed")
+        raise ValueError(f"{path}: a {large.text['model_type']!r} LLM cannot be rehearsed; those that can are {', '.join(LLMS)}")
     folder.mkdir(parents=True, exist_ok=True)
     own_tokenizer = source is not None and (source / "tokenizer.json").is_file()
     if source and own_tokenizer:
@@ -82,7 +87,8 @@ def _small_spec(large: Architecture, spec: ModelSpec, folder: Path) -> ModelSpec
 
 
 def _small_config(large: Architecture, spec: ModelSpec, tokenizer: Tokenizer, own_tokenizer: bool) -> dict[str, Any]:
-    text, vision, layer = large.text, large.vision, large.config.get("vision_feature_layer", -2)
+    text, vision, layers = dict(large.text), large.vision, large["vision_feature_layer"]
+    text.pop("layer_types", None)  # one for each layer, as many as the source has
     shared = max(1, text["num_attention_heads"] // large.kv_heads)
     kv_heads = min(2, large.kv_heads)
     heads, head = kv_heads * shared, 16 if shared == 1 else 8 if shared <= 4 else 4
@@ -105,16 +111,16 @@ def _small_config(large: Architecture, spec: ModelSpec, tokenizer: Tokenizer, ow
         "projection_dim": 16,
     }
     config = dict(large.config) | {
-        "text_config": dict(text) | small_text,
+        "text_config": text | small_text,
         "vision_config": dict(vision) | small_vision,
         "image_token_index": tokenizer.token_to_id("<image>"),
         "image_seq_length": SIDE * SIDE,
-        "vision_feature_layer": max(-TOWER_LAYERS - 1, min(layer, TOWER_LAYERS)),
+        "vision_feature_layer": [_small_layer(layer) for layer in layers] if isinstance(layers, list) else _small_layer(layers),
     }
-    if large.kind == "llava_next":
+    if large.kind in TILED:
         config["image_grid_pinpoints"] = [[SIDE * patch, 2 * SIDE * patch]]
-    if large.kind == "pllava":
-        config["video_token_index"] = tokenizer.token_to_id("<video>")
+    if (video_token := tokenizer.token_to_id("<video>")) is not None and large.kind != "llava":
+        config["video_token_index"] = video_token
     if not own_tokenizer:
         tokens = {"bos_token_id": "<s>", "eos_token_id": "</s>", "pad_token_id": "<pad>"}
         config["text_config"] |= {name: tokenizer.token_to_id(token) for name, token in tokens.items()}
@@ -123,6 +129,10 @@ def _small_config(large: Architecture, spec: ModelSpec, tokenizer: Tokenizer, ow
         assert spec.pooling_shape is not None
         config |= {"num_frames": spec.num_frames, "pooling_shape": list(spec.pooling_shape)}
     return config
+
+
+def _small_layer(layer: int) -> int:
+    return max(-TOWER_LAYERS - 1, min(layer, TOWER_LAYERS))
 
 
 def _copy_tokenizer(source: Path, folder: Path) -> Tokenizer:
@@ -152,13 +162,14 @@ def _write_processor(small: Architecture, spec: ModelSpec, source: Path | None, 
     """Writes the file that says how frames become pixels, with the source's means and deviations where it has them."""
     side, patch, ours = small.vision["image_size"], small.vision["patch_size"], small.kind == "pllava"
     settings = image_settings(source, small)[1] if source else {}
+    stretches = picture_rules(source or folder, small).stretches
+    size = {"height": side, "width": side} if stretches else {"shortest_edge": side}
+    settings |= {"size": size, "crop_size": None if stretches else {"height": side, "width": side}}
     if ours:
         shape = list(spec.pooling_shape or ())
         settings |= {"image_size": side, "patch_size": patch, "num_frames": spec.num_frames, "pooling_shape": shape}
         if not any(folder.glob("*.jinja")):
             (folder / "chat_template.jinja").write_text(PLAIN_CHAT)
-    else:
-        settings |= {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
     (folder / ("processor_config.json" if ours else "preprocessor_config.json")).write_text(json.dumps(settings, indent=1))
 
 
@@ -166,8 +177,8 @@ def _write_weights(small: Architecture, folder: Path, seed: int) -> None:
     """Normal weights, unit norms, zero biases, under the layout's own names; in float16, as the hub's checkpoints are."""
     random = np.random.default_rng(seed)
     shapes = dict(small.weight_shapes)
-    if small.config.get("use_image_newline_parameter") or small.kind == "llava_next":
-        shapes["image_newline"] = (small.text["hidden_size"],)  # any-res tiling, which PLLaVA leaves out
+    if small.config.get("use_image_newline_parameter") or small.config.get("pooling_newline") or small.kind in TILED:
+        shapes[NEWLINE] = (small.text["hidden_size"],)
     weights: dict[str, NDArray[np.float16]] = {}
     for name, shape in shapes.items():
         if name.endswith("norm.weight") or "layer_norm" in name or "layrnorm" in name or "layernorm" in name:

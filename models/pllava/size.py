@@ -28,7 +28,7 @@ def size_of(architecture: Architecture, spec: ModelSpec, lora_rank: int) -> Mode
         tower_intermediate_size=vision["intermediate_size"],
         num_frames=video.num_frames,
         patches_per_frame=architecture.patches_per_side**2,
-        video_tokens=math.prod(video.pooled),
-        shot_tokens=math.prod(video.shot_pooled),
+        video_tokens=video.pooling.tokens(video.pooled),
+        shot_tokens=video.pooling.tokens(video.shot_pooled),
         context_tokens=text["max_position_embeddings"],
     )

@@ -98,6 +98,9 @@ class Form:
     turns is looked at: one may be right that shows less than the probes."""
     user: str = ""
     """What opens the user's next turn, such as "USER:"; "" where the template writes no next turn."""
+    openings: tuple[str, str] = ("", "")
+    """What stands between a question and its answer in a finished chat, and at the end of a prompt, where the two differ in white
+    space: LLaVA-OneVision's "<|im_start|>assistant \\n" and "<|im_start|>assistant\\n". Answers are written behind the latter."""
 
     def write(self, render: Render, messages: Sequence[Message], add_generation_prompt: bool) -> str:
         """The messages as text. A finished chat ends with the token that ends its answer: what follows belongs to the next turn.
@@ -121,6 +124,8 @@ class Form:
             )
         except Exception as error:  # a template may do anything that its language allows
             raise UnwritableChat(_one_line(error)) from None
+        if self.openings[0]:
+            text = text.replace(*self.openings)
         if self.style == "image":
             kinds = [part["type"] for message in messages for part in message["content"] if part["type"] != "text"]
             beginning, *rest = text.split(IMAGE_TOKEN)
@@ -195,12 +200,25 @@ def _probed(render: Render, style: Style, begin: str, tokens: Collection[str], e
     if ends := [(closing.index(token), -len(token), token) for token in tokens if token and token in closing]:
         form = replace(form, end=min(ends)[2], adds_end=False)
     finished = tried(lambda: form.write(render, answered, False))
+    if not finished.startswith(prompt):
+        form = replace(form, openings=_openings(prompt, finished))
+        finished = tried(lambda: form.write(render, answered, False))
     check(finished.startswith(prompt), "a prompt is not the beginning of prompt and answer together")
     check(finished[len(prompt) :].count(ANSWER) == 1, "it does not write the answer once")
     following = _following(form, render, [*answered, *second_question], finished)
     if following is None:
         return replace(form, several_turns=False)
     return replace(form, user=following.partition(VIDEO_TOKEN)[0].strip().removeprefix(begin))
+
+
+def _openings(prompt: str, finished: str) -> tuple[str, str]:
+    """See Form.openings; ("", "") where more than white space differs.
+
+    >>> _openings("first question<|im_start|>assistant\\n", "first question<|im_start|>assistant \\nprobe answer")
+    ('<|im_start|>assistant \\n', '<|im_start|>assistant\\n')
+    """
+    in_finished, in_prompt = (text.partition(ANSWER)[0].rpartition(QUESTIONS[0])[2] for text in (finished, prompt))
+    return (in_finished, in_prompt) if in_finished and in_finished.split() == in_prompt.split() else ("", "")
 
 
 def _following(form: Form, render: Render, messages: Sequence[Message], finished: str) -> str | None:

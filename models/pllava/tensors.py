@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.base import Video
-from models.pllava.architecture import Shape
+from models.pllava.pooling import Shape
 from models.pllava.processing import PllavaProcessor
 from models.pllava.template import VIDEO_TOKEN
 
@@ -29,7 +29,7 @@ def stack(processor: PllavaProcessor, videos: Sequence[Video]) -> Tensor:
 
 
 def pixels(processor: PllavaProcessor, frames: Tensor) -> Tensor:
-    """uint8[B,T,H,W,3] -> float[B,T,3,S,S]: short side to S (bicubic), centre crop, CLIP's mean and deviation."""
+    """uint8[B,T,H,W,3] -> float[B,T,3,S,S]: short side to S (bicubic) and centre crop, or stretched; then mean and deviation."""
     if frames.dtype != torch.uint8 or frames.ndim != 5 or frames.shape[-1] != 3 or 0 in frames.shape:
         raise ValueError(f"frames must be uint8[B,T,H,W,3] with at least one frame each, not {frames.dtype}{list(frames.shape)}")
     batch, num_frames, height, width, _ = frames.shape
@@ -37,7 +37,8 @@ def pixels(processor: PllavaProcessor, frames: Tensor) -> Tensor:
     size = processor.image_size
     if (height, width) != (size, size):
         scale = size / min(height, width)
-        scaled = (max(size, round(height * scale)), max(size, round(width * scale)))
+        cropped = max(size, round(height * scale)), max(size, round(width * scale))
+        scaled = (size, size) if processor.stretches else cropped
         values = F.interpolate(values, scaled, mode="bicubic", antialias=True).clamp(0, 1)
         top, left = (scaled[0] - size) // 2, (scaled[1] - size) // 2
         values = values[:, :, top : top + size, left : left + size]

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from models.base import ENCODE_CLIPS, Device, Evenly, FrameSpec, ModelSpec, OutOfMemory, Reply, Sample, Sampling, Square, Video
+from models.base import ENCODE_CLIPS, Device, FrameSpec, ModelSpec, OutOfMemory, Reply, Sample, Sampling, Video
 from models.batching import Question, QuestionBatches
 from models.pllava import loading
-from models.pllava.architecture import Shape
 from models.pllava.chat import ChatTokenizer
 from models.pllava.checkpoints import version
 from models.pllava.decoding import Prefix, continue_from, no_prefix, prefill, rows_padded_together
 from models.pllava.modeling import PllavaForConditionalGeneration
+from models.pllava.pooling import Shape
 from models.pllava.processing import PllavaProcessor
 from models.pllava.samples import View, ids_of, refuse_long, views_of
 from models.pllava.tensors import stack
@@ -133,7 +133,7 @@ class PllavaVideoLLM:
 
     @property
     def frames(self) -> FrameSpec:
-        return FrameSpec(choose=Evenly(self.processor.num_frames), size=Square(self.processor.image_size))
+        return self.processor.frames
 
     @property
     def context_tokens(self) -> int:

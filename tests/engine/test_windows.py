@@ -13,7 +13,7 @@ from av.stream import Disposition
 
 from engine.decode.read import read
 from engine.decode.request import Unusable
-from models.base import Evenly, FrameSpec, KeepAspect, Square
+from models.base import Evenly, FrameSpec, KeepAspect, Square, Stretch
 from numbered import (
     PAIRS,
     RATE,
@@ -171,7 +171,8 @@ def test_turns_and_mirrors(tmp_path: Path, name: str) -> None:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
     size = KeepAspect(min_pixels=32 * 32, max_pixels=128 * 128, multiple_px=8)
-    for shape in (size, Square(32)):
+    stretched = Stretch(height_px=40, width_px=72)
+    for shape in (size, Square(32), stretched):
         frames = read(
             (tmp_path / "a.mp4").open("rb"), request(tmp_path / "a.mp4", None, None, FrameSpec(choose=Evenly(1), size=shape))
         )
@@ -183,6 +184,8 @@ def test_turns_and_mirrors(tmp_path: Path, name: str) -> None:
         assert frame.sum() < 255 * height * width * 0.3
         if shape is size:
             assert (width > height) == (name in HALVES)
+        if shape is stretched:
+            assert (height, width) == (40, 72), "as it is shown, whichever way it is stored"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 
 from engine.presets import load_config
 from llavas import stock_tensors, write_released, write_stock
-from models.base import Device, Evenly, LoraSpec, ModelSpec, Sampling, Square, Turn
+from models.base import Device, Evenly, LoraSpec, ModelSpec, PoolingName, Sampling, Square, Stretch, Turn
 from models.pllava import checkpoints, loading
 from models.pllava.layouts import open_weights
 from models.registry import check, frame_spec, load, shrink, trainee
@@ -78,6 +78,24 @@ def test_the_seed_decides_the_weights(tmp_path: Path) -> None:
     assert not torch.equal(first["image_newline"], other["image_newline"])
 
 
+@pytest.mark.parametrize("pooling", ["pllava", "llava_onevision", "llava_next_video"])
+def test_llava_onevision_is_rehearsed_with_a_pool(tmp_path: Path, pooling: PoolingName) -> None:
+    """Of its published sizes, without the hub; and a folder's own kind, tower and LLM stay what they are."""
+    spec = ModelSpec(base="llava-hf/llava-onevision-qwen2-7b-ov-hf", num_frames=16, pooling=pooling)
+    small = shrink(spec, tmp_path / "small", seed=0)
+    config = config_of(small)
+    kinds = (config["model_type"], config["vision_config"]["model_type"], config["text_config"]["model_type"])
+    assert kinds == ("llava_onevision", "siglip_vision_model", "qwen2")
+    shape = (4, 1, 1) if pooling == "llava_next_video" else (4, 2, 2)
+    assert (small.pooling, small.pooling_shape, frame_spec(small).size) == (pooling, shape, Stretch(height_px=56, width_px=56))
+    videos = videos_of(np.random.default_rng(0).integers(0, 256, (2, 4, 56, 56, 3), dtype=np.uint8))
+    assert len(replies(load(small, HALF), videos, ["What happens?"] * 2, [0, 1], Sampling(temperature=1.0, max_tokens=4))) == 2
+    student = trainee(small, LoraSpec(rank=4, alpha=8.0, dropout=0.0), 0, HALF)
+    student.module(**student.batch(videos, [[Turn(0, "What?", "It is so.")]])).loss.backward()
+    again = shrink(small, tmp_path / "again", seed=0)
+    assert config_of(again)["vision_config"] == config["vision_config"]
+
+
 @pytest.mark.parametrize("layout", ["stock", "next", "released", "pllava"])
 def test_every_layout_stays_what_it_is(tmp_path: Path, layout: str) -> None:
     source = tmp_path / "source"
@@ -123,7 +141,7 @@ def test_another_llm_is_one_line(tmp_path: Path) -> None:
     write_stock(tmp_path / "source")
     path = tmp_path / "source" / "config.json"
     config = json.loads(path.read_text())
-    config["text_config"]["model_type"] = "gemma"
+    config["text_config"]["model_type"] = "phi3"
     path.write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="only a Llama behind a CLIP tower can be rehearsed"):
+    with pytest.raises(ValueError, match="a 'phi3' LLM cannot be rehearsed; those that can are llama, mistral, qwen2, gemma"):
         shrink(ModelSpec(base=str(tmp_path / "source")), tmp_path / "small", seed=0)

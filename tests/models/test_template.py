@@ -55,6 +55,12 @@ PHI = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' + message['content'] + '<|end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
 )
+ONEVISION = (
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + ' '}}{% for content in message['content'] | "
+    "selectattr('type', 'equalto', 'video') %}{{ '<video>' }}{% endfor %}" + TEXTS + "{{ '\n' + content['text'] }}{% endfor %}"
+    "{{'<|im_end|>'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)  # fmt: skip
+INTERLEAVE = ONEVISION.replace("assistant\n", "assistant").replace("video", "image")
 THINKING = CHATML.replace("{{ '<|im_start|>assistant\n' }}", "{{ '<|im_start|>assistant\n<think>\n' }}")
 NO_TURNS = LLAMA_2.replace("' ' + eos_token", "(' ' + eos_token if loop.last else '')")
 SHARE = CHATML.replace("'<|im_start|>' +", "(loop.length | string) + '<|im_start|>' +")
@@ -83,6 +89,18 @@ CASES = {
         "<|start_header_id|>assistant<|end_header_id|>\n\n",
         "so it is.<|eot_id|>",
         ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+    ),
+    "onevision": Case(
+        ONEVISION,
+        "<s><|im_start|>user <video>\nwhat is it?<|im_end|><|im_start|>assistant\n",
+        "so it is.<|im_end|>",
+        ("<|im_start|>", "<|im_end|>"),
+    ),
+    "interleave": Case(
+        INTERLEAVE,
+        "<s><|im_start|>user <video>\nwhat is it?<|im_end|><|im_start|>assistant",
+        " \nso it is.<|im_end|>",
+        ("<|im_start|>", "<|im_end|>"),
     ),
     "chatml": Case(
         CHATML,
@@ -170,11 +188,11 @@ def test_an_answer_that_goes_on_as_its_own_user_is_cut_there(tmp_path: Path, nam
     assert own_turn(tokenizer, runs_on) == ("so it is rising.", True)
 
 
-@pytest.mark.parametrize("name", ["llava", "mistral", "llama 3", "chatml", "next-video"])
+@pytest.mark.parametrize("name", ["llava", "mistral", "llama 3", "chatml", "next-video", "onevision", "interleave"])
 def test_the_text_is_that_of_transformers_with_the_image_as_video(tmp_path: Path, name: str) -> None:
     case = CASES[name]
     processor = a_processor(tmp_path, case.template, case)
-    kind = "video" if name == "next-video" else "image"
+    kind = "video" if name in ("next-video", "onevision") else "image"
     messages = [{"role": "user", "content": [{"type": kind}, {"type": "text", "text": "what is it?"}]}]
     theirs = AutoTokenizer.from_pretrained(tmp_path).apply_chat_template(
         messages, chat_template=case.template, tokenize=False, add_generation_prompt=True

@@ -21,9 +21,10 @@ from engine.decode.frames import (
     window,
 )
 from engine.decode.request import Request
-from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square
+from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square, Stretch
 
 QWEN = KeepAspect(min_pixels=65_536, max_pixels=602_112, multiple_px=28)
+WIDE = Stretch(height_px=240, width_px=320)
 TIGHT = KeepAspect(min_pixels=4_000, max_pixels=4_096, multiple_px=32)
 SIZES = [(w, h) for w in (2, 13, 64, 176, 320, 333, 1280, 1920, 3840) for h in (2, 35, 64, 144, 240, 721, 1080, 2160)]
 
@@ -103,8 +104,8 @@ def test_sizes_are_those_of_transformers(size: KeepAspect) -> None:
         assert display_size(size, width, height) == (columns, rows)
 
 
-@pytest.mark.parametrize("size", [QWEN, TIGHT, KeepAspect(min_pixels=1, max_pixels=1, multiple_px=28), Square(336)])
-def test_every_size_that_is_given_is_possible(size: KeepAspect | Square) -> None:
+@pytest.mark.parametrize("size", [QWEN, TIGHT, KeepAspect(min_pixels=1, max_pixels=1, multiple_px=28), Square(336), WIDE])
+def test_every_size_that_is_given_is_possible(size: KeepAspect | Square | Stretch) -> None:
     spec = FrameSpec(choose=Evenly(2), size=size)
     for width in (*range(1, 60), 100, 333, 640, 1279, 4096, 8192):
         for height in (*range(1, 60), 100, 333, 640, 1279, 4096, 8192):
@@ -113,6 +114,7 @@ def test_every_size_that_is_given_is_possible(size: KeepAspect | Square) -> None
 
 
 def test_what_is_not_possible() -> None:
+    assert not is_possible(FrameSpec(choose=Evenly(2), size=WIDE), 2, 240, 320)
     assert most_pixels(QWEN) == 602_112
     spec = FrameSpec(choose=PerSecond(rate=2.0, min_frames=4, max_frames=768, multiple=2), size=QWEN)
     assert is_possible(spec, 768, 1008, 560)
@@ -131,8 +133,8 @@ def test_what_is_not_possible() -> None:
 
 
 @pytest.mark.parametrize("choose_by", [Evenly(8), PerSecond(rate=1.5, min_frames=2, max_frames=9, multiple=2)])
-@pytest.mark.parametrize("size", [Square(336), QWEN])
-def test_a_request_travels_as_json(choose_by: Evenly | PerSecond, size: Square | KeepAspect) -> None:
+@pytest.mark.parametrize("size", [Square(336), WIDE, QWEN])
+def test_a_request_travels_as_json(choose_by: Evenly | PerSecond, size: Square | Stretch | KeepAspect) -> None:
     request = Request(
         video="s3://b/a.mp4",
         size=12,
