@@ -22,8 +22,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from engine.decode.resize import square
 from engine.generate import prompts
 from engine.labels import Keywords
+from models.pllava.forms import Exchange
 from models.pllava.modeling import PllavaForConditionalGeneration
-from models.pllava.processing import Exchange, PllavaProcessor
+from models.pllava.processing import PllavaProcessor
 from models.tiny import build as tiny
 from worlds import narrators, shapes
 

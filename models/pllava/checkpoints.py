@@ -11,12 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from models.base import Evenly, FrameSpec, ModelSpec, Square
+from models.base import FrameSpec, ModelSpec
 from models.folders import SMALL_FILES, digest_of, fetch, read_json
 from models.pllava.adapters import Adapter, built_in, open_adapter
 from models.pllava.architecture import Architecture, read_architecture
 from models.pllava.layouts import Weights, open_weights
-from models.pllava.processing import Exchange, PllavaProcessor, open_processor
+from models.pllava.processing import PLAIN_CHAT, PllavaProcessor, frames_watched, open_processor
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +80,10 @@ def describe(spec: ModelSpec) -> tuple[Architecture, PllavaProcessor]:
 
 def end_ids(folder: Path, processor: PllavaProcessor) -> list[int]:
     """All token ids that end an answer: those of generation_config.json, the end token, and what closes an answer in the chat."""
-    closing = processor.training_ids([Exchange("q", "a")])[1][-1]
-    end_token = processor.tokenizer.named_token_id("eos_token")
-    return sorted({token for token in (*_listed_end_ids(folder), closing, end_token) if token is not None and token >= 0})
+    tokenizer = processor.tokenizer
+    assert tokenizer.form is not None
+    named = (tokenizer.token_id(tokenizer.form.end), tokenizer.named_token_id("eos_token"))
+    return sorted({token for token in (*_listed_end_ids(folder), *named) if token is not None and token >= 0})
 
 
 def _listed_end_ids(folder: Path) -> list[int]:
@@ -145,11 +146,18 @@ def frame_spec(spec: ModelSpec) -> FrameSpec:
     """What the model watches, read from config.json alone."""
     architecture = read_architecture(fetch(spec.base, ("*.json",)))
     num_frames = architecture.video_shape(spec).num_frames
-    return FrameSpec(choose=Evenly(num_frames), size=Square(architecture.vision["image_size"]))
+    return frames_watched(spec.choose, num_frames, architecture.vision["image_size"])
 
 
 def version(spec: ModelSpec) -> str:
-    """Sixteen hex digits that name the weights and how they are used: all bytes of base and adapter, alpha, frames, pooling."""
-    folders = [digest_of(fetch(uri)) if uri else "" for uri in (spec.base, spec.adapter)]
-    text = f"{folders} {spec.alpha} {spec.num_frames} {spec.pooling_shape}"
+    """Sixteen hex digits that name the weights and how they are used: all bytes of base and adapter, alpha, frames, pooling, chat.
+
+    An alpha counts only where there is a LoRA that it scales.
+    """
+    folders = [fetch(uri) if uri else None for uri in (spec.base, spec.adapter)]
+    digests = [digest_of(folder) if folder else "" for folder in folders]
+    alpha = spec.alpha if spec.adapter or spec.alpha is None or open_weights(fetch(spec.base)).lora else None
+    text = f"{digests} {alpha} {spec.num_frames} {spec.pooling_shape}"
+    if spec.choose != "moments" or spec.chat != PLAIN_CHAT:
+        text += f" {spec.choose} {spec.chat}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

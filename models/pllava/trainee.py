@@ -16,7 +16,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
-from models.base import Device, Evenly, FrameSpec, LoraSpec, ModelSpec, Sample, Square, Video
+from models.base import Device, FrameSpec, LoraSpec, ModelSpec, Sample, Video
 from models.pllava import loading
 from models.pllava.checkpoints import LORA_TARGETS, PROJECTOR
 from models.pllava.processing import PllavaProcessor
@@ -57,7 +57,7 @@ class PllavaTrainee:
 
     @property
     def frames(self) -> FrameSpec:
-        return FrameSpec(choose=Evenly(self.processor.num_frames), size=Square(self.processor.image_size))
+        return self.processor.frame_spec
 
     @property
     def context_tokens(self) -> int:
