@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import av
 
+from engine.decode.by_index import DEFAULT_RATE
 from engine.decode.clock import continuous, file_start_s
 from engine.decode.cut import is_cut
 from engine.decode.frames import ROUNDING_S, has_begun
@@ -18,7 +19,6 @@ from engine.decode.media import PICTURES, RAW, no_frame, no_keyframe, open_conta
 from engine.decode.pixels import PixelCount
 from engine.decode.request import Frames, Request, Unusable, moments_among
 from engine.decode.resize import Resizer
-from engine.decode.seek import DEFAULT_RATE
 
 BY_DECODE_TIME = ("avi", "asf")
 """Formats that store one time for a packet, at which it is decoded. AVI counts its slots, also those without a frame."""

@@ -1,12 +1,12 @@
 """Frames of a window out of a container with an index: seek, decode to a moment, then go on or seek again, whichever reads less."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
-from itertools import islice
 from typing import BinaryIO
 
 import av
 
+from engine.decode.by_index import DEFAULT_RATE, REORDERED, shown_entries, ticks_from_here, ticks_of
 from engine.decode.clock import file_start_s
 from engine.decode.cut import is_cut
 from engine.decode.frames import has_begun
@@ -16,10 +16,6 @@ from engine.decode.request import Frames, Request, moments_of, numbers_of
 from engine.decode.resize import Resizer
 from models.base import ByIndex
 
-REORDERED = 32
-"""Packets before the last one that may be shown after it: codecs reorder up to 16."""
-DEFAULT_RATE = 25
-"""FFmpeg's, where a stream does not say at what rate it is shown."""
 WITH_ALL_PACKETS = "mov,mp4,m4a,3gp,3g2,mj2"
 """The demuxer whose index has an entry for each packet, unless the file is fragmented."""
 
@@ -80,40 +76,26 @@ class WindowReader:
         """Seconds at which the chosen frames are on screen. Raises Unusable."""
         if not isinstance(self._request.spec.choose, ByIndex):
             return moments_of(self._request, self.first_s, self._last_s())
-        shown, rate = self._shown_entries(), float(self._stream.average_rate or DEFAULT_RATE)
-        if shown is not None:
-            return [self._time_of(number, shown) for number in numbers_of(self._request, len(shown), rate)]
-        self._container.seek(self._first, stream=self._stream, backward=True)
-        ticks = self._sorted_ticks(None)
-        if is_cut(self._file, self._request.size):
+        container, stream = self._container, self._stream
+        rate = float(stream.average_rate or DEFAULT_RATE)
+        if self._has_all_packets():
+            shown = shown_entries(stream)
+            numbers = numbers_of(self._request, len(shown), rate)
+            ticks = ticks_of(container, stream, numbers, shown)
+        else:
+            if is_cut(self._file, self._request.size):
+                raise truncated(self._request.video)
+            container.seek(self._first, stream=stream, backward=True)
+            times = ticks_from_here(container, stream)
+            numbers = numbers_of(self._request, len(times), rate)
+            ticks = [times[number] for number in numbers]
+        if len(ticks) < len(numbers):
             raise truncated(self._request.video)
-        return [self._seconds(ticks[number]) for number in numbers_of(self._request, len(ticks), rate)]
+        return [self._seconds(tick) for tick in ticks]
 
-    def _shown_entries(self) -> list[int] | None:
-        """Numbers of the index's entries that are shown, in the order of decoding; None where it does not list each packet."""
-        entries = self._stream.index_entries
-        if self._container.format.name != WITH_ALL_PACKETS or not 0 < len(entries) == self._stream.frames:
-            return None
-        return [number for number in range(len(entries)) if not entries[number].is_discard]
-
-    def _time_of(self, number: int, shown: Sequence[int]) -> float:
-        """Seconds at which the frame of that number begins, out of the packets from the keyframe before it on.
-
-        What is decoded before a keyframe is shown before everything that is decoded after it, so its entry's number is a count.
-        """
-        entries = self._stream.index_entries
-        before = range(max(0, number - REORDERED), -1, -1)
-        keyframe = next((at for at in before if entries[shown[at]].is_keyframe), 0)
-        self._container.seek(entries[shown[keyframe]].timestamp, stream=self._stream, any_frame=True)
-        ticks = self._sorted_ticks(number - keyframe + 1 + REORDERED)
-        if number - keyframe >= len(ticks):
-            raise truncated(self._request.video)
-        return self._seconds(ticks[number - keyframe])
-
-    def _sorted_ticks(self, count: int | None) -> list[int]:
-        """Presentation times of the next packets that are shown, so many or all."""
-        packets = (packet for packet in self._container.demux(self._stream) if packet.pts is not None and not packet.is_discard)
-        return sorted(packet.pts for packet in islice(packets, count))
+    def _has_all_packets(self) -> bool:
+        """True if the index has an entry for each packet."""
+        return bool(self._container.format.name == WITH_ALL_PACKETS and 0 < len(self._stream.index_entries) == self._stream.frames)
 
     @property
     def first_s(self) -> float:
@@ -173,7 +155,7 @@ class WindowReader:
     def _seek_to_end(self) -> None:
         """Go to the last packets if the index lists all of them, else to the last keyframe."""
         entries, start = self._stream.index_entries, self._first
-        if self._container.format.name == WITH_ALL_PACKETS and 0 < len(entries) == self._stream.frames:
+        if self._has_all_packets():
             last = next((n for n in range(len(entries) - 1, 0, -1) if not entries[n].is_discard), 0)
             self._container.seek(entries[max(0, last - REORDERED)].timestamp, stream=self._stream, any_frame=True)
             return

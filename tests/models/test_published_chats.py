@@ -26,8 +26,8 @@ from models.pllava.samples import SampleCounter, ids_of
 
 VCG = (
     "You are Video-ChatGPT, a large vision-language assistant. You are able to understand the video content that the user provides,"
-    " and assist the user with a variety of tasks using natural language.Follow the instructions carefully and explain your answers "
-    "in detail based on the provided video."
+    " and assist the user with a variety of tasks using natural language.Follow the instructions carefully and explain your "
+    "answers in detail based on the provided video."
 )
 MVBENCH = (
     "Carefully watch the video and pay attention to the cause and sequence of events, the detail and movement of objects, and the "
@@ -35,8 +35,9 @@ MVBENCH = (
 )
 RECAPTION = (
     "You are a powerful Video Magic ChatBot, a large vision-language assistant. \nYou are able to understand the video content "
-    "that the user provides and assist the user in a video recaptioning task.\nThe user will provide you with the video and maybe some "
-    "extra noisy information to help you out. Make use of the information in a proper way to be competent for the recaption job\n"
+    "that the user provides and assist the user in a video recaptioning task.\n"
+    "The user will provide you with the video and maybe some extra noisy information to help you "
+    "out. Make use of the information in a proper way to be competent for the recaption job\n"
     "### INSTRUCTIONS:\n1. Follow the user's instruction.\n2. Be critical yet believe in yourself.\n"
 )
 DEMO = (
@@ -240,7 +241,8 @@ def test_a_template_writes_system_text_and_what_stands_before_the_video(folders:
     folder = folders / "pllava-vicuna" / "llama"
     template = (
         "{% for m in messages %}{{ m.role.upper() + ': ' }}{% for p in m.content %}"
-        "{{ p.text if p.type == 'text' else '<video>\n' }}{% endfor %}{{ ' </s>' if m.role == 'assistant' else ' ' }}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+        "{{ p.text if p.type == 'text' else '<video>\n' }}{% endfor %}"
+        "{{ ' </s>' if m.role == 'assistant' else ' ' }}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
     )
     own = chat_tokenizer(folder, "llama").with_template(template, folder)
     processor = PllavaProcessor(own, image_size=48, patch_size=6, video=VideoShape(4, (2, 3, 3), 2, (1, 2, 2)), chat_spec=chat)

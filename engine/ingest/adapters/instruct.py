@@ -36,7 +36,8 @@ class Refused(ValueError):
 
 
 def records(source: Source) -> Iterator[Record]:
-    """Rows with clip_id, video, start_s, end_s, turns (question, answer) and shown_in, the turn that shows the video."""
+    """Rows with clip_id, video, start_s, end_s, turns (question, answer), shown_in, the turn that shows the video, and instruction,
+    the beginning of the first question that is one."""
     names = set[str]()
 
     def make(numbered: tuple[str, int, Any]) -> Row | ValueError:
@@ -79,6 +80,7 @@ def _sample(source: Source, number: int, item: dict[str, Any], names: set[str]) 
         "end_s": window[1],
         "turns": turns,
         "shown_in": tagged[0] if video and tagged else 0,
+        "instruction": _instruction_of(item, turns),
     }
 
 
@@ -127,6 +129,13 @@ def _videochat_turns(pairs: list[dict[str, Any]]) -> Exchanges:
         turns.append(("\n".join(part for part in parts if part), _text(pair.get("a"))))
         last = instruction
     return turns
+
+
+def _instruction_of(item: dict[str, Any], turns: Exchanges) -> str:
+    """VideoChat2's instruction, with which the first question begins; "" where there is none."""
+    pairs = item.get("QA") or [{}]
+    instruction = _text(pairs[0].get("i"))
+    return instruction if instruction and f"{turns[0][0]}\n".startswith(f"{instruction}\n") else ""
 
 
 def _text(value: Any) -> str:
