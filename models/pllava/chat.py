@@ -62,8 +62,10 @@ class ChatTokenizer:
 
     def render_begun(self, messages: Sequence[Mapping[str, Any]], answer_start: str) -> str:
         """The messages as text, up to an answer that begins so. Raises UnwritableChat."""
-        assert isinstance(self.form, Form)
-        return self.form.begun(self._render, messages, answer_start)
+        if isinstance(self.form, Form):
+            return self.form.begun(self._render, messages, answer_start)
+        assert not answer_start, "messages are not changed"
+        return self._render(messages, True)
 
     def _render(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str:
         text: str = self._template.render(
