@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from engine.store.filesystems import Storage, check_options
-from models.base import Device, EngineSpec, ModelSpec, PoolingName, PoolMethod, PoolPlace
+from models.base import ChatSpec, Device, EngineSpec, FrameChoice, ModelSpec, PoolingName, PoolMethod, PoolPlace
 
 
 class Section(BaseModel):
@@ -59,6 +59,12 @@ class Model(Section):
     """"average", "strided" or "bilinear"; default: that of the pool. Another one makes a pool that nobody has published."""
     pooling_place: PoolPlace | None = None
     """"before" or "after" the projector; default: that of the pool."""
+    chat: str = ""
+    """How chats are written; default: by the checkpoint's own template. PLLaVA's published forms are "pllava-vicuna" (7B and 13B as
+    its benchmarks ask), "pllava-vicuna-demo" (as its demo asks) and "pllava-chatml" (34B); they train as published, too."""
+    frames: FrameChoice = "moments"
+    """Which frames are watched. moments: those on screen in the middle of equal stretches of time. published: those that PLLaVA's
+    code chooses, by their numbers in the file."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of weights and activations. auto: bfloat16 on GPUs, float32 on CPUs."""
 
@@ -69,10 +75,66 @@ class Model(Section):
         return Device("cuda", "bfloat16") if gpus else Device("cpu", "float32")
 
 
+class PromptSet(Section):
+    """How a model is asked: [prompts.NAME]. {question} and {label} are replaced, with nothing done to other braces.
+
+    PromptSet(answer="{question}\nGive the best option.", opening="{video}{turn}", answer_start="Best option:(")
+    """
+
+    answer: str = "{question}"
+    """Direct attempts."""
+    rationalize: str = ""
+    """Attempts at rejected clips, with the label as a hint: it needs {label}."""
+    train: str = ""
+    """Training examples and evaluation; default: as `answer`."""
+    system: str = ""
+    """Text before the first turn, the same for all questions. It may hold the chat's own tokens."""
+    opening: str = "{video}"
+    """What stands before each question in the user's turn: {video} is the clip; {turn} ends the turn and begins another one of the
+    user, which needs a published form (model.chat)."""
+    answer_start: str = ""
+    """How each answer begins; the model goes on from there. The answer that is verified, and trained on, has it too."""
+
+    @field_validator("answer", "rationalize", "train")
+    @classmethod
+    def _asks(cls, value: str) -> str:
+        if value and "{question}" not in value:
+            raise ValueError("mark the place of the question with {question}")
+        return value
+
+    @field_validator("rationalize")
+    @classmethod
+    def _hints(cls, value: str) -> str:
+        if value and "{label}" not in value:
+            raise ValueError("mark the place of the hint with {label}")
+        return value
+
+    @field_validator("opening")
+    @classmethod
+    def _shows_once(cls, value: str) -> str:
+        if value.count("{video}") != 1:
+            raise ValueError("mark the place of the video with {video}, once")
+        return value
+
+    @field_validator("answer_start")
+    @classmethod
+    def _goes_on(cls, value: str) -> str:
+        if value != value.rstrip(" "):
+            raise ValueError("leave out the blank at its end: a tokenizer joins it with the next word")
+        return value
+
+
+BUILT_IN_PROMPTS = ("strict", "published")
+"""Prompt sets that need no section: our own, and Video-STaR's (engine/generate/prompts.py)."""
+
+
 class Generate(Section):
-    prompts: Literal["strict", "published"] = "strict"
+    prompts: str = "strict"
+    """How clips are asked about: "strict", "published", or the NAME of a section [prompts.NAME]."""
     temperature: float = Field(default=0.0, ge=0)
     max_tokens: int = Field(default=256, gt=0)
+    stop: tuple[str, ...] = ()
+    """Texts that end an answer, such as ["###", "USER:"]; the answer is cut there."""
     engine: str = cost("builtin")
     """What generates: "builtin" is the model's own shared-prefix decoding; others are listed in models/registry.py. A step that was
     begun with one engine is refused with another one: an engine's name and version belong to the digest of its model."""
@@ -83,10 +145,19 @@ class Generate(Section):
     rationalize: bool = True
     """Show rejected clips their label and let the model explain again."""
     lora_alpha: float | None = Field(default=None, ge=0)
-    """LoRA alpha with which the loop's adapters answer; default: the one they were trained with. PLLaVA's scripts train with 32 and
-    answer with 4. It does not change the base: a LoRA that a released checkpoint holds is merged as it was trained."""
+    """LoRA alpha of what answers; default: the one it was trained with. PLLaVA's scripts train with 32 and answer with 4.
+
+    It is the alpha of the loop's adapter. Before there is one, it is that of the LoRA that a released PLLaVA came with (in
+    model.instruct or model.base). Below an adapter of the loop, and where a finetune starts, that LoRA stays as it was trained."""
     decoder: Literal["pyav", "decord"] = cost("pyav")
     """Both give the same frames."""
+
+    @field_validator("stop")
+    @classmethod
+    def _texts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(value):
+            raise ValueError("an empty text stands everywhere; leave it out")
+        return value
 
     def engine_spec(self, gpus: float) -> EngineSpec:
         """What an actor with so many GPUs generates with."""
@@ -113,6 +184,8 @@ class EvaluationSet(Section):
     """Folder or URI that relative video paths start from; default: the folder of the files."""
     metrics: tuple[str, ...] = Field(default=("accuracy",), min_length=1)
     """Names of engine/evaluate/metrics.py; the first one is the set's headline."""
+    prompts: str = ""
+    """How its clips are asked about, in the wording of training; default: generate.prompts."""
 
     @model_validator(mode="after")
     def _has_files(self) -> "EvaluationSet":
@@ -333,6 +406,8 @@ class RunConfig(Section):
     loop: Loop = Loop()
     cluster: Cluster = Cluster()
     limits: Limits = Limits()
+    prompts: dict[str, PromptSet] = {}
+    """[prompts.NAME]: prompt sets, for generate.prompts and for evaluation sets."""
     storage: dict[str, dict[str, Any]] = cost({})
     """fsspec options by protocol, for every URI: [storage.s3] endpoint_url = "..."; credentials come from the environment."""
 
@@ -346,9 +421,9 @@ class RunConfig(Section):
         """The instruct model and the base, without an adapter; a single entry if they are the same."""
         return [self.spec(base) for base in dict.fromkeys((self.model.instruct or self.model.base, self.model.base))]
 
-    def spec(self, base: str, adapter: str | None = None, alpha: float | None = None) -> ModelSpec:
-        """A model with the frames and the pooling of this run."""
-        model = self.model
+    def spec(self, base: str, adapter: str | None = None, alpha: float | None = None, prompts: str = "") -> ModelSpec:
+        """A model with the frames and the pooling of this run, and with the chat of a prompt set, generate.prompts by default."""
+        model, prompt_set = self.model, self.prompts.get(prompts or self.generate.prompts, PromptSet())
         return ModelSpec(
             base=base,
             adapter=adapter,
@@ -358,6 +433,13 @@ class RunConfig(Section):
             pooling=model.pooling,
             pooling_method=model.pooling_method,
             pooling_place=model.pooling_place,
+            chat=ChatSpec(
+                form=self.model.chat,
+                system=prompt_set.system,
+                opening=prompt_set.opening,
+                answer_start=prompt_set.answer_start,
+            ),
+            choose=self.model.frames,
             shot_frames=self.episodes.num_frames,
             shot_shape=self.episodes.pooling_shape,
         )
@@ -376,6 +458,29 @@ class RunConfig(Section):
             raise ValueError("mixture.instruct needs mixture.examples, a file that `starloop ingest --format instruct` writes")
         if not (mixture.direct or mixture.rationalized or mixture.episodes or mixture.instruct):
             raise ValueError("[mixture] leaves nothing to train on; give at least one source a weight above 0")
+        return self
+
+    def prompts_of(self, evaluation_set: str) -> str:
+        """The name of the prompt set by which an evaluation set is asked."""
+        named = (own.prompts for own in self.evaluate.sets if own.name == evaluation_set)
+        return next(named, "") or self.generate.prompts
+
+    @model_validator(mode="after")
+    def _prompts_exist(self) -> "RunConfig":
+        names = [*BUILT_IN_PROMPTS, *self.prompts]
+        if built_in := [name for name in self.prompts if name in BUILT_IN_PROMPTS]:
+            raise ValueError(f"[prompts.{built_in[0]}] has the name of a built-in prompt set; choose another name")
+        used = {"generate.prompts": self.generate.prompts}
+        used |= {f"prompts of evaluation set {own.name}": own.prompts for own in self.evaluate.sets if own.prompts}
+        for key, name in used.items():
+            if name not in names:
+                raise ValueError(f"{key} = {name!r}: known are {', '.join(names)}; add [prompts.{name}] or choose one of them")
+        prompt_set = self.prompts.get(self.generate.prompts)
+        if self.generate.rationalize and prompt_set is not None and not prompt_set.rationalize:
+            raise ValueError(
+                f"[prompts.{self.generate.prompts}] has no `rationalize`; give it, with {{label}}, or set "
+                "generate.rationalize = false"
+            )
         return self
 
     def access(self) -> Storage:

@@ -103,13 +103,16 @@ def one_line(error: ValidationError) -> str:
 def _known_keys(section: tuple[int | str, ...]) -> list[str]:
     """
     >>> _known_keys(("evaluate",)), _known_keys(("evaluate", "sets", 1))
-    (['lora_alpha', 'sets'], ['name', 'format', 'files', 'videos', 'metrics'])
+    (['lora_alpha', 'sets'], ['name', 'format', 'files', 'videos', 'metrics', 'prompts'])
+    >>> _known_keys(("prompts", "mine"))[:2]
+    ['answer', 'rationalize']
     """
     model: Any = RunConfig
     for part in section:
-        if isinstance(part, str):
+        if isinstance(part, str) and part in model.model_fields:  # else the name that the user gave to one of several sections
             annotation = model.model_fields[part].annotation
-            model = next(iter(get_args(annotation)), annotation)  # of a tuple of sections, the section
+            # of a tuple or a table of sections, the section
+            model = next((inner for inner in get_args(annotation) if hasattr(inner, "model_fields")), annotation)
     return list(model.model_fields)
 
 

@@ -155,6 +155,8 @@ class Example:
     follow_ups: tuple[FollowUp, ...] = ()
     shown_in: int = 0
     """Number of the turn that shows the video, 0 for the first."""
+    instruction: str = ""
+    """The beginning of the prompt, where that is an instruction: some chats write it before the video (docs/prompts.md)."""
 
     @property
     def turns(self) -> list[tuple[str, str]]:

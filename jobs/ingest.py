@@ -171,6 +171,7 @@ class Talks:
             source="instruct",
             follow_ups=tuple(FollowUp(prompt=question, answer=reply) for question, reply in later),
             shown_in=row["shown_in"],
+            instruction=row["instruction"],
         )
 
     def facts(self) -> dict[str, Any]:

@@ -23,8 +23,9 @@ from engine.decode.resize import square
 from engine.generate import prompts
 from engine.labels import Keywords
 from jobs.folders import make_folder
+from models.pllava.forms import Exchange
 from models.pllava.modeling import PllavaForConditionalGeneration
-from models.pllava.processing import Exchange, PllavaProcessor
+from models.pllava.processing import PllavaProcessor
 from models.tiny import build as tiny
 from worlds import narrators, shapes
 

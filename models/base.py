@@ -23,6 +23,27 @@ PoolMethod = Literal["average", "strided", "bilinear"]
 one whole size; patches that are left over at the end are dropped. bilinear: interpolation between the two nearest patches."""
 PoolPlace = Literal["before", "after"]
 """Of the projector. Its activation lies between, so the two give different tokens."""
+FrameChoice = Literal["moments", "published"]
+"""Which frames a model watches. moments: as its family does here, by presentation time. published: as its authors' code does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatSpec:
+    """How a chat is written around its questions.
+
+    ChatSpec(form="pllava-vicuna", opening="{video}{turn}", answer_start="Best option:("). It is the same for all questions that a
+    loaded model is asked: they share what stands before them.
+    """
+
+    form: str = ""
+    """A published form by name (models/pllava/forms.py). "": the checkpoint's own template."""
+    system: str = ""
+    """Text before the first turn."""
+    opening: str = "{video}"
+    """What stands before a question about a clip, in the user's turn: {video} is the clip; {turn} ends the turn and begins another
+    one of the user."""
+    answer_start: str = ""
+    """How the answer begins: the model goes on from there, and the reply has it too. Training examples hold whole answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +59,8 @@ class ModelSpec:
     """Folder of a PEFT adapter; a URI has to be fetched first."""
     alpha: float | None = None
     """LoRA alpha to merge with: the adapter's, or without an adapter that of the LoRA in a released PLLaVA. None: as trained."""
+    chat: ChatSpec = ChatSpec()
+    choose: FrameChoice = "moments"
     num_frames: int | None = None
     """Frames of a video. None: what the checkpoint says, or 16 for an image model."""
     pooling_shape: tuple[int, int, int] | None = None
@@ -85,6 +108,8 @@ class Turn:
     """"" in the last turn of a sample that the model is to answer."""
     learned: bool = True
     """Whether a finetune has a loss on the answer."""
+    instruction: str = ""
+    """The beginning of the prompt, where that is an instruction: a chat form may write it before the video."""
 
 
 LossOn = Literal["query", "all"]
@@ -96,6 +121,16 @@ Sample = Sequence[Turn]
 @dataclass(frozen=True, slots=True)
 class Evenly:
     """A fixed number of frames: one from the middle of each of `num_frames` equal stretches of the clip. Evenly(16)."""
+
+    num_frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class ByIndex:
+    """A fixed number of frames, chosen by their numbers in the file: from each equal part of these the middle one. ByIndex(16).
+
+    PLLaVA's own rule (EvalDataset.get_index), with its rounding. Seconds are turned into numbers at the video's average rate.
+    """
 
     num_frames: int
 
@@ -144,7 +179,7 @@ class KeepAspect:
 class FrameSpec:
     """What a model watches: which frames of a clip, and how large. FrameSpec(choose=Evenly(16), size=Square(336))."""
 
-    choose: Evenly | PerSecond
+    choose: Evenly | ByIndex | PerSecond
     size: Square | Stretch | KeepAspect
 
 

@@ -9,7 +9,7 @@ import math
 import random
 from collections.abc import Sequence
 
-from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square, Stretch
+from models.base import ByIndex, Evenly, FrameSpec, KeepAspect, PerSecond, Square, Stretch
 
 ROUNDING_S = 1e-4
 """A moment this close before a frame is that frame's: containers and readers round times differently."""
@@ -17,7 +17,7 @@ MAX_ASPECT = 200
 """Longer side divided by the shorter one, at most: Qwen-VL's bound, which is also the parent's bound on a child's frames."""
 
 
-def frame_count(choose: Evenly | PerSecond, length_s: float) -> int:
+def frame_count(choose: Evenly | ByIndex | PerSecond, length_s: float) -> int:
     """The number of frames for a stretch of `length_s` seconds.
 
     Qwen-VL's rule for PerSecond (transformers, Qwen2VLVideoProcessor.sample_frames), without its cap at the number of frames that
@@ -27,7 +27,7 @@ def frame_count(choose: Evenly | PerSecond, length_s: float) -> int:
     >>> frame_count(Evenly(16), 0.5), [frame_count(two_fps, length_s) for length_s in (1, 5.6, 60)]
     (16, [4, 10, 16])
     """
-    if isinstance(choose, Evenly):
+    if isinstance(choose, Evenly | ByIndex):
         return choose.num_frames
     count = int(min(max((length_s + ROUNDING_S) * choose.rate, choose.min_frames), choose.max_frames))
     return max(choose.multiple, count // choose.multiple * choose.multiple)
@@ -43,6 +43,38 @@ def moments(num_frames: int, start_s: float, end_s: float, jitter_seed: int | No
     part_s = (end_s - start_s) / num_frames
     rng = random.Random(jitter_seed) if jitter_seed is not None else None
     return [start_s + part_s * (i + (rng.random() if rng else 0.5)) for i in range(num_frames)]
+
+
+def numbers(num_frames: int, first: int, last: int, jitter_seed: int | None = None) -> list[int]:
+    """Numbers of frames, ascending: those from `first` to `last` are cut in equal parts, and each gives its middle one or, with a
+    jitter seed, a random one.
+
+    PLLaVA's evaluation rule and its rounding (EvalDataset.get_index, tasks/eval/eval_utils.py; its demo has the same numbers).
+
+    >>> numbers(16, 0, 99)
+    [3, 9, 15, 22, 28, 34, 40, 46, 53, 59, 65, 71, 77, 83, 90, 96]
+    >>> numbers(4, 0, 1), numbers(4, 7, 7)
+    ([0, 0, 0, 1], [7, 7, 7, 7])
+    """
+    if jitter_seed is not None:
+        rng, part = random.Random(jitter_seed), (last - first + 1) / num_frames
+        return [min(last, first + int(part * (i + rng.random()))) for i in range(num_frames)]
+    part = (last - first) / num_frames
+    return [int(first + part / 2 + round(part * i)) for i in range(num_frames)]
+
+
+def numbered_window(start_s: float | None, end_s: float | None, num_frames: int, rate: float) -> tuple[int, int] | None:
+    """The numbers of a window's first and last frame, of a video of `num_frames` frames; None where it shows none of them.
+
+    As in PLLaVA's code, seconds become numbers at the video's average rate, and its first frame is that of second 0.
+
+    >>> numbered_window(None, None, 100, 25.0), numbered_window(1.0, 2.5, 100, 25.0), numbered_window(4.5, 6.0, 100, 25.0)
+    ((0, 99), (25, 62), None)
+    """
+    first, last = round((start_s or 0.0) * rate), num_frames - 1
+    if end_s is not None:
+        last = min(round(end_s * rate), last)
+    return (first, last) if first <= last else None
 
 
 def has_begun(time_s: float, moment_s: float) -> bool:
@@ -142,7 +174,7 @@ def describe(spec: FrameSpec) -> str:
     '2 frames a second (4 to 768) of 65536 to 602112 pixels'
     """
     choose, size = spec.choose, spec.size
-    if isinstance(choose, Evenly):
+    if isinstance(choose, Evenly | ByIndex):
         frames = f"{choose.num_frames} frames"
     else:
         frames = f"{choose.rate:g} frames a second ({choose.min_frames} to {choose.max_frames})"
@@ -161,7 +193,7 @@ def is_possible(spec: FrameSpec, num_frames: int, width: int, height: int) -> bo
     (True, False, False)
     """
     counts = frame_count(spec.choose, 0.0), frame_count(spec.choose, math.inf)
-    multiple = 1 if isinstance(spec.choose, Evenly) else spec.choose.multiple
+    multiple = 1 if isinstance(spec.choose, Evenly | ByIndex) else spec.choose.multiple
     if not counts[0] <= num_frames <= counts[1] or num_frames % multiple:
         return False
     if isinstance(spec.size, Square):

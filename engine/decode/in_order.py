@@ -11,12 +11,13 @@ from typing import BinaryIO
 
 import av
 
+from engine.decode.by_index import DEFAULT_RATE
 from engine.decode.clock import continuous, file_start_s
 from engine.decode.cut import is_cut
 from engine.decode.frames import ROUNDING_S, has_begun
 from engine.decode.media import PICTURES, RAW, no_frame, no_keyframe, open_container, truncated, video_stream
 from engine.decode.pixels import PixelCount
-from engine.decode.request import Frames, Request, Unusable, moments_of
+from engine.decode.request import Frames, Request, Unusable, moments_among
 from engine.decode.resize import Resizer
 
 BY_DECODE_TIME = ("avi", "asf")
@@ -29,8 +30,6 @@ SLACK_S = 2.0
 """A file is taken for cut short that ends so much earlier than its header says, or 5 % earlier."""
 ANNOUNCED = "flv"
 """The format whose header has seconds and no bytes, and which plays as well if it is cut."""
-DEFAULT_RATE = 25
-"""FFmpeg's, where a stream does not say at what rate it is shown."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,8 @@ class Listing:
     """End of the last frame."""
     start_s: Fraction
     """The time stamp at which the file starts."""
+    rate: float
+    """Frames a second, on average."""
 
 
 class InOrderReader:
@@ -74,15 +75,17 @@ class InOrderReader:
         current, following = next(frames, None), next(frames, None)
         if current is None:
             raise no_keyframe(self._request.video)
-        pictures, times_s, previous = list[Frames](), list[float](), None
-        for moment_s in moments_of(self._request, current[0], listing.last_s):
+        pictures, chosen_s, previous = list[Frames](), list[float](), None
+        # frames before the first one that can be decoded have times, and are not shown
+        times_s = [current[0], *(time_s for time_s in listing.shown_s if time_s > current[0] + ROUNDING_S)]
+        for moment_s in moments_among(self._request, times_s, listing.last_s, listing.rate):
             while following is not None and has_begun(following[0], moment_s):
                 current, following = following, next(frames, None)
             self._check_none_is_missing(listing, current[0], moment_s)
             pictures.append(pictures[-1] if current is previous else resizer.resize(current[1]))
-            times_s.append(current[0])
+            chosen_s.append(current[0])
             previous = current
-        return pictures, times_s
+        return pictures, chosen_s
 
     def _check_none_is_missing(self, listing: Listing, time_s: float, moment_s: float) -> None:
         times_s = listing.shown_s
@@ -191,9 +194,9 @@ def list_times(file: BinaryIO, container: "av.container.InputContainer", stream:
         (last, duration), before = shown[-1], shown[-2][0] if len(shown) > 1 else shown[-1][0]
         last_s = float((last + (duration or last - before)) * tick - start)
         refuse_if_shorter(file, container, last_s, request)
-        return Listing(None, tuple(float(pts * tick - start) for pts, _ in shown), last_s, start)
+        return Listing(None, tuple(float(pts * tick - start) for pts, _ in shown), last_s, start, float(1 / step))
     refuse_if_shorter(file, container, last_s, request)
-    return Listing(tuple(seconds), tuple(sorted(seconds)), last_s, Fraction(0))
+    return Listing(tuple(seconds), tuple(sorted(seconds)), last_s, Fraction(0), float(1 / step))
 
 
 def refuse_if_shorter(file: BinaryIO, container: "av.container.InputContainer", last_s: float, request: Request) -> None:

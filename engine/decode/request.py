@@ -1,18 +1,19 @@
 """What a decoding process is asked for, and how it says that a video gives no frames."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.decode.frames import frame_count, moments, window
-from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square, Stretch
+from engine.decode.frames import frame_count, moments, numbered_window, numbers, window
+from models.base import ByIndex, Evenly, FrameSpec, KeepAspect, PerSecond, Square, Stretch
 
 Backend = Literal["pyav", "decord"]
 Frames = NDArray[np.uint8]
-SPEC_PARTS: dict[str, Any] = {part.__name__: part for part in (Evenly, PerSecond, Square, Stretch, KeepAspect)}
+SPEC_PARTS: dict[str, Any] = {part.__name__: part for part in (Evenly, ByIndex, PerSecond, Square, Stretch, KeepAspect)}
 
 
 class Unusable(Exception):
@@ -64,9 +65,25 @@ def moments_of(request: Request, first_s: float, last_s: float) -> list[float]:
     """
     span = window(request.start_s, request.end_s, first_s, last_s)
     if span is None:
-        bounds = f"{request.start_s or 0:g} to {'the end' if request.end_s is None else f'{request.end_s:g} s'}"
-        shown = f"frames from {first_s:.2f} to {last_s:.2f} s"
-        raise Unusable(
-            "empty_window", f"{request.video} shows {shown}, none of them in {bounds}; correct the window or drop its row"
-        )
+        raise _empty_window(request, f"frames from {first_s:.2f} to {last_s:.2f} s")
     return moments(frame_count(request.spec.choose, span[1] - span[0]), *span, request.jitter_seed)
+
+
+def numbers_of(request: Request, num_frames: int, rate: float) -> list[int]:
+    """The numbers, ascending, of the frames that ByIndex chooses of a video of so many frames. Raises Unusable as moments_of."""
+    span = numbered_window(request.start_s, request.end_s, num_frames, rate)
+    if span is None:
+        raise _empty_window(request, f"{num_frames} frames at {rate:g} a second")
+    return numbers(frame_count(request.spec.choose, 0.0), *span, request.jitter_seed)
+
+
+def moments_among(request: Request, times_s: Sequence[float], last_s: float, rate: float) -> list[float]:
+    """The moments whose frames are chosen of a video whose frames begin at `times_s`. Raises Unusable as moments_of."""
+    if isinstance(request.spec.choose, ByIndex):
+        return [times_s[number] for number in numbers_of(request, len(times_s), rate)]
+    return moments_of(request, times_s[0], last_s)
+
+
+def _empty_window(request: Request, shown: str) -> Unusable:
+    bounds = f"{request.start_s or 0:g} to {'the end' if request.end_s is None else f'{request.end_s:g} s'}"
+    return Unusable("empty_window", f"{request.video} shows {shown}, none of them in {bounds}; correct the window or drop its row")

@@ -6,16 +6,16 @@ from typing import BinaryIO
 
 import av
 
+from engine.decode.by_index import DEFAULT_RATE, REORDERED, shown_entries, ticks_from_here, ticks_of
 from engine.decode.clock import file_start_s
 from engine.decode.cut import is_cut
 from engine.decode.frames import has_begun
 from engine.decode.media import no_frame, no_keyframe, truncated
 from engine.decode.pixels import PixelCount
-from engine.decode.request import Frames, Request, moments_of
+from engine.decode.request import Frames, Request, moments_of, numbers_of
 from engine.decode.resize import Resizer
+from models.base import ByIndex
 
-REORDERED = 32
-"""Packets before the last one that may be shown after it: codecs reorder up to 16."""
 WITH_ALL_PACKETS = "mov,mp4,m4a,3gp,3g2,mj2"
 """The demuxer whose index has an entry for each packet, unless the file is fragmented."""
 
@@ -65,12 +65,37 @@ class WindowReader:
         times_s: list[float] = []
         resizer = Resizer(self._request, self._stream.sample_aspect_ratio)
         previous: av.VideoFrame | None = None
-        for moment_s in moments_of(self._request, self.first_s, self._last_s()):
+        for moment_s in self._moments():
             frame = self.frame_at(moment_s)
             pictures.append(pictures[-1] if frame is previous and pictures else resizer.resize(frame))
             times_s.append(self._seconds(frame.pts))
             previous = frame
         return pictures, times_s
+
+    def _moments(self) -> list[float]:
+        """Seconds at which the chosen frames are on screen. Raises Unusable."""
+        if not isinstance(self._request.spec.choose, ByIndex):
+            return moments_of(self._request, self.first_s, self._last_s())
+        container, stream = self._container, self._stream
+        rate = float(stream.average_rate or DEFAULT_RATE)
+        if self._has_all_packets():
+            shown = shown_entries(stream)
+            numbers = numbers_of(self._request, len(shown), rate)
+            ticks = ticks_of(container, stream, numbers, shown)
+        else:
+            if is_cut(self._file, self._request.size):
+                raise truncated(self._request.video)
+            container.seek(self._first, stream=stream, backward=True)
+            times = ticks_from_here(container, stream)
+            numbers = numbers_of(self._request, len(times), rate)
+            ticks = [times[number] for number in numbers]
+        if len(ticks) < len(numbers):
+            raise truncated(self._request.video)
+        return [self._seconds(tick) for tick in ticks]
+
+    def _has_all_packets(self) -> bool:
+        """True if the index has an entry for each packet."""
+        return bool(self._container.format.name == WITH_ALL_PACKETS and 0 < len(self._stream.index_entries) == self._stream.frames)
 
     @property
     def first_s(self) -> float:
@@ -130,7 +155,7 @@ class WindowReader:
     def _seek_to_end(self) -> None:
         """Go to the last packets if the index lists all of them, else to the last keyframe."""
         entries, start = self._stream.index_entries, self._first
-        if self._container.format.name == WITH_ALL_PACKETS and 0 < len(entries) == self._stream.frames:
+        if self._has_all_packets():
             last = next((n for n in range(len(entries) - 1, 0, -1) if not entries[n].is_discard), 0)
             self._container.seek(entries[max(0, last - REORDERED)].timestamp, stream=self._stream, any_frame=True)
             return

@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.decode.frames import choose, num_decoded
 from engine.decode.media import SEEKABLE, invalid, no_frame
-from engine.decode.request import Frames, Request, Unusable, moments_of
+from engine.decode.request import Frames, Request, Unusable, moments_among
 from engine.decode.resize import Resizer, is_mirrored, is_on_its_side
 from engine.decode.seek import WindowReader
 
@@ -46,7 +46,7 @@ def read_decord(
         if any(after[0] <= before[0] for before, after in pairwise(spans)):
             raise _not_for_decord(request, "it finds no presentation times in it")
         times_s = [start - spans[0][0] + ours.first_s for start, _ in spans]
-        moments_s = moments_of(request, ours.first_s, spans[-1][1] - spans[0][0] + ours.first_s)
+        moments_s = moments_among(request, times_s, spans[-1][1] - spans[0][0] + ours.first_s, reader.get_avg_fps())
         chosen = choose(times_s, moments_s)
         frame_pixels = int(np.prod(reader[0].shape[:2]))
         # as WindowReader counts; that each further batch seeks again is left to the timeout

@@ -76,7 +76,7 @@ def spec_of(work: Work, wording: Prompts, temperature: float, rationalize: bool)
         engine=config.generate.engine_spec(config.cluster.generator_gpus),
         storage=config.access(),
         prompts=wording,
-        sampling=Sampling(temperature=temperature, max_tokens=config.generate.max_tokens),
+        sampling=Sampling(temperature=temperature, max_tokens=config.generate.max_tokens, stop=config.generate.stop),
         verify=Stages(
             names=config.verify.stages,
             spec=VerifySpec(preset=config.verify.preset, sentence_model=config.verify.sentence_model),

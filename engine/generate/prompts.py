@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from engine.config import RunConfig
 from engine.labels import Label
 
 
@@ -36,6 +37,14 @@ PUBLISHED = Prompts(
 """The wording of Video-STaR, appendix A.1, and of the released generation script; training uses the bare question."""
 
 BY_NAME = {"strict": STRICT, "published": PUBLISHED}
+
+
+def wording_of(config: RunConfig, name: str) -> Prompts:
+    """The wording of a prompt set: a built-in one, or that of [prompts.NAME]."""
+    if name in BY_NAME:
+        return BY_NAME[name]
+    section = config.prompts[name]
+    return Prompts(answer=section.answer, rationalize=section.rationalize, train=section.train or section.answer)
 
 
 def answer_prompt(prompts: Prompts, question: str) -> str:

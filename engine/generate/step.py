@@ -3,9 +3,9 @@
 import logging
 from dataclasses import asdict
 
-from engine.generate import prompts
 from engine.generate.attempts import attempt_split, counts_of, spec_of
 from engine.generate.one_model import read_model
+from engine.generate.prompts import wording_of
 from engine.generate.samples import Samples
 from engine.language import similarity
 from engine.run.work import INDEX, StepResult, Work
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 def generate(work: Work) -> StepResult:
     """Direct attempts, then rationalizations of the rejects; in the last cycle direct attempts only."""
     section = work.config.generate
-    spec = spec_of(work, prompts.BY_NAME[section.prompts], section.temperature, section.rationalize and not work.step.final)
+    spec = spec_of(work, wording_of(work.config, section.prompts), section.temperature, section.rationalize and not work.step.final)
     samples = Samples(work.config.run.seed)
     ledger = attempt_split(work, spec, [samples])
     for line in samples.lines():

@@ -24,7 +24,7 @@ from engine.store.weights import local
 from engine.train.feed import Row
 from engine.train.job import Rank, StepRecord, TrainJob
 from engine.train.processes import RankFailed, run_ranks
-from models.base import Device, Evenly, FrameSpec, ModelSpec, Sampling, Square, Stretch, Video
+from models.base import ByIndex, Device, Evenly, FrameSpec, ModelSpec, Sampling, Square, Stretch, Video
 from models.folders import SMALL_FILES
 from models.registry import load, shrink
 
@@ -220,7 +220,7 @@ def _blank_video(spec: FrameSpec) -> Video:
     ((4, 56, 56, 3), (0.0, 0.5, 1.0, 1.5))
     """
     choose, size = spec.choose, spec.size
-    if isinstance(choose, Evenly):
+    if isinstance(choose, Evenly | ByIndex):
         num_frames, rate = choose.num_frames, 1.0
     else:
         num_frames, rate = -(-choose.min_frames // choose.multiple) * choose.multiple, choose.rate

@@ -102,10 +102,12 @@ class Work:
     def model(self) -> ModelSpec:
         """The adapter that the plan names, on the base; before the first cycle the instruct model."""
         config = self.config
-        alpha = config.generate.lora_alpha if self.step.kind == "generate" else config.evaluate.lora_alpha
+        generates = self.step.kind == "generate"
+        alpha = config.generate.lora_alpha if generates else config.evaluate.lora_alpha
+        prompts = "" if generates else config.prompts_of(self.step.split)
         if self.step.model:
-            return config.spec(config.model.base, self.store.url(f"{self.step.model}/model"), alpha)
-        return config.spec(config.model.instruct or config.model.base)
+            return config.spec(config.model.base, self.store.url(f"{self.step.model}/model"), alpha, prompts)
+        return config.spec(config.model.instruct or config.model.base, None, alpha, prompts)
 
     def decoding(self) -> DecodeSettings:
         return decoding_of(self.config)

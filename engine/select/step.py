@@ -10,7 +10,7 @@ import pyarrow as pa
 from engine.config import Episodes
 from engine.episodes.build import narrated, narration
 from engine.episodes.lengths import EpisodeLengths
-from engine.generate import prompts
+from engine.generate.prompts import wording_of
 from engine.rows import UNUSED, Clip, Example, Mode, Unused
 from engine.run.plan import INGEST
 from engine.run.seals import read_seal
@@ -110,7 +110,7 @@ def _limited(work: Work, counts: Counter[str], screen: Screen) -> Survivors:
 def _reader(work: Work) -> Callable[[], Survivors]:
     """A function that reads the survivors of the train split, from the first to the last, each time that it is called."""
     section, generate = work.config.select, work.config.generate
-    wording = prompts.BY_NAME[generate.prompts]
+    wording = wording_of(work.config, generate.prompts)
     if work.config.generates:
         modes: frozenset[Mode] = frozenset({"direct"}) if work.step.final else frozenset({"direct", "rationalized"})
         steps = [name for name in work.step.inputs if name != INGEST]

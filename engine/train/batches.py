@@ -37,6 +37,7 @@ class WindowTurn(NamedTuple):
     prompt: str
     answer: str
     learned: bool
+    instruction: str = ""
 
 
 class Material:
@@ -94,7 +95,7 @@ class Material:
             sample = []
             for turn in turns:
                 clip = None if turn.window is None else numbers.setdefault((turn.window, turn.jitter_id), len(numbers))
-                sample.append(Turn(clip, turn.prompt, turn.answer, turn.learned))
+                sample.append(Turn(clip, turn.prompt, turn.answer, turn.learned, turn.instruction))
             samples.append(sample)
             example_ids.append([turn.example_id for turn in turns])
         windows, jitter_ids = [window for window, _ in numbers], [jitter_id for _, jitter_id in numbers]
@@ -132,10 +133,11 @@ def _conversation(example: dict[str, Any], moments: Literal["random", "middle"])
     """The turns of an example by itself: all answers are learned, and one turn shows the video, if there is one."""
     name, window = example["example_id"], _window(example) if example["video"] else None
     jitter_id = name if moments == "random" else None
-    return [
+    turns = [
         WindowTurn(window if number == example["shown_in"] else None, jitter_id, name, turn["prompt"], turn["answer"], True)
         for number, turn in enumerate([example, *example["follow_ups"]])
     ]
+    return [turns[0]._replace(instruction=example["instruction"]), *turns[1:]]
 
 
 def _window(example: dict[str, Any]) -> Window:

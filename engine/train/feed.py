@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from engine.generate.seeds import derive_seed
@@ -88,7 +88,7 @@ class Sieve:
             return
         self.shots_lost += len(lost)
         turns = [
-            Turn(turn.clip if turn.clip is None else self._places[turn.clip], turn.prompt, turn.answer, turn.learned)
+            replace(turn, clip=None if turn.clip is None else self._places[turn.clip])
             for place, turn in enumerate(sample)
             if place not in lost
         ]

@@ -29,6 +29,7 @@ EXAMPLE_COLUMNS = [
     "answer",
     "follow_ups",
     "shown_in",
+    "instruction",
     "source",
     "mode",
 ]

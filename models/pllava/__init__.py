@@ -9,9 +9,11 @@ size           how large a model is
 layouts        the weight files and adapters of a folder, of whichever layout, under one set of names
 chat           tokenizer and chat template
 template       how a chat template writes videos, what ends an answer, and what opens the next turn
+forms          the chats that PLLaVA's authors publish, by name
 adapters       which LoRA adapters are merged, and how
 processing     chats to token ids
 samples        how a sample of several turns is shown to the model
+replies        token ids of an answer to the reply: cut at stop texts and where another turn begins
 checkpoints    opens a checkpoint and refuses it where something is missing; its digest
 published      config.json of published checkpoints
 shrink         a small random checkpoint of the same architecture, for rehearsals

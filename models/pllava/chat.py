@@ -13,6 +13,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer
 
 from models.folders import read_json
+from models.pllava.forms import FORMS, PublishedForm
 from models.pllava.template import IMAGE_TOKEN, VIDEO_TOKEN, Form, Unusable, default_template, environment, form_of
 
 log = logging.getLogger(__name__)
@@ -29,9 +30,14 @@ class ChatTokenizer:
     """
 
     def __init__(
-        self, backend: Tokenizer, settings: Mapping[str, Any], chat_template: str | None, form: Form | None = None
+        self,
+        backend: Tokenizer,
+        settings: Mapping[str, Any],
+        chat_template: str | None,
+        form: Form | PublishedForm | None = None,
     ) -> None:
-        """`settings`: what tokenizer_config.json holds. `form`: how the template writes videos; None: messages are not changed."""
+        """`settings`: what tokenizer_config.json holds. `form`: how the template writes videos, or the form that is used in its
+        place; None: messages are not changed."""
         backend.no_padding()
         backend.no_truncation()
         self.backend, self.settings, self.chat_template, self.form = backend, dict(settings), chat_template, form
@@ -50,9 +56,16 @@ class ChatTokenizer:
 
     def render(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str:
         """The messages as text, by the chat template. Raises UnwritableChat."""
-        if self.form is not None:
+        if isinstance(self.form, Form):
             return self.form.write(self._render, messages, add_generation_prompt)
         return self._render(messages, add_generation_prompt)
+
+    def render_begun(self, messages: Sequence[Mapping[str, Any]], answer_start: str) -> str:
+        """The messages as text, up to an answer that begins so. Raises UnwritableChat."""
+        if isinstance(self.form, Form):
+            return self.form.begun(self._render, messages, answer_start)
+        assert not answer_start, "messages are not changed"
+        return self._render(messages, True)
 
     def _render(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str:
         text: str = self._template.render(
@@ -69,6 +82,15 @@ class ChatTokenizer:
         except Unusable as problem:
             raise ValueError(f"{folder}: its chat template cannot be used for videos: {problem}; {PUT}") from None
         return ChatTokenizer(self.backend, self.settings, chat_template, form)
+
+    def with_form(self, name: str, folder: Path) -> "ChatTokenizer":
+        """The tokenizer with a published form in place of its template. Raises ValueError for one that its model does not speak."""
+        if name not in FORMS:
+            raise ValueError(f'model.chat = {name!r}: known are {", ".join(FORMS)}, and "" for the checkpoint\'s own template')
+        form = FORMS[name]
+        if self.token_id(form.end) is None:
+            raise ValueError(f"{folder}: model.chat = {name!r} ends an answer with {form.end}, which its tokenizer does not have")
+        return ChatTokenizer(self.backend, self.settings, self.chat_template, form)
 
     def encode(self, text: str) -> list[int]:
         """Token ids, without the tokens that the tokenizer would put around a text."""
@@ -149,15 +171,18 @@ def open_tokenizer(folder: Path) -> ChatTokenizer:
     return tokenizer
 
 
-def chat_tokenizer(folder: Path, llm: str) -> ChatTokenizer:
+def chat_tokenizer(folder: Path, llm: str, form: str = "") -> ChatTokenizer:
     """A checkpoint's tokenizer with a video token, and with its own chat template, brought to write videos. Raises ValueError.
 
-    `llm`: the LLM's model_type. A folder without a template gets the chat that its tokenizer and LLM leave no doubt about.
+    `llm`: the LLM's model_type. A folder without a template gets the chat that its tokenizer and LLM leave no doubt about. `form`:
+    the name of a published one, which takes the template's place.
     """
     tokenizer = open_tokenizer(folder)
     if tokenizer.token_id(IMAGE_TOKEN) is None:
         raise ValueError(f"{folder}: the tokenizer has no {IMAGE_TOKEN} token; is it a LLaVA checkpoint in transformers' layout?")
     tokenizer.backend.add_tokens([AddedToken(VIDEO_TOKEN, special=True, normalized=False)])
+    if form:
+        return tokenizer.with_form(form, folder)
     if tokenizer.chat_template is not None:
         return tokenizer.with_template(tokenizer.chat_template, folder)
     tokens = tokenizer.turn_tokens

@@ -11,13 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from models.base import Evenly, FrameSpec, ModelSpec
+from models.base import FrameSpec, ModelSpec
 from models.folders import SMALL_FILES, digest_of, fetch, read_json
 from models.pllava.adapters import Adapter, built_in, open_adapter
 from models.pllava.architecture import Architecture, read_architecture
 from models.pllava.layouts import HEAD, NEWLINE, Weights, open_weights
-from models.pllava.pictures import frame_size, picture_rules
-from models.pllava.processing import Exchange, PllavaProcessor, open_processor
+from models.pllava.pictures import picture_rules
+from models.pllava.processing import PLAIN_CHAT, PllavaProcessor, frames_watched, open_processor
 
 log = logging.getLogger(__name__)
 
@@ -85,9 +85,10 @@ def describe(spec: ModelSpec) -> tuple[Architecture, PllavaProcessor]:
 
 def end_ids(folder: Path, processor: PllavaProcessor) -> list[int]:
     """All token ids that end an answer: those of generation_config.json, the end token, and what closes an answer in the chat."""
-    closing = processor.training_ids([Exchange("q", "a")])[1][-1]
-    end_token = processor.tokenizer.named_token_id("eos_token")
-    return sorted({token for token in (*_listed_end_ids(folder), closing, end_token) if token is not None and token >= 0})
+    tokenizer = processor.tokenizer
+    assert tokenizer.form is not None
+    named = (tokenizer.token_id(tokenizer.form.end), tokenizer.named_token_id("eos_token"))
+    return sorted({token for token in (*_listed_end_ids(folder), *named) if token is not None and token >= 0})
 
 
 def _listed_end_ids(folder: Path) -> list[int]:
@@ -151,13 +152,20 @@ def frame_spec(spec: ModelSpec) -> FrameSpec:
     """What the model watches, read from small JSON files alone."""
     folder = fetch(spec.base, ("*.json",))
     architecture = read_architecture(folder)
-    size = frame_size(architecture.vision["image_size"], picture_rules(folder, architecture).stretches)
-    return FrameSpec(choose=Evenly(architecture.video_shape(spec).num_frames), size=size)
+    stretches = picture_rules(folder, architecture).stretches
+    return frames_watched(spec.choose, architecture.video_shape(spec).num_frames, architecture.vision["image_size"], stretches)
 
 
 def version(spec: ModelSpec) -> str:
-    """Sixteen hex digits that name the weights and how they are used: all bytes of base and adapter, alpha, frames, pooling."""
-    folders = [digest_of(fetch(uri)) if uri else "" for uri in (spec.base, spec.adapter)]
+    """Sixteen hex digits that name the weights and how they are used: all bytes of base and adapter, alpha, frames, pooling, chat.
+
+    An alpha counts only where there is a LoRA that it scales.
+    """
+    folders = [fetch(uri) if uri else None for uri in (spec.base, spec.adapter)]
+    digests = [digest_of(folder) if folder else "" for folder in folders]
+    alpha = spec.alpha if spec.adapter or spec.alpha is None or open_weights(fetch(spec.base)).lora else None
     pool = [spec.pooling, spec.pooling_method, spec.pooling_place]
-    text = f"{folders} {spec.alpha} {spec.num_frames} {spec.pooling_shape}" + (f" {pool}" if any(pool) else "")
+    text = f"{digests} {alpha} {spec.num_frames} {spec.pooling_shape}" + (f" {pool}" if any(pool) else "")
+    if spec.choose != "moments" or spec.chat != PLAIN_CHAT:
+        text += f" {spec.choose} {spec.chat}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from models.base import Sampling
+from models.stops import StopTexts
 
 CUT_SHARE = 0.25
 """Share of finished rows at which the batch is cut down to the others: a cut copies all keys and values of these."""
@@ -122,9 +123,12 @@ def continue_from(
     seeds: Sequence[int],
     sampling: Sampling,
     end_ids: frozenset[int],
+    stops: StopTexts,
     embed: Callable[[Tensor], Tensor] | None = None,
 ) -> list[list[int]]:
     """The answer to each question (token ids) after prefix row rows[i], as token ids without the end token.
+
+    An answer that comes to a stop text ends with the token that completes it.
 
     `embed` gives the embeddings[R,L,D] of the questions' ids[R,L] where these hold videos; padding is token 0.
 
@@ -161,6 +165,8 @@ def continue_from(
                 unfinished.remove(i)
             elif i in unfinished:
                 answers[i].append(token)
+                if stops.ends(answers[i]):
+                    unfinished.remove(i)
         if not unfinished:
             break
         if len(unfinished) <= (1 - CUT_SHARE) * len(batch):

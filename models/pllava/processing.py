@@ -5,15 +5,16 @@ torch when it is called.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from models.base import Evenly, FrameSpec, ModelSpec
+from models.base import ByIndex, ChatSpec, Evenly, FrameChoice, FrameSpec, ModelSpec, UnwritableChat
 from models.pllava.architecture import Architecture, VideoShape
 from models.pllava.chat import ChatTokenizer, chat_tokenizer
+from models.pllava.forms import FORMS, Exchange, Part, PublishedForm, prompt_text, training_parts
 from models.pllava.pictures import CLIP_MEAN, CLIP_STD, frame_size, picture_rules
 from models.pllava.pooling import Shape
 from models.pllava.template import IMAGE_TOKEN, VIDEO_TOKEN
@@ -21,17 +22,7 @@ from models.pllava.template import IMAGE_TOKEN, VIDEO_TOKEN
 if TYPE_CHECKING:
     from torch import Tensor
 
-
-class Exchange(NamedTuple):
-    """A question and its answer, as a chat has them: Exchange("What happens?", "The dax zups.")"""
-
-    prompt: str
-    answer: str | None
-    """None: it is still to be given."""
-    shows: bool = True
-    """Whether a video or a picture stands before the prompt."""
-    learned: bool = True
-    """Whether training has a loss on the answer."""
+PLAIN_CHAT = ChatSpec()
 
 
 @dataclass(frozen=True)
@@ -51,11 +42,13 @@ class PllavaProcessor:
     """Whether the whole picture becomes a square; else it is cropped to its middle square."""
     tokens_per_image: int = 0
     """Of an image on LLaVA's own path; a video's frames have none but those of their patches."""
+    chat_spec: ChatSpec = PLAIN_CHAT
+    choose: FrameChoice = "moments"
 
     @property
-    def frames(self) -> FrameSpec:
+    def frame_spec(self) -> FrameSpec:
         """What the model watches."""
-        return FrameSpec(choose=Evenly(self.num_frames), size=frame_size(self.image_size, self.stretches))
+        return frames_watched(self.choose, self.video.num_frames, self.image_size, self.stretches)
 
     @property
     def num_frames(self) -> int:
@@ -93,16 +86,40 @@ class PllavaProcessor:
         return self.conversation([Exchange(question, answer)])
 
     def conversation(self, exchanges: Sequence[Exchange]) -> str:
-        """A chat as text, up to its last answer or to the place where that begins. A picture's place is marked as a video's."""
-        messages: list[dict[str, Any]] = []
+        """A chat as text, up to its last answer or to the place where that goes on. A picture's place is marked as a video's."""
+        exchanges, is_finished = self._cleaned(exchanges), exchanges[-1].answer is not None
+        if isinstance(form := self.tokenizer.form, PublishedForm):
+            if not is_finished:
+                return prompt_text(form, self.chat_spec, exchanges)
+            return "".join(part.text for part in training_parts(form, self.chat_spec, exchanges))
+        messages = self._messages(exchanges)
+        if not is_finished:
+            return self.tokenizer.render_begun(messages, self.chat_spec.answer_start)
+        return self.tokenizer.render(messages, add_generation_prompt=False)
+
+    def _messages(self, exchanges: Sequence[Exchange]) -> list[dict[str, Any]]:
+        """What the checkpoint's chat template takes."""
+        system = self.chat_spec.system
+        messages: list[dict[str, Any]] = [_message("system", [_text(system)])] if system else []
+        before, after = self.chat_spec.opening.split("{video}")
         for exchange in exchanges:
-            content = [{"type": "video"}] if exchange.shows else []
-            content.append({"type": "text", "text": self._without_control_tokens(exchange.prompt)})
-            messages.append({"role": "user", "content": content})
+            shown = [*([_text(before)] if before else []), {"type": "video"}] if exchange.shows else []
+            messages.append(_message("user", [*shown, _text((after if exchange.shows else "") + exchange.prompt)]))
             if exchange.answer is not None:
-                answer_content = [{"type": "text", "text": self._without_control_tokens(exchange.answer)}]
-                messages.append({"role": "assistant", "content": answer_content})
-        return self.tokenizer.render(messages, add_generation_prompt=exchanges[-1].answer is None)
+                messages.append(_message("assistant", [_text(exchange.answer)]))
+        return messages
+
+    def _cleaned(self, exchanges: Sequence[Exchange]) -> list[Exchange]:
+        """The exchanges, in whose texts the chat's own tokens are taken apart."""
+        clean = self._without_control_tokens
+        return [
+            exchange._replace(
+                prompt=clean(exchange.prompt),
+                answer=None if exchange.answer is None else clean(exchange.answer),
+                instruction=clean(exchange.instruction),
+            )
+            for exchange in exchanges
+        ]
 
     def _without_control_tokens(self, text: str) -> str:
         """A person's or a model's text with its control tokens taken apart: in the chat they would count as the chat's own."""
@@ -116,8 +133,18 @@ class PllavaProcessor:
         pooling_shapes: one for each video, in order; by default the checkpoint's for all. Raises ValueError where their number is
         another.
         """
-        ids = self.tokenizer.encode(text)
+        ids = self._encode(text)
         return [token for token, count in zip(ids, self._widths(ids, pooling_shapes), strict=True) for _ in range(count)]
+
+    def _encode(self, text: str) -> list[int]:
+        """A template writes the begin token. Before a published form the tokenizer puts it: to it the text is a beginning."""
+        is_published = isinstance(self.tokenizer.form, PublishedForm)
+        return (self._begin_ids if is_published else []) + self.tokenizer.encode(text)
+
+    @cached_property
+    def _begin_ids(self) -> list[int]:
+        begin = self.tokenizer.named_token_id("bos_token")
+        return [begin] if begin is not None and self.tokenizer.begins_with_bos else []
 
     def _widths(self, ids: Sequence[int], pooling_shapes: Sequence[Shape] | None = None) -> list[int]:
         """How many places each token takes."""
@@ -139,22 +166,37 @@ class PllavaProcessor:
 
     def sample_ids(self, exchanges: Sequence[Exchange], pooling_shapes: Sequence[Shape] | None = None) -> list[int]:
         """Token ids of a chat whose last exchange may be waiting for its answer."""
+        if isinstance(self.tokenizer.form, PublishedForm) and exchanges[-1].answer is not None:
+            return self.training_ids(exchanges, pooling_shapes)[0]
         return self.token_ids(self.conversation(exchanges), pooling_shapes)
+
+    def answer_text(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
+        """The text of an answer's token ids, behind the text with which the answer begins."""
+        start_ids = self._answer_start_ids
+        decode = self.tokenizer.decode
+        return decode([*start_ids, *ids], skip_special_tokens)[len(decode(start_ids, skip_special_tokens)) :]
+
+    @cached_property
+    def _answer_start_ids(self) -> list[int]:
+        return self.tokenizer.encode(self.chat_spec.answer_start)
 
     def training_ids(
         self, exchanges: Sequence[Exchange], pooling_shapes: Sequence[Shape] | None = None
     ) -> tuple[list[int], list[int]]:
         """Token ids of a finished chat, and its labels: -100 except on the answers that are learned, and on what closes them.
 
-        Tokenized in one go and split by character offsets, so training sees the tokens that generation makes.
+        Tokenized in one go and split by character offsets, so training sees the tokens that generation makes. The parts of a
+        published form are tokenized one by one, as PLLaVA's training does (preprocess in tasks/train/train_pllava_nframe_accel.py).
         """
+        if isinstance(form := self.tokenizer.form, PublishedForm):
+            return self._ids_of_parts(training_parts(form, self.chat_spec, self._cleaned(exchanges)), pooling_shapes)
         text = self.conversation(exchanges)
         learned: list[tuple[int, int]] = []  # character spans
         for last, exchange in enumerate(exchanges):
             if not exchange.learned:
                 continue
-            unanswered = [*exchanges[:last], exchange._replace(answer=None)]
-            beginnings = [self.conversation(unanswered), self.conversation(exchanges[: last + 1])]
+            messages = self._messages(self._cleaned([*exchanges[:last], exchange._replace(answer=None)]))
+            beginnings = [self.tokenizer.render(messages, True), self.conversation(exchanges[: last + 1])]
             assert all(map(text.startswith, beginnings)), (
                 "the chat template must render each beginning of a chat as one of the whole"
             )
@@ -165,6 +207,18 @@ class PllavaProcessor:
         for token, (start, _), count in zip(encoded, offsets, self._widths(encoded, pooling_shapes), strict=True):
             ids += [token] * count
             labels += [token if any(a <= start < b for a, b in learned) else -100] * count
+        return ids, labels
+
+    def _ids_of_parts(self, parts: Sequence[Part], pooling_shapes: Sequence[Shape] | None) -> tuple[list[int], list[int]]:
+        encoded, learned = list(self._begin_ids), [False] * len(self._begin_ids)
+        for part in parts:
+            part_ids = self.tokenizer.encode(part.text)
+            encoded += part_ids
+            learned += [part.learned] * len(part_ids)
+        ids, labels = list[int](), list[int]()
+        for token, is_learned, count in zip(encoded, learned, self._widths(encoded, pooling_shapes), strict=True):
+            ids += [token] * count
+            labels += [token if is_learned else -100] * count
         return ids, labels
 
     def shot_frame_numbers(self) -> list[int]:
@@ -204,11 +258,26 @@ class PllavaProcessor:
         (folder / "processor_config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
+def _text(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
+
+
+def _message(role: str, content: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    return {"role": role, "content": list(content)}
+
+
+def frames_watched(choose: FrameChoice, num_frames: int, image_size: int, stretches: bool) -> FrameSpec:
+    """What a PLLaVA watches."""
+    return FrameSpec(
+        choose=ByIndex(num_frames) if choose == "published" else Evenly(num_frames), size=frame_size(image_size, stretches)
+    )
+
+
 def open_processor(folder: Path, architecture: Architecture, spec: ModelSpec) -> PllavaProcessor:
     """The processor of a folder, stock or our own, at the spec's frames and pooling. Raises ValueError naming file and key."""
     rules = picture_rules(folder, architecture)
-    return PllavaProcessor(
-        tokenizer=chat_tokenizer(folder, architecture.text["model_type"]),
+    processor = PllavaProcessor(
+        tokenizer=chat_tokenizer(folder, architecture.text.get("model_type", "llama"), spec.chat.form),
         image_size=architecture.vision["image_size"],
         patch_size=architecture.vision["patch_size"],
         video=architecture.video_shape(spec),
@@ -216,4 +285,32 @@ def open_processor(folder: Path, architecture: Architecture, spec: ModelSpec) ->
         image_std=rules.std,
         stretches=rules.stretches,
         tokens_per_image=architecture.tokens_per_image,
+        chat_spec=spec.chat,
+        choose=spec.choose,
     )
+    refuse_unwritten(folder, processor)
+    return processor
+
+
+def refuse_unwritten(folder: Path, processor: PllavaProcessor) -> None:
+    """Raises ValueError where the checkpoint's own template does not write what stands around the questions."""
+    chat = processor.chat_spec
+    for name, text in (("system", chat.system), ("opening", chat.opening), ("answer_start", chat.answer_start)):
+        if tokens := [token for token in (VIDEO_TOKEN, IMAGE_TOKEN) if token in text]:
+            raise ValueError(f"the prompt set's {name} holds {tokens[0]}; write {{video}} in its opening where the clip stands")
+    if chat.form or chat == PLAIN_CHAT:
+        return
+    remedy = f"set model.chat to one of {', '.join(FORMS)}, or leave it out of the prompt set"
+    if "{turn}" in chat.opening:
+        raise ValueError(f"{folder}: a chat template has no place for {{turn}} in a prompt set's opening; {remedy}")
+    try:
+        text = processor.chat("What is shown?")
+    except UnwritableChat as error:
+        raise ValueError(f"{folder}: {error}; {remedy}") from None
+    before, _, behind = text.partition(VIDEO_TOKEN)
+    opening_before, opening_behind = chat.opening.split("{video}")
+    for part, place in ((chat.system, before), (opening_before, before), (opening_behind, behind)):
+        if part.strip() not in place:
+            raise ValueError(
+                f"{folder}: its chat template does not write {part.strip()[:40]!r} where the prompt set has it; {remedy}"
+            )

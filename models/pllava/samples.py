@@ -4,8 +4,9 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from models.base import Sample
+from models.pllava.forms import Exchange
 from models.pllava.pooling import Shape
-from models.pllava.processing import Exchange, PllavaProcessor
+from models.pllava.processing import PllavaProcessor
 
 View = tuple[int, tuple[int, ...] | None, Shape]
 """How one place in the text shows a video: which video, which of its frames (None: all), and its pooled shape."""
@@ -15,7 +16,7 @@ def exchanges_of(sample: Sample) -> list[Exchange]:
     """Each turn as the chat has it; an empty last answer is None, for the model to give."""
     unanswered = len(sample) - 1 if not sample[-1].answer else None
     return [
-        Exchange(turn.prompt, None if number == unanswered else turn.answer, turn.clip is not None, turn.learned)
+        Exchange(turn.prompt, None if number == unanswered else turn.answer, turn.clip is not None, turn.learned, turn.instruction)
         for number, turn in enumerate(sample)
     ]
 

@@ -26,13 +26,16 @@ STYLES: tuple[Style, ...] = ("video", "image", "text")
 """How a video stands in a message: as a video; as an image; as the token in a message of text, as LLaVA's own code writes it."""
 QUESTIONS, ANSWER = ("first question", "another thing"), "probe answer"
 TURNS = {
-    "vicuna": ("USER: ", " ASSISTANT:", " ", ""),
-    "chatml": ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n", "", "<|im_end|>"),
-}
-"""Text that opens a user's turn, opens the answer's turn, stands before the answer, and closes it ("": the end token). Vicuna is
-the chat of LLaVA's 7B and 13B, ChatML that of the 34B (Yi)."""
+    "vicuna": ("", " ", "USER: ", " ASSISTANT:", " ", ""),
+    "chatml": (
+        "<|im_start|>system\n", "<|im_end|>\n", "<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n", "", "<|im_end|>",
+    ),
+}  # fmt: skip
+"""Text around a system text; text that opens a user's turn, opens the answer's turn, stands before the answer, and closes it ("":
+the end token). Vicuna is the chat of LLaVA's 7B and 13B, ChatML that of the 34B (Yi)."""
 DEFAULT = (
-    "@begin@{% for message in messages %}{% if message.role == 'user' %}@user@{% for part in message.content %}"
+    "@begin@{% for message in messages %}{% if message.role == 'system' %}@system@{{ message.content[0].text }}@rule@"
+    "{% elif message.role == 'user' %}@user@{% for part in message.content %}"
     "{% if part.type == 'text' %}{{ part.text }}{% else %}<{{ part.type }}>\n{% endif %}{% endfor %}"
     "{% else %}@assistant@@gap@{% for part in message.content %}{{ part.text }}{% endfor %}@close@{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}@assistant@{% endif %}"
@@ -74,9 +77,17 @@ def environment() -> Environment:
 
 def default_template(name: str, begin: str, end: str) -> str:
     """The template of a checkpoint that brings none. `name`: of TURNS; `begin`, `end`: texts of the tokenizer's tokens."""
-    user, assistant, gap, close = TURNS[name]
+    system, rule, user, assistant, gap, close = TURNS[name]
     template = DEFAULT
-    places = {"@begin@": begin, "@user@": user, "@assistant@": assistant, "@gap@": gap, "@close@": close or end}
+    places = {
+        "@begin@": begin,
+        "@system@": system,
+        "@rule@": rule,
+        "@user@": user,
+        "@assistant@": assistant,
+        "@gap@": gap,
+        "@close@": close or end,
+    }
     for place, text in places.items():
         template = template.replace(place, text)
     return template
@@ -108,8 +119,9 @@ class Form:
         Blanks at the end of a prompt are left to the answer: a tokenizer joins them with its first word. Raises UnwritableChat.
         """
         text = self._written(render, messages, add_generation_prompt)
-        answers = range(1, len(messages), 2) if len(messages) > 2 and not self.several_turns else ()
-        for answered in answers:
+        answers = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
+        has_turns = sum(message["role"] == "user" for message in messages) > 1
+        for answered in answers if has_turns and not self.several_turns else ():
             beginnings = [self._written(render, messages[:answered], True), self._written(render, messages[: answered + 1], False)]
             if not all(map(text.startswith, beginnings)):
                 raise UnwritableChat(
@@ -141,6 +153,21 @@ class Form:
         if self.end not in text:
             raise UnwritableChat(f"the chat template leaves {self.end} out behind an answer")
         return text[: text.rindex(self.end) + len(self.end)]
+
+    def begun(self, render: Render, messages: Sequence[Message], answer_start: str) -> str:
+        """The messages, and an answer that begins so: what the template writes between prompt and answer included.
+
+        Raises UnwritableChat.
+        """
+        prompt = self.write(render, messages, True)
+        if not answer_start:
+            return prompt
+        answer = {"role": "assistant", "content": [{"type": "text", "text": answer_start}]}
+        finished = self.write(render, [*messages, answer], False)
+        at = finished.find(answer_start, len(prompt))
+        if not finished.startswith(prompt) or at < 0:
+            raise UnwritableChat(f"the chat template does not write an answer that begins with {answer_start!r}")
+        return finished[: at + len(answer_start)]
 
 
 def _taken(message: Message, style: Style, end: str = "") -> Message:

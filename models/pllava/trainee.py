@@ -57,7 +57,7 @@ class PllavaTrainee:
 
     @property
     def frames(self) -> FrameSpec:
-        return self.processor.frames
+        return self.processor.frame_spec
 
     @property
     def context_tokens(self) -> int:

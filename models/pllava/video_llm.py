@@ -17,18 +17,18 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from models.base import ENCODE_CLIPS, Device, FrameSpec, ModelSpec, OutOfMemory, Reply, Sample, Sampling, Video
 from models.batching import Question, QuestionBatches
 from models.pllava import loading
-from models.pllava.chat import ChatTokenizer
 from models.pllava.checkpoints import version
 from models.pllava.decoding import Prefix, continue_from, no_prefix, prefill, rows_padded_together
 from models.pllava.modeling import PllavaForConditionalGeneration
 from models.pllava.pooling import Shape
 from models.pllava.processing import PllavaProcessor
+from models.pllava.replies import replies_of
 from models.pllava.samples import View, ids_of, refuse_long, views_of
 from models.pllava.tensors import stack
+from models.stops import StopTexts
 
 CONVERSE_TOKENS = 1 << 14
 """Tokens of samples that are prefilled and answered together, padding and answers included: 8 GB of keys and values at 7B."""
-SENTENCE_ENDS = (".", "!", "?", "\n", "。", "！", "？")
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -81,30 +81,6 @@ def memory_errors_named(method: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def replies_of(processor: PllavaProcessor, answers: Sequence[Sequence[int]], sampling: Sampling) -> list[Reply]:
-    """The token ids of each answer as a reply."""
-    replies = []
-    for ids in answers:
-        text, goes_on = own_turn(processor.tokenizer, ids)
-        replies.append(Reply(text=text, num_tokens=len(ids), finished=goes_on or len(ids) < sampling.max_tokens))
-    return replies
-
-
-def own_turn(tokenizer: ChatTokenizer, ids: Sequence[int]) -> tuple[str, bool]:
-    """The text of an answer up to where it goes on as its own user, and whether it does so."""
-    user, special = tokenizer.form.user if tokenizer.form else "", tokenizer.special_tokens
-    whole = tokenizer.decode(ids)
-    start = whole.find(user) if user else -1
-    while start >= 0:
-        before = whole[:start].rstrip(" ")
-        if user[0] in "<[" or before.endswith((*SENTENCE_ENDS, *special)):
-            for token in special:
-                before = before.replace(token, "")
-            return before.strip(), True
-        start = whole.find(user, start + 1)  # a word of the answer, such as what a sign in the video says
-    return tokenizer.decode(ids, skip_special_tokens=True).strip(), False
-
-
 def batches_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Rows that are answered together: of similar lengths, and as many as CONVERSE_TOKENS allows, at least one.
 
@@ -133,7 +109,7 @@ class PllavaVideoLLM:
 
     @property
     def frames(self) -> FrameSpec:
-        return self.processor.frames
+        return self.processor.frame_spec
 
     @property
     def context_tokens(self) -> int:
@@ -201,6 +177,7 @@ class PllavaVideoLLM:
                     [seeds[row] for row in rows],
                     sampling,
                     self.end_ids,
+                    StopTexts(sampling.stop, processor.tokenizer.decode),
                     embed,
                 )
                 replies |= zip(rows, replies_of(processor, answers, sampling), strict=True)
@@ -303,6 +280,7 @@ def _answer_group(llm: PllavaVideoLLM, group: Group, questions: Sequence[Questio
                 [questions[row].seed for row in rows],
                 sampling,
                 llm.end_ids,
+                StopTexts(sampling.stop, processor.tokenizer.decode),
             )
             outcomes |= zip(rows, replies_of(processor, answers, sampling), strict=True)
     return [outcomes[row] for row in range(len(questions))]

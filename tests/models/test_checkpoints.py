@@ -17,8 +17,9 @@ from llavas import RANK, stock_tensors, write_released, write_stock
 from models import registry
 from models.base import Device, LoraSpec, ModelSpec, Sampling, Turn
 from models.pllava import checkpoints, convert, loading, video_llm
+from models.pllava.forms import Exchange
 from models.pllava.layouts import open_weights, stock_name
-from models.pllava.processing import CLIP_MEAN, CLIP_STD, Exchange
+from models.pllava.processing import CLIP_MEAN, CLIP_STD
 from models.pllava.trainee import trainee
 from watching import replies, videos_of
 
@@ -137,6 +138,23 @@ def test_alpha_is_a_matter_of_inference(released: Path, converted: Path) -> None
     torch.testing.assert_close(seen[32.0], logits(as_trained, processor), atol=0, rtol=0)
     specs = [ModelSpec(base=str(released), alpha=alpha) for alpha in (None, 4.0, 32.0)]
     assert len({checkpoints.version(spec) for spec in specs}) == 3
+
+
+def test_an_alpha_names_another_model_only_where_there_is_a_lora(tmp_path: Path) -> None:
+    write_stock(tmp_path)
+    assert len({checkpoints.version(ModelSpec(base=str(tmp_path), alpha=alpha)) for alpha in (None, 4.0, 32.0)}) == 1
+
+
+def test_below_a_loop_s_adapter_a_released_lora_stays_as_trained(released: Path, tmp_path: Path) -> None:
+    student = trainee(ModelSpec(base=str(released)), LoraSpec(rank=4, alpha=8.0, dropout=0.0), seed=1, device=CPU)
+    torch.manual_seed(3)
+    trained = {n: p.detach() for n, p in student.module.named_parameters() if p.requires_grad}
+    student.save(tmp_path, {n: torch.randn_like(p) / 8 if "lora_" in n else p for n, p in trained.items()})
+    as_trained, processor = load(released)
+    off, _ = load(released, adapter=str(tmp_path), alpha=0.0)
+    torch.testing.assert_close(logits(off, processor), logits(as_trained, processor), atol=1e-6, rtol=1e-6)
+    on, _ = load(released, adapter=str(tmp_path), alpha=4.0)
+    assert (logits(on, processor) - logits(off, processor)).abs().max() > 1e-3
 
 
 def test_merging_rounds_once(converted: Path) -> None:

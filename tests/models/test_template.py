@@ -12,10 +12,12 @@ import pytest
 from transformers import AutoTokenizer
 
 from llavas import write_tokenizer
+from models.base import Sampling
 from models.pllava.architecture import VideoShape
 from models.pllava.chat import chat_tokenizer, open_tokenizer
-from models.pllava.processing import Exchange, PllavaProcessor
-from models.pllava.video_llm import own_turn
+from models.pllava.forms import Exchange
+from models.pllava.processing import PllavaProcessor
+from models.pllava.replies import replies_of
 
 IMAGES = "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}{% endfor %}"
 TEXTS = "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
@@ -179,13 +181,18 @@ def test_each_answer_of_several_turns_is_closed_and_may_be_learned(tmp_path: Pat
     ],
 )
 def test_an_answer_that_goes_on_as_its_own_user_is_cut_there(tmp_path: Path, name: str, user: str) -> None:
-    tokenizer = a_processor(tmp_path, CASES[name].template, CASES[name]).tokenizer
+    processor = a_processor(tmp_path, CASES[name].template, CASES[name])
+    tokenizer = processor.tokenizer
     assert tokenizer.form is not None
     assert tokenizer.form.user == user
-    assert own_turn(tokenizer, tokenizer.encode("so it is rising.")) == ("so it is rising.", False)
-    assert own_turn(tokenizer, tokenizer.encode("so USER: is it")) == ("so USER: is it", False)
-    runs_on = tokenizer.encode(f"so it is rising.{tokenizer.form.end} {user} what is it?")
-    assert own_turn(tokenizer, runs_on) == ("so it is rising.", True)
+    for answer, text, finished in [
+        ("so it is rising.", "so it is rising.", False),
+        ("so USER: is it", "so USER: is it", False),
+        (f"so it is rising.{tokenizer.form.end} {user} what is it?", "so it is rising.", True),
+    ]:
+        ids = tokenizer.encode(answer)
+        (reply,) = replies_of(processor, [ids], Sampling(temperature=0.0, max_tokens=len(ids)))
+        assert (reply.text, reply.finished) == (text, finished)
 
 
 @pytest.mark.parametrize("name", ["llava", "mistral", "llama 3", "chatml", "next-video", "onevision", "interleave"])

@@ -14,7 +14,7 @@ from jobs.make_base import frames_of
 from models.base import Device, Dtype, LoraSpec, ModelSpec, OutOfMemory, Sampling, Turn, Video
 from models.pllava import loading, video_llm
 from models.pllava.decoding import Prefix, prefill
-from models.pllava.processing import Exchange
+from models.pllava.forms import Exchange
 from models.pllava.trainee import trainee
 from watching import replies, videos_of
 from worlds import shapes

@@ -526,6 +526,17 @@ def test_an_instruction_that_is_repeated_stands_once(tmp_path: Path) -> None:
     assert (row["start_s"], row["end_s"]) == (1.0, 2.5)
 
 
+def test_an_instruction_keeps_its_name(tmp_path: Path) -> None:
+    pairs = [
+        [{"i": "Be short.", "q": "What?", "a": "A cup."}],
+        [{"i": "Describe it.", "q": "", "a": "A cup."}],
+        [{"q": "Why?", "a": "So."}],
+    ]
+    rows = instruct_rows(tmp_path, *({"video": "a.mp4", "QA": qa} for qa in pairs), talk("What?", "A cup.", image="a.jpg"))
+    assert [row["instruction"] for row in rows] == ["Be short.", "Describe it.", "", ""]
+    assert [row["turns"][0][0] for row in rows] == ["Be short.\nWhat?", "Describe it.", "Why?", "What?"]
+
+
 def test_bad_conversations_are_counted_by_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     videos = ("foo://h/v/b.mp4", "sftp://h/b.mp4", "http://user:pw@h/v.mp4", "a\0b.mp4", "a\ud83d.mp4")
     odd = [talk("What?", "A cup.", video=video, id=str(number)) for number, video in enumerate(videos)]

@@ -15,7 +15,7 @@ def an_example(name: str, **fields: Any) -> dict[str, Any]:
     defaults = {
         "example_id": name, "clip_id": name, "video": f"{name}.mp4", "start_s": None, "end_s": None, "prompt": f"{name}?",
         "answer": f"{name}!", "source": "star", "cycle": 0, "mode": "direct", "seed": 0, "model": "", "etag": "",
-        "follow_ups": [], "shown_in": 0,
+        "follow_ups": [], "shown_in": 0, "instruction": "",
     }  # fmt: skip
     return defaults | fields
 

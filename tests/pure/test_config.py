@@ -4,10 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import Cluster, Limits, RunConfig, Section
+from engine.config import BUILT_IN_PROMPTS, Cluster, Limits, RunConfig, Section
+from engine.generate.prompts import BY_NAME
 from engine.presets import load_config
+from engine.run.plan import Step
+from engine.run.work import Work
+from engine.store.files import Store
 from jobs.submit import Submission, submit
-from models.base import Device
+from models.base import ChatSpec, Device
 
 
 def test_presets_are_defaults_that_a_file_overrides(tmp_path: Path) -> None:
@@ -44,6 +48,18 @@ def test_the_published_presets_differ_where_paper_and_code_do() -> None:
         ("train.lr=inf", "train.lr = inf"),
         ("run.uri=", "run.uri = ''"),
         ("nonsense", "expected section.key=value"),
+        (
+            "generate.prompts=mine",
+            "generate.prompts = 'mine': known are strict, published; add [prompts.mine] or choose one of them",
+        ),
+        ("prompts.mine.answr=x", "no key 'prompts.mine.answr'; did you mean 'prompts.mine.answer'?"),
+        ("prompts.mine.answer=What?", "prompts.mine.answer = 'What?': mark the place of the question with {question}"),
+        ("prompts.mine.rationalize={question}", "mark the place of the hint with {label}"),
+        ("prompts.mine.opening=Watch this:", "mark the place of the video with {video}, once"),
+        ("prompts.mine.answer_start='It is '", "prompts.mine.answer_start = 'It is ': leave out the blank at its end"),
+        ("prompts.strict.system=Watch.", "[prompts.strict] has the name of a built-in prompt set; choose another name"),
+        ("generate.stop=['']", "an empty text stands everywhere; leave it out"),
+        ("model.frames=all", "model.frames = 'all'"),
         ("run.uri.x=1", "run.uri"),
     ],
 )
@@ -149,3 +165,47 @@ def test_a_wrong_evaluation_set_is_one_line(sets: str, message: str) -> None:
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "jobs" / "configs").glob("*.toml")), ids=lambda p: p.name)
 def test_every_shipped_config_parses(path: Path) -> None:
     load_config(path, [])
+
+
+def test_a_prompt_set_without_a_hint_cannot_rationalize() -> None:
+    mine = ["generate.prompts=mine", "prompts.mine.answer='{question} Why?'"]
+    with pytest.raises(
+        ValueError, match=r"\[prompts.mine\] has no `rationalize`; give it, with {label}, or set generate.rationali"
+    ):
+        load_config(None, mine)
+    assert load_config(None, [*mine, "generate.rationalize=false"]).prompts["mine"].answer == "{question} Why?"
+
+
+def test_the_built_in_prompt_sets_are_those_that_there_are() -> None:
+    assert tuple(BY_NAME) == BUILT_IN_PROMPTS
+
+
+SETS = [{"name": "heldout"}, {"name": "mine", "files": "m.jsonl", "prompts": "choice"}]
+
+
+@pytest.mark.parametrize(
+    ("step", "alpha", "answer_start", "base"),
+    [
+        (Step(name="cycle-000/generate", kind="generate", cycle=0, inputs=()), 4.0, "", "released"),
+        (Step(name="cycle-001/generate", kind="generate", cycle=1, inputs=(), model="cycle-000/train"), 4.0, "", "tiny"),
+        (Step(name="base/evaluate", kind="evaluate", cycle=-1, inputs=(), split="heldout"), 20.0, "", "released"),
+        (Step(name="base/evaluate-mine", kind="evaluate", cycle=-1, inputs=(), split="mine"), 20.0, "Best option:(", "released"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Step) else "",
+)
+def test_each_step_answers_at_its_own_alpha_and_with_its_own_prompts(
+    tmp_path: Path, step: Step, alpha: float, answer_start: str, base: str
+) -> None:
+    config = RunConfig.model_validate(
+        {
+            "model": {"base": "tiny", "instruct": "released", "chat": "pllava-vicuna", "frames": "published"},
+            "generate": {"lora_alpha": 4.0},
+            "evaluate": {"lora_alpha": 20.0, "sets": SETS},
+            "prompts": {"choice": {"answer_start": "Best option:("}},
+        }
+    )
+    work = Work(step=step, identity="x", config=config, store=Store(str(tmp_path)), report=lambda _: None)
+    spec = work.model()
+    assert (spec.base, spec.alpha, spec.choose) == (base, alpha, "published")
+    assert spec.chat == ChatSpec(form="pllava-vicuna", answer_start=answer_start)
+    assert config.spec(config.model.base).alpha is None, "a finetune starts from what was trained"

@@ -62,10 +62,10 @@ def few_shot(
     """
     clips, contexts, section = read_clips(episodes), _read_all_contexts(episodes), config.episodes
     spec = NarrateSpec(
-        model=config.spec(config.model.base, adapter or None, config.evaluate.lora_alpha if adapter else None),
+        model=_without_answer_start(config.spec(config.model.base, adapter or None, config.evaluate.lora_alpha)),
         device=config.model.device(config.cluster.generator_gpus),
         storage=config.access(),
-        sampling=Sampling(temperature=0.0, max_tokens=config.generate.max_tokens),
+        sampling=Sampling(temperature=0.0, max_tokens=config.generate.max_tokens, stop=config.generate.stop),
         pattern=section.pattern,
         sentence_model=config.verify.sentence_model,
         seed=config.run.seed,
@@ -101,6 +101,11 @@ def few_shot(
     for name in sorted({point.set for point in points}):
         out.write(f"{name}.svg", svg(f"{title}: {name}", series_of(points, name)).encode())
     return result
+
+
+def _without_answer_start(model: ModelSpec) -> ModelSpec:
+    """Narrations do not begin as the answers to the loop's questions do."""
+    return replace(model, chat=replace(model.chat, answer_start=""))
 
 
 def weights_of(model: ModelSpec, storage: Storage) -> list[str]:

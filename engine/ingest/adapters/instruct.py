@@ -31,7 +31,8 @@ WINDOW = ("start", "end")
 
 
 def records(source: Source) -> Iterator[Record]:
-    """Rows with clip_id, video, start_s, end_s, turns (question, answer) and shown_in, the turn that shows the video."""
+    """Rows with clip_id, video, start_s, end_s, turns (question, answer), shown_in, the turn that shows the video, and instruction,
+    the beginning of the first question that is one."""
     names = set[str]()
 
     def make(numbered: tuple[str, int, Any]) -> Row | ValueError:
@@ -73,6 +74,7 @@ def _sample(source: Source, number: int, item: Any, names: set[str]) -> Row:
         "end_s": window[1],
         "turns": turns,
         "shown_in": tagged[0] if video and tagged else 0,
+        "instruction": talk.instruction,
     }
 
 

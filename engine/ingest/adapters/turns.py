@@ -61,6 +61,8 @@ class Talk:
     """Questions and answers, without blanks around them; a tag stands where a part shows something."""
     shown: list[Shown]
     """What the parts show, in their order; a part may name nothing."""
+    instruction: str = ""
+    """What the first question begins with where it is an instruction: a system prompt, or VideoChat2-IT's "i"."""
 
 
 def talk_of(item: Mapping[str, Any]) -> Talk:
@@ -68,9 +70,11 @@ def talk_of(item: Mapping[str, Any]) -> Talk:
     shown: list[Shown] = []
     for name in ("conversations", "messages"):
         if name in item:
-            return Talk(_spoken(_listed(name, item[name]), _text(item.get("system")), shown), shown)
+            turns, instruction = _spoken(_listed(name, item[name]), _text(item.get("system")), shown)
+            return Talk(turns, shown, instruction)
     if "QA" in item:
-        return Talk(_videochat_turns(_listed("QA", item["QA"])), shown)
+        pairs = _listed("QA", item["QA"])
+        return Talk(_videochat_turns(pairs), shown, _text(pairs[0].get("i")))
     if "q" in item and "a" in item:
         return Talk([(_text(item["q"]), _text(item["a"]))], shown)
     raise ValueError(
@@ -93,8 +97,8 @@ def _listed(name: str, turns: Any) -> list[dict[str, Any]]:
     return turns
 
 
-def _spoken(messages: list[dict[str, Any]], instruction: str, shown: list[Shown]) -> Exchanges:
-    """What a system prompt says stands before the first question, as VideoChat2-IT's instructions do."""
+def _spoken(messages: list[dict[str, Any]], instruction: str, shown: list[Shown]) -> tuple[Exchanges, str]:
+    """The turns, and the system prompt, which stands before the first question, as VideoChat2-IT's instructions do."""
     speakers = [_first(message, "from", "role") for message in messages]
     texts = [_content(_first(message, "value", "content"), shown if speaker not in ANSWERS else None)
              for message, speaker in zip(messages, speakers, strict=True)]  # fmt: skip
@@ -111,7 +115,7 @@ def _spoken(messages: list[dict[str, Any]], instruction: str, shown: list[Shown]
         raise Refused("odd_turns", "one of its answers is not to be trained on (weight 0, or loss false)")
     if instruction and texts[0]:
         texts[0] = f"{instruction}\n{texts[0]}"
-    return list(zip(texts[::2], texts[1::2], strict=True))
+    return list(zip(texts[::2], texts[1::2], strict=True)), instruction
 
 
 def _first(value: Mapping[str, Any], *names: str) -> Any:
