@@ -85,7 +85,8 @@ class Generate(Section):
         """What an actor with so many GPUs generates with."""
         section = getattr(self, self.engine, None)
         options = section.model_dump() if isinstance(section, Section) else {}
-        return EngineSpec(name=self.engine, gpus=gpus, in_flight=self.pieces_in_flight, options=options)
+        in_flight = self.pieces_in_flight
+        return EngineSpec(name=self.engine, gpus=gpus, in_flight=in_flight, clips=in_flight * self.piece_clips, options=options)
 
 
 HELDOUT = "heldout"

@@ -27,7 +27,7 @@ def family(spec: ModelSpec) -> Family:
     return cast(Family, importlib.import_module(FAMILIES[kind]))
 
 
-ENGINES: dict[str, str] = {}
+ENGINES = {"vllm": "models.vllm.engine"}
 """generate.engine -> the module that serves it; it has load(spec, device, engine) -> VideoLLM. "builtin" is each family's own."""
 
 

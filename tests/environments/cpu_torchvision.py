@@ -1,0 +1,44 @@
+"""Lets an environment of tests import PyPI's torchvision beside a torch that was built for CPUs. For environments of tests only.
+
+    python tests/environments/cpu_torchvision.py
+
+PyPI's torchvision is built against CUDA. Beside a CPU torch its C++ operators do not load, and then two of its modules, which only
+describe these operators to torch, stop the import: "operator torchvision::nms does not exist". No processor of transformers calls
+such an operator: they resize and normalise pictures with torch's own. So the two imports are taken out of the installed package.
+PyTorch's CPU index has wheels that need none of this, and tests have to work where it cannot be reached.
+"""
+
+import importlib.util
+import re
+from pathlib import Path
+
+NEED_OPERATORS = ("_autograd_registrations", "_meta_registrations")
+
+
+def without_operators(source: str) -> str:
+    """torchvision/__init__.py without the modules that need its operators.
+
+    >>> without_operators("from torchvision import (\\n    _meta_registrations,\\n    io,\\n)")
+    'from torchvision import (\\n    io,\\n)'
+    >>> without_operators("from torchvision import _meta_registrations, ops")
+    'from torchvision import ops'
+    """
+    for name in NEED_OPERATORS:
+        source = re.sub(rf"\n? *\b{name},", "", source)
+    return source
+
+
+def main() -> None:
+    """Change the torchvision of the Python that runs this, and show that it imports."""
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        raise SystemExit("torchvision is not installed here")
+    path = Path(spec.origin)
+    path.write_text(without_operators(path.read_text()))
+    import torchvision
+
+    print(f"torchvision {torchvision.__version__} imports")
+
+
+if __name__ == "__main__":
+    main()
