@@ -40,6 +40,22 @@ def refuse_unknown_engine(engine: str) -> None:
 BUILTIN = EngineSpec()
 
 
+def engine_version(engine: str) -> str:
+    """The engine with its version, as digests name it: "builtin", "vllm-0.32.0"; "vllm" where it is not installed here."""
+    if engine == BUILTIN.name:
+        return engine
+    refuse_unknown_engine(engine)
+    version: str = importlib.import_module(ENGINES[engine]).version()
+    return version
+
+
+def check_engine(spec: ModelSpec, engine: EngineSpec) -> None:
+    """Raises ValueError for what an engine cannot do with a model. It reads small files only, and imports no engine."""
+    refuse_unknown_engine(engine.name)
+    if engine.name != BUILTIN.name:
+        importlib.import_module(ENGINES[engine.name]).check(spec, engine)
+
+
 def load(spec: ModelSpec, device: Device, engine: EngineSpec = BUILTIN) -> VideoLLM:
     """The model, ready to answer. Raises ValueError for an engine or a checkpoint that is not there, or lacks a weight."""
     refuse_unknown_engine(engine.name)

@@ -1,6 +1,7 @@
 """The engine "vllm": checkpoints in vLLM (https://docs.vllm.ai), which batches over all pieces in flight.
 
 engine      what models/registry.py calls: starts the engine
+installed   which vLLM is installed, and what it knows
 arguments   what it is started with: [generate.vllm], and what follows from the model
 served      what vLLM has to be told of a family's checkpoints
 pllava      the same of PLLaVA and LLaVA

@@ -5,7 +5,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +40,24 @@ class PllavaServed:
     spec: ModelSpec
     architecture: Architecture
     processor: PllavaProcessor
+
+    @property
+    def name(self) -> str:
+        return self.spec.base_name
+
+    @property
+    def architectures(self) -> list[str]:
+        """The LLM's; the rest is ours."""
+        if (llm := self.architecture.text.get("model_type", "llama")) == "llama":
+            return ["LlamaForCausalLM"]
+        from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+        return [MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(llm, llm)]
+
+    @property
+    def heads(self) -> Mapping[str, int]:
+        text, vision = self.architecture.text, self.architecture.vision
+        return {"LLM": int(text["num_attention_heads"]), "tower": int(vision["num_attention_heads"])}
 
     @property
     def frames(self) -> FrameSpec:

@@ -64,7 +64,22 @@ class Served(Protocol):
     """One checkpoint, at one spec. What reads small files only imports neither torch nor vLLM."""
 
     @property
+    def name(self) -> str:
+        """The checkpoint as the user named it."""
+        ...
+
+    @property
     def frames(self) -> FrameSpec: ...
+
+    @property
+    def architectures(self) -> list[str]:
+        """Model classes of vLLM's own that it needs."""
+        ...
+
+    @property
+    def heads(self) -> Mapping[str, int]:
+        """Attention heads by part, {"LLM": 32, "tower": 16}: as many GPUs share them evenly."""
+        ...
 
     @property
     def digest(self) -> str:

@@ -64,6 +64,7 @@ def few_shot(
     spec = NarrateSpec(
         model=config.spec(config.model.base, adapter or None, config.evaluate.lora_alpha if adapter else None),
         device=config.model.device(config.cluster.generator_gpus),
+        engine=config.generate.engine_spec(config.cluster.generator_gpus),
         storage=config.access(),
         sampling=Sampling(temperature=0.0, max_tokens=config.generate.max_tokens),
         pattern=section.pattern,
@@ -140,6 +141,7 @@ def _stages(config: RunConfig, spec: NarrateSpec, out: Store) -> list[flow.Stage
             actors=cluster.generator_actors,
             cpus=cluster.generator_cpus,
             gpus=cluster.generator_gpus,
+            runtime_env=cluster.generator_env,
         ),
         flow.Stage(name="write", work=write_answers, args={"store": out}, cpus=0),
     ]
