@@ -1,8 +1,9 @@
 """Clips a second of three ways to answer: the built-in engine, vLLM, and a plain loop of transformers' generate. One JSON line.
 
-One model of random weights, the same pieces, a direct and a rationalized question about every clip, 32 tokens each, greedy. Each way
-answers four pieces to warm up, then three times four others, in turn, and the median counts: vLLM would know clips again. It holds two
-pieces at once, as in a run; its processes start before the clock. Where there is a GPU the shape is PLLaVA-7B's, in bfloat16; where there is none, that is said.
+One model of random weights, the same pieces, a direct and a rationalized question about every clip, 32 tokens each, greedy. Each
+way answers four pieces to warm up, then three times four others, in turn, and the median counts: vLLM would know clips again. It
+holds two pieces at once, as in a run; its processes start before the clock. Where there is a GPU the shape is PLLaVA-7B's, in
+bfloat16; where there is none, that is said.
 
 PYTHONPATH=.:tests python tests/bench/engines.py          in an environment that has vLLM (tests/environments)
 """
