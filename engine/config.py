@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from engine.store.filesystems import Storage, check_options
 from models.base import ChatSpec, Device, EngineSpec, FrameChoice, ModelSpec, PoolingName, PoolMethod, PoolPlace
+from models.vllm.arguments import refuse_decided
 
 
 class Section(BaseModel):
@@ -128,6 +129,33 @@ BUILT_IN_PROMPTS = ("strict", "published")
 """Prompt sets that need no section: our own, and Video-STaR's (engine/generate/prompts.py)."""
 
 
+class Vllm(Section):
+    """[generate.vllm]: how vLLM runs, where it is the engine."""
+
+    memory_share: float | None = cost(None, gt=0, le=1)
+    """Share of each of its GPUs' memory that an engine takes. Default: what its actor has of a GPU, less a tenth of a GPU. On CPUs
+    it is a share of the machine's memory, and by default the engine keeps 2 GiB of keys and values."""
+    max_model_len: int | None = cost(None, gt=0)
+    """Maximum tokens of prompt and answer. Default: as much of the model's context as that memory holds."""
+    max_num_seqs: int | None = cost(None, gt=0)
+    """Answers that are generated at the same time. Default: one for each clip in flight."""
+    enforce_eager: bool = cost(False)
+    """Neither compile the model nor record CUDA graphs: a start of seconds, and slower answers."""
+    block_size: int | None = cost(None, gt=0)
+    """Tokens of a block of keys and values. Only whole blocks are shared between questions. Default: vLLM's; on CPUs 32."""
+    batch_invariant: bool = cost(False)
+    """Make an answer independent of what is answered beside it (VLLM_BATCH_INVARIANT), which takes time. Without it a killed step
+    may end with other answers on a GPU, even at temperature 0: sums of bfloat16 depend on the batch."""
+    engine_args: dict[str, Any] = cost({})
+    """More arguments of vLLM's AsyncEngineArgs, by name."""
+
+    @field_validator("engine_args")
+    @classmethod
+    def _free(cls, value: dict[str, Any]) -> dict[str, Any]:
+        refuse_decided(value)
+        return value
+
+
 class Generate(Section):
     prompts: str = "strict"
     """How clips are asked about: "strict", "published", or the NAME of a section [prompts.NAME]."""
@@ -140,8 +168,9 @@ class Generate(Section):
     begun with one engine is refused with another one: an engine's name and version belong to the digest of its model."""
     piece_clips: int = cost(32, gt=0)
     """Clips that travel, are generated and are written together: the GPU batch. Pieces that are written keep their size."""
-    pieces_in_flight: int = cost(1, gt=0)
-    """Pieces that a generator actor holds at once. More than one pays for an engine that batches by itself, or a slow verifier."""
+    pieces_in_flight: int | None = cost(None, gt=0)
+    """Pieces that a generator actor holds at once. Default: 1 for the built-in engine, which answers a piece as one batch, and 2
+    for those that batch by themselves: while one piece ends, the next one is answered. More pays for a slow verifier, too."""
     rationalize: bool = True
     """Show rejected clips their label and let the model explain again."""
     lora_alpha: float | None = Field(default=None, ge=0)
@@ -151,6 +180,12 @@ class Generate(Section):
     model.instruct or model.base). Below an adapter of the loop, and where a finetune starts, that LoRA stays as it was trained."""
     decoder: Literal["pyav", "decord"] = cost("pyav")
     """Both give the same frames."""
+    vllm: Vllm = Vllm()
+
+    @property
+    def in_flight(self) -> int:
+        """Pieces that a generator actor holds at once."""
+        return self.pieces_in_flight or (1 if self.engine == "builtin" else 2)
 
     @field_validator("stop")
     @classmethod
@@ -163,7 +198,8 @@ class Generate(Section):
         """What an actor with so many GPUs generates with."""
         section = getattr(self, self.engine, None)
         options = section.model_dump() if isinstance(section, Section) else {}
-        return EngineSpec(name=self.engine, gpus=gpus, in_flight=self.pieces_in_flight, options=options)
+        clips = self.in_flight * self.piece_clips
+        return EngineSpec(name=self.engine, gpus=gpus, in_flight=self.in_flight, clips=clips, options=options)
 
 
 HELDOUT = "heldout"
@@ -360,12 +396,21 @@ class Cluster(Section):
     generator_actors: int = cost(1, gt=0)
     generator_cpus: float = cost(1.0, ge=0)
     generator_gpus: float = cost(0.0, ge=0)
+    """Per generator. More than 1 for vLLM alone, which spreads a model over as many GPUs of one node."""
+    generator_python: str = cost("")
+    """Python that the generators run in, where their engine's packages clash with ours: a path on their nodes, such as
+    /opt/vllm/bin/python. Ray has to be of the same version there. Default: the one of all other processes."""
     train_cpus: float = cost(1.0, ge=0)
     """Per training worker."""
     train_gpus: float = cost(0.0, ge=0)
     """Per training worker."""
     gpu_memory_gib: float = cost(79.0, gt=0)
     """Memory of one GPU. A configuration that needs more is refused before GPUs are requested."""
+
+    @property
+    def generator_env(self) -> dict[str, Any]:
+        """Ray's runtime environment of the generators."""
+        return {"py_executable": self.generator_python} if self.generator_python else {}
 
 
 class Limits(Section):

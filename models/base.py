@@ -225,12 +225,18 @@ class EngineSpec:
     """GPUs of the actor that holds the engine."""
     in_flight: int = 1
     """Pieces that the actor holds at once."""
+    clips: int = 32
+    """Clips of these pieces together."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The engine's own section of the configuration: [generate.NAME]."""
 
 
 class OutOfMemory(RuntimeError):
     """The device's memory does not hold all clips that were given at once; fewer may fit."""
+
+
+class EngineDied(RuntimeError):
+    """The processes that answer are gone, and this process will get no answers any more: whoever holds the model has to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

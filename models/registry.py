@@ -42,7 +42,7 @@ def module_of(kind: str, spec: ModelSpec, is_pooled: bool = False) -> str | None
     return module
 
 
-ENGINES: dict[str, str] = {}
+ENGINES = {"vllm": "models.vllm.engine"}
 """generate.engine -> the module that serves it; it has load(spec, device, engine) -> VideoLLM. "builtin" is each family's own."""
 
 
@@ -53,6 +53,22 @@ def refuse_unknown_engine(engine: str) -> None:
 
 
 BUILTIN = EngineSpec()
+
+
+def engine_version(engine: str) -> str:
+    """The engine with its version, as digests name it: "builtin", "vllm-0.32.0"; "vllm" where it is not installed here."""
+    if engine == BUILTIN.name:
+        return engine
+    refuse_unknown_engine(engine)
+    version: str = importlib.import_module(ENGINES[engine]).version()
+    return version
+
+
+def check_engine(spec: ModelSpec, engine: EngineSpec) -> None:
+    """Raises ValueError for what an engine cannot do with a model. It reads small files only, and imports no engine."""
+    refuse_unknown_engine(engine.name)
+    if engine.name != BUILTIN.name:
+        importlib.import_module(ENGINES[engine.name]).check(spec, engine)
 
 
 def load(spec: ModelSpec, device: Device, engine: EngineSpec = BUILTIN) -> VideoLLM:

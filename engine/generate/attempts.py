@@ -16,6 +16,7 @@ from engine.connection import on_this_node
 from engine.decode.stage import decode_piece
 from engine.generate.generator import Generator, write_piece
 from engine.generate.ledger import Ledger, balance, too_many_failed, total
+from engine.generate.one_model import refuse_other_engine
 from engine.generate.prompts import Prompts
 from engine.generate.spec import GenerateSpec
 from engine.generate.watch import Watch
@@ -52,6 +53,7 @@ def attempt_split(work: Work, spec: GenerateSpec, tallies: Sequence[Tally] = ())
     work.report(start)
     todo = (planned.to_row() for planned in work.pieces() if not planned.is_written)
     if done < num_clips:
+        refuse_other_engine(work.store, name, spec.engine)
         watch = Watch.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]  # the decorator adds it
         with closing(flow.run(todo, _stages(work, spec, folder, watch), name=work.flow_name())) as rows:  # an error stops the flow
             for row in rows:
@@ -100,7 +102,8 @@ def _stages(work: Work, spec: GenerateSpec, folder: str, watch: Any) -> list[flo
             actors=cluster.generator_actors,
             cpus=cluster.generator_cpus,
             gpus=cluster.generator_gpus,
-            in_flight=work.config.generate.pieces_in_flight,
+            in_flight=spec.engine.in_flight,
+            runtime_env=cluster.generator_env,
         ),
         flow.Stage(name="write", work=write_piece, args={"store": work.store, "folder": folder}, cpus=0),
     ]

@@ -19,14 +19,13 @@ from engine.generate.one_model import note_model
 from engine.generate.prompts import answer_prompt, rationalize_prompt
 from engine.generate.seeds import derive_seed
 from engine.generate.spec import GenerateSpec
-from engine.generate.watch import PIECE_TRIES, begin
+from engine.generate.watch import ALONE_AFTER, PIECE_TRIES, Door, begin, begun, ending_with_its_engine
 from engine.rows import ATTEMPTS, Attempt, Clip, Failure, Mode
 from engine.store.files import Store
 from engine.store.weights import local
 from engine.verify.stages import Case, Verification
 from models.base import OutOfMemory, VideoLLM, Watched
-from models.folders import revision
-from models.registry import load
+from models.registry import engine_version, load
 
 Subject = tuple[Clip, Decoded]
 """A clip and its frames."""
@@ -43,13 +42,20 @@ class Generator:
                 f"{spec.store.uri} holds no run on node {platform.node()}; run.uri has to be an object store, or a folder that "
                 "every node sees"
             )
+        self._door = Door()
         self._verification = Verification(spec.verify)
         self._verifying = _loop_in_a_thread()
         """All verifiers of all pieces run on this event loop, which lives as long as the actor: a client may be bound to it."""
         self.llm: VideoLLM = load(local(spec.model, spec.storage), spec.device, spec.engine)
-        note_model(spec.store, spec.step, self.llm.digest, spec.model.base, revision(spec.model.base))
+        note_model(spec.store, spec.step, self.llm.digest, spec.model.base, engine_version(spec.engine.name))
 
+    @ending_with_its_engine
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        several = self.spec.engine.in_flight > 1
+        with self._door.enter(alone=several and begun(self._watch, row["piece_id"]) >= ALONE_AFTER):
+            return self._answer_piece(row)
+
+    def _answer_piece(self, row: dict[str, Any]) -> dict[str, Any]:
         piece_id = row["piece_id"]
         clips = [Clip.from_row(value) for value in json.loads(row["clips"])]
         results = videos_of(row)

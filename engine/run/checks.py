@@ -10,6 +10,7 @@ from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.step import inputs_of, refuse_empty
 from engine.presets import differing_keys
+from engine.run.engines import refuse_missing_engine
 from engine.run.plan import BASE, INGEST, needs_no_evaluation
 from engine.run.resources import afford
 from engine.run.seals import Seal
@@ -36,6 +37,7 @@ def check_inputs(config: RunConfig, until: str) -> None:
     refuse_bad_sets(config)
     refuse_no_examples(config.mixture, config.access())
     refuse_tiny(config)
+    refuse_missing_engine(config)
     afford(config)
     refuse_unwritable(config)
     for spec in config.models():

@@ -18,6 +18,7 @@ from engine.decode.stage import DecodeSettings
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.rows import Clip
+from engine.run import engines
 from engine.run.checks import refuse_bad_sets, refuse_tiny, refuse_unknown_names
 from engine.run.plan import unrationalized
 from engine.run.resources import afford, needs
@@ -65,6 +66,7 @@ def examine(config: RunConfig, model: bool = True) -> Iterator[Finding]:
     if line := unrationalized(config):
         yield Finding("loop", line)
     yield from _guarded("budget", "see [model], [generate], [train] and cluster.gpu_memory_gib", lambda: _budget(config))
+    yield from _guarded("engine", "see generate.engine and cluster.generator_python", lambda: _engine(config))
     device = Device("cpu", config.model.device(config.cluster.generator_gpus).dtype) if model else None
     yield from _guarded("model", "check model.base and model.instruct", lambda: _models(config.models(), storage, device))
     failures = "see the kinds of failure; starloop ingest names missing videos"
@@ -195,6 +197,10 @@ def _manifest(data: Data, storage: Storage, sample: list[Clip]) -> Iterator[Find
 def _budget(config: RunConfig) -> Iterator[Finding]:
     for line in afford(config):
         yield Finding("budget", line)
+
+
+def _engine(config: RunConfig) -> Iterator[Finding]:
+    yield Finding("engine", engines.describe(config))
 
 
 def _models(specs: Sequence[ModelSpec], storage: Storage, device: Device | None) -> Iterator[Finding]:

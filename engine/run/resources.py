@@ -12,7 +12,9 @@ from engine.config import RunConfig
 from engine.store.weights import local
 from models.base import ENCODE_CLIPS, Dtype, ModelSize
 from models.folders import SMALL_FILES
+from models.registry import check_engine
 from models.registry import size as size_of
+from models.vllm.arguments import memory_share
 
 BYTES: dict[Dtype, int] = {"bfloat16": 2, "float32": 4}
 """Of one value."""
@@ -63,7 +65,10 @@ def refuse_odd_shares(config: RunConfig) -> None:
         ("generator_gpus", cluster.generator_gpus, "cluster.generator_actors"),
         ("train_gpus", cluster.train_gpus, "train.num_workers"),
     ):
-        if gpus > 1:
+        spreads = name == "generator_gpus" and config.generate.engine == "vllm"
+        if gpus > 1 and spreads and gpus != int(gpus):
+            raise ValueError(f"cluster.{name} = {gpus:g}: vLLM spreads a model over whole GPUs; give a whole number")
+        if gpus > 1 and not spreads:
             raise ValueError(f"cluster.{name} = {gpus:g}: a process computes on one GPU; give 1, and use more with {count}")
     if 0 < cluster.train_gpus < 1 and workers > 1:
         raise ValueError(
@@ -96,7 +101,9 @@ def afford(config: RunConfig) -> list[str]:
     refuse_odd_shares(config)
     lines: list[str] = []
     for spec in config.models():
-        findings = budget(config, size_of(local(spec, config.access(), SMALL_FILES), config.train.lora_rank))
+        local_spec = local(spec, config.access(), SMALL_FILES)
+        check_engine(local_spec, config.generate.engine_spec(config.cluster.generator_gpus))
+        findings = budget(config, size_of(local_spec, config.train.lora_rank))
         if findings.refusals:
             raise ValueError(f"{spec.base}: {findings.refusals[0]}")
         lines += [f"{spec.base}: {line}" for line in findings.lines]
@@ -114,10 +121,10 @@ def needs(config: RunConfig) -> tuple[float, float]:
 def gpus_of(processes: int, gpus: float) -> float:
     """How many GPUs processes take that are given so many each: a share of a GPU does not reach over to the next one.
 
-    >>> gpus_of(3, 0.6), gpus_of(3, 0.5), gpus_of(8, 1.0), gpus_of(8, 0.0)
-    (3, 2, 8, 0)
+    >>> gpus_of(3, 0.6), gpus_of(3, 0.5), gpus_of(8, 1.0), gpus_of(2, 4.0), gpus_of(8, 0.0)
+    (3, 2, 8, 8.0, 0)
     """
-    return math.ceil(processes / processes_of_a_gpu(processes, gpus)) if gpus else 0
+    return math.ceil(processes / processes_of_a_gpu(processes, gpus)) * max(1, gpus) if gpus else 0
 
 
 def budget(config: RunConfig, size: ModelSize) -> Findings:
@@ -128,15 +135,18 @@ def budget(config: RunConfig, size: ModelSize) -> Findings:
         f"(LoRA {_many(size.lora_params)}, projector {_many(size.projector_params)})"
     )
     answer = config.generate.max_tokens
-    left = size.context_tokens - size.video_tokens - answer
+    longest = config.generate.vllm.max_model_len if config.generate.engine == "vllm" else None
+    context = min(size.context_tokens, longest or size.context_tokens)
+    left = context - size.video_tokens - answer
     findings.lines.append(
         f"{size.num_frames} frames become {size.video_tokens} visual tokens; with {answer} of answer they leave {left} "
-        f"of the context's {size.context_tokens} for the prompt"
+        f"of the context's {context} for the prompt"
     )
     if left <= 0:
+        raised = "raise generate.vllm.max_model_len, or " if context < size.context_tokens else ""
         findings.refusals.append(
             f"{size.video_tokens} visual tokens and generate.max_tokens = {answer} fill the model's context of "
-            f"{size.context_tokens}; lower generate.max_tokens or model.pooling_shape"
+            f"{context}; {raised}lower generate.max_tokens or model.pooling_shape"
         )
     if config.mixture.episodes:
         shots = config.episodes.shots[-1]
@@ -167,7 +177,7 @@ def budget(config: RunConfig, size: ModelSize) -> Findings:
 
 def _uses(config: RunConfig, size: ModelSize) -> Iterator[Use]:
     if config.cluster.generator_gpus:
-        yield generation(config, size)
+        yield vllm_generation(config, size) if config.generate.engine == "vllm" else generation(config, size)
     if config.cluster.train_gpus:
         yield training(config, size)
 
@@ -185,7 +195,7 @@ def generation(config: RunConfig, size: ModelSize) -> Use:
     """
     cluster = config.cluster
     processes = processes_of_a_gpu(cluster.generator_actors, cluster.generator_gpus)
-    piece, in_flight = config.generate.piece_clips, config.generate.pieces_in_flight
+    piece, in_flight = config.generate.piece_clips, config.generate.in_flight
     value_bytes = _value_bytes(config, cluster.generator_gpus)
     token = size.kv_values_per_token * value_bytes
     weights, work = size.params * value_bytes, _encoding(size, value_bytes) + piece * size.vocab_size * FP32 * 3
@@ -208,6 +218,28 @@ def generation(config: RunConfig, size: ModelSize) -> Use:
         "workspace": WORKSPACE,
     }
     return Use("generate", parts, remedy, processes)
+
+
+def vllm_generation(config: RunConfig, size: ModelSize) -> Use:
+    """Memory of vLLM's engines on one GPU: all that their share is, and what has to fit into it at least.
+
+    vLLM keeps the encoded clips of all pieces in flight on each GPU, and shares out weights, keys and values.
+    """
+    cluster, generate = config.cluster, config.generate
+    processes, gpus = processes_of_a_gpu(cluster.generator_actors, cluster.generator_gpus), max(1.0, cluster.generator_gpus)
+    value_bytes = _value_bytes(config, cluster.generator_gpus)
+    share = memory_share(generate.vllm.model_dump(), cluster.generator_gpus) * cluster.gpu_memory_gib * GIB
+    clip_tokens = size.clip_tokens + PROMPT_TOKENS + generate.max_tokens
+    clip = size.kv_values_per_token * value_bytes * clip_tokens / gpus
+    encoded = generate.in_flight * generate.piece_clips * size.clip_tokens * size.hidden_size * value_bytes
+    fixed = {"weights": size.params * value_bytes / gpus, "encoded clips": encoded, "workspace": WORKSPACE}
+    left = share - sum(fixed.values())
+    if left < clip:
+        remedy = "give each generator more GPUs with cluster.generator_gpus, or raise generate.vllm.memory_share"
+        outside = {"keys and values of a clip": clip, "outside of vLLM's share": cluster.gpu_memory_gib * GIB - share}
+        return Use("generate", fixed | outside, remedy)
+    remedy = "lower generate.vllm.memory_share, or give each generator a GPU of its own: cluster.generator_gpus = 1"
+    return Use("generate", fixed | {f"keys and values of {int(left // clip)} clips": left}, remedy, processes)
 
 
 def _encoding(size: ModelSize, value_bytes: int) -> float:

@@ -158,7 +158,12 @@ def test_a_batch_too_large_for_the_device_is_halved_down_to_one_clip(
 
 def test_a_step_asks_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watch: Any) -> None:
     an_engine(monkeypatch, watch, tmp_path, step="cycle-000/generate")
-    assert read_model(Store(str(tmp_path)), "cycle-000/generate") == {"digest": "toy", "base": "tiny", "revision": ""}
+    assert read_model(Store(str(tmp_path)), "cycle-000/generate") == {
+        "digest": "toy",
+        "base": "tiny",
+        "revision": "",
+        "engine": "toy-1",
+    }
     monkeypatch.setattr(toy_engine.Engine, "digest", "another")
     with pytest.raises(ValueError, match=r"cycle-000/generate was begun with model toy \(tiny\), and tiny is another now; restore"):
         an_engine(monkeypatch, watch, tmp_path, step="cycle-000/generate")

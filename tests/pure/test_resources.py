@@ -6,7 +6,18 @@ import pytest
 
 from engine.config import RunConfig
 from engine.presets import load_config
-from engine.run.resources import BYTES, EXCHANGE_TOKENS, FP32, PROMPT_TOKENS, afford, budget, generation, needs, training
+from engine.run.resources import (
+    BYTES,
+    EXCHANGE_TOKENS,
+    FP32,
+    PROMPT_TOKENS,
+    afford,
+    budget,
+    generation,
+    needs,
+    training,
+    vllm_generation,
+)
 from models.base import ModelSize
 
 SIZE = ModelSize(
@@ -122,6 +133,33 @@ def test_each_piece_in_flight_keeps_its_keys_and_values() -> None:
     assert nothing_fits.remedy == "lower generate.pieces_in_flight = 3"
 
 
+def test_vllm_takes_its_share_of_a_gpu_and_spreads_over_several() -> None:
+    sets = ["generate.engine=vllm", "generate.piece_clips=10", "cluster.generator_gpus=2"]
+    parts = vllm_generation(a_config(*sets), SIZE).parts
+    assert parts["weights"] == 8300 * BF16 / 2
+    assert parts["encoded clips"] == 2 * 10 * 32 * 16 * BF16, "of two pieces in flight, whole on each GPU"
+    clip = 96 * BF16 * (32 + PROMPT_TOKENS + 50) / 2
+    free = 0.9 * 79 * (1 << 30) - parts["weights"] - parts["encoded clips"] - parts["workspace"]
+    assert parts[f"keys and values of {int(free // clip)} clips"] == free
+    assert needs(a_config(*sets, "cluster.generator_actors=3", "train.num_workers=4"))[1] == 6
+    large = replace(SIZE, llm_params=40 << 30)
+    (refusal,) = budget(a_config(*sets, "cluster.generator_gpus=1", "cluster.train_gpus=0"), large).refusals
+    assert refusal.startswith("generate: 89.9 GiB a GPU (weights 80.0, ")
+    assert refusal.endswith("give each generator more GPUs with cluster.generator_gpus, or raise generate.vllm.memory_share")
+    assert budget(a_config(*sets, "cluster.train_gpus=0"), large).refusals == []
+    crowded = [*sets, "generate.vllm.memory_share=0.6", "cluster.generator_gpus=0.5", "cluster.generator_actors=2"]
+    (refusal,) = budget(a_config(*crowded), SIZE).refusals
+    assert "(2 processes of 47.4: " in refusal
+    assert refusal.endswith("lower generate.vllm.memory_share, or give each generator a GPU of its own: cluster.generator_gpus = 1")
+
+
+def test_a_context_that_is_cut_short_for_vllm_is_what_counts() -> None:
+    (refusal,) = budget(a_config("generate.engine=vllm", "generate.vllm.max_model_len=80"), SIZE).refusals
+    assert refusal.startswith(
+        "32 visual tokens and generate.max_tokens = 50 fill the model's context of 80; raise generate.vllm.max_m"
+    )
+
+
 def test_generators_that_share_a_gpu_share_its_memory() -> None:
     """Two of .5 on one GPU: both models, with all that each of them keeps."""
     large = replace(SIZE, llm_params=25 << 30)
@@ -149,6 +187,7 @@ def test_generators_that_share_a_gpu_share_its_memory() -> None:
             ["cluster.generator_gpus=2"],
             "cluster.generator_gpus = 2: a process computes on one GPU; give 1, and use more with cluster.",
         ),
+        (["cluster.generator_gpus=1.5", "generate.engine=vllm"], "cluster.generator_gpus = 1.5: vLLM spreads a model over whole"),
         (["cluster.generator_gpus=1.5"], "cluster.generator_gpus = 1.5: a process computes on one GPU"),
         (
             ["cluster.train_gpus=2"],

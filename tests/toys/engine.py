@@ -58,5 +58,13 @@ class Watched:
         self._present.remove(clip)
 
 
+def version() -> str:
+    return "toy-1"
+
+
+def check(spec: ModelSpec, engine: EngineSpec) -> None:
+    """It can do everything."""
+
+
 def load(spec: ModelSpec, device: Device, engine: EngineSpec) -> Engine:
     return Engine()

@@ -15,7 +15,7 @@ from engine.rows import NARRATED, Failure, Narrated
 from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.store.weights import local
-from models.base import Device, ModelSpec, Sampling, Turn, VideoLLM
+from models.base import Device, EngineSpec, ModelSpec, Sampling, Turn, VideoLLM
 from models.registry import load
 
 
@@ -25,6 +25,7 @@ class NarrateSpec:
 
     model: ModelSpec
     device: Device
+    engine: EngineSpec
     storage: Storage
     sampling: Sampling
     pattern: str
@@ -40,7 +41,7 @@ class Narrator:
     def __init__(self, spec: NarrateSpec) -> None:
         self._spec = spec
         self._similarity = similarity.of(spec.sentence_model) if spec.sentence_model else None
-        self._llm: VideoLLM = load(local(spec.model, spec.storage), spec.device)
+        self._llm: VideoLLM = load(local(spec.model, spec.storage), spec.device, spec.engine)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         spec, queries, results = self._spec, json.loads(row["questions"]), videos_of(row)

@@ -64,6 +64,7 @@ def few_shot(
     spec = NarrateSpec(
         model=_without_answer_start(config.spec(config.model.base, adapter or None, config.evaluate.lora_alpha)),
         device=config.model.device(config.cluster.generator_gpus),
+        engine=config.generate.engine_spec(config.cluster.generator_gpus),
         storage=config.access(),
         sampling=Sampling(temperature=0.0, max_tokens=config.generate.max_tokens, stop=config.generate.stop),
         pattern=section.pattern,
@@ -145,6 +146,7 @@ def _stages(config: RunConfig, spec: NarrateSpec, out: Store) -> list[flow.Stage
             actors=cluster.generator_actors,
             cpus=cluster.generator_cpus,
             gpus=cluster.generator_gpus,
+            runtime_env=cluster.generator_env,
         ),
         flow.Stage(name="write", work=write_answers, args={"store": out}, cpus=0),
     ]
