@@ -182,7 +182,9 @@ def test_a_tower_without_a_crop_watches_the_whole_picture(tmp_path: Path) -> Non
     write_llava(tmp_path / "a", "llava", SIGLIP_TOWER, QWEN2, **FULL)
     _, processor = loading.load(ModelSpec(base=str(tmp_path / "a")))
     assert (
-        processor.frame_spec.size == registry.frame_spec(ModelSpec(base=str(tmp_path / "a"))).size == Stretch(height_px=45, width_px=45)
+        processor.frame_spec.size
+        == registry.frame_spec(ModelSpec(base=str(tmp_path / "a"))).size
+        == Stretch(height_px=45, width_px=45)
     )
     assert processor.image_mean == processor.image_std == (0.5, 0.5, 0.5)
     wide = torch.zeros(1, 1, 45, 90, 3, dtype=torch.uint8)
@@ -194,7 +196,9 @@ def test_a_tower_without_a_crop_watches_the_whole_picture(tmp_path: Path) -> Non
     video = {"video_processor_type": "LlavaOnevisionVideoProcessor", "size": {"height": 45, "width": 45}}
     (tmp_path / "b" / "video_preprocessor_config.json").write_text(json.dumps(video))
     _, processor = loading.load(ModelSpec(base=str(tmp_path / "b"), pooling="pllava"))
-    assert (processor.image_mean, processor.frame_spec.size) == (CLIP_MEAN, Stretch(height_px=45, width_px=45)), "those of videos count"
+    assert (processor.image_mean, processor.frame_spec.size) == (CLIP_MEAN, Stretch(height_px=45, width_px=45)), (
+        "those of videos count"
+    )
 
 
 @pytest.mark.parametrize("apart", [False, True])
