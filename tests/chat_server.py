@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MODEL = "toy/eyes"
+KEY_ENV, KEY = "STARLOOP_TEST_CHAT_KEY", "sk-open-sesame-0815"
+"""conftest.py sets it before Ray starts, so that Ray's workers have it."""
 TROUBLES: dict[str, tuple[int, bytes]] = {
     "busy": (429, b'{"error": {"message": "slow down", "type": "rate_limit", "code": "rate_limit_exceeded"}}'),
     "broke": (429, b'{"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}'),
@@ -123,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         chat = self.server_of_tests
-        if not chat.has_list:
+        if not chat.has_list or self.path != "/v1/models":
             self._send(404, b'{"detail": "Not Found"}')
         elif self._is_let_in():
             card = {"id": MODEL, "object": "model", "created": time.time(), "owned_by": "tests", "root": "/weights/eyes"}
@@ -131,6 +133,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         chat, body = self.server_of_tests, json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path != "/v1/chat/completions":
+            self._send(404, b'{"detail": "Not Found"}')
+            return
         if not self._is_let_in():
             return
         with chat.lock:

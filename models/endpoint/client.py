@@ -161,8 +161,8 @@ class ChatClient:
             probe = json.dumps({"model": self.endpoint.model, **self._probe}).encode()
             if not isinstance(await self._ask(probe), Completion):
                 waited = f"{self.endpoint.patience_s:g} s (generate.openai.patience_s)"
-                asked = f", and asks for {trouble.retry_after_s:g} s more" if trouble.retry_after_s else ""
-                reason = f"{self.endpoint} does not answer: {trouble.reason}; that is waited for {waited}{asked}"
+                more = f", and it wants {trouble.retry_after_s:g} s more" if trouble.retry_after_s else ""
+                reason = f"{self.endpoint} does not answer: {trouble.reason}; that is waited for {waited}{more}"
                 return self._ended(ModelAway(f"{reason}; start it, or check generate.openai.url, then run the same command again"))
         return Unanswerable("refused", f"{self.endpoint} answers other questions, and to this one: {trouble.reason}")
 

@@ -194,7 +194,7 @@ def test_a_date_until_which_to_wait(server: ChatServer) -> None:
 def test_a_wait_beyond_the_patience_ends_at_once(server: ChatServer) -> None:
     llm, server.retry_after, server.always = loaded(server), "3600", "busy"
     began = time.monotonic()
-    with pytest.raises(ModelAway, match=r"does not answer: HTTP 429: slow down; .* and asks for 3600 s more; start it, or check"):
+    with pytest.raises(ModelAway, match=r"does not answer: HTTP 429: slow down; .* and it wants 3600 s more; start it, or check"):
         answer_of(llm)
     assert time.monotonic() - began < 3.0
 
