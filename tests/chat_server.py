@@ -47,7 +47,8 @@ class ChatServer:
         """The trouble of a request."""
         self.retry_after = ""
         self.answer_s = 0.0
-        self.has_list = True
+        self.list_trouble = ""
+        """The trouble of the list of models; "absent" where the server has none."""
         self.asked: list[dict[str, Any]] = []
         """The bodies of all chats, in the order in which they came."""
         self.answered: list[str] = []
@@ -125,8 +126,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         chat = self.server_of_tests
-        if not chat.has_list or self.path != "/v1/models":
+        if self.path != "/v1/models":
             self._send(404, b'{"detail": "Not Found"}')
+        elif chat.list_trouble:
+            self._send(*TROUBLES[chat.list_trouble])
         elif self._is_let_in():
             card = {"id": MODEL, "object": "model", "created": time.time(), "owned_by": "tests", "root": "/weights/eyes"}
             self._send(200, json.dumps({"object": "list", "data": [card]}).encode())

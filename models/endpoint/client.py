@@ -25,8 +25,8 @@ CONNECT_S = 30.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 ANSWER_BYTES = 64 << 20
 """An answer that is longer is broken off."""
-NO_LIST = frozenset({404, 405, 501})
-"""Statuses of servers that have no list of models."""
+NO_LIST = frozenset({403, 404, 405, 501})
+"""Statuses of servers that have no list of models, or not for this key; a question then finds out."""
 Body = Mapping[str, Any]
 """The JSON of a chat completion's request, without the model's name."""
 Answer = TypeVar("Answer")
@@ -113,9 +113,14 @@ class ChatClient:
             return await self._patiently(lambda: self._ask(data))
 
     async def served(self) -> dict[str, Any]:
-        """The model's entry in the server's list of models; {} for a server without a list. Raises ModelAway, also where the
-        list does not have the model."""
-        entries = await self._patiently(self._list)
+        """The model's entry in the server's list of models; {} for a server without a list.
+
+        Raises ModelAway, also where the list does not have the model.
+        """
+        try:
+            entries = await self._patiently(self._list)
+        except Unanswerable:  # it answers questions, but not this one
+            return {}
         if entries is None:
             return {}
         name, ids = self.endpoint.model, [str(entry.get("id")) for entry in entries]
@@ -160,7 +165,7 @@ class ChatClient:
         if self._last_answer <= since:
             probe = json.dumps({"model": self.endpoint.model, **self._probe}).encode()
             if not isinstance(await self._ask(probe), Completion):
-                waited = f"{self.endpoint.patience_s:g} s (generate.openai.patience_s)"
+                waited = f"{self.endpoint.patience_s:g} s (generate.openai.patience_s, at the start of a run less)"
                 more = f", and it wants {trouble.retry_after_s:g} s more" if trouble.retry_after_s else ""
                 reason = f"{self.endpoint} does not answer: {trouble.reason}; that is waited for {waited}{more}"
                 return self._ended(ModelAway(f"{reason}; start it, or check generate.openai.url, then run the same command again"))

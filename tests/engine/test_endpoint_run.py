@@ -21,7 +21,7 @@ from engine.store.files import Store
 from loops import attempts_of, settings
 from models.base import ModelAway
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 GENERATE = "cycle-000/generate"
 FLAGGED = "Hint: the answer is rising"
 """The questions that the server refuses."""

@@ -299,11 +299,18 @@ def test_a_server_that_refuses_is_a_line_before_anything_is_asked(server: ChatSe
     ):
         loaded(server)
     assert server.answered == []
-    server.has_list = False
+    server.list_trouble = "absent"
     server.next("absent")
     with pytest.raises(ValueError, match=r"The model does not exist.; check generate.openai.url, which most often ends with /v1"):
         loaded(server)
     assert loaded(server).digest.startswith(f"openai:{MODEL}@127.0.0.1:{server.port}+")
+
+
+@pytest.mark.parametrize("trouble", ["absent", "forbidden", "html", "parameter", "broken"])
+def test_a_server_whose_list_of_models_cannot_be_read_answers_all_the_same(server: ChatServer, trouble: str) -> None:
+    """OpenAI's restricted keys may not list models; some vendors have no list."""
+    server.list_trouble = trouble
+    assert answer_of(loaded(server, patience_s=0.5))
 
 
 def test_a_server_that_is_not_there_is_a_line_within_seconds() -> None:
