@@ -4,7 +4,9 @@ A field that decides results is part of the run's identity and cannot change wit
 where the run lies, what runs it, or what it may take; it may change between two commands on the same run.
 """
 
+import re
 from typing import Any, Literal
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -156,6 +158,85 @@ class Vllm(Section):
         return value
 
 
+class OpenAI(Section):
+    """What generate.engine = "openai" asks: a server of OpenAI's chat protocol, as vLLM, SGLang, Ray Serve and vendors have.
+
+    It answers in the first cycle's generate step alone. All keys may change within a run; a step that was begun with a model, or
+    with clips shown in one way, is refused with another one, because both belong to the digest of its model.
+    """
+
+    url: str = cost("")
+    """Address of the API, below which chat/completions lies: http://host:8000/v1."""
+    model: str = cost("")
+    """The model's name, as the server lists it."""
+    key_env: str = cost("OPENAI_API_KEY")
+    """The environment variable that holds the key, on each node. The key itself is never written anywhere."""
+    frames: int | None = cost(None, gt=0, le=1024)
+    """Frames of a clip; default: model.num_frames, else 16."""
+    max_pixels: int = cost(512 * 512, ge=28 * 28, le=4096 * 4096)
+    """Maximum width times height of a frame, which is scaled down in its own aspect ratio."""
+    send: Literal["images", "video"] = cost("images")
+    """images: one image for each frame, which every server takes. video: all frames as one video with their seconds, in vLLM's own
+    form; start vLLM with --trust-request-mm-kwargs."""
+    picture_format: Literal["jpeg", "png"] = cost("jpeg")
+    """Of images; png is exact and some ten times as large. A video has JPEG frames."""
+    times: bool = cost(True)
+    """Write before each image at which second of the clip it is shown. A video has its seconds in any case."""
+    max_tokens_key: Literal["max_tokens", "max_completion_tokens"] = cost("max_tokens")
+    """The request's key for generate.max_tokens: the newer models of OpenAI take max_completion_tokens only."""
+    omit: tuple[Literal["temperature", "seed", "stop", "media_io_kwargs"], ...] = cost(())
+    """Keys that the server does not take."""
+    body: dict[str, Any] = cost({})
+    """Further keys of each request, for example {chat_template_kwargs = {enable_thinking = false}}."""
+    concurrency: int = cost(16, gt=0, le=4096)
+    """Questions of each generator actor that are under way at once; the clips in its pieces in flight are another bound."""
+    patience_s: float = cost(300.0, ge=0)
+    """How long a question is asked again while the server is away, busy (HTTP 429) or in trouble (5xx). Then the step stops; where
+    the server answers other questions, the clip fails as refused."""
+    timeout_s: float = cost(600.0, gt=0)
+    """Of one request."""
+    price_in: float = cost(0.0, ge=0)
+    """Price of a million prompt tokens, in any currency."""
+    price_out: float = cost(0.0, ge=0)
+    """Price of a million answer tokens."""
+
+    @property
+    def name(self) -> str:
+        """The model and where it is asked."""
+        return f"{self.model} at {self.url}"
+
+    @field_validator("url")
+    @classmethod
+    def _without_slash(cls, value: str) -> str:
+        return value.strip().rstrip("/")
+
+    @model_validator(mode="after")
+    def _askable(self) -> "OpenAI":
+        """Messages without the values: one of them may hold a key."""
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.key_env):
+            raise ValueError("key_env is no name of an environment variable; the key itself does not belong into a configuration")
+        if taken := {"messages", "model", "stream", "n"} & set(self.body):
+            raise ValueError(f"body cannot have {', '.join(sorted(taken))}: these are Starloop's own")
+        if not self.url:
+            return self
+        parts = urlsplit(self.url)
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("url holds a user, a password or a query; give the plain address, and the key by key_env")
+        if parts.scheme not in ("http", "https") or not parts.hostname or not _has_port(parts):
+            raise ValueError(f"url = {self.url!r} is no address of a server; give one such as http://host:8000/v1")
+        if parts.path.endswith(("/chat/completions", "/completions", "/models", "/responses")):
+            raise ValueError(f"url = {self.url!r} names one call of the API; give what is before it, such as http://host:8000/v1")
+        return self
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Whether the port is a number, or left out."""
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+
+
 class Generate(Section):
     prompts: str = "strict"
     """How clips are asked about: "strict", "published", or the NAME of a section [prompts.NAME]."""
@@ -164,8 +245,9 @@ class Generate(Section):
     stop: tuple[str, ...] = ()
     """Texts that end an answer, such as ["###", "USER:"]; the answer is cut there."""
     engine: str = cost("builtin")
-    """What generates: "builtin" is the model's own shared-prefix decoding; others are listed in models/registry.py. A step that was
-    begun with one engine is refused with another one: an engine's name and version belong to the digest of its model."""
+    """What generates: "builtin" is the model's own shared-prefix decoding; "openai" is the server of [generate.openai], in the
+    first cycle alone; others are listed in models/registry.py. A step that was begun with one engine is refused with another one:
+    an engine's name and version belong to the digest of its model."""
     piece_clips: int = cost(32, gt=0)
     """Clips that travel, are generated and are written together: the GPU batch. Pieces that are written keep their size."""
     pieces_in_flight: int | None = cost(None, gt=0)
@@ -193,6 +275,18 @@ class Generate(Section):
         if not all(value):
             raise ValueError("an empty text stands everywhere; leave it out")
         return value
+
+    openai: OpenAI = OpenAI()
+
+    @model_validator(mode="after")
+    def _names_a_server(self) -> "Generate":
+        empty = [key for key in ("url", "model") if not getattr(self.openai, key)]
+        if self.engine == "openai" and empty:
+            raise ValueError(
+                f'engine is "openai", and openai.{empty[0]} is empty; give --set generate.openai.url=http://host:8000/v1 and '
+                "--set generate.openai.model=NAME"
+            )
+        return self
 
     def engine_spec(self, gpus: float) -> EngineSpec:
         """What an actor with so many GPUs generates with."""

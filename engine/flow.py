@@ -16,6 +16,7 @@ from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 from engine.memory import built_to_stay, keep_freed_memory
 from engine.store.troubles import StorageError
+from models.base import ModelAway
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ LOOP_PAUSE_S = 0.01
 OBJECT_STORE_SHARE = 0.5
 """Of the cluster's object store, for the blocks of all flows: Ray Data's own default for one."""
 ACTOR_RESTARTS = 20
-CARRIED: dict[str, type[Exception]] = {error.__name__: error for error in (StorageError, ChildProcessError, ValueError)}
+CARRIED: dict[str, type[Exception]] = {error.__name__: error for error in (StorageError, ChildProcessError, ModelAway, ValueError)}
 """Errors that leave the flow as they were raised, because a user can act on them; a ValueError only from an actor's constructor."""
 ERROR_COLUMN = "carried_error"
 """Column of a row that stands for such an error: the name of its type, and its arguments."""
@@ -109,7 +110,7 @@ def _carry(work: Callable[..., Row], row: Row, **arguments: Any) -> Row:
         return row
     try:
         return work(row, **arguments)
-    except (StorageError, ChildProcessError) as error:
+    except (StorageError, ChildProcessError, ModelAway) as error:
         return _error_row(error)
 
 

@@ -87,7 +87,7 @@ class Attempt:
     clip_id: str
     cycle: int
     mode: Mode
-    """direct: no hint. rationalized: saw the label. A failed clip counts as direct."""
+    """direct: no hint. rationalized: saw the label. A clip that failed counts as direct, unless its rationalization was refused."""
     outcome: Literal["kept", "rejected", "failed"]
     reason: str
     """The verdict's reason; for a failed clip the kind of failure."""
@@ -108,6 +108,8 @@ class Attempt:
     """The version of the video that was decoded; "" for a failed clip."""
     in_order: bool
     """Whether the video had to be read from its start because it has no index."""
+    prompt_tokens: int = 0
+    """Tokens of the prompt, the video's included; 0 where the engine does not count them."""
 
     def to_row(self) -> dict[str, Any]:
         return asdict(self)
@@ -275,7 +277,7 @@ class Window:
 
 FAILURES = tuple(
     "missing denied replaced unreadable not_video no_video_stream truncated codec empty_window too_large timeout crashed too_long "
-    "chat_template out_of_memory".split()
+    "refused chat_template out_of_memory".split()
 )
 """Kinds of failure."""
 
@@ -291,7 +293,8 @@ class Failure:
     """missing, denied, replaced, unreadable: the object; unreadable if storage answers about others and does not give this one.
     truncated, not_video, no_video_stream, codec, empty_window: what is in it.
     too_large, timeout, crashed: what decoding it, or answering about it, takes. too_long: its question, or the example or episode
-    that was made of it, for the model's context. chat_template: the base's template cannot write a conversation's turns.
+    that was made of it, for the model's context. refused: the server of generate.engine = "openai" answers others and refuses this
+    question; its words are in the detail. chat_template: the base's template cannot write a conversation's turns.
     out_of_memory: answering about this clip alone takes more than the device's memory."""
     detail: str
 

@@ -356,7 +356,11 @@ def main() -> None:
     except ValueError as error:  # by convention an error in what the user wrote; all others keep their traceback
         sys.exit(_wrapped(f"error: {error}"))
     except OSError as error:
-        if type(error).__name__ not in ("StorageError", "ChildProcessError"):  # by name: --help must not wait for the import
+        if type(error).__name__ not in (
+            "StorageError",
+            "ChildProcessError",
+            "ModelAway",
+        ):  # by name: --help must not wait for the import
             if error.errno == errno.ENOSPC:
                 sys.exit(f"error: the output cannot be written: {error.strerror}")
             raise

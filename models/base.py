@@ -239,6 +239,18 @@ class EngineDied(RuntimeError):
     """The processes that answer are gone, and this process will get no answers any more: whoever holds the model has to end."""
 
 
+class Unanswerable(RuntimeError):
+    """A question that the model does not answer, however often it is asked: Unanswerable("refused", "HTTP 400: ...")."""
+
+    def __init__(self, kind: Literal["too_long", "refused"], detail: str) -> None:
+        super().__init__(detail)
+        self.kind, self.detail = kind, detail
+
+
+class ModelAway(OSError):
+    """A model on another machine does not answer, or refuses every question: one line with the remedy. Ask nothing more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """Sampling(temperature=0.0, max_tokens=64): temperature 0 is greedy."""
@@ -255,6 +267,8 @@ class Reply:
     num_tokens: int
     finished: bool
     """False if max_tokens cut the answer off."""
+    prompt_tokens: int = 0
+    """Tokens of the prompt, the video's included; 0 where the engine does not count them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,8 +329,8 @@ class Watched(Protocol):
         """Answer a question about the clip with that index. A clip has at most one question under way.
 
         An engine may hold questions back until all clips that have not left have one, and answer them as a batch. The call may
-        return only after that batch is answered. The future may raise OutOfMemory, or ValueError where question and answer are
-        longer than the model's context.
+        return only after that batch is answered. The future may raise OutOfMemory, Unanswerable, ModelAway, or ValueError where
+        question and answer are longer than the model's context.
         """
         ...
 
@@ -336,13 +350,11 @@ class VideoLLM(Protocol):
         """Names the weights and how they are used: the same for the same weights."""
         ...
 
-    @property
-    def context_tokens(self) -> int:
-        """Tokens that prompt and answer may have together."""
-        ...
+    def too_long(self, question: str, video: Video, max_tokens: int) -> str:
+        """Why a question about a clip leaves no room in the model's context for an answer of so many tokens, with the numbers.
 
-    def prompt_token_ids(self, question: str, video: Video) -> list[int]:
-        """Token ids of the prompt for a question about a clip, the video's placeholders included."""
+        "" where it does, and where nobody knows before the question is asked. models/context.py has the words.
+        """
         ...
 
     def watch(self, videos: Sequence[Video]) -> Watched:

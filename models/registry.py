@@ -42,8 +42,11 @@ def module_of(kind: str, spec: ModelSpec, is_pooled: bool = False) -> str | None
     return module
 
 
-ENGINES = {"vllm": "models.vllm.engine"}
+ENGINES = {"openai": "models.endpoint.engine", "vllm": "models.vllm.engine"}
 """generate.engine -> the module that serves it; it has load(spec, device, engine) -> VideoLLM. "builtin" is each family's own."""
+ELSEWHERE = frozenset({"openai"})
+"""Engines that ask a model on another machine: no checkpoint is opened, and no GPU is used. Their modules have greet and frame_spec
+too (models/endpoint/engine.py)."""
 
 
 def refuse_unknown_engine(engine: str) -> None:
@@ -90,9 +93,21 @@ def size(spec: ModelSpec, lora_rank: int) -> ModelSize:
     return family(spec).size(spec, lora_rank)
 
 
-def frame_spec(spec: ModelSpec) -> FrameSpec:
+def frame_spec(spec: ModelSpec, engine: EngineSpec = BUILTIN) -> FrameSpec:
     """What the model watches, without loading its weights."""
+    if engine.name in ELSEWHERE:
+        watched: FrameSpec = importlib.import_module(ENGINES[engine.name]).frame_spec(spec, engine)
+        return watched
     return family(spec).frame_spec(spec)
+
+
+def greet(spec: ModelSpec, engine: EngineSpec) -> str:
+    """Ask a server of ELSEWHERE a test question; returns the digest of its model.
+
+    Raises ValueError where it refuses the question, ModelAway where it does not answer within seconds.
+    """
+    digest: str = importlib.import_module(ENGINES[engine.name]).greet(spec, engine)
+    return digest
 
 
 def version(spec: ModelSpec) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings as hypothesis
 
+from chat_server import KEY as CHAT_KEY
+from chat_server import KEY_ENV
 from object_store import KEY, SECRET
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ os.environ.update(RAY_AUTH_MODE="disabled", RAY_TMPDIR=PRIVATE, RAY_USAGE_STATS_
 os.environ.update(
     AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, AWS_DEFAULT_REGION="us-east-1"
 )  # before Ray: workers inherit
+os.environ[KEY_ENV] = CHAT_KEY
 # Three test processes share the cores: Ray's workers come before the niced ones, and after Ray's own servers (its default is 15).
 os.environ.update(RAY_worker_niceness="5")
 os.environ.update(XDG_CACHE_HOME=os.path.join(PRIVATE, "cache"))  # weights and digests of tests are no user's

@@ -9,5 +9,6 @@ seeds      the seed of each random choice
 watch      counts how often a piece was begun
 one_model  a step asks one model
 samples    a few kept and dropped answers to read, and what is suspicious about them
+tokens     what the answers of a server took
 ledger     the accounts: every clip is kept, dropped or failed
 """

@@ -24,7 +24,6 @@ from engine.rows import Attempt, Clip
 from engine.run.work import INDEX, PlannedPiece, Progress, Work, attempts_of, pieces_of
 from engine.store.files import FILES, FileRecord
 from engine.store.parallel import parallel_map
-from engine.store.weights import local
 from engine.verify.stages import Stages
 from engine.verify.verdict import VerifySpec
 from models.base import Sampling
@@ -69,13 +68,13 @@ def attempt_split(work: Work, spec: GenerateSpec, tallies: Sequence[Tally] = ())
 
 def spec_of(work: Work, wording: Prompts, temperature: float, rationalize: bool) -> GenerateSpec:
     """The settings of the step's generators; the model is the one that the plan names."""
-    config = work.config
+    config, engine = work.config, work.engine()
     return GenerateSpec(
         step=work.step.name,
         store=work.store,
         model=work.model(),
-        device=config.model.device(config.cluster.generator_gpus),
-        engine=config.generate.engine_spec(config.cluster.generator_gpus),
+        device=config.model.device(engine.gpus),
+        engine=engine,
         storage=config.access(),
         prompts=wording,
         sampling=Sampling(temperature=temperature, max_tokens=config.generate.max_tokens, stop=config.generate.stop),
@@ -91,7 +90,7 @@ def spec_of(work: Work, wording: Prompts, temperature: float, rationalize: bool)
 
 def _stages(work: Work, spec: GenerateSpec, folder: str, watch: Any) -> list[flow.Stage]:
     cluster = work.config.cluster
-    frames = frame_spec(local(spec.model, spec.storage, SMALL_FILES))
+    frames = frame_spec(spec.local_model(SMALL_FILES), spec.engine)
     decoding = {"spec": frames, "decoding": work.decoding(), "store": work.store}
     return [
         flow.Stage(name="decode", work=decode_piece, args=decoding, cpus=cluster.decode_cpus),
@@ -101,7 +100,7 @@ def _stages(work: Work, spec: GenerateSpec, folder: str, watch: Any) -> list[flo
             args={"spec": spec, "watch": watch},
             actors=cluster.generator_actors,
             cpus=cluster.generator_cpus,
-            gpus=cluster.generator_gpus,
+            gpus=spec.engine.gpus,
             in_flight=spec.engine.in_flight,
             runtime_env=cluster.generator_env,
         ),

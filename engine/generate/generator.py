@@ -22,9 +22,8 @@ from engine.generate.spec import GenerateSpec
 from engine.generate.watch import ALONE_AFTER, PIECE_TRIES, Door, begin, begun, ending_with_its_engine
 from engine.rows import ATTEMPTS, Attempt, Clip, Failure, Mode
 from engine.store.files import Store
-from engine.store.weights import local
 from engine.verify.stages import Case, Verification
-from models.base import OutOfMemory, VideoLLM, Watched
+from models.base import OutOfMemory, Unanswerable, VideoLLM, Watched
 from models.registry import engine_version, load
 
 Subject = tuple[Clip, Decoded]
@@ -46,7 +45,7 @@ class Generator:
         self._verification = Verification(spec.verify)
         self._verifying = _loop_in_a_thread()
         """All verifiers of all pieces run on this event loop, which lives as long as the actor: a client may be bound to it."""
-        self.llm: VideoLLM = load(local(spec.model, spec.storage), spec.device, spec.engine)
+        self.llm: VideoLLM = load(spec.local_model(), spec.device, spec.engine)
         note_model(spec.store, spec.step, self.llm.digest, spec.model.base, engine_version(spec.engine.name))
 
     @ending_with_its_engine
@@ -79,18 +78,13 @@ class Generator:
 
     def _refuse_long(self, clip: Clip, decoded: Decoded) -> Failure | None:
         """A failure where one of the clip's prompts leaves no room in the model's context for an answer."""
-        spec, context = self.spec, self.llm.context_tokens
+        spec = self.spec
         prompts = {"question": answer_prompt(spec.prompts, clip.question)}
         if spec.rationalize:
             prompts["question with its label"] = rationalize_prompt(spec.prompts, clip.question, clip.label)
         for name, prompt in prompts.items():
-            tokens = len(self.llm.prompt_token_ids(prompt, decoded.video))
-            if tokens + spec.sampling.max_tokens > context:
-                detail = (
-                    f"its {name} makes a prompt of {tokens} tokens, the video's included, and with generate.max_tokens = "
-                    f"{spec.sampling.max_tokens} that is more than the model's context of {context}; shorten it, or lower "
-                    "model.pooling_shape in another run"
-                )
+            if reason := self.llm.too_long(prompt, decoded.video, spec.sampling.max_tokens):
+                detail = f"its {name} makes {reason}; shorten it, or lower model.pooling_shape in another run"
                 return Failure(kind="too_long", detail=detail)
         return None
 
@@ -122,12 +116,15 @@ class Generator:
             del results, errors, answers, watched
 
     async def _answer(self, piece_id: str, number: int, subject: Subject, watched: Watched) -> list[Attempt]:
-        """A clip's attempts: a direct one, and where that is rejected a rationalization."""
+        """A clip's attempts: a direct one, and where that is rejected a rationalization; the last is a failure if it is refused."""
+        attempts: list[Attempt] = []
+        modes: tuple[Mode, ...] = ("direct", "rationalized") if self.spec.rationalize else ("direct",)
         try:
-            direct = await self._attempt(piece_id, number, subject, watched, "direct")
-            if direct.outcome == "kept" or not self.spec.rationalize:
-                return [direct]
-            return [direct, await self._attempt(piece_id, number, subject, watched, "rationalized")]
+            for mode in modes:
+                attempts.append(await self._attempt(piece_id, number, subject, watched, mode))
+                if attempts[-1].outcome != "rejected":
+                    break
+            return attempts
         finally:
             watched.leave(number)
 
@@ -139,7 +136,10 @@ class Generator:
             else rationalize_prompt(spec.prompts, clip.question, clip.label)
         )
         seed = derive_seed(spec.run_seed, spec.cycle, clip.clip_id, mode)
-        reply = await asyncio.wrap_future(watched.ask(number, prompt, seed, spec.sampling))
+        try:
+            reply = await asyncio.wrap_future(watched.ask(number, prompt, seed, spec.sampling))
+        except Unanswerable as error:
+            return self._failed(piece_id, clip, Failure(kind=error.kind, detail=error.detail), mode)
         case = Case(clip=clip, mode=mode, prompt=prompt, text=reply.text, finished=reply.finished)
         judging = asyncio.run_coroutine_threadsafe(self._verification.judge(case), self._verifying)
         verdict, judgements = await asyncio.wrap_future(judging)
@@ -160,14 +160,15 @@ class Generator:
             model=self.llm.digest,
             etag=decoded.etag,
             in_order=decoded.in_order,
+            prompt_tokens=reply.prompt_tokens,
         )
 
-    def _failed(self, piece_id: str, clip: Clip, failure: Failure) -> Attempt:
+    def _failed(self, piece_id: str, clip: Clip, failure: Failure, mode: Mode = "direct") -> Attempt:
         return Attempt(
             piece_id=piece_id,
             clip_id=clip.clip_id,
             cycle=self.spec.cycle,
-            mode="direct",
+            mode=mode,
             outcome="failed",
             reason=failure.kind,
             detail=failure.detail,

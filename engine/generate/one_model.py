@@ -22,8 +22,8 @@ def note_model(store: Store, step: str, digest: str, base: str, engine: str) -> 
     noted = read_model(store, step)
     if noted["digest"] != digest:
         raise ValueError(
-            f"{step} was begun with model {noted['digest']} ({noted['base']}), and {base} is {digest} now; restore the weights, "
-            f"or take {store.url(step)} away to make the step again with the new ones"
+            f"{step} was begun with model {noted['digest']} ({noted['base']}), and {base} is {digest} now; restore the weights "
+            f"or the engine, or take {store.url(step)} away to make the step again with the new ones"
         )
 
 

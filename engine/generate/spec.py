@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from engine.generate.prompts import Prompts
 from engine.store.files import Store
 from engine.store.filesystems import Storage
+from engine.store.weights import ALL_FILES, local
 from engine.verify.stages import Stages
 from models.base import Device, EngineSpec, ModelSpec, Sampling
+from models.registry import ELSEWHERE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,3 +29,7 @@ class GenerateSpec:
     rationalize: bool
     run_seed: int
     cycle: int
+
+    def local_model(self, files: tuple[str, ...] = ALL_FILES) -> ModelSpec:
+        """The model with these files on this machine; a model on another machine has none."""
+        return self.model if self.engine.name in ELSEWHERE else local(self.model, self.storage, files)

@@ -7,7 +7,9 @@ from engine.generate.attempts import attempt_split, counts_of, spec_of
 from engine.generate.one_model import read_model
 from engine.generate.prompts import wording_of
 from engine.generate.samples import Samples
+from engine.generate.tokens import Tokens, line_of
 from engine.language import similarity
+from engine.run.plan import asks_elsewhere
 from engine.run.work import INDEX, StepResult, Work
 
 log = logging.getLogger(__name__)
@@ -17,12 +19,15 @@ def generate(work: Work) -> StepResult:
     """Direct attempts, then rationalizations of the rejects; in the last cycle direct attempts only."""
     section = work.config.generate
     spec = spec_of(work, wording_of(work.config, section.prompts), section.temperature, section.rationalize and not work.step.final)
-    samples = Samples(work.config.run.seed)
-    ledger = attempt_split(work, spec, [samples])
+    samples, tokens = Samples(work.config.run.seed), Tokens()
+    ledger = attempt_split(work, spec, [samples, tokens])
     for line in samples.lines():
         log.info("%s", line)
     facts = asdict(ledger) | {
         "similarity": similarity.name(work.config.verify.sentence_model),
         "model": read_model(work.store, work.step.name),
     }
+    if asks_elsewhere(work.config, work.step):
+        facts["asked"] = tokens.facts(spec.model.base, section.openai.price_in, section.openai.price_out)
+        log.info("%s", line_of(facts["asked"]))
     return StepResult(files=[f"{work.step.name}/{INDEX}"], counts=counts_of(ledger), facts=facts)

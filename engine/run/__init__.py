@@ -16,5 +16,7 @@ sweep      one adapter evaluated at many LoRA alphas
 rehearsal  three training steps of a configuration on a shrunk model
 trackers   who receives a run's figures, beside the terminal
 waiting    what a step waits for while nothing of it gets done
+elsewhere  what a model on another machine is asked, and whether it answers
+engines    whether the generators' engine is there, in the Python that they run in
 checks     what is checked before a run is claimed, and when it is opened again
 """

@@ -1,6 +1,7 @@
 """What is checked before a run's folder is claimed, and each time it is opened again: found out before anything is paid for."""
 
 import json
+from collections.abc import Mapping
 
 from engine.config import RunConfig
 from engine.episodes.lengths import refuse_shots
@@ -10,8 +11,9 @@ from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.step import inputs_of, refuse_empty
 from engine.presets import differing_keys
+from engine.run import elsewhere
 from engine.run.engines import refuse_missing_engine
-from engine.run.plan import BASE, INGEST, needs_no_evaluation
+from engine.run.plan import BASE, INGEST, TRAIN, name_of, needs_no_evaluation
 from engine.run.resources import afford
 from engine.run.seals import Seal
 from engine.run.trackers import refuse_unknown_trackers
@@ -38,11 +40,23 @@ def check_inputs(config: RunConfig, until: str) -> None:
     refuse_no_examples(config.mixture, config.access())
     refuse_tiny(config)
     refuse_missing_engine(config)
+    greet_elsewhere(config, {}, until)
     afford(config)
     refuse_unwritable(config)
     for spec in config.models():
         if is_here(spec.base):  # else the actors find out: fetching it would cost the driver what it costs them
             check(spec)
+
+
+def greet_elsewhere(config: RunConfig, sealed: Mapping[str, Seal], until: str) -> str:
+    """What a model on another machine will be asked, in one line; "" where none is, or none any more.
+
+    Raises ValueError where it refuses a test question, ModelAway where it does not answer.
+    """
+    if not elsewhere.is_asked(config) or TRAIN not in splits_for(until) or name_of(0, "generate") in sealed:
+        return ""
+    elsewhere.greet(config)
+    return elsewhere.questions(config)
 
 
 def refuse_unwritable(config: RunConfig) -> None:

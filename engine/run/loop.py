@@ -12,7 +12,7 @@ from typing import Any
 from engine.config import RunConfig
 from engine.connection import connect
 from engine.report.build import report_page
-from engine.run.checks import check_inputs, claim, note_costs, refuse_changed_inputs, refuse_empty_splits
+from engine.run.checks import check_inputs, claim, greet_elsewhere, note_costs, refuse_changed_inputs, refuse_empty_splits
 from engine.run.lease import Lease
 from engine.run.plan import INGEST, Kind, Step, next_step, refuse_gaps, unrationalized
 from engine.run.resources import afford, needs
@@ -46,7 +46,7 @@ def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") 
     if next_step(config, sealed, until) is None:
         log.info("nothing to do: %s is complete in %s", until or "the run", store.url())
     else:
-        for line in filter(None, [*afford(config), unrationalized(config)]):
+        for line in filter(None, [*afford(config), unrationalized(config), greet_elsewhere(config, sealed, until)]):
             log.info("%s", line)
         with ExitStack() as stack:
             lease = stack.enter_context(Lease(store))

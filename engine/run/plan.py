@@ -10,6 +10,7 @@ from typing import Literal
 
 from engine.config import HELDOUT, Loop, RunConfig
 from engine.run.seals import Seal
+from models.registry import ELSEWHERE
 
 Kind = Literal["ingest", "generate", "select", "train", "evaluate"]
 CYCLE_KINDS: tuple[Kind, ...] = ("generate", "select", "train", "evaluate")
@@ -41,6 +42,15 @@ class Step:
     """In the last cycle: direct attempts only."""
     split: str = TRAIN
     """Whose clips it works on: those of the train split, or of an evaluation set."""
+
+
+def asks_elsewhere(config: RunConfig, step: Step) -> bool:
+    """True for the step that a model on another machine answers, where generate.engine names such an engine.
+
+    It is the first cycle's generate step, M0's of Video-STaR: later cycles generate with the run's own models, and every evaluation
+    compares these.
+    """
+    return config.generate.engine in ELSEWHERE and step.kind == "generate" and step.cycle == 0
 
 
 def name_of(cycle: int, kind: Kind, evaluation_set: str = HELDOUT) -> str:

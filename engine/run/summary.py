@@ -79,6 +79,7 @@ def _cycle(cycle: int, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         "rationalized_kept": accounts.get("rationalized_kept", 0),
         "dropped": accounts.get("dropped", {}),
         "failed": accounts.get("failed", {}),
+        "asked": generate.facts.get("asked") if generate else None,
         "examples": select.facts["examples"] if select else None,
         "direct_only": bool(select.facts["direct_only"]) if select else None,
         "loss_first": first,

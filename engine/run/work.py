@@ -16,11 +16,12 @@ from engine.ingest.clips import read_parts
 from engine.ingest.pieces import Piece, Span, cut, number_of, span_of
 from engine.presets import one_line
 from engine.rows import Attempt, Clip
-from engine.run.plan import CYCLE_KINDS, INGEST, Step, name_of
+from engine.run.plan import CYCLE_KINDS, INGEST, Step, asks_elsewhere, name_of
 from engine.run.seals import Seal, read_seal
 from engine.store.files import FileRecord, Store
 from engine.store.parallel import parallel_map
-from models.base import ModelSpec
+from models.base import EngineSpec, ModelSpec
+from models.registry import BUILTIN, ELSEWHERE
 
 INDEX = "index.parquet"
 """Lists a step's pieces with size and sha256. The seal records the index, and through it every piece."""
@@ -100,14 +101,24 @@ class Work:
         return f"{self.store.url().rstrip('/').rsplit('/', 1)[-1]}/{self.step.name}"
 
     def model(self) -> ModelSpec:
-        """The adapter that the plan names, on the base; before the first cycle the instruct model."""
+        """The adapter that the plan names, on the base; before the first cycle the instruct model, or one on another machine."""
         config = self.config
+        if asks_elsewhere(config, self.step):
+            return config.spec(config.generate.openai.name)
         generates = self.step.kind == "generate"
         alpha = config.generate.lora_alpha if generates else config.evaluate.lora_alpha
         prompts = "" if generates else config.prompts_of(self.step.split)
         if self.step.model:
             return config.spec(config.model.base, self.store.url(f"{self.step.model}/model"), alpha, prompts)
         return config.spec(config.model.instruct or config.model.base, None, alpha, prompts)
+
+    def engine(self) -> EngineSpec:
+        """What answers this step's questions."""
+        generate, gpus = self.config.generate, self.config.cluster.generator_gpus
+        if asks_elsewhere(self.config, self.step):
+            return generate.engine_spec(0.0)
+        own = generate.model_copy(update={"engine": BUILTIN.name}) if generate.engine in ELSEWHERE else generate
+        return own.engine_spec(gpus)
 
     def decoding(self) -> DecodeSettings:
         return decoding_of(self.config)

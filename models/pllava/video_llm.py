@@ -16,6 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from models.base import ENCODE_CLIPS, Device, FrameSpec, ModelSpec, OutOfMemory, Reply, Sample, Sampling, Video
 from models.batching import Question, QuestionBatches
+from models.context import too_long
 from models.pllava import loading
 from models.pllava.checkpoints import version
 from models.pllava.decoding import Prefix, continue_from, no_prefix, prefill, rows_padded_together
@@ -119,6 +120,9 @@ class PllavaVideoLLM:
         """All videos of a checkpoint take the same number of tokens; a picture takes another."""
         before, after = self.processor.prompt_ids(question, self._shape_of(video))
         return before + after
+
+    def too_long(self, question: str, video: Video, max_tokens: int) -> str:
+        return too_long(len(self.prompt_token_ids(question, video)), max_tokens, self.context_tokens)
 
     def _shape_of(self, video: Video) -> Shape:
         """Of the tokens of a clip that is asked about."""

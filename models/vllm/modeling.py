@@ -28,9 +28,10 @@ from vllm.multimodal.processing import (
 )
 
 from models.base import ModelSpec
-from models.pllava.architecture import Shape, read_architecture
+from models.pllava.architecture import read_architecture
 from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaMultiModalProjector
+from models.pllava.pooling import Shape
 from models.pllava.processing import PllavaProcessor, open_processor
 from models.pllava.template import VIDEO_TOKEN
 

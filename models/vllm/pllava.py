@@ -1,7 +1,6 @@
 """PLLaVA and LLaVA checkpoints for vLLM: models/vllm/modeling.py is the model, and the chat is that of models/pllava."""
 
 import hashlib
-import math
 import os
 import shutil
 import tempfile
@@ -11,12 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.base import Evenly, FrameSpec, ModelSpec, Reply, Sample, Sampling, Square
+from models.base import FrameSpec, ModelSpec, Reply, Sample, Sampling
 from models.caches import temporary_folder
 from models.folders import fetch
 from models.pllava import checkpoints
-from models.pllava.architecture import Architecture, Shape
+from models.pllava.architecture import Architecture
+from models.pllava.pooling import Shape
 from models.pllava.processing import PllavaProcessor
+from models.pllava.replies import replies_of
 from models.pllava.samples import View, exchanges_of, views_of
 from models.vllm.served import Prompt, Shown, Watchable
 
@@ -30,6 +31,11 @@ ARCHITECTURE = "PllavaForConditionalGeneration"
 def serve(spec: ModelSpec) -> "PllavaServed":
     """Raises ValueError naming what is wrong with the checkpoint's small files."""
     architecture, processor = checkpoints.describe(spec)
+    if processor.video.pooling.newline:
+        raise ValueError(
+            f"{spec.base_name}: its pool ends a video with image_newline, which vLLM does not do here; set model.pooling to "
+            '"pllava", or generate.engine to "builtin"'
+        )
     return PllavaServed(spec, architecture, processor)
 
 
@@ -61,7 +67,7 @@ class PllavaServed:
 
     @property
     def frames(self) -> FrameSpec:
-        return FrameSpec(choose=Evenly(self.processor.num_frames), size=Square(self.processor.image_size))
+        return self.processor.frame_spec
 
     @cached_property
     def digest(self) -> str:
@@ -109,12 +115,10 @@ class PllavaServed:
         pictures = frozenset(clip for clip, watchable in enumerate(videos) if watchable.video.is_picture)
         views = views_of(processor, sample, pictures)
         ids = processor.sample_ids(exchanges_of(sample), [(1, 1, 1)] * len(views))
-        num_tokens = len(ids) + sum(math.prod(shape) - 1 for _, _, shape in views)
+        num_tokens = len(ids) + sum(processor.tokens_of(shape) - 1 for _, _, shape in views)
         return Prompt(ids, [_shown(view, videos) for view in views], num_tokens)
 
     def reply(self, ids: Sequence[int], sampling: Sampling) -> Reply:
-        from models.pllava.video_llm import replies_of
-
         return replies_of(self.processor, [ids], sampling)[0]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from models.base import FrameSpec, Reply, Sample, Sampling, Turn, Video
+from models.context import too_long
 from models.vllm.client import Answer, Client
 from models.vllm.served import Prompt, Served, Watchable
 
@@ -28,6 +29,10 @@ class VllmVideoLLM:
         """The prompt's ids; each video token stands for the whole video, so its last one is repeated."""
         prompt = self.served.prompt([Turn(0, question, "")], [Watchable(video)])
         return prompt.token_ids + prompt.token_ids[-1:] * (prompt.num_tokens - len(prompt.token_ids))
+
+    def too_long(self, question: str, video: Video, max_tokens: int) -> str:
+        prompt = self.served.prompt([Turn(0, question, "")], [Watchable(video)])
+        return too_long(prompt.num_tokens, max_tokens, self.context_tokens)
 
     def watch(self, videos: Sequence[Video]) -> "VllmWatched":
         return VllmWatched(self, videos)
@@ -69,8 +74,7 @@ class VllmVideoLLM:
         if ids and ids[-1] in self.served.end_ids:
             ids.pop()
         reply = self.served.reply(ids, sampling)
-        end = min((place for stop in sampling.stop if (place := reply.text.find(stop)) >= 0), default=None)
-        return replace(reply, text=reply.text[:end].rstrip(), finished=reply.finished or answer.finished)
+        return replace(reply, finished=reply.finished or answer.finished)
 
 
 class VllmWatched:

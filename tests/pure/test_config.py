@@ -86,7 +86,7 @@ def test_a_missing_and_a_broken_file(tmp_path: Path) -> None:
 COSTS = {
     "model": ["allow_tiny"],
     "run": ["uri", "trackers"],
-    "generate": ["engine", "piece_clips", "pieces_in_flight", "decoder", "vllm"],
+    "generate": ["engine", "piece_clips", "pieces_in_flight", "decoder", "vllm", "openai"],
     "train": ["micro_batch_rows", "num_workers", "zero_stage", "offload", "gradient_checkpointing", "checkpoint_every_steps"],
 }
 """Fields that decide no result, beside all of cluster, limits and storage: they may change within a run."""
@@ -127,6 +127,7 @@ def test_only_what_decides_a_result_is_part_of_the_identity() -> None:
         ("generate.engine=other", True),
         ("generate.vllm.engine_args.max_num_batched_tokens=4096", True),
         ("cluster.generator_python=/opt/vllm/bin/python", True),
+        ("generate.openai.model=other", True),
         ("run.uri=s3://b/r", True),
         ("storage.s3.endpoint_url=http://a", True),
         ("run.seed=1", False),
