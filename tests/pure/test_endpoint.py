@@ -149,7 +149,7 @@ def test_only_the_first_cycles_generation_is_asked_elsewhere() -> None:
     assert (first.engine().name, first.engine().gpus, first.engine().in_flight) == ("openai", 0.0, 3)
     for kind, cycle, model in (("evaluate", -1, ""), ("evaluate", 0, "cycle-000/train"), ("generate", 1, "")):
         other = a_work(config, kind, cycle, model)
-        assert (other.engine(), other.model().base) == (EngineSpec(gpus=1.0, in_flight=3), "tiny")
+        assert (other.engine(), other.model().base) == (EngineSpec(gpus=1.0, in_flight=3, clips=96), "tiny")
     assert a_work(load_config(None, []), "generate", 0).engine() == EngineSpec()
 
 
