@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 from typing import cast
 
-from models.base import Device, EngineSpec, Family, FrameSpec, LoraSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
+from models.base import Device, EngineSpec, Family, FinetuneSpec, FrameSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
 
 FAMILIES = {
     "pllava": "models.pllava.family",
@@ -54,9 +54,9 @@ def check(spec: ModelSpec) -> None:
     family(spec).check(spec)
 
 
-def size(spec: ModelSpec, lora_rank: int) -> ModelSize:
+def size(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
     """How large the model is, from its config.json alone."""
-    return family(spec).size(spec, lora_rank)
+    return family(spec).size(spec, finetune)
 
 
 def frame_spec(spec: ModelSpec) -> FrameSpec:
@@ -74,9 +74,9 @@ def token_counter(spec: ModelSpec) -> TokenCounter:
     return family(spec).token_counter(spec)
 
 
-def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
+def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
     """The base with a fresh adapter, initialised from the seed; see Family.trainee."""
-    return family(spec).trainee(spec, lora, seed, device, read_weights)
+    return family(spec).trainee(spec, finetune, seed, device, read_weights)
 
 
 def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:

@@ -9,7 +9,7 @@ import math
 import random
 from collections.abc import Sequence
 
-from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square
+from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square, Stretch
 
 ROUNDING_S = 1e-4
 """A moment this close before a frame is that frame's: containers and readers round times differently."""
@@ -102,11 +102,14 @@ def second_in_clip(time_s: float, start_s: float | None) -> float:
     return max(0.0, round(time_s - (start_s or 0.0), 6))
 
 
-def display_size(size: Square | KeepAspect, width: int, height: int) -> tuple[int, int]:
+def display_size(size: Square | Stretch | KeepAspect, width: int, height: int) -> tuple[int, int]:
     """(width, height) in which the model watches pictures of that width and height.
 
     KeepAspect is Qwen-VL's rule (transformers, smart_resize of Qwen2VLImageProcessor): to the nearest multiples, then scaled into
     the bounds. Raises ValueError where one side is more than MAX_ASPECT times the other.
+
+    >>> display_size(Stretch(height_px=384, width_px=512), 1920, 1080)
+    (512, 384)
 
     >>> qwen = KeepAspect(min_pixels=65_536, max_pixels=602_112, multiple_px=28)
     >>> display_size(qwen, 1920, 1080), display_size(qwen, 320, 240), display_size(Square(336), 320, 240)
@@ -114,6 +117,8 @@ def display_size(size: Square | KeepAspect, width: int, height: int) -> tuple[in
     """
     if isinstance(size, Square):
         return size.size_px, size.size_px
+    if isinstance(size, Stretch):
+        return size.width_px, size.height_px
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise ValueError(f"one side of {width} x {height} is more than {MAX_ASPECT} times the other")
     step = size.multiple_px
@@ -143,6 +148,8 @@ def describe(spec: FrameSpec) -> str:
         frames = f"{choose.rate:g} frames a second ({choose.min_frames} to {choose.max_frames})"
     if isinstance(size, Square):
         return f"{frames} of {size.size_px} x {size.size_px} pixels"
+    if isinstance(size, Stretch):
+        return f"{frames}, stretched to {size.width_px} x {size.height_px} pixels"
     return f"{frames} of {size.min_pixels} to {size.max_pixels} pixels"
 
 
@@ -159,6 +166,8 @@ def is_possible(spec: FrameSpec, num_frames: int, width: int, height: int) -> bo
         return False
     if isinstance(spec.size, Square):
         return width == height == spec.size.size_px
+    if isinstance(spec.size, Stretch):
+        return (width, height) == (spec.size.width_px, spec.size.height_px)
     step = spec.size.multiple_px
     return min(width, height) >= step and not width % step and not height % step and width * height <= most_pixels(spec.size)
 

@@ -15,7 +15,7 @@ LONGEST_PIXEL = 10
 
 
 class Resizer:
-    """Brings all frames of one clip to one size: with KeepAspect the size that follows from the first of them."""
+    """Brings all frames of one clip to one size: with KeepAspect, that which follows from the first of them."""
 
     def __init__(self, request: Request, pixel_aspect: Fraction | None) -> None:
         """`pixel_aspect`: width of a stored pixel divided by its height; DVDs, DV and anamorphic films have no square ones."""
