@@ -117,6 +117,8 @@ class KeepAspect:
     min_pixels: int
     max_pixels: int
     multiple_px: int
+    of_all_frames: bool = False
+    """Whether max_pixels bounds all frames of a clip together: Qwen3-VL's rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

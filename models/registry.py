@@ -15,16 +15,21 @@ FAMILIES = {
     "llava_next": "models.pllava.family",
 }
 """model_type of config.json -> the module that serves such checkpoints; it has the functions of models/base.py's Family."""
+NATIVE = "models.native.family"
+"""Serves the other kinds that transformers has with videos."""
 
 
 def family(spec: ModelSpec) -> Family:
     """The module that serves a checkpoint. Raises ValueError where there is none."""
-    from models.folders import config_of, unread_kind
+    from models.folders import config_of, is_original_llava, unread_kind
 
     config = config_of(spec.base)
-    if (kind := str(config.get("model_type"))) not in FAMILIES:
+    if (kind := str(config.get("model_type"))) in FAMILIES:
+        return cast(Family, importlib.import_module(FAMILIES[kind]))
+    native = importlib.import_module(NATIVE)
+    if is_original_llava(config) or not native.serves(kind):
         raise unread_kind(spec.base_name, config, ", ".join(FAMILIES))
-    return cast(Family, importlib.import_module(FAMILIES[kind]))
+    return cast(Family, native)
 
 
 ENGINES: dict[str, str] = {}
@@ -84,7 +89,7 @@ def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:
 
     A hub id that a family has published needs no hub.
     """
-    for module in dict.fromkeys(FAMILIES.values()):
+    for module in dict.fromkeys([*FAMILIES.values(), NATIVE]):
         published = cast(Family, importlib.import_module(module))
         if spec.base in published.PUBLISHED:
             return published.shrink(spec, folder, seed)
