@@ -3,7 +3,7 @@
 Shapes: B clips, T frames of H x W pixels, N samples, L tokens of a sample, V vocabulary.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -387,6 +387,13 @@ class Family(Protocol):
 
         `read_weights` is False where another process sends the weights while the model is built: shapes only. That works only
         inside the training backend's own context (ZeRO-3).
+        """
+        ...
+
+    def export(self, spec: ModelSpec, out: Path, report: Callable[[str], None]) -> None:
+        """Write a folder that other tools load, with the spec's adapter merged at its alpha; `report` takes lines of progress.
+
+        Raises ValueError naming what is wrong with the source, or where `out` holds something already.
         """
         ...
 

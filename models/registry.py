@@ -4,6 +4,7 @@ A module is imported when a checkpoint of its kind is used. Its functions that o
 """
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -82,6 +83,11 @@ def token_counter(spec: ModelSpec) -> TokenCounter:
 def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
     """The base with a fresh adapter, initialised from the seed; see Family.trainee."""
     return family(spec).trainee(spec, finetune, seed, device, read_weights)
+
+
+def export(spec: ModelSpec, out: Path, report: Callable[[str], None]) -> None:
+    """Write one folder, with the spec's adapter merged, that other tools load; see Family.export."""
+    family(spec).export(spec, out, report)
 
 
 def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:

@@ -18,7 +18,8 @@ class Resizer:
     """Brings all frames of one clip to one size: with KeepAspect, that which follows from the first of them."""
 
     def __init__(self, request: Request, pixel_aspect: Fraction | None, num_frames: int) -> None:
-        """`num_frames`: of the clip. `pixel_aspect`: width of a stored pixel divided by its height; DVDs, DV and anamorphic films have no square ones."""
+        """`pixel_aspect`: width of a stored pixel divided by its height; DVDs, DV and anamorphic films have no
+        square ones. `num_frames`: of the clip."""
         self._request, self._num_frames = request, num_frames
         is_likely = pixel_aspect is not None and pixel_aspect and 1 / LONGEST_PIXEL <= pixel_aspect <= LONGEST_PIXEL
         self._pixel_aspect = float(pixel_aspect) if pixel_aspect and is_likely else 1.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.base import Device, FinetuneSpec, FrameSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
-from models.folders import digest_of, fetch
+from models.folders import digest_of, fetch, new_folder
 from models.native import shrink as shrinking
 
 PUBLISHED = frozenset(shrinking.PUBLISHED)
@@ -79,7 +79,9 @@ def export(spec: ModelSpec, out: Path, report: Any) -> None:
     from models.native import loading
     from models.native import trainee as training
 
-    training.write_checkpoint(loading.load_merged(spec, "auto"), spec, out)
+    model = loading.load_merged(spec, "auto")
+    with new_folder(out) as unfinished:
+        training.write_checkpoint(model, spec, unfinished)
     report(f"a {loading.config_of(spec).model_type} for AutoModelForImageTextToText")
 
 

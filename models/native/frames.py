@@ -6,12 +6,12 @@ from typing import Any
 from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square, Stretch, Video
 
 DEFAULT_FRAMES, DEFAULT_RATE, DEFAULT_MOST = 16, 2.0, 768
-"""Where a configuration says nothing: frames of an image model, as for PLLaVA; frames a second and at most, as in Qwen-VL's own code
-(qwen_vl_utils, FPS and FPS_MAX_FRAMES)."""
+"""Where a configuration says nothing: frames of an image model, as for PLLaVA; frames a second and at most, as in Qwen-VL's
+own code (qwen_vl_utils, FPS and FPS_MAX_FRAMES)."""
 DEFAULT_PIXELS = 1 << 20
 """Of a frame, where a configuration gives no size that is known here: the processor makes of it what it likes."""
 TICKS = 1_000_000
-"""Places of a second. Presentation times are whole microseconds, so that a frame's index divided by this rate is its time, exactly."""
+"""Places of a second. Presentation times are whole microseconds, so an index divided by this rate is its frame's time, exactly."""
 
 
 def frame_spec_of(videos: Any, num_frames: int | None, base: str) -> FrameSpec:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig, PreTrainedConfig
 
 from models.base import ModelSpec
@@ -44,14 +45,17 @@ def load_base(spec: ModelSpec, dtype: str) -> Any:
     where = {"device_map": "meta"} if dtype == "meta" else {"dtype": dtype}
     try:
         model, report = AutoModelForImageTextToText.from_pretrained(
-            folder, config=config_of(spec), use_safetensors=True, output_loading_info=True, **where
+            folder, config=config_of(spec), use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True, **where
         )
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{spec.base_name} cannot be loaded: {reason}") from None
     for kind, verb in (("missing_keys", "lacks"), ("mismatched_keys", "has in another shape")):
-        if names := sorted(str(name) for name in report[kind]):
+        if names := sorted(name if isinstance(name, str) else name[0] for name in report[kind]):
             raise ValueError(f"{folder} {verb} {', '.join(names[:3])} ({len(names)} weights); is config.json of the same model?")
+    for name, module in list(model.named_modules()) if dtype != "meta" else ():
+        if "inv_freq" in module._buffers and hasattr(module, "config"):  # ZeRO-3 builds it in bfloat16, which is too coarse
+            model.set_submodule(name, type(module)(module.config))
     return model
 
 
@@ -71,11 +75,23 @@ def load_merged(spec: ModelSpec, dtype: str) -> Any:
     refuse_other_kinds(folder / "adapter_config.json", read_json(folder / "adapter_config.json"))
     settings = LoraConfig.from_pretrained(str(folder))
     settings.lora_alpha = settings.lora_alpha if spec.alpha is None else spec.alpha
+    model = load_base(spec, dtype)
     try:
-        model = PeftModel.from_pretrained(load_base(spec, dtype), str(folder), config=settings).merge_and_unload(safe_merge=True)
-    except (RuntimeError, ValueError) as error:
+        _refuse_another_base(model, folder)
+        merged = PeftModel.from_pretrained(model, str(folder), config=settings).merge_and_unload(safe_merge=True)
+    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
         raise ValueError(f"{spec.adapter_name} does not fit {spec.base_name}: {' '.join(str(error).split())[:200]}") from None
-    return model
+    return merged
+
+
+def _refuse_another_base(model: Any, adapter: Path) -> None:
+    """Raises ValueError for a module that the adapter changes and the model does not have; PEFT would pass over it."""
+    modules = {name for name, _ in model.named_modules()}
+    with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
+        for key in file.keys():  # noqa: SIM118  # no dictionary
+            module = re.sub(r"(\.lora_[AB])?\.(weight|bias)$", "", key.removeprefix("base_model.model."))
+            if module not in modules:
+                raise ValueError(f"it changes {module}, which is not there; is it of another base?")
 
 
 def end_ids_of(folder: Path, processor: NativeProcessor) -> frozenset[int]:
@@ -89,7 +105,7 @@ def end_ids_of(folder: Path, processor: NativeProcessor) -> frozenset[int]:
 
 @dataclass(frozen=True)
 class Parts:
-    """Names of a model's modules: Parts("model.language_model", "lm_head", ("model.visual",), ("model.visual.merger",), r"...q_proj...")."""
+    """Names of a model's modules: Parts("model.language_model", "lm_head", ("model.visual",), ("model.visual.merger",), r"...")."""
 
     decoder: str
     head: str

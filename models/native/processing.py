@@ -221,8 +221,8 @@ def open_processor(spec: ModelSpec, context_tokens: int) -> NativeProcessor:
         form = form_of(renderer(processor), begin, tokens, tokenizer.eos_token, processor.video_token, styles=("video",))
     except Unusable as problem:
         raise ValueError(
-            f"{spec.base_name}: its chat template cannot be used for videos: {problem}; put the chat_template.jinja of the published "
-            "model into the folder"
+            f"{spec.base_name}: its chat template cannot be used for videos: {problem}; put the chat_template.jinja of the "
+            "published model into the folder"
         ) from None
     return NativeProcessor(processor, form, frames, context_tokens, spec.shot_frames)
 

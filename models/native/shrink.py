@@ -143,7 +143,8 @@ def made_processor(config: dict[str, Any]) -> Any:
     patches = _side(vision["image_size"]) // _side(vision["patch_size"]) if "image_size" in vision else 0
     factor = int(config.get("scale_factor") or 1 / config.get("downsample_ratio", 1))
     numbers = {
-        "feature_extractor": _feature_extractor(kind), "image_seq_length": (patches // factor) ** 2, "image_seq_len": (patches // factor) ** 2, "num_image_tokens": patches**2,
+        "feature_extractor": _feature_extractor(kind), "image_seq_length": (patches // factor) ** 2,
+        "image_seq_len": (patches // factor) ** 2, "num_image_tokens": patches**2,
         "vision_feature_select_strategy": config.get("vision_feature_select_strategy"), "patch_size": vision.get("patch_size"),
         "num_additional_image_tokens": 1, "pooling_ratio": config.get("projector_pooling_ratio"),
     }  # fmt: skip

@@ -19,7 +19,7 @@ from models.native.loading import WHOLE, load_base, parts_of, processor_of
 from models.native.processing import NativeProcessor
 
 UNSEEN = [Turn(0, "?", ".", learned=False)]
-"""Shown with a black video in a batch that shows nothing: the ranks have to run the same layers, the tower's too."""
+"""Shown with a video in a batch that shows nothing: the ranks have to run the same layers, the tower's too."""
 
 
 def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, read_weights: bool = True) -> "NativeTrainee":
@@ -66,7 +66,7 @@ class NativeTrainee:
     def batch(self, videos: Sequence[Video], samples: Sequence[Sample]) -> dict[str, Any]:
         """What the processor gives for the samples, padded on the right, and labels int64[N,L].
 
-        A clip is encoded for each sample that shows it. A batch that shows nothing has one more row, with a black video and no label.
+        A clip is encoded for each sample that shows it. A batch that shows nothing has one more row, with a video and no label.
         """
         processor, rows = self.processor, [list(sample) for sample in samples]
         shown = [processor.shown(sample, videos) for sample in samples]

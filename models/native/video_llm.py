@@ -113,7 +113,7 @@ class NativeVideoLLM:
 
     @memory_errors_named
     def converse(self, videos: Sequence[Video], samples: Sequence[Sample], seeds: Sequence[int], sampling: Sampling) -> list[Reply]:
-        """As in models/base.py, but a clip is encoded for each sample that shows it. Samples of alike videos are answered together."""
+        """As in models/base.py, but a clip is encoded for each sample that shows it. Samples of alike videos go together."""
         processor = self.processor
         shown = [processor.shown(sample, videos) for sample in samples]
         chats = [processor.sample_chat(sample) for sample in samples]
@@ -133,7 +133,7 @@ class NativeVideoLLM:
         seeds: Sequence[int],
         sampling: Sampling,
     ) -> list[Reply]:
-        """Answers by transformers' own generate, which knows all kinds of caches, in batches of chats whose videos have one shape."""
+        """Answers by transformers' own generate, which knows all caches, in batches of chats whose videos have one shape."""
         by_shape: dict[Any, list[int]] = {}
         for row, own in enumerate(shown):
             by_shape.setdefault(tuple(video.frames.shape for video in own), []).append(row)

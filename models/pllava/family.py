@@ -3,6 +3,7 @@
 Those that read small files only import neither torch nor transformers; PEFT is imported only where a model is finetuned.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from models.base import Device, FinetuneSpec, FrameSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
@@ -48,6 +49,12 @@ def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, 
     from models.pllava import trainee as training
 
     return training.trainee(spec, finetune, seed, device, read_weights)
+
+
+def export(spec: ModelSpec, out: Path, report: Callable[[str], None]) -> None:
+    from models.pllava import convert
+
+    convert.export(spec, out, report)
 
 
 def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:

@@ -1,5 +1,8 @@
 """A kind of checkpoint: a folder whose config.json says {"model_type": "toy"}; the toy engine answers for it."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 from models.base import (
     Device,
     Evenly,
@@ -32,6 +35,10 @@ def token_counter(spec: ModelSpec) -> TokenCounter:
 
 def load(spec: ModelSpec, device: Device) -> VideoLLM:
     return Engine()
+
+
+def export(spec: ModelSpec, out: Path, report: Callable[[str], None]) -> None:
+    raise NotImplementedError
 
 
 def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
