@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 from models.base import OutOfMemory, Reply, Sampling
 
@@ -39,6 +40,22 @@ def batches_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
         batch.append(row)
     if batch:
         yield batch
+
+
+def alike(order: Sequence[int], kinds: Sequence[Any], tokens_at_once: int) -> Iterator[list[int]]:
+    """Runs of clips of one kind, which begins with a number of tokens, as many as fit into `tokens_at_once`, at least one.
+
+    >>> list(alike([2, 0, 1], [(9, "a"), (9, "a"), (4, "b")], 18)), list(alike([0, 1], [(9,), (9,)], 10))
+    ([[2], [0, 1]], [[0], [1]])
+    """
+    run: list[int] = []
+    for clip in order:
+        if run and (kinds[clip] != kinds[run[0]] or (len(run) + 1) * kinds[clip][0] > tokens_at_once):
+            yield run
+            run = []
+        run.append(clip)
+    if run:
+        yield run
 
 
 def too_long(question: Question, prefix_tokens: int, suffix_tokens: int, context_tokens: int) -> ValueError | None:

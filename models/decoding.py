@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+from transformers.generation.logits_process import LogitsProcessor
 
 from models.base import Sampling
 
@@ -205,3 +206,15 @@ def draw(logits: Tensor, generators: list[torch.Generator], temperature: float) 
     uniform = torch.stack([torch.rand(logits.shape[-1], generator=generator, device=generator.device) for generator in generators])
     gumbel = -(-uniform.clamp(min=1e-20).log()).log()
     return (logits.float() / temperature + gumbel).argmax(-1)
+
+
+class Draw(LogitsProcessor):
+    """Draws each row's next token with the row's own generator, and leaves no other to be chosen."""
+
+    def __init__(self, seeds: Sequence[int], temperature: float, device: torch.device) -> None:
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        self._temperature = temperature
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        drawn = draw(scores, self._generators, self._temperature).unsqueeze(1)
+        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)

@@ -4,7 +4,6 @@ A chat is written by the processor's own template. The text that stands for a vi
 the whole text are made here, in one go, so that each character of an answer has its own label.
 """
 
-import math
 import re
 import weakref
 from collections.abc import Sequence
@@ -13,11 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from models.base import Evenly, FrameSpec, KeepAspect, ModelSpec, Sample, Square, Video
+from models.base import FrameSpec, ModelSpec, Sample, Video
 from models.folders import SMALL_FILES, fetch
-from models.native.frames import frame_spec_of, metadata_of
+from models.frames import frame_spec_of, metadata_of
 from models.pllava.processing import Exchange
 from models.pllava.samples import exchanges_of
 from models.pllava.template import Form, Unusable, form_of
@@ -172,25 +169,6 @@ class NativeProcessor:
             kinds = self.processor.create_mm_token_type_ids(inputs["input_ids"].tolist())
             inputs["mm_token_type_ids"] = inputs["input_ids"].new_tensor(kinds)
         return inputs
-
-    def smallest_shape(self) -> tuple[int, int, int]:
-        """(frames, height, width) of the smallest video that the model watches."""
-        choose, size = self.frames.choose, self.frames.size
-        count = choose.num_frames if isinstance(choose, Evenly) else choose.multiple
-        if isinstance(size, Square):
-            return count, size.size_px, size.size_px
-        if isinstance(size, KeepAspect):
-            side = -(-math.isqrt(size.min_pixels) // size.multiple_px) * size.multiple_px
-            return count, side, side
-        return count, size.height_px, size.width_px
-
-    def smallest_video(self) -> Video:
-        return self.noise(*self.smallest_shape())
-
-    def noise(self, num_frames: int, height_px: int, width_px: int) -> Video:
-        """A video of noise, a frame each second: of black ones VideoLLaMA3 leaves tokens out."""
-        frames = np.random.default_rng(0).integers(0, 256, (num_frames, height_px, width_px, 3), np.uint8)
-        return Video(frames, tuple(float(number) for number in range(num_frames)))
 
 
 def renderer(processor: Any) -> Any:

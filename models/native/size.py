@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForImageTextToText
 
 from models.base import Evenly, FinetuneSpec, KeepAspect, ModelSize, ModelSpec, Sample
+from models.frames import noise, smallest_shape
 from models.native.loading import config_of, parts_of, processor_of
 from models.native.processing import NativeProcessor
 
@@ -63,7 +64,7 @@ def worst_tokens(processor: NativeProcessor, num_frames: int | None = None) -> i
     counts them.
     """
     count = num_frames or most_frames(processor)
-    few, height, width = processor.smallest_shape()
+    few, height, width = smallest_shape(processor.frames)
     videos, size = processor.processor.video_processor, processor.frames.size
     patches = getattr(videos, "get_num_of_video_patches", None) if isinstance(size, KeepAspect) else None
 
@@ -71,7 +72,7 @@ def worst_tokens(processor: NativeProcessor, num_frames: int | None = None) -> i
         return int(patches(frames, side_h, side_w, {})) // videos.merge_size**2 if patches else 0
 
     measured = [
-        len(processor.ids_of(processor.stand_in(processor.noise(frames, height, width)))) - counted(frames, height, width)
+        len(processor.ids_of(processor.stand_in(noise(frames, height, width)))) - counted(frames, height, width)
         for frames in (few, 2 * few)
     ]
     side = math.isqrt(size.max_pixels // (count if size.of_all_frames else 1)) if isinstance(size, KeepAspect) else 0

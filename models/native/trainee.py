@@ -15,6 +15,7 @@ from torch import Tensor
 
 from models.base import Device, FinetuneSpec, FrameSpec, ModelSpec, Sample, Turn, Video
 from models.folders import SMALL_FILES, fetch
+from models.frames import noise, smallest_shape
 from models.native.loading import WHOLE, load_base, parts_of, processor_of
 from models.native.processing import NativeProcessor
 
@@ -71,7 +72,7 @@ class NativeTrainee:
         processor, rows = self.processor, [list(sample) for sample in samples]
         shown = [processor.shown(sample, videos) for sample in samples]
         if not any(shown):
-            rows, shown = [*rows, UNSEEN], [*shown, [processor.smallest_video()]]
+            rows, shown = [*rows, UNSEEN], [*shown, [noise(*smallest_shape(self.frames))]]
         chats = [processor.sample_chat(sample) for sample in rows]
         inputs = processor.inputs(chats, shown, side="right")
         labels = torch.full_like(inputs["input_ids"], -100)

@@ -12,30 +12,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor
+from transformers import GenerationConfig
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from models.base import FrameSpec, Reply, Sample, Sampling, Turn, Video
-from models.batching import Question, QuestionBatches, batches_by_length, too_long
-from models.decoding import Prefix, continue_from, draw, gathered
+from models.batching import Question, QuestionBatches, alike, batches_by_length, too_long
+from models.decoding import Draw, Prefix, continue_from, gathered
 from models.devices import memory_errors_named
 from models.native.processing import NativeProcessor
 from models.replies import replies_of
 
 PREFILL_TOKENS = 1 << 14
 """Tokens that are prefilled at once, if they are not of one clip."""
-
-
-class Draw(LogitsProcessor):
-    """Draws each row's next token with the row's own generator, and leaves no other to be chosen."""
-
-    def __init__(self, seeds: Sequence[int], temperature: float, device: torch.device) -> None:
-        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
-        self._temperature = temperature
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        drawn = draw(scores, self._generators, self._temperature).unsqueeze(1)
-        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,18 +142,6 @@ class NativeVideoLLM:
 
     def _up_to_the_end(self, tokens: list[int]) -> list[int]:
         return tokens[: next((place for place, token in enumerate(tokens) if token in self.end_ids), len(tokens))]
-
-
-def alike(order: Sequence[int], kinds: Sequence[Any], tokens_at_once: int) -> Iterator[list[int]]:
-    """Runs of clips of one kind (length, shape), as many as a number of tokens allows."""
-    run: list[int] = []
-    for clip in order:
-        if run and (kinds[clip] != kinds[run[0]] or (len(run) + 1) * kinds[clip][0] > tokens_at_once):
-            yield run
-            run = []
-        run.append(clip)
-    if run:
-        yield run
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from models import registry
 from models.base import FinetuneSpec, ModelSpec, Reply, Sampling, Turn, Video
+from models.frames import smallest_shape
 from models.native.loading import parts_of
 from models.replies import replies_of
 from native.architectures import CPU, a_video
@@ -43,7 +44,7 @@ def answers(llm: Any, videos: list[Video], seeds: tuple[int, ...] = (0, 1, 2), s
 
 def three_videos(llm: Any) -> list[Video]:
     """Of different lengths, so that their prefixes differ too."""
-    return [a_video(seed, llm.processor.smallest_shape(), more_frames=2 * seed) for seed in range(3)]
+    return [a_video(seed, smallest_shape(llm.frames), more_frames=2 * seed) for seed in range(3)]
 
 
 def greedy_equal(spec: ModelSpec) -> bool:
@@ -54,7 +55,7 @@ def greedy_equal(spec: ModelSpec) -> bool:
 
 def a_trainee(spec: ModelSpec, method: Any = "lora") -> tuple[Any, list[Video]]:
     student: Any = registry.trainee(spec, FinetuneSpec(rank=4, alpha=8.0, dropout=0.0, method=method), 0, CPU)
-    return student, [a_video(seed, student.processor.smallest_shape()) for seed in range(2)]
+    return student, [a_video(seed, smallest_shape(student.frames)) for seed in range(2)]
 
 
 def loss_difference(spec: ModelSpec) -> float:

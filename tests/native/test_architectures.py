@@ -9,6 +9,7 @@ import torch
 
 from models import registry
 from models.base import FinetuneSpec, ModelSpec, Sampling, Turn
+from models.frames import smallest_shape
 from native import checks
 from native.architectures import CPU, FIELDS, UNTRAINABLE, a_checkpoint, a_video
 
@@ -55,7 +56,7 @@ def test_a_row_draws_from_its_own_seed_whatever_is_beside_it(made: Any, kind: st
 
 def test_a_question_that_makes_one_token_with_the_text_before_it_is_answered_all_the_same(made: Any) -> None:
     llm: Any = registry.load(made("smolvlm"), CPU)
-    video = a_video(0, llm.processor.smallest_shape())
+    video = a_video(0, smallest_shape(llm.frames))
     watched, question = llm.watch([video]), "\n\n is it ?"
     assert watched.ask(0, question, 0, checks.GREEDY).result() == checks.generated(llm, question, video)
     watched.leave(0)
@@ -139,6 +140,6 @@ def test_the_budget_counts_the_tokens_of_the_largest_video(made: Any, kind: str)
     llm: Any = registry.load(spec, CPU)
     size, counted = llm.frames.size, registry.size(spec, LORA).video_tokens
     side = int((size.max_pixels / (4 if size.of_all_frames else 1)) ** 0.5) if hasattr(size, "max_pixels") else 0
-    shape = (4, side, side) if side else llm.processor.smallest_shape()
+    shape = (4, side, side) if side else smallest_shape(llm.frames)
     tokens = llm.processor.stand_in(a_video(1, shape))
     assert abs(len(llm.processor.ids_of(tokens)) - counted) <= 8

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square, Stretch, Video
 
 DEFAULT_FRAMES, DEFAULT_RATE, DEFAULT_MOST = 16, 2.0, 768
@@ -97,3 +99,26 @@ def metadata_of(video: Video) -> dict[str, Any]:
     apart = (places[-1] - places[0]) / (len(places) - 1) if places[-1] > places[0] else TICKS
     total = round(len(places) * apart)
     return {"total_num_frames": total, "fps": float(TICKS), "frames_indices": places, "duration": total / TICKS}
+
+
+def smallest_shape(frames: FrameSpec) -> tuple[int, int, int]:
+    """(frames, height, width) of a video with as few and as small frames as the model watches.
+
+    >>> size = KeepAspect(min_pixels=900, max_pixels=9000, multiple_px=28)
+    >>> smallest_shape(FrameSpec(choose=PerSecond(rate=2, min_frames=3, max_frames=9, multiple=2), size=size))
+    (4, 56, 56)
+    """
+    choose, size = frames.choose, frames.size
+    count = choose.num_frames if isinstance(choose, Evenly) else -(-choose.min_frames // choose.multiple) * choose.multiple
+    if isinstance(size, Square):
+        return count, size.size_px, size.size_px
+    if isinstance(size, Stretch):
+        return count, size.height_px, size.width_px
+    side_px = math.ceil(math.sqrt(size.min_pixels) / size.multiple_px) * size.multiple_px
+    return count, side_px, side_px
+
+
+def noise(num_frames: int, height_px: int, width_px: int) -> Video:
+    """A video of noise, a frame each second: of black ones VideoLLaMA3 leaves tokens out."""
+    frames = np.random.default_rng(0).integers(0, 256, (num_frames, height_px, width_px, 3), np.uint8)
+    return Video(frames, tuple(float(number) for number in range(num_frames)))
