@@ -132,17 +132,17 @@ def parts_of(model: Any, base: str) -> Parts:
     decoder, head = (names.get(id(module), "") for module in (model.get_decoder(), model.get_output_embeddings()))
     towers = [names[id(tower)] for kind in ("video", "audio") if id(tower := model.get_encoder(kind)) in names]
     towers += [f"{model.base_model_prefix}.{name}" for name, _ in model.base_model.named_children() if name.endswith("tower")]
-    found = tuple(dict.fromkeys(name for name in towers if name not in ("", model.base_model_prefix)))
-    if not decoder or not found or any(name.startswith(f"{decoder}.") for name in found):
+    distinct = tuple(dict.fromkeys(name for name in towers if name not in ("", model.base_model_prefix)))
+    if not decoder or not distinct or any(name.startswith(f"{decoder}.") for name in distinct):
         raise ValueError(f"{base}: a {type(model).__name__} does not tell its decoder and its tower apart; it cannot be finetuned")
     linear = [
         name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear) and name.startswith(f"{decoder}.")
     ]
     patterns = [rf"{re.escape(decoder)}\.(?:.*\.)?(?:{kind})" for kind in QUERY_VALUE]
     targets = next((pattern for pattern in patterns if any(re.fullmatch(pattern, name) for name in linear)), "")
-    parts = Parts(decoder, head, found, (), targets)
+    parts = Parts(decoder, head, distinct, (), targets)
     assert not any(re.fullmatch(targets, name) for name, _ in model.named_modules() if parts.is_in_tower(name))
-    return Parts(decoder, head, found, tuple(_projectors(model, parts, model.base_model_prefix)), targets)
+    return Parts(decoder, head, distinct, tuple(_projectors(model, parts, model.base_model_prefix)), targets)
 
 
 def _projectors(model: Any, parts: Parts, name: str) -> Iterator[str]:
