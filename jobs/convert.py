@@ -15,7 +15,7 @@ from jobs.view import a_console
 from models.base import ModelSpec
 from models.pllava.convert import Report
 from models.pllava.convert import convert as convert_checkpoint
-from models.pllava.convert import export as export_checkpoint
+from models.registry import export as export_checkpoint
 
 
 def convert(source: str, out: str, settings: list[str]) -> None:

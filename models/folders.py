@@ -3,10 +3,16 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from models.digests import file_digest
 
@@ -86,12 +92,12 @@ def unread_kind(uri: str, config: Mapping[str, Any], read: str) -> ValueError:
 
     >>> print(unread_kind("liuhaotian/llava-v1.6-mistral-7b", {"model_type": "llava_mistral"}, "llava"))
     liuhaotian/llava-v1.6-mistral-7b is in LLaVA's original layout; give its converted repository, llava-hf/llava-v1.6-mistral-7b-hf
-    >>> print(unread_kind("some/model", {"model_type": "qwen2_vl"}, "llava, pllava"))
-    some/model is a 'qwen2_vl' checkpoint; read are those of the kinds llava, pllava
+    >>> print(unread_kind("some/model", {"model_type": "bert"}, "llava, pllava"))
+    some/model is a 'bert' checkpoint, a model without video; docs/models.md lists what is read
     """
     kind = str(config.get("model_type"))
     if not is_original_llava(config):
-        return ValueError(f"{uri} is a {kind!r} checkpoint; read are those of the kinds {read}")
+        return ValueError(f"{uri} is a {kind!r} checkpoint, a model without video; docs/models.md lists what is read")
     for pattern, repository in CONVERTED.items():
         for name in (uri, str(config.get("_name_or_path", ""))):
             if match := re.search(pattern, name.lower().replace("_", "-")):
@@ -109,3 +115,35 @@ def digest_of(folder: Path) -> str:
     for path in sorted({path for pattern in FILES for path in folder.glob(pattern) if path.is_file()}):
         total.update(f"{path.name} {path.stat().st_size} {file_digest(path)}\n".encode())
     return total.hexdigest()
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out` to write into, which takes that name when everything is written. Raises ValueError."""
+    try:
+        if out.exists() and any(out.iterdir()):
+            raise ValueError(f"{out} is not empty; name another folder")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        try:
+            yield unfinished
+            _give_ordinary_modes(unfinished)
+            if out.exists():
+                out.rmdir()
+            unfinished.rename(out)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"cannot write {out}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _give_ordinary_modes(folder: Path) -> None:
+    """The folder and what safetensors writes are their owner's alone, whatever the umask says; a checkpoint is for others too."""
+    probe = folder / ".mode"
+    probe.touch()
+    mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.unlink()
+    folder.chmod(mode | (mode & 0o444) >> 2)  # made for its owner alone; who may read a folder may enter it
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(mode)

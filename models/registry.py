@@ -4,31 +4,35 @@ A module is imported when a checkpoint of its kind is used. Its functions that o
 """
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from models.base import Device, EngineSpec, Family, FrameSpec, LoraSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
+from models.base import Device, EngineSpec, Family, FinetuneSpec, FrameSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
 
 PLLAVA = "models.pllava.family"
 FAMILIES = {"pllava": PLLAVA, "llava": PLLAVA, "llava_next": PLLAVA}
 """model_type of config.json -> the module that serves such checkpoints; it has the functions of models/base.py's Family."""
 POOLED = {"llava_next_video": PLLAVA, "llava_onevision": PLLAVA}
 """The same of checkpoints that are given a pool by model.pooling, or whose config.json says how they are pooled, as an export's."""
+NATIVE = "models.native.family"
+"""Serves the other kinds that transformers has with videos."""
 
 
 def family(spec: ModelSpec) -> Family:
     """The module that serves a checkpoint. Raises ValueError where there is none."""
-    from models.folders import config_of, unread_kind
+    from models.folders import config_of, is_original_llava, unread_kind
 
     config = config_of(spec.base)
     kind = str(config.get("model_type"))
     module = module_of(kind, spec, "pooling_shape" in config)
-    if module is None:
+    served = importlib.import_module(module)
+    if module == NATIVE and (is_original_llava(config) or not served.serves(kind)):
         raise unread_kind(spec.base_name, config, ", ".join(FAMILIES))
-    return cast(Family, importlib.import_module(module))
+    return cast(Family, served)
 
 
-def module_of(kind: str, spec: ModelSpec, is_pooled: bool = False) -> str | None:
+def module_of(kind: str, spec: ModelSpec, is_pooled: bool = False) -> str:
     """The module for a model_type; `is_pooled`: its config.json says how. Raises ValueError for a pool that it cannot be given."""
     if kind in POOLED and (spec.pooling or is_pooled):
         return POOLED[kind]
@@ -39,7 +43,7 @@ def module_of(kind: str, spec: ModelSpec, is_pooled: bool = False) -> str | None
             raise ValueError(f'{key}: {spec.base_name} needs a pool by its name too, such as model.pooling = "pllava"')
         kinds = ", ".join(name for name, served_by in (FAMILIES | POOLED).items() if served_by == PLLAVA)
         raise ValueError(f"{key}: {spec.base_name} is a {kind!r} checkpoint, and a pool is for the kinds {kinds}; leave it out")
-    return module
+    return module or NATIVE
 
 
 ENGINES = {"openai": "models.endpoint.engine", "vllm": "models.vllm.engine"}
@@ -88,9 +92,9 @@ def check(spec: ModelSpec) -> None:
     family(spec).check(spec)
 
 
-def size(spec: ModelSpec, lora_rank: int) -> ModelSize:
+def size(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
     """How large the model is, from its config.json alone."""
-    return family(spec).size(spec, lora_rank)
+    return family(spec).size(spec, finetune)
 
 
 def frame_spec(spec: ModelSpec, engine: EngineSpec = BUILTIN) -> FrameSpec:
@@ -120,9 +124,14 @@ def token_counter(spec: ModelSpec) -> TokenCounter:
     return family(spec).token_counter(spec)
 
 
-def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
+def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
     """The base with a fresh adapter, initialised from the seed; see Family.trainee."""
-    return family(spec).trainee(spec, lora, seed, device, read_weights)
+    return family(spec).trainee(spec, finetune, seed, device, read_weights)
+
+
+def export(spec: ModelSpec, out: Path, report: Callable[[str], None]) -> None:
+    """Write one folder, with the spec's adapter merged, that other tools load; see Family.export."""
+    family(spec).export(spec, out, report)
 
 
 def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:
@@ -130,7 +139,7 @@ def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:
 
     A hub id that a family has published needs no hub.
     """
-    for module in dict.fromkeys((*FAMILIES.values(), *POOLED.values())):
+    for module in dict.fromkeys((*FAMILIES.values(), *POOLED.values(), NATIVE)):
         published = cast(Family, importlib.import_module(module))
         kind = published.PUBLISHED.get(spec.base)
         if kind is not None and module_of(kind, spec) == module:

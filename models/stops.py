@@ -31,3 +31,6 @@ class StopTexts:
     def ends(self, ids: Sequence[int]) -> bool:
         """True if one of the texts stands at the answer's last token. It is to be called for each token that comes."""
         return bool(self.texts) and first_stop(self.decode(ids[-self.longest - BESIDE :]), self.texts) is not None
+
+
+NO_STOPS = StopTexts((), lambda ids: "")

@@ -6,7 +6,6 @@ machine.
 """
 
 import json
-import math
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -24,8 +23,9 @@ from engine.store.weights import local
 from engine.train.feed import Row
 from engine.train.job import Rank, StepRecord, TrainJob
 from engine.train.processes import RankFailed, run_ranks
-from models.base import ByIndex, Device, Evenly, FrameSpec, ModelSpec, Sampling, Square, Stretch, Video
+from models.base import Device, FrameSpec, ModelSpec, PerSecond, Sampling, Video
 from models.folders import SMALL_FILES
+from models.frames import smallest_shape
 from models.registry import load, shrink
 
 STEPS, CHECKPOINT_STEP = 3, 2
@@ -204,31 +204,8 @@ def synthetic_videos(rows: Iterable[Row], frames: FrameSpec) -> Iterator[tuple[R
 
 
 def random_video(spec: FrameSpec, seed: int) -> Video:
-    blank = _blank_video(spec)
-    return Video(np.random.default_rng(seed).integers(0, 256, blank.frames.shape, np.uint8), blank.times_s)
-
-
-def _blank_video(spec: FrameSpec) -> Video:
-    """Black frames, as few and as small as the model watches.
-
-    >>> from models.base import KeepAspect, PerSecond
-    >>> _blank_video(FrameSpec(choose=Evenly(2), size=Square(4))).frames.shape
-    (2, 4, 4, 3)
-    >>> choose = PerSecond(rate=2, min_frames=3, max_frames=9, multiple=2)
-    >>> video = _blank_video(FrameSpec(choose=choose, size=KeepAspect(min_pixels=900, max_pixels=9000, multiple_px=28)))
-    >>> video.frames.shape, video.times_s
-    ((4, 56, 56, 3), (0.0, 0.5, 1.0, 1.5))
-    """
-    choose, size = spec.choose, spec.size
-    if isinstance(choose, Evenly | ByIndex):
-        num_frames, rate = choose.num_frames, 1.0
-    else:
-        num_frames, rate = -(-choose.min_frames // choose.multiple) * choose.multiple, choose.rate
-    if isinstance(size, Square):
-        height_px = width_px = size.size_px
-    elif isinstance(size, Stretch):
-        height_px, width_px = size.height_px, size.width_px
-    else:
-        height_px = width_px = math.ceil(math.sqrt(size.min_pixels) / size.multiple_px) * size.multiple_px
-    frames = np.zeros((num_frames, height_px, width_px, 3), np.uint8)
-    return Video(frames, tuple(number / rate for number in range(num_frames)))
+    """As short and as small as the model watches."""
+    shape = smallest_shape(spec)
+    rate = spec.choose.rate if isinstance(spec.choose, PerSecond) else 1.0
+    frames = np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
+    return Video(frames, tuple(number / rate for number in range(shape[0])))

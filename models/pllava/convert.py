@@ -7,16 +7,12 @@ export    a base and an adapter -> one stock LLaVA folder, merged, that transfor
 
 import json
 import shutil
-import stat
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError
-
 from models.base import ModelSpec
+from models.folders import new_folder
 from models.pllava.adapters import RELEASED_ALPHA, Adapter
 from models.pllava.architecture import Architecture
 from models.pllava.card import model_card
@@ -40,7 +36,7 @@ def convert(spec: ModelSpec, out: Path, report: Report, place: str = "") -> None
     """
     checkpoint = open_checkpoint(spec)
     (built_in,) = checkpoint.adapters
-    with _new_folder(out) as unfinished:
+    with new_folder(out) as unfinished:
         from models.pllava.loading import config_of  # imports torch and transformers, which a refusal above does not need
 
         config = config_of(checkpoint.architecture, checkpoint.processor)
@@ -58,7 +54,7 @@ def convert(spec: ModelSpec, out: Path, report: Report, place: str = "") -> None
 def export(spec: ModelSpec, out: Path, report: Report) -> None:
     """Merge the spec's adapter, at its alpha, in float32, and write a stock LLaVA layout. Raises ValueError as `convert`."""
     checkpoint = open_checkpoint(spec)
-    with _new_folder(out) as unfinished:
+    with new_folder(out) as unfinished:
         from models.pllava.loading import config_of
 
         config = config_of(checkpoint.architecture, checkpoint.processor)
@@ -66,38 +62,6 @@ def export(spec: ModelSpec, out: Path, report: Report) -> None:
         _copy_generation_config(checkpoint.weights.folder, unfinished)
         (unfinished / "README.md").write_text(model_card(spec, checkpoint.architecture, checkpoint.processor))
         _write_stock(config, checkpoint, unfinished)
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` to write into, which takes that name when everything is written. Raises ValueError."""
-    try:
-        if out.exists() and any(out.iterdir()):
-            raise ValueError(f"{out} is not empty; name another folder")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        try:
-            yield unfinished
-            _give_ordinary_modes(unfinished)
-            if out.exists():
-                out.rmdir()
-            unfinished.rename(out)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"cannot write {out}: {getattr(error, 'strerror', None) or error}") from None
-
-
-def _give_ordinary_modes(folder: Path) -> None:
-    """The folder and what safetensors writes are their owner's alone, whatever the umask says; a checkpoint is for others too."""
-    probe = folder / ".mode"
-    probe.touch()
-    mode = stat.S_IMODE(probe.stat().st_mode)
-    probe.unlink()
-    folder.chmod(mode | (mode & 0o444) >> 2)  # made for its owner alone; who may read a folder may enter it
-    for path in folder.rglob("*"):
-        if path.is_file():
-            path.chmod(mode)
 
 
 def _write_weights(

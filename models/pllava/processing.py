@@ -170,6 +170,19 @@ class PllavaProcessor:
             return self.training_ids(exchanges, pooling_shapes)[0]
         return self.token_ids(self.conversation(exchanges), pooling_shapes)
 
+    @property
+    def next_user(self) -> str:
+        """What opens the user's next turn."""
+        return self.tokenizer.form.user if self.tokenizer.form else ""
+
+    @property
+    def special_tokens(self) -> set[str]:
+        return self.tokenizer.special_tokens
+
+    @property
+    def answer_start(self) -> str:
+        return self.chat_spec.answer_start
+
     def answer_text(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """The text of an answer's token ids, behind the text with which the answer begins."""
         start_ids = self._answer_start_ids

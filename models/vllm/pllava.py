@@ -17,8 +17,8 @@ from models.pllava import checkpoints
 from models.pllava.architecture import Architecture
 from models.pllava.pooling import Shape
 from models.pllava.processing import PllavaProcessor
-from models.pllava.replies import replies_of
 from models.pllava.samples import View, exchanges_of, views_of
+from models.replies import replies_of
 from models.vllm.served import Prompt, Shown, Watchable
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from transformers import (
 
 from llavas import SIGLIP, TEXT, VISION, stock_tensors, write_llava
 from models import registry
-from models.base import Device, LoraSpec, ModelSpec, Sampling, Square, Stretch, Turn
+from models.base import Device, FinetuneSpec, ModelSpec, Sampling, Square, Stretch, Turn
 from models.pllava import convert, loading
 from models.pllava.architecture import read_architecture
 from models.pllava.layouts import open_weights
@@ -127,7 +127,7 @@ def test_images_take_llava_s_own_path(stock: tuple[Case, Path, Any]) -> None:
 def test_it_learns_and_is_exported_without_a_change(stock: tuple[Case, Path, Any], tmp_path: Path) -> None:
     case, folder, _ = stock
     spec = a_spec(folder, case)
-    student = registry.trainee(spec, LoraSpec(rank=4, alpha=8.0, dropout=0.0), 0, CPU)
+    student = registry.trainee(spec, FinetuneSpec(rank=4, alpha=8.0, dropout=0.0), 0, CPU)
     videos = some_videos(spec)
     optimizer = torch.optim.SGD([p for p in student.module.parameters() if p.requires_grad], lr=0.5)
     losses = []

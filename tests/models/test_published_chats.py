@@ -21,8 +21,8 @@ from models.pllava.architecture import VideoShape
 from models.pllava.chat import chat_tokenizer
 from models.pllava.forms import Exchange
 from models.pllava.processing import PllavaProcessor, refuse_unwritten
-from models.pllava.replies import replies_of
 from models.pllava.samples import SampleCounter, ids_of
+from models.replies import replies_of
 
 VCG = (
     "You are Video-ChatGPT, a large vision-language assistant. You are able to understand the video content that the user provides,"

@@ -17,7 +17,7 @@ from models.pllava.architecture import VideoShape
 from models.pllava.chat import chat_tokenizer, open_tokenizer
 from models.pllava.forms import Exchange
 from models.pllava.processing import PllavaProcessor
-from models.pllava.replies import replies_of
+from models.replies import replies_of
 
 IMAGES = "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}{% endfor %}"
 TEXTS = "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"

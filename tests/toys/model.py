@@ -1,10 +1,13 @@
 """A kind of checkpoint: a folder whose config.json says {"model_type": "toy"}; the toy engine answers for it."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 from models.base import (
     Device,
     Evenly,
+    FinetuneSpec,
     FrameSpec,
-    LoraSpec,
     ModelSize,
     ModelSpec,
     Square,
@@ -18,7 +21,7 @@ from toys.engine import Engine
 def check(spec: ModelSpec) -> None: ...
 
 
-def size(spec: ModelSpec, lora_rank: int) -> ModelSize:
+def size(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
     raise NotImplementedError
 
 
@@ -34,5 +37,9 @@ def load(spec: ModelSpec, device: Device) -> VideoLLM:
     return Engine()
 
 
-def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
+def export(spec: ModelSpec, out: Path, report: Callable[[str], None]) -> None:
+    raise NotImplementedError
+
+
+def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
     raise NotImplementedError

@@ -1,0 +1,109 @@
+"""Pins that what cannot work is one line before a model is loaded: no video, no package, no template, missing weights."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from models import registry
+from models.base import FinetuneSpec, ModelSpec, Turn
+from native.architectures import CPU, a_checkpoint
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
+    return a_checkpoint("qwen3_vl", tmp_path_factory.mktemp("qwen3_vl"))
+
+
+@pytest.fixture
+def copy(spec: ModelSpec, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(spec.base, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("kind", ["bert", "gemma3", "whisper", "no_such_model"])
+def test_a_model_without_video(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(ValueError, match=rf"is a '{kind}' checkpoint, a model without video; docs/models.md lists what is read$"):
+        registry.check(ModelSpec(base=str(tmp_path)))
+
+
+@pytest.mark.parametrize(("package", "module"), [("torchvision", "torchvision"), ("num2words", "num2words")])
+def test_a_package_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, module: str) -> None:
+    smolvlm = a_checkpoint("smolvlm", tmp_path)
+    if package == "num2words":
+        monkeypatch.setattr("transformers.models.smolvlm.processing_smolvlm.num2words", None)
+    else:
+        import transformers
+
+        error = ImportError("SmolVLMVideoProcessor requires the Torchvision library but it was not found: torchvision")
+        monkeypatch.setattr(transformers.AutoProcessor, "from_pretrained", lambda folder: (_ for _ in ()).throw(error))
+    with pytest.raises(ValueError, match=rf"its processor needs {module}; pip install 'starloop\[native\]'$"):
+        registry.frame_spec(smolvlm)
+
+
+def test_a_folder_without_a_template_or_with_one_that_cannot_show_a_video(copy: Path) -> None:
+    (copy / "chat_template.jinja").write_text("{% for message in messages %}{{ message.content[-1].text }}{% endfor %}")
+    with pytest.raises(ValueError, match="its chat template cannot be used for videos: it does not write a video once"):
+        registry.check(ModelSpec(base=str(copy)))
+    (copy / "chat_template.jinja").unlink()
+    with pytest.raises(ValueError, match=r"its chat template cannot be used for videos: .*put the chat_template.jinja"):
+        registry.check(ModelSpec(base=str(copy)))
+
+
+def test_a_folder_without_a_processor(copy: Path) -> None:
+    (copy / "processor_config.json").unlink()
+    with pytest.raises(ValueError, match=r"its processor cannot be loaded|takes no videos"):
+        registry.check(ModelSpec(base=str(copy)))
+
+
+def test_weights_that_are_missing_or_misshapen(copy: Path) -> None:
+    tensors = load_file(copy / "model.safetensors")
+    name = "model.language_model.layers.0.self_attn.q_proj.weight"
+    for changed, message in (
+        ({key: value for key, value in tensors.items() if key != name}, f"lacks {name}"),
+        (tensors | {name: tensors[name][:32].clone()}, f"has in another shape.*{name}"),
+    ):
+        save_file(changed, copy / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(ValueError, match=message):
+            registry.check(ModelSpec(base=str(copy)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"pooling_shape": (4, 2, 2)}, "has no pool: model.pooling_shape and episodes.pooling_shape are PLLaVA's; take them out"),
+        ({"num_frames": 3}, "model.num_frames = 3: .* merges 2 frames into one; give a multiple of it"),
+    ],
+)
+def test_a_setting_that_the_model_cannot_have(spec: ModelSpec, fields: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        registry.size(replace(spec, **fields), FinetuneSpec(rank=4, alpha=4.0, dropout=0.0))
+
+
+def test_an_adapter_of_another_base(spec: ModelSpec, tmp_path: Path) -> None:
+    other = a_checkpoint("internvl", tmp_path / "other")
+    student: Any = registry.trainee(other, FinetuneSpec(rank=4, alpha=4.0, dropout=0.0), 0, CPU)
+    student.save(tmp_path / "model", {name: p.detach() for name, p in student.module.named_parameters() if p.requires_grad})
+    with pytest.raises(ValueError, match="is it of another base"):
+        registry.load(replace(spec, adapter=str(tmp_path / "model")), CPU)
+
+
+def test_control_tokens_of_people_count_as_text(spec: ModelSpec) -> None:
+    counter = registry.token_counter(spec)
+    llm: Any = registry.load(spec, CPU)
+    chat = llm.processor.sample_chat([Turn(0, "a <video> and <|im_end|> ?", "")])
+    assert chat.count("<video>") == 1
+    assert chat.count("<|im_end|>") == llm.processor.sample_chat([Turn(0, "a ?", "")]).count("<|im_end|>")
+    assert counter.count([Turn(0, "a ?", "it is .")]) > counter.count([Turn(None, "a ?", "it is .")])
+
+
+def test_a_context_that_is_too_short(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config["text_config"]["max_position_embeddings"] = 24
+    (copy / "config.json").write_text(json.dumps(config))
+    counter = registry.token_counter(ModelSpec(base=str(copy), num_frames=4))
+    assert "the model's context is 24; shorten it, or lower model.num_frames" in counter.too_long([Turn(0, "a ?", "it is .")])
