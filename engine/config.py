@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from engine.store.filesystems import Storage, check_options
-from models.base import Device, EngineSpec, ModelSpec
+from models.base import Device, EngineSpec, FinetuneSpec, ModelSpec
 from models.vllm.arguments import refuse_decided
 
 
@@ -279,6 +279,11 @@ class Train(Section):
     """Minimum learning rate as a share of lr, for warm-up and decay; PLLaVA's code has 0.25."""
     weight_decay: float = 0.02
     max_grad_norm: float = 1.0
+    method: Literal["lora", "full"] = "lora"
+    """What a finetune changes. lora: a LoRA on q and v of the LLM. full: all of the LLM, as in Video-STaR; then the lora_ keys
+    have no meaning, and a cycle's model is a whole model. A PLLaVA or LLaVA learns with lora."""
+    projector: bool = True
+    """Train the projector too, in full. The tower is never trained."""
     lora_rank: int = Field(default=128, gt=0)
     lora_alpha: float = Field(default=32.0, gt=0)
     lora_dropout: float = Field(default=0.05, ge=0, lt=1)
@@ -288,6 +293,17 @@ class Train(Section):
     gradient_checkpointing: bool = cost(False)
     """Recompute each layer in the backward pass instead of keeping its activations: slower, with far less memory."""
     checkpoint_every_steps: int = cost(200, gt=0)
+
+    def finetune(self) -> FinetuneSpec:
+        """What of a model this section changes."""
+        return FinetuneSpec(
+            rank=self.lora_rank,
+            alpha=self.lora_alpha,
+            dropout=self.lora_dropout,
+            method=self.method,
+            projector=self.projector,
+            gradient_checkpointing=self.gradient_checkpointing,
+        )
 
     @model_validator(mode="after")
     def _divides(self) -> "Train":

@@ -26,7 +26,7 @@ class ModelSpec:
     base: str
     """"tiny" for the shipped one, a folder, or a hub id; a URI has to be fetched first (engine/store/weights.py)."""
     adapter: str | None = None
-    """Folder of a PEFT adapter; a URI has to be fetched first."""
+    """Folder of a PEFT adapter, or of a whole model that a finetune in full wrote; a URI has to be fetched first."""
     alpha: float | None = None
     """LoRA alpha to merge with: the adapter's, or without an adapter that of the LoRA in a released PLLaVA. None: as trained."""
     num_frames: int | None = None
@@ -100,6 +100,14 @@ class Square:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """The whole picture at one size, whatever its own aspect ratio: SigLIP's rule. Stretch(height_px=384, width_px=384)."""
+
+    height_px: int
+    width_px: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeepAspect:
     """The whole picture in its own aspect ratio: KeepAspect(min_pixels=65_536, max_pixels=602_112, multiple_px=28).
 
@@ -109,6 +117,8 @@ class KeepAspect:
     min_pixels: int
     max_pixels: int
     multiple_px: int
+    of_all_frames: bool = False
+    """Whether max_pixels bounds all frames of a clip together: Qwen3-VL's rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +126,7 @@ class FrameSpec:
     """What a model watches: which frames of a clip, and how large. FrameSpec(choose=Evenly(16), size=Square(336))."""
 
     choose: Evenly | PerSecond
-    size: Square | KeepAspect
+    size: Square | Stretch | KeepAspect
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,12 +204,19 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoraSpec:
-    """LoraSpec(rank=128, alpha=32.0, dropout=0.05): PLLaVA's; on q and v of the LLM, with the projector in full."""
+class FinetuneSpec:
+    """What of a model a finetune changes: FinetuneSpec(rank=128, alpha=32.0, dropout=0.05), PLLaVA's choice.
+
+    The tower that looks at frames is never changed.
+    """
 
     rank: int
     alpha: float
     dropout: float
+    method: Literal["lora", "full"] = "lora"
+    """lora: a LoRA on q and v of the LLM. full: all of the LLM, as in Video-STaR; then rank, alpha and dropout have no meaning."""
+    projector: bool = True
+    """Whether the projector is trained too, in full."""
     gradient_checkpointing: bool = False
     """Keep only what enters each layer, and compute the layer again for the backward pass."""
 
@@ -213,6 +230,8 @@ class ModelSize:
     llm_params: int
     lora_params: int
     """Parameters of a LoRA of the rank that `size` was called with."""
+    trained_params: int
+    """Parameters that the finetune changes which `size` was called with."""
     num_layers: int
     hidden_size: int
     intermediate_size: int
@@ -237,11 +256,6 @@ class ModelSize:
     @property
     def params(self) -> int:
         return self.tower_params + self.projector_params + self.llm_params
-
-    @property
-    def trainable_params(self) -> int:
-        """The LoRA, and the projector in full."""
-        return self.lora_params + self.projector_params
 
 
 class Watched(Protocol):
@@ -317,7 +331,8 @@ class Trainee(Protocol):
         ...
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
-        """Write the adapter, given the trained parameters by name, as safetensors."""
+        """Write what a ModelSpec's adapter may name, given the trained parameters by name, as safetensors: a PEFT adapter or, after
+        a finetune in full, the whole model."""
         ...
 
 
@@ -353,8 +368,8 @@ class Family(Protocol):
         """Raises ValueError naming what is wrong with the checkpoint's files; of weights it reads the headers only."""
         ...
 
-    def size(self, spec: ModelSpec, lora_rank: int) -> ModelSize:
-        """How large the model is, from its config.json alone."""
+    def size(self, spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
+        """How large the model is, from its small files alone. Raises ValueError for a finetune that the family does not know."""
         ...
 
     def frame_spec(self, spec: ModelSpec) -> FrameSpec:
@@ -373,8 +388,8 @@ class Family(Protocol):
         """Raises ValueError for a checkpoint that is not there or lacks a weight."""
         ...
 
-    def trainee(self, spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
-        """The base with a fresh adapter, initialised from the seed, on the CPU in the device's dtype.
+    def trainee(self, spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
+        """The base, with a fresh adapter from the seed where the method is "lora", on the CPU in the device's dtype.
 
         `read_weights` is False where another process sends the weights while the model is built: shapes only. That works only
         inside the training backend's own context (ZeRO-3).

@@ -1,11 +1,14 @@
-"""Holds questions back until every clip has one, then answers them as one batch: a batch never depends on timing."""
+"""Which questions are answered together: those of all clips that have not left, so that a batch never depends on timing."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 from models.base import OutOfMemory, Reply, Sampling
+
+CONVERSE_TOKENS = 1 << 14
+"""Tokens of samples that are prefilled and answered together, padding and answers included: 8 GB of keys and values at 7B."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,33 @@ class Question:
 
 AnswerBatch = Callable[[Sequence[Question]], Sequence[Reply | Exception]]
 """Gives one reply for each question, or the error of that question alone; what it raises is the error of the whole batch."""
+
+
+def batches_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Rows that are answered together: of similar lengths, and as many as CONVERSE_TOKENS allows, at least one.
+
+    >>> list(batches_by_length([5, 16_000, 4, 8_000, 8_000]))
+    [[1], [3, 4], [0, 2]]
+    """
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > CONVERSE_TOKENS:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def too_long(question: Question, prefix_tokens: int, suffix_tokens: int, context_tokens: int) -> ValueError | None:
+    needed = prefix_tokens + suffix_tokens + question.sampling.max_tokens
+    if needed <= context_tokens:
+        return None
+    return ValueError(
+        f"question {question.text[:40]!r} ... about clip {question.clip} needs {needed} tokens: {prefix_tokens} to the "
+        f"video's end, {suffix_tokens} of question, {question.sampling.max_tokens} of answer; the model's context is "
+        f"{context_tokens}; shorten it, or lower max_tokens or the pooling_shape in another run (run.uri)"
+    )
 
 
 class QuestionBatches:

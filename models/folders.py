@@ -86,12 +86,15 @@ def unread_kind(uri: str, config: Mapping[str, Any], read: str) -> ValueError:
 
     >>> print(unread_kind("liuhaotian/llava-v1.6-mistral-7b", {"model_type": "llava_mistral"}, "llava"))
     liuhaotian/llava-v1.6-mistral-7b is in LLaVA's original layout; give its converted repository, llava-hf/llava-v1.6-mistral-7b-hf
-    >>> print(unread_kind("some/model", {"model_type": "qwen2_vl"}, "llava, pllava"))
-    some/model is a 'qwen2_vl' checkpoint; read are those of the kinds llava, pllava
+    >>> print(unread_kind("some/model", {"model_type": "bert"}, "llava, pllava"))
+    some/model is a 'bert' checkpoint, a model without video; read are those of the kinds llava, pllava, and those with videos in transformers' AutoModelForImageTextToText
     """
     kind = str(config.get("model_type"))
     if not is_original_llava(config):
-        return ValueError(f"{uri} is a {kind!r} checkpoint; read are those of the kinds {read}")
+        return ValueError(
+            f"{uri} is a {kind!r} checkpoint, a model without video; read are those of the kinds {read}, and those with videos in "
+            "transformers' AutoModelForImageTextToText"
+        )
     for pattern, repository in CONVERTED.items():
         for name in (uri, str(config.get("_name_or_path", ""))):
             if match := re.search(pattern, name.lower().replace("_", "-")):

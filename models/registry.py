@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 from typing import cast
 
-from models.base import Device, EngineSpec, Family, FrameSpec, LoraSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
+from models.base import Device, EngineSpec, Family, FinetuneSpec, FrameSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
 
 FAMILIES = {
     "pllava": "models.pllava.family",
@@ -15,16 +15,21 @@ FAMILIES = {
     "llava_next": "models.pllava.family",
 }
 """model_type of config.json -> the module that serves such checkpoints; it has the functions of models/base.py's Family."""
+NATIVE = "models.native.family"
+"""Serves the other kinds that transformers has with videos."""
 
 
 def family(spec: ModelSpec) -> Family:
     """The module that serves a checkpoint. Raises ValueError where there is none."""
-    from models.folders import config_of, unread_kind
+    from models.folders import config_of, is_original_llava, unread_kind
 
     config = config_of(spec.base)
-    if (kind := str(config.get("model_type"))) not in FAMILIES:
+    if (kind := str(config.get("model_type"))) in FAMILIES:
+        return cast(Family, importlib.import_module(FAMILIES[kind]))
+    native = importlib.import_module(NATIVE)
+    if is_original_llava(config) or not native.serves(kind):
         raise unread_kind(spec.base_name, config, ", ".join(FAMILIES))
-    return cast(Family, importlib.import_module(FAMILIES[kind]))
+    return cast(Family, native)
 
 
 ENGINES = {"vllm": "models.vllm.engine"}
@@ -70,9 +75,9 @@ def check(spec: ModelSpec) -> None:
     family(spec).check(spec)
 
 
-def size(spec: ModelSpec, lora_rank: int) -> ModelSize:
+def size(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
     """How large the model is, from its config.json alone."""
-    return family(spec).size(spec, lora_rank)
+    return family(spec).size(spec, finetune)
 
 
 def frame_spec(spec: ModelSpec) -> FrameSpec:
@@ -90,9 +95,9 @@ def token_counter(spec: ModelSpec) -> TokenCounter:
     return family(spec).token_counter(spec)
 
 
-def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
+def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
     """The base with a fresh adapter, initialised from the seed; see Family.trainee."""
-    return family(spec).trainee(spec, lora, seed, device, read_weights)
+    return family(spec).trainee(spec, finetune, seed, device, read_weights)
 
 
 def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:
@@ -100,7 +105,7 @@ def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:
 
     A hub id that a family has published needs no hub.
     """
-    for module in dict.fromkeys(FAMILIES.values()):
+    for module in dict.fromkeys([*FAMILIES.values(), NATIVE]):
         published = cast(Family, importlib.import_module(module))
         if spec.base in published.PUBLISHED:
             return published.shrink(spec, folder, seed)

@@ -17,7 +17,7 @@ from engine.train.backends import load_backend
 from engine.train.checkpoint import State
 from engine.train.feed import Row
 from engine.train.job import Rank
-from models.base import Device, FrameSpec, LoraSpec, Video
+from models.base import Device, FinetuneSpec, FrameSpec, Video
 from models.registry import trainee
 
 
@@ -55,7 +55,7 @@ def buffer_dtypes(rank: Rank, case: Case) -> dict[str, str]:
     """Of the floating buffers of a model under training."""
     device, backend = DEVICE, load_backend("deepspeed")
     backend.join(device)
-    lora = LoraSpec(rank=4, alpha=4.0, dropout=0.0)
+    lora = FinetuneSpec(rank=4, alpha=4.0, dropout=0.0)
     with backend.building(case.train, device, rank.rank) as read_weights:
         module: Any = trainee(case.model, lora, 0, device, read_weights).module
     backend.start(module, case.train, device)
@@ -106,7 +106,7 @@ def unused_after_a_resume(rank: Rank, case: Case) -> list[str]:
     job, backend = job_of(case), load_backend("deepspeed")
     backend.join(DEVICE)
     with backend.building(case.train, DEVICE, rank.rank) as read_weights:
-        module: Any = trainee(case.model, LoraSpec(rank=4, alpha=4.0, dropout=0.0), 0, DEVICE, read_weights).module
+        module: Any = trainee(case.model, FinetuneSpec(rank=4, alpha=4.0, dropout=0.0), 0, DEVICE, read_weights).module
     session = backend.start(module, case.train, DEVICE)
     state = State(losses=[1.0], unused={f"of rank {rank.rank}": ["missing", "no such file"]})
     write_checkpoint(session, job, rank, state)

@@ -9,7 +9,7 @@ import math
 import random
 from collections.abc import Sequence
 
-from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square
+from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square, Stretch
 
 ROUNDING_S = 1e-4
 """A moment this close before a frame is that frame's: containers and readers round times differently."""
@@ -102,11 +102,14 @@ def second_in_clip(time_s: float, start_s: float | None) -> float:
     return max(0.0, round(time_s - (start_s or 0.0), 6))
 
 
-def display_size(size: Square | KeepAspect, width: int, height: int) -> tuple[int, int]:
-    """(width, height) in which the model watches pictures of that width and height.
+def display_size(size: Square | Stretch | KeepAspect, width: int, height: int, num_frames: int = 1) -> tuple[int, int]:
+    """(width, height) in which the model watches pictures of that width and height, where a clip has so many frames.
 
     KeepAspect is Qwen-VL's rule (transformers, smart_resize of Qwen2VLImageProcessor): to the nearest multiples, then scaled into
     the bounds. Raises ValueError where one side is more than MAX_ASPECT times the other.
+
+    >>> display_size(Stretch(height_px=384, width_px=512), 1920, 1080)
+    (512, 384)
 
     >>> qwen = KeepAspect(min_pixels=65_536, max_pixels=602_112, multiple_px=28)
     >>> display_size(qwen, 1920, 1080), display_size(qwen, 320, 240), display_size(Square(336), 320, 240)
@@ -114,17 +117,28 @@ def display_size(size: Square | KeepAspect, width: int, height: int) -> tuple[in
     """
     if isinstance(size, Square):
         return size.size_px, size.size_px
+    if isinstance(size, Stretch):
+        return size.width_px, size.height_px
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise ValueError(f"one side of {width} x {height} is more than {MAX_ASPECT} times the other")
-    step = size.multiple_px
+    step, max_pixels = size.multiple_px, pixels_of_a_frame(size, num_frames)
     columns, rows = round(width / step), round(height / step)
-    if columns * rows * step**2 > size.max_pixels:
-        scale = math.sqrt(width * height / size.max_pixels)
+    if columns * rows * step**2 > max_pixels:
+        scale = math.sqrt(width * height / max_pixels)
         columns, rows = max(1, math.floor(width / scale / step)), max(1, math.floor(height / scale / step))
     elif columns * rows * step**2 < size.min_pixels:
         scale = math.sqrt(size.min_pixels / (width * height))
         columns, rows = math.ceil(width * scale / step), math.ceil(height * scale / step)
     return columns * step, rows * step
+
+
+def pixels_of_a_frame(size: KeepAspect, num_frames: int) -> int:
+    """Maximum pixels of each of so many frames.
+
+    >>> pixels_of_a_frame(KeepAspect(min_pixels=1024, max_pixels=80_000, multiple_px=32, of_all_frames=True), 8)
+    10000
+    """
+    return max(size.min_pixels, size.max_pixels // num_frames) if size.of_all_frames else size.max_pixels
 
 
 def describe(spec: FrameSpec) -> str:
@@ -143,7 +157,10 @@ def describe(spec: FrameSpec) -> str:
         frames = f"{choose.rate:g} frames a second ({choose.min_frames} to {choose.max_frames})"
     if isinstance(size, Square):
         return f"{frames} of {size.size_px} x {size.size_px} pixels"
-    return f"{frames} of {size.min_pixels} to {size.max_pixels} pixels"
+    if isinstance(size, Stretch):
+        return f"{frames}, stretched to {size.width_px} x {size.height_px} pixels"
+    together = " together" if size.of_all_frames else ""
+    return f"{frames} of {size.min_pixels} to {size.max_pixels} pixels{together}"
 
 
 def is_possible(spec: FrameSpec, num_frames: int, width: int, height: int) -> bool:
@@ -159,19 +176,26 @@ def is_possible(spec: FrameSpec, num_frames: int, width: int, height: int) -> bo
         return False
     if isinstance(spec.size, Square):
         return width == height == spec.size.size_px
+    if isinstance(spec.size, Stretch):
+        return (width, height) == (spec.size.width_px, spec.size.height_px)
     step = spec.size.multiple_px
-    return min(width, height) >= step and not width % step and not height % step and width * height <= most_pixels(spec.size)
+    return (
+        min(width, height) >= step
+        and not width % step
+        and not height % step
+        and width * height <= most_pixels(spec.size, num_frames)
+    )
 
 
-def most_pixels(size: KeepAspect) -> int:
+def most_pixels(size: KeepAspect, num_frames: int = 1) -> int:
     """The largest picture that KeepAspect gives: max_pixels, unless the aspect or the multiple leaves no smaller one.
 
     >>> most_pixels(KeepAspect(min_pixels=65_536, max_pixels=602_112, multiple_px=28))
     602112
     """
     step = size.multiple_px
-    one_row = step * math.sqrt(MAX_ASPECT * size.max_pixels)  # the shorter side cannot go below one multiple
+    one_row = step * math.sqrt(MAX_ASPECT * pixels_of_a_frame(size, num_frames))  # the shorter side cannot go below one multiple
     # both sides rounded up: (w + step)(h + step), where w h = min_pixels and w + h is largest at MAX_ASPECT
     sides = math.sqrt(size.min_pixels) * (math.sqrt(MAX_ASPECT) + 1 / math.sqrt(MAX_ASPECT))
     rounded_up = size.min_pixels + step * sides + step**2
-    return int(max(size.max_pixels, one_row, rounded_up))
+    return int(max(pixels_of_a_frame(size, num_frames), one_row, rounded_up))

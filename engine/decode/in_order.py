@@ -66,16 +66,18 @@ class InOrderReader:
         # opened again: where a clock wraps, FFmpeg knows on which side it is only from a file's start
         with open_container(self._file, self._request.video) as container:
             stream = video_stream(self._file, container, self._request)
-            return self._read(self._timed(container, stream, listing), listing, Resizer(self._request, stream.sample_aspect_ratio))
+            return self._read(self._timed(container, stream, listing), listing, stream.sample_aspect_ratio)
 
     def _read(
-        self, frames: Iterator[tuple[float, av.VideoFrame]], listing: Listing, resizer: Resizer
+        self, frames: Iterator[tuple[float, av.VideoFrame]], listing: Listing, pixel_aspect: Fraction | None
     ) -> tuple[list[Frames], list[float]]:
         current, following = next(frames, None), next(frames, None)
         if current is None:
             raise no_keyframe(self._request.video)
         pictures, times_s, previous = list[Frames](), list[float](), None
-        for moment_s in moments_of(self._request, current[0], listing.last_s):
+        moments_s = moments_of(self._request, current[0], listing.last_s)
+        resizer = Resizer(self._request, pixel_aspect, len(moments_s))
+        for moment_s in moments_s:
             while following is not None and has_begun(following[0], moment_s):
                 current, following = following, next(frames, None)
             self._check_none_is_missing(listing, current[0], moment_s)

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.decode.frames import frame_count, moments, window
-from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square
+from models.base import Evenly, FrameSpec, KeepAspect, PerSecond, Square, Stretch
 
 Backend = Literal["pyav", "decord"]
 Frames = NDArray[np.uint8]
-SPEC_PARTS: dict[str, Any] = {part.__name__: part for part in (Evenly, PerSecond, Square, KeepAspect)}
+SPEC_PARTS: dict[str, Any] = {part.__name__: part for part in (Evenly, PerSecond, Square, Stretch, KeepAspect)}
 
 
 class Unusable(Exception):

@@ -15,11 +15,11 @@ LONGEST_PIXEL = 10
 
 
 class Resizer:
-    """Brings all frames of one clip to one size: with KeepAspect the size that follows from the first of them."""
+    """Brings all frames of one clip to one size: with KeepAspect, that which follows from the first of them."""
 
-    def __init__(self, request: Request, pixel_aspect: Fraction | None) -> None:
-        """`pixel_aspect`: width of a stored pixel divided by its height; DVDs, DV and anamorphic films have no square ones."""
-        self._request = request
+    def __init__(self, request: Request, pixel_aspect: Fraction | None, num_frames: int) -> None:
+        """`num_frames`: of the clip. `pixel_aspect`: width of a stored pixel divided by its height; DVDs, DV and anamorphic films have no square ones."""
+        self._request, self._num_frames = request, num_frames
         is_likely = pixel_aspect is not None and pixel_aspect and 1 / LONGEST_PIXEL <= pixel_aspect <= LONGEST_PIXEL
         self._pixel_aspect = float(pixel_aspect) if pixel_aspect and is_likely else 1.0
         self._display_size: tuple[int, int] | None = None
@@ -36,7 +36,7 @@ class Resizer:
         is_swapped = _swaps_sides(turn)
         if self._display_size is None:
             try:
-                self._display_size = display_size(size, *_swapped(stored, is_swapped))
+                self._display_size = display_size(size, *_swapped(stored, is_swapped), self._num_frames)
             except ValueError as error:
                 raise Unusable("too_large", f"{request.video}: {error}; no model watches that, drop its row") from None
         width, height = _swapped(self._display_size, is_swapped)

@@ -63,9 +63,10 @@ class WindowReader:
         """
         pictures: list[Frames] = []
         times_s: list[float] = []
-        resizer = Resizer(self._request, self._stream.sample_aspect_ratio)
         previous: av.VideoFrame | None = None
-        for moment_s in moments_of(self._request, self.first_s, self._last_s()):
+        moments_s = moments_of(self._request, self.first_s, self._last_s())
+        resizer = Resizer(self._request, self._stream.sample_aspect_ratio, len(moments_s))
+        for moment_s in moments_s:
             frame = self.frame_at(moment_s)
             pictures.append(pictures[-1] if frame is previous and pictures else resizer.resize(frame))
             times_s.append(self._seconds(frame.pts))

@@ -36,7 +36,7 @@ def read_decord(
     if is_mirrored(frame):
         raise _not_for_decord(request, "it does not mirror frames")
     aspect = stream.sample_aspect_ratio
-    resizer = Resizer(request, 1 / aspect if aspect and is_on_its_side(frame) else aspect)
+    pixel_aspect = 1 / aspect if aspect and is_on_its_side(frame) else aspect
     file.seek(0)
     try:
         reader = decord.VideoReader(file, num_threads=1)
@@ -48,6 +48,7 @@ def read_decord(
         times_s = [start - spans[0][0] + ours.first_s for start, _ in spans]
         moments_s = moments_of(request, ours.first_s, spans[-1][1] - spans[0][0] + ours.first_s)
         chosen = choose(times_s, moments_s)
+        resizer = Resizer(request, pixel_aspect, len(chosen))
         frame_pixels = int(np.prod(reader[0].shape[:2]))
         # as WindowReader counts; that each further batch seeks again is left to the timeout
         if num_decoded(chosen, reader.get_key_indices()) * frame_pixels > request.decode_pixels:

@@ -24,7 +24,7 @@ from engine.store.weights import local
 from engine.train.feed import Row
 from engine.train.job import Rank, StepRecord, TrainJob
 from engine.train.processes import RankFailed, run_ranks
-from models.base import Device, Evenly, FrameSpec, ModelSpec, Sampling, Square, Video
+from models.base import Device, Evenly, FrameSpec, ModelSpec, Sampling, Square, Stretch, Video
 from models.folders import SMALL_FILES
 from models.registry import load, shrink
 
@@ -225,8 +225,10 @@ def _blank_video(spec: FrameSpec) -> Video:
     else:
         num_frames, rate = -(-choose.min_frames // choose.multiple) * choose.multiple, choose.rate
     if isinstance(size, Square):
-        side_px = size.size_px
+        height_px = width_px = size.size_px
+    elif isinstance(size, Stretch):
+        height_px, width_px = size.height_px, size.width_px
     else:
-        side_px = math.ceil(math.sqrt(size.min_pixels) / size.multiple_px) * size.multiple_px
-    frames = np.zeros((num_frames, side_px, side_px, 3), np.uint8)
+        height_px = width_px = math.ceil(math.sqrt(size.min_pixels) / size.multiple_px) * size.multiple_px
+    frames = np.zeros((num_frames, height_px, width_px, 3), np.uint8)
     return Video(frames, tuple(number / rate for number in range(num_frames)))

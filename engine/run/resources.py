@@ -85,6 +85,12 @@ def _many(count: int) -> str:
     return f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.1f} M"
 
 
+def _trained(config: RunConfig, size: ModelSize) -> str:
+    """What a finetune changes, with its parameters."""
+    part = f"LoRA {_many(size.lora_params)}" if config.train.method == "lora" else f"LLM {_many(size.llm_params)}"
+    return f"{part}, projector {_many(size.projector_params)}" if config.train.projector else part
+
+
 @dataclass(frozen=True)
 class Findings:
     lines: list[str] = field(default_factory=list)
@@ -103,7 +109,7 @@ def afford(config: RunConfig) -> list[str]:
     for spec in config.models():
         local_spec = local(spec, config.access(), SMALL_FILES)
         check_engine(local_spec, config.generate.engine_spec(config.cluster.generator_gpus))
-        findings = budget(config, size_of(local_spec, config.train.lora_rank))
+        findings = budget(config, size_of(local_spec, config.train.finetune()))
         if findings.refusals:
             raise ValueError(f"{spec.base}: {findings.refusals[0]}")
         lines += [f"{spec.base}: {line}" for line in findings.lines]
@@ -131,8 +137,7 @@ def budget(config: RunConfig, size: ModelSize) -> Findings:
     """Tokens always; bytes of each GPU only if the configuration uses GPUs."""
     findings = Findings()
     findings.lines.append(
-        f"{_many(size.params)} parameters, and {_many(size.trainable_params)} that are trained "
-        f"(LoRA {_many(size.lora_params)}, projector {_many(size.projector_params)})"
+        f"{_many(size.params)} parameters, and {_many(size.trained_params)} that are trained ({_trained(config, size)})"
     )
     answer = config.generate.max_tokens
     longest = config.generate.vllm.max_model_len if config.generate.engine == "vllm" else None
@@ -146,7 +151,7 @@ def budget(config: RunConfig, size: ModelSize) -> Findings:
         raised = "raise generate.vllm.max_model_len, or " if context < size.context_tokens else ""
         findings.refusals.append(
             f"{size.video_tokens} visual tokens and generate.max_tokens = {answer} fill the model's context of "
-            f"{context}; {raised}lower generate.max_tokens or model.pooling_shape"
+            f"{context}; {raised}lower generate.max_tokens, model.num_frames or model.pooling_shape"
         )
     if config.mixture.episodes:
         shots = config.episodes.shots[-1]
@@ -265,7 +270,7 @@ def training(config: RunConfig, size: ModelSize) -> Use:
     value_bytes = _value_bytes(config, config.cluster.train_gpus)
     shots = config.episodes.shots[-1] if config.mixture.episodes else 0
     tokens = train.micro_batch_rows * _row_tokens(config, size, shots)
-    trained = size.trainable_params
+    trained = size.trained_params
     layer = tokens * value_bytes * (8 * size.hidden_size + 3 * size.intermediate_size)
     kept = (
         size.num_layers * tokens * value_bytes * size.hidden_size + layer

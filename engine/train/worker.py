@@ -29,7 +29,7 @@ from engine.train.job import Fed, Listener, Rank, StepRecord, TrainJob
 from engine.train.mixture import order
 from engine.train.schedule import learning_rate
 from engine.train.tables import map_tables, remove_files
-from models.base import LoraSpec, Trainee
+from models.base import Trainee
 from models.registry import trainee
 
 LOSSES = "losses.json"
@@ -89,14 +89,8 @@ def _student(job: TrainJob, rank: Rank) -> tuple[Trainee, Session]:
     """The model with a fresh adapter, and the backend's session that trains it."""
     train, backend = job.train, load_backend(job.backend)
     backend.join(job.device)
-    lora = LoraSpec(
-        rank=train.lora_rank,
-        alpha=train.lora_alpha,
-        dropout=train.lora_dropout,
-        gradient_checkpointing=train.gradient_checkpointing,
-    )
     with backend.building(train, job.device, rank.rank) as read_weights:
-        student = trainee(local(job.model, job.decoding.storage), lora, job.seed, job.device, read_weights)
+        student = trainee(local(job.model, job.decoding.storage), train.finetune(), job.seed, job.device, read_weights)
     return student, backend.start(student.module, train, job.device)
 
 

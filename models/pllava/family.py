@@ -5,7 +5,7 @@ Those that read small files only import neither torch nor transformers; PEFT is 
 
 from pathlib import Path
 
-from models.base import Device, FrameSpec, LoraSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
+from models.base import Device, FinetuneSpec, FrameSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
 from models.folders import fetch
 from models.pllava import checkpoints
 from models.pllava import shrink as shrinking
@@ -21,8 +21,8 @@ def check(spec: ModelSpec) -> None:
     checkpoints.open_checkpoint(spec)
 
 
-def size(spec: ModelSpec, lora_rank: int) -> ModelSize:
-    return size_of(read_architecture(fetch(spec.base, ("*.json",))), spec, lora_rank)
+def size(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
+    return size_of(read_architecture(fetch(spec.base, ("*.json",))), spec, finetune)
 
 
 def frame_spec(spec: ModelSpec) -> FrameSpec:
@@ -44,10 +44,10 @@ def load(spec: ModelSpec, device: Device) -> VideoLLM:
     return video_llm.load(spec, device)
 
 
-def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
+def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
     from models.pllava import trainee as training
 
-    return training.trainee(spec, lora, seed, device, read_weights)
+    return training.trainee(spec, finetune, seed, device, read_weights)
 
 
 def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:

@@ -2,23 +2,26 @@
 
 import math
 
-from models.base import ModelSize, ModelSpec
+from models.base import FinetuneSpec, ModelSize, ModelSpec
 from models.pllava.architecture import Architecture
 
 
-def size_of(architecture: Architecture, spec: ModelSpec, lora_rank: int) -> ModelSize:
-    """The size with a LoRA of a rank on q and v of the LLM. Raises ValueError where the spec does not fit the checkpoint."""
+def size_of(architecture: Architecture, spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
+    """The size, and what a finetune changes. Raises ValueError where the spec or the finetune does not fit the checkpoint."""
+    refuse_full(spec, finetune)
     text, vision, video = architecture.text, architecture.vision, architecture.video_shape(spec)
     params = {"vision_tower": 0, "multi_modal_projector": 0, "language_model": 0}
     for name, shape in architecture.weight_shapes.items():
         params[name.partition(".")[0]] += math.prod(shape)
     hidden, layers, head = text["hidden_size"], text["num_hidden_layers"], architecture.head_dim
     queries, keys = text["num_attention_heads"] * head, architecture.kv_heads * head
+    lora = layers * finetune.rank * (hidden + queries + hidden + keys)  # on q and v of the LLM
     return ModelSize(
         tower_params=params["vision_tower"],
         projector_params=params["multi_modal_projector"],
         llm_params=params["language_model"],
-        lora_params=layers * lora_rank * (hidden + queries + hidden + keys),
+        lora_params=lora,
+        trained_params=lora + (params["multi_modal_projector"] if finetune.projector else 0),
         num_layers=layers,
         hidden_size=hidden,
         intermediate_size=text["intermediate_size"],
@@ -32,3 +35,12 @@ def size_of(architecture: Architecture, spec: ModelSpec, lora_rank: int) -> Mode
         shot_tokens=math.prod(video.shot_pooled),
         context_tokens=text["max_position_embeddings"],
     )
+
+
+def refuse_full(spec: ModelSpec, finetune: FinetuneSpec) -> None:
+    """Raises ValueError for a finetune of the whole LLM: PLLaVA's recipe is LoRA, and its alpha is set when it answers."""
+    if finetune.method == "full":
+        raise ValueError(
+            f"{spec.base_name}: train.method = 'full' is not for PLLaVA and LLaVA; set it to 'lora', or use a base that "
+            "docs/models.md lists"
+        )

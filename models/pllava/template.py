@@ -98,6 +98,8 @@ class Form:
     turns is looked at: one may be right that shows less than the probes."""
     user: str = ""
     """What opens the user's next turn, such as "USER:"; "" where the template writes no next turn."""
+    video: str = VIDEO_TOKEN
+    """Text of the token that stands for a video."""
 
     def write(self, render: Render, messages: Sequence[Message], add_generation_prompt: bool) -> str:
         """The messages as text. A finished chat ends with the token that ends its answer: what follows belongs to the next turn.
@@ -151,23 +153,25 @@ def _taken(message: Message, style: Style, end: str = "") -> Message:
     return {"role": message["role"], "content": parts}
 
 
-def form_of(render: Render, begin: str, tokens: Collection[str], eos: str) -> Form:
+def form_of(
+    render: Render, begin: str, tokens: Collection[str], eos: str, video: str = VIDEO_TOKEN, styles: Sequence[Style] = STYLES
+) -> Form:
     """How chats about videos are written with the template.
 
     `tokens`: texts of the tokens that may end an answer; `eos` is put behind it where the template writes none of them. Raises
     Unusable with the reason why the template cannot be used.
     """
     problems: list[Unusable] = []
-    for style in STYLES:
+    for style in styles:
         try:
-            return _probed(render, style, begin, tokens, eos)
+            return _probed(render, Form(style, begin, eos, adds_end=True, several_turns=True, video=video), tokens)
         except Unusable as problem:
             problems.append(problem)
     raise max(problems, key=lambda problem: problem.checks)
 
 
-def _probed(render: Render, style: Style, begin: str, tokens: Collection[str], eos: str) -> Form:
-    """The form in one style, if the template's probe chats are right in it. Raises Unusable."""
+def _probed(render: Render, form: Form, tokens: Collection[str]) -> Form:
+    """The form, and what ends an answer in it, if the template's probe chats are right. Raises Unusable."""
     passed = 0
 
     def check(holds: bool, reason: str) -> None:
@@ -183,15 +187,14 @@ def _probed(render: Render, style: Style, begin: str, tokens: Collection[str], e
             raise Unusable(_one_line(error), passed) from None
 
     question, second_question = ([_question_message(text)] for text in QUESTIONS)
-    form = Form(style=style, begin=begin, end=eos, adds_end=True, several_turns=True)
     prompt = tried(lambda: form.write(render, question, True))
     other = tried(lambda: form.write(render, second_question, True))
-    check(prompt.count(VIDEO_TOKEN) == 1, "it does not write a video once")
-    before, _, behind = prompt.partition(VIDEO_TOKEN)
+    check(prompt.count(form.video) == 1, "it does not write a video once")
+    before, _, behind = prompt.partition(form.video)
     check(prompt.count(QUESTIONS[0]) == 1 and "'type'" not in prompt, "it does not write the question")
-    check(QUESTIONS[0] in behind and other.partition(VIDEO_TOKEN)[0] == before, "it writes the question before the video")
+    check(QUESTIONS[0] in behind and other.partition(form.video)[0] == before, "it writes the question before the video")
     answered = [*question, {"role": "assistant", "content": [{"type": "text", "text": ANSWER}]}]
-    closing = tried(lambda: render([_taken(message, style) for message in answered], False)).partition(ANSWER)[2]
+    closing = tried(lambda: render([_taken(message, form.style) for message in answered], False)).partition(ANSWER)[2]
     if ends := [(closing.index(token), -len(token), token) for token in tokens if token and token in closing]:
         form = replace(form, end=min(ends)[2], adds_end=False)
     finished = tried(lambda: form.write(render, answered, False))
@@ -200,7 +203,7 @@ def _probed(render: Render, style: Style, begin: str, tokens: Collection[str], e
     following = _following(form, render, [*answered, *second_question], finished)
     if following is None:
         return replace(form, several_turns=False)
-    return replace(form, user=following.partition(VIDEO_TOKEN)[0].strip().removeprefix(begin))
+    return replace(form, user=following.partition(form.video)[0].strip().removeprefix(form.begin))
 
 
 def _following(form: Form, render: Render, messages: Sequence[Message], finished: str) -> str | None:

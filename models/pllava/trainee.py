@@ -16,34 +16,36 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
-from models.base import Device, Evenly, FrameSpec, LoraSpec, ModelSpec, Sample, Square, Video
+from models.base import Device, Evenly, FinetuneSpec, FrameSpec, ModelSpec, Sample, Square, Video
 from models.pllava import loading
 from models.pllava.checkpoints import LORA_TARGETS, PROJECTOR
 from models.pllava.processing import PllavaProcessor
 from models.pllava.samples import View, exchanges_of, ids_of, refuse_long, too_long, views_of
+from models.pllava.size import refuse_full
 from models.pllava.tensors import stack
 
 
-def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> "PllavaTrainee":
+def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, read_weights: bool = True) -> "PllavaTrainee":
     """See Family.trainee in models/base.py. All floating parameters are of the device's dtype.
 
     PEFT would keep a bfloat16 model's LoRA in float32 and its copy of the projector in bfloat16; DeepSpeed's ZeRO-3 asserts that
     what is trained has one dtype.
     """
     assert spec.adapter is None, "every finetune starts from the base"
+    refuse_full(spec, finetune)
     model, processor = loading.load_base(spec, device.dtype, read_weights)
     if not any(re.fullmatch(LORA_TARGETS, name) for name, _ in model.named_modules()):
         kind = model.config.text_config.model_type
         raise ValueError(f"{spec.base_name}: a LoRA goes on q_proj and v_proj, and its {kind} LLM has none; use another base")
-    if lora.gradient_checkpointing:
+    if finetune.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     torch.manual_seed(seed)
     adapter = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft takes any number
-        lora_dropout=lora.dropout,
+        r=finetune.rank,
+        lora_alpha=finetune.alpha,  # type: ignore[arg-type]  # peft takes any number
+        lora_dropout=finetune.dropout,
         target_modules=LORA_TARGETS,
-        modules_to_save=[PROJECTOR],
+        modules_to_save=[PROJECTOR] if finetune.projector else None,
         base_model_name_or_path=spec.base_name,
     )
     return PllavaTrainee(get_peft_model(model, adapter, autocast_adapter_dtype=False), processor, spec.base_name)

@@ -8,29 +8,24 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
+from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from models.base import ENCODE_CLIPS, Device, Evenly, FrameSpec, ModelSpec, OutOfMemory, Reply, Sample, Sampling, Square, Video
-from models.batching import Question, QuestionBatches
+from models.base import ENCODE_CLIPS, Device, Evenly, FrameSpec, ModelSpec, Reply, Sample, Sampling, Square, Video
+from models.batching import Question, QuestionBatches, batches_by_length, too_long
+from models.decoding import Prefix, Step, continue_from, no_prefix, prefill, rows_padded_together
+from models.devices import memory_errors_named, refuse_missing_gpu
 from models.pllava import loading
 from models.pllava.architecture import Shape
-from models.pllava.chat import ChatTokenizer
 from models.pllava.checkpoints import version
-from models.pllava.decoding import Prefix, continue_from, no_prefix, prefill, rows_padded_together
 from models.pllava.modeling import PllavaForConditionalGeneration
 from models.pllava.processing import PllavaProcessor
 from models.pllava.samples import View, ids_of, refuse_long, views_of
 from models.pllava.tensors import stack
-
-CONVERSE_TOKENS = 1 << 14
-"""Tokens of samples that are prefilled and answered together, padding and answers included: 8 GB of keys and values at 7B."""
-SENTENCE_ENDS = (".", "!", "?", "\n", "。", "！", "？")
-P = ParamSpec("P")
-R = TypeVar("R")
+from models.replies import replies_of
 
 
 def load(spec: ModelSpec, device: Device) -> "PllavaVideoLLM":
@@ -39,86 +34,6 @@ def load(spec: ModelSpec, device: Device) -> "PllavaVideoLLM":
     model, processor = loading.load(spec, device.dtype)
     model.to(device.kind)
     return PllavaVideoLLM(model, processor, version(spec))
-
-
-def refuse_missing_gpu(device: Device) -> None:
-    """Raises ValueError where the configuration asks for a GPU and torch cannot use one: before any weight is read."""
-    try:
-        torch.zeros(1, device=device.kind)
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, AssertionError) as error:  # a torch built for CPUs asserts
-        reason = _first_line(error)
-        raise ValueError(
-            f"the model is to run on {device.kind!r}, and torch cannot use it: {reason}; give the process a GPU, or set "
-            "cluster.generator_gpus = 0 to run on the CPU"
-        ) from None
-
-
-def _first_line(error: Exception) -> str:
-    """Of the error's text; the name of its kind where it has none."""
-    return str(error).partition("\n")[0] or type(error).__name__
-
-
-def memory_errors_named(method: Callable[P, R]) -> Callable[P, R]:
-    """The method, with torch's out-of-memory error turned into models.base.OutOfMemory.
-
-    Memory is given back first. The new error is raised after the except block has ended, because the old one's traceback holds
-    the frames, and with them the tensors, of whatever ran out of memory. For the same reason the new one does not keep the
-    arguments, which may hold a piece's keys and values.
-    """
-
-    @functools.wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(*args, **kwargs)
-        except torch.OutOfMemoryError as error:
-            reason = _first_line(error)
-        del args, kwargs
-        torch.cuda.empty_cache()  # does nothing where CUDA was never used
-        raise OutOfMemory(reason)
-
-    return call
-
-
-def replies_of(processor: PllavaProcessor, answers: Sequence[Sequence[int]], sampling: Sampling) -> list[Reply]:
-    """The token ids of each answer as a reply."""
-    replies = []
-    for ids in answers:
-        text, goes_on = own_turn(processor.tokenizer, ids)
-        replies.append(Reply(text=text, num_tokens=len(ids), finished=goes_on or len(ids) < sampling.max_tokens))
-    return replies
-
-
-def own_turn(tokenizer: ChatTokenizer, ids: Sequence[int]) -> tuple[str, bool]:
-    """The text of an answer up to where it goes on as its own user, and whether it does so."""
-    user, special = tokenizer.form.user if tokenizer.form else "", tokenizer.special_tokens
-    whole = tokenizer.decode(ids)
-    start = whole.find(user) if user else -1
-    while start >= 0:
-        before = whole[:start].rstrip(" ")
-        if user[0] in "<[" or before.endswith((*SENTENCE_ENDS, *special)):
-            for token in special:
-                before = before.replace(token, "")
-            return before.strip(), True
-        start = whole.find(user, start + 1)  # a word of the answer, such as what a sign in the video says
-    return tokenizer.decode(ids, skip_special_tokens=True).strip(), False
-
-
-def batches_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Rows that are answered together: of similar lengths, and as many as CONVERSE_TOKENS allows, at least one.
-
-    >>> list(batches_by_length([5, 16_000, 4, 8_000, 8_000]))
-    [[1], [3, 4], [0, 2]]
-    """
-    batch: list[int] = []
-    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        if batch and (len(batch) + 1) * lengths[batch[0]] > CONVERSE_TOKENS:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +87,8 @@ class PllavaVideoLLM:
             features = model.model.get_video_features(pixels.to(model.dtype), [shape] * len(chunk))
             return model.model.embed(ids.expand(len(chunk), -1), {"video": features})
 
-        return prefill(model.model.language_model, (embed(chunk) for chunk in frames.split(ENCODE_CLIPS)), len(frames))
+        chunks = (embed(chunk) for chunk in frames.split(ENCODE_CLIPS))
+        return prefill(model.model.language_model, chunks, [len(ids)] * len(frames))
 
     @memory_errors_named
     def converse(self, videos: Sequence[Video], samples: Sequence[Sample], seeds: Sequence[int], sampling: Sampling) -> list[Reply]:
@@ -194,16 +110,15 @@ class PllavaVideoLLM:
                     return model.model.embed(padded_ids, features)
 
                 answers = continue_from(
-                    model,
+                    step_of(model, embed),
                     no_prefix(model.config.text_config, model.lm_head.weight),
                     [0] * len(rows),
                     [prompts[row] for row in rows],
                     [seeds[row] for row in rows],
                     sampling,
                     self.end_ids,
-                    embed,
                 )
-                replies |= zip(rows, replies_of(processor, answers, sampling), strict=True)
+                replies |= zip(rows, replies_of(processor.tokenizer, answers, sampling), strict=True)
         return [replies[row] for row in range(len(samples))]
 
     def _batches(self, prompt_tokens: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
@@ -233,6 +148,20 @@ class PllavaVideoLLM:
             features = model.get_video_features(self.processor.pixels(frames).to(model.dtype), views=local_views)
             tokens |= zip(chunk_views, features.pooler_output, strict=True)
         return tokens
+
+
+def step_of(model: PllavaForConditionalGeneration, embed: Callable[[Tensor], Tensor] | None = None) -> Step:
+    """`embed` gives the embeddings[R,L,D] of ids[R,L] that stand at the beginning, where these hold videos."""
+
+    def step(ids: Tensor, mask: Tensor, positions: Tensor, cache: Cache) -> Tensor:
+        embeddings = (embed if embed and not cache.get_seq_length() else model.get_input_embeddings())(ids)
+        outputs = model.model.language_model(
+            inputs_embeds=embeddings, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        )
+        logits: Tensor = model.lm_head(outputs.last_hidden_state[:, -1])
+        return logits
+
+    return step
 
 
 @dataclass(frozen=True)
@@ -280,7 +209,7 @@ def _answer_group(llm: PllavaVideoLLM, group: Group, questions: Sequence[Questio
         before, after = processor.prompt_ids(question.text, group.shape)
         assert before == prefix_ids, "the chat template must put the video before all that differs between questions"
         suffixes.append(after)
-        if error := _too_long(question, prefix.length, len(after), llm.context_tokens):
+        if error := too_long(question, prefix.length, len(after), llm.context_tokens):
             outcomes[row] = error
     by_sampling: dict[Sampling, list[int]] = {}
     for row, question in enumerate(questions):
@@ -296,7 +225,7 @@ def _answer_group(llm: PllavaVideoLLM, group: Group, questions: Sequence[Questio
     with llm.lock:
         for sampling, rows in batches:
             answers = continue_from(
-                llm.model,
+                step_of(llm.model),
                 prefix,
                 [row_of[questions[row].clip] for row in rows],
                 [suffixes[row] for row in rows],
@@ -304,16 +233,5 @@ def _answer_group(llm: PllavaVideoLLM, group: Group, questions: Sequence[Questio
                 sampling,
                 llm.end_ids,
             )
-            outcomes |= zip(rows, replies_of(processor, answers, sampling), strict=True)
+            outcomes |= zip(rows, replies_of(processor.tokenizer, answers, sampling), strict=True)
     return [outcomes[row] for row in range(len(questions))]
-
-
-def _too_long(question: Question, prefix_tokens: int, suffix_tokens: int, context_tokens: int) -> ValueError | None:
-    needed = prefix_tokens + suffix_tokens + question.sampling.max_tokens
-    if needed <= context_tokens:
-        return None
-    return ValueError(
-        f"question {question.text[:40]!r} ... about clip {question.clip} needs {needed} tokens: {prefix_tokens} to the "
-        f"video's end, {suffix_tokens} of question, {question.sampling.max_tokens} of answer; the model's context is "
-        f"{context_tokens}; shorten it, or lower max_tokens or the pooling_shape in another run (run.uri)"
-    )

@@ -113,9 +113,9 @@ class PllavaServed:
         return Prompt(ids, [_shown(view, videos) for view in views], num_tokens)
 
     def reply(self, ids: Sequence[int], sampling: Sampling) -> Reply:
-        from models.pllava.video_llm import replies_of
+        from models.replies import replies_of
 
-        return replies_of(self.processor, [ids], sampling)[0]
+        return replies_of(self.processor.tokenizer, [ids], sampling)[0]
 
 
 def _shown(view: View, videos: Sequence[Watchable]) -> Shown:

@@ -14,7 +14,7 @@ from builders import a_clip
 from engine.config import Episodes
 from engine.episodes.build import Maker, shot_of
 from engine.rows import Clip, Episode
-from models.base import Device, LoraSpec, ModelSpec, Sample, Trainee, Turn, Video
+from models.base import Device, FinetuneSpec, ModelSpec, Sample, Trainee, Turn, Video
 from models.registry import trainee
 from worlds import narrators, shapes
 
@@ -66,7 +66,7 @@ def seconds(student: Trainee, samples: Sequence[Sample], clips: int) -> float:
 def main() -> None:
     torch.set_num_threads(1)
     spec = ModelSpec(base="tiny", shot_frames=4, shot_shape=(2, 1, 1))
-    student = trainee(spec, LoraSpec(rank=8, alpha=8, dropout=0), 0, Device("cpu", "float32"))
+    student = trainee(spec, FinetuneSpec(rank=8, alpha=8, dropout=0), 0, Device("cpu", "float32"))
     print("clips encoded / clips shown, and the time of a forward and backward pass of the tiny model, shared / not")
     for name, clips in (("narrated world", narrated_world()), ("archive", archive())):
         video_of = {clip.clip_id: clip.video for clip in clips}

@@ -13,7 +13,7 @@ from engine.store.filesystems import Storage
 from engine.store.weights import local, publish
 from jobs import convert as jobs_convert
 from llavas import stock_tensors, write_released, write_stock
-from models.base import Device, LoraSpec, ModelSpec
+from models.base import Device, FinetuneSpec, ModelSpec
 from models.pllava.convert import export
 from models.registry import trainee
 from object_store import BUCKET
@@ -75,7 +75,7 @@ def test_cards_and_adapters_name_what_the_user_named(tmp_path: Path, monkeypatch
     assert "| adapter | `memory://named/out/adapter` |" in card
     assert ("# base, finetuned" in card, str(tmp_path) in card) == (True, False)
     spec = local(ModelSpec(base="memory://named/out/base"), Storage())
-    student = trainee(spec, LoraSpec(rank=4, alpha=4.0, dropout=0.0), 0, Device("cpu", "float32"))
+    student = trainee(spec, FinetuneSpec(rank=4, alpha=4.0, dropout=0.0), 0, Device("cpu", "float32"))
     trained = {name: value for name, value in student.module.named_parameters() if value.requires_grad}
     student.save(tmp_path / "adapter", trained)
     saved = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())

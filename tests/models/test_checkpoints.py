@@ -15,7 +15,7 @@ from transformers import LlavaForConditionalGeneration, LlavaNextForConditionalG
 
 from llavas import RANK, stock_tensors, write_released, write_stock
 from models import registry
-from models.base import Device, LoraSpec, ModelSpec, Sampling, Turn
+from models.base import Device, FinetuneSpec, ModelSpec, Sampling, Turn
 from models.pllava import checkpoints, convert, loading, video_llm
 from models.pllava.layouts import open_weights, stock_name
 from models.pllava.processing import CLIP_MEAN, CLIP_STD, Exchange
@@ -171,7 +171,7 @@ def test_stock_tokenizers_get_a_chat(tmp_path: Path, chatml: bool) -> None:
 def test_a_finetune_of_a_stock_folder_is_saved_loaded_and_exported(tmp_path: Path) -> None:
     write_stock(tmp_path / "stock")
     spec = ModelSpec(base=str(tmp_path / "stock"), num_frames=2, pooling_shape=(2, 2, 2))
-    lora = LoraSpec(rank=RANK, alpha=16.0, dropout=0.0, gradient_checkpointing=True)
+    lora = FinetuneSpec(rank=RANK, alpha=16.0, dropout=0.0, gradient_checkpointing=True)
     student = trainee(spec, lora, seed=0, device=CPU)
     student.module.train()
     batch = student.batch(
@@ -199,7 +199,7 @@ def test_gradient_checkpointing_changes_no_gradient(tmp_path: Path) -> None:
     spec = ModelSpec(base=str(tmp_path), num_frames=2, pooling_shape=(2, 2, 2))
     gradients = []
     for kept in (False, True):
-        lora = LoraSpec(rank=4, alpha=8.0, dropout=0.0, gradient_checkpointing=kept)
+        lora = FinetuneSpec(rank=4, alpha=8.0, dropout=0.0, gradient_checkpointing=kept)
         student = trainee(spec, lora, seed=0, device=CPU)
         student.module.train()
         batch = student.batch(videos_of(np.ones((1, 2, 48, 48, 3), np.uint8)), [[Turn(0, "what?", "so it is.")]])

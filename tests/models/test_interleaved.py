@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from jobs.make_base import frames_of
-from models.base import Device, LoraSpec, ModelSpec, Sampling, Turn, Video
+from models import batching
+from models.base import Device, FinetuneSpec, ModelSpec, Sampling, Turn, Video
 from models.pllava import checkpoints, video_llm
 from models.pllava.samples import exchanges_of, ids_of, views_of
 from models.pllava.trainee import PllavaTrainee, trainee
@@ -36,7 +37,7 @@ def videos(frames: np.ndarray) -> list[Video]:
 
 @pytest.fixture(scope="module")
 def student() -> PllavaTrainee:
-    student = trainee(TINY, LoraSpec(rank=4, alpha=8.0, dropout=0.0), seed=1, device=CPU)
+    student = trainee(TINY, FinetuneSpec(rank=4, alpha=8.0, dropout=0.0), seed=1, device=CPU)
     student.module.eval()
     for name, parameter in student.module.named_parameters():
         if "lora_B" in name:  # a fresh LoRA changes nothing
@@ -106,11 +107,11 @@ def test_training_reads_what_generation_reads(student: PllavaTrainee) -> None:
     assert -100 not in labels[len(asked) :]
 
 
-@pytest.mark.parametrize("tokens_at_once", [video_llm.CONVERSE_TOKENS, 300])
+@pytest.mark.parametrize("tokens_at_once", [batching.CONVERSE_TOKENS, 300])
 def test_answers_depend_on_no_neighbour_and_are_those_of_generate(
     frames: np.ndarray, videos: list[Video], monkeypatch: pytest.MonkeyPatch, tokens_at_once: int
 ) -> None:
-    monkeypatch.setattr(video_llm, "CONVERSE_TOKENS", tokens_at_once)
+    monkeypatch.setattr(batching, "CONVERSE_TOKENS", tokens_at_once)
     llm = video_llm.load(TINY, CPU)
     samples = [a_sample(shots, first=shots, answer="") for shots in SHOTS]
     together = llm.converse(videos, samples, [0] * 4, GREEDY)

@@ -8,7 +8,7 @@ import pytest
 from transformers import Gemma2Config, MistralConfig, Phi3Config, Qwen2Config
 
 from llavas import TEXT, write_stock
-from models.base import Device, LoraSpec, ModelSpec, Sampling, Turn
+from models.base import Device, FinetuneSpec, ModelSpec, Sampling, Turn
 from models.pllava.trainee import trainee
 from models.pllava.video_llm import PllavaVideoLLM, load
 from watching import replies, videos_of
@@ -52,4 +52,4 @@ def test_answers_do_not_depend_on_what_is_asked_beside_them(tmp_path: Path, name
 def test_an_llm_without_q_and_v_is_refused_where_it_is_trained(tmp_path: Path) -> None:
     spec = ModelSpec(base=str(a_checkpoint(tmp_path, LLMS["phi 3"])), **SPEC)
     with pytest.raises(ValueError, match="a LoRA goes on q_proj and v_proj, and its phi3 LLM has none; use another base"):
-        trainee(spec, LoraSpec(rank=4, alpha=8.0, dropout=0.0), 0, CPU)
+        trainee(spec, FinetuneSpec(rank=4, alpha=8.0, dropout=0.0), 0, CPU)

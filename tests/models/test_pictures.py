@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from jobs.make_base import frames_of
-from models.base import Device, LoraSpec, ModelSpec, Sampling, Turn, Video
+from models.base import Device, FinetuneSpec, ModelSpec, Sampling, Turn, Video
 from models.pllava import video_llm
 from models.pllava.trainee import PllavaTrainee, trainee
 from models.registry import token_counter
@@ -35,7 +35,7 @@ def videos() -> list[Video]:
 
 @pytest.fixture(scope="module")
 def student() -> PllavaTrainee:
-    student = trainee(TINY, LoraSpec(rank=4, alpha=8.0, dropout=0.0), seed=1, device=CPU)
+    student = trainee(TINY, FinetuneSpec(rank=4, alpha=8.0, dropout=0.0), seed=1, device=CPU)
     student.module.eval()
     return student
 

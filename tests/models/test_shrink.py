@@ -10,7 +10,7 @@ import torch
 
 from engine.presets import load_config
 from llavas import stock_tensors, write_released, write_stock
-from models.base import Device, Evenly, LoraSpec, ModelSpec, Sampling, Square, Turn
+from models.base import Device, Evenly, FinetuneSpec, ModelSpec, Sampling, Square, Turn
 from models.pllava import checkpoints, loading
 from models.pllava.layouts import open_weights
 from models.registry import check, frame_spec, load, shrink, trainee
@@ -39,12 +39,12 @@ def test_a_shipped_recipe_is_rehearsed_in_bfloat16(recipe: Path, tmp_path: Path)
     small = shrink(spec_of(recipe), tmp_path / "small", seed=0)
     check(small)
     assert sum(path.stat().st_size for path in (tmp_path / "small").iterdir()) < 4_000_000
-    assert frame_spec(small) == trainee(small, LoraSpec(rank=4, alpha=8.0, dropout=0.0), 0, HALF).frames
+    assert frame_spec(small) == trainee(small, FinetuneSpec(rank=4, alpha=8.0, dropout=0.0), 0, HALF).frames
     assert small.pooling_shape == (4, 2, 2)
     videos = videos_of(np.random.default_rng(0).integers(0, 256, (2, 4, 56, 56, 3), dtype=np.uint8))
     answers = replies(load(small, HALF), videos, ["What happens?"] * 2, [0, 1], Sampling(temperature=1.0, max_tokens=8))
     assert all(answer.num_tokens for answer in answers)
-    student = trainee(small, LoraSpec(rank=4, alpha=8.0, dropout=0.0, gradient_checkpointing=True), 0, HALF)
+    student = trainee(small, FinetuneSpec(rank=4, alpha=8.0, dropout=0.0, gradient_checkpointing=True), 0, HALF)
     student.module.train()
     student.module(**student.batch(videos, [[Turn(0, "What?", "It is so.")]])).loss.backward()
     gradients = [p.grad for p in student.module.parameters() if p.requires_grad]

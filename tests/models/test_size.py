@@ -11,7 +11,7 @@ from engine.config import Cluster, Generate, RunConfig, Train
 from engine.presets import load_config
 from engine.run.resources import GIB, budget, generation
 from llavas import write_stock
-from models.base import ModelSize, ModelSpec
+from models.base import FinetuneSpec, ModelSize, ModelSpec
 from models.pllava import checkpoints, loading
 from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaForConditionalGeneration
@@ -26,6 +26,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_hidden_layers": 60, "num_attention_heads": 56, "num_key_value_heads": 8,
     },
 }  # fmt: skip
+LORA_128 = FinetuneSpec(rank=128, alpha=32.0, dropout=0.05)
 LORA = {"7b": 67.1, "13b": 104.9, "34b": 173.0}
 """Millions, r = 128 on q and v."""
 
@@ -53,7 +54,7 @@ def on_meta(folder: Path) -> PllavaForConditionalGeneration:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_sizes_are_those_of_the_model_on_the_meta_device(tmp_path: Path, shape: str) -> None:
-    counted, model = size(ModelSpec(base=str(write_config(tmp_path, shape))), 128), on_meta(tmp_path)
+    counted, model = size(ModelSpec(base=str(write_config(tmp_path, shape))), LORA_128), on_meta(tmp_path)
     parts = {
         "tower_params": model.model.vision_tower,
         "projector_params": model.model.multi_modal_projector,
@@ -68,15 +69,15 @@ def test_sizes_are_those_of_the_model_on_the_meta_device(tmp_path: Path, shape: 
 def test_the_lora_is_peft_s(tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
 
-    counted, model = size(ModelSpec(base=str(write_config(tmp_path, "34b"))), 128), on_meta(tmp_path)
+    counted, model = size(ModelSpec(base=str(write_config(tmp_path, "34b"))), LORA_128), on_meta(tmp_path)
     with torch.device("meta"):
         peft = get_peft_model(model, LoraConfig(r=128, target_modules=checkpoints.LORA_TARGETS), low_cpu_mem_usage=True)
     assert counted.lora_params == sum(p.numel() for name, p in peft.named_parameters() if "lora_" in name)
 
 
 def test_the_7b_budget_is_the_published_one(tmp_path: Path) -> None:
-    seven = size(ModelSpec(base=str(write_config(tmp_path, "7b"))), 128)
-    assert (round(seven.params / 1e9, 2), round(seven.trainable_params / 1e6, 1)) == (7.06, 88.1)
+    seven = size(ModelSpec(base=str(write_config(tmp_path, "7b"))), LORA_128)
+    assert (round(seven.params / 1e9, 2), round(seven.trained_params / 1e6, 1)) == (7.06, 88.1)
     assert (round(seven.lora_params / 1e6, 1), round(seven.projector_params / 1e6, 2)) == (67.1, 20.98)
     assert seven.kv_values_per_token * 2 == 524_288
     lines = budget(a_config(), seven).lines
@@ -94,7 +95,7 @@ def a_config(**cluster: Any) -> RunConfig:
 
 
 def test_what_cannot_fit_is_refused_with_the_numbers(tmp_path: Path) -> None:
-    seven = size(ModelSpec(base=str(write_config(tmp_path, "7b"))), 128)
+    seven = size(ModelSpec(base=str(write_config(tmp_path, "7b"))), LORA_128)
     assert budget(a_config(), seven).refusals == []
     (refusal,) = budget(a_config(gpu_memory_gib=40), seven).refusals
     assert "generate:" in refusal
@@ -109,7 +110,7 @@ def test_what_cannot_fit_is_refused_with_the_numbers(tmp_path: Path) -> None:
 
 
 def test_nothing_is_refused_for_memory_on_cpu(tmp_path: Path) -> None:
-    large: ModelSize = size(ModelSpec(base=str(write_config(tmp_path, "34b"))), 128)
+    large: ModelSize = size(ModelSpec(base=str(write_config(tmp_path, "34b"))), LORA_128)
     assert budget(a_config(generator_gpus=0.0, train_gpus=0.0, gpu_memory_gib=1), large).refusals == []
 
 
@@ -117,12 +118,12 @@ def test_a_stock_folder_and_the_tiny_one(tmp_path: Path) -> None:
     write_stock(tmp_path)
     for base in ("tiny", str(tmp_path)):
         model, _ = loading.load_base(ModelSpec(base=base))
-        assert size(ModelSpec(base=base), 4).params == sum(p.numel() for p in model.parameters())
+        assert size(ModelSpec(base=base), LORA_128).params == sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shipped_recipe_fits_its_model(tmp_path: Path, shape: str) -> None:
-    there = size(ModelSpec(base=str(write_config(tmp_path, shape))), 128)
+    there = size(ModelSpec(base=str(write_config(tmp_path, shape))), LORA_128)
     recipes = sorted(Path("jobs/configs").glob(f"*pllava-{shape}*.toml"))
     assert recipes
     for path in recipes:

@@ -7,9 +7,11 @@ from pathlib import Path
 HEAVY = "{'torch', 'transformers', 'sklearn', 'scipy', 'pandas', 'peft', 'deepspeed', 'ray', 'PIL'}"
 LOOK = """
 from models import registry
-from models.base import ModelSpec, Turn
+from models.base import FinetuneSpec, ModelSpec, Turn
 spec = ModelSpec(base="tiny")
-registry.check(spec), registry.size(spec, 4), registry.frame_spec(spec), registry.version(spec)
+registry.check(spec)
+registry.size(spec, FinetuneSpec(rank=4, alpha=4.0, dropout=0.0))
+registry.frame_spec(spec), registry.version(spec)
 assert registry.token_counter(spec).count([Turn(0, "What?", "Yes.")]) > 32
 """
 LOAD = """

@@ -15,7 +15,7 @@ from llavas import write_tokenizer
 from models.pllava.architecture import VideoShape
 from models.pllava.chat import chat_tokenizer, open_tokenizer
 from models.pllava.processing import Exchange, PllavaProcessor
-from models.pllava.video_llm import own_turn
+from models.replies import own_turn
 
 IMAGES = "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}{% endfor %}"
 TEXTS = "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from jobs.make_base import frames_of
-from models.base import Device, Dtype, LoraSpec, ModelSpec, OutOfMemory, Sampling, Turn, Video
+from models.base import Device, Dtype, FinetuneSpec, ModelSpec, OutOfMemory, Sampling, Turn, Video
+from models.decoding import Prefix, prefill
 from models.pllava import loading, video_llm
-from models.pllava.decoding import Prefix, prefill
 from models.pllava.processing import Exchange
 from models.pllava.trainee import trainee
 from watching import replies, videos_of
@@ -154,7 +154,7 @@ def test_a_gpu_that_is_not_there_is_one_line_with_its_remedy() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_all_that_is_trained_has_the_device_s_dtype(videos: list[Video], dtype: Dtype) -> None:
     """ZeRO-3 asserts one dtype; a bfloat16 LoRA and projector train in it."""
-    student = trainee(TINY, LoraSpec(rank=4, alpha=8.0, dropout=0.0), seed=1, device=Device("cpu", dtype))
+    student = trainee(TINY, FinetuneSpec(rank=4, alpha=8.0, dropout=0.0), seed=1, device=Device("cpu", dtype))
     expected = {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
     assert {name: p.dtype for name, p in student.module.named_parameters() if p.dtype != expected} == {}
     batch = student.batch(videos[:2], [[Turn(0, QUESTIONS[0], "Yes.")], [Turn(1, QUESTIONS[1], "It is the red circle.")]])
@@ -196,7 +196,7 @@ def test_any_text_survives_the_tokenizer() -> None:
 
 
 def test_lora_touches_the_llm_and_the_projector_only(videos: list[Video], tmp_path: Path) -> None:
-    student = trainee(TINY, LoraSpec(rank=4, alpha=8.0, dropout=0.0), seed=1, device=CPU)
+    student = trainee(TINY, FinetuneSpec(rank=4, alpha=8.0, dropout=0.0), seed=1, device=CPU)
     trained = [name for name, parameter in student.module.named_parameters() if parameter.requires_grad]
     assert all(".language_model.layers." in name or "multi_modal_projector" in name for name in trained)
     assert {name.rsplit(".", 4)[-4] for name in trained if "lora_" in name} == {"q_proj", "v_proj"}
@@ -214,7 +214,7 @@ def test_lora_touches_the_llm_and_the_projector_only(videos: list[Video], tmp_pa
 def test_a_fresh_adapter_changes_nothing_and_a_trained_one_is_loaded(
     llm: video_llm.PllavaVideoLLM, videos: list[Video], tmp_path: Path
 ) -> None:
-    student = trainee(TINY, LoraSpec(rank=4, alpha=8.0, dropout=0.0), seed=1, device=CPU)
+    student = trainee(TINY, FinetuneSpec(rank=4, alpha=8.0, dropout=0.0), seed=1, device=CPU)
     state = {n: p.detach().clone() for n, p in student.module.named_parameters() if p.requires_grad}
     student.save(tmp_path / "fresh", state)
     fresh = video_llm.load(ModelSpec(base="tiny", adapter=str(tmp_path / "fresh")), CPU)

@@ -25,6 +25,7 @@ SIZE = ModelSize(
     projector_params=300,
     llm_params=7000,
     lora_params=700,
+    trained_params=1000,
     num_layers=3,
     hidden_size=16,
     intermediate_size=48,

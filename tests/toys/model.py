@@ -3,8 +3,8 @@
 from models.base import (
     Device,
     Evenly,
+    FinetuneSpec,
     FrameSpec,
-    LoraSpec,
     ModelSize,
     ModelSpec,
     Square,
@@ -18,7 +18,7 @@ from toys.engine import Engine
 def check(spec: ModelSpec) -> None: ...
 
 
-def size(spec: ModelSpec, lora_rank: int) -> ModelSize:
+def size(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
     raise NotImplementedError
 
 
@@ -34,5 +34,5 @@ def load(spec: ModelSpec, device: Device) -> VideoLLM:
     return Engine()
 
 
-def trainee(spec: ModelSpec, lora: LoraSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
+def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:
     raise NotImplementedError

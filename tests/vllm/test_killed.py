@@ -135,7 +135,9 @@ def test_kills_cost_the_pieces_in_flight_and_change_no_answer(
     store.delete(f"{STEP}/seal.json")
     store.delete(f"{STEP}/pieces/{store.names(f'{STEP}/pieces')[0]}")
     other = a_config(world, tmp_path / "r", "generate.engine=builtin")
-    with pytest.raises(ValueError, match=f"{STEP} was begun with the engine {version()}, and generate.engine is builtin now; finish"):
+    with pytest.raises(
+        ValueError, match=f"{STEP} was begun with the engine {version()}, and generate.engine is builtin now; finish"
+    ):
         generate(other)
     generate(config)
     assert attempts_of(store, STEP) == undisturbed_attempts

@@ -4,7 +4,7 @@ Shapes: B clips in the prefix, P prefix tokens, R rows that are answered, L toke
 V vocabulary; keys and values [B or R, heads, tokens, head size].
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from models.base import Sampling
 
 CUT_SHARE = 0.25
 """Share of finished rows at which the batch is cut down to the others: a cut copies all keys and values of these."""
+Step = Callable[[Tensor, Tensor, Tensor, Cache], Tensor]
+"""A model that goes on: (ids[R,L], attention_mask[R,all places], position_ids[R,L], cache) -> logits[R,V] of the last place."""
 WINDOWS = ("sliding_window", "attention_chunk_size")
 """Fields of an LLM's configuration that say how many places a layer looks back; None where it sees all."""
 
@@ -48,11 +50,30 @@ class PreallocatedLayer(DynamicLayer):
 
 @dataclass(frozen=True)
 class Prefix:
-    """Keys and values of B prefilled prefixes of P tokens each."""
+    """Keys and values of B prefilled prefixes of up to P tokens each; those of shorter ones are padded at their end."""
 
     layers: list[tuple[Tensor, Tensor]]
-    num_rows: int
-    length: int
+    lengths: tuple[int, ...]
+    """Tokens of each row."""
+    ahead: tuple[int, ...] = ()
+    """How far the position after each row is ahead of its number of tokens, in models that give a video's tokens positions in time
+    and space (M-RoPE); () for none."""
+    first: tuple[int, ...] = ()
+    """The smallest position of an answer's first token after each row: transformers lets it follow on the last second of a video,
+    although a short question does not (Qwen2-VL's get_rope_index)."""
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def length(self) -> int:
+        """P, padding included."""
+        return max(self.lengths)
+
+    @property
+    def device(self) -> torch.device:
+        return self.layers[0][0].device
 
     def select(self, rows: Tensor, room: int) -> Cache:
         """A copy of the rows' keys and values, with room for so many more tokens. A row may be taken more than once."""
@@ -88,74 +109,79 @@ def no_prefix(config: Any, like: Tensor) -> Prefix:
     """
     heads = config.num_key_value_heads
     empty = like.new_empty(1, heads, 0, getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
-    return Prefix(layers=[(empty, empty)] * config.num_hidden_layers, num_rows=1, length=0)
+    return Prefix(layers=[(empty, empty)] * config.num_hidden_layers, lengths=(0,))
 
 
 @torch.inference_mode()
-def prefill(language_model: Any, embeddings: Iterable[Tensor], num_rows: int) -> Prefix:
+def prefill(language_model: Any, embeddings: Iterable[Tensor], lengths: Sequence[int]) -> Prefix:
     """Run embeddings through the LLM, in chunks of the B rows [b,P,D], and keep its keys and values.
 
     In chunks, because the activations of a whole piece at once would be gigabytes beyond what is kept.
     """
+
+    def caches() -> Iterator[Cache]:
+        for chunk in embeddings:
+            cache = DynamicCache()
+            language_model(inputs_embeds=chunk, past_key_values=cache, use_cache=True)
+            yield cache
+
+    return Prefix(layers=gathered(caches(), lengths), lengths=tuple(lengths))
+
+
+def gathered(caches: Iterable[Cache], lengths: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+    """Keys and values of each layer for the rows of all caches, one after another; the rows of one cache have one length."""
     layers: list[tuple[Tensor, Tensor]] = []
-    rows_done, length = 0, 0
-    for chunk in embeddings:
-        cache = DynamicCache()
-        language_model(inputs_embeds=chunk, past_key_values=cache, use_cache=True)
-        if not layers:
-            length = chunk.shape[1]
-            layers = [tuple(t.new_empty(num_rows, *t.shape[1:]) for t in (layer.keys, layer.values)) for layer in cache.layers]
-        rows = slice(rows_done, rows_done + len(chunk))
-        for (keys, values), layer in zip(layers, cache.layers, strict=True):
-            keys[rows], values[rows] = layer.keys, layer.values
-        rows_done += len(chunk)
-    assert rows_done == num_rows
-    return Prefix(layers=layers, num_rows=num_rows, length=length)
+    rows_done = 0
+    for cache in caches:
+        rows = slice(rows_done, rows_done + len(cache.layers[0].keys))
+        rows_done = rows.stop
+        for number, layer in enumerate(cache.layers):
+            if len(layers) == number:
+                shapes = [(len(lengths), t.shape[1], max(lengths), t.shape[3]) for t in (layer.keys, layer.values)]
+                layers.append((layer.keys.new_zeros(shapes[0]), layer.values.new_zeros(shapes[1])))  # not NaN: 0 x NaN is NaN
+            for kept, computed in zip(layers[number], (layer.keys, layer.values), strict=True):
+                kept[rows, :, : computed.shape[2]] = computed
+    assert rows_done == len(lengths)
+    return layers
 
 
 @torch.inference_mode()
 def continue_from(
-    model: Any,
+    step: Step,
     prefix: Prefix,
     rows: Sequence[int],
     questions: Sequence[Sequence[int]],
     seeds: Sequence[int],
     sampling: Sampling,
     end_ids: frozenset[int],
-    embed: Callable[[Tensor], Tensor] | None = None,
 ) -> list[list[int]]:
     """The answer to each question (token ids) after prefix row rows[i], as token ids without the end token.
 
-    `embed` gives the embeddings[R,L,D] of the questions' ids[R,L] where these hold videos; padding is token 0.
-
-    Questions are padded on the left, between prefix and question, where the mask hides the padding; positions do not count it, but
-    a sliding window does (rows_padded_together).
+    Padding, which is token 0, stands between prefix and question, where the mask hides it; positions do not count it, but a sliding
+    window does (rows_padded_together).
     Finished rows leave the batch. Each row draws from a generator of its own, seeded by seeds[i].
     """
-    device = model.lm_head.weight.device
+    device = prefix.device
     longest = max(len(question) for question in questions)
     ids = torch.zeros(len(rows), longest, dtype=torch.long)
     mask = torch.ones(len(rows), prefix.length + longest + sampling.max_tokens, dtype=torch.long)
-    for i, question in enumerate(questions):
+    for i, (row, question) in enumerate(zip(rows, questions, strict=True)):
         ids[i, longest - len(question) :] = torch.tensor(list(question))
-        mask[i, prefix.length : prefix.length + longest - len(question)] = 0
+        mask[i, prefix.lengths[row] : prefix.length + longest - len(question)] = 0
     ids, mask = ids.to(device), mask.to(device)
     end = prefix.length + longest
-    positions = (mask[:, :end].cumsum(1)[:, prefix.length :] - 1).clamp(min=0)
+    ahead, first = (
+        torch.tensor([numbers[row] if numbers else 0 for row in rows], device=device).unsqueeze(1)
+        for numbers in (prefix.ahead, prefix.first)
+    )
+    positions = (mask[:, :end].cumsum(1)[:, prefix.length :] - 1).clamp(min=0) + ahead
     cache = prefix.select(torch.tensor(list(rows), device=device), longest + sampling.max_tokens)
     generators = [torch.Generator(device).manual_seed(seed) for seed in seeds] if sampling.temperature > 0 else []
     answers: list[list[int]] = [[] for _ in rows]
     batch, unfinished = list(range(len(rows))), set(range(len(rows)))
-    embeddings = (embed or model.get_input_embeddings())(ids)
     for _ in range(sampling.max_tokens):
-        hidden = model.model.language_model(
-            inputs_embeds=embeddings,
-            attention_mask=mask[:, :end],
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
-        drawn = _draw(model.lm_head(hidden[:, -1]), [generators[i] for i in batch] if generators else [], sampling.temperature)
+        logits = step(ids, mask[:, :end], positions, cache)
+        drawn = draw(logits, [generators[i] for i in batch] if generators else [], sampling.temperature)
         for i, token in zip(batch, drawn.tolist(), strict=True):
             if i in unfinished and token in end_ids:
                 unfinished.remove(i)
@@ -166,13 +192,13 @@ def continue_from(
         if len(unfinished) <= (1 - CUT_SHARE) * len(batch):
             kept = torch.tensor([slot for slot, i in enumerate(batch) if i in unfinished], device=device)
             cache.batch_select_indices(kept)
-            drawn, mask, positions = drawn[kept], mask[kept], positions[kept]
+            drawn, mask, positions, first = drawn[kept], mask[kept], positions[kept], first[kept]
             batch = [i for i in batch if i in unfinished]
-        embeddings, end, positions = model.get_input_embeddings()(drawn.unsqueeze(1)), end + 1, positions[:, -1:] + 1
+        ids, end, positions = drawn.unsqueeze(1), end + 1, torch.maximum(positions[:, -1:] + 1, first)
     return answers
 
 
-def _draw(logits: Tensor, generators: list[torch.Generator], temperature: float) -> Tensor:
+def draw(logits: Tensor, generators: list[torch.Generator], temperature: float) -> Tensor:
     """One token id for each row of logits[R,V]: the most likely, or by the Gumbel trick with the row's own noise."""
     if temperature == 0:
         return logits.argmax(-1)

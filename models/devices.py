@@ -1,0 +1,52 @@
+"""The device that a model computes on: whether it is there, and what its memory errors are called."""
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import torch
+
+from models.base import Device, OutOfMemory
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def refuse_missing_gpu(device: Device) -> None:
+    """Raises ValueError where the configuration asks for a GPU and torch cannot use one: before any weight is read."""
+    try:
+        torch.zeros(1, device=device.kind)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, AssertionError) as error:  # a torch built for CPUs asserts
+        reason = _first_line(error)
+        raise ValueError(
+            f"the model is to run on {device.kind!r}, and torch cannot use it: {reason}; give the process a GPU, or set "
+            "cluster.generator_gpus = 0 to run on the CPU"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    """Of the error's text; the name of its kind where it has none."""
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def memory_errors_named(method: Callable[P, R]) -> Callable[P, R]:
+    """The method, with torch's out-of-memory error turned into models.base.OutOfMemory.
+
+    Memory is given back first. The new error is raised after the except block has ended, because the old one's traceback holds
+    the frames, and with them the tensors, of whatever ran out of memory. For the same reason the new one does not keep the
+    arguments, which may hold a piece's keys and values.
+    """
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except torch.OutOfMemoryError as error:
+            reason = _first_line(error)
+        del args, kwargs
+        torch.cuda.empty_cache()  # does nothing where CUDA was never used
+        raise OutOfMemory(reason)
+
+    return call

@@ -1,0 +1,96 @@
+"""How large a model of transformers is, by its config.json and its processor; nothing of its weights is read."""
+
+import math
+import re
+from collections.abc import Container
+from dataclasses import dataclass
+
+import torch
+from transformers import AutoModelForImageTextToText
+
+from models.base import Evenly, FinetuneSpec, KeepAspect, ModelSize, ModelSpec, Sample
+from models.native.loading import config_of, parts_of, processor_of
+from models.native.processing import NativeProcessor
+
+
+def size_of(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
+    """The size, and what a finetune changes."""
+    config, processor = config_of(spec), processor_of(spec)
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    parts = parts_of(model, spec.base_name)
+    numbers = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    projector = sum(count for name, count in numbers.items() if name.startswith(tuple(f"{p}." for p in parts.projectors)))
+    tower = sum(numbers.values()) - projector  # and single parameters beside it
+    llm = sum(count for name, count in numbers.items() if parts.is_of_llm(name))
+    layers = [module for name, module in model.named_modules() if parts.lora_targets and re.fullmatch(parts.lora_targets, name)]
+    lora = finetune.rank * sum(layer.in_features + layer.out_features for layer in layers)
+    text, vision = config.get_text_config(), getattr(config, "vision_config", config)
+    heads = text.num_attention_heads
+    head = getattr(text, "head_dim", None) or text.hidden_size // heads
+    video, shot = (worst_tokens(processor, frames) for frames in (None, spec.shot_frames))
+    frames = most_frames(processor)
+    return ModelSize(
+        tower_params=tower - llm,
+        projector_params=projector,
+        llm_params=llm,
+        lora_params=lora,
+        trained_params=(llm if finetune.method == "full" else lora) + (projector if finetune.projector else 0),
+        num_layers=text.num_hidden_layers,
+        hidden_size=text.hidden_size,
+        intermediate_size=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
+        vocab_size=text.vocab_size,
+        kv_values_per_token=2 * text.num_hidden_layers * (getattr(text, "num_key_value_heads", None) or heads) * head,
+        tower_size=getattr(vision, "hidden_size", 0),
+        tower_intermediate_size=getattr(vision, "intermediate_size", None) or 4 * getattr(vision, "hidden_size", 0),
+        num_frames=frames,
+        patches_per_frame=math.ceil(4 * video / frames),
+        video_tokens=video,
+        shot_tokens=shot,
+        context_tokens=processor.context_tokens,
+    )
+
+
+def most_frames(processor: NativeProcessor) -> int:
+    choose = processor.frames.choose
+    return choose.num_frames if isinstance(choose, Evenly) else choose.max_frames
+
+
+def worst_tokens(processor: NativeProcessor, num_frames: int | None = None) -> int:
+    """Tokens of the largest video that the model may be shown, or of so many frames of it.
+
+    Text and tokens of a frame are measured on two small videos; where patches depend on the picture, the processor's own function
+    counts them.
+    """
+    count = num_frames or most_frames(processor)
+    few, height, width = processor.smallest_shape()
+    videos, size = processor.processor.video_processor, processor.frames.size
+    patches = getattr(videos, "get_num_of_video_patches", None) if isinstance(size, KeepAspect) else None
+
+    def counted(frames: int, side_h: int, side_w: int) -> int:
+        return int(patches(frames, side_h, side_w, {})) // videos.merge_size**2 if patches else 0
+
+    measured = [
+        len(processor.ids_of(processor.stand_in(processor.noise(frames, height, width)))) - counted(frames, height, width)
+        for frames in (few, 2 * few)
+    ]
+    side = math.isqrt(size.max_pixels // (count if size.of_all_frames else 1)) if isinstance(size, KeepAspect) else 0
+    return measured[0] + math.ceil((measured[1] - measured[0]) * (count - few) / few) + counted(count, side, side)
+
+
+@dataclass(frozen=True)
+class SampleCounter:
+    """See TokenCounter in models/base.py. Every clip counts as the largest that the model may be shown."""
+
+    processor: NativeProcessor
+    context_tokens: int
+
+    def count(self, sample: Sample, pictures: Container[int] = ()) -> int:
+        chat = self.processor.sample_chat(sample)
+        clips = sum(turn.clip is not None for turn in sample)
+        video, shot = worst_tokens(self.processor), worst_tokens(self.processor, self.processor.shot_frames)
+        text = len(self.processor.ids_of(chat))
+        return text + (max(0, clips - 1) * (shot - 1) + (video - 1) if clips else 0)
+
+    def too_long(self, sample: Sample, pictures: Container[int] = ()) -> str:
+        return self.processor.too_long(sample, self.count(sample, pictures))

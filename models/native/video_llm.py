@@ -1,0 +1,220 @@
+"""A loaded model of transformers that answers questions about clips, each clip's prefix computed once where its cache allows that.
+
+Shapes: B clips, P prefix tokens, R rows that are answered, L tokens, V vocabulary.
+"""
+
+import functools
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessor
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+
+from models.base import FrameSpec, Reply, Sample, Sampling, Turn, Video
+from models.batching import Question, QuestionBatches, batches_by_length, too_long
+from models.decoding import Prefix, continue_from, draw, gathered
+from models.devices import memory_errors_named
+from models.native.processing import NativeProcessor
+from models.replies import replies_of
+
+PREFILL_TOKENS = 1 << 14
+"""Tokens that are prefilled at once, if they are not of one clip."""
+
+
+class Draw(LogitsProcessor):
+    """Draws each row's next token with the row's own generator, and leaves no other to be chosen."""
+
+    def __init__(self, seeds: Sequence[int], temperature: float, device: torch.device) -> None:
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        self._temperature = temperature
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        drawn = draw(scores, self._generators, self._temperature).unsqueeze(1)
+        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class NativeVideoLLM:
+    """See VideoLLM in models/base.py."""
+
+    model: Any
+    processor: NativeProcessor
+    digest: str
+    end_ids: frozenset[int]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held by whoever computes."""
+
+    @property
+    def frames(self) -> FrameSpec:
+        return self.processor.frames
+
+    @property
+    def context_tokens(self) -> int:
+        return self.processor.context_tokens
+
+    @functools.cached_property
+    def shares_prefixes(self) -> bool:
+        """Whether all layers keep plain keys and values: a window or a state is of a whole text, padding included."""
+        return all(type(layer) is DynamicLayer for layer in DynamicCache(config=self.model.config).layers)
+
+    def prompt_token_ids(self, question: str, video: Video) -> list[int]:
+        return self.processor.prompt_ids(question, video)
+
+    @memory_errors_named
+    def watch(self, videos: Sequence[Video]) -> "NativeWatched":
+        with self.lock:
+            prefixes = self._prefill(videos) if self.shares_prefixes and videos else None
+        return NativeWatched(self, videos, prefixes)
+
+    @torch.inference_mode()
+    def _prefill(self, videos: Sequence[Video]) -> "Prefixes":
+        """Keys and values of each clip's prompt up to the video's end."""
+        chat = self.processor.probe
+        lengths = [self.processor.prefix_tokens(video) for video in videos]
+        order = sorted(range(len(videos)), key=lambda clip: (lengths[clip], videos[clip].frames.shape))
+        ids: dict[int, list[int]] = {}
+        ahead, first = list[int](), list[int]()
+
+        def caches() -> Iterator[Cache]:
+            for clips in alike(order, [(lengths[clip], videos[clip].frames.shape) for clip in range(len(videos))], PREFILL_TOKENS):
+                inputs = self._on_device(self.processor.inputs([chat] * len(clips), [[videos[clip]] for clip in clips]))
+                whole, tokens = inputs["input_ids"].shape, lengths[clips[0]]
+                cut = {name: value[:, :tokens] if value.shape[:2] == whole else value for name, value in inputs.items()}
+                cache = DynamicCache()
+                self.model.base_model(**cut, past_key_values=cache, use_cache=True)
+                if hasattr(self.model.base_model, "get_rope_index"):  # positions[3,b,L] in time, height and width
+                    positions, _ = self.model.base_model.get_rope_index(**inputs)
+                    ahead.extend((positions[0, :, tokens] - tokens).tolist())
+                    first.extend((positions[:, :, :tokens].amax((0, 2)) + 1).tolist())
+                ids.update(zip(clips, cut["input_ids"].tolist(), strict=True))
+                yield cache
+
+        layers = gathered(caches(), [lengths[clip] for clip in order])
+        prefix = Prefix(layers, tuple(lengths[clip] for clip in order), tuple(ahead), tuple(first))
+        return Prefixes(prefix, {clip: row for row, clip in enumerate(order)}, ids)
+
+    def _on_device(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Pixels in the model's dtype too; times stay as exact as they are."""
+        on_device = {name: value.to(self.model.device) for name, value in inputs.items() if isinstance(value, Tensor)}
+        return {n: value.to(self.model.dtype) if n.startswith("pixel_values") else value for n, value in on_device.items()}
+
+    def step(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Cache) -> Tensor:
+        """See Step in models/decoding.py. After a video all positions go on by one, those in time and space too."""
+        outputs = self.model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
+        )
+        logits: Tensor = outputs.logits[:, -1]
+        return logits
+
+    @memory_errors_named
+    def converse(self, videos: Sequence[Video], samples: Sequence[Sample], seeds: Sequence[int], sampling: Sampling) -> list[Reply]:
+        """As in models/base.py, but a clip is encoded for each sample that shows it. Samples of alike videos are answered together."""
+        processor = self.processor
+        shown = [processor.shown(sample, videos) for sample in samples]
+        chats = [processor.sample_chat(sample) for sample in samples]
+        lengths = [processor.num_tokens(chat, own) for chat, own in zip(chats, shown, strict=True)]
+        for sample, tokens in zip(samples, lengths, strict=True):
+            if reason := processor.too_long(sample, tokens + sampling.max_tokens):
+                raise ValueError(reason)
+        with self.lock:
+            return self.generated(chats, shown, lengths, seeds, sampling)
+
+    @torch.inference_mode()
+    def generated(
+        self,
+        chats: Sequence[str],
+        shown: Sequence[Sequence[Video]],
+        lengths: Sequence[int],
+        seeds: Sequence[int],
+        sampling: Sampling,
+    ) -> list[Reply]:
+        """Answers by transformers' own generate, which knows all kinds of caches, in batches of chats whose videos have one shape."""
+        by_shape: dict[Any, list[int]] = {}
+        for row, own in enumerate(shown):
+            by_shape.setdefault(tuple(video.frames.shape for video in own), []).append(row)
+        replies: dict[int, Reply] = {}
+        for alike_rows in by_shape.values():
+            for batch in batches_by_length([lengths[row] + sampling.max_tokens for row in alike_rows]):
+                rows = [alike_rows[index] for index in batch]
+                inputs = self._on_device(self.processor.inputs([chats[row] for row in rows], [shown[row] for row in rows]))
+                drawn = (
+                    [Draw([seeds[row] for row in rows], sampling.temperature, self.model.device)] if sampling.temperature else []
+                )
+                settings = {"do_sample": False, "max_new_tokens": sampling.max_tokens, "logits_processor": drawn}
+                ends = GenerationConfig(eos_token_id=sorted(self.end_ids), pad_token_id=self.processor.tokenizer.pad_token_id)
+                tokens = self.model.generate(**inputs, **settings, generation_config=ends)[:, inputs["input_ids"].shape[1] :]
+                answers = [self._up_to_the_end(row) for row in tokens.tolist()]
+                replies |= zip(rows, replies_of(self.processor, answers, sampling), strict=True)
+        return [replies[row] for row in range(len(chats))]
+
+    def _up_to_the_end(self, tokens: list[int]) -> list[int]:
+        return tokens[: next((place for place, token in enumerate(tokens) if token in self.end_ids), len(tokens))]
+
+
+def alike(order: Sequence[int], kinds: Sequence[Any], tokens_at_once: int) -> Iterator[list[int]]:
+    """Runs of clips of one kind (length, shape), as many as a number of tokens allows."""
+    run: list[int] = []
+    for clip in order:
+        if run and (kinds[clip] != kinds[run[0]] or (len(run) + 1) * kinds[clip][0] > tokens_at_once):
+            yield run
+            run = []
+        run.append(clip)
+    if run:
+        yield run
+
+
+@dataclass(frozen=True)
+class Prefixes:
+    prefix: Prefix
+    row_of: dict[int, int]
+    """Each clip's row of the prefix."""
+    ids: dict[int, list[int]]
+    """Each clip's tokens up to its video's end."""
+
+
+class NativeWatched:
+    """See Watched in models/base.py."""
+
+    def __init__(self, llm: NativeVideoLLM, videos: Sequence[Video], prefixes: Prefixes | None) -> None:
+        self._batches = QuestionBatches(len(videos), functools.partial(answer_batch, llm, videos, prefixes))
+
+    def ask(self, clip: int, question: str, seed: int, sampling: Sampling) -> Future[Reply]:
+        return self._batches.ask(Question(clip, question, seed, sampling))
+
+    def leave(self, clip: int) -> None:
+        self._batches.leave(clip)
+
+
+@memory_errors_named
+def answer_batch(
+    llm: NativeVideoLLM, videos: Sequence[Video], prefixes: Prefixes | None, questions: Sequence[Question]
+) -> list[Reply | Exception]:
+    """Answer a batch, all questions of one Sampling together. A question that is too long gets its ValueError alone."""
+    outcomes: dict[int, Reply | Exception] = {}
+    groups: dict[tuple[Sampling, bool], list[int]] = {}
+    ids = [llm.prompt_token_ids(question.text, videos[question.clip]) for question in questions]
+    for row, (question, prompt) in enumerate(zip(questions, ids, strict=True)):
+        shared = prefixes.ids[question.clip] if prefixes else []
+        if error := too_long(question, len(shared), len(prompt) - len(shared), llm.context_tokens):
+            outcomes[row] = error
+        else:  # a question whose first characters make one token with the last ones before it shares nothing
+            groups.setdefault((question.sampling, bool(shared) and prompt[: len(shared)] == shared), []).append(row)
+    with llm.lock:
+        for (sampling, is_shared), rows in groups.items():
+            own, seeds = [questions[row] for row in rows], [questions[row].seed for row in rows]
+            if is_shared and prefixes:
+                places = [prefixes.row_of[question.clip] for question in own]
+                rest = [ids[row][len(prefixes.ids[questions[row].clip]) :] for row in rows]
+                answers = continue_from(llm.step, prefixes.prefix, places, rest, seeds, sampling, llm.end_ids)
+                replies = replies_of(llm.processor, answers, sampling)
+            else:
+                chats = [llm.processor.sample_chat([Turn(0, question.text, "")]) for question in own]
+                shown = [[videos[question.clip]] for question in own]
+                replies = llm.generated(chats, shown, [len(ids[row]) for row in rows], seeds, sampling)
+            outcomes |= zip(rows, replies, strict=True)
+    return [outcomes[row] for row in range(len(questions))]
