@@ -66,6 +66,7 @@ def arguments(folder: str, spec: ModelSpec, device: Device, engine: EngineSpec) 
         "enforce_eager": options.get("enforce_eager", False),
         "block_size": options.get("block_size"),
         "enable_prefix_caching": True,
+        "mm_device_do_normalize": False,  # on the device vLLM takes a picture's mean and deviation for a video's too
         "seed": 0,  # each request has its own
     }
     if device.kind == "cuda":

@@ -1,18 +1,22 @@
-"""Lets an environment of tests import PyPI's torchvision beside a torch that was built for CPUs. For environments of tests only.
+"""Finishes the environment of vLLM's tests: PyPI's torchvision, torchaudio and torchcodec beside a torch that was built for CPUs.
 
-    python tests/environments/cpu_torchvision.py
+tests/environments/build.py runs it with the environment's own Python. For environments of tests only.
 
-PyPI's torchvision is built against CUDA. Beside a CPU torch its C++ operators do not load, and then two of its modules, which only
-describe these operators to torch, stop the import: "operator torchvision::nms does not exist". No processor of transformers calls
-such an operator: they resize and normalise pictures with torch's own. So the two imports are taken out of the installed package.
+PyPI's files of the three are built against CUDA. Beside a CPU torch the operators of torchvision do not load, and then two of its
+modules, which only describe these operators to torch, stop the import: "operator torchvision::nms does not exist". No processor of
+transformers calls such an operator: they resize and normalise pictures with torch's own. So the two imports are taken out of the
+installed package. torchaudio and torchcodec, which decode, are taken out whole: transformers imports them where they are installed.
 PyTorch's CPU index has wheels that need none of this, and tests have to work where it cannot be reached.
 """
 
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 NEED_OPERATORS = ("_autograd_registrations", "_meta_registrations")
+NEED_CUDA = ("torchaudio", "torchcodec")
 
 
 def without_operators(source: str) -> str:
@@ -29,7 +33,8 @@ def without_operators(source: str) -> str:
 
 
 def main() -> None:
-    """Change the torchvision of the Python that runs this, and show that it imports."""
+    """Change the packages of the Python that runs this, and show that torchvision imports."""
+    subprocess.run([sys.executable, "-m", "pip", "uninstall", "--yes", "--quiet", *NEED_CUDA], check=True)
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         raise SystemExit("torchvision is not installed here")
