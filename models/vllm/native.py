@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+TOWER, MOVED_TOWERS = "vision_tower.", ("clip_vision_model", "siglip_vision_model")
+"""transformers 5 saves these towers without the level vision_model that their files on the hub have, and vLLM knows."""
+
+
 def serve(spec: ModelSpec) -> "NativeServed":
     """Raises ValueError naming what is wrong with the checkpoint's small files."""
     from models.native import loading
@@ -80,6 +84,12 @@ class NativeServed:
         return fetch(self.spec.base)
 
     def weights(self) -> "Iterator[tuple[str, Tensor]]":
+        tower = getattr(getattr(self.config, "vision_config", None), "model_type", "")
+        for name, tensor in self._stored():
+            is_moved = tower in MOVED_TOWERS and name.startswith(TOWER) and not name.startswith(f"{TOWER}vision_model.")
+            yield (name.replace(TOWER, f"{TOWER}vision_model.", 1) if is_moved else name), tensor
+
+    def _stored(self) -> "Iterator[tuple[str, Tensor]]":
         """Under the names of the files. With an adapter the model is loaded whole and merged, as in the built-in engine."""
         from safetensors import safe_open
 
