@@ -1,4 +1,4 @@
-"""Video models of transformers for vLLM, which has its own code for each: the chat and the true times are those of models/native."""
+"""Video models of transformers for vLLM, which has its own code for each; chat and true times are those of models/native."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
