@@ -7,8 +7,14 @@ caches     folders of this user for files that are fetched or computed once per 
 digests    sha256 of large files, read once per machine
 context    whether prompt and answer fit into a model's context, in words
 batching   holds questions back until every clip has one, then answers them as one batch
+decoding   batched sampling with shared prefixes
+frames     what a processor of transformers bounds: number and size of frames; a video's times as it reads them
+devices    a GPU that is missing, and memory that does not suffice
+replies    token ids of an answer -> the reply
 stops      texts that end an answer, looked for as its tokens come
 pllava     PLLaVA, LLaVA-1.5 and LLaVA-NeXT checkpoints, on transformers' LLaVA
+native     every other video model of transformers' AutoModelForImageTextToText
+vllm       the engine vLLM
 endpoint   a model behind an OpenAI-compatible server
 tiny       a real, tiny PLLaVA that learns on a CPU
 """

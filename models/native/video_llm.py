@@ -135,20 +135,19 @@ class NativeVideoLLM:
             for batch in batches_by_length([lengths[row] + sampling.max_tokens for row in alike_rows]):
                 rows = [alike_rows[index] for index in batch]
                 inputs = self._on_device(self.processor.inputs([chats[row] for row in rows], [shown[row] for row in rows]))
-                drawn = (
-                    [Draw([seeds[row] for row in rows], sampling.temperature, self.model.device)] if sampling.temperature else []
-                )
-                stops: dict[str, Any] = (
-                    {"stop_strings": list(sampling.stop), "tokenizer": self.processor.tokenizer} if sampling.stop else {}
-                )
-                settings = {"do_sample": False, "max_new_tokens": sampling.max_tokens, "logits_processor": drawn}
-                ends = GenerationConfig(eos_token_id=sorted(self.end_ids), pad_token_id=self.processor.tokenizer.pad_token_id)
-                tokens = self.model.generate(**inputs, **settings, **stops, generation_config=ends)[
-                    :, inputs["input_ids"].shape[1] :
-                ]
+                settings = self._settings([seeds[row] for row in rows], sampling)
+                tokens = self.model.generate(**inputs, **settings)[:, inputs["input_ids"].shape[1] :]
                 answers = [self._up_to_the_end(row) for row in tokens.tolist()]
                 replies |= zip(rows, replies_of(self.processor, answers, sampling), strict=True)
         return [replies[row] for row in range(len(chats))]
+
+    def _settings(self, seeds: Sequence[int], sampling: Sampling) -> dict[str, Any]:
+        """Arguments of transformers' generate for rows with these seeds."""
+        drawn = [Draw(seeds, sampling.temperature, self.model.device)] if sampling.temperature else []
+        ends = GenerationConfig(eos_token_id=sorted(self.end_ids), pad_token_id=self.processor.tokenizer.pad_token_id)
+        settings = {"do_sample": False, "max_new_tokens": sampling.max_tokens, "logits_processor": drawn, "generation_config": ends}
+        stops = {"stop_strings": list(sampling.stop), "tokenizer": self.processor.tokenizer} if sampling.stop else {}
+        return settings | stops
 
     def _up_to_the_end(self, tokens: list[int]) -> list[int]:
         return tokens[: next((place for place, token in enumerate(tokens) if token in self.end_ids), len(tokens))]

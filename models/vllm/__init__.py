@@ -5,6 +5,7 @@ installed   which vLLM is installed, and what it knows
 arguments   what it is started with: [generate.vllm], and what follows from the model
 served      what vLLM has to be told of a family's checkpoints
 pllava      the same of PLLaVA and LLaVA
+native      the same of the video models of transformers
             -- the files above import vLLM only when it is started --
 video_llm   watch, ask, converse
 client      vLLM's asynchronous engine on an event loop of its own

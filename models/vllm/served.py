@@ -17,7 +17,7 @@ from models.registry import family
 if TYPE_CHECKING:
     from torch import Tensor
 
-SERVING = {"models.pllava.family": "models.vllm.pllava"}
+SERVING = {"models.pllava.family": "models.vllm.pllava", "models.native.family": "models.vllm.native"}
 """The module that serves a family -> the module here that tells vLLM about it; it has serve(spec) -> Served."""
 
 
