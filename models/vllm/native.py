@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from models.base import FrameSpec, ModelSpec, Reply, Sample, Sampling
 from models.folders import fetch
+from models.frames import metadata_of
 from models.native import family
-from models.native.frames import metadata_of
 from models.native.processing import NativeProcessor
 from models.replies import replies_of
 from models.vllm.served import Prompt, Shown, Watchable
