@@ -34,7 +34,7 @@ def processor_of(spec: ModelSpec) -> NativeProcessor:
     """Raises ValueError for what the checkpoint's processor lacks, and for a pool, which only PLLaVA has."""
     if spec.chat != ChatSpec() or spec.choose != "moments":
         raise ValueError(
-            f"{spec.base_name} is no PLLaVA: take out model.chat, model.frames, and the prompt set's system, opening and answer_start"
+            f"{spec.base_name} is no PLLaVA; leave out model.chat, model.frames, and a prompt set's system, opening, answer_start"
         )
     if spec.pooling_shape or spec.shot_shape:
         raise ValueError(
