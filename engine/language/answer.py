@@ -13,6 +13,7 @@ import regex
 from engine.language.cues import conclusion_start, correction_end, is_printed
 from engine.language.mood import Mood, Sentence, may_have_mood, moods
 from engine.language.negation import stances
+from engine.language.revocation import last_revocation
 from engine.language.scope import ASSERTED, DENIED, OPEN
 from engine.language.unreal import asked_topics
 from engine.language.vocabulary import ARTICLES, NOUN_BEFORE, NOUNS, PHRASE_ENDS, PLACES, PRONOUNS
@@ -60,6 +61,9 @@ class Answer:
                     flags[i] = ASSERTED if flags[i] == OPEN else flags[i]
                 else:
                     flags[i] = DENIED if DENIED in (mood.stance, flags[i]) else OPEN
+        if self.revocation and first < self.revocation[0]:
+            revoked = min(end, self.revocation[0]) - first
+            flags[:revoked] = bytes([DENIED]) * revoked
         self._known_stances[first, own] = flags
         return flags
 
@@ -67,6 +71,11 @@ class Answer:
     def _known_stances(self) -> dict[tuple[int, frozenset[str]], bytearray]:
         """The results of `stances_in`: a label may occur many times in a sentence."""
         return {}
+
+    @cached_property
+    def revocation(self) -> tuple[int, int] | None:
+        """The word range of the last clause that takes back all statements before it."""
+        return last_revocation(self.words, self.gap_before)
 
     @cached_property
     def _moods(self) -> dict[int, Mood]:
@@ -250,6 +259,8 @@ class Answer:
         ('he', 'jumps')
         """
         end = correction_end(self.text, self.words)
+        if self.revocation:
+            end = max(end, self.word_spans[self.revocation[1] - 1][1])
         if not any(start >= end for start in self._word_starts):
             return self
         return Answer(" " * end + self.text[end:], self.question) if end else self

@@ -12,16 +12,20 @@ _CUE = regex.compile(
 )
 """Phrases that announce the final answer."""
 _CORRECTION = regex.compile(
-    r"\b(?:(?:oh,? )?wait\b(?:,? (?:no|actually|that(?:'s| is) (?:not right|wrong)))?|scratch that|correction"
-    r"|on second thoughts?|i was wrong|i (?:made|have made) a mistake|no,? actually|actually,? no"
-    r"|let me (?:correct|revise|rethink)(?: (?:that|this|myself|my answer))?)\s*[,.:;!—-]\s*"
-    r"|(?<=[.!;…—–]\s*)(?:sorry|oops|my mistake)\s*[,.:;!—-]\s*|(?<=[,.!;…—–]\s*)(?:i meant?|or rather)\b,?\s*(?!that\b|by\b)"
-    r"|(?<=[.!?]\s+)(?:actually|(?:but )?on (?:a )?closer (?:look|inspection)),?\s+"
-    r"(?=(?:he|she|it|this|they|the \w+) (?:is|was|are)\b)",
+    r"\b(?:(?:oh,? )?wait\b(?:,? (?:no|actually|that(?:'s| is) (?:not right|wrong)))?|correction"
+    r"|on second thoughts?|no,? actually|actually,? no)\s*[,.:;!—-]\s*"
+    r"|(?<=[.!;…—–]\s*)(?:sorry|oops|h[oa](?:ld|ng) on)\s*[,.:;!—-]\s*"
+    r"|(?<=[,.!;…—–]\s*)(?:i meant?|or rather)\b,?\s*(?!that\b|by\b)"
+    r"|(?<=[.!?]\s+)(?:(?:well,? )?actually|(?:but )?(?:up)?on (?:a )?(?:(?:closer|second|further) (?:look|inspection|glance)"
+    r"|reflection)|looking (?:more )?(?:close(?:r|ly)|carefully|again)"
+    r"|(?<!(?:\b(?:not|no|never|nobody)|n['’]t)\b[^.!?]*[.!?]\s+)rather(?=,)),?\s+"
+    r"(?=(?:(?:he|she|it|this|they|the \w+) (?:is|was|are)|(?:it|he|she|this|that|they)['’](?:s|re))\b"
+    r"(?! (?:also|still|wearing|holding|carrying)\b))",
     regex.IGNORECASE,
 )
 _CORRECTION_WORDS = frozenset(
-    "wait scratch correction second wrong mistake correct revise rethink actually closer sorry oops mean meant rather".split()
+    "wait hold hang correction second further reflection actually close closer closely carefully again sorry oops mean meant "
+    "rather".split()
 )
 _PRINTED = regex.compile(
     r"\b(?:reads?|reading|says|saying|words?|titled|printed|written|logo|sign|caption|banner|poster)\s*:?\s*(?:[\"“][^\"”]*|['‘][^'’]*)$",

@@ -21,6 +21,8 @@ INTERJECTIONS = frozenset("oh hmm hm well but ah uh sorry and".split())
 """Words before a yes or no at a sentence's start."""
 AUXILIARIES = frozenset("is are was were does do did".split())
 TRUE = frozenset("right correct true".split())
+WEAKLY = TRUE | frozenset("really exactly quite so".split())
+"""Words behind a "not" that makes a statement of its own."""
 DISMISSAL_WORDS = 6
 """Maximum words of "that would be wrong"."""
 _BREAKS, _OPENING, _CLOSING = frozenset(",:;.!?()[]—–|…-"), frozenset("\"“'‘(["), frozenset("\"”'’)]")
@@ -115,6 +117,10 @@ def _taken_back(sentences: Sequence[Sentence], questions: Sequence[int | None], 
 def _takes_back(sentence: Sentence) -> bool:
     """Whether the sentence says that what stands before it is wrong. "No, he is not running" only denies its own words."""
     words = sentence.words
+    if words[0] == "not" and words[1:2] and words[1] in WEAKLY and _is_break(_gap_behind(sentence, 1)):
+        return True
+    if words == ("not",):
+        return True
     if words[0] in ("that", "this") and 2 < len(words) <= DISMISSAL_WORDS:
         return words[-1] in DISMISSING or (words[-1] in TRUE and denies(words[-2]))
     return _says_no(sentence) and not any(denies(word) and i < len(words) - 1 for i, word in enumerate(words) if word not in NO)

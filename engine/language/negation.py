@@ -6,6 +6,7 @@ A negator ("not") or hedge ("may") opens a scope; the words behind it get its st
 from collections.abc import Sequence
 
 from engine.language.scope import (
+    ASSERTED,
     BRIDGES,
     DENIED,
     FINITE_VERBS,
@@ -20,7 +21,7 @@ from engine.language.scope import (
 from engine.language.unreal import DEPICTIONS, Topic, is_omitted, topic_at
 
 NEGATORS = frozenset(
-    "not cannot never without hardly scarcely barely rarely seldom unlike lacks lacking avoids avoided avoiding denies denied "
+    "not cannot never without hardly scarcely barely rarely seldom unlike lacks lacking avoids avoided avoiding "
     "pretend pretends pretended pretending unlikely isnt arent wasnt werent dont doesnt didnt cant couldnt wont wouldnt hasnt "
     "havent ne não non не 没 不 未 無 无 别 別".split()
 )
@@ -30,6 +31,12 @@ SUBJECT_NEGATORS = frozenset("no none nobody nothing neither nor nowhere".split(
 """Negators that can be the subject: the verb that follows is denied too."""
 PREPOSITIONAL_NEGATORS = frozenset("without unlike instead rather opposed far lack absence lacks lacking confused mistaken".split())
 """Negators that deny a noun phrase and nothing behind it."""
+DOUBTING = frozenset("doubt doubts doubted doubting deny denies denied denying".split())
+"""Words that deny what stands behind them, and that assert it if they are denied themselves."""
+DISPUTING = frozenset("dispute disputes disputed disputing disagree disagrees refute refutes refuted disbelieve".split())
+"""The same before "that"."""
+UNDOUBTING = frozenset("without beyond little".split())
+"""Words beside the negators that deny a doubt."""
 AFFIRMING_AFTER = {
     "not": frozenset("only just merely simply solely least mention".split()),
     "no": frozenset("doubt question matter other wonder".split()),
@@ -57,6 +64,8 @@ DIFFICULT = frozenset("hard difficult tough impossible wrong incorrect inaccurat
 ASKING_PAIRS = frozenset(
     tuple(pair.split()) for pair in "asked about,ask about,asks about,asking about,question about,question of".split(",")
 )
+DOUBT_REACH = 4
+"""Maximum words from a negator to the doubt that it denies: "no reason at all to doubt"."""
 PERCEPTION = frozenset("be see seen".split())
 """Words after could, may and can that mean perception and no doubt: "could be seen"."""
 
@@ -119,6 +128,8 @@ def stances(
 
 def _joined(scope: Scope | None, opened: Scope) -> Scope | None:
     """The scope behind a word that opens one within another: "never fails to" asserts, and "maybe he wants to" stays a maybe."""
+    if opened.kind == "doubt" and (opened.stance == ASSERTED or (scope and scope.stance == DENIED)):
+        return None
     if not scope or (opened.kind != "infinitive" and not (scope.kind == "unsure" and opened.stance == OPEN)):
         return opened
     return None if scope.stance == opened.stance == DENIED else scope
@@ -151,6 +162,8 @@ def _opened_scope(
 ) -> Scope | None:
     """The scope that the word at position i opens, or None."""
     following = words[i + 1] if i + 1 < len(words) else ""
+    if words[i] in DOUBTING or (words[i] in DISPUTING and following == "that"):
+        return _doubting_scope(words, breaks, i)
     if denies(words[i]):
         return _denied_scope(words, breaks, i, following)
     if words[i] == "would" and "if" in words[:i]:
@@ -177,6 +190,14 @@ def _denied_scope(words: Sequence[str], breaks: Sequence[bool], i: int, followin
         return None
     kind: ScopeKind = "subject" if word in SUBJECT_NEGATORS else "preposition" if word in PREPOSITIONAL_NEGATORS else "verb"
     return Scope(DENIED, kind, i)
+
+
+def _doubting_scope(words: Sequence[str], breaks: Sequence[bool], i: int) -> Scope:
+    """The scope of a doubt: "no doubt" and "nobody would deny" assert what follows, whatever stands before them."""
+    first = max((j for j in range(i + 1) if breaks[j]), default=0)
+    before = words[max(first, i - DOUBT_REACH) : i]
+    is_denied = any(denies(word) or word in UNDOUBTING for word in before)
+    return Scope(ASSERTED if is_denied else DENIED, "doubt", i)
 
 
 def _open_scope(words: Sequence[str], i: int, following: str) -> Scope | None:

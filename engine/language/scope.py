@@ -29,7 +29,7 @@ BRIDGES = frozenset(
 )
 """Words that carry a negation into the clause behind them: "do not think that he is"."""
 
-ScopeKind = Literal["verb", "subject", "preposition", "infinitive", "maybe", "unsure"]
+ScopeKind = Literal["verb", "subject", "preposition", "infinitive", "maybe", "unsure", "doubt"]
 
 
 class Scope(NamedTuple):
@@ -39,7 +39,7 @@ class Scope(NamedTuple):
     kind: ScopeKind
     """What ends it. verb: the clause's end or a finite verb; subject: the same, but the second finite verb; preposition: its noun
     phrase's end; infinitive: as verb, or the next verb of the subject ("wants to win and dances"), a time or a place;
-    maybe: the clause's end; unsure: "but", "however" or "yet"."""
+    maybe, doubt: the clause's end; unsure: "but", "however" or "yet"."""
     opened_at: int
     """Position of the last word of the negator or hedge."""
     bridged: bool = False
@@ -57,7 +57,7 @@ def ends_before(scope: Scope, words: Sequence[str], breaks: Sequence[bool], i: i
         return True
     if breaks[i] and distance > 1:
         return not _continues_list(words, i)
-    if scope.kind == "maybe" or scope.bridged:
+    if scope.kind in ("maybe", "doubt") or scope.bridged:
         return False
     if scope.kind == "infinitive" and _ends_infinitive(word, following):
         return True

@@ -52,6 +52,8 @@ PARTICLES: dict[str, tuple[str, ...]] = {
     )
 } | dict.fromkeys("off over through across away behind back open together apart".split(), ())
 """Particle or preposition -> its synonyms. It distinguishes "put in" from "put on", so a label's particle must be met."""
+VERBS_TOO = frozenset(["open"])
+"""Particles that are a verb where no verb stands before them: "pull open", and "open the door"."""
 OPPOSITE = {"on": "off", "off": "on", "onto": "off", "in": "out", "into": "out", "out": "in", "up": "down", "down": "up"}
 
 PEOPLE = frozenset(

@@ -71,7 +71,12 @@ def _stand_together(answer: Answer, pattern: LabelPattern, chosen: list[int]) ->
         start, stop = position_of[verb], position_of[particle]
         if not 0 < stop - start <= PARTICLE_REACH or OPPOSITE.get(pattern.words[particle]) in answer.words[start:stop]:
             return False
-    return all(_is_governed(answer, pattern.words[preposition], position_of[noun]) for preposition, noun in pattern.prepositions)
+    if not all(_is_governed(answer, pattern.words[i:noun], position_of[noun]) for i, noun in pattern.prepositions):
+        return False
+    return all(
+        _is_governed(answer, pattern.words[i:noun], position_of[noun]) or _leads(answer, pattern.words[i], position_of[noun])
+        for i, noun in pattern.directions
+    )
 
 
 def _has_same_roles(answer: Answer, pattern: LabelPattern, position_of: dict[int, int]) -> bool:
@@ -106,13 +111,29 @@ def _starts_other_action(between: Sequence[str]) -> bool:
     return False
 
 
-def _is_governed(answer: Answer, preposition: str, noun_position: int) -> bool:
-    """Whether the preposition or a synonym stands before the noun, without another preposition between them."""
+def _is_governed(answer: Answer, before_noun: Sequence[str], noun_position: int) -> bool:
+    """Whether the preposition or a synonym stands before the noun, without another preposition between them.
+
+    `before_noun`: the label's words from the preposition to the noun, which may be between them: ("away", "from").
+    """
+    preposition = before_noun[0]
     synonyms = (preposition, *PARTICLES[preposition])
     for i in range(noun_position - 1, max(-1, noun_position - 1 - PREPOSITION_REACH), -1):
         if answer.words[i] in synonyms:
             return "out" not in answer.words[max(0, i - 1) : noun_position] or "out" in synonyms
-        if answer.words[i] in OTHER_PREPOSITIONS:
+        if answer.words[i] in OTHER_PREPOSITIONS and answer.words[i] not in before_noun:
+            return False
+    return False
+
+
+def _leads(answer: Answer, direction: str, verb_position: int) -> bool:
+    """Whether the word is a verb with the direction behind it: "passes the ball forward" for "forward pass"."""
+    if verb_position and answer.words[verb_position - 1] in ARTICLES:
+        return False  # a noun
+    for word in answer.words[verb_position + 1 : verb_position + 1 + PARTICLE_REACH]:
+        if word in (direction, *PARTICLES[direction]):
+            return True
+        if word in OTHER_PREPOSITIONS or word in ("and", "or"):
             return False
     return False
 

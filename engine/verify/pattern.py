@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from engine.language.vocabulary import FUNCTION_WORDS, PARTICLES
+from engine.language.vocabulary import FUNCTION_WORDS, PARTICLES, VERBS_TOO
 from engine.language.words import is_unspaced, label_words
 
 MIN_COMPOUND_LETTERS = 5
 """Minimum letters of two neighbouring words that may also be written as one."""
 NEVER_JOINED = FUNCTION_WORDS | (PARTICLES.keys() - {"off", "up", "down"}) | {"to"}
-"""Words that are never joined to a neighbour; "run up" and "take off" may be."""
+"""Words that are never joined to the word before them, nor to the word behind, except particles at a label's head ("back flip")."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class LabelPattern:
     """(verb, particle): turn on."""
     prepositions: tuple[tuple[int, int], ...]
     """(preposition, noun): into the cup."""
+    directions: tuple[tuple[int, int], ...] = ()
+    """(direction, noun) at the label's head: back flip, over the fence."""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -39,25 +41,33 @@ def patterns_of(text: str) -> tuple[LabelPattern, ...]:
         if len(first + second) >= MIN_COMPOUND_LETTERS
         and first.isalpha()
         and second.isalpha()
-        and not {first, second} & NEVER_JOINED
+        and second not in NEVER_JOINED
+        and (first not in NEVER_JOINED or (not i and first in PARTICLES))
     ]
     return tuple(_pattern(spelling) for spelling in (words, *joined))
 
 
 def _pattern(words: tuple[str, ...]) -> LabelPattern:
+    """At the label's head, where no verb stands before it, a particle is the verb itself or describes the noun behind it."""
     content = [i for i, word in enumerate(words) if word not in FUNCTION_WORDS and word not in PARTICLES]
     if not content or any(is_unspaced(word) for word in words):
         return LabelPattern(words, (), (), ())
-    particles, prepositions = [], []
+    head = next((i for i in content if not words[i].endswith("ly")), content[0])
+    if verbs := [i for i in range(head) if words[i] in VERBS_TOO]:
+        head = verbs[0]
+        content = sorted([*content, head])
+    particles, prepositions, directions = [], [], []
     for i, word in enumerate(words):
-        if word not in PARTICLES or not i:
+        if word not in PARTICLES or i in content:
             continue
         noun = next((j for j in content if j > i), None)
-        if i - 1 == content[0]:
-            particles.append((i - 1, i))
+        if i < head:
+            directions.append((i, head))
+        elif i - 1 == head:
+            particles.append((head, i))
         elif noun is not None:
             prepositions.append((i, noun))
         else:
-            particles.append((content[0], i))
+            particles.append((head, i))
     required = sorted([*content, *(particle for _, particle in particles)])
-    return LabelPattern(words, tuple(required), tuple(particles), tuple(prepositions))
+    return LabelPattern(words, tuple(required), tuple(particles), tuple(prepositions), tuple(directions))
