@@ -1,7 +1,8 @@
 """Damage: files of a run that are not what their step wrote: gone, of another size, or with another sha256.
 
 A seal records its files, through its index each piece, and in its facts the note of the step's model. Sizes are compared by one
-listing of each folder, so they can be looked at often. Contents are compared where a file is read anyway, and all of them by `starloop failures RUN --retry damaged`.
+listing of each folder, so they can be looked at often. Contents are compared where a file is read anyway, and all of them by
+`starloop failures RUN --retry damaged`.
 """
 
 import posixpath

@@ -98,7 +98,10 @@ class Retried:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """Notes of models that were written again from the seals: Restored(["cycle-000/generate/model.json"]). Nothing is done again."""
+    """Notes of models that were written again from the seals, and nothing is done again.
+
+    Restored(["cycle-000/generate/model.json"])
+    """
 
     paths: list[str]
 
