@@ -542,7 +542,8 @@ class Limits(Section):
     """A step stops with an explanation if a larger share of its clips failed, and at least 20 of them."""
     storage_patience_s: float = cost(120.0, ge=0)
     """How long a step waits for storage that does not respond; a request without a byte ends after this time too, but not before
-    5 s and no later than 60 s. Denied access and missing objects are not waited for."""
+    5 s and no later than 60 s, and an object of a web server that comes slower than 64 KiB/s after so long. Denied access and
+    missing objects are not waited for."""
 
 
 class RunConfig(Section):

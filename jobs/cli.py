@@ -346,7 +346,15 @@ def main() -> None:
             print("terminated; run the same command again to continue", file=sys.stderr)
         sys.exit(Exit.TERMINATED)
 
+    def interrupted(number: int, frame: object) -> None:
+        """Ctrl-C, likewise. It stays an exception of its own: a live view and the follower of a job end by it."""
+        if os.getpid() == process:
+            print("interrupted; run the same command again to continue", file=sys.stderr)
+        raise KeyboardInterrupt
+
     signal.signal(signal.SIGTERM, terminated)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell lets what runs in the background ignore it
+        signal.signal(signal.SIGINT, interrupted)
     try:
         app()
     except SystemExit as ending:

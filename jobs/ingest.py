@@ -69,9 +69,10 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
     card = Card(listing)
     if form == "instruct":
         talks = Talks(source, config.data, skipped, listing)
-        _write(store, name, EXAMPLES, talks.rows())
-        _report(store, name, talks.facts(), skipped, listing)
+        content = _table_of(EXAMPLES, talks.rows())
+        facts = _report(talks.facts(), skipped, listing)
         refuse_missing(talks.num_shown, listing)
+        _write(store, name, content, facts)
         return
     own = partial(own_records, manifest, storage, source.video, split)
     records = partial(adapter(form), source) if form in ADAPTERS else own
@@ -80,14 +81,15 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
         for clip in listing.counted(manifests.read_manifest(config.data, storage, card, records, skipped)):
             yield clip.to_row()
 
-    _write(store, name, CLIPS, rows())
-    _report(store, name, card.facts() | _files_ignored(manifest, storage, form), skipped, listing)
+    content = _table_of(CLIPS, rows())
+    facts = _report(card.facts() | _files_ignored(manifest, storage, form), skipped, listing)
     notes = [*(folder_notes(manifest, storage) if form == "manifest" else ()), *card.notes()]
     if form in ("manifest", "table") and not split and "split" not in columns.get("values", {}):
         notes += filter(None, [card.one_split_note()])
     for note in notes:
         a_console().print(note)
     refuse_missing(len(card), listing)
+    _write(store, name, content, facts)
 
 
 def _files_ignored(manifest: str, storage: Storage, form: str) -> dict[str, Any]:
@@ -96,16 +98,18 @@ def _files_ignored(manifest: str, storage: Storage, form: str) -> dict[str, Any]
 
 
 def refuse_missing(num_clips: int, listing: Listing) -> None:
-    """Raises ValueError where none of the clips has its video. What is written stays."""
+    """Raises ValueError where none of the clips has its video."""
     remedy = "set data.videos to their folder, or give their names with --video"
     if 0 < num_clips == listing.missing.count:
-        raise ValueError(f"none of the {num_clips} clips has a video: there is no {listing.first_missing}; {remedy}")
+        raise ValueError(
+            f"none of the {num_clips} clips has a video: there is no {listing.first_missing}; {remedy}; nothing is written"
+        )
     if listing.first_missing:
         a_console().print(f"the first video that is missing: {listing.first_missing}; if it is elsewhere, {remedy}")
 
 
-def _write(store: Store, name: str, schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> None:
-    """Write the rows as one file, after all of them were read without an error."""
+def _table_of(schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> bytes:
+    """The rows as one Parquet file: it is written after all of them were read without an error."""
     sink, waiting, count = pa.BufferOutputStream(), [], 0
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for row in rows:
@@ -116,8 +120,17 @@ def _write(store: Store, name: str, schema: pa.Schema, rows: Iterator[dict[str, 
                 waiting.clear()
         writer.write_table(pa.Table.from_pylist(waiting, schema=schema))
     if not count:
-        raise ValueError(f"nothing to write to {name}: no conversation was found; --format instruct reads JSON or JSONL of them")
-    store.write(name, sink.getvalue().to_pybytes())
+        raise ValueError("nothing to write: no conversation was found; --format instruct reads JSON or JSONL of them")
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _write(store: Store, name: str, table: bytes, facts: dict[str, Any]) -> None:
+    """Write the rows, and the data card as JSON beside them."""
+    card = f"{name.removesuffix('.parquet')}.card.json"
+    store.write(name, table)
+    store.write(card, to_json(facts, indent=2) + b"\n")
+    a_console().print(f"wrote {store.url(name)} and its data card {card}")
 
 
 class Talks:
@@ -178,36 +191,33 @@ class Talks:
         return dict(self._counts) | {"bad_rows_by_reason": dict(self._bad)}
 
 
-def _report(store: Store, name: str, facts: dict[str, Any], skipped: Skipped | None, listing: Listing | None = None) -> None:
-    """Write the data card as JSON beside the clips, and print it in short."""
-    if listing:
-        facts |= {
-            "missing_videos": listing.missing.count,
-            "unanswered_videos": listing.unanswered.count,
-            "unlisted_videos": listing.unlisted.count,
-        }
+def _report(facts: dict[str, Any], skipped: Skipped | None, listing: Listing) -> dict[str, Any]:
+    """The facts of the data card, which are printed in short."""
+    facts |= {
+        "missing_videos": listing.missing.count,
+        "unanswered_videos": listing.unanswered.count,
+        "unlisted_videos": listing.unlisted.count,
+    }
     if skipped:
         facts |= {"bad_rows": skipped.count, "first_bad_rows": skipped.first}
-    card = f"{name.removesuffix('.parquet')}.card.json"
-    store.write(card, to_json(facts, indent=2) + b"\n")
     console = a_console()
     console.print("  ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items() if isinstance(value, int | float)))
     if bad := facts.get("bad_rows_by_reason"):
         console.print("bad rows by reason: " + ", ".join(f"{reason} {count}" for reason, count in bad.items()))
     if kinds := facts.get("kinds"):
         console.print("labels by kind: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
-    if listing and listing.missing.count:
+    if listing.missing.count:
         console.print(
             f"clips without a video: {listing.missing.count}, among them {', '.join(listing.missing.first[:3])}; "
             "they are kept as rows and will be counted as failed: missing",
         )
-    if listing and listing.unanswered.count:
+    if listing.unanswered.count:
         first = ", ".join(listing.unanswered.first[:3])
         console.print(
             f"the videos of {listing.unanswered.count} clips could not be listed ({first} ...): it is not allowed, or storage did "
             "not respond; whether they exist is found out when they are read"
         )
-    if listing and listing.unlisted.count:
+    if listing.unlisted.count:
         first = ", ".join(listing.unlisted.first[:3])
         console.print(
             f"{listing.unlisted.count} clips' videos ({first} ...) not looked for: at most {LISTED_FOLDERS} folders are listed, "
@@ -215,4 +225,4 @@ def _report(store: Store, name: str, facts: dict[str, Any], skipped: Skipped | N
         )
     if skipped and skipped.count:
         console.print(f"{skipped.count} bad rows left out; the first: {skipped.first[0]}")
-    console.print(f"wrote {store.url(name)} and its data card {card}")
+    return facts

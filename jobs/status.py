@@ -216,8 +216,10 @@ def failure_json(row: failing.Failed) -> dict[str, str]:
     return {"step": row.step, "id": row.name, "kind": row.kind, "detail": row.detail}
 
 
-def _retried(kind: str, again: failing.Retried | None) -> str:
+def _retried(kind: str, again: failing.Retried | failing.Restored | None) -> str:
     """What will be made again, in a sentence."""
+    if isinstance(again, failing.Restored):
+        return f"written again from what the seals hold: {', '.join(again.paths)}; nothing has to be done again"
     is_damage = kind == failing.DAMAGED
     if again is None:
         return "no file is damaged" if is_damage else f"no clip failed as {kind}, and select left no example out as that"

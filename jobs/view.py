@@ -53,12 +53,10 @@ class View(logging.Handler):
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         logging.getLogger("engine").removeHandler(self)
         if self._live:
             self._live.stop()
-        if kind is not None and issubclass(kind, KeyboardInterrupt):
-            self.console.print("interrupted; run the same command again to continue")
 
     def emit(self, record: logging.LogRecord) -> None:
         self.console.print(f"{time.strftime('%H:%M:%S')}  {record.getMessage()}")

@@ -28,11 +28,12 @@ def starloop(*arguments: str, cwd: Path = ROOT, environment: Mapping[str, str] |
     settings = mock.patch.dict(os.environ, environment or {})
     program = mock.patch.object(sys, "argv", ["starloop", *arguments])
     with contextlib.chdir(cwd), settings, program, _new_libraries(), _own_logging(), _own_streams() as (out, err):
-        handler = signal.getsignal(signal.SIGTERM)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             status = _status_of(main)
         finally:
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         texts = [_text(stream) for stream in (out, err)]
     return subprocess.CompletedProcess(arguments, status, *texts)
 

@@ -165,6 +165,25 @@ class _Handler(BaseHTTPRequestHandler):
             self.server_of_tests.is_over.wait(60)
             self.close_connection = True
 
+    def _trickles(self, body: bytes) -> None:
+        """The whole object, a byte now and then."""
+        self._send(200, b"", Content_Length=str(len(body)))
+        self._trickle(body)
+
+    def _trickles_ranges(self, body: bytes) -> None:
+        """The first byte of the object, and then ranges, a byte now and then."""
+        start, end = self._asked(len(body))
+        whole = f"bytes {start}-{end - 1}/{len(body)}"
+        self._send(206, b"", Content_Range=whole, Content_Length=str(end - start))
+        self._trickle(body[start:end])
+
+    def _trickle(self, body: bytes) -> None:
+        for at in range(len(body)):
+            self.wfile.write(body[at : at + 1])
+            if self.server_of_tests.is_over.wait(0.1):
+                break
+        self.close_connection = True
+
     def _moved(self, _: bytes) -> None:
         self._send(302, b"", Location=self.path.replace("/moved/", "/ranges/"))
 

@@ -1,9 +1,11 @@
 """A step asks one model: its digest is noted by the first actor that has loaded it, and an actor with another one is refused."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from engine.store.files import Store
+from engine.store.files import FileRecord, Store
 from models.base import EngineSpec
 from models.folders import revision
 from models.registry import engine_version
@@ -17,7 +19,7 @@ def note_model(store: Store, step: str, digest: str, base: str, engine: str) -> 
     `engine`: which one answers, with its version.
     """
     path, model = f"{step}/{NOTE}", {"digest": digest, "base": base, "revision": revision(base), "engine": engine}
-    if store.create(path, json.dumps(model).encode()):
+    if store.create(path, _content(model)):
         return
     noted = read_model(store, step)
     if noted["digest"] != digest:
@@ -47,5 +49,30 @@ def read_model(store: Store, step: str) -> dict[str, Any]:
     "revision": what a hub id resolved to; "" for a folder or URI.
     """
     data = store.read(f"{step}/{NOTE}")
-    model: dict[str, Any] = json.loads(data) if data else {}
-    return model
+    if data is None:
+        return {}
+    try:
+        model: dict[str, Any] = json.loads(data)
+        _ = model["digest"], model["base"]
+        return model
+    except (ValueError, KeyError, TypeError) as error:
+        url = store.url(f"{step}/{NOTE}")
+        raise ValueError(
+            f"{url} is not what a step notes of its model ({type(error).__name__}: {error}); restore it, or take "
+            f"{store.url(step)} away to make the step again"
+        ) from None
+
+
+def note_of(step: str, model: Mapping[str, Any]) -> FileRecord:
+    """The file that notes a step's model, as it was written. `model`: what the seal holds of it, facts["model"]."""
+    data = _content(model)
+    return FileRecord(path=f"{step}/{NOTE}", size=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def restore_note(store: Store, step: str, model: Mapping[str, Any]) -> None:
+    """Write the file again from what the step's seal holds of it."""
+    store.write(f"{step}/{NOTE}", _content(model))
+
+
+def _content(model: Mapping[str, Any]) -> bytes:
+    return json.dumps(model).encode()

@@ -22,7 +22,8 @@ def refuse_duplicate(clip: Clip, place: str, ids: set[int], splits: dict[int, st
     if id_hash in ids:
         raise ValueError(f"{place}: clip_id {clip.clip_id!r} comes twice; give each clip its own in a clip_id column")
     if splits.setdefault(video_hash, clip.split) != clip.split:
-        raise ValueError(f"{place}: video {clip.video} is in {clip.split} here and in {splits[video_hash]} before; split by video")
+        splits_of = f"is in {clip.split} here and in {splits[video_hash]} before"
+        raise ValueError(f"{_at(place, clip)} {splits_of}; split by video")
     ids.add(id_hash)
 
 
@@ -38,7 +39,12 @@ def refuse_duplicates(clips: Placed, card: Card) -> None:
         place, clip = next(at for at in same if at[1].split != first_clip.split)
         splits = f"in {clip.split} here and in {first_clip.split} at {first_place}"
         more = f", and so are {len(both) - 1} more videos" if len(both) > 1 else ""
-        raise ValueError(f"{place}: video {clip.video} is {splits}{more}; split by video")
+        raise ValueError(f"{_at(place, clip)} is {splits}{more}; split by video")
+
+
+def _at(place: str, clip: Clip) -> str:
+    """A row's place and video, which are the same in class folders."""
+    return place if place == clip.video else f"{place}: video {clip.video}"
 
 
 def count_label_conflicts(clips: Placed, card: Card) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engine.ingest.hashes import hash_of, in_both, with_split
 from engine.ingest.listing import SMALLEST_BYTES, TOGETHER, Listing
-from engine.ingest.skipped import Skipped
+from engine.ingest.skipped import OR_LEAVE_OUT, Skipped
 from engine.rows import Clip
 from engine.store.locations import OBJECT_STORES, canonical, local_path, object_key, protocol_of
 from engine.store.parallel import parallel_map
@@ -107,6 +107,8 @@ class Copies:
         other_place, other = self._first.setdefault(digest, (place, clip))
         if other.split == clip.split or canonical(other.video) == canonical(clip.video):
             return ""
+        if place == clip.video:  # of class folders, where the videos are the rows
+            return f"{clip.video}, {clip.split}, is a copy of {other.video}, {other.split}"
         return f"{place}: video {clip.video}, {clip.split} here, is a copy of {other.video}, {other.split} at {other_place}"
 
     def refuse(self, clips: Iterable[tuple[str, Clip]]) -> None:
@@ -117,10 +119,7 @@ class Copies:
                 conflicts.setdefault(self._digests[_key(clip.video)], conflict)
         if conflicts:
             more = f"; and {len(conflicts) - SHOWN} more" if len(conflicts) > SHOWN else ""
-            raise ValueError(
-                f"{'; '.join([*conflicts.values()][:SHOWN])}{more}; put copies into one split, or leave them out "
-                "(`starloop ingest --skip-bad`)"
-            )
+            raise ValueError(f"{'; '.join([*conflicts.values()][:SHOWN])}{more}; put copies into one split{OR_LEAVE_OUT}")
 
     def _numbers_in_both(self, placed: Iterator[Placed]) -> set[int]:
         """Sizes of local files, and hashes of listed digests, that videos of both splits have."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from engine import labels
 from engine.ingest.cells import EMPTY_OR_NAME, text_of
+from engine.ingest.skipped import OR_LEAVE_OUT
 from engine.labels import Keywords, Label
 
 
@@ -21,7 +22,7 @@ def label_of(row: dict[str, Any]) -> Label:
     if text.startswith("{"):
         return _with_aliases(_typed(text), aliases)
     if not any(character.isalnum() for character in text):
-        raise ValueError("has no label; fill it in, or leave the row out (`starloop ingest --skip-bad`)")
+        raise ValueError(f"has no label; fill it in{OR_LEAVE_OUT}")
     if text in EMPTY_OR_NAME:
         named = json.dumps({"kind": "keywords", "text": text})
         raise ValueError(

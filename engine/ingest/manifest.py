@@ -14,7 +14,7 @@ from engine.ingest.copies import Copies, Placed
 from engine.ingest.label_cells import label_of
 from engine.ingest.listing import Listing
 from engine.ingest.own import own_records
-from engine.ingest.skipped import Skipped
+from engine.ingest.skipped import OR_LEAVE_OUT, Skipped
 from engine.ingest.splits import Division
 from engine.ingest.tables import Record, Row
 from engine.labels import Keywords, plain
@@ -172,7 +172,7 @@ def _located(row: Row, data: Data) -> str:
     """The URI or absolute path of the row's video. Raises ValueError where there is none, or an odd one."""
     video = _one_line(row, "video")
     if video in ("", *EMPTY_OR_NAME):
-        raise ValueError("has no video; fill it in, or leave the row out (`starloop ingest --skip-bad`)")
+        raise ValueError(f"has no video; fill it in{OR_LEAVE_OUT}")
     if (video, row.get("label")) == ("video", "label"):
         raise ValueError("this repeats the header; are these several files in one? Leave the second header out")
     if video.startswith("# "):

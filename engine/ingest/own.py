@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 from engine.config import Data
 from engine.ingest.adapters.source import filled
+from engine.ingest.adapters.turns import is_conversation
 from engine.ingest.classes import class_records, holds_classes, ignored, layout_note
 from engine.ingest.folders import files_under, is_video
 from engine.ingest.tables import KNOWN_COLUMNS, Record, Row, kind_of, opened, table_records
 from engine.store.filesystems import Storage
+
+CONVERSATIONS = "these are conversations, which `starloop ingest --format instruct` makes examples of"
 
 
 def own_records(path: str, storage: Storage, video: str = "", split: str = "") -> Iterator[Record]:
@@ -99,7 +102,8 @@ def _check_columns(where: str, columns: tuple[str, ...], needed: tuple[str, ...]
     for name in needed:
         if name not in columns:
             known = ", ".join(map(repr, columns)) or "none"
-            raise ValueError(f"{where} has no column {name!r}, only {known}; rename or add it, or map it with --mapping")
+            remedy = CONVERSATIONS if is_conversation(columns) else "rename or add it, or map it with --mapping"
+            raise ValueError(f"{where} has no column {name!r}, only {known}; {remedy}")
     for column in set(columns) - KNOWN_COLUMNS:
         if close := difflib.get_close_matches(column.strip().lower(), KNOWN_COLUMNS, n=1, cutoff=0.8):
             raise ValueError(f"{where} has a column {column!r}; did you mean {close[0]!r}?")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 
 SHOWN = 10
+OR_LEAVE_OUT = ", or leave the row out (`starloop ingest --skip-bad`)"
+"""The remedy of a bad row that goes with each other one."""
 
 
 @dataclass
@@ -13,6 +15,8 @@ class Skipped:
     count: int = 0
 
     def add(self, example: ValueError | str) -> None:
+        """Without the remedy --skip-bad: the row is left out."""
         self.count += 1
         if len(self.first) < SHOWN:
-            self.first.append(str(example).encode(errors="backslashreplace").decode())  # names of files are bytes
+            text = str(example).replace(OR_LEAVE_OUT, "")
+            self.first.append(text.encode(errors="backslashreplace").decode())  # names of files are bytes

@@ -1,7 +1,8 @@
 """Damage: files of a run that are not what their step wrote: gone, of another size, or with another sha256.
 
-A seal records its files, and through its index each piece. Sizes are compared by one listing of each folder, so they can be looked
-at often. Contents are compared where a file is read anyway, and all of them by `starloop failures RUN --retry damaged`.
+A seal records its files, through its index each piece, and in its facts the note of the step's model. Sizes are compared by one
+listing of each folder, so they can be looked at often. Contents are compared where a file is read anyway, and all of them by
+`starloop failures RUN --retry damaged`.
 """
 
 import posixpath
@@ -9,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
+from engine.generate.one_model import note_of
 from engine.rows import Attempt
 from engine.run.seals import Seal
 from engine.run.work import INDEX, indexed, read_piece
@@ -32,7 +34,7 @@ class Damage:
 
 
 def damage_by_sizes(store: Store, seals: Iterable[Seal]) -> list[Damage]:
-    """What listings show of the files of sealed steps; each index is read too. A call for each folder and each index."""
+    """What listings show of the files of sealed steps; indexes and notes are read too. A call for each folder, index and note."""
     return [damage for of_step in parallel_map(partial(_by_sizes, store), seals) for damage in of_step]
 
 
@@ -50,6 +52,18 @@ def recorded(store: Store, seal: Seal) -> tuple[list[FileRecord], list[Damage]]:
         return [*files, *indexed(store, seal).values()], []
     except StorageError as error:
         return files, [_damage(store, seal.step, index[0].path, error)]
+
+
+def damage_of_note(store: Store, seal: Seal) -> Damage | None:
+    """Whether the note of the step's model is what the seal holds of it; a step that asked no model has none."""
+    if not (model := seal.facts.get("model")):
+        return None
+    record = note_of(seal.step, model)
+    try:
+        store.read_recorded(record)
+    except StorageError as error:
+        return _damage(store, seal.step, record.path, error)
+    return None
 
 
 def read_or_damage(store: Store, step: str, piece: str | FileRecord) -> list[Attempt] | Damage:
@@ -77,7 +91,8 @@ def _by_sizes(store: Store, seal: Seal) -> list[Damage]:
             damage.append(Damage(seal.step, record.path, "is gone"))
         elif size != record.size:
             damage.append(Damage(seal.step, record.path, f"has {size} bytes instead of {record.size}"))
-    return damage
+    note = damage_of_note(store, seal)
+    return damage if note is None else [*damage, note]
 
 
 def _by_content(store: Store, step: str, record: FileRecord) -> Damage | None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from engine.generate.ledger import balance
+from engine.generate.one_model import restore_note
 from engine.rows import FAILURES, Unused
 from engine.run import plan
-from engine.run.damage import Damage, damage_by_contents, damage_by_sizes, read_or_damage, recorded
+from engine.run.damage import Damage, damage_by_contents, damage_by_sizes, damage_of_note, read_or_damage, recorded
 from engine.run.lease import Lease
 from engine.run.plan import WRITE_PIECES, Step
 from engine.run.seals import SEAL, Seal
@@ -47,6 +48,8 @@ def failures(store: Store) -> Iterator[Failed]:
         pieces, damage = _pieces(store, step, seal)
         if seal is not None and step.kind not in WRITE_PIECES:
             damage = damage_by_sizes(store, [seal])
+        elif seal is not None and (note := damage_of_note(store, seal)) is not None:
+            damage = [*damage, note]
         yield from map(_failed_file, damage)
         for attempts in parallel_map(partial(read_or_damage, store, step.name), pieces):
             if isinstance(attempts, Damage):
@@ -91,6 +94,16 @@ class Retried:
     """0: the step writes none, or only its index is damaged; it is done again as a whole."""
     clips: int
     """Clips in these pieces; 0 for damaged pieces, where the number is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Notes of models that were written again from the seals, and nothing is done again.
+
+    Restored(["cycle-000/generate/model.json"])
+    """
+
+    paths: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +154,20 @@ def _failed_in(store: Store, kind: str, piece: str | FileRecord) -> tuple[str, i
     return piece if isinstance(piece, str) else piece.path, failed, balance(attempts).clips
 
 
-def retry(store: Store, kind: str, rewind: bool) -> Retried | None:
+def _restored(store: Store, sealed: Iterable[Seal]) -> list[str]:
+    """Write the damaged notes of models again: their seals hold all of them. Returns their paths."""
+    notes = ((seal, damage_of_note(store, seal)) for seal in sealed)
+    damaged = [(seal, note.path) for seal, note in notes if note is not None]
+    for seal, _ in damaged:
+        restore_note(store, seal.step, seal.facts["model"])
+    return [path for _, path in damaged]
+
+
+def retry(store: Store, kind: str, rewind: bool) -> Retried | Restored | None:
     """Delete the pieces with failures of that kind, so that the next command makes them again; None where there are none.
 
     A select step that left out examples as that kind is deleted as a whole. The kind "damaged" is for files that are gone, or that
-    differ from what their step wrote: pieces are deleted, and a step without pieces as a whole.
+    differ from what their step wrote: notes of models are written again, pieces are deleted, and a step without pieces as a whole.
 
     Steps that follow from such a piece, through their inputs or through an accuracy, are deleted too if `rewind`; else ValueError
     says so and nothing is deleted. Other steps stay. Steps are deleted from the last to the first, the seal of each before its
@@ -157,13 +179,14 @@ def retry(store: Store, kind: str, rewind: bool) -> Retried | None:
     with Lease(store) as lease:
         sealed = read_seals(store)
         steps = plan.so_far(config, sealed)
+        restored = _restored(store, sealed.values()) if kind == DAMAGED else []
         for step in steps:
             seal = sealed.get(step.name)
             again = _damaged(store, step, seal) if kind == DAMAGED else _failed(store, step, seal, kind)
             if again is not None:
                 break
         else:
-            return None
+            return Restored(restored) if restored else None
         later = plan.following(step, steps)
         begun = [other for other in later if other.name in sealed or _is_begun(store, other)]
         _refuse_used(step, begun, kind, rewind)

@@ -23,7 +23,7 @@ from engine.store.locations import PASSWORD, PROTOCOLS, WEB, local_path, protoco
 from engine.store.parallel import CALLS_AT_ONCE
 from engine.store.sources import WHOLE_BYTES, LocalSource, Patiently, RemoteSource, Source, SourceFile
 from engine.store.troubles import WAITED_FOR, StorageError, reason_of, storage_error, trouble_of
-from engine.store.web import WebSource
+from engine.store.web import Waits, WebSource
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,8 @@ class Storage:
         if local_path(uri) is not None:
             source: Source = patiently(lambda: LocalSource(patiently, path))
         elif protocol_of(uri) in WEB:
-            source = patiently(lambda: WebSource(patiently, filesystem, path, whole_bytes, self.silence_s))
+            waits = Waits(self.silence_s, max(self.silence_s, self.patience_s))
+            source = patiently(lambda: WebSource(patiently, filesystem, path, whole_bytes, waits))
         else:
             source = patiently(lambda: RemoteSource(patiently, filesystem, path))
         try:

@@ -12,11 +12,12 @@ from typing import Any, BinaryIO
 
 from fsspec.asyn import AsyncFileSystem, sync
 
+from engine.store.pace import Pace
 from engine.store.sources import Patiently
 from engine.store.troubles import REMEDY, StorageError, trouble_of
 
-RANGE_TIMEOUT_S, WHOLE_TIMEOUT_S = 120.0, 3600.0
-"""For a body that comes slowly."""
+WHOLE_TIMEOUT_S = 3600.0
+"""For an object that comes whole, however fast."""
 CHUNK_BYTES = 1 << 20
 VERSION_HEADERS = ("ETag", "Last-Modified", "Content-Length", "Content-Encoding")
 """What tells two versions of an object apart, as well as its server says."""
@@ -40,6 +41,16 @@ class Whole:
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Waits(silence_s=60.0, patience_s=120.0): how long bytes of an object are waited for."""
+
+    silence_s: float
+    """A request ends after so long without a byte, and where the head of its response has not come by then."""
+    patience_s: float
+    """All requests of an object together may take so long, and longer with each byte (engine/store/pace.py)."""
+
+
 _LAST: list[Whole] = []
 """The object that came whole last, if any: windows of one video follow each other, and each would fetch it again. Only fsspec's
 thread changes it."""
@@ -48,10 +59,9 @@ thread changes it."""
 class WebSource:
     """An object of an HTTP server. Only GET is used: an address may be signed for nothing else."""
 
-    def __init__(self, patiently: Patiently, filesystem: AsyncFileSystem, url: str, whole_bytes: int, silence_s: float) -> None:
-        """`silence_s`: a request ends after so long without a byte, and where the head of its response has not come by then."""
+    def __init__(self, patiently: Patiently, filesystem: AsyncFileSystem, url: str, whole_bytes: int, waits: Waits) -> None:
         self._patiently, self._filesystem, self._url, self._whole_bytes = patiently, filesystem, url, whole_bytes
-        self._silence_s = silence_s
+        self._silence_s, self._pace = waits.silence_s, Pace(waits.patience_s)
         self._whole: int | None = None
         """The descriptor of the whole object's file, where the server gives no ranges."""
         self.size, self.etag, self.bytes_read = 0, "", 0
@@ -93,7 +103,7 @@ class WebSource:
     async def _range(self, offset: int, length: int) -> bytes | None:
         """The bytes of a range, or its first ones if the server sends no more; None where it has sent the whole object instead."""
         byte_range = f"bytes={offset}-{offset + length - 1}"
-        async with _bounded(RANGE_TIMEOUT_S, f"{length} bytes did not come"), self._get(byte_range) as response:
+        async with self._get(byte_range) as response:
             match = CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
             if match and (int(match["size"]) != self.size or _strong_etag(response) != self.etag):
                 raise StorageError("replaced", f"{self._url} was replaced while it was being read; {REMEDY['replaced']}")
@@ -101,7 +111,7 @@ class WebSource:
                 first, last = int(match["first"] or -1), int(match["last"] or -1)
                 if first != offset or last < first:
                     raise StorageError("refused", f"cannot read {self._url}: the server sends another range; {ELSEWHERE}")
-                return await _body(response, min(length, last - first + 1))
+                return await self._body(response, min(length, last - first + 1))
             if response.status not in (200, 206, *NO_RANGES):
                 self._refuse(response)
         size = self.size
@@ -129,11 +139,30 @@ class WebSource:
         session, options = await self._filesystem.set_session(), self._filesystem.kwargs
         headers = {**options.get("headers", {}), "Accept-Encoding": "identity"} | ({"Range": byte_range} if byte_range else {})
         timeout = type(session.timeout)(total=None, sock_read=self._silence_s)
-        async with _bounded(self._silence_s, "no answer"):
-            request = session.get(self._filesystem.encode_url(self._url), **{"timeout": timeout, **options, "headers": headers})
-            response = await request
-        async with response:
-            yield response
+        async with self._pace.request():
+            async with _bounded(self._silence_s, "no answer"):
+                request = session.get(self._filesystem.encode_url(self._url), **{"timeout": timeout, **options, "headers": headers})
+                response = await request
+            async with response:
+                yield response
+
+    async def _chunks(self, response: Any) -> AsyncIterator[bytes]:
+        """The body, part by part as it comes."""
+        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+            self._pace.came(len(chunk))
+            yield chunk
+
+    async def _body(self, response: Any, length: int) -> bytes:
+        """Exactly so many bytes. Raises ConnectionError where fewer come."""
+        parts, size = [], 0
+        async for chunk in self._chunks(response):
+            parts.append(chunk)
+            size += len(chunk)
+            if size >= length:
+                break
+        if size < length:
+            raise ConnectionError(f"{size} of {length} bytes came")
+        return b"".join(parts)[:length]
 
     async def _spool(self, response: Any) -> None:
         """Keep the body, decompressed if it comes compressed; not once more where it is the object that came whole last."""
@@ -158,7 +187,7 @@ class WebSource:
         with self._needing_room():
             file, size = tempfile.TemporaryFile(), 0  # noqa: SIM115  # it stays open, in _LAST
         try:
-            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+            async for chunk in self._chunks(response):
                 size += len(chunk)
                 if size > self._whole_bytes:
                     raise StorageError(
@@ -207,16 +236,3 @@ def _strong_etag(response: Any) -> str:
     """The version that the server names, "" for none: a weak etag says that two versions are alike, not that they are the same."""
     etag = str(response.headers.get("ETag", ""))
     return "" if etag.startswith("W/") else etag.strip('"')
-
-
-async def _body(response: Any, length: int) -> bytes:
-    """Exactly so many bytes. Raises ConnectionError where fewer come."""
-    parts, size = [], 0
-    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-        parts.append(chunk)
-        size += len(chunk)
-        if size >= length:
-            break
-    if size < length:
-        raise ConnectionError(f"{size} of {length} bytes came")
-    return b"".join(parts)[:length]

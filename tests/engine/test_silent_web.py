@@ -1,6 +1,7 @@
 """Pins that a request never outlasts the patience, and that at ingest one object that never answers costs its own clip alone."""
 
 import logging
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from builders import LIMITS, a_clip
 from engine.decode.decoder import ChildDecoder
 from engine.ingest.listing import SILENT_AFTER, Listing
 from engine.rows import Failure
-from engine.store import awaited, filesystems
+from engine.store import awaited, filesystems, pace
 from engine.store.filesystems import Storage
 from engine.store.troubles import StorageError
 from models.base import Evenly, FrameSpec, Square
@@ -44,6 +45,40 @@ def test_a_request_ends_with_the_patience_in_words(web: WebServer, way: str, wor
         source.read(0, 100)
     assert time.monotonic() - began < 4 * PATIENCE_S
     assert (caught.value.trouble, f"{way}/a.mp4: {words}" in str(caught.value)) == ("unavailable", True)
+
+
+@pytest.mark.parametrize("way", ["trickles", "trickles_ranges"])
+def test_a_body_that_trickles_ends_with_the_patience_in_words(web: WebServer, way: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(StorageError) as caught, Storage(patience_s=PATIENCE_S).opened(web.url(f"{way}/a.mp4")) as source:
+        source.read(0, 1000)
+    assert time.monotonic() - began < 5 * PATIENCE_S
+    words = (
+        rf"{way}/a.mp4: too slow: \d\d bytes came in 2 s, and an object may take limits.storage_patience_s = 1 s and a second for"
+    )
+    assert (caught.value.trouble, bool(re.search(words, str(caught.value)))) == ("unavailable", True)
+
+
+def test_many_small_ranges_share_one_patience(web: WebServer) -> None:
+    with Storage(patience_s=PATIENCE_S).opened(web.url("trickles_ranges/a.mp4")) as source:
+        began, parts = time.monotonic(), list[bytes]()
+        with pytest.raises(StorageError, match="too slow"):
+            parts.extend(source.read(at, 5) for at in range(0, 100, 5))  # each takes half a second, and no patience alone
+    assert 0 < len(parts) < 10
+    assert time.monotonic() - began < 6 * PATIENCE_S
+
+
+def test_a_body_at_the_pace_takes_as_long_as_it_takes(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "BYTES_PER_S", 5)
+    with Storage(patience_s=PATIENCE_S).opened(web.url("trickles_ranges/a.mp4")) as source:
+        assert source.read(0, 30) == b"0123456789" * 3
+
+
+def test_a_clip_whose_object_trickles_is_a_row_in_words(web: WebServer) -> None:
+    with ChildDecoder(Storage(patience_s=PATIENCE_S), LIMITS) as decoder:
+        failure = decoder.decode(a_clip(video=web.url("trickles/a.mp4")), SPEC)
+    assert isinstance(failure, Failure)
+    assert (failure.kind, "trickles/a.mp4: too slow: " in failure.detail) == ("unreadable", True)
 
 
 def test_a_request_to_s3_ends_with_the_patience() -> None:

@@ -154,6 +154,30 @@ def test_sigterm_is_named_once_and_not_by_each_forked_process() -> None:
     assert (done.returncode, done.stderr) == (Exit.TERMINATED, "terminated; run the same command again to continue\n")
 
 
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", Exit.INTERRUPTED), ("SIGTERM", Exit.TERMINATED)])
+def test_a_command_that_is_stopped_says_so_in_one_line(name: str, status: Exit) -> None:
+    program = (
+        "import os, signal, jobs.cli, jobs.status\n"
+        f"jobs.status.status = lambda *_: os.kill(os.getpid(), signal.{name})\n"
+        "jobs.cli.main()\n"
+    )
+    command = [sys.executable, "-c", program, "status", "r"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    words = {"SIGINT": "interrupted", "SIGTERM": "terminated"}[name]
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", f"{words}; run the same command again to continue\n")
+
+
+def test_what_runs_in_the_background_goes_on_ignoring_ctrl_c() -> None:
+    program = (
+        "import os, signal, jobs.cli\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "jobs.cli.app = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+        "jobs.cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tuple[Path, Done]:
     """A folder with a manifest of 30 clips without videos, a run `r` that too many failures stopped, and what the command said."""

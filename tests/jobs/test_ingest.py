@@ -35,12 +35,35 @@ def test_no_video_at_all_is_an_error_that_names_the_path_and_the_options(tmp_pat
     assert done.returncode == 1
     assert done.stderr.strip() == (
         f"error: none of the 2 clips has a video: there is no {tmp_path}/a; set data.videos to their folder, "
-        "or give their names with --video"
+        "or give their names with --video; nothing is written"
     )
+    assert ("clips without a video: 2" in done.stdout, "wrote" in done.stdout) == (True, False)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.csv"]
     write(tmp_path, "a.mp4")
     done = starloop("ingest", "m.csv", "--out", "clips.parquet", "--video", "{video}.mp4", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"the first video that is missing: {tmp_path}/b.mp4" in done.stdout
+
+
+def test_conversations_without_their_format_are_told_it(tmp_path: Path) -> None:
+    (tmp_path / "ok.jsonl").write_text('{"messages": [{"role": "user", "content": "Hi"}], "videos": ["a.mp4"]}\n')
+    done = starloop("ingest", "ok.jsonl", "--out", "clips.parquet", cwd=tmp_path)
+    assert done.stderr.strip().endswith(
+        "has no column 'video', only 'messages', 'videos'; these are conversations, which `starloop ingest --format instruct` "
+        "makes examples of"
+    )
+
+
+def test_copies_in_class_folders_are_named_once_and_without_the_option_that_was_given(tmp_path: Path) -> None:
+    write(tmp_path / "d", "train/yoga/a.mp4", "train/dance/b.mp4", "val/yoga/c.mp4")
+    for name in ("train/yoga/a.mp4", "val/yoga/c.mp4"):
+        (tmp_path / "d" / name).write_bytes(b"1" * 2000)
+    pair = f"{tmp_path}/d/val/yoga/c.mp4, heldout, is a copy of {tmp_path}/d/train/yoga/a.mp4, train; put copies into one split"
+    done = starloop("ingest", "d", "--out", "clips.parquet", cwd=tmp_path)
+    assert done.stderr.strip() == f"error: {pair}, or leave the row out (`starloop ingest --skip-bad`)"
+    done = starloop("ingest", "d", "--out", "clips.parquet", "--skip-bad", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"1 bad rows left out; the first: {pair}\n" in done.stdout
 
 
 def test_a_split_for_all_rows(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from builders import a_clip, a_seal, an_attempt
+from engine.generate.one_model import NOTE, note_model, read_model
 from engine.ingest.clips import path_of, write_parts
 from engine.presets import load_config
 from engine.rows import ATTEMPTS, Attempt
@@ -51,7 +52,9 @@ def run(tmp_path: Path) -> Store:
     write_piece(store, OTHER, [an_attempt("c"), an_attempt("d", outcome="failed", reason="missing", detail="no such file")])
     index = [asdict(record) for record in store.describe([PIECE, OTHER])]
     store.write_table(f"{GENERATE}/{INDEX}", pa.Table.from_pylist(index, schema=FILES))
-    seal(store, GENERATE, [f"{GENERATE}/{INDEX}"], clips=4, failed={"missing": 1}, **ACCOUNTS)
+    note_model(store, GENERATE, "a1b2", "tiny", "builtin")
+    model = read_model(store, GENERATE)
+    seal(store, GENERATE, [f"{GENERATE}/{INDEX}"], clips=4, failed={"missing": 1}, model=model, **ACCOUNTS)
     store.write(EXAMPLES, b"examples")
     seal(store, SELECT, [EXAMPLES], direct_only=False, examples=3, episodes=0)
     return store
@@ -113,6 +116,44 @@ def test_contents_are_compared_where_files_are_read(run: Store) -> None:
     assert retry(run, "damaged", rewind=True) == Retried(step=GENERATE, failed=0, pieces=1, clips=0)
     assert run.names(pieces_of(GENERATE)) == [OTHER.rsplit("/", 1)[1]]
     assert run.read(EXAMPLES) is None
+
+
+@pytest.mark.parametrize(
+    ("harm", "detail"),
+    [
+        (
+            lambda store, path: store.write(path, (store.read(path) or b"") + b"x\n"),
+            "is not what was written: its sha256 is another",
+        ),
+        (forge, "is not what was written: its sha256 is another"),
+        (Store.delete, "is gone"),
+    ],
+    ids=["longer", "forged", "gone"],
+)
+def test_a_note_of_the_model_is_compared_with_the_seal_and_written_again_from_it(
+    run: Store, harm: Callable[[Store, str], None], detail: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"{GENERATE}/{NOTE}"
+    whole = run.read(path)
+    harm(run, path)
+    assert status(run).damage == [Damage(GENERATE, path, detail)]
+    assert [(row.name, row.detail) for row in failures(run) if row.kind == "damaged"] == [(path, f"it {detail}; {RESTORE}")]
+    print_failures(run.uri, FailureOptions(retry="damaged", rewind=False, as_json=False), [])
+    assert capsys.readouterr().out == f"written again from what the seals hold: {path}; nothing has to be done again\n"
+    assert (run.read(path), list(status(run).sealed)) == (whole, [INGEST, BASE, GENERATE, SELECT])
+
+
+def test_a_damaged_note_beside_a_damaged_piece_is_written_again_too(run: Store) -> None:
+    whole = run.read(f"{GENERATE}/{NOTE}")
+    cut(run, PIECE)
+    cut(run, f"{GENERATE}/{NOTE}")
+    assert [file.path for file in status(run).damage] == [PIECE, f"{GENERATE}/{NOTE}"]
+    assert retry(run, "damaged", rewind=True) == Retried(step=GENERATE, failed=0, pieces=1, clips=0)
+    assert run.read(f"{GENERATE}/{NOTE}") == whole
+    cut(run, f"{GENERATE}/{NOTE}")
+    assert retry(run, "damaged", rewind=True) is None, "the step is not sealed: nothing says what its note was"
+    with pytest.raises(ValueError, match=r"generate/model.json is not what a step notes of its model .*restore it, or take"):
+        read_model(run, GENERATE)
 
 
 def test_a_step_without_pieces_is_done_again_as_a_whole(run: Store) -> None:

@@ -10,7 +10,7 @@ or {"type": "image_url", "image_url": {"url"}}. A part without a name stands for
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,15 @@ class Talk:
     """What the parts show, in their order; a part may name nothing."""
     instruction: str = ""
     """What the first question begins with where it is an instruction: a system prompt, or VideoChat2-IT's "i"."""
+
+
+def is_conversation(names: Collection[str]) -> bool:
+    """Whether an item with these fields has turns that talk_of reads.
+
+    >>> is_conversation(["id", "messages", "videos"]), is_conversation(["video", "label"])
+    (True, False)
+    """
+    return not {"conversations", "messages", "QA"}.isdisjoint(names) or {"q", "a"} <= {*names}
 
 
 def talk_of(item: Mapping[str, Any]) -> Talk:
