@@ -112,3 +112,31 @@ def test_another_evaluation_set_is_evaluated_beside_the_held_out_split(
     files.write_text(files.read_text() + files.read_text().splitlines()[0].replace('"label"', '"other"') + "\n")
     with pytest.raises(ValueError, match=r"manifest.jsonl has changed since .* read it; restore it or choose another run.uri"):
         loop.run(config, lambda progress: None)
+
+
+def test_a_run_in_a_published_chat_with_prompts_of_its_own(tmp_path: Path, world: Path, ray_cluster: None) -> None:
+    """Chat, prompt set, stop texts and frames by number hold in each step. The base does not know this chat: labels train it."""
+    manifest = a_manifest(tmp_path, world, {"train": (True, 6), "heldout": (True, 3)})
+    mine = {"system": "You watch shapes.", "answer": "{question}\nBe brief.", "answer_start": "The"}
+    arguments = [
+        *settings(manifest, tmp_path / "run"),
+        "model.chat=pllava-vicuna",
+        "model.frames=published",
+        "generate.prompts=mine",
+        "generate.rationalize=false",
+        "generate.stop=['.']",
+        "select.source=template",
+        "loop.max_cycles=1",
+        *(f"prompts.mine.{key}={json.dumps(value)}" for key, value in mine.items()),
+    ]
+    done = starloop("selftrain", *options(arguments), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    store = Store(str(tmp_path / "run"))
+    assert (tmp_path / "run/cycle-000/train/model/adapter_model.safetensors").is_file()
+    for step in ("base/evaluate", "cycle-000/evaluate"):
+        rows = [row for name in store.names(f"{step}/pieces") for row in store.read_table(f"{step}/pieces/{name}").to_pylist()]
+        assert len(rows) == 3
+        for row in rows:
+            assert row["text"].startswith("The"), row
+            assert "." not in row["text"], row
+            assert row["prompt"].endswith("\nBe brief.")
