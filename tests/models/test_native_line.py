@@ -1,4 +1,4 @@
-"""Pins that a model of transformers whose processor needs more than the ordinary dependencies says so in one line, before all else."""
+"""Pins one line each, before a model is loaded: a processor that needs more packages, and a model without video."""
 
 import importlib.util
 import json

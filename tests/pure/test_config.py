@@ -149,3 +149,8 @@ def test_a_wrong_evaluation_set_is_one_line(sets: str, message: str) -> None:
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "jobs" / "configs").glob("*.toml")), ids=lambda p: p.name)
 def test_every_shipped_config_parses(path: Path) -> None:
     load_config(path, [])
+
+
+def test_a_finetune_in_full_has_no_lora_alpha() -> None:
+    with pytest.raises(ValueError, match="makes no LoRA: take lora_alpha out of"):
+        load_config(None, ["train.method=full", "generate.lora_alpha=4.0"])
