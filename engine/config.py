@@ -639,6 +639,12 @@ class RunConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _has_a_lora(self) -> "RunConfig":
+        if self.train.method == "full" and (self.generate.lora_alpha, self.evaluate.lora_alpha) != (None, None):
+            raise ValueError("train.method = 'full' makes no LoRA: take lora_alpha out of [generate] and [evaluate]")
+        return self
+
     def access(self) -> Storage:
         """How each process of the run opens URIs."""
         return Storage(self.storage, self.limits.storage_patience_s)

@@ -298,7 +298,7 @@ def export(
     alpha: Annotated[float | None, typer.Option(help="LoRA alpha to merge with; default: the alpha of its training.")] = None,
     settings: Settings = [],  # noqa: B006
 ) -> None:
-    """Merge an adapter into its base, in float32, and write a stock LLaVA folder that other tools can load."""
+    """Merge an adapter into its base and write a folder that other tools load: a PLLaVA as a stock LLaVA, others as they are."""
     from jobs import convert
 
     convert.export(base, out, adapter, alpha, settings)

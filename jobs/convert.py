@@ -1,4 +1,4 @@
-"""Converts checkpoints: a released PLLaVA into base and adapter, or base and adapter into a stock LLaVA folder."""
+"""Converts checkpoints: a released PLLaVA into base and adapter, or base and adapter into one folder that others load."""
 
 import shutil
 import tempfile

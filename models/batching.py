@@ -151,3 +151,20 @@ class QuestionBatches:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
+
+
+class WatchedInBatches:
+    """See Watched in models/base.py: questions are held back until every clip that has not left has one.
+
+    What `answer` holds, such as prefixes of gigabytes, is freed as soon as the last clip has left: Python looks for cycles when it
+    likes.
+    """
+
+    def __init__(self, num_clips: int, answer: AnswerBatch) -> None:
+        self._batches = QuestionBatches(num_clips, answer)
+
+    def ask(self, clip: int, question: str, seed: int, sampling: Sampling) -> Future[Reply]:
+        return self._batches.ask(Question(clip, question, seed, sampling))
+
+    def leave(self, clip: int) -> None:
+        self._batches.leave(clip)

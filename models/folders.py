@@ -20,6 +20,8 @@ TINY = Path(__file__).parent / "tiny" / "weights"
 """The folder of the shipped tiny base."""
 SMALL_FILES = ("*.json", "*.jinja", "*.model")
 """What of a checkpoint's folder says how to use its weights: configuration, tokenizer, chat template. A few megabytes."""
+FINETUNED = "finetuned_from.json"
+"""Lies beside a whole model that a finetune wrote: such a folder takes the place of base and adapter together."""
 FILES = ("*.safetensors", *SMALL_FILES)
 """What of a checkpoint's folder is fetched and counts for its digest."""
 

@@ -36,10 +36,15 @@ def row(kind: str, folder: Path, with_loop: bool) -> list[str]:
 
     spec = a_checkpoint(kind, folder / kind)
     llm: Any = registry.load(spec, CPU)
+    shared = "yes" if llm.shares_prefixes else "no"
     cells = [kind, yes(checks.greedy_equal(spec))]
     if kind in UNTRAINABLE:
-        return [*cells, "not trained", "not trained", yes(llm.shares_prefixes), "not trained", "not trained"]
-    cells += [yes(checks.loss_difference(spec) < 1e-5), str(checks.vision_modules_with_lora(spec)), yes(llm.shares_prefixes)]
+        return [*cells, "not trained", "not trained", shared, "not trained", "not trained"]
+    cells += [
+        yes(checks.loss_difference(spec) < 1e-5),
+        str(checks.vision_modules_with_lora(spec)),
+        shared,
+    ]
     cells.append(yes(checks.export_difference(spec, folder / f"{kind}-export") < 1e-4))
     cells.append(yes(len(loop.two_cycles(spec, folder / f"{kind}-loop")["cycles"]) == 2) if with_loop else "")
     return cells

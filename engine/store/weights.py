@@ -18,9 +18,11 @@ from engine.store.troubles import StorageError
 from models.base import ModelSpec
 from models.caches import cache_folder
 from models.digests import file_digest
+from models.folders import FINETUNED
 
 ALL_FILES = ("*",)
-ADAPTER = "adapter_config.json"
+OF_A_CYCLE = ("adapter_config.json", FINETUNED)
+"""Files by which the folder of what a finetune wrote is known."""
 KEPT_ADAPTERS, KEPT_S = 3, 3600.0
 """Adapters that are kept beside the one in use, and seconds for which any other one is kept after its last use: an actor that has
 been given a folder may not have loaded it yet."""
@@ -117,13 +119,13 @@ class WeightsCache:
                     digests[name] = _fetch(uri, path, size, get)
                     record.write_text(json.dumps(digests))
             record.touch()
-        if any(name == ADAPTER for name, *_ in versions):
+        if any(name in OF_A_CYCLE for name, *_ in versions):
             self._evict(folder)
         return folder
 
     def _evict(self, used: Path) -> None:
         """Delete adapters, those that were used longest ago first, except KEPT_ADAPTERS and what was used within KEPT_S."""
-        adapters = [path.parent for path in self._root.glob(f"*/{ADAPTER}") if path.parent != used]
+        adapters = [path.parent for name in OF_A_CYCLE for path in self._root.glob(f"*/{name}") if path.parent != used]
         for folder in sorted(adapters, key=_last_use, reverse=True)[KEPT_ADAPTERS:]:
             with _locked(folder) as record:
                 if time.time() - _last_use(folder) > KEPT_S:  # else another process has just used it

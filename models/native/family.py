@@ -65,7 +65,7 @@ def load(spec: ModelSpec, device: Device) -> VideoLLM:
     model = loading.load_merged(spec, device.dtype).to(device.kind).eval().requires_grad_(False)
     end_ids = loading.end_ids_of(fetch(spec.base), processor)
     model.generation_config = type(model.generation_config)()  # no penalties, no sampling: the configuration of a run decides these
-    return video_llm.NativeVideoLLM(model, processor, version(spec), end_ids)
+    return video_llm.NativeVideoLLM(model, processor, version(spec), processor.frames, processor.context_tokens, end_ids)
 
 
 def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, read_weights: bool = True) -> Trainee:

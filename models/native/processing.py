@@ -77,10 +77,10 @@ class NativeProcessor:
         """The text with its tokens and times that stands for the video, as the processor writes it."""
         key = id(video.frames)
         if key not in self._stand_ins:
-            tensors = {"videos_kwargs": {"return_tensors": "pt", "do_sample_frames": False, "video_metadata": [metadata_of(video)]}}
-            text = self.processor(text=[self.form.video], videos=[[video.frames]], return_text_replacement_offsets=True, **tensors)[
-                "text_replacement_offsets"
-            ]
+            settings = {"return_tensors": "pt", "do_sample_frames": False, "video_metadata": [metadata_of(video)]}
+            text = self.processor(
+                text=[self.form.video], videos=[[video.frames]], videos_kwargs=settings, return_text_replacement_offsets=True
+            )["text_replacement_offsets"]
             self._stand_ins[key] = text[0][0]["replacement"]
             weakref.finalize(video.frames, self._stand_ins.pop, key, None)
         return self._stand_ins[key]
@@ -94,17 +94,18 @@ class NativeProcessor:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
+    def chat_ids(self, chat: str, shown: Sequence[Video]) -> list[int]:
+        return self.ids_of(self.whole(chat, [self.stand_in(video) for video in shown]))
+
     def prompt_ids(self, question: str, video: Video) -> list[int]:
-        return self.ids_of(self.whole(self.chat([Exchange(question, None)]), [self.stand_in(video)]))
+        return self.chat_ids(self.chat([Exchange(question, None)]), [video])
 
     def prefix_tokens(self, video: Video) -> int:
         """How many tokens of a prompt end where the video's text ends, or before: all questions about the video share them."""
         chat, stand_in = self.probe, self.stand_in(video)
         end = chat.index(self.form.video) + len(stand_in)
-        offsets = self.tokenizer(self.whole(chat, [stand_in]), add_special_tokens=False, return_offsets_mapping=True)[
-            "offset_mapping"
-        ]
-        return sum(1 for _, token_end in offsets if token_end <= end)
+        encoded = self.tokenizer(self.whole(chat, [stand_in]), add_special_tokens=False, return_offsets_mapping=True)
+        return sum(1 for _, token_end in encoded["offset_mapping"] if token_end <= end)
 
     def shown(self, sample: Sample, videos: Sequence[Video]) -> list[Video]:
         """The videos of a sample's turns: shots with fewer frames, the last one in full."""
@@ -126,9 +127,6 @@ class NativeProcessor:
     def sample_chat(self, sample: Sample) -> str:
         return self.chat(exchanges_of(sample))
 
-    def num_tokens(self, chat: str, shown: Sequence[Video]) -> int:
-        return len(self.ids_of(self.whole(chat, [self.stand_in(video) for video in shown])))
-
     def too_long(self, sample: Sample, num_tokens: int) -> str:
         """Why a sample of so many tokens does not fit, "" where it does."""
         if num_tokens <= self.context_tokens:
@@ -145,26 +143,20 @@ class NativeProcessor:
         learned: list[tuple[int, int]] = []  # character spans
         for last, exchange in enumerate(exchanges):
             if exchange.learned:
-                beginnings = [self.chat([*exchanges[:last], exchange._replace(answer=None)]), self.chat(exchanges[: last + 1])]
-                assert all(map(chat.startswith, beginnings)), "form_of refuses templates that are no beginning of themselves"
-                learned.append((self._moved(chat, len(beginnings[0]), stand_ins), self._moved(chat, len(beginnings[1]), stand_ins)))
+                beginning = self.chat([*exchanges[:last], exchange._replace(answer=None)])
+                answered = self.chat(exchanges[: last + 1])
+                assert all(map(chat.startswith, (beginning, answered))), "Form.write refuses other templates"
+                learned.append((len(self.whole(beginning, stand_ins)), len(self.whole(answered, stand_ins))))
         encoded = self.tokenizer(self.whole(chat, stand_ins), add_special_tokens=False, return_offsets_mapping=True)
         tokens = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
         return [token if any(a <= start < b for a, b in learned) else -100 for token, (start, _) in tokens]
-
-    def _moved(self, chat: str, place: int, stand_ins: Sequence[str]) -> int:
-        """A place in the chat, with the videos before it written out."""
-        before = chat.count(self.form.video, 0, place)
-        return place + sum(len(text) - len(self.form.video) for text in stand_ins[:before])
 
     def inputs(self, chats: Sequence[str], videos: Sequence[Sequence[Video]], side: str = "left") -> dict[str, Any]:
         """What the model takes: a row for each chat, with its videos, padded at one side.
 
         The tokens are those that each chat has alone: SmolVLM's processor names the largest number of frames in a batch.
         """
-        rows = [
-            self.ids_of(self.whole(chat, [self.stand_in(video) for video in own])) for chat, own in zip(chats, videos, strict=True)
-        ]
+        rows = [self.chat_ids(chat, own) for chat, own in zip(chats, videos, strict=True)]
         shown: dict[str, Any] = {}
         if flat := [video for own in videos for video in own]:
             shown = {"videos": [[video.frames for video in own] for own in videos]}
@@ -214,16 +206,20 @@ def open_processor(spec: ModelSpec, context_tokens: int) -> NativeProcessor:
 
 def _loaded(spec: ModelSpec, folder: Path) -> Any:
     from transformers import AutoProcessor
+    from transformers.utils import is_torchvision_available, is_vision_available
 
+    needs = {"torchvision": is_torchvision_available(), "pillow": is_vision_available()}
+    lacks = [name for name, is_here in needs.items() if not is_here]
     try:
-        return AutoProcessor.from_pretrained(folder)
+        return None if lacks else AutoProcessor.from_pretrained(folder)
     except ImportError as error:
-        needs = re.findall(r"pip install ([\w.-]+)|`?(torchvision)`?", str(error))
-        package = next((name for pair in needs for name in pair if name), " ".join(str(error).split())[:160])
-        raise ValueError(f"{spec.base_name}: its processor needs {package}; pip install 'starloop[native]'") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        lacks = re.findall(r"pip install ([\w.-]+)", str(error)) or [" ".join(str(error).split())[:160]]
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{spec.base_name}: its processor cannot be loaded: {reason}; fetch its files again") from None
+    finally:
+        if lacks:
+            raise ValueError(f"{spec.base_name}: its processor needs {lacks[0]}; pip install 'starloop[native]'") from None
 
 
 def _first_tokens(processor: Any) -> list[int]:

@@ -10,8 +10,9 @@ from transformers import AutoModelForImageTextToText
 
 from models.base import FinetuneSpec, KeepAspect, ModelSize, ModelSpec, PerSecond, Sample
 from models.frames import noise, smallest_shape
-from models.native.loading import config_of, parts_of, processor_of
+from models.native.loading import config_of, processor_of
 from models.native.processing import NativeProcessor
+from models.parts import parts_of
 
 
 def size_of(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:

@@ -14,10 +14,11 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
 from models.base import Device, FinetuneSpec, FrameSpec, ModelSpec, Sample, Turn, Video
-from models.folders import SMALL_FILES, fetch
+from models.folders import FINETUNED, SMALL_FILES, fetch
 from models.frames import noise, smallest_shape
-from models.native.loading import WHOLE, load_base, parts_of, processor_of
+from models.native.loading import load_base, processor_of
 from models.native.processing import NativeProcessor
+from models.parts import parts_of
 
 UNSEEN = [Turn(0, "?", ".", learned=False)]
 """Shown with a video in a batch that shows nothing: the ranks have to run the same layers, the tower's too."""
@@ -37,7 +38,7 @@ def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, 
     if finetune.method == "full":
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(parts.is_of_llm(name) or (finetune.projector and parts.is_of_projector(name)))
-        return NativeTrainee(model, processor, spec, device)
+        return NativeTrainee(model, processor, processor.frames, spec, device)
     if not parts.lora_targets:
         raise ValueError(f"{spec.base_name}: its decoder has no q_proj and v_proj for a LoRA; set train.method = 'full'")
     adapter = LoraConfig(
@@ -48,7 +49,7 @@ def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, 
         modules_to_save=projectors or None,
         base_model_name_or_path=spec.base_name,
     )
-    return NativeTrainee(get_peft_model(model, adapter, autocast_adapter_dtype=False), processor, spec, device)
+    return NativeTrainee(get_peft_model(model, adapter, autocast_adapter_dtype=False), processor, processor.frames, spec, device)
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,9 @@ class NativeTrainee:
 
     module: Any
     processor: NativeProcessor
+    frames: FrameSpec
     spec: ModelSpec
     device: Device
-
-    @property
-    def frames(self) -> FrameSpec:
-        return self.processor.frames
 
     def batch(self, videos: Sequence[Video], samples: Sequence[Sample]) -> dict[str, Any]:
         """What the processor gives for the samples, padded on the right, and labels int64[N,L].
@@ -86,7 +84,7 @@ class NativeTrainee:
         return inputs | {"labels": labels}
 
     def too_long(self, videos: Sequence[Video], sample: Sample) -> str:
-        tokens = self.processor.num_tokens(self.processor.sample_chat(sample), self.processor.shown(sample, videos))
+        tokens = len(self.processor.chat_ids(self.processor.sample_chat(sample), self.processor.shown(sample, videos)))
         return self.processor.too_long(sample, tokens)
 
     def save(self, folder: Path, state: dict[str, Tensor]) -> None:
@@ -101,7 +99,7 @@ class NativeTrainee:
         for name, value in state.items():
             parameters[name].data.copy_(value)
         write_checkpoint(model, self.spec, folder)
-        (folder / WHOLE).write_text(f'{{"base": "{self.spec.base_name}"}}\n')
+        (folder / FINETUNED).write_text(f'{{"base": "{self.spec.base_name}"}}\n')
 
 
 def write_checkpoint(model: Any, spec: ModelSpec, folder: Path) -> None:

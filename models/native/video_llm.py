@@ -6,8 +6,8 @@ Shapes: B clips, P prefix tokens, R rows that are answered, L tokens, V vocabula
 import functools
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from transformers import GenerationConfig
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from models.base import FrameSpec, Reply, Sample, Sampling, Turn, Video
-from models.batching import Question, QuestionBatches, alike, batches_by_length, long_question
+from models.batching import Question, WatchedInBatches, alike, batches_by_length, long_question
 from models.context import too_long
 from models.decoding import Draw, Prefix, continue_from, gathered
 from models.devices import memory_errors_named
@@ -35,17 +35,11 @@ class NativeVideoLLM:
     model: Any
     processor: NativeProcessor
     digest: str
+    frames: FrameSpec
+    context_tokens: int
     end_ids: frozenset[int]
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Held by whoever computes."""
-
-    @property
-    def frames(self) -> FrameSpec:
-        return self.processor.frames
-
-    @property
-    def context_tokens(self) -> int:
-        return self.processor.context_tokens
 
     @functools.cached_property
     def shares_prefixes(self) -> bool:
@@ -59,10 +53,10 @@ class NativeVideoLLM:
         return too_long(len(self.prompt_token_ids(question, video)), max_tokens, self.context_tokens)
 
     @memory_errors_named
-    def watch(self, videos: Sequence[Video]) -> "NativeWatched":
+    def watch(self, videos: Sequence[Video]) -> WatchedInBatches:
         with self.lock:
             prefixes = self._prefill(videos) if self.shares_prefixes and videos else None
-        return NativeWatched(self, videos, prefixes)
+        return WatchedInBatches(len(videos), functools.partial(answer_batch, self, videos, prefixes))
 
     @torch.inference_mode()
     def _prefill(self, videos: Sequence[Video]) -> "Prefixes":
@@ -110,7 +104,7 @@ class NativeVideoLLM:
         processor = self.processor
         shown = [processor.shown(sample, videos) for sample in samples]
         chats = [processor.sample_chat(sample) for sample in samples]
-        lengths = [processor.num_tokens(chat, own) for chat, own in zip(chats, shown, strict=True)]
+        lengths = [len(processor.chat_ids(chat, own)) for chat, own in zip(chats, shown, strict=True)]
         for sample, tokens in zip(samples, lengths, strict=True):
             if reason := processor.too_long(sample, tokens + sampling.max_tokens):
                 raise ValueError(reason)
@@ -137,7 +131,7 @@ class NativeVideoLLM:
                 inputs = self._on_device(self.processor.inputs([chats[row] for row in rows], [shown[row] for row in rows]))
                 settings = self._settings([seeds[row] for row in rows], sampling)
                 tokens = self.model.generate(**inputs, **settings)[:, inputs["input_ids"].shape[1] :]
-                answers = [self._up_to_the_end(row) for row in tokens.tolist()]
+                answers = [list(takewhile(lambda token: token not in self.end_ids, row)) for row in tokens.tolist()]
                 replies |= zip(rows, replies_of(self.processor, answers, sampling), strict=True)
         return [replies[row] for row in range(len(chats))]
 
@@ -149,9 +143,6 @@ class NativeVideoLLM:
         stops = {"stop_strings": list(sampling.stop), "tokenizer": self.processor.tokenizer} if sampling.stop else {}
         return settings | stops
 
-    def _up_to_the_end(self, tokens: list[int]) -> list[int]:
-        return tokens[: next((place for place, token in enumerate(tokens) if token in self.end_ids), len(tokens))]
-
 
 @dataclass(frozen=True)
 class Prefixes:
@@ -160,19 +151,6 @@ class Prefixes:
     """Each clip's row of the prefix."""
     ids: dict[int, list[int]]
     """Each clip's tokens up to its video's end."""
-
-
-class NativeWatched:
-    """See Watched in models/base.py."""
-
-    def __init__(self, llm: NativeVideoLLM, videos: Sequence[Video], prefixes: Prefixes | None) -> None:
-        self._batches = QuestionBatches(len(videos), functools.partial(answer_batch, llm, videos, prefixes))
-
-    def ask(self, clip: int, question: str, seed: int, sampling: Sampling) -> Future[Reply]:
-        return self._batches.ask(Question(clip, question, seed, sampling))
-
-    def leave(self, clip: int) -> None:
-        self._batches.leave(clip)
 
 
 @memory_errors_named

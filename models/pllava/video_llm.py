@@ -6,7 +6,6 @@ Shapes: B clips, T frames, S pixels a side, P prefix tokens, N tokens of a view,
 import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import torch
@@ -15,7 +14,7 @@ from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from models.base import ENCODE_CLIPS, Device, FrameSpec, ModelSpec, Reply, Sample, Sampling, Video
-from models.batching import Question, QuestionBatches, batches_by_length, long_question
+from models.batching import Question, WatchedInBatches, batches_by_length, long_question
 from models.context import too_long
 from models.decoding import Prefix, Step, continue_from, no_prefix, prefill, rows_padded_together
 from models.devices import memory_errors_named, refuse_missing_gpu
@@ -69,13 +68,13 @@ class PllavaVideoLLM:
         return self.processor.picture_shape if video.is_picture else self.processor.video.pooled
 
     @memory_errors_named
-    def watch(self, videos: Sequence[Video]) -> "PllavaWatched":
+    def watch(self, videos: Sequence[Video]) -> WatchedInBatches:
         clips_by_shape: dict[Shape, list[int]] = {}
         for clip, video in enumerate(videos):
             clips_by_shape.setdefault(self._shape_of(video), []).append(clip)
         with self.lock:
             groups = [self._group(videos, clips, shape) for shape, clips in clips_by_shape.items()]
-        return PllavaWatched(self, groups, len(videos))
+        return WatchedInBatches(len(videos), functools.partial(answer_batch, self, groups))
 
     def _group(self, videos: Sequence[Video], clips: Sequence[int], shape: Shape) -> "Group":
         frames = stack(self.processor, [videos[clip] for clip in clips])
@@ -179,22 +178,6 @@ class Group:
     shape: Shape
     """Of each clip's tokens."""
     prefix: Prefix
-
-
-class PllavaWatched:
-    """See Watched in models/base.py: questions are held back until every clip that has not left has one (models/batching.py).
-
-    The prefixes are freed as soon as the last clip has left: they hold gigabytes, and Python looks for cycles when it likes.
-    """
-
-    def __init__(self, llm: PllavaVideoLLM, groups: Sequence[Group], num_clips: int) -> None:
-        self._batches = QuestionBatches(num_clips, functools.partial(answer_batch, llm, groups))
-
-    def ask(self, clip: int, question: str, seed: int, sampling: Sampling) -> Future[Reply]:
-        return self._batches.ask(Question(clip, question, seed, sampling))
-
-    def leave(self, clip: int) -> None:
-        self._batches.leave(clip)
 
 
 @memory_errors_named

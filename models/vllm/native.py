@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.base import FrameSpec, ModelSpec, Reply, Sample, Sampling
-from models.folders import fetch
+from models.folders import FINETUNED, fetch
 from models.frames import metadata_of
 from models.native import family
 from models.native.processing import NativeProcessor
@@ -27,7 +27,7 @@ def serve(spec: ModelSpec) -> "NativeServed":
     """Raises ValueError naming what is wrong with the checkpoint's small files."""
     from models.native import loading
 
-    if spec.adapter and (fetch(spec.adapter) / loading.WHOLE).is_file():  # a finetune of all weights is a checkpoint itself
+    if spec.adapter and (fetch(spec.adapter) / FINETUNED).is_file():  # a finetune of all weights is a checkpoint itself
         spec = replace(spec, base=spec.adapter, base_uri=spec.adapter_uri, adapter=None, adapter_uri="")
     return NativeServed(spec, loading.config_of(spec), loading.processor_of(spec))
 
@@ -116,7 +116,7 @@ class NativeServed:
             Shown(video.frames, metadata_of(video), _uuid(videos[clip].fingerprint, len(video.times_s)))
             for clip, video in zip(places, shown, strict=True)
         ]
-        return Prompt(processor.ids_of(chat), items, processor.num_tokens(chat, shown))
+        return Prompt(processor.ids_of(chat), items, len(processor.chat_ids(chat, shown)))
 
     def reply(self, ids: Sequence[int], sampling: Sampling) -> Reply:
         return replies_of(self.processor, [ids], sampling)[0]

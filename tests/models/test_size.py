@@ -1,6 +1,7 @@
 """Pins that sizes computed from config.json are those of the model itself, and that the budget's figures are the published ones."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,11 @@ def test_every_shipped_recipe_fits_its_model(tmp_path: Path, shape: str) -> None
     assert recipes
     for path in recipes:
         assert budget(load_config(path, []), there).refusals == [], path
+
+
+def test_a_finetune_without_the_projector_trains_the_lora_alone_and_none_is_full(tmp_path: Path) -> None:
+    spec = ModelSpec(base=str(write_config(tmp_path, "7b")))
+    seven = size(spec, replace(LORA_128, projector=False))
+    assert seven.trained_params == seven.lora_params == size(spec, LORA_128).trained_params - seven.projector_params
+    with pytest.raises(ValueError, match=r"train.method = 'full' is not for PLLaVA and LLaVA"):
+        size(spec, replace(LORA_128, method="full"))

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from models import registry
 from models.base import FinetuneSpec, ModelSpec, Reply, Sampling, Turn, Video
 from models.frames import smallest_shape
-from models.native.loading import parts_of
+from models.parts import parts_of
 from models.replies import replies_of
 from native.architectures import CPU, a_video
 

@@ -31,17 +31,20 @@ def test_a_model_without_video(tmp_path: Path, kind: str) -> None:
         registry.check(ModelSpec(base=str(tmp_path)))
 
 
-@pytest.mark.parametrize(("package", "module"), [("torchvision", "torchvision"), ("num2words", "num2words")])
-def test_a_package_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, module: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "replacement", "package"),
+    [
+        ("transformers.utils.is_torchvision_available", lambda: False, "torchvision"),
+        ("transformers.models.smolvlm.processing_smolvlm.num2words", None, "num2words"),
+    ],
+)
+def test_a_package_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, replacement: Any, package: str
+) -> None:
+    """tests/models/test_native_line.py shows it where torchvision is really missing."""
     smolvlm = a_checkpoint("smolvlm", tmp_path)
-    if package == "num2words":
-        monkeypatch.setattr("transformers.models.smolvlm.processing_smolvlm.num2words", None)
-    else:
-        import transformers
-
-        error = ImportError("SmolVLMVideoProcessor requires the Torchvision library but it was not found: torchvision")
-        monkeypatch.setattr(transformers.AutoProcessor, "from_pretrained", lambda folder: (_ for _ in ()).throw(error))
-    with pytest.raises(ValueError, match=rf"its processor needs {module}; pip install 'starloop\[native\]'$"):
+    monkeypatch.setattr(place, replacement)
+    with pytest.raises(ValueError, match=rf"its processor needs {package}; pip install 'starloop\[native\]'$"):
         registry.frame_spec(smolvlm)
 
 

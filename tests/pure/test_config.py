@@ -212,3 +212,8 @@ def test_each_step_answers_at_its_own_alpha_and_with_its_own_prompts(
     assert (spec.base, spec.alpha, spec.choose) == (base, alpha, "published")
     assert spec.chat == ChatSpec(form="pllava-vicuna", answer_start=answer_start)
     assert config.spec(config.model.base).alpha is None, "a finetune starts from what was trained"
+
+
+def test_a_finetune_in_full_has_no_lora_alpha() -> None:
+    with pytest.raises(ValueError, match="makes no LoRA: take lora_alpha out of"):
+        load_config(None, ["train.method=full", "generate.lora_alpha=4.0"])

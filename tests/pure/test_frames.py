@@ -147,3 +147,15 @@ def test_a_request_travels_as_json(choose_by: Evenly | PerSecond, size: Square |
         decode_pixels=7,
     )
     assert Request.from_json(request.to_json()) == request
+
+
+@pytest.mark.parametrize(("num_frames", "expected"), [(2, (3840, 2176)), (20, (1472, 832)), (240, (416, 224))])
+def test_a_bound_on_all_frames_makes_more_of_them_smaller(num_frames: int, expected: tuple[int, int]) -> None:
+    """Qwen3-VL's rule: its processor would make the same of them once more."""
+    size = KeepAspect(min_pixels=1024, max_pixels=25_165_824, multiple_px=32, of_all_frames=True)
+    width, height = display_size(size, 3840, 2160, num_frames)
+    assert width * height * num_frames <= 25_165_824
+    spec = FrameSpec(choose=Evenly(num_frames), size=size)
+    assert is_possible(spec, num_frames, width, height)
+    assert (width, height) == expected
+    assert num_frames == 2 or not is_possible(spec, num_frames, 3840, 2176)
