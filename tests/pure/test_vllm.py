@@ -97,6 +97,18 @@ def test_a_python_without_ray_and_a_file_that_is_no_python_are_named(tmp_path: P
     engines.refuse_missing_engine(load_config(None, ["cluster.generator_python=/nowhere/python", "cluster.address=head:6379"]))
 
 
+def test_doctor_says_which_engine_answers_and_how_much_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert engines.describe(load_config(None, [])) == "builtin, a generator holds 1 piece at once, 32 clips"
+    away = ["generate.engine=vllm", "cluster.generator_python=/nowhere/python", "generate.piece_clips=8"]
+    assert engines.describe(load_config(None, away)) == (
+        "vllm in /nowhere/python, which is not on this machine; a generator holds 2 pieces at once, 16 clips"
+    )
+    monkeypatch.setattr(engines, "engine_version", lambda engine: engine)
+    with pytest.raises(ValueError, match=r"generate.engine = 'vllm', and .* has no vLLM; pip install vllm, or name a Python"):
+        engines.describe(load_config(None, ["generate.engine=vllm"]))
+
+
 def test_a_step_under_way_keeps_its_engine_and_a_later_one_may_have_another() -> None:
     store, vllm, builtin = Store("memory://engines"), an_engine(), EngineSpec()
     note_model(store, "cycle-000/generate", "d+vllm-0.1", "tiny", "vllm-0.1")

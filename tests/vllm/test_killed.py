@@ -22,7 +22,7 @@ from loops import SETTINGS, attempts_of
 from models.vllm.engine import version
 from worlds import shapes
 
-pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default"), pytest.mark.timeout(2400)]
 STEP, IN_FLIGHT, NUM_PIECES = "cycle-000/generate", 2, 10
 
 
@@ -83,7 +83,7 @@ class Killer(threading.Thread):
 
     def run(self) -> None:
         for pieces, names_actor in ((1, False), (3, True)):
-            wait_for(lambda pieces=pieces: len(self._store.names(f"{STEP}/pieces")) >= pieces and engines(), 500)
+            wait_for(lambda pieces=pieces: len(self._store.names(f"{STEP}/pieces")) >= pieces and engines(), 1000)
             victims = engines()
             core = next(process for process in victims if "EngineCore" in _command(process))
             actor = core.parent()
