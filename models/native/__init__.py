@@ -1,7 +1,8 @@
 """The video models of transformers' AutoModelForImageTextToText: one adapter, and no file for a model.
 
 family      what models/registry.py calls: the functions of models/base.py's Family
-loading     weights merged with an adapter; which modules are decoder, tower and projector
+loading     a checkpoint, its weights merged with an adapter
+parts       which modules are decoder, tower and projector
 processing  chats, frames and times as the checkpoint's own processor has them; tokens and labels
 video_llm   answers questions, each clip's prefix computed once where the cache allows that
 trainee     a model to be finetuned, by LoRA or in full
