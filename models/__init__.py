@@ -9,6 +9,7 @@ context    whether prompt and answer fit into a model's context, in words
 batching   holds questions back until every clip has one, then answers them as one batch
 decoding   batched sampling with shared prefixes
 frames     what a processor of transformers bounds: number and size of frames; a video's times as it reads them
+parts      which modules of a model of transformers are decoder, tower and projector
 devices    a GPU that is missing, and memory that does not suffice
 replies    token ids of an answer -> the reply
 stops      texts that end an answer, looked for as its tokens come

@@ -2,7 +2,6 @@
 
 family      what models/registry.py calls: the functions of models/base.py's Family
 loading     a checkpoint, its weights merged with an adapter
-parts       which modules are decoder, tower and projector
 processing  chats, frames and times as the checkpoint's own processor has them; tokens and labels
 video_llm   answers questions, each clip's prefix computed once where the cache allows that
 trainee     a model to be finetuned, by LoRA or in full
