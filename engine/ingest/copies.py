@@ -1,21 +1,22 @@
 """Copies: one video under two names, which the share of a name may put into both splits. Bytes are read where sizes agree.
 
 A file of several names (hard links) is its own copy. Of local videos first the sizes are compared, then their first and last bytes,
-then whole digests; object stores give digests with their listings.
+then whole digests; object stores give digests with their listings, and some web servers as their ETags.
 """
 
 import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from engine.ingest.hashes import hash_of, in_both, with_split
-from engine.ingest.listing import SMALLEST_BYTES, TOGETHER, Listing
+from engine.ingest.listing import SILENT_AFTER, SMALLEST_BYTES, TOGETHER, Listing
 from engine.ingest.skipped import OR_LEAVE_OUT, Skipped
 from engine.rows import Clip
-from engine.store.locations import OBJECT_STORES, canonical, local_path, object_key, protocol_of
+from engine.store.locations import OBJECT_STORES, WEB, canonical, local_path, object_key, place_of, protocol_of
 from engine.store.parallel import parallel_map
 from models.digests import file_digest
 
@@ -46,8 +47,10 @@ class Copies:
         self._leaders: dict[str, Placed] = {}
         self._first: dict[str, tuple[str, Clip]] = {}
         """Place and clip of the first row of each group that was checked."""
-        self._unlisted = Skipped()
-        """Videos of object stores whose folders could not be listed."""
+        self._unlisted, self._without_digest = Skipped(), Skipped()
+        """Videos of object stores whose folders could not be listed; videos of web servers that give no digest."""
+        self._give_digests: dict[str, bool] = {}
+        """Whether one of the first objects of a web server had a digest: others are not asked for where none had."""
 
     @property
     def num_shared(self) -> int:
@@ -66,6 +69,11 @@ class Copies:
             notes.append(
                 f"copies were not looked for among {num} videos ({self._unlisted.first[0]} ...), so one of them may be in both "
                 f"splits under two names: {self._listing.trouble}"
+            )
+        if num := self._without_digest.count:
+            notes.append(
+                f"copies were not looked for among {num} videos of web servers ({self._without_digest.first[0]} ...), which gave "
+                "no digest of them, so one of them may be in both splits under two names; name the splits, or leave copies out"
             )
         return notes
 
@@ -126,14 +134,29 @@ class Copies:
         numbers, last = array("Q"), ""
         while videos := list(islice(placed, TOGETHER)):
             if self._listing:
-                self._listing.look([video.video for video in videos if protocol_of(video.video) in OBJECT_STORES])
+                self._look([video.video for video in videos], self._listing)
             for video in videos:
-                if self._listing and video.video != last and self._is_unlisted(video.video, self._listing):
-                    self._unlisted.add(video.video)
+                if self._listing and video.video != last and not self._listing.bytes_of(video.video):
+                    if self._is_unlisted(video.video, self._listing):
+                        self._unlisted.add(video.video)
+                    elif protocol_of(video.video) in WEB:
+                        self._without_digest.add(video.video)
                 if video.video != last and (number := self._number_of(video.video)):  # windows of one video follow each other
                     numbers.append(with_split(2 * number, video.split))
                 last = video.video
         return {number // 2 for number in in_both(numbers)}
+
+    def _look(self, videos: Sequence[str], listing: Listing) -> None:
+        """Look for the digests of videos: all of object stores, and those of web servers where one of the first had some."""
+        listing.look(video for video in videos if protocol_of(video) in OBJECT_STORES)
+        of_server = defaultdict[str, list[str]](list)
+        for video in videos:
+            if protocol_of(video) in WEB:
+                of_server[place_of(video)].append(video)
+        first = {server: own[:SILENT_AFTER] for server, own in of_server.items() if server not in self._give_digests}
+        listing.look(chain.from_iterable(first.values()))
+        self._give_digests |= {server: any(map(listing.bytes_of, own)) for server, own in first.items()}
+        listing.look(chain.from_iterable(own for server, own in of_server.items() if self._give_digests[server]))
 
     @staticmethod
     def _is_unlisted(video: str, listing: Listing) -> bool:

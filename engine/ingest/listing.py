@@ -20,7 +20,9 @@ from engine.store.parallel import parallel_map
 from engine.store.sources import readable_names
 from engine.store.troubles import StorageError
 
-DIGEST = re.compile(r"[0-9a-f]{32}(-\d+)?|[0-9A-Za-z+/]{22}==")
+DIGEST = re.compile(r"[0-9a-f]{32}(-\d+)?|[0-9A-Za-z+/]{22}==|[0-9a-f]{40}|[0-9a-f]{64}")
+"""MD5 as object stores name it, of an object's parts too; SHA-1 and SHA-256 of other servers. An ETag of another form, such as
+nginx's of time and size, is no digest: it differs between copies, and may be the same for other bytes."""
 SMALLEST_BYTES = 1024
 """Nothing smaller is a video: error pages and placeholders are all equal."""
 PATIENCE_S = 10.0
@@ -98,12 +100,17 @@ class Listing:
         """Why some folders were not listed, in one line."""
         return self._trouble or f"at most {LISTED_FOLDERS} folders are listed, and for {BUDGET_S:g} s"
 
+    @property
+    def num_on_web(self) -> int:
+        """How many of these are objects of web servers."""
+        return sum(protocol_of(folder) in WEB for folder in self._folders)
+
     def has_listed(self, video: str) -> bool:
         """Whether the folder of a video that was looked for is known."""
         return self._folders.get(_folder_of(video)[0]) is not None
 
     def bytes_of(self, video: str) -> int:
-        """A hash of the digest with which an object store lists a video that was looked for; 0 where it is not known."""
+        """A hash of the digest that storage gives of a video that was looked for; 0 where it is not known."""
         folder, name = _folder_of(video)
         return (self._folders.get(folder) or {}).get(name, 0)
 
@@ -166,8 +173,8 @@ class Listing:
         if not is_web and (names := _listed(folder, self._storage)):
             return names
         try:
-            with self._storage.opened(folder if is_web else f"{folder}/{video}", whole_bytes=0):
-                return {video: 0} if is_web else None
+            with self._storage.opened(folder if is_web else f"{folder}/{video}", whole_bytes=0) as source:
+                return {video: _digest_hash(source.etag, source.size)} if is_web else None
         except StorageError as error:
             if error.trouble != "missing":
                 raise
@@ -210,6 +217,9 @@ def _listed(folder: str, storage: Storage) -> dict[str, int]:
 
 def _bytes_hash(entry: dict[str, Any]) -> int:
     """A hash of the digest that a listing gives: S3's ETag, which is made of MD5s, or Google's MD5; 0 if there is none."""
-    digest = str(entry.get("ETag") or entry.get("md5Hash") or "").strip('"')
-    size = entry.get("size") or 0
+    return _digest_hash(str(entry.get("ETag") or entry.get("md5Hash") or "").strip('"'), entry.get("size") or 0)
+
+
+def _digest_hash(digest: str, size: int) -> int:
+    """0 for what is no digest, and for what is too small to be a video."""
     return hash_of(f"{digest} {size}") if DIGEST.fullmatch(digest) and size >= SMALLEST_BYTES else 0

@@ -38,8 +38,10 @@ def ingest(work: Work) -> StepResult:
     listing = manifest.listing_for(config.data, storage)
     card = Card(listing)
     parts = write_parts(work.store, manifest.read_manifest(config.data, storage, card))
-    if listing and listing.num_asked:
-        log.info("looked for copies: listed %d folders of object stores", listing.num_asked)
+    if listing and (num_folders := listing.num_asked - listing.num_on_web):
+        log.info("looked for copies: listed %d folders of object stores", num_folders)
+    if listing and listing.num_on_web:
+        log.info("looked for copies: asked web servers for %d objects", listing.num_on_web)
     for note in (*folder_notes(config.data.manifest, storage), *card.notes()):
         log.info("%s", note)
     if suffixes := ignored_files(config.data.manifest, storage):

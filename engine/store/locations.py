@@ -8,7 +8,9 @@ import os
 import re
 import stat
 from functools import lru_cache
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode
+
+from yarl import URL
 
 PROTOCOLS = frozenset("file local memory http https s3 s3a gs gcs az abfs abfss".split())
 LOCAL = frozenset({"file", "local"})
@@ -126,10 +128,15 @@ def name_below(uri: str, folder: str) -> str:
 def canonical(uri: str) -> str:
     """Where an object lies, in one spelling: without aliases of protocols, `./` and symbolic links of paths, signatures.
 
+    The path of a URL is the one that aiohttp requests, which takes `./` and `../` out and encodes what has to be.
+
     >>> canonical("s3a://b/v//a.mp4"), canonical("HTTP://H:80/a.mp4?X-Amz-Date=1&id=2#t")
     ('s3://b/v//a.mp4', 'https://h/a.mp4?id=2')
     >>> canonical("abfss://films@account.dfs.core.windows.net/a.mp4"), canonical("az://films/a.mp4")
     ('az://films/a.mp4', 'az://films/a.mp4')
+
+    >>> canonical("https://h/v/./x/../a%7E b.mp4")
+    'https://h/v/a~%20b.mp4'
 
     In an object store names are bytes, so `//` and `./` are part of them.
     """
@@ -149,16 +156,15 @@ def canonical(uri: str) -> str:
 
 def _web_key(uri: str, protocol: str, same: str) -> str:
     try:
-        parts = urlsplit(uri)
-        _ = parts.port
+        url = URL(uri)
     except ValueError:  # a port that is no number
         return uri
-    port = f":{parts.port}" if parts.port not in (None, PORTS[protocol]) else ""
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    port = f":{url.port}" if url.port not in (None, PORTS[protocol]) else ""
+    pairs = parse_qsl(url.raw_query_string, keep_blank_values=True)
     names = {name.lower() for name, _ in pairs}
     signing = frozenset[str]().union(*(SIGNED_BY[name] for name in SIGNED_BY.keys() & names))
     query = urlencode([(name, value) for name, value in pairs if name.lower() not in signing and not ALWAYS.match(name.lower())])
-    return f"{same}://{parts.hostname or ''}{port}{parts.path}{f'?{query}' if query else ''}"
+    return f"{same}://{url.host_subcomponent or ''}{port}{url.raw_path}{f'?{query}' if query else ''}"
 
 
 @lru_cache(maxsize=4096)

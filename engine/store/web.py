@@ -94,7 +94,10 @@ class WebSource:
                 if self.size or response.status == 416:
                     return
             elif response.status == 200:
-                await self._spool(response)
+                if self._whole_bytes:
+                    await self._spool(response)
+                else:  # only size and version are wanted
+                    self.size = int(response.headers.get("Content-Length", 0)) if _is_plain(response) else 0
                 return
             elif response.status not in (206, *NO_RANGES):
                 self._refuse(response)

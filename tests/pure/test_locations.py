@@ -93,6 +93,12 @@ MEANINGFUL = ("se", "sp", "sr", "st", "sv", "si", "ss", "Policy", "Expires")
         ("https://h/a.mp4?id=1", "https://h/a.mp4?id=1&X-Amz-Signature=f&X-Amz-Expires=9", True),
         ("https://h/a.mp4?id=1", "https://h/a.mp4?id=2", False),
         *((f"https://h/a.mp4?id=1&{signed}", "https://h/a.mp4?id=1", True) for signed in SIGNED),
+        ("https://h/ok/yoga.mp4", "https://h/ok/./yoga.mp4", True),
+        ("https://h/ok/yoga.mp4", "http://h/x/../ok/%2E/yoga.mp4", True),
+        ("https://h/a b/é~.mp4", "https://h/a%20b/%c3%a9%7E.mp4", True),
+        ("https://h/ok/yoga.mp4", "https://h/ok//yoga.mp4", False),
+        ("https://h/ok/yoga.mp4", "https://h/ok%2Fyoga.mp4", False),
+        ("https://h/ok/yoga.mp4", "https://h/OK/yoga.mp4", False),
         *((f"https://h/watch?{name}=3", f"https://h/watch?{name}=4", False) for name in MEANINGFUL),
         ("s3://b/v/a.mp4", "s3://b/v//a.mp4", False),
         ("s3://b/a.mp4", "s3://b/./a.mp4", False),
@@ -103,6 +109,15 @@ MEANINGFUL = ("se", "sp", "sr", "st", "sv", "si", "ss", "Policy", "Expires")
 )
 def test_which_uris_are_one_object(first: str, second: str, is_same: bool) -> None:
     assert (object_key(first) == object_key(second)) is is_same
+
+
+@pytest.mark.parametrize("spelling", ["/ok/./yoga.mp4", "/x/../ok/yoga.mp4", "/ok/%79oga.mp4"])
+def test_two_spellings_of_a_url_are_one_video(tmp_path: Path, spelling: str) -> None:
+    for share in (0.1, 0.3, 0.5, 0.7, 0.9):
+        text = f"video,label,clip_id\nhttp://h/ok/yoga.mp4,x,1\nhttp://h{spelling},y,2\n"
+        clips = read(tmp_path / "m.csv", text, share)
+        assert len({clip.split for clip in clips}) == 1
+        assert clips[1].video == f"http://h{spelling}", "what is opened stays as it is written"
 
 
 def test_a_file_uri_may_be_percent_encoded(tmp_path: Path) -> None:
