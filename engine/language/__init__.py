@@ -8,6 +8,7 @@ mood          which sentences are questions, or are taken back by a later one
 negation      which words of a sentence are asserted, denied or left open
 scope         how far a negator or hedge reaches
 unreal        words that govern an action which does not happen: wants to, forgot to, should, a sign reads
+supposition   words that govern what is only supposed, wished for, imitated, or was believed earlier
 revocation    clauses that take back all statements before them
 retraction    phrases beside a statement that take it back, or offer an alternative to it
 numbers       the numbers in a text, their roles, and which of them is the answer

@@ -22,7 +22,7 @@ from engine.language.words import is_hangul, is_unspaced, label_words, lemmas, s
 _SENTENCE_END = regex.compile(r"[.!?;][\"'”’)\]*_]*\s|[。！？]|\n\s*\n|\n\s*[-*•]")
 _SENTENCE_OR_CORRECTION = regex.compile(rf"{_SENTENCE_END.pattern}|(?:[,—–…]|-{{2,}}|\s-)\s*(?=no\s*[,.:;!])", regex.IGNORECASE)
 """A "no" that stands alone starts a sentence: "he is diving - no, he is running"."""
-_BREAK = regex.compile(r"[,:;.!?()\[\]—–|/•。！？、，]|\s-+\s|-{2,}")
+_BREAK = regex.compile(r"[,:;.!?()\[\]—–|/•。！？、，]|[\"”](?=\s)|\s-+\s|-{2,}")
 _ABBREVIATIONS = frozenset("e g i vs mr mrs ms dr st approx ca cf".split())
 
 

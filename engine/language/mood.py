@@ -117,12 +117,13 @@ def _taken_back(sentences: Sequence[Sentence], questions: Sequence[int | None], 
 def _takes_back(sentence: Sentence) -> bool:
     """Whether the sentence says that what stands before it is wrong. "No, he is not running" only denies its own words."""
     words = sentence.words
+    clause = words[: next((i for i in range(1, len(words)) if ":" in sentence.gaps[i]), len(words))]
     if words[0] == "not" and words[1:2] and words[1] in WEAKLY and _is_break(_gap_behind(sentence, 1)):
         return True
     if words == ("not",):
         return True
-    if words[0] in ("that", "this") and 2 < len(words) <= DISMISSAL_WORDS:
-        return words[-1] in DISMISSING or (words[-1] in TRUE and denies(words[-2]))
+    if words[0] in ("that", "this") and 2 < len(clause) <= DISMISSAL_WORDS:
+        return clause[-1] in DISMISSING or (clause[-1] in TRUE and denies(clause[-2]))
     return _says_no(sentence) and not any(denies(word) and i < len(words) - 1 for i, word in enumerate(words) if word not in NO)
 
 

@@ -18,6 +18,7 @@ from engine.language.scope import (
     ScopeKind,
     ends_before,
 )
+from engine.language.supposition import supposed_scope
 from engine.language.unreal import DEPICTIONS, Topic, is_omitted, topic_at
 
 NEGATORS = frozenset(
@@ -66,11 +67,26 @@ ASKING_PAIRS = frozenset(
 )
 DOUBT_REACH = 4
 """Maximum words from a negator to the doubt that it denies: "no reason at all to doubt"."""
+PREFERRING = {
+    "over": frozenset(
+        "choose chooses chose chosen choosing pick picks picked select selects selected prefer prefers preferred favor favors "
+        "favored favour favours favoured".split()
+    ),
+    "to": frozenset("prefer prefers preferred".split()),
+}
+"""Preposition -> verbs with which it denies what stands behind it: "I choose B over A"."""
+PREFERENCE_REACH = 4
+"""Maximum words from such a verb to its preposition."""
 PERCEPTION = frozenset("be see seen".split())
 """Words after could, may and can that mean perception and no doubt: "could be seen"."""
 
 SEEMING = frozenset("looks look looked looking appears appear appeared seems seem seemed".split())
+CONCEDING = frozenset("although though while".split())
+EVEN = (("even", "if"), ("even", "though"), ("even", "when"))
+"""Words at a sentence's start whose clause ends at the next comma: what is unsure in it is sure behind it."""
 TRYING = frozenset("tries try trying tried attempts attempt attempting attempted".split())
+RETRACTING = frozenset("but however actually turned turns proved proves".split())
+"""Words behind SEEMING and TRYING that take back what stands between: "what looked like ... turned out to be"."""
 STOPPING = frozenset("stop stops stopped stopping quit quits".split())
 DISMISSING = frozenset("unlikely wrong incorrect false absent excluded impossible missing inaccurate untrue".split())
 """Words that dismiss a statement: "it is wrong that", "... is unlikely"."""
@@ -95,9 +111,10 @@ def stances(
     """
     flags = bytearray(len(words))
     scope: Scope | None = None
+    concession_end = _concession_end(words, breaks)
     for i, word in enumerate(words):
         following = words[i + 1] if i + 1 < len(words) else ""
-        if scope and ends_before(scope, words, breaks, i, following):
+        if scope and (ends_before(scope, words, breaks, i, following) or 0 < i == concession_end):
             scope = None
         if scope:
             flags[i] = scope.stance
@@ -126,6 +143,13 @@ def stances(
     return flags
 
 
+def _concession_end(words: Sequence[str], breaks: Sequence[bool]) -> int:
+    """The position behind the comma that ends an "although ..." at the sentence's start; 0 without one."""
+    if words and (words[0] in CONCEDING or tuple(words[:2]) in EVEN):
+        return next((i for i in range(len(words)) if breaks[i]), 0)
+    return 0
+
+
 def _joined(scope: Scope | None, opened: Scope) -> Scope | None:
     """The scope behind a word that opens one within another: "never fails to" asserts, and "maybe he wants to" stays a maybe."""
     if opened.kind == "doubt" and (opened.stance == ASSERTED or (scope and scope.stance == DENIED)):
@@ -141,7 +165,7 @@ def _retracted_ranges(words: Sequence[str]) -> list[tuple[int, int]]:
     for i, word in enumerate(words):
         tries = word in TRYING and words[i + 1 : i + 2] in (("to",), ["to"])
         if word in SEEMING or tries:
-            end = next((j for j in range(i + 1, len(words)) if words[j] in ("but", "however", "actually")), 0)
+            end = next((j for j in range(i + 1, len(words)) if words[j] in RETRACTING), 0)
             if end:
                 ranges.append((i, end))
     return ranges
@@ -170,6 +194,8 @@ def _opened_scope(
         return Scope(OPEN, "maybe", i)
     if (topic := topic_at(words, i, own)) and not (topic == "omitted" and following in CONTINUING):
         return None if topic in expected else TOPIC_SCOPES[topic]._replace(opened_at=i)
+    if "unreal" not in expected and (supposed := supposed_scope(words, breaks, i)):
+        return supposed
     return _open_scope(words, i, following)
 
 
@@ -203,6 +229,8 @@ def _doubting_scope(words: Sequence[str], breaks: Sequence[bool], i: int) -> Sco
 def _open_scope(words: Sequence[str], i: int, following: str) -> Scope | None:
     """The scope of a word that is no negator but denies what follows ("instead of"), or leaves it open."""
     word = words[i]
+    if word in ("over", "to") and not PREFERRING[word].isdisjoint(words[max(0, i - PREFERENCE_REACH) : max(0, i - 1)]):
+        return Scope(DENIED, "preposition", i)
     if i and (words[i - 1], word) in NEGATING_PAIRS:
         return Scope(DENIED, "preposition", i)
     if word in UNCERTAIN or (word == "one" and tuple(words[i + 1 : i + 4]) == ("of", "the", "following")):

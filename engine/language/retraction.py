@@ -6,7 +6,8 @@ from engine.language.negation import DISMISSING
 from engine.language.scope import BRIDGES, CLAUSE_STARTS, FINITE_VERBS, PERSON_PRONOUNS
 
 OCCURRENCE = frozenset(
-    "the a what happening shown visible present seen taking occurring correct right performed depicted it possible here being in "
+    "the a an what happening shown visible present seen taking "
+    "occurring correct right performed depicted it possible here being in "
     "case likely evident done true fit match apply hold happen occur appear".split()
 )
 """Words after "is not" with which a statement is denied, and not a detail of it: "diving is not shown"."""
@@ -31,7 +32,8 @@ def dismissed_after(words: Sequence[str], end: int) -> bool:
         following = following_words[i + 1] if i + 1 < len(following_words) else ""
         if word.endswith("n't") or word == "cannot" or (has_auxiliary and word in ("not", "never", "no")):
             return following in OCCURRENCE or not following or following in AUXILIARIES
-        if has_auxiliary and (word in DISMISSING or (word == "ruled" and following == "out")):
+        is_out = (word == "ruled" and following == "out") or following_words[i : i + 4] == ["out", "of", "the", "question"]
+        if has_auxiliary and (word in DISMISSING or is_out):
             return True
         if word in AUXILIARIES:
             has_auxiliary = True
@@ -56,6 +58,8 @@ def is_alternative(words: Sequence[str], breaks: Sequence[bool], first: int, las
     is_listed = last + 1 < len(words) and breaks[last + 1]
     item_words = 0
     for i in range(last + 1, min(len(words), last + 1 + ALTERNATIVE_WORDS)):
+        if words[i] == "either":
+            return False  # the alternatives start here
         if words[i] == "or":
             return is_listed or i == last + 1
         item_words = 0 if breaks[i] else item_words + 1

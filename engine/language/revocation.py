@@ -15,9 +15,11 @@ OBJECTS = frozenset(
 )
 ERRING = frozenset("mistaken wrong incorrect corrected kidding joking".split())
 """Behind "I was", "I am", "I stand"."""
+MISSPEAKING = frozenset("misspoke misread misjudged apologize apologise".split())
+"""Behind "I", with or without an object."""
 ERRORS = frozenset("mistake error bad fault apologies".split())
 """Behind "my" and "I made a"."""
-TRIGGERS = REVOKING | ERRING | ERRORS | {"mind", "nevermind"}
+TRIGGERS = REVOKING | ERRING | MISSPEAKING | ERRORS | {"mind", "nevermind"}
 """All words that make a clause a revocation; the others of its words are FILLERS and OBJECTS."""
 FILLERS = frozenset(
     "oh well but so and ok okay please actually no wait hmm ah uh sorry just only i i'd i'll i'm i've we let me have has had to "
@@ -64,6 +66,8 @@ def _clause_of(words: Sequence[str], gap_before: Callable[[int], str], trigger: 
 def _revokes(before: Sequence[str], trigger: str, objects: Sequence[str]) -> bool:
     if trigger in REVOKING:
         return bool(objects) and (objects[-1] == "back") == (trigger == "take") and "never" not in before
+    if trigger in MISSPEAKING:
+        return "i" in before
     if objects:
         return False
     if trigger in ERRING:

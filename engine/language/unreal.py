@@ -38,13 +38,17 @@ DEPICTIONS = frozenset("poster painting drawing billboard statue".split())
 PRINTS = frozenset("sign banner placard shirt caption subtitle title headline text word words".split())
 """Things with a text on them: what they say does not happen either."""
 SAYING = frozenset("say says saying said read reads reading".split())
+NEARLY = frozenset("almost nearly practically virtually".split())
+"""Adverbs before a verb that does not happen."""
+DEGREES = frozenset("kind sort of a bit little much just somewhat".split())
+"""Words that may stand before "like"."""
 THINKING = frozenset("talk think dream speak read".split())
 """Verbs before "about" and "of"."""
 LIKENING = frozenset("similar akin comparable".split())
 """Words before "to"."""
-LIKENED = frozenset("is are was were almost something".split())
+LIKENED = frozenset("is are was were almost something feel feels felt".split())
 """Words before "like"; "looks like" asserts what follows."""
-OPENERS = MODALS | SAYING | frozenset("to from like almost nearly about of word words text".split())
+OPENERS = MODALS | SAYING | NEARLY | frozenset("to from like about of word words text".split())
 """All words at which a topic may start, and besides them contractions of "will"."""
 MAX_PRINT_WORDS = 6
 """Maximum words from a print to its verb, itself included: "the sign above the door reads"."""
@@ -116,6 +120,8 @@ def _is_of_an_actor(words: Sequence[str], i: int) -> bool:
     if subject in NOT_ACTING or (words[i] == "will" and subject in WILL_BEFORE) or not NAMES.isdisjoint(words[:i]):
         return False
     following = words[i + 1 : i + 1 + MAX_VERB_WORDS]
+    if following[:1] and following[0] in ("not", "never") and "stop" in following:
+        return False  # "will not stop dancing": he dances now
     if not following or any(not NAMING.isdisjoint(lemmas(word)) for word in following):
         return False
     return following[0] != "be" or any(word.endswith("ing") for word in following)
@@ -129,13 +135,13 @@ def is_mention(words: Sequence[str], i: int, own: frozenset[str]) -> bool:
     """
     word, before = words[i], words[i - 1] if i else ""
     following = words[i + 1] if i + 1 < len(words) else ""
+    if word in NEARLY:
+        return following.endswith("ing")
     match word:
         case "to":
             return before in LIKENING
         case "like":
-            return before in LIKENED
-        case "almost" | "nearly":
-            return following.endswith("ing")
+            return next((other for other in reversed(words[:i]) if other not in DEGREES), "") in LIKENED
         case "word" | "words" | "text":
             return following.endswith("ing") and before == "the"
         case "about" | "of":

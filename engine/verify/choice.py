@@ -21,6 +21,8 @@ _CHOSEN = regex.compile(
 EXPLANATION_WORDS = 4
 """Maximum words behind a letter that are read with it: "The answer is B. the cup"."""
 _LETTER_CUES = frozenset("option choice letter answer is".split())
+COMPARING = frozenset("than beats".split())
+"""Words before the letter that another one is preferred to."""
 _ARTICLES = frozenset("a i".split())
 _BECAUSE = frozenset("because since as which for so and".split())
 
@@ -30,7 +32,7 @@ def verify_choice(answer: Answer, label: Choice) -> Verdict:
 
     A key is an option's letter as the label writes it.
     """
-    for part in _announced_parts(answer):
+    for part in _announced_parts(answer, label):
         if chosen := _chosen_keys(part, label, is_announced=True):
             return _verdict(answer, label, chosen)
     if chosen := _chosen_keys(answer, label, is_announced=False):
@@ -38,10 +40,12 @@ def verify_choice(answer: Answer, label: Choice) -> Verdict:
     return Verdict(keep=False, reason="no_answer", score=0.0, extracted="")
 
 
-def _announced_parts(answer: Answer) -> Iterator[Answer]:
+def _announced_parts(answer: Answer, label: Choice) -> Iterator[Answer]:
     """The texts behind the last "I choose" or the like, and behind "the answer is"."""
     if (cues := list(_CHOSEN.finditer(answer.text))) and (first := answer.next_word(cues[-1].end())) < len(answer.words):
         end = answer.sentence_of(first)[1]
+        if not any("over" in label_words(text) for text in label.options.values()):  # "I choose B over A"
+            end = next((i for i in range(first + 1, end) if answer.words[i] == "over"), end)
         yield answer.part(first, end)
     if answer.conclusion:
         first, end = answer.conclusion
@@ -110,6 +114,9 @@ def _is_option_letter(answer: Answer, i: int, is_announced: bool, letters: Colle
 def _is_asserted(answer: Answer, i: int, letters: Collection[str]) -> bool:
     """Whether the letter at position i is neither denied nor left open, nor dismissed behind a list of letters."""
     first, end = answer.sentence_of(i)
+    before = [word for word in answer.words[max(first, i - 2) : i] if word not in ("option", "choice")]
+    if before and before[-1] in COMPARING:
+        return False
     skipped = {*letters, "and", "or", "both"}
     list_end = next((j for j in range(i + 1, end) if answer.words[j] not in skipped), end)
     return answer.stances[i] not in (DENIED, OPEN) and not dismissed_after(answer.words[first:end], list_end - first)

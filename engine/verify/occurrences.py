@@ -20,6 +20,7 @@ MIN_SPLIT_LETTERS = 6
 """Minimum letters of a label word that an answer may write as two words."""
 BESIDE = frozenset("by next beside near behind under top front alongside".split())
 """Prepositions between verb and noun behind which the noun is where it happens, and not its object."""
+PASSIVE = frozenset("is are was were be been being get gets got".split())
 OTHER_PREPOSITIONS = (PLACES | PARTICLES.keys() | {"to"}) - {"of"}
 
 
@@ -90,6 +91,9 @@ def _has_same_roles(answer: Answer, pattern: LabelPattern, position_of: dict[int
     verb_position = position_of[verb]
     objects = [position for i, position in position_of.items() if i > verb and pattern.words[i] not in PARTICLES]
     if verb == pattern.content[0]:
+        before = answer.words[max(0, verb_position - 2) : verb_position]
+        if not answer.words[verb_position].endswith("ing") and not PASSIVE.isdisjoint(before):
+            return True  # "are flipped one by one": no object stands behind it
         behind = answer.words[verb_position + 1 : verb_position + 4]
         has_other_object = (
             bool(behind)

@@ -6,7 +6,7 @@ from typing import Literal
 from engine.labels import All, AnyOf, Box, Choice, ClassSequence, Keywords, Label, Number, Sentences, TimeRange, Timestamp
 from engine.language import similarity
 from engine.language.answer import Answer
-from engine.language.words import label_words
+from engine.language.words import fold, label_words
 from engine.rows import Mode, Verdict
 from engine.verify import published
 from engine.verify.box import verify_box
@@ -66,9 +66,15 @@ def verify(text: str, question: str, label: Label, mode: Mode, finished: bool, s
     if verdict.keep and (repeated := repeated_range(answer)):
         first, end = repeated
         return _rejected("repetition", " ".join(answer.words[first:end]), answer.span_of(first, end - 1))
-    if verdict.keep and breaks_off(answer) and answer.words[-1] not in label_words(label.text):
+    if verdict.keep and breaks_off(answer) and answer.words[-1] not in _own_words(label):
         return _rejected("cut_off", text[-EXCERPT_CHARS:], last)
     return verdict
+
+
+def _own_words(label: Label) -> frozenset[str]:
+    """Words with which an answer to the label may end: its own, and the letters of its options ("B, not A")."""
+    letters = [fold(key) for key in label.options] if isinstance(label, Choice) else []
+    return frozenset((*label_words(label.text), *letters))
 
 
 def _kind_verdict(
