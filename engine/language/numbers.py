@@ -17,16 +17,19 @@ ONES = (
     "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 ).split()
 TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+MULTIPLIERS = {"dozen": 12, "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
 VALUES = (
     {word: value for value, word in enumerate(ONES)}
     | {word: 10 * (i + 2) for i, word in enumerate(TENS)}
-    | {"hundred": 100, "thousand": 1000, "dozen": 12, "once": 1, "twice": 2, "thrice": 3}
+    | MULTIPLIERS
+    | {"once": 1, "twice": 2, "thrice": 3}
 )
 _DIGITS = r"(?<![\p{L}\p{N}.])(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
 _WORDS = rf"\b(?:{'|'.join(VALUES)})(?:(?:[\s-]+|\s+and\s+)(?:{'|'.join(VALUES)})){{0,7}}\b"
 _NUMBER = regex.compile(
     rf"(?P<minus>(?<!\d\s?)(?<=^|[\s(\[=:,<])[-−](?=[\d.])|\b(?:minus|negative)\s+)?(?:(?P<digits>{_DIGITS})|(?P<words>{_WORDS}))"
-    rf"(?:\s+point\s+(?P<point>(?:(?:{'|'.join(ONES[:10])})\b\s*)+))?(?P<half>\s+and\s+a\s+half)?",
+    rf"(?:\s+point\s+(?P<point>(?:(?:{'|'.join(ONES[:10])})\b\s*)+))?(?(digits)(?:\s+(?P<multiplier>{'|'.join(MULTIPLIERS)})\b)?)"
+    r"(?P<half>\s+and\s+a\s+half)?",
     regex.IGNORECASE,
 )
 _ORDINAL = regex.compile(r"(?:st|nd|rd|th)\b", regex.IGNORECASE)
@@ -146,7 +149,7 @@ def _starts_range(matches: Sequence["regex.Match[str]"], i: int, text: str) -> b
 
 def _value(match: "regex.Match[str]") -> float:
     if match["digits"]:
-        value = float(match["digits"].replace(",", ""))
+        value = float(match["digits"].replace(",", "")) * MULTIPLIERS.get((match["multiplier"] or "").casefold(), 1)
     else:
         value = float(spelled_number(regex.split(r"[\s-]+", match["words"].casefold())))
     if match["point"]:
@@ -165,8 +168,8 @@ def spelled_number(number_words: Sequence[str]) -> int:
     total, group = 0, 0
     for word in number_words:
         value = VALUES.get(word, 0)
-        if value == 1000:
-            total, group = total + max(group, 1) * 1000, 0
+        if value >= 1000:
+            total, group = total + max(group, 1) * value, 0
         else:
             group = max(group, 1) * value if value in (12, 100) and word in ("dozen", "hundred") else group + value
     return total + group

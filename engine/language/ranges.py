@@ -1,6 +1,7 @@
 """Time ranges of a clip that a text states: "from 2 s to 5 s", "starts at 0:02 and lasts 3 s", "the second half"."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import regex
 
@@ -29,6 +30,7 @@ _FROM_BEFORE = regex.compile(r"\b(?:from|at|since)\s+(?:the\s+)?(?:very\s+)?$", 
 _UNTIL_BEFORE = regex.compile(r"\b(?:until|till|to|through|–|-)\s+(?:the\s+)?(?:very\s+)?$", regex.IGNORECASE)
 _NO_EDGE_AFTER = regex.compile(r"\s*(?:time\b|at\b|of\s+the\s+(?!video|clip))", regex.IGNORECASE)
 """Text behind "start" or "end" that makes it another thing's: "the end of the table"."""
+_UNTIL_ALONE = regex.compile(r"\b(?:until|till|up\s+to)\s+(?:about\s+|around\s+)?$", regex.IGNORECASE)
 CUE_CHARS = 30
 """How many characters before a range say which of its ends comes first."""
 MAX_APART_CHARS = 60
@@ -62,6 +64,14 @@ def ranges(answer: Answer, question: str, duration_s: float) -> list[Range]:
         start, end = (Moment(time_s, whole.start(), whole.end(), position, False) for time_s in (0.0, duration_s))
         return [(start, end)]
     return pairs
+
+
+def range_until(answer: Answer, question: str, duration_s: float) -> Range | None:
+    """The range from the clip's start that a text states by its end alone: "until 4 s". None without exactly one such moment."""
+    stated = moments(answer, question, duration_s, lengths=True)
+    if len(stated) != 1 or not _UNTIL_ALONE.search(answer.text[: stated[0].start]):
+        return None
+    return replace(stated[0], time_s=0.0), stated[0]
 
 
 def _range_of(text: str, first: Moment, second: Moment) -> Range | None:

@@ -34,6 +34,7 @@ JOINS = regex.compile(
 )
 """Text between the two ends of a range."""
 _TO_END = regex.compile(r"\s+(?:before|from|to)\s+the\s+(?:very\s+)?end\b", regex.IGNORECASE)
+_FROM = regex.compile(r"\b(?:from|since)\s+(?:about\s+|around\s+)?$", regex.IGNORECASE)
 BEGINNING = regex.compile(
     r"\b(?:(?:very\s+)?(?:beginning|start|outset|onset))\b(?:\s+of\s+the\s+(?:video|clip))?", regex.IGNORECASE
 )
@@ -110,7 +111,8 @@ def _moment_of(number: StatedNumber, text: str, duration_s: float, shares: bool,
             return None
         scale_s = duration_s if shares and 0 <= number.value <= 1 else 1.0
         return Moment(number.value * scale_s, number.start, number.end, number.position, True)
-    if to_end := _TO_END.match(text, end):
+    starts_range = _FROM.search(text[max(0, number.start - NEAR) : number.start])
+    if (to_end := _TO_END.match(text, end)) and not starts_range:  # "6 s to the end", not "from 6 s to the end"
         return Moment(duration_s - number.value * unit_s, number.start, to_end.end(), number.position, False)
     if lengths or not _is_length(text, number.start, end):
         return Moment(number.value * unit_s, number.start, end, number.position, False)

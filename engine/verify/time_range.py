@@ -2,7 +2,7 @@
 
 from engine.labels import TimeRange
 from engine.language.answer import Answer
-from engine.language.ranges import ranges
+from engine.language.ranges import range_until, ranges
 from engine.language.times import answered_moments, is_asserted
 from engine.rows import Verdict
 
@@ -11,7 +11,10 @@ EPSILON = 1e-9
 
 
 def verify_time_range(answer: Answer, question: str, label: TimeRange) -> Verdict:
-    asserted = [pair for pair in ranges(answer, question, label.duration_s) if is_asserted(answer, pair[0].position)]
+    stated = ranges(answer, question, label.duration_s)
+    if not stated and (until := range_until(answer, question, label.duration_s)):
+        stated = [until]
+    asserted = [pair for pair in stated if is_asserted(answer, pair[0].position)]
     if not asserted:
         return Verdict(keep=False, reason="no_answer", score=0.0, extracted="")
     answered_start = answered_moments(answer, question, [start for start, _ in asserted])[-1]
