@@ -220,7 +220,6 @@ def test_a_head_in_the_files_is_read_whatever_the_configuration_says(tmp_path: P
 @pytest.mark.parametrize(
     ("kind", "fields", "reason"),
     [
-        ("llava_onevision", {}, r"its processor cannot be loaded"),
         ("llava_onevision", {"pooling_shape": (4, 4, 4)}, 'model.pooling_shape: .* needs a pool by its name too, such as'),
         ("qwen3_vl", {"pooling": "pllava"}, "model.pooling: .* a 'qwen3_vl' checkpoint, and a pool is for the kinds pllava, llava"),
         ("internvl", {"pooling_place": "before"}, "model.pooling_place: .* is a 'internvl' checkpoint"),

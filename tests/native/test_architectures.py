@@ -71,7 +71,7 @@ def test_the_loss_is_the_model_s_own(made: Any, kind: str) -> None:
 def test_labels_are_the_answers_and_what_ends_them(made: Any, kind: str) -> None:
     student, videos = checks.a_trainee(made(kind))
     labels = student.batch(videos, checks.SAMPLES)["labels"]
-    texts = [student.processor.decode([token for token in row.tolist() if token != -100]) for row in labels]
+    texts = [student.processor.answer_text([token for token in row.tolist() if token != -100]) for row in labels]
     end = student.processor.form.end
     assert [text.replace(" ", "") for text in texts] == [f"itistheredcircle.{end}", f"rising.{end}itis.{end}"]
 
@@ -80,7 +80,7 @@ def test_an_answer_that_is_not_learned_has_no_label(made: Any) -> None:
     student, videos = checks.a_trainee(made("qwen3_vl"))
     sample = [Turn(0, "what ?", "rising .", learned=False), Turn(1, "and this ?", "sinking .")]
     labels = student.batch(videos, [sample])["labels"][0].tolist()
-    assert student.processor.decode([token for token in labels if token != -100]) == "sinking .<|im_end|>"
+    assert student.processor.answer_text([token for token in labels if token != -100]) == "sinking .<|im_end|>"
 
 
 @pytest.mark.parametrize("kind", TRAINABLE)

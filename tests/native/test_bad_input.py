@@ -78,7 +78,7 @@ def test_weights_that_are_missing_or_misshapen(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"pooling_shape": (4, 2, 2)}, "has no pool: model.pooling_shape and episodes.pooling_shape are PLLaVA's; take them out"),
+        ({"pooling_shape": (4, 2, 2)}, "model.pooling_shape: .* checkpoint, and a pool is for the kinds pllava"),
         ({"num_frames": 3}, "model.num_frames = 3: .* merges 2 frames into one; give a multiple of it"),
     ],
 )

@@ -95,7 +95,7 @@ def test_no_second_is_wrong(
     pattern, rule = RULES[kind]
     counts = [0, 0]
     for video, times_s in clips:
-        prompt = processor.decode(processor.prompt_ids("what ?", video))
+        prompt = processor.answer_text(processor.prompt_ids("what ?", video))
         written, expected = re.findall(pattern, prompt), rule(times_s)
         assert len(written) == len(expected)
         counts[0] += sum(own != true for own, true in zip(written, expected, strict=True))
