@@ -14,7 +14,7 @@ from models.base import ENCODE_CLIPS, Dtype, ModelSize
 from models.folders import SMALL_FILES
 from models.registry import check_engine
 from models.registry import size as size_of
-from models.vllm.arguments import memory_share
+from models.vllm.arguments import ENCODED_SHARE, memory_share
 
 BYTES: dict[Dtype, int] = {"bfloat16": 2, "float32": 4}
 """Of one value."""
@@ -236,7 +236,8 @@ def vllm_generation(config: RunConfig, size: ModelSize) -> Use:
     share = memory_share(generate.vllm.model_dump(), cluster.generator_gpus) * cluster.gpu_memory_gib * GIB
     clip_tokens = size.clip_tokens + PROMPT_TOKENS + generate.max_tokens
     clip = size.kv_values_per_token * value_bytes * clip_tokens / gpus
-    encoded = generate.in_flight * generate.piece_clips * size.clip_tokens * size.hidden_size * value_bytes
+    all_clips = generate.in_flight * generate.piece_clips * size.clip_tokens * size.hidden_size * value_bytes
+    encoded = min(all_clips, ENCODED_SHARE * cluster.gpu_memory_gib * GIB)
     fixed = {"weights": size.params * value_bytes / gpus, "encoded clips": encoded, "workspace": WORKSPACE}
     left = share - sum(fixed.values())
     if left < clip:

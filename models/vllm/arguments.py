@@ -26,6 +26,8 @@ DECIDED = {
 """vLLM's arguments that a key of our configuration decides."""
 FREE_SHARE = 0.1
 """Of a GPU, by default: for what CUDA and torch take outside of vLLM's account."""
+ENCODED_SHARE = 0.1
+"""Of a GPU's memory, at most, for encoded clips beyond those that vLLM keeps by itself: a few may have to be encoded twice."""
 CPU_CACHE_BYTES = 2 << 30
 """Keys and values on a CPU, by default: vLLM would take nearly all of the machine's memory."""
 CPU_BLOCK = 32

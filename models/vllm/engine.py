@@ -7,7 +7,7 @@ from typing import Any
 
 from models.base import Device, EngineSpec, ModelSpec
 from models.vllm import plugin
-from models.vllm.arguments import arguments
+from models.vllm.arguments import ENCODED_SHARE, arguments
 from models.vllm.client import Client
 from models.vllm.installed import architectures, installed_version
 from models.vllm.served import Served, serving
@@ -112,13 +112,14 @@ def keep_encoded(config: Any, tokens: int, device: Device) -> None:
     more = tokens - config.scheduler_config.encoder_cache_size
     if more <= 0:
         return
-    config.scheduler_config.encoder_cache_size = tokens
     if device.kind == "cuda":
         from vllm.platforms import current_platform
 
         model = config.model_config
-        taken = more * model.get_hidden_size() * model.dtype.itemsize / current_platform.get_device_total_memory()
-        config.cache_config.gpu_memory_utilization -= taken
+        token_share = model.get_hidden_size() * model.dtype.itemsize / current_platform.get_device_total_memory()
+        more = min(more, int(ENCODED_SHARE / token_share))
+        config.cache_config.gpu_memory_utilization -= more * token_share
+    config.scheduler_config.encoder_cache_size += more
 
 
 def first_reason(error: BaseException) -> str:
