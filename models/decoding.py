@@ -60,9 +60,6 @@ class Prefix:
     ahead: tuple[int, ...] = ()
     """How far the position after each row is ahead of its number of tokens, in models that give a video's tokens positions in time
     and space (M-RoPE); () for none."""
-    first: tuple[int, ...] = ()
-    """The smallest position of an answer's first token after each row: transformers lets it follow on the last second of a video,
-    although a short question does not (Qwen2-VL's get_rope_index)."""
 
     @property
     def num_rows(self) -> int:
@@ -175,10 +172,7 @@ def continue_from(
         mask[i, prefix.lengths[row] : prefix.length + longest - len(question)] = 0
     ids, mask = ids.to(device), mask.to(device)
     end = prefix.length + longest
-    ahead, first = (
-        torch.tensor([numbers[row] if numbers else 0 for row in rows], device=device).unsqueeze(1)
-        for numbers in (prefix.ahead, prefix.first)
-    )
+    ahead = torch.tensor([prefix.ahead[row] if prefix.ahead else 0 for row in rows], device=device).unsqueeze(1)
     positions = (mask[:, :end].cumsum(1)[:, prefix.length :] - 1).clamp(min=0) + ahead
     cache = prefix.select(torch.tensor(list(rows), device=device), longest + sampling.max_tokens)
     generators = [torch.Generator(device).manual_seed(seed) for seed in seeds] if sampling.temperature > 0 else []
@@ -199,9 +193,9 @@ def continue_from(
         if len(unfinished) <= (1 - CUT_SHARE) * len(batch):
             kept = torch.tensor([slot for slot, i in enumerate(batch) if i in unfinished], device=device)
             cache.batch_select_indices(kept)
-            drawn, mask, positions, first = drawn[kept], mask[kept], positions[kept], first[kept]
+            drawn, mask, positions = drawn[kept], mask[kept], positions[kept]
             batch = [i for i in batch if i in unfinished]
-        ids, end, positions = drawn.unsqueeze(1), end + 1, torch.maximum(positions[:, -1:] + 1, first)
+        ids, end, positions = drawn.unsqueeze(1), end + 1, positions[:, -1:] + 1
     return answers
 
 

@@ -122,3 +122,12 @@ def noise(num_frames: int, height_px: int, width_px: int) -> Video:
     """A video of noise, a frame each second: of black ones VideoLLaMA3 leaves tokens out."""
     frames = np.random.default_rng(0).integers(0, 256, (num_frames, height_px, width_px, 3), np.uint8)
     return Video(frames, tuple(float(number) for number in range(num_frames)))
+
+
+def fewer_frames(video: Video, num_frames: int | None) -> Video:
+    """So many of a video's frames, the middle one of each of as many equal parts; all of them for None, or where it has no more."""
+    total = len(video.times_s)
+    if num_frames is None or num_frames >= total:
+        return video
+    chosen = [(2 * part + 1) * total // (2 * num_frames) for part in range(num_frames)]
+    return Video(video.frames[chosen], tuple(video.times_s[number] for number in chosen))

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 
 QUERY_VALUE = (r"q_proj|v_proj", r"qkv_proj|wqkv|att_proj|query_key_value|qkv")
 """Names of the linear layers of the decoder that a LoRA goes on, those first that a decoder is likely to have."""
@@ -70,3 +72,13 @@ def _projectors(model: Any, parts: Parts, name: str) -> Iterator[str]:
             yield from (f"{path}.{number}" for number in range(len(module)))
         elif holds_others or path in parts.towers:
             yield from _projectors(model, parts, path)
+
+
+def refuse_another_base(model: Any, adapter: Path) -> None:
+    """Raises ValueError for a module that the adapter changes and the model does not have; PEFT would pass over it."""
+    modules = {name for name, _ in model.named_modules()}
+    with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
+        for key in file.keys():  # noqa: SIM118  # no dictionary
+            module = re.sub(r"(\.lora_[AB])?\.(weight|bias)$", "", key.removeprefix("base_model.model."))
+            if module not in modules:
+                raise ValueError(f"it changes {module}, which is not there; is it of another base?")

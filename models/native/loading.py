@@ -1,16 +1,16 @@
 """A checkpoint of transformers: its configuration, its processor, and its weights, merged with an adapter."""
 
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig, PreTrainedConfig
 
 from models.base import ChatSpec, ModelSpec
 from models.folders import FINETUNED, SMALL_FILES, fetch, read_json
 from models.native.processing import NativeProcessor, open_processor
+from models.parts import refuse_another_base
 
 
 def config_of(spec: ModelSpec) -> PreTrainedConfig:
@@ -73,21 +73,11 @@ def load_merged(spec: ModelSpec, dtype: str) -> Any:
     settings.lora_alpha = settings.lora_alpha if spec.alpha is None else spec.alpha
     model = load_base(spec, dtype)
     try:
-        _refuse_another_base(model, folder)
+        refuse_another_base(model, folder)
         merged = PeftModel.from_pretrained(model, str(folder), config=settings).merge_and_unload(safe_merge=True)
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:
         raise ValueError(f"{spec.adapter_name} does not fit {spec.base_name}: {' '.join(str(error).split())[:200]}") from None
     return merged
-
-
-def _refuse_another_base(model: Any, adapter: Path) -> None:
-    """Raises ValueError for a module that the adapter changes and the model does not have; PEFT would pass over it."""
-    modules = {name for name, _ in model.named_modules()}
-    with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
-        for key in file.keys():  # noqa: SIM118  # no dictionary
-            module = re.sub(r"(\.lora_[AB])?\.(weight|bias)$", "", key.removeprefix("base_model.model."))
-            if module not in modules:
-                raise ValueError(f"it changes {module}, which is not there; is it of another base?")
 
 
 def end_ids_of(folder: Path, processor: NativeProcessor) -> frozenset[int]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from models.base import FrameSpec, ModelSpec, Sample, Video
 from models.folders import SMALL_FILES, fetch
-from models.frames import frame_spec_of, metadata_of
+from models.frames import fewer_frames, frame_spec_of, metadata_of
 from models.pllava.forms import Exchange
 from models.pllava.samples import exchanges_of
 from models.pllava.template import Form, Unusable, form_of
@@ -110,14 +110,7 @@ class NativeProcessor:
     def shown(self, sample: Sample, videos: Sequence[Video]) -> list[Video]:
         """The videos of a sample's turns: shots with fewer frames, the last one in full."""
         clips = [videos[turn.clip] for turn in sample if turn.clip is not None]
-        return [self._shot(video) for video in clips[:-1]] + clips[-1:]
-
-    def _shot(self, video: Video) -> Video:
-        count, total = self.shot_frames, len(video.times_s)
-        if count is None or count >= total:
-            return video
-        chosen = [(2 * i + 1) * total // (2 * count) for i in range(count)]
-        return Video(video.frames[chosen], tuple(video.times_s[number] for number in chosen))
+        return [fewer_frames(video, self.shot_frames) for video in clips[:-1]] + clips[-1:]
 
     @cached_property
     def probe(self) -> str:

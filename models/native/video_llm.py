@@ -65,7 +65,7 @@ class NativeVideoLLM:
         lengths = [self.processor.prefix_tokens(video) for video in videos]
         order = sorted(range(len(videos)), key=lambda clip: (lengths[clip], videos[clip].frames.shape))
         ids: dict[int, list[int]] = {}
-        ahead, first = list[int](), list[int]()
+        ahead: list[int] = []
 
         def caches() -> Iterator[Cache]:
             for clips in alike(order, [(lengths[clip], videos[clip].frames.shape) for clip in range(len(videos))], PREFILL_TOKENS):
@@ -77,12 +77,11 @@ class NativeVideoLLM:
                 if hasattr(self.model.base_model, "get_rope_index"):  # positions[3,b,L] in time, height and width
                     positions, _ = self.model.base_model.get_rope_index(**inputs)
                     ahead.extend((positions[0, :, tokens] - tokens).tolist())
-                    first.extend((positions[:, :, :tokens].amax((0, 2)) + 1).tolist())
                 ids.update(zip(clips, cut["input_ids"].tolist(), strict=True))
                 yield cache
 
         layers = gathered(caches(), [lengths[clip] for clip in order])
-        prefix = Prefix(layers, tuple(lengths[clip] for clip in order), tuple(ahead), tuple(first))
+        prefix = Prefix(layers, tuple(lengths[clip] for clip in order), tuple(ahead))
         return Prefixes(prefix, {clip: row for row, clip in enumerate(order)}, ids)
 
     def _on_device(self, inputs: dict[str, Any]) -> dict[str, Any]:
