@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -25,7 +26,7 @@ from engine.rows import CLIPS, EXAMPLES, Example, FollowUp
 from engine.store.documents import to_json
 from engine.store.files import Store
 from engine.store.filesystems import Storage
-from engine.store.locations import refuse_odd
+from engine.store.locations import local_path, refuse_odd
 from jobs.view import a_console
 
 
@@ -48,6 +49,7 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
     config = load_config(None, [*settings, f"data.manifest={json.dumps(manifest)}"])
     if not out.endswith(".parquet"):
         raise ValueError(f"--out {out}: clips are written as one .parquet file")
+    _refuse_blocked(out)
     if options.mapping and form == "manifest":
         form = "table"
     if options.mapping and form != "table":
@@ -90,6 +92,13 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
         a_console().print(note)
     refuse_missing(len(card), listing)
     _write(store, name, content, facts)
+
+
+def _refuse_blocked(out: str) -> None:
+    """Raises ValueError where a file stands in place of a folder of `out`: before a manifest is read for an hour."""
+    path = local_path(out)
+    if path and any(parent.is_file() for parent in Path(path).parents):
+        raise ValueError(f"cannot write {out}: a file is in the way")
 
 
 def _files_ignored(manifest: str, storage: Storage, form: str) -> dict[str, Any]:
