@@ -1,4 +1,4 @@
-"""What a model on another machine is asked in a run, and whether it answers: said and found out before anything is paid for."""
+"""What a model on another machine is asked in a run, and whether it answers: before anything is paid for."""
 
 from engine.config import RunConfig
 from engine.decode.frames import describe

@@ -120,18 +120,18 @@ class PllavaModel(LlavaModel):
         """
         tower, layers = self.vision_tower, self.config.vision_feature_layer
         depth = len(tower.encoder.layers)
-        wanted = [n if n >= 0 else depth + 1 + n for n in ([layers] if isinstance(layers, int) else layers)]
+        numbers = [n if n >= 0 else depth + 1 + n for n in ([layers] if isinstance(layers, int) else layers)]
         trained = any(parameter.requires_grad for parameter in tower.parameters())
         with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
             hidden = tower.embeddings(pixel_values)
             if self.class_tokens:
                 hidden = tower.pre_layrnorm(hidden)
             states = {0: hidden}
-            for number, block in enumerate(tower.encoder.layers[: max(wanted)], start=1):
+            for number, block in enumerate(tower.encoder.layers[: max(numbers)], start=1):
                 hidden = block(hidden, None)
-                if number in wanted:
+                if number in numbers:
                     states[number] = hidden
-        features: Tensor = torch.cat([states[number] for number in wanted], -1) if len(wanted) > 1 else states[wanted[0]]
+        features: Tensor = torch.cat([states[number] for number in numbers], -1) if len(numbers) > 1 else states[numbers[0]]
         return features
 
     @property
