@@ -2,6 +2,8 @@
 
 A step of the plan is a folder: step.py (what the driver does), the file that Ray runs, and pure functions beside them.
 
+section    what all sections of the configuration have
+engines    the sections of vLLM and of servers
 config     RunConfig: everything that decides a run
 presets    how a configuration is read
 rows       every table's columns

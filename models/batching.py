@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.base import OutOfMemory, Reply, Sampling
+from models.context import too_long
 
 CONVERSE_TOKENS = 1 << 14
 """Tokens of samples that are prefilled and answered together, padding and answers included: 8 GB of keys and values at 7B."""
@@ -58,15 +59,10 @@ def alike(order: Sequence[int], kinds: Sequence[Any], tokens_at_once: int) -> It
         yield run
 
 
-def long_question(question: Question, prefix_tokens: int, suffix_tokens: int, context_tokens: int) -> ValueError | None:
-    needed = prefix_tokens + suffix_tokens + question.sampling.max_tokens
-    if needed <= context_tokens:
-        return None
-    return ValueError(
-        f"question {question.text[:40]!r} ... about clip {question.clip} needs {needed} tokens: {prefix_tokens} to the "
-        f"video's end, {suffix_tokens} of question, {question.sampling.max_tokens} of answer; the model's context is "
-        f"{context_tokens}; shorten it, or lower max_tokens or the pooling_shape in another run (run.uri)"
-    )
+def long_question(question: Question, prompt_tokens: int, context_tokens: int) -> ValueError | None:
+    """The error of a question that leaves no room for its answer."""
+    reason = too_long(prompt_tokens, question.sampling.max_tokens, context_tokens)
+    return ValueError(f"question {question.text[:40]!r} ... about clip {question.clip} makes {reason}") if reason else None
 
 
 class QuestionBatches:

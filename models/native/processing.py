@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models.base import FrameSpec, ModelSpec, Sample, Video
+from models.context import sample_too_long
 from models.folders import SMALL_FILES, fetch
 from models.frames import fewer_frames, frame_spec_of, metadata_of
 from models.pllava.forms import Exchange
@@ -122,12 +123,8 @@ class NativeProcessor:
 
     def too_long(self, sample: Sample, num_tokens: int) -> str:
         """Why a sample of so many tokens does not fit, "" where it does."""
-        if num_tokens <= self.context_tokens:
-            return ""
-        return (
-            f"its {len(sample)} questions and answers take {num_tokens} tokens, with what they show, and the model's context is "
-            f"{self.context_tokens}; shorten it, or lower model.num_frames or episodes.shots in another run (run.uri)"
-        )
+        contents = f"its {len(sample)} questions and answers"
+        return sample_too_long(num_tokens, self.context_tokens, contents, "model.num_frames or episodes.shots")
 
     def labels(self, sample: Sample, stand_ins: Sequence[str]) -> list[int]:
         """Of each token of a finished chat: -100 except on the answers that are learned, and on what closes them."""

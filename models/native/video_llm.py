@@ -162,7 +162,7 @@ def answer_batch(
     ids = [llm.prompt_token_ids(question.text, videos[question.clip]) for question in questions]
     for row, (question, prompt) in enumerate(zip(questions, ids, strict=True)):
         shared = prefixes.ids[question.clip] if prefixes else []
-        if error := long_question(question, len(shared), len(prompt) - len(shared), llm.context_tokens):
+        if error := long_question(question, len(prompt), llm.context_tokens):
             outcomes[row] = error
         else:  # a question whose first characters make one token with the last ones before it shares nothing
             groups.setdefault((question.sampling, bool(shared) and prompt[: len(shared)] == shared), []).append(row)

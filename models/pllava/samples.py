@@ -4,6 +4,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from models.base import Sample
+from models.context import sample_too_long
 from models.pllava.forms import Exchange
 from models.pllava.pooling import Shape
 from models.pllava.processing import PllavaProcessor
@@ -42,20 +43,16 @@ def ids_of(processor: PllavaProcessor, sample: Sample, pictures: Container[int] 
 
 
 def too_long(processor: PllavaProcessor, sample: Sample, num_tokens: int, context_tokens: int) -> str:
-    """Why a sample of so many tokens does not fit, "" where it does. Nothing is cut off: the answer would be cut off first."""
-    if num_tokens <= context_tokens:
-        return ""
-    shots = max(0, sum(turn.clip is not None for turn in sample) - 1)
-    if not shots:
-        return (
-            f"its {len(sample)} questions and answers take {num_tokens} tokens, with what they show, and the model's context is "
-            f"{context_tokens}; shorten it, or lower model.pooling_shape in another run (run.uri) if it is about a video"
+    """Why a sample of so many tokens does not fit, "" where it does."""
+    if shots := max(0, sum(turn.clip is not None for turn in sample) - 1):
+        contents = (
+            f"{shots} shots, {processor.tokens_of(processor.video.shot_pooled)} visual tokens each, and a query of "
+            f"{processor.tokens_per_video}"
         )
-    return (
-        f"a sample of {shots} shots, {processor.tokens_of(processor.video.shot_pooled)} visual tokens each, and a query of "
-        f"{processor.tokens_per_video} takes {num_tokens} tokens with its answer, and the model's context is "
-        f"{context_tokens}; lower episodes.shots, episodes.pooling_shape or model.pooling_shape in another run (run.uri)"
-    )
+        return sample_too_long(
+            num_tokens, context_tokens, contents, "episodes.shots, episodes.pooling_shape or model.pooling_shape"
+        )
+    return sample_too_long(num_tokens, context_tokens, f"its {len(sample)} questions and answers", "model.pooling_shape")
 
 
 def refuse_long(processor: PllavaProcessor, sample: Sample, num_tokens: int, context_tokens: int) -> None:

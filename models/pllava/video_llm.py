@@ -198,7 +198,7 @@ def _answer_group(llm: PllavaVideoLLM, group: Group, questions: Sequence[Questio
         before, after = processor.prompt_ids(question.text, group.shape)
         assert before == prefix_ids, "the chat template must put the video before all that differs between questions"
         suffixes.append(after)
-        if error := long_question(question, prefix.length, len(after), llm.context_tokens):
+        if error := long_question(question, prefix.length + len(after), llm.context_tokens):
             outcomes[row] = error
     by_sampling: dict[Sampling, list[int]] = {}
     for row, question in enumerate(questions):

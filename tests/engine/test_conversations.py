@@ -223,8 +223,8 @@ def test_an_episode_with_a_long_narration_is_left_out_and_the_others_stay() -> N
     [row] = lengths.too_long(episodes)
     assert (row.example_id, row.reason) == ("does not", "too_long")
     turns = [Turn(0, "What?", answers[name]) for name in ("short", "long", "long", "long", "query")]
-    assert row.detail.startswith("a sample of 4 shots")
-    assert f"takes {token_counter(ModelSpec(base='tiny')).count(turns)} tokens" in row.detail
+    assert row.detail.startswith("4 shots, ")
+    assert f"take {token_counter(ModelSpec(base='tiny')).count(turns)} tokens" in row.detail
 
 
 def test_conversations_about_what_no_decoder_reads_are_refused_at_select(tmp_path: Path) -> None:

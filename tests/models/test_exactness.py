@@ -165,7 +165,7 @@ def test_a_question_beyond_the_context_fails_alone_and_is_named_with_the_numbers
     watched = video_llm.PllavaVideoLLM(*both, "").watch(videos_of(videos(2).numpy()))
     few = Sampling(temperature=0, max_tokens=5)
     long, short = watched.ask(0, "is it " * 300, 0, few), watched.ask(1, "what?", 0, few)
-    with pytest.raises(ValueError, match=r"'is it .* clip 0 needs \d+ tokens: .* the model's context is 256; shorten it"):
+    with pytest.raises(ValueError, match=r"'is it .* clip 0 makes a prompt of \d+ tokens, .* the model's context of 256"):
         long.result(timeout=0)
     assert short.result(timeout=0).num_tokens <= 5
 

@@ -14,8 +14,8 @@ LAYERS = {"models": 0, "engine": 1, "worlds": 2, "jobs": 3}
 SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 ROOMS = [
     (
-        "engine.labels", "engine.rows", "engine.config", "engine.presets", "engine.memory", "engine.flow", "engine.connection",
-        "engine.store",
+        "engine.labels", "engine.rows", "engine.section", "engine.engines", "engine.config", "engine.presets", "engine.memory",
+        "engine.flow", "engine.connection", "engine.store",
     ),
     ("engine.language",),
     ("engine.verify",),

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from builders import an_attempt
-from engine.config import OpenAI, RunConfig
+from engine.config import RunConfig
+from engine.engines import OpenAI
 from engine.generate.tokens import Tokens
 from engine.presets import load_config
 from engine.run import elsewhere
