@@ -68,7 +68,9 @@ test-native: $(READY)     ## the tests of other video LLMs than PLLaVA, which ne
 	PYTHONPATH=.:tests $$($(BIN)/python tests/environments/build.py native) -m pytest -m "native and not slow" tests/native
 
 test-vllm: $(READY)       ## the tests of vLLM as the engine: minutes, and 4 GB the first time
-	PYTHONPATH=.:tests $$($(BIN)/python tests/environments/build.py vllm) -m pytest -m "vllm and not slow" tests/vllm
+	PYTHONPATH=.:tests $$($(BIN)/python tests/environments/build.py vllm) -m pytest -m "vllm and not slow" tests/vllm \
+		--ignore tests/vllm/test_generator_python.py
+	STARLOOP_TEST_VLLM_PYTHON=$$($(BIN)/python tests/environments/build.py vllm) $(PYTEST) tests/vllm/test_generator_python.py
 
 chaos: $(READY)           ## kill the loop in every way that we know, and compare its end byte by byte: about 40 minutes
 	PYTHONPATH=.:tests $(BIN)/python tests/chaos.py

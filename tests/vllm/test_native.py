@@ -1,37 +1,21 @@
 """Pins video models of transformers in vLLM: tokens and logprobs are those of transformers, each clip is encoded once."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models import registry
-from models.base import Device, ModelSpec, Sampling, Turn, Video
-from models.native import shrink
+from models.base import Device, Sampling, Turn, Video
 from models.native.video_llm import NativeVideoLLM
 from models.vllm.served import Watchable
 from models.vllm.video_llm import VllmVideoLLM
+from vllm_checkpoints import a_checkpoint
 from vllm_engines import an_engine, noise
 
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default"), pytest.mark.timeout(900)]
 GREEDY = Sampling(temperature=0.0, max_tokens=16)
 QUESTIONS = ["what is the action ?", "the red circle is rising so what is it in this video ?"]
-HEAD = 32
-"""vLLM's smallest on a CPU."""
-
-
-def a_checkpoint(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> ModelSpec:
-    """Random weights of a kind, with the names of tokens that vLLM's code writes for it."""
-    if kind == "qwen3_vl":
-        names = {"video_token": "<|video_pad|>", "image_token": "<|image_pad|>"}
-        monkeypatch.setattr(shrink, "NAMED", shrink.NAMED | names)
-        monkeypatch.setattr(shrink, "CHAT", shrink.CHAT.replace("@video@", "<|vision_start|>@video@<|vision_end|>"))
-    monkeypatch.setattr(shrink, "HEAD", HEAD)
-    monkeypatch.setattr(shrink, "TEXT", shrink.TEXT | {"head_dim": HEAD, "global_head_dim": HEAD, "hidden_size": 128})
-    monkeypatch.setattr(shrink, "TOWER", shrink.TOWER | {"out_hidden_size": 128, "hidden_size": 64})
-    name = next(name for name, published in shrink.PUBLISHED.items() if published == kind)
-    return shrink.shrink(ModelSpec(base=name, num_frames=4), folder, seed=0)
 
 
 @pytest.fixture(scope="module", params=["qwen3_vl", "llava_onevision"])
