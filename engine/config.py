@@ -12,6 +12,7 @@ from engine.engines import OpenAI, Vllm
 from engine.section import Section, cost, identity
 from engine.store.filesystems import Storage, check_options
 from models.base import ChatSpec, Device, EngineSpec, FinetuneSpec, FrameChoice, ModelSpec, PoolingName, PoolMethod, PoolPlace
+from models.registry import engines
 
 
 class Run(Section):
@@ -147,11 +148,19 @@ class Generate(Section):
     decoder: Literal["pyav", "decord"] = cost("pyav")
     """Both give the same frames."""
     vllm: Vllm = Vllm()
+    openai: OpenAI = OpenAI()
 
     @property
     def in_flight(self) -> int:
         """Pieces that a generator actor holds at once."""
         return self.pieces_in_flight or (1 if self.engine == "builtin" else 2)
+
+    @field_validator("engine")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in engines():
+            raise ValueError(f"known are {', '.join(engines())}")
+        return value
 
     @field_validator("stop")
     @classmethod
@@ -159,8 +168,6 @@ class Generate(Section):
         if not all(value):
             raise ValueError("an empty text stands everywhere; leave it out")
         return value
-
-    openai: OpenAI = OpenAI()
 
     @model_validator(mode="after")
     def _names_a_server(self) -> "Generate":

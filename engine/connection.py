@@ -27,12 +27,21 @@ def _quiet_stderr() -> Iterator[None]:
     saved = os.dup(2)
     with tempfile.NamedTemporaryFile() as held:
         show = ["/bin/sh", "-c", 'read -r started || cat "$0" >&2', held.name]
-        with subprocess.Popen(show, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=saved) as other:
+        with subprocess.Popen(
+            show,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=saved,
+            start_new_session=True,  # Ctrl-C is not meant for it
+        ) as other:
             assert other.stdin is not None
             os.dup2(held.fileno(), 2)
             try:
                 yield
                 other.stdin.write(b"started\n")
+            except (KeyboardInterrupt, SystemExit):  # a start that is stopped has not failed
+                other.stdin.write(b"started\n")
+                raise
             finally:
                 os.dup2(saved, 2)
                 os.close(saved)

@@ -78,6 +78,13 @@ def _resolve(values: dict[str, Any], origin: str, set_keys: list[str]) -> RunCon
         raise ValueError(f"{'--set' if is_set else origin}: {one_line(error)}") from None
 
 
+REMEDIES = {
+    "tuple_type": "is no list; write one, such as --set '{key}=[...]' with texts in double quotes",
+    "model_type": "is a section, not a value; set one of its keys, {key}.NAME",
+}
+"""Our words for some of pydantic's errors, by type."""
+
+
 def one_line(error: ValidationError) -> str:
     """The first mistake in a configuration, with its key."""
     first = error.errors()[0]
@@ -85,7 +92,8 @@ def one_line(error: ValidationError) -> str:
     if first["type"] == "json_invalid":
         return str(first["msg"])
     if first["type"] != "extra_forbidden":
-        message = first["msg"].removeprefix("Value error, ")
+        remedy = REMEDIES.get(first["type"], "").format(key=key)
+        message = remedy or first["msg"].removeprefix("Value error, ")
         return (
             f"{key} = {first['input']!r}: {message}"
             if not isinstance(first["input"], dict)

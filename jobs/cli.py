@@ -337,19 +337,28 @@ def _wrapped(text: str) -> str:
 
 def main() -> None:
     signals: list[int] = []
-    process = os.getpid()
+    process, stderr = os.getpid(), os.dup(2)
+
+    def write(signal_name: str) -> None:
+        """To the user's standard error: while Ray starts, this process's own leads elsewhere."""
+        line = f"{signal_name}; run the same command again to continue\n"
+        if os.getpid() != process:  # a process that was forked inherits the handlers, and has nothing to continue
+            return
+        if os.path.sameopenfile(2, stderr):
+            sys.stderr.write(line)  # a live view prints it above itself
+        else:
+            os.write(stderr, line.encode())
 
     def terminated(number: int, frame: object) -> None:
         """With SIGTERM systemd and Kubernetes stop a job. Leaving by an exception releases the lease."""
         signals.append(number)
-        if os.getpid() == process:  # a process that was forked inherits the handler, and has nothing to continue
-            print("terminated; run the same command again to continue", file=sys.stderr)
+        write("terminated")
         sys.exit(Exit.TERMINATED)
 
     def interrupted(number: int, frame: object) -> None:
         """Ctrl-C, likewise. It stays an exception of its own: a live view and the follower of a job end by it."""
-        if os.getpid() == process:
-            print("interrupted; run the same command again to continue", file=sys.stderr)
+        signals.append(number)
+        write("interrupted")
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, terminated)
@@ -375,5 +384,5 @@ def main() -> None:
         sys.exit(_wrapped(f"error: {error}"))
     finally:
         if signals:  # whatever libraries have made of the exception
-            sys.exit(Exit.TERMINATED)
+            sys.exit(Exit.TERMINATED if signal.SIGTERM in signals else Exit.INTERRUPTED)
         gc.freeze()  # the process ends: without this the garbage collector would look at every imported module first

@@ -65,6 +65,10 @@ class JobServer:
                 f"no Ray job server answers at {self.address} ({_first_line(error)}); check the address, and that the head is up"
             ) from None
         except RuntimeError as error:
+            if "Jobs API is not supported" in str(error):  # Ray's words for whatever answers otherwise than its job server
+                raise ValueError(
+                    f"what answers at {self.address} is no Ray job server; check the port, which is 8265 by default"
+                ) from None
             raise ValueError(f"{self.address}: {_first_line(error)}") from None
 
     def call(self, request: Callable[[], T]) -> T:
@@ -176,6 +180,8 @@ def checked_address(address: str) -> str:
     'http://127.0.0.1:8265'
     """
     scheme, separator, rest = address.partition("://")
+    if not address.strip():
+        raise ValueError("--address is empty; name the job server, such as http://127.0.0.1:8265")
     if not separator:
         raise ValueError(f"--address {address} has no scheme; did you mean http://{address}?")
     if scheme == "ray":

@@ -98,6 +98,8 @@ def unread_kind(uri: str, config: Mapping[str, Any], read: str) -> ValueError:
     some/model is a 'bert' checkpoint, a model without video; docs/models.md lists what is read
     """
     kind = str(config.get("model_type"))
+    if "model_type" not in config and not is_original_llava(config):
+        return ValueError(f"{uri}: its config.json names no model_type; is it a checkpoint of transformers?")
     if not is_original_llava(config):
         return ValueError(f"{uri} is a {kind!r} checkpoint, a model without video; docs/models.md lists what is read")
     for pattern, repository in CONVERTED.items():

@@ -53,13 +53,18 @@ ELSEWHERE = frozenset({"openai"})
 too (models/endpoint/engine.py)."""
 
 
+BUILTIN = EngineSpec()
+
+
+def engines() -> list[str]:
+    """The values that generate.engine may have."""
+    return [BUILTIN.name, *ENGINES]
+
+
 def refuse_unknown_engine(engine: str) -> None:
     """Raises ValueError for an engine that is not in the table."""
-    if engine not in ("builtin", *ENGINES):
-        raise ValueError(f"generate.engine = {engine!r}: known are {', '.join(['builtin', *ENGINES])}")
-
-
-BUILTIN = EngineSpec()
+    if engine not in engines():
+        raise ValueError(f"generate.engine = {engine!r}: known are {', '.join(engines())}")
 
 
 def engine_version(engine: str) -> str:

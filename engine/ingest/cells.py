@@ -67,6 +67,8 @@ def optional_text(value: Any) -> str:
 
 def seconds_of(value: Any) -> float | None:
     """The seconds in a cell; None if it is empty. Raises ValueError for anything else than a number that is not negative."""
+    if isinstance(value, list | dict | bool | bytes):
+        raise ValueError(f"{str(value)[:200]!r} is not a number of seconds")
     text = optional_text(value) if not isinstance(value, float) else repr(value) if value == value else ""
     if not text:
         return None

@@ -15,6 +15,11 @@ def label_of(row: dict[str, Any]) -> Label:
     value, aliases = row.get("label"), _aliases(row)
     if isinstance(value, dict):
         return _with_aliases(labels.parse(_without_nulls(value)), aliases)
+    if isinstance(value, list):
+        raise ValueError(
+            f"label {str(value)[:60]} is a list; write one label, and other words for it in the column aliases, or an object of "
+            "the kind any, all or sequence (docs/labels.md)"
+        )
     try:
         text = text_of(value)
     except ValueError as error:
@@ -22,7 +27,8 @@ def label_of(row: dict[str, Any]) -> Label:
     if text.startswith("{"):
         return _with_aliases(_typed(text), aliases)
     if not any(character.isalnum() for character in text):
-        raise ValueError(f"has no label; fill it in{OR_LEAVE_OUT}")
+        wrong = f"label {text[:60]!r} has neither a letter nor a digit; correct it" if text else "has no label; fill it in"
+        raise ValueError(f"{wrong}{OR_LEAVE_OUT}")
     if text in EMPTY_OR_NAME:
         named = json.dumps({"kind": "keywords", "text": text})
         raise ValueError(

@@ -23,7 +23,7 @@ from engine.select.lengths import Lengths
 from engine.store.files import Store
 from engine.verify.stages import refuse_unknown
 from models.folders import is_here
-from models.registry import check, refuse_unknown_engine
+from models.registry import check
 
 
 def check_inputs(config: RunConfig, until: str) -> None:
@@ -86,10 +86,9 @@ def refuse_tiny(config: RunConfig) -> None:
 
 
 def refuse_unknown_names(config: RunConfig) -> None:
-    """Raises ValueError for a verifier stage, a tracker, an engine or a metric that is in no table."""
+    """Raises ValueError for a verifier stage, a tracker or a metric that is in no table."""
     refuse_unknown(config.verify.stages)
     refuse_unknown_trackers(config.run.trackers)
-    refuse_unknown_engine(config.generate.engine)
     for evaluation_set in config.evaluate.sets:
         for name in evaluation_set.metrics:
             metric_of(name)

@@ -12,6 +12,10 @@ _SAYS = (
     r"|describes?|identif(?:y|ies)|specif(?:y|ies)|provides?|provided|given|already)"
 )
 _TOLD = r"(?:given|provided|stated|supplied|known|told|mentioned|revealed|specified|indicated)"
+_AGREES = (
+    r"(?:consistent with|in line with|in accordance with|agree(?:s|ing)? with|correspond(?:s|ing)? (?:to|with)"
+    r"|(?:match|fit|support|confirm)(?:e?s|t?ing)?)"
+)
 _RIGHT = r"(?:correct |right |true |given |provided )?"
 _WERE = r"(?:'ve| have| had)? (?:was |were |am |are |been )?(?:already )?"
 _GIVEAWAYS = regex.compile(
@@ -25,10 +29,12 @@ _GIVEAWAYS = regex.compile(
             rf"(?:the|this|that|your|video'?s|clip'?s) {_RIGHT}(?:label|annotation)s? {_SAYS}\b",
             r"ground[\s-]truth|answer key|final label\s*[:=]",
             r"(?:given|provided|supplied|correct|true|gold) (?:label|annotation)s?\b",
-            r"(?:according to|based on|as per|given|per|consistent with|in line with|in accordance with|match(?:es|ing)?|knowing"
-            r"|following) (?:the|this|your) (?:correct |true )?(?:label|annotation|answer)s?\b(?! (?:on|of|to)\b)",
+            rf"(?:according to|based on|as per|given|per|{_AGREES}|knowing|following) (?:the|this|your) (?:correct |true )?"
+            r"(?:annotations?\b(?! (?:on|to)\b)|(?:label|answer)s?\b(?! (?:on|of|to)\b))",
             r"expected (?:answer|label)\b",
-            r"(?:according to|based on|given|from) the (?:provided|given|supplied) (?:information|description|context|answer)\b",
+            rf"(?:according to|based on|given|from) (?:the|your) {_TOLD} (?:information|description|context|answer)\b",
+            rf"(?:information|description|context|(?:answer|action|activity) label) {_TOLD}\b(?! (?:by|on)\b)",
+            rf"the {_TOLD} (?:action|activity|movement)s?\b",
             r"(?:video|clip|action|activity|it|this) (?:is|was|has been) (?:labell?ed|annotated|tagged)\b",
             r"(?:answer|label|solution)s?,? (?:that |which )?(?:i|we|is|was|were|has been)(?: (?:was|were|am|are))? "
             rf"{_TOLD}\b(?! (?:as|by)\b)",
@@ -36,9 +42,13 @@ _GIVEAWAYS = regex.compile(
             r"(?:answer|solution|action|activity) (?:that )?(?:is|was|has been|had been|being) (?:already )?"
             rf"{_TOLD}\b(?! (?:as|by)\b)",
             r"(?:answer|solution) (?:that )?you (?:gave|mentioned|provided|stated)",
-            rf"(?:the )?(?:answer|solution|prompt|question|instructions?) (?:already )?{_SAYS}\b(?! (?:the viewer|us to|me to)\b)",
-            r"(?:since|because|as|given that|knowing that|if) (?:the|your) (?:correct |right )?answer "
-            r"(?:is|was|must be|has to be)\b",
+            rf"(?:the )?(?:answer|solution|prompt|question|instructions?) (?:already )?{_SAYS}\b"
+            r"(?! (?:the viewer|us to|me to|by)\b)",
+            r"(?:since|because|as|given|knowing|if|assuming)(?: that)? (?:the|your) (?:correct |right )?"
+            r"(?:answer|label|annotation) (?:is|was|must be|has to be)\b",
+            r"(?:given that|knowing(?: that)?|assuming(?: that)?) the (?:action|activity) (?:is|was|must be)\b",
+            rf"the user {_SAYS}\b",
+            rf"{_TOLD} (?:in|by) (?:the|your) (?:prompt|question|instructions?|user|hint)\b",
             r"(?:i|we)(?:'ve)?(?: (?:have|had|was|were|am|are|been|already|just))* (?:told|informed)\b",
             rf"(?:i|we){_WERE}(?:given|provided with) (?:the|this|that|an?) {_RIGHT}(?:answer|label|hint|solution|information)\b",
             r"(?:i|we) (?:already )?know (?:that )?the (?:correct |right )?(?:answer|label)\b",

@@ -235,6 +235,9 @@ def _probed(render: Render, form: Form, tokens: Collection[str]) -> Form:
         finished = tried(lambda: form.write(render, answered, False))
     check(finished.startswith(prompt), "a prompt is not the beginning of prompt and answer together")
     check(finished[len(prompt) :].count(ANSWER) == 1, "it does not write the answer once")
+    opens = prompt != tried(lambda: form.write(render, question, False)).rstrip(" ")
+    is_open = opens or not finished[len(prompt) :].partition(ANSWER)[0].strip()
+    check(is_open, "it does not open the answer's turn at the end of a prompt (add_generation_prompt)")
     following = _following(form, render, [*answered, *second_question], finished)
     if following is None:
         return replace(form, several_turns=False)

@@ -167,6 +167,23 @@ def test_a_command_that_is_stopped_says_so_in_one_line(name: str, status: Exit) 
     assert (done.returncode, done.stdout, done.stderr) == (status, "", f"{words}; run the same command again to continue\n")
 
 
+def test_ctrl_c_while_ray_starts_is_one_line() -> None:
+    """A terminal sends it to the whole group, and the standard error is held back meanwhile."""
+    program = (
+        "import os, signal, jobs.cli, jobs.status\n"
+        "from engine.connection import _quiet_stderr\n"
+        "def status(*_):\n"
+        "    with _quiet_stderr():\n"
+        "        os.write(2, b'what Ray prints')\n"
+        "        os.killpg(0, signal.SIGINT)\n"
+        "jobs.status.status = status\n"
+        "jobs.cli.main()\n"
+    )
+    command = [sys.executable, "-c", program, "status", "r"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, start_new_session=True)
+    assert (done.returncode, done.stderr) == (Exit.INTERRUPTED, "interrupted; run the same command again to continue\n")
+
+
 def test_what_runs_in_the_background_goes_on_ignoring_ctrl_c() -> None:
     program = (
         "import os, signal, jobs.cli\n"

@@ -45,7 +45,7 @@ def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
     [
         (401, "Unauthorized", "the job server wants a token, and none was sent; set RAY_AUTH_MODE=token"),
         (403, "Forbidden", "the job server refuses this token; correct RAY_AUTH_TOKEN"),
-        (404, "<html>nginx</html>", "Version check returned 404"),
+        (404, "<html>nginx</html>", "is no Ray job server; check the port, which is 8265 by default"),
         (200, "<html>a page</html>", "no Ray job server answers at"),
         (200, "{}", "no Ray job server answers at"),
         (502, "Bad Gateway", "no Ray job server answers at"),

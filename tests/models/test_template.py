@@ -219,6 +219,8 @@ def test_the_text_is_that_of_transformers_with_the_image_as_video(tmp_path: Path
         (SHARE, "a prompt is not the beginning of prompt and answer together"),
         (THINKING, "a prompt is not the beginning of prompt and answer together"),
         (MISTRAL.replace("message['content'][0]['text'] + 'END'", "'yes</s>'"), "it does not write the answer once"),
+        (LLAVA.replace("{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}", ""),
+         r"it does not open the answer's turn at the end of a prompt \(add_generation_prompt\)"),
     ],
 )  # fmt: skip
 def test_a_template_that_cannot_be_used_is_one_line(tmp_path: Path, template: str, reason: str) -> None:

@@ -48,6 +48,9 @@ def test_the_published_presets_differ_where_paper_and_code_do() -> None:
         ("train.lr=inf", "train.lr = inf"),
         ("run.uri=", "run.uri = ''"),
         ("nonsense", "expected section.key=value"),
+        ("verify.stages=rules", "verify.stages = 'rules': is no list; write one, such as --set 'verify.stages=[...]'"),
+        ("train=5", "train = 5: is a section, not a value; set one of its keys, train.NAME"),
+        ("generate.engine=foo", "generate.engine = 'foo': known are builtin, openai, vllm"),
         (
             "generate.prompts=mine",
             "generate.prompts = 'mine': known are strict, published; add [prompts.mine] or choose one of them",
@@ -124,7 +127,7 @@ def test_only_what_decides_a_result_is_part_of_the_identity() -> None:
         ("train.gradient_checkpointing=true", True),
         ("cluster.generator_actors=64", True),
         ("limits.failure_rate=0.5", True),
-        ("generate.engine=other", True),
+        ("generate.engine=vllm", True),
         ("generate.vllm.engine_args.max_num_batched_tokens=4096", True),
         ("cluster.generator_python=/opt/vllm/bin/python", True),
         ("generate.openai.model=other", True),

@@ -123,7 +123,7 @@ def test_the_split_is_by_video_and_the_same_everywhere(tmp_path: Path) -> None:
         ("video,label\nfoo://a/b.mp4,x\n", "line 2: video 'foo://a/b.mp4' is not a path or one of s3://"),
         ("video,label\ns3://bucket,x\n", "line 2: video 's3://bucket' names a bucket and no object in it"),
         ("video,label\na.mp4,\n", "line 2 has no label"),
-        ("video,label\na.mp4,--\n", "line 2 has no label"),
+        ("video,label\na.mp4,--\n", "line 2: label '--' has neither a letter nor a digit; correct it"),
         ("video,label\n,x\n", "line 2 has no video"),
         ("video,label,clip_id\na.mp4,x,1\nb.mp4,y,1\n", "line 3: clip_id '1' is also at"),
         ("video,label,split,clip_id\na.mp4,x,train,1\na.mp4,y,heldout,2\n", "is in heldout here and in train at"),
@@ -162,7 +162,7 @@ def test_columns_twice_and_labels_that_are_lists(tmp_path: Path) -> None:
     for cell in ("a\\u0000.mp4", "a\\ud800.mp4"):
         with pytest.raises(ValueError, match=r"line 1: video .*(holds a NUL|is not a text)"):
             read(tmp_path, f'{{"video": "{cell}", "label": "x"}}\n', "m.jsonl")
-    with pytest.raises(ValueError, match=r"line 1: label .* is not a text"):
+    with pytest.raises(ValueError, match=r"line 1: label .* is a list; write one label"):
         read(tmp_path, '{"video": "a.mp4", "label": ["x"]}\n', "m.jsonl")
 
 
