@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from models.base import FinetuneSpec, KeepAspect, ModelSize, ModelSpec, PerSecond, Sample
 from models.frames import noise, smallest_shape
@@ -23,8 +24,7 @@ def size_of(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
     layers = [module for name, module in model.named_modules() if parts.lora_targets and re.fullmatch(parts.lora_targets, name)]
     lora = finetune.rank * sum(layer.in_features + layer.out_features for layer in layers)
     text, vision = config.get_text_config(), getattr(config, "vision_config", config)
-    heads = text.num_attention_heads
-    head = getattr(text, "head_dim", None) or text.hidden_size // heads
+    layer_configs = list(getattr(text, "per_layer_config", None) or [text] * text.num_hidden_layers)  # Gemma 4's heads differ
     video, shot = (worst_tokens(processor, frames) for frames in (None, spec.shot_frames))
     frames = most_frames(processor)
     side = 0 if hasattr(vision, "spatial_merge_size") else _side(getattr(vision, "image_size", 0)) // _side(vision.patch_size)
@@ -36,9 +36,9 @@ def size_of(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
         trained_params=(llm if finetune.method == "full" else lora) + (projector if finetune.projector else 0),
         num_layers=text.num_hidden_layers,
         hidden_size=text.hidden_size,
-        intermediate_size=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
+        intermediate_size=max(getattr(layer, "intermediate_size", None) or 4 * text.hidden_size for layer in layer_configs),
         vocab_size=text.vocab_size,
-        kv_values_per_token=2 * text.num_hidden_layers * (getattr(text, "num_key_value_heads", None) or heads) * head,
+        kv_values_per_token=2 * sum(_kv_size(layer) for layer in layer_configs),
         tower_size=getattr(vision, "hidden_size", 0),
         tower_intermediate_size=getattr(vision, "intermediate_size", None) or 4 * getattr(vision, "hidden_size", 0),
         num_frames=frames,
@@ -47,6 +47,13 @@ def size_of(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
         shot_tokens=shot,
         context_tokens=processor.context_tokens,
     )
+
+
+def _kv_size(layer: Any) -> int:
+    """Keys of one token in a layer, by its configuration."""
+    heads = layer.num_attention_heads
+    head = getattr(layer, "head_dim", None) or layer.hidden_size // heads
+    return int((getattr(layer, "num_key_value_heads", None) or heads) * head)
 
 
 def _side(size: int | Sequence[int]) -> int:
