@@ -1,10 +1,12 @@
 """Published checkpoints by hub id, for machines that do not reach the hub: what config.json says, and what bounds their frames.
 
-Sources. Qwen3-VL-8B: its config.json (Megatron Bridge's Qwen3VLModelProvider8B was checked against it; finetunes on the hub carry
-it) and its video_preprocessor_config.json, which all Qwen3-VL share. InternVL3.5-8B: Qwen3-8B's config.json (arXiv 2505.09388,
-table 1) and InternViT-300M-448px-V2.5, as transformers' convert_internvl_weights_to_hf.py writes them. LLaVA-OneVision:
-models/pllava/published.py. SmolVLM2-2.2B: its config.json, with the tower google/siglip-so400m-patch14-384. Each gives the number
-of parameters that the hub shows: 8.77, 8.53, 8.03 and 2.25 billion (tests/models/test_native_line.py).
+Sources. Qwen3-VL-8B: config.json, as its finetunes on the hub carry it and as Megatron Bridge checked it (Qwen3VLModelProvider8B);
+video_preprocessor_config.json is the same for all Qwen3-VL. InternVL3.5-8B: config.json was not at hand. Its LLM is Qwen3-8B, with
+the sizes of Qwen3-VL-8B's LLM and Qwen3-8B's context; its tower is InternViT-300M-448px, as transformers'
+convert_internvl_weights_to_hf.py writes it; InternVL's documentation gives 0.3 + 8.2 = 8.5 B. LLaVA-OneVision:
+models/pllava/published.py. SmolVLM2-2.2B: config.json; the vocabulary is one more than eos_token_id in generation_config.json, the
+tower is google/siglip-so400m-patch14-384. What decides no size, such as rope_theta, may be transformers' default here. The numbers
+of parameters, 8.77, 8.53, 8.03 and 2.25 billion, are those that are published (tests/models/test_recipes.py).
 """
 
 from typing import Any
@@ -18,7 +20,7 @@ QWEN3_8B: dict[str, Any] = {
 SMOLLM2_1_7B: dict[str, Any] = {
     "model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 24, "num_attention_heads": 32,
     "num_key_value_heads": 32, "head_dim": 64, "vocab_size": 49_280, "max_position_embeddings": 8192, "rms_norm_eps": 1e-5,
-    "rope_parameters": {"rope_theta": 130_000.0, "rope_type": "default"}, "tie_word_embeddings": False,
+    "tie_word_embeddings": False,
 }  # fmt: skip
 ONEVISION_7B = "llava-hf/llava-onevision-qwen2-7b-ov-hf"
 FIELDS: dict[str, dict[str, Any]] = {
@@ -36,7 +38,6 @@ FIELDS: dict[str, dict[str, Any]] = {
         "model_type": "internvl",
         "text_config": QWEN3_8B | {
             "model_type": "qwen3", "max_position_embeddings": 40_960,
-            "rope_parameters": {"rope_theta": 1_000_000.0, "rope_type": "default"},
         },
         "vision_config": {"attention_bias": True},
         "tie_word_embeddings": False,
