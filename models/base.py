@@ -430,14 +430,18 @@ class Family(Protocol):
     """A module that serves checkpoints of some kinds (models/registry.py). All but load and trainee read small files only."""
 
     PUBLISHED: Mapping[str, str]
-    """model_type by hub id, of the checkpoints whose architecture `shrink` knows without the hub."""
+    """model_type by hub id, of the checkpoints that `size`, `check_finetune` and `shrink` know without the hub."""
 
     def check(self, spec: ModelSpec) -> None:
         """Raises ValueError naming what is wrong with the checkpoint's files; of weights it reads the headers only."""
         ...
 
+    def check_finetune(self, spec: ModelSpec, finetune: FinetuneSpec) -> None:
+        """Raises ValueError for a finetune that the model cannot have, by its small files alone."""
+        ...
+
     def size(self, spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
-        """How large the model is, from its small files alone. Raises ValueError for a finetune that the family does not know."""
+        """How large the model is, from its small files alone; of a checkpoint in PUBLISHED without the hub."""
         ...
 
     def frame_spec(self, spec: ModelSpec) -> FrameSpec:

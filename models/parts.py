@@ -1,7 +1,9 @@
 """Which modules of a model of transformers are which: its decoder, its towers, and what joins them."""
 
+import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,30 @@ def _projectors(model: Any, parts: Parts, name: str) -> Iterator[str]:
             yield from (f"{path}.{number}" for number in range(len(module)))
         elif holds_others or path in parts.towers:
             yield from _projectors(model, parts, path)
+
+
+class _Reached(Exception):
+    """Ends a forward pass where the model's base would begin."""
+
+
+def lost_inputs(model: Any, inputs: Mapping[str, Any]) -> list[str]:
+    """Names of inputs that the base inside a model of transformers takes and does not get: the model's own forward drops them.
+
+    The forward ends where the base would begin, so that nothing is computed; the model may be on the meta device. A model that
+    computes before is not judged.
+    """
+    received: dict[str, Any] = {}
+
+    def stop(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        received.update(kwargs)
+        raise _Reached
+
+    hook = model.base_model.register_forward_pre_hook(stop, with_kwargs=True)
+    with suppress(_Reached, RuntimeError):
+        model(**inputs)
+    hook.remove()
+    taken = inspect.signature(model.base_model.forward).parameters if received else {}
+    return [name for name in inputs if name in taken and received.get(name) is None]
 
 
 def refuse_another_base(model: Any, adapter: Path) -> None:

@@ -98,8 +98,13 @@ def check(spec: ModelSpec) -> None:
 
 
 def size(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
-    """How large the model is, from its config.json alone."""
-    return family(spec).size(spec, finetune)
+    """How large the model is, from its small files alone. A hub id that a family has published needs no hub."""
+    return (_publisher(spec) or family(spec)).size(spec, finetune)
+
+
+def check_finetune(spec: ModelSpec, finetune: FinetuneSpec) -> None:
+    """Raises ValueError for a finetune that the model cannot have: see Family.check_finetune."""
+    (_publisher(spec) or family(spec)).check_finetune(spec, finetune)
 
 
 def frame_spec(spec: ModelSpec, engine: EngineSpec = BUILTIN) -> FrameSpec:
@@ -144,9 +149,14 @@ def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:
 
     A hub id that a family has published needs no hub.
     """
+    return (_publisher(spec) or family(spec)).shrink(spec, folder, seed)
+
+
+def _publisher(spec: ModelSpec) -> Family | None:
+    """The module that serves a hub id and knows its architecture without the hub."""
     for module in dict.fromkeys((*FAMILIES.values(), *POOLED.values(), NATIVE)):
         published = cast(Family, importlib.import_module(module))
         kind = published.PUBLISHED.get(spec.base)
         if kind is not None and module_of(kind, spec) == module:
-            return published.shrink(spec, folder, seed)
-    return family(spec).shrink(spec, folder, seed)
+            return published
+    return None

@@ -12,6 +12,7 @@ damage     files that are not what their step wrote, by their sizes or by their 
 failures   what failed, and trying it again
 doctor     preflight checks
 resources  what a run needs of CPUs, GPUs and their memory
+costs      GPU time of a clip, by the operations of the model's matrices
 sweep      one adapter evaluated at many LoRA alphas
 rehearsal  three training steps of a configuration on a shrunk model
 trackers   who receives a run's figures, beside the terminal

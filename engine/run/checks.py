@@ -41,7 +41,7 @@ def check_inputs(config: RunConfig, until: str) -> None:
     refuse_tiny(config)
     refuse_missing_engine(config)
     greet_elsewhere(config, {}, until)
-    afford(config)
+    afford(config, TRAIN in splits_for(until))
     refuse_unwritable(config)
     for spec in config.models():
         if is_here(spec.base):  # else the actors find out: fetching it would cost the driver what it costs them

@@ -12,9 +12,17 @@ from typing import Any
 from engine.config import RunConfig
 from engine.connection import connect
 from engine.report.build import report_page
-from engine.run.checks import check_inputs, claim, greet_elsewhere, note_costs, refuse_changed_inputs, refuse_empty_splits
+from engine.run.checks import (
+    check_inputs,
+    claim,
+    greet_elsewhere,
+    note_costs,
+    refuse_changed_inputs,
+    refuse_empty_splits,
+    splits_for,
+)
 from engine.run.lease import Lease
-from engine.run.plan import INGEST, Kind, Step, next_step, refuse_gaps, unrationalized
+from engine.run.plan import INGEST, TRAIN, Kind, Step, next_step, refuse_gaps, unrationalized
 from engine.run.resources import afford, needs
 from engine.run.seals import Seal, write_seal
 from engine.run.steps import DO
@@ -46,7 +54,8 @@ def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") 
     if next_step(config, sealed, until) is None:
         log.info("nothing to do: %s is complete in %s", until or "the run", store.url())
     else:
-        for line in filter(None, [*afford(config), unrationalized(config), greet_elsewhere(config, sealed, until)]):
+        budget = afford(config, TRAIN in splits_for(until))
+        for line in filter(None, [*budget, unrationalized(config), greet_elsewhere(config, sealed, until)]):
             log.info("%s", line)
         with ExitStack() as stack:
             lease = stack.enter_context(Lease(store))

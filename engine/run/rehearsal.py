@@ -26,7 +26,7 @@ from engine.train.processes import RankFailed, run_ranks
 from models.base import Device, FrameSpec, ModelSpec, PerSecond, Sampling, Video
 from models.folders import SMALL_FILES
 from models.frames import smallest_shape
-from models.registry import load, shrink
+from models.registry import check_finetune, load, shrink
 
 STEPS, CHECKPOINT_STEP = 3, 2
 ACCUMULATED = 2
@@ -63,11 +63,12 @@ class Outcome:
 def rehearse(config: RunConfig, world_sizes: Iterable[int] = WORLD_SIZES, timeout_s: float = TIMEOUT_S) -> Iterator[Outcome]:
     """With one rank, then with two. Leaves nothing behind.
 
-    Raises ValueError where model.base has no architecture to be read.
+    Raises ValueError where model.base has no architecture to be read, or cannot be finetuned so.
     """
     spec = local(config.spec(config.model.base), config.access(), SMALL_FILES)
     with tempfile.TemporaryDirectory(prefix="starloop-rehearsal-") as folder:
         shrunk = shrink(spec, Path(folder) / "base", config.run.seed)
+        check_finetune(replace(shrunk, base_uri=spec.base_name), config.train.finetune())
         for world_size in world_sizes:
             train = rehearsed(config.train, world_size)
             case = Case(name=_name(train), model=shrunk, train=train, store=Store(f"{folder}/{world_size}"))

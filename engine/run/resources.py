@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from engine.config import RunConfig
+from engine.run.costs import hours
 from engine.store.weights import local
 from models.base import ENCODE_CLIPS, Dtype, ModelSize
 from models.folders import SMALL_FILES
-from models.registry import check_engine
+from models.registry import check_engine, check_finetune
 from models.registry import size as size_of
 from models.vllm.arguments import ENCODED_SHARE, memory_share
 
@@ -99,17 +100,20 @@ class Findings:
     """Why the configuration cannot work, with the numbers and the remedy."""
 
 
-def afford(config: RunConfig) -> list[str]:
+def afford(config: RunConfig, trains: bool = True) -> list[str]:
     """The run's budget of tokens and memory as lines of text, computed from the models' small files alone.
 
-    Raises ValueError with the numbers if the configuration cannot work.
+    `trains`: whether the base is to be finetuned. Raises ValueError with the numbers if the configuration cannot work.
     """
     refuse_odd_shares(config)
     lines: list[str] = []
     for spec in config.models():
         local_spec = local(spec, config.access(), SMALL_FILES)
+        is_trained = trains and spec.base == config.model.base
+        if is_trained:
+            check_finetune(local_spec, config.train.finetune())
         check_engine(local_spec, config.generate.engine_spec(config.cluster.generator_gpus))
-        findings = budget(config, size_of(local_spec, config.train.finetune()))
+        findings = budget(config, size_of(local_spec, config.train.finetune()), is_trained)
         if findings.refusals:
             raise ValueError(f"{spec.base}: {findings.refusals[0]}")
         lines += [f"{spec.base}: {line}" for line in findings.lines]
@@ -133,12 +137,11 @@ def gpus_of(processes: int, gpus: float) -> float:
     return math.ceil(processes / processes_of_a_gpu(processes, gpus)) * max(1, gpus) if gpus else 0
 
 
-def budget(config: RunConfig, size: ModelSize) -> Findings:
+def budget(config: RunConfig, size: ModelSize, is_trained: bool = True) -> Findings:
     """Tokens always; bytes of each GPU only if the configuration uses GPUs."""
     findings = Findings()
-    findings.lines.append(
-        f"{_many(size.params)} parameters, and {_many(size.trained_params)} that are trained ({_trained(config, size)})"
-    )
+    trained = f", and {_many(size.trained_params)} that are trained ({_trained(config, size)})" if is_trained else ""
+    findings.lines.append(f"{_many(size.params)} parameters{trained}")
     answer = config.generate.max_tokens
     longest = config.generate.vllm.max_model_len if config.generate.engine == "vllm" else None
     context = min(size.context_tokens, longest or size.context_tokens)
@@ -173,17 +176,19 @@ def budget(config: RunConfig, size: ModelSize) -> Findings:
         f"each process needs {size.params * value_bytes / GIB:.1f} GiB of its machine's memory while it loads the model "
         "(with ZeRO-3 only the first training worker loads it)"
     )
-    for use in _uses(config, size):
+    for use in _uses(config, size, is_trained):
         findings.lines.append(str(use))
         if use.total > config.cluster.gpu_memory_gib * GIB:
             findings.refusals.append(f"{use}, and cluster.gpu_memory_gib is {config.cluster.gpu_memory_gib:g}; {use.remedy}")
+    if config.cluster.generator_gpus and config.cluster.train_gpus:
+        findings.lines.append(hours(size, config.train, is_trained))
     return findings
 
 
-def _uses(config: RunConfig, size: ModelSize) -> Iterator[Use]:
+def _uses(config: RunConfig, size: ModelSize, is_trained: bool) -> Iterator[Use]:
     if config.cluster.generator_gpus:
         yield vllm_generation(config, size) if config.generate.engine == "vllm" else generation(config, size)
-    if config.cluster.train_gpus:
+    if config.cluster.train_gpus and is_trained:
         yield training(config, size)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from models.base import Device, FinetuneSpec, FrameSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
 from models.folders import digest_of, fetch, new_folder
+from models.native import published
 from models.native import shrink as shrinking
 
-PUBLISHED = shrinking.PUBLISHED
-Processor = Any
+PUBLISHED = published.PUBLISHED
 
 
 def serves(kind: str) -> bool:
@@ -30,10 +30,18 @@ def check(spec: ModelSpec) -> None:
     loading.load_base(spec, "meta")
 
 
+def check_finetune(spec: ModelSpec, finetune: FinetuneSpec) -> None:
+    from models.native import trainee as training
+
+    with shrinking.small_files(spec) as local_spec:
+        training.check(local_spec, finetune)
+
+
 def size(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
     from models.native import size as sizes
 
-    return sizes.size_of(spec, finetune)
+    with shrinking.small_files(spec) as local_spec:
+        return sizes.size_of(local_spec, finetune)
 
 
 def frame_spec(spec: ModelSpec) -> FrameSpec:

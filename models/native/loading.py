@@ -4,6 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig, PreTrainedConfig
 
@@ -33,6 +34,12 @@ def processor_of(spec: ModelSpec) -> NativeProcessor:
             f"{spec.base_name} has no pool: model.pooling_shape and episodes.pooling_shape are PLLaVA's; take them out"
         )
     return open_processor(spec, int(config_of(spec).get_text_config().max_position_embeddings))
+
+
+def empty_model(spec: ModelSpec) -> Any:
+    """The model of config.json on the meta device: names, shapes and code without any weight."""
+    with torch.device("meta"):
+        return AutoModelForImageTextToText.from_config(config_of(spec))
 
 
 def load_base(spec: ModelSpec, dtype: str) -> Any:

@@ -16,6 +16,7 @@ from models.base import FrameSpec, ModelSpec, Sample, Video
 from models.context import sample_too_long
 from models.folders import SMALL_FILES, fetch
 from models.frames import fewer_frames, frame_spec_of, metadata_of
+from models.native.packages import lacking_named
 from models.pllava.forms import Exchange
 from models.pllava.samples import exchanges_of
 from models.pllava.template import Form, Unusable, form_of
@@ -172,8 +173,7 @@ def renderer(processor: Any) -> Any:
 
 def open_processor(spec: ModelSpec, context_tokens: int) -> NativeProcessor:
     """The processor of a checkpoint. Raises ValueError naming what it lacks: a package, a template, room for a video."""
-    folder = fetch(spec.base, SMALL_FILES)
-    processor = _loaded(spec, folder)
+    processor = _loaded(spec, fetch(spec.base, SMALL_FILES))
     tokenizer, videos = getattr(processor, "tokenizer", None), getattr(processor, "video_processor", None)
     if tokenizer is None or videos is None or not getattr(processor, "video_token", None):
         raise ValueError(
@@ -196,20 +196,13 @@ def open_processor(spec: ModelSpec, context_tokens: int) -> NativeProcessor:
 
 def _loaded(spec: ModelSpec, folder: Path) -> Any:
     from transformers import AutoProcessor
-    from transformers.utils import is_torchvision_available, is_vision_available
 
-    needs = {"torchvision": is_torchvision_available(), "pillow": is_vision_available()}
-    lacks = [name for name, is_here in needs.items() if not is_here]
-    try:
-        return None if lacks else AutoProcessor.from_pretrained(folder)
-    except ImportError as error:
-        lacks = re.findall(r"pip install ([\w.-]+)", str(error)) or [" ".join(str(error).split())[:160]]
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{spec.base_name}: its processor cannot be loaded: {reason}; fetch its files again") from None
-    finally:
-        if lacks:
-            raise ValueError(f"{spec.base_name}: its processor needs {lacks[0]}; pip install 'starloop[native]'") from None
+    with lacking_named(spec):
+        try:
+            return AutoProcessor.from_pretrained(folder)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"{spec.base_name}: its processor cannot be loaded: {reason}; fetch its files again") from None
 
 
 def _first_tokens(processor: Any) -> list[int]:

@@ -6,21 +6,18 @@ transformers' own defaults, with a byte-level tokenizer that is made here.
 
 import json
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from models.base import ModelSpec
 from models.folders import SMALL_FILES, fetch, read_json
+from models.native.packages import lacking_named
+from models.native.published import FIELDS, VIDEO_SIZES
 
-PUBLISHED: dict[str, str] = {
-    "Qwen/Qwen3-VL-8B-Instruct": "qwen3_vl",
-    "OpenGVLab/InternVL3_5-8B-HF": "internvl",
-    "llava-hf/llava-onevision-qwen2-7b-ov-hf": "llava_onevision",
-    "HuggingFaceTB/SmolVLM2-2.2B-Instruct": "smolvlm",
-}
-"""Hub ids whose architecture is transformers' default of a kind but for its sizes, which shrinking changes: no hub is needed."""
 WIDTH, TOWER_WIDTH, HEAD, LAYERS, TOWER_LAYERS = 64, 32, 16, 2, 3
 SIZES: dict[str, Any] = {
     "intermediate_size": 96, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 32, "num_experts": 4,
@@ -69,19 +66,47 @@ WORDS = "user assistant what is the action in this video ? the red circle is ris
 def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:
     """See Family.shrink. Weights are normal, in float32; vocabulary, frame sizes and patches are the source's where it has them."""
     assert spec.adapter is None, "a rehearsal starts from the base"
-    source = None if spec.base in PUBLISHED else fetch(spec.base, SMALL_FILES)
-    config = read_json(source / "config.json") if source else default_config(PUBLISHED[spec.base])
+    source = None if spec.base in FIELDS else fetch(spec.base, SMALL_FILES)
+    config = read_json(source / "config.json") if source else published_config(spec.base)
     folder.mkdir(parents=True, exist_ok=True)
     if source is not None and (source / "tokenizer.json").is_file():
         for path in {path for pattern in SMALL_FILES for path in source.glob(pattern)}:
             shutil.copy(path, folder)
         write(folder, small(config), seed)
     else:
-        config = small(config)
-        processor = made_processor(config)
+        config = small(config) if source else with_few_patches(small(config))
+        with lacking_named(spec):
+            processor = made_processor(config)
         processor.save_pretrained(folder)
         write(folder, with_tokens(config, processor), seed)
     return replace(spec, base=str(folder), base_uri="")
+
+
+def published_config(name: str) -> dict[str, Any]:
+    """config.json of a checkpoint in models/native/published.py, with all that transformers has by default."""
+    from transformers import CONFIG_MAPPING
+
+    fields = {key: value for key, value in FIELDS[name].items() if key != "model_type"}
+    config: dict[str, Any] = json.loads(CONFIG_MAPPING[FIELDS[name]["model_type"]](**fields).to_json_string(use_diff=False))
+    return config
+
+
+@contextmanager
+def small_files(spec: ModelSpec) -> Iterator[ModelSpec]:
+    """The spec with a folder of the checkpoint's small files: of one in models/native/published.py, made without the hub.
+
+    Its processor has the published sizes, and a byte-level tokenizer: the text that stands between frames takes more tokens than it
+    would with the published one.
+    """
+    if spec.base not in FIELDS:
+        yield spec
+        return
+    config = published_config(spec.base)
+    with tempfile.TemporaryDirectory(prefix="starloop-published-") as folder:
+        with lacking_named(spec):
+            made_processor(config, VIDEO_SIZES.get(spec.base)).save_pretrained(folder)
+        (Path(folder) / "config.json").write_text(json.dumps(config))
+        yield replace(spec, base=folder, base_uri=spec.base)
 
 
 def default_config(kind: str, **fields: Any) -> dict[str, Any]:
@@ -107,6 +132,24 @@ def small(config: Mapping[str, Any]) -> dict[str, Any]:
     return changed
 
 
+def with_few_patches(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with frames of as few patches as make one token, where the tower's frames have one size.
+
+    A video then has one token a frame: SmolVLM2-2.2B, with 81, works with the same numbers of frames, multiples of 14.
+    """
+    vision = config["vision_config"]
+    if "image_size" not in vision or "spatial_merge_size" in vision:
+        return config
+    side_px = _side(vision["patch_size"]) * max(2, _merged(config))
+    sizes = [side_px, side_px] if isinstance(vision["image_size"], list | tuple) else side_px
+    return config | {"vision_config": vision | {"image_size": sizes}}
+
+
+def _merged(config: Mapping[str, Any]) -> int:
+    """How many patches a side become one token."""
+    return int(config.get("scale_factor") or 1 / config.get("downsample_ratio", 1))
+
+
 def _small_text(text: Mapping[str, Any]) -> dict[str, Any]:
     changed = _taken(text, TEXT)
     changed["head_dim"] = HEAD
@@ -124,7 +167,7 @@ def _taken(section: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, An
     return {name: sizes[name] if name in sizes and value is not None else value for name, value in section.items()}
 
 
-def made_processor(config: dict[str, Any]) -> Any:
+def made_processor(config: dict[str, Any], video_size: Mapping[str, int] | None = None) -> Any:
     """A processor of the kind's own classes with a tokenizer that was made here; writes no files."""
     import transformers
     from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
@@ -138,10 +181,10 @@ def made_processor(config: dict[str, Any]) -> Any:
     parts = {
         "tokenizer": made_tokenizer(),
         "image_processor": getattr(transformers, images.get("torchvision") or images["pil"])(),
-        "video_processor": videos(**_video_sizes(vision), **patch),
+        "video_processor": videos(**({"size": dict(video_size)} if video_size else _video_sizes(vision)), **patch),
     }
     patches = _side(vision["image_size"]) // _side(vision["patch_size"]) if "image_size" in vision else 0
-    factor = int(config.get("scale_factor") or 1 / config.get("downsample_ratio", 1))
+    factor = _merged(config)
     numbers = {
         "feature_extractor": _feature_extractor(kind), "image_seq_length": (patches // factor) ** 2,
         "image_seq_len": (patches // factor) ** 2, "num_image_tokens": patches**2,

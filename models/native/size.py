@@ -2,25 +2,21 @@
 
 import math
 import re
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
-
-import torch
-from transformers import AutoModelForImageTextToText
+from typing import Any
 
 from models.base import FinetuneSpec, KeepAspect, ModelSize, ModelSpec, PerSecond, Sample
 from models.frames import noise, smallest_shape
-from models.native.loading import config_of, processor_of
+from models.native.loading import empty_model, processor_of
 from models.native.processing import NativeProcessor
 from models.parts import parts_of
 
 
 def size_of(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
     """The size, and what a finetune changes."""
-    config, processor = config_of(spec), processor_of(spec)
-    with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(config)
-    parts = parts_of(model, spec.base_name)
+    processor, model = processor_of(spec), empty_model(spec)
+    config, parts = model.config, parts_of(model, spec.base_name)
     numbers = {name: parameter.numel() for name, parameter in model.named_parameters()}
     projector = sum(count for name, count in numbers.items() if name.startswith(tuple(f"{p}." for p in parts.projectors)))
     tower = sum(numbers.values()) - projector  # and single parameters beside it
@@ -28,10 +24,10 @@ def size_of(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
     layers = [module for name, module in model.named_modules() if parts.lora_targets and re.fullmatch(parts.lora_targets, name)]
     lora = finetune.rank * sum(layer.in_features + layer.out_features for layer in layers)
     text, vision = config.get_text_config(), getattr(config, "vision_config", config)
-    heads = text.num_attention_heads
-    head = getattr(text, "head_dim", None) or text.hidden_size // heads
+    layer_configs = list(getattr(text, "per_layer_config", None) or [text] * text.num_hidden_layers)  # Gemma 4's heads differ
     video, shot = (worst_tokens(processor, frames) for frames in (None, spec.shot_frames))
     frames = most_frames(processor)
+    side = 0 if hasattr(vision, "spatial_merge_size") else _side(getattr(vision, "image_size", 0)) // _side(vision.patch_size)
     return ModelSize(
         tower_params=tower - llm,
         projector_params=projector,
@@ -40,17 +36,29 @@ def size_of(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
         trained_params=(llm if finetune.method == "full" else lora) + (projector if finetune.projector else 0),
         num_layers=text.num_hidden_layers,
         hidden_size=text.hidden_size,
-        intermediate_size=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
+        intermediate_size=max(getattr(layer, "intermediate_size", None) or 4 * text.hidden_size for layer in layer_configs),
         vocab_size=text.vocab_size,
-        kv_values_per_token=2 * text.num_hidden_layers * (getattr(text, "num_key_value_heads", None) or heads) * head,
+        kv_values_per_token=2 * sum(_kv_size(layer) for layer in layer_configs),
         tower_size=getattr(vision, "hidden_size", 0),
         tower_intermediate_size=getattr(vision, "intermediate_size", None) or 4 * getattr(vision, "hidden_size", 0),
         num_frames=frames,
-        patches_per_frame=math.ceil(4 * video / frames),
+        patches_per_frame=side * side or math.ceil(4 * video / frames),  # Qwen-VL's mergers make a token of four
         video_tokens=video,
         shot_tokens=shot,
         context_tokens=processor.context_tokens,
     )
+
+
+def _kv_size(layer: Any) -> int:
+    """Keys of one token in a layer, by its configuration."""
+    heads = layer.num_attention_heads
+    head = getattr(layer, "head_dim", None) or layer.hidden_size // heads
+    return int((getattr(layer, "num_key_value_heads", None) or heads) * head)
+
+
+def _side(size: int | Sequence[int]) -> int:
+    """The first of a height and a width, which towers have as one number or as two."""
+    return size if isinstance(size, int) else size[0]
 
 
 def most_frames(processor: NativeProcessor) -> int:

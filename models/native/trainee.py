@@ -16,22 +16,41 @@ from torch import Tensor
 from models.base import Device, FinetuneSpec, FrameSpec, ModelSpec, Sample, Turn, Video
 from models.folders import FINETUNED, SMALL_FILES, fetch
 from models.frames import noise, smallest_shape
-from models.native.loading import load_base, processor_of
+from models.native.loading import empty_model, load_base, processor_of
 from models.native.processing import NativeProcessor
-from models.parts import parts_of
+from models.parts import Parts, lost_inputs, parts_of
 
 UNSEEN = [Turn(0, "?", ".", learned=False)]
 """Shown with a video in a batch that shows nothing: the ranks have to run the same layers, the tower's too."""
+
+
+def check(spec: ModelSpec, finetune: FinetuneSpec) -> None:
+    """Raises ValueError for a finetune that the model cannot have. No weights are read, and nothing is computed."""
+    processor, model = processor_of(spec), empty_model(spec)
+    changed_parts(model, spec, finetune)
+    shown = [[noise(*smallest_shape(processor.frames))]]
+    if lost := lost_inputs(model, processor.inputs([processor.sample_chat(UNSEEN)], shown)):
+        raise ValueError(
+            f"{spec.base_name} answers, but cannot be trained on videos: the forward of transformers' {type(model).__name__} does "
+            f"not hand on {', '.join(lost)}; choose another model.base (docs/models.md), or only evaluate it"
+        )
+
+
+def changed_parts(model: Any, spec: ModelSpec, finetune: FinetuneSpec) -> Parts:
+    """The model's parts. Raises ValueError where it has none of those that the finetune changes."""
+    parts = parts_of(model, spec.base_name)
+    if finetune.projector and not parts.projectors:
+        raise ValueError(f"{spec.base_name}: no projector is found in it; set train.projector = false")
+    if finetune.method == "lora" and not parts.lora_targets:
+        raise ValueError(f"{spec.base_name}: its decoder has no q_proj and v_proj for a LoRA; set train.method = 'full'")
+    return parts
 
 
 def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, read_weights: bool = True) -> "NativeTrainee":
     """See Family.trainee in models/base.py. All floating parameters are of the device's dtype."""
     assert spec.adapter is None, "every finetune starts from the base"
     processor, model = processor_of(spec), load_base(spec, device.dtype)
-    parts = parts_of(model, spec.base_name)
-    projectors = list(parts.projectors) if finetune.projector else []
-    if finetune.projector and not projectors:
-        raise ValueError(f"{spec.base_name}: no projector is found in it; set train.projector = false")
+    parts = changed_parts(model, spec, finetune)
     if finetune.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     torch.manual_seed(seed)
@@ -39,14 +58,12 @@ def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, 
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(parts.is_of_llm(name) or (finetune.projector and parts.is_of_projector(name)))
         return NativeTrainee(model, processor, processor.frames, spec, device)
-    if not parts.lora_targets:
-        raise ValueError(f"{spec.base_name}: its decoder has no q_proj and v_proj for a LoRA; set train.method = 'full'")
     adapter = LoraConfig(
         r=finetune.rank,
         lora_alpha=finetune.alpha,  # type: ignore[arg-type]  # peft takes any number
         lora_dropout=finetune.dropout,
         target_modules=parts.lora_targets,
-        modules_to_save=projectors or None,
+        modules_to_save=list(parts.projectors) if finetune.projector else None,
         base_model_name_or_path=spec.base_name,
     )
     return NativeTrainee(get_peft_model(model, adapter, autocast_adapter_dtype=False), processor, processor.frames, spec, device)

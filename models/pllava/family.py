@@ -7,13 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.base import Device, FinetuneSpec, FrameSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
-from models.folders import fetch
 from models.pllava import checkpoints
 from models.pllava import shrink as shrinking
-from models.pllava.architecture import read_architecture
-from models.pllava.published import CONFIGS
+from models.pllava.published import CONFIGS, architecture_of
 from models.pllava.samples import SampleCounter
-from models.pllava.size import size_of
+from models.pllava.size import refuse_full, size_of
 
 PUBLISHED = {name: str(config["model_type"]) for name, config in CONFIGS.items()}
 
@@ -22,8 +20,12 @@ def check(spec: ModelSpec) -> None:
     checkpoints.open_checkpoint(spec)
 
 
+def check_finetune(spec: ModelSpec, finetune: FinetuneSpec) -> None:
+    refuse_full(spec, finetune)
+
+
 def size(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
-    return size_of(read_architecture(fetch(spec.base, ("*.json",))), spec, finetune)
+    return size_of(architecture_of(spec.base), spec, finetune)
 
 
 def frame_spec(spec: ModelSpec) -> FrameSpec:

@@ -1,4 +1,4 @@
-"""config.json of published checkpoints by hub id, for machines that do not reach the hub: doctor's rehearsal needs no more.
+"""config.json of published checkpoints by hub id, for machines that do not reach the hub: budget and rehearsal need no more.
 
 Sources. LLM: config.json of lmsys/vicuna-7b-v1.5 and -13b-v1.5 (Llama 2: arXiv 2307.09288, its max_position_embeddings 4096 and
 rms_norm_eps 1e-5), of NousResearch/Nous-Hermes-2-Yi-34B (Yi: arXiv 2403.04652, 8 of 56 heads are keys'; rope_theta 5e6). Embedding
@@ -8,7 +8,11 @@ Tower: config.json of openai/clip-vit-large-patch14-336. LLaVA-OneVision: transf
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from models.folders import fetch
+from models.pllava.architecture import Architecture, check_config, read_architecture
 
 CLIP_L_336: dict[str, Any] = {
     "model_type": "clip_vision_model", "hidden_size": 1024, "image_size": 336, "intermediate_size": 4096,
@@ -86,3 +90,10 @@ CONFIGS = {
 }
 CHATML = frozenset({"llava-hf/llava-v1.6-34b-hf", *(name for name in CONFIGS if "onevision" in name)})
 """Checkpoints whose tokenizer has ChatML's <|im_start|> and <|im_end|>."""
+
+
+def architecture_of(base: str) -> Architecture:
+    """Of a checkpoint in CONFIGS without the hub; of another one by its folder, or by what the hub has."""
+    if base in CONFIGS:
+        return check_config(Path(base) / "config.json", CONFIGS[base])
+    return read_architecture(fetch(base, ("*.json",)))

@@ -13,12 +13,12 @@ from safetensors.numpy import save_file
 from tokenizers import AddedToken, Tokenizer, processors
 
 from models.base import ModelSpec
-from models.folders import SMALL_FILES, TINY, fetch, read_json
+from models.folders import SMALL_FILES, TINY, fetch
 from models.pllava.architecture import Architecture, check_config
 from models.pllava.layouts import NEWLINE
 from models.pllava.pictures import image_settings, picture_rules
 from models.pllava.pooling import Shape
-from models.pllava.published import CHATML, CONFIGS
+from models.pllava.published import CHATML, CONFIGS, architecture_of
 from models.pllava.shapes import LLMS
 
 LAYERS, TOWER_LAYERS = 2, 3
@@ -46,10 +46,11 @@ def shrink(spec: ModelSpec, folder: Path, seed: int) -> ModelSpec:
     """
     assert spec.adapter is None, "a rehearsal starts from the base"
     source = None if spec.base in CONFIGS else fetch(spec.base, SMALL_FILES)
-    path = source / "config.json" if source else Path(spec.base) / "config.json"
-    large = check_config(path, read_json(path) if source else CONFIGS[spec.base])
+    large = architecture_of(spec.base)
     if not large.is_plain:
-        raise ValueError(f"{path}: a {large.text['model_type']!r} LLM cannot be rehearsed; those that can are {', '.join(LLMS)}")
+        raise ValueError(
+            f"{large.path}: a {large.text['model_type']!r} LLM cannot be rehearsed; those that can are {', '.join(LLMS)}"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     own_tokenizer = source is not None and (source / "tokenizer.json").is_file()
     if source and own_tokenizer:

@@ -7,8 +7,7 @@ from models.pllava.architecture import Architecture
 
 
 def size_of(architecture: Architecture, spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
-    """The size, and what a finetune changes. Raises ValueError where the spec or the finetune does not fit the checkpoint."""
-    refuse_full(spec, finetune)
+    """The size, and what a finetune changes. Raises ValueError where the spec does not fit the checkpoint."""
     text, vision, video = architecture.text, architecture.vision, architecture.video_shape(spec)
     params = {"vision_tower": 0, "multi_modal_projector": 0, "language_model": 0}
     for name, shape in architecture.weight_shapes.items():

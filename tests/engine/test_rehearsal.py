@@ -195,6 +195,7 @@ def test_what_stops_a_rank_is_one_line(tmp_path: Path) -> None:
         pytest.param("pllava-7b", marks=pytest.mark.slow),
         "pllava-13b",
         pytest.param("pllava-34b", marks=pytest.mark.slow),
+        pytest.param("llava-onevision-7b-pooled", marks=pytest.mark.slow),
         pytest.param("videostar-pllava-7b", marks=pytest.mark.slow),
     ],
 )

@@ -16,7 +16,7 @@ from models.base import FinetuneSpec, ModelSize, ModelSpec
 from models.pllava import checkpoints, loading
 from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaForConditionalGeneration
-from models.registry import size
+from models.registry import check_finetune, size
 
 VICUNA: dict[str, Any] = {"vocab_size": 32064, "max_position_embeddings": 4096}
 SHAPES: dict[str, dict[str, Any]] = {
@@ -136,4 +136,4 @@ def test_a_finetune_without_the_projector_trains_the_lora_alone_and_none_is_full
     seven = size(spec, replace(LORA_128, projector=False))
     assert seven.trained_params == seven.lora_params == size(spec, LORA_128).trained_params - seven.projector_params
     with pytest.raises(ValueError, match=r"train.method = 'full' is not for PLLaVA and LLaVA"):
-        size(spec, replace(LORA_128, method="full"))
+        check_finetune(spec, replace(LORA_128, method="full"))

@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
+from engine.presets import load_config
+from engine.run.checks import check_inputs
+from engine.run.doctor import examine
 from models import registry
 from models.base import FinetuneSpec, ModelSpec, Turn
-from native.architectures import CPU, a_checkpoint
+from models.parts import lost_inputs
+from native.architectures import CPU, FIELDS, UNTRAINABLE, a_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +107,52 @@ def test_control_tokens_of_people_count_as_text(spec: ModelSpec) -> None:
     assert chat.count("<video>") == 1
     assert chat.count("<|im_end|>") == llm.processor.sample_chat([Turn(0, "a ?", "")]).count("<|im_end|>")
     assert counter.count([Turn(0, "a ?", "it is .")]) > counter.count([Turn(None, "a ?", "it is .")])
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Any:
+    """A configuration with a manifest, of a model of transformers."""
+    (tmp_path / "clips.csv").write_text("video,label,split\na.mp4,rising,train\nb.mp4,rising,heldout\n")
+    places = [f"data.manifest={tmp_path}/clips.csv", f"run.uri={tmp_path}/run", "model.num_frames=4"]
+    return lambda spec, *settings: load_config(None, [*places, f"model.base={spec.base}", *settings])
+
+
+def test_a_model_whose_forward_drops_what_its_tower_needs_is_not_trained(run: Any, tmp_path: Path) -> None:
+    """It is found by what its forward hands on: no list names it. Evaluating it trains nothing."""
+    gemma = a_checkpoint("gemma4", tmp_path / "gemma")
+    line = r"answers, but cannot be trained on videos: the forward of transformers' Gemma4\w+ does not hand on num_frames_per_video"
+    for until in ("", "cycle-000/generate", "cycle-000/train"):
+        with pytest.raises(ValueError, match=line):
+            check_inputs(run(gemma), until)
+    check_inputs(run(gemma), "base/evaluate")
+    finding = next(finding for finding in examine(run(gemma), model=False) if finding.what == "budget")
+    assert "Gemma4ForConditionalGeneration" in finding.detail
+    assert finding.remedy == "choose another model.base (docs/models.md), or only evaluate it"
+
+
+@pytest.mark.parametrize("kind", sorted(FIELDS))
+def test_what_can_be_trained_is_told_without_weights(kind: str, tmp_path: Path) -> None:
+    spec = a_checkpoint(kind, tmp_path)
+    (Path(spec.base) / "model.safetensors").unlink()
+    for method in ("lora", "full"):
+        try:
+            registry.check_finetune(spec, FinetuneSpec(rank=4, alpha=4.0, dropout=0.0, method=method))
+        except ValueError:
+            assert kind in UNTRAINABLE
+        else:
+            assert kind not in UNTRAINABLE
+
+
+def test_a_model_that_computes_before_its_base_is_not_judged() -> None:
+    class Hurried(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.base_model = torch.nn.Linear(1, 1)
+
+        def forward(self, **inputs: Any) -> Any:
+            return self.base_model(torch.zeros(1, device="meta") + int(torch.zeros(1, device="meta").sum()))
+
+    assert lost_inputs(Hurried(), {"input": torch.zeros(1)}) == []
 
 
 def test_a_context_that_is_too_short(copy: Path) -> None:

@@ -21,7 +21,7 @@ ROOMS = [
     ("engine.verify",),
     ("engine.ingest.clips", "engine.ingest.pieces"),
     ("engine.decode",),
-    ("engine.run.plan", "engine.run.seals", "engine.run.lease", "engine.run.work", "engine.run.resources"),
+    ("engine.run.plan", "engine.run.seals", "engine.run.lease", "engine.run.work", "engine.run.resources", "engine.run.costs"),
     ("engine.ingest", "engine.evaluate.sets"),
     ("engine.generate",),
     ("engine.episodes",),
@@ -35,6 +35,7 @@ ROOMS = [
 PURE = [
     "engine.config", "engine.presets", "engine.rows", "engine.store.filesystems", "engine.store.files",
     "engine.run.seals", "engine.run.lease", "engine.run.plan", "engine.run.summary", "engine.run.resources",
+    "engine.run.costs",
     "engine.ingest.clips", "engine.ingest.manifest", "engine.ingest.pieces", "engine.decode.frames",
     "engine.language.answer", "engine.verify.keywords", "engine.verify.leakage", "engine.verify.verdict",
     "engine.generate.ledger", "engine.generate.prompts", "engine.generate.seeds",

@@ -33,7 +33,7 @@ def test_the_driver_opens_only_weights_that_are_here(
         checked.append(spec.base)
 
     monkeypatch.setattr(checks, "check", check)
-    monkeypatch.setattr(checks, "afford", lambda config: [])
+    monkeypatch.setattr(checks, "afford", lambda config, trains: [])
     checks.check_inputs(load_config(None, [manifest, f"model.base={base}", TINY]), "")
     assert checked == opened
 
