@@ -75,13 +75,14 @@ test-vllm: $(READY)       ## the tests of vLLM as the engine: minutes, and 4 GB 
 chaos: $(READY)           ## kill the loop in every way that we know, and compare its end byte by byte: about 40 minutes
 	PYTHONPATH=.:tests $(BIN)/python tests/chaos.py
 
-bench: $(READY)           ## measure verdicts a second, epochs of episodes, encoding, generation, CPU of decoding, and a driver's memory
+bench: $(READY)           ## measure verdicts a second, epochs of episodes, encoding, generation, CPU of decoding, memory, and vLLM beside our engine
 	PYTHONPATH=. $(BIN)/python tests/bench/verdicts.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/episodes.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/sharing.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/generate.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/decode.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/memory.py
+	PYTHONPATH=.:tests $$($(BIN)/python tests/environments/build.py vllm) tests/bench/engines.py
 
 check: $(READY)           ## format, lint, types
 	$(BIN)/ruff format --check .

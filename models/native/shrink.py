@@ -175,13 +175,16 @@ def made_processor(config: dict[str, Any], video_size: Mapping[str, int] | None 
     from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING_NAMES
 
     kind, vision = config["model_type"], config["vision_config"]
-    images = IMAGE_PROCESSOR_MAPPING_NAMES.get(kind) or {"torchvision": "Qwen2VLImageProcessor"}
+    names = IMAGE_PROCESSOR_MAPPING_NAMES.get(kind) or {"torchvision": "Qwen2VLImageProcessor"}
+    images = getattr(transformers, names.get("torchvision") or names["pil"])
     videos = getattr(transformers, VIDEO_PROCESSOR_MAPPING_NAMES[kind]["torchvision"] or "")
-    patch = {"patch_size": _side(vision["patch_size"])} if hasattr(videos, "patch_size") else {}
+    patch = {"patch_size": _side(vision["patch_size"])}
     parts = {
         "tokenizer": made_tokenizer(),
-        "image_processor": getattr(transformers, images.get("torchvision") or images["pil"])(),
-        "video_processor": videos(**({"size": dict(video_size)} if video_size else _video_sizes(vision)), **patch),
+        "image_processor": images(**patch if hasattr(images, "patch_size") else {}),
+        "video_processor": videos(
+            **({"size": dict(video_size)} if video_size else _video_sizes(vision)), **patch if hasattr(videos, "patch_size") else {}
+        ),
     }
     patches = _side(vision["image_size"]) // _side(vision["patch_size"]) if "image_size" in vision else 0
     factor = _merged(config)

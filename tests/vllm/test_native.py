@@ -7,6 +7,7 @@ import pytest
 
 from models import registry
 from models.base import Device, Sampling, Turn, Video
+from models.frames import smallest_shape
 from models.native.video_llm import NativeVideoLLM
 from models.vllm.served import Watchable
 from models.vllm.video_llm import VllmVideoLLM
@@ -30,7 +31,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def videos_of(llm: NativeVideoLLM, number: int) -> list[Video]:
-    frames, height, _ = llm.processor.smallest_shape()
+    frames, height, _ = smallest_shape(llm.frames)
     return [noise(seed, frames, height) for seed in range(number)]
 
 

@@ -60,16 +60,17 @@ def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @pytest.mark.parametrize("send", ["images", "video"])
-def test_cycle_0_asks_the_server_and_the_others_the_model(url: str, send: str, ray_cluster: None, tmp_path: Path) -> None:
+def test_cycle_0_asks_the_server_and_evaluations_ask_the_model(url: str, send: str, ray_cluster: None, tmp_path: Path) -> None:
     asks = ["generate.engine=openai", f"generate.openai.url={url}", "generate.openai.model=teacher", f"generate.openai.send={send}"]
-    summary = two_cycles(ModelSpec(base="tiny"), tmp_path, "model.allow_tiny=true", *asks)
+    summary = two_cycles(ModelSpec(base="tiny"), tmp_path, "model.allow_tiny=true", "model.num_frames=8", *asks)
     store = Store(str(tmp_path / "run"))
-    models = [read_model(store, f"cycle-00{cycle}/generate") for cycle in (0, 1)]
+    models = [read_model(store, f"cycle-000/{kind}") for kind in ("generate", "evaluate")]
     assert [model["engine"] for model in models] == ["openai", "builtin"]
     assert models[0]["base"] == f"teacher at {url}"
     attempts = attempts_of(store, "cycle-000/generate")
     assert {attempt["outcome"] for attempt in attempts} <= {"kept", "rejected"}
     assert {attempt["model"] for attempt in attempts} == {models[0]["digest"]} != {models[1]["digest"]}
+    assert len(summary["cycles"]) == 2
     asked = summary["cycles"][0]["asked"]
     assert asked["answers"] == len(attempts)
     assert asked["prompt_tokens"] == sum(attempt["prompt_tokens"] for attempt in attempts) > 0
