@@ -14,6 +14,7 @@ import yaml
 
 from engine.presets import load_config
 from jobs.cli import app
+from jobs.job_server import RUN, run_name
 from manifests import (
     CLUSTER,
     CRDS,
@@ -212,6 +213,18 @@ def test_the_nightly_job_continues_the_run_of_the_configuration() -> None:
     run = tomllib.loads(VALUES["configuration"])
     words = shlex.split(VALUES["commands"]["nightly"])
     assert words[3:] == ["extend", run["run"]["uri"], run["data"]["manifest"]]
+
+
+@pytest.mark.parametrize("overlay", ["one-node-8-gpus", "nightly"])
+def test_starloop_attach_finds_the_jobs_by_their_run(overlay: str) -> None:
+    metadata = job_of(ray_object(built(overlay)))["metadata"]
+    assert metadata == {RUN: run_name(tomllib.loads(VALUES["configuration"])["run"]["uri"])}
+
+
+def test_starloop_attach_finds_the_demo() -> None:
+    job = job_of(ray_object(built("cpu-demo")))
+    words = shlex.split(job["entrypoint"])
+    assert job["metadata"] == {RUN: run_name(words[words.index("--out") + 1])}
 
 
 def marked(value: Any, number: int) -> Any:
