@@ -97,6 +97,16 @@ def size(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
     return family(spec).size(spec, finetune)
 
 
+def published_size(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize | None:
+    """As size, without the hub: for a hub id whose config.json the family has; None for another one."""
+    served = importlib.import_module(PLLAVA)
+    kind = served.PUBLISHED.get(spec.base)
+    if kind is None or module_of(kind, spec) != PLLAVA:
+        return None
+    known: ModelSize = served.published_size(spec, finetune)
+    return known
+
+
 def frame_spec(spec: ModelSpec, engine: EngineSpec = BUILTIN) -> FrameSpec:
     """What the model watches, without loading its weights."""
     if engine.name in ELSEWHERE:

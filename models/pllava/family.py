@@ -10,7 +10,7 @@ from models.base import Device, FinetuneSpec, FrameSpec, ModelSize, ModelSpec, T
 from models.folders import fetch
 from models.pllava import checkpoints
 from models.pllava import shrink as shrinking
-from models.pllava.architecture import read_architecture
+from models.pllava.architecture import check_config, read_architecture
 from models.pllava.published import CONFIGS
 from models.pllava.samples import SampleCounter
 from models.pllava.size import size_of
@@ -24,6 +24,11 @@ def check(spec: ModelSpec) -> None:
 
 def size(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
     return size_of(read_architecture(fetch(spec.base, ("*.json",))), spec, finetune)
+
+
+def published_size(spec: ModelSpec, finetune: FinetuneSpec) -> ModelSize:
+    """As size, for a hub id of PUBLISHED, without the hub."""
+    return size_of(check_config(Path(spec.base) / "config.json", CONFIGS[spec.base]), spec, finetune)
 
 
 def frame_spec(spec: ModelSpec) -> FrameSpec:
