@@ -240,13 +240,13 @@ def _costs(estimate: Estimate, prices: Prices | None, config: RunConfig) -> list
 def _elsewhere(estimate: Estimate, config: RunConfig) -> Cost | None:
     """What a server costs by generate.openai.price_in and price_out; None where it is not asked, or has no price."""
     section, assumed = config.generate.openai, estimate.assumed
-    asked = total(step.questions for step in estimate.steps if step.elsewhere and step.step in estimate.remaining)
-    if asked == NOTHING or not (section.price_in or section.price_out):
+    questions = total(step.questions for step in estimate.steps if step.elsewhere and step.step in estimate.remaining)
+    if questions == NOTHING or not (section.price_in or section.price_out):
         return None
     frames = float(section.frames or config.model.num_frames or 16)
     prompt = assumed["prompt_tokens"] + assumed["picture_tokens"] * frames
     answer = assumed["answer_tokens"].at_most(config.generate.max_tokens)
-    amount = asked * (prompt * section.price_in + answer * section.price_out) / MILLION
+    amount = questions * (prompt * section.price_in + answer * section.price_out) / MILLION
     return Cost(what=f"answers of {section.name}", amount=amount, how="by generate.openai.price_in and price_out (picture_tokens)")
 
 
@@ -260,8 +260,6 @@ def _notes(inputs: Inputs, steps: Sequence[StepEstimate]) -> list[str]:
         notes.append("conversations (mixture.instruct) are not counted among the rows of a finetune")
     if config.generate.engine == "vllm":
         notes.append("vLLM's own batching is not modelled: its answers are computed as those of whole pieces")
-    if any(step.gpus for step in steps):
-        notes.append("nothing was measured on a GPU: these seconds are computed, until the run has pieces of its own")
-    if not any(step.gpus for step in steps) and (config.model.base != "tiny"):
-        notes.append("without a GPU: only the demo's model was measured on CPUs")
+    if any(step.gpus and step.basis.startswith("computed") for step in steps):
+        notes.append("nothing was measured on a GPU: the seconds are computed until the run has pieces and seals of its own")
     return notes

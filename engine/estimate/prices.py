@@ -78,7 +78,9 @@ def read_prices(path: Path) -> Prices:
     try:
         prices = Prices.model_validate(values)
     except ValidationError as error:
-        raise ValueError(f"--prices {path}: {_one_line(error.errors()[0])}") from None
+        raise ValueError(
+            f"--prices {path}: {_one_line(min(error.errors(), key=lambda each: each['type'] != 'extra_forbidden'))}"
+        ) from None
     if wrong := [name for name, price in prices.gpu_hour.items() if price < 0]:
         raise ValueError(f"--prices {path}: gpu_hour.{wrong[0]} = {prices.gpu_hour[wrong[0]]:g} is below 0")
     return prices
@@ -87,7 +89,7 @@ def read_prices(path: Path) -> Prices:
 def _one_line(error: Any) -> str:
     key = ".".join(map(str, error["loc"]))
     if error["type"] != "extra_forbidden":
-        return f"{key} = {error['input']!r}: {error['msg']}"
+        return f"{key} = {error['input']!r}: {error['msg']}" if error["type"] != "missing" else f"{key} is missing"
     section = GpuEntry if error["loc"][0] == "gpus" else Prices
     known = list(section.model_fields)
     close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)

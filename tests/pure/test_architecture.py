@@ -45,7 +45,7 @@ PURE = [
     "engine.evaluate.metrics", "engine.evaluate.sets", "engine.evaluate.few_shot.curve",
     "engine.verify.stages", "engine.verify.rules",
     "engine.estimate.estimate", "engine.report.evidence", "engine.report.page", "engine.report.curve",
-    "models.base", "models.registry", "models.folders", "models.pllava.size", "jobs.cli",
+    "models.base", "models.registry", "models.folders", "models.pllava.size", "jobs.cli", "jobs.plan",
 ]  # fmt: skip
 ACTORS = ("engine.generate.generator", "engine.train.trainer", "engine.evaluate.few_shot.narrator")
 """What runs on Ray: another step's room does not import it."""
