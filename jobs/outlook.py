@@ -12,7 +12,8 @@ from engine.estimate.estimate import Estimate
 from engine.estimate.prices import NO_TABLE, Prices
 
 
-def show(estimate: Estimate, prices: Prices | None, console: Console) -> None:
+def show(estimate: Estimate, memory: Sequence[str], prices: Prices | None, console: Console) -> None:
+    """`memory`: the lines of engine/run/resources.py."""
     workload = estimate.workload
     splits = ", ".join(f"{count:,} {split}" for split, count in workload.clips.items())
     known = f"; the length of {workload.of_known_length:,} is known" if workload.of_known_length else ""
@@ -20,6 +21,8 @@ def show(estimate: Estimate, prices: Prices | None, console: Console) -> None:
     console.print(f"video     {in_hours(estimate.hours)} of it")
     if estimate.gpu:
         console.print(f"GPU       {estimate.gpu}, {estimate.held_gpus:g} held at most")
+    for line in memory:
+        console.print(f"model     {line}")
     bases = list(dict.fromkeys(step.basis for step in estimate.steps if step.step in estimate.remaining))
     console.print(step_table(estimate, bases))
     for letter, basis in zip(ascii_lowercase, bases, strict=False):
@@ -67,13 +70,13 @@ def show_money(estimate: Estimate, prices: Prices | None, console: Console) -> N
 
 def step_table(estimate: Estimate, bases: Sequence[str]) -> Table:
     """The basis of a step's seconds is named by its letter."""
-    table = _table("step", "at most", "questions", "optimizer steps", "wall-clock", "GPU hours", "written", "by")
+    table = _table("step", "questions", "at most", "optimizer steps", "wall-clock", "GPU hours", "written", "by")
     remaining = set(estimate.remaining)
     for step in estimate.steps:
         table.add_row(
             step.step if step.is_sure else f"{step.step} ?",
-            _figure(step.questions_at_most) if step.questions_at_most else "",
             number(step.questions) if step.questions_at_most else "",
+            _figure(step.questions_at_most) if step.questions_at_most else "",
             number(step.optimizer_steps) if step.optimizer_steps.high else "",
             span(step.seconds) if step.step in remaining else "done",
             number(step.gpu_hours) if step.gpus else "",

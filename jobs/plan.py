@@ -15,7 +15,7 @@ from engine.estimate.prices import read_prices
 from engine.estimate.workload import Workload, of_manifest, of_seal, on_paper
 from engine.presets import differing_keys, load_config
 from engine.run.plan import INGEST
-from engine.run.resources import budget
+from engine.run.resources import budget, refuse_odd_shares
 from engine.run.work import read_seals, run_config
 from engine.store.documents import to_json
 from engine.store.files import Store
@@ -45,6 +45,7 @@ class PlanOptions:
 
 def plan(path: Path | None, options: PlanOptions, settings: list[str]) -> None:
     config = load_config(path, settings)
+    refuse_odd_shares(config)
     prices = read_prices(options.prices) if options.prices else None
     assumed = assumptions(options.assume)
     gpu = choose(options.gpu, config.cluster.gpu_memory_gib, prices.known_gpus() if prices else {})
@@ -62,14 +63,13 @@ def plan(path: Path | None, options: PlanOptions, settings: list[str]) -> None:
         prices=prices,
     )
     estimate = make_estimate(inputs, is_on_paper=options.clips is not None)
-    refusals = [f"{config.model.base}: {line}" for line in budget(config, base).refusals]
-    estimate = replace(
-        estimate, notes=[*filter(None, [trouble]), *(f"refused as it is: {line}" for line in refusals), *estimate.notes]
-    )
+    memory = budget(config, base)
+    refusals = [f"a run would be refused: {line}" for line in memory.refusals]
+    estimate = replace(estimate, notes=[*filter(None, [trouble]), *refusals, *estimate.notes])
     if options.as_json:
-        print(to_json(plan_json(config, estimate)).decode())
+        print(to_json(plan_json(config, estimate, memory.lines)).decode())
     else:
-        show(estimate, prices, a_console())
+        show(estimate, memory.lines, prices, a_console())
 
 
 def size_without_weights(config: RunConfig, spec: ModelSpec) -> ModelSize:
@@ -110,8 +110,7 @@ def workload_of(config: RunConfig, clips: int | None, observed: Observed) -> Wor
     return of_manifest(config)
 
 
-def plan_json(config: RunConfig, estimate: Estimate) -> dict[str, Any]:
+def plan_json(config: RunConfig, estimate: Estimate, memory: list[str]) -> dict[str, Any]:
     """The estimate as `starloop plan --json` prints it; a band is {"low", "expected", "high"}."""
-    value = asdict(replace(estimate, assumed=None))  # type: ignore[arg-type]  # the names of the assumptions are enough
-    assumed = {name: asdict(assumption) for name, assumption in estimate.assumed.by_name.items()}
-    return {"run": config.run.uri} | value | {"assumed": assumed}
+    value = asdict(estimate)
+    return {"run": config.run.uri} | value | {"memory": memory, "assumed": value["assumed"]["by_name"]}

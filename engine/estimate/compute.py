@@ -4,6 +4,7 @@ A parameter takes 2 operations a token forward, 2 more to send the gradient back
 (arXiv 2001.08361, section 2.1). Writing is bound by memory: each token reads all weights, and keys and values, once.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.config import RunConfig, Train
@@ -61,23 +62,24 @@ class Asking:
 
         return self._at_corners(seconds, speed, assumed)
 
-    def rationalized_s(self, size: ModelSize, speed: Speed, assumed: Assumptions, share: float) -> Band:
-        """Seconds for each rationalization; `share` of a piece's clips have one. The clip is not encoded again."""
-        rows = max(1.0, self.clips * share)
+    def rationalized_s(self, size: ModelSize, speed: Speed, assumed: Assumptions, share: Band) -> Band:
+        """Seconds for each clip, where a share of a piece's clips are rationalized. They are not encoded again."""
 
-        def seconds(mean: float, longest: float, prompt: float, flops: float, bytes_per_s: float) -> float:
+        def seconds(share: float, mean: float, longest: float, prompt: float, flops: float, bytes_per_s: float) -> float:
+            rows = self.clips * share
             read = rows * reading_flops(size, prompt, size.video_tokens) / flops
-            return (read + writing_s(size, rows, self._answer(mean, longest, prompt), flops, bytes_per_s)) / rows
+            return (read + writing_s(size, rows, self._answer(mean, longest, prompt), flops, bytes_per_s)) / self.clips
 
-        return self._at_corners(seconds, speed, assumed)
+        return self._at_corners(seconds, speed, assumed, share)
 
     def _answer(self, mean: float, longest: float, prompt: float) -> Answer:
         mean = min(mean, self.max_tokens)
         return Answer(mean, min(mean * longest, self.max_tokens), prompt, self.value_bytes)
 
-    def _at_corners(self, seconds: object, speed: Speed, assumed: Assumptions) -> Band:
-        rising = [assumed["answer_tokens"], assumed["longest_answer"], assumed["prompt_tokens"]]
-        return at_corners(seconds, rising, [speed.flops, speed.bytes_per_s])  # type: ignore[arg-type]
+    @staticmethod
+    def _at_corners(seconds: Callable[..., float], speed: Speed, assumed: Assumptions, *share: Band) -> Band:
+        rising = [*share, assumed["answer_tokens"], assumed["longest_answer"], assumed["prompt_tokens"]]
+        return at_corners(seconds, rising, [speed.flops, speed.bytes_per_s])
 
 
 def row_flops(config: RunConfig, size: ModelSize, text_tokens: float, shots: float) -> float:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from engine.config import RunConfig
 from engine.estimate.assumptions import Assumptions
-from engine.estimate.bands import NOTHING, Band, around, total
+from engine.estimate.bands import NOTHING, Band, total
 from engine.estimate.cycles import fewest_cycles, steps_at_most
 from engine.estimate.hardware import Gpu
-from engine.estimate.observed import Observed, Taken
-from engine.estimate.paces import OWN_SPREAD, Machine
+from engine.estimate.observed import Observed, Taken, with_measurements
+from engine.estimate.paces import Machine
 from engine.estimate.points import OnPaper, on_paper
 from engine.estimate.prices import Prices
 from engine.estimate.steps import Outlook, Requests, StepEstimate
@@ -98,28 +98,6 @@ class Estimate:
     notes: list[str]
 
 
-def with_measurements(assumed: Assumptions, observed: Observed) -> Assumptions:
-    """The assumptions with the shares and tokens that the run has shown."""
-    for name, cycles in (("direct_share", "cycle-000/"), ("later_direct_share", "")):
-        taken = [done for done in observed.of("generate") if done.clips and done.step.startswith("cycle-000/") == bool(cycles)]
-        if taken:
-            where = ", ".join(done.step for done in taken)
-            assumed = assumed.measured(name, _shares([done.direct_kept / done.clips for done in taken]), where)
-    hinted = [done for done in observed.of("generate") if done.rationalized and done.is_whole]
-    if hinted:
-        shares = _shares([done.rationalized_kept / done.rationalized for done in hinted])
-        assumed = assumed.measured("rationalized_share", shares, ", ".join(done.step for done in hinted))
-    if observed.tokens:
-        assumed = assumed.measured(
-            "answer_tokens", around(observed.tokens, OWN_SPREAD), f"{len(observed.tokens)} pieces of this run"
-        )
-    return assumed
-
-
-def _shares(values: Sequence[float]) -> Band:
-    return around(values, OWN_SPREAD).at_most(1.0)
-
-
 def make_estimate(inputs: Inputs, is_on_paper: bool) -> Estimate:
     config, observed = inputs.config, inputs.observed
     assumed = with_measurements(inputs.assumed, observed)
@@ -166,8 +144,9 @@ def _steps(inputs: Inputs) -> list[StepEstimate]:
 
 
 def _rest_of(step: StepEstimate, inputs: Inputs) -> StepEstimate:
-    """The step without the questions that its written pieces have answered."""
-    share = inputs.observed.left(step.step, inputs.workload.clips[step.split])
+    """The step without what it has done: the clips of its written pieces, or the steps up to its latest checkpoint."""
+    units = step.optimizer_steps.expected if step.kind == "train" else float(inputs.workload.clips[step.split])
+    share = inputs.observed.left(step.step, units)
     return replace(
         step,
         questions_at_most=round(step.questions_at_most * share),

@@ -1,5 +1,6 @@
 """What a run has shown so far: seconds, shares, tokens and bytes of its sealed steps, and of the pieces of one under way."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,11 +9,13 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from engine.estimate.assumptions import Assumptions
+from engine.estimate.bands import Band, around
 from engine.generate.ledger import balance, total
 from engine.rows import Attempt
 from engine.run.plan import WRITE_PIECES, Step
 from engine.run.seals import Seal
-from engine.run.work import indexed, pieces_of, read_piece, spans_by_part
+from engine.run.work import RESUME, indexed, pieces_of, read_piece, spans_by_part
 from engine.store.files import Store
 from engine.store.parallel import parallel_map
 
@@ -20,6 +23,8 @@ FIRST_PIECES = 8
 """Pieces of a step that are read for its answers' tokens."""
 FEWEST_PIECES = 3
 """Pieces from which on the times of a step under way say something."""
+OWN_SPREAD = 0.15
+"""Bounds around what a run has measured of itself, at least: another hour on another node."""
 PAUSE_GAPS, PAUSE_S = 20, 60.0
 """A gap between two pieces is a pause, and left out, if it is longer than so many median gaps, and than so many seconds."""
 
@@ -53,16 +58,14 @@ class Observed:
     """Of the sealed steps, and of the pieces of the step under way at the end."""
     tokens: Sequence[float] = ()
     """Mean tokens of the answers of each piece that was read."""
-    under_way: str = ""
-    """The step that has pieces and no seal."""
-    written_clips: int = 0
-    """Clips of its pieces."""
+    done: Mapping[str, int] = field(default_factory=dict)
+    """What steps without a seal have done: clips of their pieces, or optimizer steps up to the latest checkpoint."""
 
-    def left(self, step: str, clips: int) -> float:
-        """The share of a step's clips that are still to be asked about."""
+    def left(self, step: str, units: float) -> float:
+        """The share of a step's clips, or of its optimizer steps, that are still to be done."""
         if step in self.sealed:
             return 0.0
-        return max(0.0, 1 - self.written_clips / clips) if step == self.under_way and clips else 1.0
+        return max(0.0, 1 - self.done.get(step, 0) / units) if units else 1.0
 
     def of(self, kind: str) -> list[Taken]:
         """Steps of a kind whose seconds are known."""
@@ -75,18 +78,42 @@ def observe(store: Store, sealed: Mapping[str, Seal], steps: Sequence[Step]) -> 
     taken = [_of_seal(store, kinds[name], seal) for name, seal in sealed.items() if name in kinds]
     asking = [step for step in steps if step.kind in WRITE_PIECES]
     tokens: list[float] = []
-    written_clips = 0
+    done: dict[str, int] = {}
     under_way = next((step for step in asking if step.name not in sealed), None)
     if under_way is not None:
         spans = spans_by_part(store.names(pieces_of(under_way.name)))
-        written_clips = sum(span.count for of_part in spans.values() for span in of_part)
+        done[under_way.name] = sum(span.count for of_part in spans.values() for span in of_part)
         taken += filter(None, [_of_pieces(store, under_way)])
+    training = next((step for step in steps if step.kind == "train" and step.name not in sealed), None)
+    if training is not None and (data := store.read(f"{training.name}/{RESUME}")):
+        done[training.name] = int(json.loads(data)["step"])
     latest = next((step for step in asking if step.kind == "generate" and (step.name in sealed or step is under_way)), None)
     if latest is not None:
         names = store.names(pieces_of(latest.name))[:FIRST_PIECES]
         tokens = [mean for attempts in _read(store, latest.name, names) if (mean := _mean_tokens(attempts))]
-    name = under_way.name if under_way is not None else ""
-    return Observed(sealed=sealed, taken=taken, tokens=tokens, under_way=name, written_clips=written_clips)
+    return Observed(sealed=sealed, taken=taken, tokens=tokens, done=done)
+
+
+def with_measurements(assumed: Assumptions, observed: Observed) -> Assumptions:
+    """The assumptions with the shares and tokens that the run has shown."""
+    for name, cycles in (("direct_share", "cycle-000/"), ("later_direct_share", "")):
+        taken = [done for done in observed.of("generate") if done.clips and done.step.startswith("cycle-000/") == bool(cycles)]
+        if taken:
+            where = ", ".join(done.step for done in taken)
+            assumed = assumed.measured(name, _shares([done.direct_kept / done.clips for done in taken]), where)
+    hinted = [done for done in observed.of("generate") if done.rationalized and done.is_whole]
+    if hinted:
+        shares = _shares([done.rationalized_kept / done.rationalized for done in hinted])
+        assumed = assumed.measured("rationalized_share", shares, ", ".join(done.step for done in hinted))
+    if observed.tokens:
+        assumed = assumed.measured(
+            "answer_tokens", around(observed.tokens, OWN_SPREAD), f"{len(observed.tokens)} pieces of this run"
+        )
+    return assumed
+
+
+def _shares(values: Sequence[float]) -> Band:
+    return around(values, OWN_SPREAD).at_most(1.0)
 
 
 def _of_seal(store: Store, step: Step, seal: Seal) -> Taken:

@@ -1,21 +1,18 @@
 """Seconds of a question and of an optimizer step: by this run's own steps, by shipped measurements, or computed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.config import RunConfig
 from engine.estimate.assumptions import Assumptions
 from engine.estimate.bands import NOTHING, Band, around, exactly
 from engine.estimate.compute import Asking, optimizer_step_s
 from engine.estimate.hardware import Gpu, Speed, speed_of_cpus, speed_of_gpus
-from engine.estimate.observed import Observed, Taken
+from engine.estimate.observed import OWN_SPREAD, Observed, Taken
 from engine.run.plan import Step, asks_elsewhere, name_of
 from engine.run.resources import BYTES
 from models.base import ModelSize
 from models.registry import ELSEWHERE
-
-OWN_SPREAD = 0.15
-"""Bounds around what a run has measured of itself, at least: another hour on another node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +23,7 @@ class Pace:
     direct_s: Band = NOTHING
     """Each direct question."""
     rationalized_s: Band = NOTHING
-    """Each rationalization."""
+    """Rationalizations, for each clip of the step: for its share of them."""
     optimizer_step_s: Band = NOTHING
     basis: str
     """Where the numbers are from."""
@@ -79,33 +76,33 @@ class Machine:
         weights = exactly(self.size_of(step).params * self.value_bytes(step))
         return self.assumed["start_s"] + weights / self.assumed["load_bytes_per_s"]
 
-    def pace(self, step: Step, share_rationalized: float, observed: Observed) -> Pace:
-        """Of a step that asks questions or trains; `share_rationalized`: of the clips of a piece."""
+    def pace(self, step: Step, share: Band, observed: Observed) -> Pace:
+        """Of a step that asks questions or trains; `share`: of its clips that are rationalized."""
         if own := own_pace(self.config, step, observed):
-            return own
+            return replace(own, rationalized_s=own.direct_s * share)
         if step.kind == "train":
             return self._training(step)
         if asks_elsewhere(self.config, step):
-            return self._elsewhere()
+            return self._elsewhere(share)
         actors = float(self.config.cluster.generator_actors)
         if self.is_tiny(step):
             question = TINY["question_s"] / actors
-            return Pace(start_s=TINY["start_s"], direct_s=question, rationalized_s=question, basis=TINY_BASIS)
+            return Pace(start_s=TINY["start_s"], direct_s=question, rationalized_s=question * share, basis=TINY_BASIS)
         generate, speed, size = self.config.generate, self.speed(step), self.size_of(step)
         asking = Asking(generate.piece_clips, generate.max_tokens, self.value_bytes(step))
         return Pace(
             start_s=self.start_s(step),
             direct_s=asking.direct_s(size, speed, self.assumed) / actors,
-            rationalized_s=asking.rationalized_s(size, speed, self.assumed, share_rationalized) / actors,
+            rationalized_s=asking.rationalized_s(size, speed, self.assumed, share) / actors,
             basis=speed.basis,
         )
 
-    def _elsewhere(self) -> Pace:
+    def _elsewhere(self, share: Band) -> Pace:
         """A server answers so many questions at once."""
         at_once = self.config.cluster.generator_actors * self.config.generate.openai.concurrency
         question = self.assumed["server_answer_s"] / float(at_once)
         basis = "computed from generate.openai.concurrency (server_answer_s)"
-        return Pace(start_s=self.assumed["start_s"], direct_s=question, rationalized_s=question, basis=basis)
+        return Pace(start_s=self.assumed["start_s"], direct_s=question, rationalized_s=question * share, basis=basis)
 
     def _training(self, step: Step) -> Pace:
         train = self.config.train
@@ -143,7 +140,7 @@ def own_pace(config: RunConfig, step: Step, observed: Observed) -> Pace | None:
     if not taken:
         return None
     question = around([done.seconds / done.questions for done in taken], OWN_SPREAD)
-    return Pace(start_s=NOTHING, direct_s=question, rationalized_s=question, basis=_basis(taken))
+    return Pace(start_s=NOTHING, direct_s=question, basis=_basis(taken))
 
 
 def _basis(taken: Sequence[Taken]) -> str:

@@ -118,8 +118,8 @@ class Outlook:
         config, clips = self.config, self.workload.clips[step.split]
         share = self.rationalized_share(step)
         rationalized, elsewhere = share * float(clips), asks_elsewhere(config, step)
-        pace = self.machine.pace(step, share.expected, self.observed)
-        work = exactly(float(clips)) * pace.direct_s + rationalized * pace.rationalized_s
+        pace = self.machine.pace(step, share, self.observed)
+        work = (pace.direct_s + pace.rationalized_s) * float(clips)
         seconds = pace.start_s + work.at_least(exactly(float(clips)) / CLIPS_PER_S)
         pieces, parts = self.workload.pieces(step.split, config.generate.piece_clips), self.workload.parts(step.split)
         gpus = 0.0 if elsewhere else gpus_of(config.cluster.generator_actors, config.cluster.generator_gpus)
@@ -146,14 +146,14 @@ class Outlook:
                 gets=self.machine.assumed["requests_per_clip"] * float(clips) + exactly(float(pieces + PART_READS * parts)),
                 lists=exactly(float(LISTINGS * math.ceil(pieces / PAGE_OBJECTS))),
             ),
-            decode_cpus=self.machine.assumed["decode_cpu_s"] * float(clips) / seconds,
+            decode_cpus=self._decode_cpus(exactly(float(clips)), seconds),
             basis=pace.basis,
         )
 
     def _training(self, step: Step, is_sure: bool) -> StepEstimate:
         config, size = self.config, self.machine.base
         train, value_bytes = config.train, self.machine.value_bytes(step)
-        steps, pace = self.optimizer_steps(step), self.machine.pace(step, 0.0, self.observed)
+        steps, pace = self.optimizer_steps(step), self.machine.pace(step, NOTHING, self.observed)
         seconds = pace.start_s + steps * pace.optimizer_step_s
         gpus = gpus_of(train.num_workers, config.cluster.train_gpus)
         adapter = float(size.trained_params * value_bytes)
@@ -181,7 +181,7 @@ class Outlook:
                 puts=checkpoints * float(2 * train.num_workers + 1) + exactly(5.0),
                 gets=self.machine.assumed["requests_per_clip"] * shown,
             ),
-            decode_cpus=self.machine.assumed["decode_cpu_s"] * shown / seconds,
+            decode_cpus=self._decode_cpus(shown, seconds),
             basis=pace.basis,
         )
 
@@ -242,6 +242,9 @@ class Outlook:
     def _piece_bytes(self, pieces: int, questions: Band) -> Band:
         answer = self.machine.assumed["answer_tokens"].at_most(self.config.generate.max_tokens)
         return exactly(float(pieces) * (PIECE_BYTES + INDEX_BYTES)) + questions * answer * ATTEMPT_BYTES_PER_TOKEN
+
+    def _decode_cpus(self, shown: Band, seconds: Band) -> Band:
+        return self.machine.assumed["decode_cpu_s"] * shown / seconds if seconds.low else NOTHING
 
     @staticmethod
     def _beats(seconds: Band) -> Requests:

@@ -16,7 +16,7 @@ from models.base import FinetuneSpec, ModelSize, ModelSpec
 from models.pllava import checkpoints, loading
 from models.pllava.configuration import PllavaConfig
 from models.pllava.modeling import PllavaForConditionalGeneration
-from models.registry import size
+from models.registry import published_size, size
 
 VICUNA: dict[str, Any] = {"vocab_size": 32064, "max_position_embeddings": 4096}
 SHAPES: dict[str, dict[str, Any]] = {
@@ -137,3 +137,11 @@ def test_a_finetune_without_the_projector_trains_the_lora_alone_and_none_is_full
     assert seven.trained_params == seven.lora_params == size(spec, LORA_128).trained_params - seven.projector_params
     with pytest.raises(ValueError, match=r"train.method = 'full' is not for PLLaVA and LLaVA"):
         size(spec, replace(LORA_128, method="full"))
+
+
+@pytest.mark.parametrize(("base", "billions"), [("llava-hf/llava-v1.6-vicuna-7b-hf", 7.06), ("llava-hf/llava-v1.6-34b-hf", 34.75)])
+def test_a_published_checkpoint_has_a_size_without_the_hub(base: str, billions: float) -> None:
+    known = published_size(ModelSpec(base=base), FinetuneSpec(rank=128, alpha=32.0, dropout=0.0))
+    assert known is not None
+    assert round(known.params / 1e9, 2) == billions
+    assert published_size(ModelSpec(base="owner/other"), FinetuneSpec(rank=128, alpha=32.0, dropout=0.0)) is None

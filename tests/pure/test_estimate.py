@@ -13,9 +13,9 @@ from engine.estimate.assumptions import Assumptions, assumptions
 from engine.estimate.bands import NOTHING, Band, exactly
 from engine.estimate.compute import Answer, Asking, encoding_flops, reading_flops, row_flops, writing_s
 from engine.estimate.cycles import fewest_cycles, steps_at_most
-from engine.estimate.estimate import Estimate, Inputs, make_estimate, with_measurements
+from engine.estimate.estimate import Estimate, Inputs, make_estimate
 from engine.estimate.hardware import GPUS, Speed, choose, speed_of_gpus
-from engine.estimate.observed import Observed, Taken, observe, written_at
+from engine.estimate.observed import Observed, Taken, observe, with_measurements, written_at
 from engine.estimate.points import CARD, INDEX, SEAL, on_paper
 from engine.estimate.prices import Prices, read_prices
 from engine.estimate.workload import Workload
@@ -90,13 +90,14 @@ def test_writing_is_bound_by_bytes_or_by_operations() -> None:
     assert writing_s(SIZE, 4, answer, flops=14_000.0, bytes_per_s=1e12) == pytest.approx(20 * 2 * 7000 * 2 / 14_000)
 
 
-def test_seconds_of_a_question() -> None:
+def test_seconds_of_a_clip() -> None:
     asking, assumed = Asking(clips=4, max_tokens=50, value_bytes=2), assumptions(EXACT)
     encoded = 4 * (93_600 + 2 * 7000 * 40 + 192 * 800) / 1e6
     assert asking.direct_s(SIZE, SPEED, assumed).expected == pytest.approx((encoded + 20) / 4)
     read = 2 * (2 * 7000 * 8 + 192 * (8 * 32 + 32)) / 1e6
     written = 20 * 2 * (7000 + 96 * 45) / 31_280
-    assert asking.rationalized_s(SIZE, SPEED, assumed, share=0.5).expected == pytest.approx((read + written) / 2)
+    assert asking.rationalized_s(SIZE, SPEED, assumed, exactly(0.5)).expected == pytest.approx((read + written) / 4)
+    assert asking.rationalized_s(SIZE, SPEED, assumed, NOTHING) == NOTHING
 
 
 def test_an_answer_is_not_longer_than_max_tokens() -> None:
@@ -231,9 +232,13 @@ def test_what_is_done_is_not_planned_again_and_stands_beside_its_plan() -> None:
 
 
 def test_a_step_under_way_has_its_rest_left() -> None:
-    observed = Observed(sealed=a_history(), under_way="cycle-000/generate", written_clips=750)
+    observed = Observed(sealed=a_history(), done={"cycle-000/generate": 750, "cycle-000/train": 2})
     whole, begun = (an_estimate(a_config("loop.max_cycles=1"), each) for each in (Observed(sealed=a_history()), observed))
     assert whole.questions_at_most - begun.questions_at_most == 750
+    train = next(step for step in whole.steps if step.kind == "train")
+    generate = next(step for step in whole.steps if step.kind == "generate")
+    saved = generate.seconds.expected * 0.75 + train.seconds.expected * 2 / train.optimizer_steps.expected
+    assert whole.eta_s.expected - begun.eta_s.expected == pytest.approx(saved)
 
 
 def test_money() -> None:
@@ -322,7 +327,7 @@ def test_the_first_pieces_of_a_step_say_how_fast_it_is(tmp_path: Path) -> None:
         os.utime(tmp_path / step.name / "pieces" / name, (100 + 10 * number, 100 + 10 * number))
     assert sorted(written_at(store, f"{step.name}/pieces").values()) == [100.0, 110.0, 120.0]
     observed = observe(store, {}, [step])
-    assert (observed.under_way, observed.written_clips, observed.tokens) == ("cycle-000/generate", 6, [20.0, 20.0, 20.0])
+    assert (observed.done, observed.tokens) == ({"cycle-000/generate": 6}, [20.0, 20.0, 20.0])
     (taken,) = observed.taken
     assert (taken.seconds, taken.questions, taken.rationalized, taken.is_whole) == (20.0, 6, 2, False), "of two of the three pieces"
     assert (taken.clips, taken.direct_kept) == (6, 3)
