@@ -118,7 +118,7 @@ def assumption_table(estimate: Estimate) -> Table:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
@@ -136,6 +136,8 @@ def _figure(value: float) -> str:
     for letter, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6)):
         if value >= scale:
             return f"{value / scale:.3g} {letter}"
+    if value >= 1e5:
+        return f"{value / 1e3:.3g} k"
     if value >= 100 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.3g}"
@@ -152,7 +154,7 @@ def size_in_words(band: Band) -> str:
 def _size(value: float) -> str:
     for unit, scale in (("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if value >= scale:
-            return f"{value / scale:.3g} {unit}"
+            return f"{_three(value / scale)} {unit}"
     return f"{value:.0f} B"
 
 
@@ -177,8 +179,17 @@ def in_hours(band: Band) -> str:
 def _span(seconds: float) -> str:
     for unit, scale in ((" days", 86_400 * 2), (" h", 3600), (" min", 120)):
         if seconds >= scale:
-            return f"{seconds / {' days': 86_400, ' h': 3600, ' min': 60}[unit]:.3g}{unit}"
+            return f"{_three(seconds / {' days': 86_400, ' h': 3600, ' min': 60}[unit])}{unit}"
     return f"{seconds:.3g} s"
+
+
+def _three(value: float) -> str:
+    """Three digits, or all before the point.
+
+    >>> _three(1234.5), _three(12.345)
+    ('1,234', '12.3')
+    """
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _within(band: Band, words: Any) -> str:
