@@ -21,7 +21,7 @@ from engine.store.documents import to_json
 from engine.store.files import Store
 from engine.store.troubles import StorageError
 from engine.store.weights import local
-from jobs.outlook import show
+from jobs.estimates import show
 from jobs.view import a_console
 from models.base import ModelSize, ModelSpec
 from models.folders import SMALL_FILES, is_here

@@ -12,7 +12,7 @@ from engine.estimate.observed import Observed, Taken, with_measurements
 from engine.estimate.paces import Machine
 from engine.estimate.points import OnPaper, on_paper
 from engine.estimate.prices import Prices
-from engine.estimate.steps import Outlook, Requests, StepEstimate
+from engine.estimate.steps import Estimator, Requests, StepEstimate
 from engine.estimate.workload import Workload
 from engine.run.plan import TRAIN
 from models.base import ModelSize
@@ -138,9 +138,9 @@ def make_estimate(inputs: Inputs, is_on_paper: bool) -> Estimate:
 def _steps(inputs: Inputs) -> list[StepEstimate]:
     config, sealed = inputs.config, inputs.observed.sealed
     machine = Machine(config=config, assumed=inputs.assumed, gpu=inputs.gpu, instruct=inputs.instruct, base=inputs.base)
-    outlook = Outlook(machine=machine, workload=inputs.workload, observed=inputs.observed)
+    estimator = Estimator(machine=machine, workload=inputs.workload, observed=inputs.observed)
     sure = fewest_cycles(config, sealed)
-    return [outlook.estimate(step, step.cycle < sure) for step in steps_at_most(config, sealed)]
+    return [estimator.estimate(step, step.cycle < sure) for step in steps_at_most(config, sealed)]
 
 
 def _rest_of(step: StepEstimate, inputs: Inputs) -> StepEstimate:

@@ -79,7 +79,7 @@ class StepEstimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outlook:
+class Estimator:
     """The estimates of steps, one after another."""
 
     machine: Machine

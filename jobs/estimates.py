@@ -177,9 +177,9 @@ def in_hours(band: Band) -> str:
 
 
 def _span(seconds: float) -> str:
-    for unit, scale in ((" days", 86_400 * 2), (" h", 3600), (" min", 120)):
-        if seconds >= scale:
-            return f"{_three(seconds / {' days': 86_400, ' h': 3600, ' min': 60}[unit])}{unit}"
+    for unit, length_s, from_s in (("days", 86_400, 172_800), ("h", 3600, 3600), ("min", 60, 120)):
+        if seconds >= from_s:
+            return f"{_three(seconds / length_s)} {unit}"
     return f"{seconds:.3g} s"
 
 
