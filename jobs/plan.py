@@ -23,8 +23,7 @@ from engine.store.troubles import StorageError
 from engine.store.weights import local
 from jobs.estimates import show
 from jobs.view import a_console
-from models.base import ModelSize, ModelSpec
-from models.folders import SMALL_FILES, is_here
+from models.folders import SMALL_FILES
 from models.registry import size
 
 LOOK_S = 10.0
@@ -49,9 +48,8 @@ def plan(path: Path | None, options: PlanOptions, settings: list[str]) -> None:
     prices = read_prices(options.prices) if options.prices else None
     assumed = assumptions(options.assume)
     gpu = choose(options.gpu, config.cluster.gpu_memory_gib, prices.known_gpus() if prices else {})
-    instruct, base = (
-        size(local(spec, config.access(), SMALL_FILES), config.train.finetune()) for spec in (config.models()[0], config.models()[-1])
-    )
+    specs, access, finetune = config.models(), config.access(), config.train.finetune()
+    instruct, base = (size(local(spec, access, SMALL_FILES), finetune) for spec in (specs[0], specs[-1]))
     observed, trouble = (Observed(), "") if options.clips is not None else look_at_run(config)
     workload = workload_of(config, options.clips, observed)
     inputs = Inputs(
