@@ -10,7 +10,7 @@ PURE := tests/pure engine/verify engine/language engine/run/plan.py engine/prese
 	engine/episodes engine/evaluate/few_shot/curve.py jobs/view.py
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: demo ablations icl icl-ablations test test-run test-ray test-rest test-pure test-all all-run all-ray all-rest test-similarity test-native test-vllm chaos bench \
+.PHONY: demo ablations icl icl-ablations test test-run test-ray test-rest test-pure test-all all-run all-ray all-rest test-similarity test-native test-vllm test-skypilot chaos bench \
 	check format tree base clean
 
 demo: $(READY)            ## render a labelled world, and let a tiny model teach itself the labels
@@ -71,6 +71,9 @@ test-vllm: $(READY)       ## the tests of vLLM as the engine: minutes, and 4 GB 
 	PYTHONPATH=.:tests $$($(BIN)/python tests/environments/build.py vllm) -m pytest -m "vllm and not slow" tests/vllm \
 		--ignore tests/vllm/test_generator_python.py
 	STARLOOP_TEST_VLLM_PYTHON=$$($(BIN)/python tests/environments/build.py vllm) $(PYTEST) tests/vllm/test_generator_python.py
+
+test-skypilot: $(READY)   ## the test that asks SkyPilot itself whether it takes cluster/skypilot: seconds, and 0.5 GB the first time
+	STARLOOP_TEST_SKYPILOT_PYTHON=$$($(BIN)/python tests/environments/build.py skypilot) $(PYTEST) tests/cluster/test_launchers.py
 
 chaos: $(READY)           ## kill the loop in every way that we know, and compare its end byte by byte: about 40 minutes
 	PYTHONPATH=.:tests $(BIN)/python tests/chaos.py

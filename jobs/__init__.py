@@ -9,6 +9,8 @@ ingest       checks a manifest or a dataset's annotations and writes clips
 selftrain    runs the loop; generate, train and evaluate are the same loop, stopped earlier
 status       shows what a run has done, lists its failures, and tries them again
 doctor       checks a configuration and its surroundings before a run
+plan         says what a run will take before it starts, and afterwards beside what it took
+estimates    an estimate as tables and words
 verify       tries label rules on cases
 convert      turns checkpoints into other layouts: convert, export
 alpha_sweep  evaluates one adapter at many LoRA alphas

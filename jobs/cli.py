@@ -167,6 +167,28 @@ def doctor(
 
 
 @app.command()
+def plan(
+    config: Config = None,
+    settings: Settings = [],  # noqa: B006
+    clips: Annotated[
+        int | None, typer.Option(help="Plan so many clips on paper: neither manifest nor run is looked at.", metavar="NUMBER")
+    ] = None,
+    gpu: Annotated[
+        str, typer.Option(help="The cluster's GPU, e.g. H100; default: the slowest one with cluster.gpu_memory_gib.")
+    ] = "",
+    prices: Annotated[Path | None, typer.Option(help="TOML table of prices; jobs/prices.toml is a template.")] = None,
+    assume: Annotated[
+        list[str], typer.Option(metavar="NAME=VALUE", help="Another value of an assumption, or LOW:EXPECTED:HIGH.")
+    ] = [],  # noqa: B006
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object; docs/scripts.md has its keys.")] = False,
+) -> None:
+    """Estimate a run before it starts: questions, hours, storage, requests, money; afterwards beside what it took."""
+    from jobs import plan
+
+    plan.plan(config, plan.PlanOptions(clips=clips, gpu=gpu, prices=prices, assume=assume, as_json=as_json), settings)
+
+
+@app.command()
 def verify(
     cases: Annotated[
         Path, typer.Argument(help="JSONL with {text, question, label, hint, finished} in each line; - reads standard input.")

@@ -35,7 +35,7 @@ from engine.store.files import Store
 def answer_at_once(row: dict[str, Any], store: Store) -> dict[str, Any]:
     clips = part(store, row["part"])[row["start"] : row["start"] + row["count"]]
     attempts = [an_attempt(clip.clip_id, piece_id=row["piece_id"], text="It is rising. " * 10).to_row() for clip in clips]
-    return {"piece_id": row["piece_id"], "attempts": json.dumps(attempts)}
+    return {"piece_id": row["piece_id"], "file_name": row["file_name"], "attempts": json.dumps(attempts)}
 
 
 def stages_without_a_model(work: Work, spec: object, folder: str, watch: object) -> list[flow.Stage]:
@@ -68,7 +68,7 @@ def drive(folder: Path, clips: int) -> None:
     write_manifest(folder / "m.parquet", clips)
     generation._stages = stages_without_a_model  # type: ignore[assignment]
     told = {"clips": clips, "start": peak_mib()}
-    sets = [f"data.manifest={folder / 'm.parquet'}", f"run.uri={folder / 'run'}", "data.heldout=0.0"]
+    sets = [f"data.manifest={folder / 'm.parquet'}", f"run.uri={folder / 'run'}", "data.heldout=0.0", "model.allow_tiny=true"]
     config = load_config(None, sets)
     loop.run(config, lambda progress: None, until="ingest")
     told["ingest"] = peak_mib()

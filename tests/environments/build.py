@@ -2,8 +2,8 @@
 
     python tests/environments/build.py native
 
-native.txt and vllm.txt are the lists: names and versions. An environment lies in the user's cache under the digest of its list, so
-that every checkout of the same list uses it; NAME.py beside the list, where there is one, is run in it at the end.
+native.txt, skypilot.txt and vllm.txt are the lists: names and versions. An environment lies in the user's cache under the digest of
+its list, so that every checkout of the same list uses it; NAME.py beside the list, where there is one, is run in it at the end.
 """
 
 import hashlib

@@ -29,6 +29,7 @@ ROOMS = [
     ("engine.train",),
     ("engine.report",),
     ("engine.evaluate",),
+    ("engine.estimate",),
     ("engine.run",),
 ]  # fmt: skip
 """Engine's rooms in the order of the data: a module imports from its own row and from the rows above it."""
@@ -44,8 +45,8 @@ PURE = [
     "engine.train.mixture", "engine.train.batches", "engine.train.schedule", "engine.train.job", "engine.train.backends.deepspeed",
     "engine.evaluate.metrics", "engine.evaluate.sets", "engine.evaluate.few_shot.curve",
     "engine.verify.stages", "engine.verify.rules",
-    "engine.report.evidence", "engine.report.page", "engine.report.curve",
-    "models.base", "models.registry", "models.folders", "models.pllava.size", "jobs.cli",
+    "engine.estimate.estimate", "engine.report.evidence", "engine.report.page", "engine.report.curve",
+    "models.base", "models.registry", "models.folders", "models.pllava.size", "jobs.cli", "jobs.plan",
 ]  # fmt: skip
 ACTORS = ("engine.generate.generator", "engine.train.trainer", "engine.evaluate.few_shot.narrator")
 """What runs on Ray: another step's room does not import it."""
