@@ -16,6 +16,7 @@ from torch import Tensor
 from models.base import Device, FinetuneSpec, FrameSpec, ModelSpec, Sample, Turn, Video
 from models.folders import FINETUNED, SMALL_FILES, fetch
 from models.frames import noise, smallest_shape
+from models.native.layout import rename_saved, tower_kind
 from models.native.loading import empty_model, load_base, processor_of
 from models.native.processing import NativeProcessor
 from models.parts import Parts, lost_inputs, parts_of
@@ -123,6 +124,7 @@ def write_checkpoint(model: Any, spec: ModelSpec, folder: Path) -> None:
     """A checkpoint in the model's own layout: its weights under the hub's names, and the base's files for chat and pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
+    rename_saved(folder, tower_kind(model.config))
     own = {path.name for path in folder.iterdir()} - {"generation_config.json"}
     for path in (path for pattern in SMALL_FILES for path in fetch(spec.base, SMALL_FILES).glob(pattern)):
         if path.name not in own and not path.name.endswith("index.json"):

@@ -11,16 +11,13 @@ from models.base import FrameSpec, ModelSpec, Reply, Sample, Sampling
 from models.folders import FINETUNED, fetch
 from models.frames import metadata_of
 from models.native import family
+from models.native.layout import hub_name, tower_kind
 from models.native.processing import NativeProcessor
 from models.replies import replies_of
 from models.vllm.served import Prompt, Shown, Watchable
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-TOWER, MOVED_TOWERS = "vision_tower.", ("clip_vision_model", "siglip_vision_model")
-"""transformers 5 saves these towers without the level vision_model that their files on the hub have, and vLLM knows."""
 
 
 def serve(spec: ModelSpec) -> "NativeServed":
@@ -84,10 +81,9 @@ class NativeServed:
         return fetch(self.spec.base)
 
     def weights(self) -> "Iterator[tuple[str, Tensor]]":
-        tower = getattr(getattr(self.config, "vision_config", None), "model_type", "")
+        tower = tower_kind(self.config)
         for name, tensor in self._stored():
-            is_moved = tower in MOVED_TOWERS and name.startswith(TOWER) and not name.startswith(f"{TOWER}vision_model.")
-            yield (name.replace(TOWER, f"{TOWER}vision_model.", 1) if is_moved else name), tensor
+            yield hub_name(name, tower), tensor
 
     def _stored(self) -> "Iterator[tuple[str, Tensor]]":
         """Under the names of the files. With an adapter the model is loaded whole and merged, as in the built-in engine."""

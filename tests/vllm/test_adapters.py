@@ -61,6 +61,22 @@ def test_pllava_with_an_adapter_at_another_alpha(pllava: ModelSpec, tmp_path: Pa
     assert_the_same_answers(replace(trained, alpha=4.0), trained, pllava)
 
 
+def test_an_export_is_loaded_by_vllm_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without our loader, as `vllm serve` does; transformers 5 saves SigLIP towers under names that vLLM does not know."""
+    from vllm import LLM
+
+    trained = finetuned(a_checkpoint(tmp_path / "base", "llava_onevision", monkeypatch), tmp_path / "model")
+    registry.export(trained, tmp_path / "export", lambda line: None)
+    llm = LLM(str(tmp_path / "export"), dtype="float32", enforce_eager=True, max_model_len=512, kv_cache_memory_bytes=1 << 26)
+    try:
+        assert llm.get_tokenizer().eos_token
+    finally:
+        llm.llm_engine.engine_core.shutdown()
+    assert replies(registry.load(ModelSpec(base=str(tmp_path / "export"), num_frames=4), CPU), videos_of(trained)) == replies(
+        registry.load(trained, CPU), videos_of(trained)
+    )
+
+
 @pytest.mark.parametrize("method", ["lora", pytest.param("full", marks=pytest.mark.slow)])
 def test_another_model_with_an_adapter_or_finetuned_in_full(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = a_checkpoint(tmp_path / "base", "qwen3_vl", monkeypatch)
