@@ -74,12 +74,13 @@ def _resolve(values: dict[str, Any], origin: str, set_keys: list[str]) -> RunCon
         return RunConfig.model_validate(merged)
     except ValidationError as error:
         key = ".".join(str(part) for part in error.errors()[0]["loc"])
-        is_set = not origin or any(key == name or key.startswith(f"{name}.") for name in set_keys)
+        is_set = not origin or any(f"{key}.".startswith(f"{name}.") or name.startswith(f"{key}.") for name in set_keys)
         raise ValueError(f"{'--set' if is_set else origin}: {one_line(error)}") from None
 
 
 REMEDIES = {
     "tuple_type": "is no list; write one, such as --set '{key}=[...]' with texts in double quotes",
+    "dict_type": "is no table; write one as TOML does, {{name = 1}}",
     "model_type": "is a section, not a value; set one of its keys, {key}.NAME",
 }
 """Our words for some of pydantic's errors, by type."""

@@ -1,5 +1,7 @@
 """A checkpoint of transformers: its configuration, its processor, and its weights, merged with an adapter."""
 
+import logging
+import math
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from models.folders import FINETUNED, SMALL_FILES, fetch, read_json
 from models.native.processing import NativeProcessor, open_processor
 from models.parts import refuse_another_base
 
+log = logging.getLogger(__name__)
+
 
 def config_of(spec: ModelSpec) -> PreTrainedConfig:
     folder = fetch(spec.base, SMALL_FILES)
@@ -25,15 +29,37 @@ def config_of(spec: ModelSpec) -> PreTrainedConfig:
 
 def processor_of(spec: ModelSpec) -> NativeProcessor:
     """Raises ValueError for what the checkpoint's processor lacks, and for a pool, which only PLLaVA has."""
-    if spec.chat != ChatSpec() or spec.choose != "moments":
-        raise ValueError(
-            f"{spec.base_name} is no PLLaVA; leave out model.chat, model.frames, and a prompt set's system, opening, answer_start"
-        )
+    plain = ChatSpec()
+    keys = {"model.chat": spec.chat.form, "model.frames": spec.choose != "moments"}
+    keys |= {
+        f"the prompt set's {key}": getattr(spec.chat, key) != getattr(plain, key) for key in ("system", "opening", "answer_start")
+    }
+    if given := [key for key, is_given in keys.items() if is_given]:
+        raise ValueError(f"{spec.base_name} is no PLLaVA; leave out {', '.join(given)}")
     if spec.pooling_shape or spec.shot_shape:
         raise ValueError(
             f"{spec.base_name} has no pool: model.pooling_shape and episodes.pooling_shape are PLLaVA's; take them out"
         )
-    return open_processor(spec, int(config_of(spec).get_text_config().max_position_embeddings))
+    config = config_of(spec)
+    refuse_uneven(spec, config)
+    return open_processor(spec, int(config.get_text_config().max_position_embeddings))
+
+
+def refuse_uneven(spec: ModelSpec, config: Any) -> None:
+    """Raises ValueError for numbers of frames that transformers cannot merge into the text.
+
+    SmolVLM's inputs_merger takes the tokens of all frames apart in blocks of as many as a patch has pixels a side.
+    """
+    if not hasattr(config, "scale_factor"):
+        return
+    patch = config.vision_config.patch_size
+    tokens = (config.vision_config.image_size // patch) ** 2 // config.scale_factor**2
+    multiple = patch // math.gcd(patch, tokens)
+    if multiple > 1 and (spec.num_frames is None or spec.num_frames % multiple):
+        raise ValueError(
+            f"model.num_frames = {spec.num_frames or 'unset'}: transformers merges the {tokens} tokens of each frame of "
+            f"{spec.base_name} in blocks of {patch}; give a multiple of {multiple}"
+        )
 
 
 def empty_model(spec: ModelSpec) -> Any:
@@ -70,6 +96,7 @@ def load_merged(spec: ModelSpec, dtype: str) -> Any:
     if (folder / FINETUNED).is_file():
         if spec.alpha is not None:
             raise ValueError(f"{spec.adapter_name} is a whole model without a LoRA; take lora_alpha out")
+        refuse_other_model(spec, folder)
         return load_base(ModelSpec(base=str(folder), base_uri=spec.adapter_uri), dtype)
     from peft import LoraConfig, PeftModel
 
@@ -85,6 +112,24 @@ def load_merged(spec: ModelSpec, dtype: str) -> Any:
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:
         raise ValueError(f"{spec.adapter_name} does not fit {spec.base_name}: {' '.join(str(error).split())[:200]}") from None
     return merged
+
+
+def refuse_other_model(spec: ModelSpec, folder: Path) -> None:
+    """Raises ValueError for a whole model of another kind or size than the base; warns where it was made of another name."""
+    own, base = (read_json(place / "config.json") for place in (folder, fetch(spec.base, SMALL_FILES)))
+    for key in ("model_type", "text_config", "vision_config"):
+        if _sizes(own.get(key)) != _sizes(base.get(key)):
+            raise ValueError(f"{spec.adapter_name} does not fit {spec.base_name}: they differ in {key}; is it of another base?")
+    made_of = str(read_json(folder / FINETUNED).get("base"))
+    if made_of != spec.base_name:
+        log.warning("%s is a finetune of %s, and is taken for one of %s", spec.adapter_name, made_of, spec.base_name)
+
+
+def _sizes(section: Any) -> Any:
+    """What of a configuration decides shapes."""
+    if not isinstance(section, dict):
+        return section
+    return {key: value for key, value in section.items() if key.endswith(("_size", "_heads", "_layers", "_dim", "depth"))}
 
 
 def end_ids_of(folder: Path, processor: NativeProcessor) -> frozenset[int]:

@@ -40,6 +40,6 @@ def refuse_full(spec: ModelSpec, finetune: FinetuneSpec) -> None:
     """Raises ValueError for a finetune of the whole LLM: PLLaVA's recipe is LoRA, and its alpha is set when it answers."""
     if finetune.method == "full":
         raise ValueError(
-            f"{spec.base_name}: train.method = 'full' is not for PLLaVA and LLaVA; set it to 'lora', or use a base that "
-            "docs/models.md lists"
+            f"{spec.base_name}: train.method = 'full' is not for PLLaVA and LLaVA; set it to 'lora', or "
+            + ("leave model.pooling out" if spec.pooling else "use a base that docs/models.md lists")
         )

@@ -14,7 +14,7 @@ from engine.presets import load_config
 from engine.run.checks import check_inputs
 from engine.run.doctor import examine
 from models import registry
-from models.base import FinetuneSpec, ModelSpec, Turn
+from models.base import ChatSpec, FinetuneSpec, ModelSpec, Turn
 from models.parts import lost_inputs
 from native.architectures import CPU, FIELDS, UNTRAINABLE, a_checkpoint
 
@@ -161,3 +161,34 @@ def test_a_context_that_is_too_short(copy: Path) -> None:
     (copy / "config.json").write_text(json.dumps(config))
     counter = registry.token_counter(ModelSpec(base=str(copy), num_frames=4))
     assert "the model's context is 24; shorten it, or lower model.num_frames" in counter.too_long([Turn(0, "a ?", "it is .")])
+
+
+def test_frames_that_transformers_cannot_merge(tmp_path: Path) -> None:
+    smolvlm = a_checkpoint("smolvlm", tmp_path)
+    for num_frames in (3, None):
+        with pytest.raises(ValueError, match=r"model.num_frames = (3|unset): .* in blocks of 8; give a multiple of 2$"):
+            registry.frame_spec(replace(smolvlm, num_frames=num_frames))
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys"),
+    [
+        ({"chat": ChatSpec(form="foo")}, "model.chat"),
+        ({"chat": ChatSpec(system="Watch.")}, "the prompt set's system"),
+        ({"choose": "published"}, "model.frames"),
+    ],
+)
+def test_what_only_a_pllava_has_is_named(spec: ModelSpec, changes: Any, keys: str) -> None:
+    with pytest.raises(ValueError, match=rf"is no PLLaVA; leave out {keys}$"):
+        registry.frame_spec(replace(spec, **changes))
+
+
+def test_a_whole_model_of_another_base(spec: ModelSpec, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    student: Any = registry.trainee(spec, FinetuneSpec(rank=4, alpha=4.0, dropout=0.0, method="full"), 0, CPU)
+    student.save(tmp_path / "model", {name: p.detach() for name, p in student.module.named_parameters() if p.requires_grad})
+    other = a_checkpoint("internvl", tmp_path / "other")
+    with pytest.raises(ValueError, match="they differ in model_type; is it of another base"):
+        registry.export(replace(other, adapter=str(tmp_path / "model")), tmp_path / "export", lambda line: None)
+    moved = shutil.copytree(spec.base, tmp_path / "moved")
+    registry.load(replace(spec, base=str(moved), adapter=str(tmp_path / "model")), CPU)
+    assert "is a finetune of" in caplog.text

@@ -50,6 +50,7 @@ def test_the_published_presets_differ_where_paper_and_code_do() -> None:
         ("nonsense", "expected section.key=value"),
         ("verify.stages=rules", "verify.stages = 'rules': is no list; write one, such as --set 'verify.stages=[...]'"),
         ("train=5", "train = 5: is a section, not a value; set one of its keys, train.NAME"),
+        ('generate.openai.body={"a":1}', "generate.openai.body = '{\"a\":1}': is no table; write one as TOML does, {name = 1}"),
         ("generate.engine=foo", "generate.engine = 'foo': known are builtin, openai, vllm"),
         (
             "generate.prompts=mine",
