@@ -129,6 +129,22 @@ def status(
 
 
 @app.command()
+def extend(
+    run: Run,
+    manifest: Annotated[str, typer.Argument(metavar="MANIFEST", help="The changed manifest, at its old place or at another one.")],
+    out: Annotated[
+        str,
+        typer.Option(help="The new run's folder or URI; default: RUN-001, then RUN-002, each of which continues the one before."),
+    ] = "",
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Continue a finished run with a changed manifest, as a new run whose cycle 0 generates for new and changed clips only."""
+    from jobs import extend
+
+    extend.continue_run(run, manifest, out, settings)
+
+
+@app.command()
 def failures(
     run: Run,
     retry: Annotated[
