@@ -38,22 +38,22 @@ class Extension:
     settings: list[str]
 
 
-def extend(asked: Extension, access: Storage, report: Callable[[Progress], None]) -> tuple[str, dict[str, Any]] | None:
+def extend(extension: Extension, access: Storage, report: Callable[[Progress], None]) -> tuple[str, dict[str, Any]] | None:
     """Bring what is under way to its end, and begin a run with the new manifest if it changes a clip.
 
     Returns the URI and the summary of the run that was last at work; None where there was nothing to do. Raises ValueError for
     what a user got wrong.
     """
-    refuse_fixed(asked.settings)
-    parent, child = places(asked, access)
+    refuse_fixed(extension.settings)
+    parent, child = places(extension, access)
     latest = None
     if child is not None:
-        latest = child.uri, loop.run(with_settings(run_config(child), asked.settings), report)
-        if asked.out:
+        latest = child.uri, loop.run(with_settings(run_config(child), extension.settings), report)
+        if extension.out:
             return latest
         parent = child
     refuse_unfinished(parent)
-    begun = begin(parent, asked, access)
+    begun = begin(parent, extension, access)
     if begun is None:
         return latest
     return begun.run.uri, loop.run(begun, report)
@@ -66,13 +66,13 @@ def refuse_fixed(settings: list[str]) -> None:
             raise ValueError(f"--set {setting}: `starloop extend RUN MANIFEST --out RUN2` decides {key}; leave it out")
 
 
-def places(asked: Extension, access: Storage) -> tuple[Store, Store | None]:
+def places(extension: Extension, access: Storage) -> tuple[Store, Store | None]:
     """The run that is continued, and its continuation if that has begun and is not complete."""
-    root = Store(asked.run.rstrip("/") or asked.run, access)
-    if asked.out:
-        child = Store(asked.out.rstrip("/") or asked.out, access)
+    root = Store(extension.run.rstrip("/") or extension.run, access)
+    if extension.out:
+        child = Store(extension.out.rstrip("/") or extension.out, access)
         if child.url() == root.url():
-            raise ValueError(f"--out {asked.out} is the run itself; name another folder, or leave --out away")
+            raise ValueError(f"--out {extension.out} is the run itself; name another folder, or leave --out away")
         run_config(root)
         return root, child if is_child(child, root) else None
     parent = latest_of(root, access)
@@ -106,19 +106,19 @@ def refuse_unfinished(parent: Store) -> None:
         raise ValueError(f"{parent.uri} is not finished, its next step is {step.name}; bring it to its end first, then extend it")
 
 
-def begin(parent: Store, asked: Extension, access: Storage) -> RunConfig | None:
+def begin(parent: Store, extension: Extension, access: Storage) -> RunConfig | None:
     """The configuration of the new run, whose clips are written; None where the manifest changes no clip."""
     old, sealed = run_config(parent), read_seals(parent)
-    out = Store(asked.out.rstrip("/") or following_uri(asked.run, parent), access)
-    new = with_settings(old, asked.settings)
-    data = new.data.model_copy(update={"manifest": asked.manifest})
+    out = Store(extension.out.rstrip("/") or following_uri(extension.run, parent), access)
+    new = with_settings(old, extension.settings)
+    data = new.data.model_copy(update={"manifest": extension.manifest})
     source, others = source_of(old, new, sealed)
     known, past = Known(parent), Past(parent, source) if source else None
     with Comparison() as comparison:
         comparison.read(clips_of(data, known, access), known, Ready(past, rationalizes(new)))
-        log.info("%s", line_of(comparison.changes, asked.manifest, parent.uri))
+        log.info("%s", line_of(comparison.changes, extension.manifest, parent.uri))
         if not is_change(comparison.changes):
-            log.info("nothing to do: %s changes no clip of %s", asked.manifest, parent.uri)
+            log.info("nothing to do: %s changes no clip of %s", extension.manifest, parent.uri)
             return None
         if others:
             log.info("no answer is reused, because they were made with other settings: %s", "; ".join(others))
@@ -128,7 +128,7 @@ def begin(parent: Store, asked: Extension, access: Storage) -> RunConfig | None:
     model = parent.url(f"{name_of(promoted, 'train')}/model") if promoted >= 0 else old.parent.model
     if model and not Store(model, access).names(""):
         raise ValueError(f"{model} is gone, the promoted model of {parent.uri}, with which a continuation begins; restore it")
-    lineage = Parent(run=parent.url(), step=source, model=model, manifest=asked.manifest)
+    lineage = Parent(run=parent.url(), step=source, model=model, manifest=extension.manifest)
     return new.model_copy(
         update={
             "run": new.run.model_copy(update={"uri": out.uri}),

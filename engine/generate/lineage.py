@@ -52,5 +52,7 @@ def reuse_line(lineage: Mapping[str, Any], parent: Parent) -> str:
     >>> reuse_line(counts, Parent(run="runs/a", step="cycle-001/generate"))
     'answers of 9 clips are those of runs/a/cycle-001/generate; asked: 3 new clips, 1 changed, 1 again; 2 removed'
     """
-    asked = f"asked: {lineage['new']} new clips, {lineage['changed']} changed, {lineage['asked_again']} again"
-    return f"answers of {lineage['reused']} clips are those of {parent.run}/{parent.step}; {asked}; {lineage['removed']} removed"
+    questions = f"asked: {lineage['new']} new clips, {lineage['changed']} changed, {lineage['asked_again']} again"
+    return (
+        f"answers of {lineage['reused']} clips are those of {parent.run}/{parent.step}; {questions}; {lineage['removed']} removed"
+    )
