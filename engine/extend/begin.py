@@ -7,9 +7,10 @@ from typing import Any
 
 from engine.config import Parent, RunConfig
 from engine.extend.compare import Comparison, Ready, clips_of, is_change, line_of
-from engine.extend.known import Known
+from engine.extend.known import SPLITS, Known
 from engine.generate.lineage import MANIFEST
 from engine.generate.reuse import Past
+from engine.ingest.step import refuse_empty
 from engine.presets import differing_keys, with_settings
 from engine.run import loop
 from engine.run.children import note_child
@@ -111,7 +112,7 @@ def begin(parent: Store, extension: Extension, access: Storage) -> RunConfig | N
     old, sealed = run_config(parent), read_seals(parent)
     out = Store(extension.out.rstrip("/") or following_uri(extension.run, parent), access)
     new = with_settings(old, extension.settings)
-    data = new.data.model_copy(update={"manifest": extension.manifest})
+    data, model = new.data.model_copy(update={"manifest": extension.manifest}), promoted_model(parent, old, sealed)
     source, others = source_of(old, new, sealed)
     known, past = Known(parent), Past(parent, source) if source else None
     with Comparison() as comparison:
@@ -120,14 +121,11 @@ def begin(parent: Store, extension: Extension, access: Storage) -> RunConfig | N
         if not is_change(comparison.changes):
             log.info("nothing to do: %s changes no clip of %s", extension.manifest, parent.uri)
             return None
+        refuse_empty(comparison.sizes(), SPLITS)
         if others:
             log.info("no answer is reused, because they were made with other settings: %s", "; ".join(others))
         comparison.write(out)
     note_child(parent, out.url())
-    promoted = history(sealed).best_cycle
-    model = parent.url(f"{name_of(promoted, 'train')}/model") if promoted >= 0 else old.parent.model
-    if model and not Store(model, access).names(""):
-        raise ValueError(f"{model} is gone, the promoted model of {parent.uri}, with which a continuation begins; restore it")
     lineage = Parent(run=parent.url(), step=source, model=model, manifest=extension.manifest)
     return new.model_copy(
         update={
@@ -136,6 +134,15 @@ def begin(parent: Store, extension: Extension, access: Storage) -> RunConfig | N
             "parent": lineage,
         }
     )
+
+
+def promoted_model(run: Store, config: RunConfig, sealed: dict[str, Seal]) -> str:
+    """Its URI: of the best cycle; where none is better, what the run itself began with, "" for model.instruct."""
+    best = history(sealed).best_cycle
+    model = run.url(f"{name_of(best, 'train')}/model") if best >= 0 else config.parent.model
+    if model and not Store(model, run.storage).names(""):
+        raise ValueError(f"{model} is gone, the promoted model of {run.uri}, with which a continuation begins; restore it")
+    return model
 
 
 def following_uri(run: str, parent: Store) -> str:

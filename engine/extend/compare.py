@@ -44,12 +44,12 @@ class Comparison:
 
     def __init__(self) -> None:
         self.changes: Changes = {}
-        self._changed: list[dict[str, str]] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> "Comparison":
         self._first = self._stack.enter_context(tempfile.TemporaryFile())
         self._later = self._stack.enter_context(tempfile.TemporaryFile())
+        self._changed = self._stack.enter_context(tempfile.TemporaryFile())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -58,29 +58,37 @@ class Comparison:
     def read(self, clips: Iterable[Clip], known: Known, ready: "Ready") -> None:
         """Count what the clips of a manifest change. Raises ValueError for a mistake in it."""
         counts = {split: Counter[str]() for split in SPLITS}
-        with ClipWriter(self._first) as first, ClipWriter(self._later) as later:
+        with (
+            RowWriter(self._first, CLIPS) as first,
+            RowWriter(self._later, CLIPS) as later,
+            RowWriter(self._changed, CHANGED) as changed,
+        ):
+
+            def count(split: str, clip: Clip, change: str) -> None:
+                counts[split][change] += 1
+                if change != "unchanged":
+                    changed.write({"clip_id": clip.clip_id, "split": split, "change": change})
+
             for clip in clips:
                 change = known.change(clip)
-                self._count(counts, clip.split, clip, change)
+                count(clip.split, clip, change)
                 (first if change == "unchanged" and ready.holds(clip) else later).write(clip.to_row())
-        for split, clip in known.removed():
-            self._count(counts, split, clip, "removed")
+            for split, clip in known.removed():
+                count(split, clip, "removed")
         self.changes = {split: {change: counts[split][change] for change in CHANGE} for split in SPLITS}
 
-    def _count(self, counts: dict[str, Counter[str]], split: str, clip: Clip, change: str) -> None:
-        counts[split][change] += 1
-        if change != "unchanged":
-            self._changed.append({"clip_id": clip.clip_id, "split": split, "change": change})
+    def sizes(self) -> dict[str, int]:
+        """Clips of the new run by split."""
+        return {split: sum(numbers.values()) - numbers["removed"] for split, numbers in self.changes.items()}
 
     def write(self, store: Store) -> None:
         """The clips of the new run, and what changed, into its folder. It is not claimed by that."""
-        with store.writing(MANIFEST) as file, ClipWriter(file) as writer:
-            for draft in (self._first, self._later):
-                draft.seek(0)
-                for batch in pq.ParquetFile(draft).iter_batches(PART_CLIPS):
-                    for row in batch.to_pylist():
-                        writer.write(row)
-        store.write_table(CHANGED_CLIPS, pa.Table.from_pylist(self._changed, schema=CHANGED))
+        for path, schema, drafts in ((MANIFEST, CLIPS, (self._first, self._later)), (CHANGED_CLIPS, CHANGED, (self._changed,))):
+            with store.writing(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+                for draft in drafts:
+                    draft.seek(0)
+                    for batch in pq.ParquetFile(draft).iter_batches(PART_CLIPS):
+                        writer.write_batch(batch)
         store.write(CHANGES, to_json(self.changes, indent=1))
 
 
@@ -138,14 +146,14 @@ class Ready:
         return place < len(self._hashes) and bool(self._hashes[place] == key)
 
 
-class ClipWriter:
-    """A table of clips while it is written, in row groups: with ClipWriter(file) as writer: writer.write(clip.to_row())"""
+class RowWriter:
+    """A table while it is written, in row groups: with RowWriter(file, CLIPS) as writer: writer.write(clip.to_row())"""
 
-    def __init__(self, file: BinaryIO | Any) -> None:
-        self._writer = pq.ParquetWriter(file, CLIPS, compression="zstd")
+    def __init__(self, file: BinaryIO | Any, schema: pa.Schema) -> None:
+        self._writer, self._schema = pq.ParquetWriter(file, schema, compression="zstd"), schema
         self._waiting: list[dict[str, Any]] = []
 
-    def __enter__(self) -> "ClipWriter":
+    def __enter__(self) -> "RowWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -159,7 +167,7 @@ class ClipWriter:
             self._flush()
 
     def _flush(self) -> None:
-        self._writer.write_table(pa.Table.from_pylist(self._waiting, schema=CLIPS))
+        self._writer.write_table(pa.Table.from_pylist(self._waiting, schema=self._schema))
         self._waiting.clear()
 
 

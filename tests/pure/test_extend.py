@@ -225,7 +225,7 @@ def test_without_a_change_nothing_is_written(run: Store, tmp_path: Path) -> None
 
 
 def test_the_new_configuration_names_its_parent_and_begins_with_its_promoted_model(run: Store, tmp_path: Path) -> None:
-    clips = from_table(run.read_table(path_of("train", 0)))
+    clips = [clip for split in ("train", "heldout") for clip in from_table(run.read_table(path_of(split, 0)))][:-1]
     config = begin(run, asked(run, a_manifest(tmp_path, clips), settings=["loop.max_cycles=2"]), Storage())
     assert config is not None
     assert config.parent.model_dump() == {
@@ -288,6 +288,7 @@ def test_wrong_runs_are_refused_in_a_line(run: Store, tmp_path: Path) -> None:
         "is not finished, its next step is ingest": asked(Store(other), "m.csv"),
         "no key 'loop.max_cycle'; did you mean 'loop.max_cycles'": asked(run, "m.csv", settings=["loop.max_cycle=2"]),
         "m.csv": asked(run, "m.csv"),
+        "no clips in split 'heldout'": asked(run, a_manifest(tmp_path, clips_in(tmp_path, "ab"))),
     }
     for message, extension in cases.items():
         with pytest.raises(ValueError, match=message) as refused:
