@@ -15,24 +15,29 @@ from jobs.view import a_console
 
 
 def list_runs(uri: str, settings: list[str], as_json: bool) -> None:
-    rows = (row_of(store) for store in _runs(uri, settings))
+    rows = map(row_of, _runs(uri, settings))
     if as_json:
         for row in rows:
             print(to_json(asdict(row)).decode())
         return
     table = Table(box=None, padding=(0, 2), header_style="bold")
-    for column in ("run", "state", "cycles", "base", "best", "size", "continues", "note"):
+    for column in ("run", "state", "cycles", "base", "best", "size", "continues"):
         table.add_column(column, justify="right" if column in ("cycles", "base", "best", "size") else "left", overflow="fold")
+    notes = []
     for row in rows:
         table.add_row(*_cells(row))
-    a_console().print(table)
+        notes += [f"{row.run}: {row.note}"] if row.note else []
+    console = a_console()
+    console.print(table)
+    for note in notes:
+        console.print(note)
 
 
 def _cells(row: RunRow) -> list[str]:
     state = f"{row.state}, {row.next_step}" if row.next_step else row.state
     accuracies = ["" if value is None else f"{value:.3f}" for value in (row.base_accuracy, row.best_accuracy)]
     cycles = "" if row.cycles is None else str(row.cycles)
-    return [row.run, state, cycles, *accuracies, size_of(row.bytes), row.parent or "", row.note or ""]
+    return [row.run, state, cycles, *accuracies, size_of(row.bytes), row.parent or ""]
 
 
 def collect(uri: str, settings: list[str], is_deleting: bool) -> None:

@@ -14,7 +14,7 @@ from engine.ingest.step import refuse_empty
 from engine.presets import differing_keys, with_settings
 from engine.run import loop
 from engine.run.children import note_child
-from engine.run.plan import history, name_of, next_step
+from engine.run.plan import history, name_of, next_step, refuse_gaps
 from engine.run.seals import Seal
 from engine.run.work import Progress, read_seals, run_config
 from engine.store.files import Store
@@ -103,6 +103,7 @@ def is_child(store: Store, parent: Store) -> bool:
 
 def refuse_unfinished(parent: Store) -> None:
     config, sealed = run_config(parent), read_seals(parent)
+    refuse_gaps(config, sealed)
     if (step := next_step(config, sealed)) is not None:
         raise ValueError(f"{parent.uri} is not finished, its next step is {step.name}; bring it to its end first, then extend it")
 
