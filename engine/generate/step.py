@@ -22,6 +22,8 @@ def generate(work: Work) -> StepResult:
     section = work.config.generate
     spec = spec_of(work, wording_of(work.config, section.prompts), section.temperature, section.rationalize and not work.step.final)
     samples, tokens, origins = Samples(work.config.run.seed), Tokens(), Origins()
+    is_first = bool(work.config.parent.run) and work.step.cycle == 0
+    changes = read_changes(work.store) if is_first else {}
     if continues(work):
         write_reused(work, spec)
     ledger = attempt_split(work, spec, [samples, tokens, origins])
@@ -35,8 +37,8 @@ def generate(work: Work) -> StepResult:
         facts["asked"] = tokens.facts(spec.model.base, section.openai.price_in, section.openai.price_out)
         log.info("%s", line_of(facts["asked"]))
     counts = counts_of(ledger)
-    if work.config.parent.run and work.step.cycle == 0:
-        lineage = lineage_of(read_changes(work.store), origins, ledger.clips)
+    if is_first:
+        lineage = lineage_of(changes, origins, ledger.clips)
         counts |= {name: lineage[name] for name in LINEAGE}
         log.info("%s", reuse_line(lineage, work.config.parent))
         facts["lineage"] = {"parent": work.config.parent.run, "step": work.config.parent.step, **lineage}
