@@ -23,4 +23,6 @@ select     the select step: which attempts become examples
 train      the train step: finetune the base
 evaluate   the evaluate step: accuracy; few_shot: the curve over numbers of shots
 report     the page that a run leaves
+estimate   what a run will take
+extend     a run that continues another one with a changed manifest
 """

@@ -23,6 +23,23 @@ class Run(Section):
     """Who is told every training step and every sealed step, beside the terminal; see engine/run/trackers.py."""
 
 
+class Parent(Section):
+    """The finished run that this one continues: `starloop extend` fills it (engine/extend). Empty: the run begins by itself.
+
+    Parent(run="s3://bucket/runs/first", step="cycle-001/generate", model="s3://bucket/runs/first/cycle-000/train/model", ...)
+    """
+
+    run: str = ""
+    """Its folder or URI. Cycle 0 reuses its attempts at clips that did not change."""
+    step: str = ""
+    """Its last generate step, whose attempts these are; "": it has none, or they were made with other settings."""
+    model: str = ""
+    """Its promoted model, on model.base: it generates in cycle 0, and a cycle has to be better than it to be promoted. "": no cycle
+    was better than model.instruct, which then does both."""
+    manifest: str = cost("")
+    """The manifest that was given; data.manifest is the copy of its clips that the run keeps."""
+
+
 class Data(Section):
     manifest: str = ""
     """CSV, TSV, JSON, JSONL or Parquet with at least the columns video and label; a folder of such files, or of class folders."""
@@ -441,6 +458,7 @@ class RunConfig(Section):
     preset: Literal["strict", "paper", "code"] = "strict"
     """Which set of constants is the default: our own or a published one; see engine/presets.py."""
     run: Run = Run()
+    parent: Parent = Parent()
     data: Data = Data()
     model: Model = Model()
     generate: Generate = Generate()

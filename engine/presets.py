@@ -48,6 +48,17 @@ def load_config(path: Path | None, settings: list[str]) -> RunConfig:
     return _resolve(values, str(path) if path else "", [setting.partition("=")[0].strip() for setting in settings])
 
 
+def with_settings(config: RunConfig, settings: list[str]) -> RunConfig:
+    """A run's configuration with other `section.key=value` settings. Raises ValueError as load_config does."""
+    values = config.model_dump(mode="json")
+    for setting in settings:
+        _apply(values, setting)
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(f"--set: {one_line(error)}") from None
+
+
 def _apply(values: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
     if not equals:

@@ -110,6 +110,8 @@ class Attempt:
     """Whether the video had to be read from its start because it has no index."""
     prompt_tokens: int = 0
     """Tokens of the prompt, the video's included; 0 where the engine does not count them."""
+    origin: str = ""
+    """The generate step of another run in which it was generated, as a URI, where this run reuses it; "": it is this run's own."""
 
     def to_row(self) -> dict[str, Any]:
         return asdict(self)

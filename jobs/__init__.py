@@ -7,6 +7,8 @@ view         progress and tables on a terminal, plain lines elsewhere
 demo         renders a labelled world and runs the loop on it
 ingest       checks a manifest or a dataset's annotations and writes clips
 selftrain    runs the loop; generate, train and evaluate are the same loop, stopped earlier
+extend       continues a finished run with a changed manifest
+runs         lists the runs below a URI, and deletes what nobody needs of finished ones
 status       shows what a run has done, lists its failures, and tries them again
 doctor       checks a configuration and its surroundings before a run
 plan         says what a run will take before it starts, and afterwards beside what it took

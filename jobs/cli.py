@@ -129,6 +129,48 @@ def status(
 
 
 @app.command()
+def extend(
+    run: Run,
+    manifest: Annotated[str, typer.Argument(metavar="MANIFEST", help="The changed manifest, at its old place or at another one.")],
+    out: Annotated[
+        str,
+        typer.Option(help="The new run's folder or URI; default: RUN-001, then RUN-002, each of which continues the one before."),
+    ] = "",
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Continue a finished run with a changed manifest, as a new run whose cycle 0 generates for new and changed clips only."""
+    from jobs import extend
+
+    extend.continue_run(run, manifest, out, settings)
+
+
+@app.command()
+def runs(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="A folder or URI with runs in it, or a run.", callback=_not_empty)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line; docs/scripts.md has its keys.")] = False,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """List the runs below a URI: state, cycles, accuracy, size, and which run each continues."""
+    from jobs import runs
+
+    runs.list_runs(uri, settings, as_json)
+
+
+@app.command(name="gc")
+def collect(
+    uri: Annotated[
+        str, typer.Argument(metavar="RUN_OR_URI", help="A run, or a folder or URI with runs in it.", callback=_not_empty)
+    ],
+    delete: Annotated[bool, typer.Option("--delete", help="Delete what is listed; otherwise nothing is.")] = False,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """List old adapters and pieces of finished runs, which neither their promoted model nor a continuation needs."""
+    from jobs import runs
+
+    runs.collect(uri, settings, delete)
+
+
+@app.command()
 def failures(
     run: Run,
     retry: Annotated[

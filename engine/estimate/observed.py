@@ -68,8 +68,9 @@ class Observed:
         return max(0.0, 1 - self.done.get(step, 0) / units) if units else 1.0
 
     def of(self, kind: str) -> list[Taken]:
-        """Steps of a kind whose seconds are known."""
-        return [taken for taken in self.taken if taken.kind == kind and taken.seconds > 0]
+        """Steps of a kind whose seconds are known; none that reused answers of another run, which takes no time."""
+        reusing = {name for name, seal in self.sealed.items() if seal.counts.get("reused")}
+        return [taken for taken in self.taken if taken.kind == kind and taken.seconds > 0 and taken.step not in reusing]
 
 
 def observe(store: Store, sealed: Mapping[str, Seal], steps: Sequence[Step]) -> Observed:
@@ -146,6 +147,8 @@ def _of_pieces(store: Store, step: Step) -> Taken | None:
         return None
     first = sorted(times, key=lambda name: times[name])
     per_piece = [(balance(attempts), attempts) for attempts in _read(store, step.name, first[:FIRST_PIECES])]
+    if any(attempt.origin for _, attempts in per_piece for attempt in attempts):
+        return None  # the answers of another run, which were copied
     accounts = total(ledger for ledger, _ in per_piece)
     answers = [attempt for _, attempts in per_piece for attempt in attempts if attempt.outcome != "failed"]
     rationalized = sum(attempt.mode == "rationalized" for attempt in answers)

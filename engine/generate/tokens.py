@@ -11,7 +11,8 @@ MILLION = 1_000_000
 
 @dataclass
 class Tokens:
-    """Counts piece by piece; see Tally in engine/generate/attempts.py. Answers of pieces that were lost are not among them."""
+    """Counts piece by piece; see Tally in engine/generate/attempts.py. Answers of pieces that were lost, and those that another run
+    has paid for, are not among them."""
 
     answers: int = 0
     prompt: int = 0
@@ -19,7 +20,7 @@ class Tokens:
 
     def add(self, clips: Sequence[Clip], attempts: Sequence[Attempt]) -> None:
         """The clips of a piece, and all attempts at them."""
-        answered = [attempt for attempt in attempts if attempt.outcome != "failed"]
+        answered = [attempt for attempt in attempts if attempt.outcome != "failed" and not attempt.origin]
         self.answers += len(answered)
         self.prompt += sum(attempt.prompt_tokens for attempt in answered)
         self.answer += sum(attempt.num_tokens for attempt in answered)

@@ -100,7 +100,7 @@ class Rows:
         for _, row in self.records():
             try:
                 if not isinstance(row, ValueError):
-                    located = _located(row, self.data)
+                    located = video_of(row, self.data)
                     named = _of_column(row, "split", optional_text)
                     share = 0.0 if named else self.share_of(located)
                     yield Placed(located, self._by_name.split_of(row, named, share), bool(named))
@@ -148,7 +148,7 @@ def _clip(row: Row, place: str, rows: Rows) -> Clip:
 
 
 def _clip_of(row: Row, rows: Rows) -> Clip:
-    data, located = rows.data, _located(row, rows.data)
+    data, located = rows.data, video_of(row, rows.data)
     start_s, end_s = (_of_column(row, column, seconds_of) for column in ("start_s", "end_s"))
     if start_s is not None and end_s is not None and start_s >= end_s:
         raise ValueError(f"start_s {start_s} is not before end_s {end_s}")
@@ -168,7 +168,7 @@ def _clip_of(row: Row, rows: Rows) -> Clip:
     )
 
 
-def _located(row: Row, data: Data) -> str:
+def video_of(row: Row, data: Data) -> str:
     """The URI or absolute path of the row's video. Raises ValueError where there is none, or an odd one."""
     video = _one_line(row, "video")
     if video in ("", *EMPTY_OR_NAME):

@@ -71,8 +71,12 @@ def cut(part: str, clips: Sequence[Clip], piece_clips: int, written: Iterable[Sp
     """The pieces of a part in order, and whether each is written: the written ones as they are, the clips between them cut anew."""
     whole = [span for span in written if span.piece_id == _digest(clips[span.start : span.end]) and span.end <= len(clips)]
     for start, count, is_written in stretches(len(clips), piece_clips, whole):
-        piece_id = _digest(clips[start : start + count])
-        yield Piece(piece_id=piece_id, part=part, start=start, count=count), is_written
+        yield piece_of(part, clips, start, count), is_written
+
+
+def piece_of(part: str, clips: Sequence[Clip], start: int, count: int) -> Piece:
+    """The piece that a stretch of a part's clips makes."""
+    return Piece(piece_id=_digest(clips[start : start + count]), part=part, start=start, count=count)
 
 
 def stretches(num_clips: int, piece_clips: int, written: Iterable[Span]) -> Iterator[tuple[int, int, bool]]:

@@ -10,6 +10,10 @@ summary    the run's facts, from its seals
 status     what is done, what comes next, and which files are damaged
 damage     files that are not what their step wrote, by their sizes or by their contents
 failures   what failed, and trying it again
+catalog    the runs below a URI
+children   which runs continue a run
+collect    what of finished runs nobody needs any more, by rule
+collected  what gc has deleted of a sealed step
 doctor     preflight checks
 resources  what a run needs of CPUs, GPUs and their memory
 costs      GPU time of a clip, by the operations of the model's matrices

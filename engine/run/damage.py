@@ -12,6 +12,7 @@ from functools import partial
 
 from engine.generate.one_model import note_of
 from engine.rows import Attempt
+from engine.run.collected import uncollected
 from engine.run.seals import Seal
 from engine.run.work import INDEX, indexed, read_piece
 from engine.store.files import RESTORE, FileRecord, Store
@@ -45,13 +46,16 @@ def damage_by_contents(store: Store, seal: Seal) -> list[Damage]:
 
 
 def recorded(store: Store, seal: Seal) -> tuple[list[FileRecord], list[Damage]]:
-    """The files that a seal records, itself and through its index; and the damage of the index, without which no piece is known."""
+    """The files that a seal records, itself and through its index; and the damage of the index, without which no piece is known.
+
+    What gc has taken is left out.
+    """
     files = [record for record in seal.files if not record.path.endswith(INDEX)]
     index = [record for record in seal.files if record.path.endswith(INDEX)]
     try:
-        return [*files, *indexed(store, seal).values()], []
+        return uncollected(store, seal.step, [*files, *indexed(store, seal).values()]), []
     except StorageError as error:
-        return files, [_damage(store, seal.step, index[0].path, error)]
+        return uncollected(store, seal.step, files), [_damage(store, seal.step, index[0].path, error)]
 
 
 def damage_of_note(store: Store, seal: Seal) -> Damage | None:

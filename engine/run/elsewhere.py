@@ -10,13 +10,15 @@ from models.registry import greet as greet_server
 
 def is_asked(config: RunConfig) -> bool:
     """Whether a run of this configuration asks a model on another machine."""
-    return config.generate.engine in ELSEWHERE and config.generates
+    return config.generate.engine in ELSEWHERE and config.generates and not config.parent.model
 
 
 def questions(config: RunConfig) -> str:
     """What is asked of what, in one line; "" where everything is answered by the run's own models."""
     if config.generate.engine not in ELSEWHERE:
         return ""
+    if config.parent.model:
+        return f"generate.engine = {config.generate.engine!r} is not used: cycle 0 generates with {config.parent.model}"
     if not config.generates:
         return f"generate.engine = {config.generate.engine!r} is not used: select.source and [mixture] need no generated answers"
     server, generate = config.generate.openai, config.generate

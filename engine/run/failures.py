@@ -11,6 +11,7 @@ from engine.generate.ledger import balance
 from engine.generate.one_model import restore_note
 from engine.rows import FAILURES, Unused
 from engine.run import plan
+from engine.run.collected import COLLECTED, uncollected
 from engine.run.damage import Damage, damage_by_contents, damage_by_sizes, damage_of_note, read_or_damage, recorded
 from engine.run.lease import Lease
 from engine.run.plan import WRITE_PIECES, Step
@@ -141,7 +142,11 @@ def _failed(store: Store, step: Step, seal: Seal | None, kind: str) -> _Again | 
     if step.kind not in WRITE_PIECES:
         return None
     folder = pieces_of(step.name)
-    pieces = list(indexed(store, seal).values()) if seal is not None else [f"{folder}/{name}" for name in store.names(folder)]
+    pieces: list[str | FileRecord] = (
+        list(uncollected(store, step.name, list(indexed(store, seal).values())))
+        if seal is not None
+        else [f"{folder}/{name}" for name in store.names(folder)]
+    )
     counts = [row for row in parallel_map(partial(_failed_in, store, kind), pieces) if row[1]]
     failed, clips = sum(row[1] for row in counts), sum(row[2] for row in counts)
     return _Again(paths=tuple(row[0] for row in counts), failed=failed, pieces=len(counts), clips=clips) if counts else None
@@ -195,7 +200,7 @@ def retry(store: Store, kind: str, rewind: bool) -> Retried | Restored | None:
         for other in reversed(later):
             store.delete(f"{other.name}/{SEAL}")
             store.delete(other.name)
-        for name in (SEAL, INDEX):
+        for name in (SEAL, INDEX, COLLECTED):
             store.delete(f"{step.name}/{name}")
         _delete(store, again.paths)
         return Retried(step=step.name, failed=again.failed, pieces=again.pieces, clips=again.clips)

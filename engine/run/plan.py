@@ -37,7 +37,7 @@ class Step:
     inputs: tuple[str, ...]
     """Names of the steps whose output it reads."""
     model: str = ""
-    """The train step whose adapter is used; "": the instruct model."""
+    """The train step whose adapter is used; "": the model before the first cycle, which is model.instruct, or parent.model."""
     final: bool = False
     """In the last cycle: direct attempts only."""
     split: str = TRAIN
@@ -48,9 +48,9 @@ def asks_elsewhere(config: RunConfig, step: Step) -> bool:
     """True for the step that a model on another machine answers, where generate.engine names such an engine.
 
     It is the first cycle's generate step, M0's of Video-STaR: later cycles generate with the run's own models, and every evaluation
-    compares these.
+    compares these. A run that continues another one begins with that one's promoted model.
     """
-    return config.generate.engine in ELSEWHERE and step.kind == "generate" and step.cycle == 0
+    return config.generate.engine in ELSEWHERE and step.kind == "generate" and step.cycle == 0 and not config.parent.model
 
 
 def name_of(cycle: int, kind: Kind, evaluation_set: str = HELDOUT) -> str:

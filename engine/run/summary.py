@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.config import RunConfig
-from engine.run.plan import BASE, CYCLE_KINDS, history, name_of, stopped_because, unrationalized, without_examples
+from engine.run.plan import BASE, CYCLE_KINDS, History, history, name_of, stopped_because, unrationalized, without_examples
 from engine.run.seals import Seal
 
 LOSS_STEPS = 5
@@ -12,10 +12,11 @@ LOSS_STEPS = 5
 
 
 def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
-    """{"base_accuracy", "best_accuracy", "best_cycle", "best_model", "stopped_because", "note", "heldout_clips",
+    """{"base_accuracy", "best_accuracy", "best_cycle", "best_model", "stopped_because", "note", "parent", "heldout_clips",
     "sets", "cycles"}
 
-    best_cycle is -1 and best_model null if no cycle is better than the base.
+    best_cycle is -1 and best_model null if no cycle is better than the base. In a run that continues another one ("parent", its
+    URI) the base is that one's promoted model.
     """
     past = history(sealed)
     base = sealed.get(BASE)
@@ -28,7 +29,8 @@ def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         "best_cycle": past.best_cycle,
         "best_model": f"{name_of(past.best_cycle, 'train')}/model" if past.best_cycle >= 0 else None,
         "stopped_because": stopped_because(config.loop, sealed),
-        "note": "; ".join(filter(None, [_note(sealed), unrationalized(config)])),
+        "note": "; ".join(filter(None, [_note(sealed), unrationalized(config), _kept(config, past, sealed)])),
+        "parent": config.parent.run or None,
         "heldout_clips": base.facts["clips"] if base else None,
         "sets": {name: values for name in set_names(config) if (values := _set(config, name, past.best_cycle, sealed))},
         "cycles": cycles,
@@ -66,6 +68,13 @@ def _note(sealed: Mapping[str, Seal]) -> str:
         f"cycle {cycle}'s finetune {which}was skipped: of {facts.get('clips', 0)} clips none has a kept attempt to train on, "
         "so the run ends on its best model so far"
     )
+
+
+def _kept(config: RunConfig, past: History, sealed: Mapping[str, Seal]) -> str:
+    """Which model stays promoted where a continuation has none that is better; "" where it is under way, or has one."""
+    if not config.parent.model or past.best_cycle >= 0 or stopped_because(config.loop, sealed) == "not finished":
+        return ""
+    return f"no cycle is better than the promoted model of {config.parent.run}, which stays promoted: {config.parent.model}"
 
 
 def _cycle(cycle: int, sealed: Mapping[str, Seal]) -> dict[str, Any]:

@@ -101,7 +101,8 @@ class Work:
         return f"{self.store.url().rstrip('/').rsplit('/', 1)[-1]}/{self.step.name}"
 
     def model(self) -> ModelSpec:
-        """The adapter that the plan names, on the base; before the first cycle the instruct model, or one on another machine."""
+        """The adapter that the plan names, on the base; before the first cycle the instruct model, the promoted one of the run that
+        this one continues, or one on another machine."""
         config = self.config
         if asks_elsewhere(config, self.step):
             return config.spec(config.generate.openai.name)
@@ -110,6 +111,8 @@ class Work:
         prompts = "" if generates else config.prompts_of(self.step.split)
         if self.step.model:
             return config.spec(config.model.base, self.store.url(f"{self.step.model}/model"), alpha, prompts)
+        if config.parent.model:
+            return config.spec(config.model.base, config.parent.model, alpha, prompts)
         return config.spec(config.model.instruct or config.model.base, None, alpha, prompts)
 
     def engine(self) -> EngineSpec:

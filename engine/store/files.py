@@ -152,6 +152,31 @@ class Store:
                 raise
             return []
 
+    def folders(self, folder: str) -> list[str]:
+        """Names of the folders directly in a folder, sorted."""
+        filesystem, full = self._fs_and_root[0], self._path(folder)
+
+        def ls() -> list[str]:
+            filesystem.invalidate_cache()
+            return [e["name"].rstrip("/").rsplit("/", 1)[-1] for e in filesystem.ls(full, detail=True) if e["type"] == "directory"]
+
+        try:
+            return sorted(self._try("list", folder, ls))
+        except StorageError as error:
+            if error.trouble != "missing":
+                raise
+            return []
+
+    def total_bytes(self) -> int:
+        """Bytes of all files below, by listings."""
+        filesystem, full = self._fs_and_root[0], self._path("")
+
+        def du() -> int:
+            filesystem.invalidate_cache()
+            return sum(entry["size"] or 0 for entry in filesystem.find(full, detail=True).values())
+
+        return self._try("list", "", du)
+
     def delete(self, path: str) -> None:
         """Remove a file, or a folder and what is in it; no error where there is none."""
         filesystem, full = self._fs_and_root[0], self._path(path)

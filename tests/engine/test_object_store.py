@@ -14,12 +14,13 @@ import pytest
 
 from builders import LIMITS, a_clip
 from command import options, starloop
-from engine.config import Data
+from engine.config import Data, RunConfig
 from engine.decode.decoder import ChildDecoder, ClipRead
 from engine.ingest.manifest import read_manifest
 from engine.presets import load_config
 from engine.rows import Failure
 from engine.run import loop
+from engine.run.catalog import runs_below
 from engine.run.doctor import examine
 from engine.run.lease import Fenced, Lease
 from engine.run.seals import read_seal
@@ -287,6 +288,16 @@ def test_a_folder_in_a_bucket_is_a_manifest(s3: Storage) -> None:
     assert [clip.video for clip in read_manifest(Data(manifest=f"s3://{BUCKET}/classes.jsonl"), s3)] == [f"s3://{BUCKET}/a.mp4"]
     with pytest.raises(ValueError, match=r"no such file: s3://.*/none.csv"):
         list(read_manifest(Data(manifest=f"s3://{BUCKET}/none.csv"), s3))
+
+
+def test_runs_in_a_bucket_are_listed_with_their_sizes(s3: Storage) -> None:
+    store = Store(f"s3://{BUCKET}/listed", s3)
+    assert (store.folders(""), store.total_bytes(), list(runs_below(store))) == ([], 0, [])
+    store.write("a/note.txt", b"12")
+    run = Store(f"s3://{BUCKET}/listed/team/run", s3)
+    run.write("config.json", config := RunConfig().model_dump_json().encode())
+    assert (store.folders(""), store.total_bytes()) == (["a", "team"], 2 + len(config))
+    assert [below.url() for below in runs_below(store)] == [run.url()]
 
 
 def test_a_lease_on_s3(s3: Storage) -> None:

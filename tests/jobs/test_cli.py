@@ -15,7 +15,22 @@ from jobs.exits import Exit
 from videos import write_noisy
 
 TINY = options(["model.allow_tiny=true"])
-JOBS = ["demo", "ingest", "selftrain", "generate", "train", "evaluate", "submit", "make-base", "status", "failures", "doctor"]
+JOBS = [
+    "demo",
+    "ingest",
+    "selftrain",
+    "generate",
+    "train",
+    "evaluate",
+    "submit",
+    "make-base",
+    "status",
+    "failures",
+    "doctor",
+    "extend",
+    "runs",
+    "gc",
+]
 
 
 def assert_one_line(done: Done, message: str) -> None:

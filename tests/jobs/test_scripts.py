@@ -11,6 +11,7 @@ from engine.estimate.estimate import Beside, Cost, Estimate
 from engine.estimate.points import OnPaper
 from engine.estimate.steps import Requests, StepEstimate
 from engine.estimate.workload import Workload
+from engine.run.catalog import RunRow
 from jobs.exits import MEANINGS, Exit
 from jobs.status import RunStatus, StepStatus
 
@@ -22,7 +23,7 @@ def test_the_page_has_the_exit_statuses() -> None:
     assert set(MEANINGS) == set(Exit)
 
 
-@pytest.mark.parametrize("row", [RunStatus, StepStatus, Estimate, StepEstimate, Beside, Cost, OnPaper, Requests, Workload])
+@pytest.mark.parametrize("row", [RunStatus, StepStatus, RunRow, Estimate, StepEstimate, Beside, Cost, OnPaper, Requests, Workload])
 def test_the_page_has_each_key(row: type) -> None:
     documented = {key for line in PAGE.splitlines() if line.startswith("| `") for key in re.findall(r"`(\w+)`", line.split("|")[1])}
     assert {field.name for field in fields(row)} <= documented

@@ -31,6 +31,7 @@ ROOMS = [
     ("engine.evaluate",),
     ("engine.estimate",),
     ("engine.run",),
+    ("engine.extend",),
 ]  # fmt: skip
 """Engine's rooms in the order of the data: a module imports from its own row and from the rows above it."""
 PURE = [

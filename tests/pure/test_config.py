@@ -88,6 +88,7 @@ def test_a_missing_and_a_broken_file(tmp_path: Path) -> None:
 
 
 COSTS = {
+    "parent": ["manifest"],
     "model": ["allow_tiny"],
     "run": ["uri", "trackers"],
     "generate": ["engine", "piece_clips", "pieces_in_flight", "decoder", "vllm", "openai"],

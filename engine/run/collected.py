@@ -1,0 +1,31 @@
+"""What `starloop gc` has deleted of a sealed step: noted in the step's folder before it goes, so that it is no damage."""
+
+import json
+from collections.abc import Sequence
+
+from engine.store.files import FileRecord, Store
+
+COLLECTED = "collected.json"
+
+
+def note_collected(store: Store, step: str, folders: Sequence[str]) -> None:
+    """Add folders of a step, relative to the run, to those that are deleted."""
+    noted = sorted({*collected_of(store, step), *folders})
+    store.write(f"{step}/{COLLECTED}", json.dumps({"folders": noted}).encode())
+
+
+def collected_of(store: Store, step: str) -> list[str]:
+    """The folders of a step that are deleted. Raises ValueError where the note is not what gc writes."""
+    data = store.read(f"{step}/{COLLECTED}")
+    if data is None:
+        return []
+    try:
+        return [str(folder) for folder in json.loads(data)["folders"]]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{store.url(step)}/{COLLECTED} is not what `starloop gc` writes; restore it") from None
+
+
+def uncollected(store: Store, step: str, records: Sequence[FileRecord]) -> list[FileRecord]:
+    """Those of a step's files that were not deleted by gc."""
+    folders = tuple(f"{folder}/" for folder in collected_of(store, step))
+    return [record for record in records if not (folders and record.path.startswith(folders))]

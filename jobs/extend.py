@@ -1,0 +1,21 @@
+"""Continues a finished run with a changed manifest."""
+
+from engine.extend.begin import Extension, extend
+from engine.presets import load_config
+from engine.run.summary import has_report
+from jobs.view import View, a_console, print_summary
+
+
+def continue_run(run: str, manifest: str, out: str, settings: list[str]) -> None:
+    """What `starloop extend` does; the settings of storage and limits hold for all runs that it opens."""
+    access = load_config(None, [text for text in settings if text.strip().startswith(("storage.", "limits."))]).access()
+    with View() as view:
+        latest = extend(Extension(run=run, manifest=manifest, out=out, settings=settings), access, view.show)
+    if latest is None:
+        return
+    uri, summary = latest
+    print_summary(summary)
+    console = a_console()
+    console.print(f"the run is {uri}")
+    if has_report(summary):
+        console.print(f"open {uri}/report.html for the evidence")
