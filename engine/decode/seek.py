@@ -1,23 +1,22 @@
 """Frames of a window out of a container with an index: seek, decode to a moment, then go on or seek again, whichever reads less."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import BinaryIO
 
 import av
 
-from engine.decode.by_index import DEFAULT_RATE, REORDERED, shown_entries, ticks_from_here, ticks_of
+from engine.decode.by_index import DEFAULT_RATE, REORDERED, has_all_packets, shown_entries, ticks_from_here, ticks_of
 from engine.decode.clock import file_start_s
 from engine.decode.cut import is_cut
 from engine.decode.frames import has_begun
+from engine.decode.keyframes import Keyframe, KeyframeReader
 from engine.decode.media import no_frame, no_keyframe, truncated
 from engine.decode.pixels import PixelCount
 from engine.decode.request import Frames, Request, moments_of, numbers_of
 from engine.decode.resize import Resizer
 from models.base import ByIndex
-
-WITH_ALL_PACKETS = "mov,mp4,m4a,3gp,3g2,mj2"
-"""The demuxer whose index has an entry for each packet, unless the file is fragmented."""
 
 
 class Untimed(Exception):
@@ -40,6 +39,7 @@ class WindowReader:
         self._first = self._first_ticks()
         start_s = file_start_s(container)
         self._start_s = self._first * self._tick if start_s is None else start_s
+        self._keyframes = KeyframeReader(container, stream, self._first, self._start_s, self._pixel_count)
         self._packets: Iterator[av.Packet] = iter(())
         self._decoded: list[av.VideoFrame] = []
         """Frames that the decoder gave and that were not yet compared with a moment, in presentation order."""
@@ -61,17 +61,45 @@ class WindowReader:
 
         Raises Unusable, FFmpegError, Untimed.
         """
-        pictures: list[Frames] = []
-        times_s: list[float] = []
-        previous: av.VideoFrame | None = None
         moments_s = self._moments()
+        exactly: list[Keyframe | None] = [None] * len(moments_s)
+        clip = None
+        if self._request.tolerance_s and (stand_ins := self._stand_ins(moments_s)) != exactly:
+            clip = self._read(moments_s, stand_ins)
+        if clip is None:
+            clip = self._read(moments_s, exactly)
+        assert clip is not None, "without a keyframe that stands in, nothing is given up"
+        return clip
+
+    def _stand_ins(self, moments_s: Sequence[float]) -> list[Keyframe | None]:
+        request = self._request
+        window_s = request.start_s or 0.0, math.inf if request.end_s is None else request.end_s
+        return self._keyframes.stand_ins(moments_s, request.tolerance_s, window_s)
+
+    def _read(self, moments_s: Sequence[float], stand_ins: Sequence[Keyframe | None]) -> tuple[list[Frames], list[float]] | None:
+        """What `read` returns, with these keyframes in place of the moments' own frames.
+
+        None if the file is not as its index says, or if a keyframe is shown for another moment too: two moments then have the
+        same frame that may have different ones.
+        """
+        pictures, times_s = list[Frames](), list[float]()
+        previous: av.VideoFrame | None = None
         resizer = Resizer(self._request, self._stream.sample_aspect_ratio, len(moments_s))
-        for moment_s in moments_s:
-            frame = self.frame_at(moment_s)
+        for number, (moment_s, keyframe) in enumerate(zip(moments_s, stand_ins, strict=True)):
+            frame = self.frame_at(moment_s) if keyframe is None else self._stand_in(keyframe)
+            if frame is None:
+                return None
+            time_s, is_replaced = self._seconds(frame.pts), {*stand_ins[max(0, number - 1) : number + 1]} != {None}
+            if is_replaced and times_s and time_s <= times_s[-1]:
+                return None
             pictures.append(pictures[-1] if frame is previous and pictures else resizer.resize(frame))
-            times_s.append(self._seconds(frame.pts))
+            times_s.append(time_s)
             previous = frame
         return pictures, times_s
+
+    def _stand_in(self, keyframe: Keyframe) -> av.VideoFrame | None:
+        self._packets, self._decoded, self._current, self._reached = iter(()), [], None, None
+        return self._keyframes.frame_of(keyframe)
 
     def _moments(self) -> list[float]:
         """Seconds at which the chosen frames are on screen. Raises Unusable."""
@@ -79,7 +107,7 @@ class WindowReader:
             return moments_of(self._request, self.first_s, self._last_s())
         container, stream = self._container, self._stream
         rate = float(stream.average_rate or DEFAULT_RATE)
-        if self._has_all_packets():
+        if has_all_packets(container, stream):
             shown = shown_entries(stream)
             numbers = numbers_of(self._request, len(shown), rate)
             ticks = ticks_of(container, stream, numbers, shown)
@@ -93,10 +121,6 @@ class WindowReader:
         if len(ticks) < len(numbers):
             raise truncated(self._request.video)
         return [self._seconds(tick) for tick in ticks]
-
-    def _has_all_packets(self) -> bool:
-        """True if the index has an entry for each packet."""
-        return bool(self._container.format.name == WITH_ALL_PACKETS and 0 < len(self._stream.index_entries) == self._stream.frames)
 
     @property
     def first_s(self) -> float:
@@ -156,7 +180,7 @@ class WindowReader:
     def _seek_to_end(self) -> None:
         """Go to the last packets if the index lists all of them, else to the last keyframe."""
         entries, start = self._stream.index_entries, self._first
-        if self._has_all_packets():
+        if has_all_packets(self._container, self._stream):
             last = next((n for n in range(len(entries) - 1, 0, -1) if not entries[n].is_discard), 0)
             self._container.seek(entries[max(0, last - REORDERED)].timestamp, stream=self._stream, any_frame=True)
             return
