@@ -60,9 +60,9 @@ class Model(Section):
     """Which frames are watched. moments: those on screen in the middle of equal stretches of time. published: those that PLLaVA's
     code chooses, by their numbers in the file."""
     frame_tolerance_s: float = Field(default=0.0, ge=0)
-    """A keyframe of the window that is no further from a wanted moment than this is shown in place of the moment's frame, where that
-    saves decoding; a model is told the keyframe's own time. Each keyframe is shown once, and only in MP4 (not in fragments)
-    and Matroska: other files are exact. 0: always the exact frames. It decides what is watched, and so belongs to the identity."""
+    """A keyframe of the window no further than this from a wanted moment is shown in place of the moment's frame, where that saves
+    decoding; a model is told the keyframe's own time. Each keyframe is shown once. Files other than MP4 with its whole index and
+    Matroska are exact. 0: always the exact frames. It decides what is watched, and so belongs to the identity."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of weights and activations. auto: bfloat16 on GPUs, float32 on CPUs."""
 

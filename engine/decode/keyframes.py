@@ -63,9 +63,10 @@ class KeyframeReader:
             guessed = {keyframe for keyframe in chosen if keyframe is not None and not keyframe.is_known}
             if not guessed:
                 return chosen
-            keyframes = [
-                known for keyframe in keyframes if (known := self._known(keyframe) if keyframe in guessed else keyframe) is not None
-            ]
+            known = {keyframe: self._known(keyframe) for keyframe in guessed}
+            if None in known.values():  # an index that is wrong about one is not asked about others
+                return [None] * len(moments_s)
+            keyframes = _corrected([known.get(keyframe) or keyframe for keyframe in keyframes])
 
     def _between(self, start_s: float, end_s: float) -> list[Keyframe]:
         """The index's keyframes around these seconds. MP4's index has decode times: as many ticks later is guessed for all."""
@@ -95,12 +96,16 @@ class KeyframeReader:
         return None if packet is None or packet.pts is None else replace(keyframe, pts=packet.pts, is_known=True)
 
     def _packet_of(self, keyframe: Keyframe) -> "av.Packet[av.VideoStream] | None":
-        # where the index goes by decode time, FFmpeg compares the aim with presentation times, and begins a packet or two early
-        self._container.seek(keyframe.entry, stream=self._stream, any_frame=not self._is_by_presentation)
-        for packet in islice(self._container.demux(self._stream), REORDERED):
-            if (packet.pts if self._is_by_presentation else packet.dts) == keyframe.entry:
-                is_whole = packet.is_keyframe and packet.size and not packet.is_corrupt and not packet.is_discard
-                return packet if is_whole else None
+        """Its packet; None if there is no whole one that is a keyframe. Whatever is wrong then is told by the exact reading."""
+        try:
+            # where the index goes by decode time, FFmpeg compares the aim with presentation times, and begins a packet or two early
+            self._container.seek(keyframe.entry, stream=self._stream, any_frame=not self._is_by_presentation)
+            for packet in islice(self._container.demux(self._stream), REORDERED):
+                if (packet.pts if self._is_by_presentation else packet.dts) == keyframe.entry:
+                    is_whole = packet.is_keyframe and packet.size and not packet.is_corrupt and not packet.is_discard
+                    return packet if is_whole else None
+        except av.error.FFmpegError:
+            pass
         return None
 
     def frame_of(self, keyframe: Keyframe) -> av.VideoFrame | None:
@@ -114,7 +119,7 @@ class KeyframeReader:
             return None
         try:
             frames = [*packet.decode(), *decoder.decode(None)]
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:
             return None
         finally:
             decoder.flush_buffers()
@@ -122,3 +127,10 @@ class KeyframeReader:
             self._pixel_count.add(frame)
         is_right = len(frames) == 1 and frames[0].pts == keyframe.pts and frames[0].key_frame
         return frames[0] if is_right and not frames[0].is_corrupt and not frames[0].interlaced_frame else None
+
+
+def _corrected(keyframes: Sequence[Keyframe]) -> list[Keyframe]:
+    """With better guesses: the first frame of an open group of pictures waits longer between decoding and presentation than the
+    first one of the file."""
+    delays = [keyframe.pts - keyframe.entry for keyframe in keyframes if keyframe.is_known]
+    return [keyframe if keyframe.is_known else replace(keyframe, pts=keyframe.entry + delays[-1]) for keyframe in keyframes]

@@ -82,6 +82,7 @@ class WindowReader:
         None if the file is not as its index says, or if a keyframe is shown for another moment too: two moments then have the
         same frame that may have different ones.
         """
+        self._forget()  # moments of an earlier reading may be later
         pictures, times_s = list[Frames](), list[float]()
         previous: av.VideoFrame | None = None
         resizer = Resizer(self._request, self._stream.sample_aspect_ratio, len(moments_s))
@@ -98,8 +99,12 @@ class WindowReader:
         return pictures, times_s
 
     def _stand_in(self, keyframe: Keyframe) -> av.VideoFrame | None:
-        self._packets, self._decoded, self._current, self._reached = iter(()), [], None, None
+        self._forget()
         return self._keyframes.frame_of(keyframe)
+
+    def _forget(self) -> None:
+        """Begin the next frame with a seek."""
+        self._packets, self._decoded, self._current, self._reached = iter(()), [], None, None
 
     def _moments(self) -> list[float]:
         """Seconds at which the chosen frames are on screen. Raises Unusable."""
