@@ -128,6 +128,11 @@ class WindowReader:
         return [self._seconds(tick) for tick in ticks]
 
     @property
+    def num_decoded(self) -> int:
+        """Frames that were decoded so far."""
+        return self._pixel_count.num_frames
+
+    @property
     def first_s(self) -> float:
         """Seconds from the file's start to the first frame."""
         return self._seconds(self._first)
