@@ -5,14 +5,14 @@ What the index says is believed only after the packet and the decoder have confi
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from itertools import islice
 
 import av
 
-from engine.decode.by_index import DEFAULT_RATE, REORDERED, has_all_packets
+from engine.decode.by_index import REORDERED, has_all_packets
 from engine.decode.pixels import PixelCount
 from engine.decode.stand_ins import stand_ins
+from engine.decode.timeline import Timeline
 
 BY_PRESENTATION = "matroska,webm"
 """The demuxer whose index goes by presentation time."""
@@ -36,15 +36,10 @@ class KeyframeReader:
         self,
         container: "av.container.InputContainer",
         stream: "av.VideoStream",
-        first: int,
-        start_s: Fraction,
+        timeline: Timeline,
         pixel_count: PixelCount,
     ) -> None:
-        """`first`: presentation time, in ticks, of the first frame. `start_s`: the time stamp at which the file starts."""
-        self._container, self._stream, self._first, self._start_s = container, stream, first, start_s
-        self._pixel_count = pixel_count
-        self._tick: Fraction = stream.time_base or Fraction(1, 1000)
-        self._step_s = float(1 / (stream.average_rate or DEFAULT_RATE))
+        self._container, self._stream, self._timeline, self._pixel_count = container, stream, timeline, pixel_count
         self._is_by_presentation = container.format.name == BY_PRESENTATION
 
     def stand_ins(self, moments_s: Sequence[float], tolerance_s: float, window_s: tuple[float, float]) -> list[Keyframe | None]:
@@ -55,10 +50,10 @@ class KeyframeReader:
         keyframes = self._between(moments_s[0] - tolerance_s, moments_s[-1] + tolerance_s)
         while True:
             keyframes.sort(key=lambda keyframe: keyframe.pts)
-            times_s = [float(keyframe.pts * self._tick - self._start_s) for keyframe in keyframes]
+            times_s = [self._timeline.seconds(keyframe.pts) for keyframe in keyframes]
             chosen = [
                 None if number is None else keyframes[number]
-                for number in stand_ins(moments_s, times_s, tolerance_s, self._step_s, window_s)
+                for number in stand_ins(moments_s, times_s, tolerance_s, self._timeline.step_s, window_s)
             ]
             guessed = {keyframe for keyframe in chosen if keyframe is not None and not keyframe.is_known}
             if not guessed:
@@ -76,11 +71,9 @@ class KeyframeReader:
         delay = 0
         if not self._is_by_presentation:
             first_shown = next((number for number in range(len(entries)) if not entries[number].is_discard), None)
-            delay = self._first - entries[first_shown].timestamp if first_shown is not None else 0
-        margin_s = REORDERED * self._step_s
-        low, high = (
-            int((Fraction(time_s) + self._start_s) / self._tick) - delay for time_s in (start_s - margin_s, end_s + margin_s)
-        )
+            delay = self._timeline.first - entries[first_shown].timestamp if first_shown is not None else 0
+        margin_s = REORDERED * self._timeline.step_s
+        low, high = (self._timeline.ticks(time_s) - delay for time_s in (start_s - margin_s, end_s + margin_s))
         keyframes = list[Keyframe]()
         for number in range(max(0, entries.search_timestamp(low, backward=True)), len(entries)):
             entry = entries[number]

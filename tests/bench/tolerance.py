@@ -2,7 +2,8 @@
 
     PYTHONPATH=.:tests python tests/bench/tolerance.py
 
-The scenes last eight times as long, so that eight frames of a clip are a sparse choice, and have a keyframe every second, or as often as is wanted.
+The scenes last eight times as long, so that eight frames of a clip are a sparse choice; --keyframe-every says how often they have a
+keyframe.
 """
 
 import argparse

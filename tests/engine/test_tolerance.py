@@ -1,6 +1,7 @@
 """Pins keyframes that stand in for frames: each the true frame of the time it has, in order, within tolerance and window."""
 
 import io
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builders import LIMITS, a_clip
-from engine.decode.decoder import ChildDecoder, ClipRead
 from engine.decode.frames import moments
 from engine.decode.read import ClipFrames, read
 from engine.decode.request import Unusable
-from engine.store.filesystems import Storage
+from engine.decode.stage import Decoded, decode_windows, videos_of
+from engine.presets import load_config
+from engine.run.work import decoding_of
 from models.base import Evenly, FrameSpec, PerSecond, Square
 from numbered import (
     PAIRS,
@@ -96,20 +97,19 @@ def test_a_sparse_choice_decodes_keyframes_alone(tmp_path: Path, suffix: str) ->
         read(path.open("rb"), replace(request(path, *WHOLE, SPARSE), decode_pixels=40 * 64 * 48))
 
 
-def test_the_tolerance_reaches_the_decoding_process(tmp_path: Path) -> None:
+def test_the_configuration_s_tolerance_reaches_the_decoding_process(tmp_path: Path) -> None:
     path = write_numbered(tmp_path / "a.mp4", GROUPS_OF_50, 400)
-    clip = a_clip(video=str(path), start_s=1.0, end_s=15.0)
     spec = FrameSpec(choose=Evenly(4), size=Square(48))
+    window = {"video": str(path), "start_s": 1.0, "end_s": 15.0, "etag": ""}
     times = dict[float, tuple[float, ...]]()
     for tolerance_s in (0.0, 0.5, 1.0):
-        with ChildDecoder(Storage(), LIMITS, tolerance_s=tolerance_s) as decoder:
-            result = decoder.decode(clip, spec)
-        assert isinstance(result, ClipRead)
-        assert [number_of(frame) for frame in result.video.frames] == [round((s + 1.0) * RATE) for s in result.video.times_s]
-        times[tolerance_s] = result.video.times_s
-    assert times[0.0] == (1.72, 5.24, 8.72, 12.24)
-    assert times[0.5] == (1.72, 5.0, 9.0, 12.24)
-    assert times[1.0] == (1.0, 5.0, 9.0, 13.0)
+        decoding = decoding_of(load_config(None, [f"model.frame_tolerance_s={tolerance_s}"]))
+        decoded = videos_of(decode_windows({"windows": json.dumps([window]), "jitter_seeds": "[null]"}, spec, decoding))[0]
+        assert isinstance(decoded, Decoded), decoded
+        shown = decoded.video
+        assert [number_of(frame) for frame in shown.frames] == [round((time_s + 1.0) * RATE) for time_s in shown.times_s]
+        times[tolerance_s] = shown.times_s
+    assert times == {0.0: (1.72, 5.24, 8.72, 12.24), 0.5: (1.72, 5.0, 9.0, 12.24), 1.0: (1.0, 5.0, 9.0, 13.0)}
 
 
 @pytest.mark.parametrize("tolerance_s", [0.3, 5.0])
