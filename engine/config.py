@@ -76,8 +76,21 @@ class Model(Section):
     frames: FrameChoice = "moments"
     """Which frames are watched. moments: those on screen in the middle of equal stretches of time. published: those that PLLaVA's
     code chooses, by their numbers in the file."""
+    frame_tolerance_s: float = Field(default=0.0, ge=0)
+    """A keyframe of the window no further than this from a wanted moment is shown in place of the moment's frame, where that saves
+    decoding; a model is told the keyframe's own time. Each keyframe is shown once. Files other than MP4 with its whole index and
+    Matroska are exact. 0: always the exact frames. It decides what is watched, and so belongs to the identity."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of weights and activations. auto: bfloat16 on GPUs, float32 on CPUs."""
+
+    @model_validator(mode="after")
+    def _exact_where_published(self) -> "Model":
+        if self.frames == "published" and self.frame_tolerance_s:
+            raise ValueError(
+                f'frames = "published" are those of PLLaVA\'s code, and frame_tolerance_s = {self.frame_tolerance_s:g} shows other '
+                "ones; leave one of the two out"
+            )
+        return self
 
     def device(self, gpus: float) -> Device:
         """Where an actor that is given so many GPUs computes: what torch sees on its node does not matter."""
@@ -163,7 +176,7 @@ class Generate(Section):
     It is the alpha of the loop's adapter. Before there is one, it is that of the LoRA that a released PLLaVA came with (in
     model.instruct or model.base). Below an adapter of the loop, and where a finetune starts, that LoRA stays as it was trained."""
     decoder: Literal["pyav", "decord"] = cost("pyav")
-    """Both give the same frames."""
+    """Both give the same frames. With model.frame_tolerance_s only "pyav"."""
     vllm: Vllm = Vllm()
     openai: OpenAI = OpenAI()
 
@@ -552,6 +565,14 @@ class RunConfig(Section):
     def _has_a_lora(self) -> "RunConfig":
         if self.train.method == "full" and (self.generate.lora_alpha, self.evaluate.lora_alpha) != (None, None):
             raise ValueError("train.method = 'full' makes no LoRA: take lora_alpha out of [generate] and [evaluate]")
+        return self
+
+    @model_validator(mode="after")
+    def _reads_keyframes(self) -> "RunConfig":
+        if self.generate.decoder == "decord" and self.model.frame_tolerance_s:
+            raise ValueError(
+                f"model.frame_tolerance_s = {self.model.frame_tolerance_s:g} is read by PyAV alone; set generate.decoder = 'pyav'"
+            )
         return self
 
     def access(self) -> Storage:

@@ -207,7 +207,7 @@ def full_decode(path: Path, is_by_order: bool = False) -> list[tuple[float, int]
     return [(pts * tick - start_s, number) for pts, number in frames]
 
 
-def request(path: Path, start_s: float | None, end_s: float | None, spec: FrameSpec = SPEC) -> Request:
+def request(path: Path, start_s: float | None, end_s: float | None, spec: FrameSpec = SPEC, tolerance_s: float = 0.0) -> Request:
     return Request(
         video=path.name,
         size=path.stat().st_size,
@@ -218,6 +218,7 @@ def request(path: Path, start_s: float | None, end_s: float | None, spec: FrameS
         jitter_seed=None,
         frame_pixels=LIMITS.frame_pixels,
         decode_pixels=LIMITS.decode_pixels,
+        tolerance_s=tolerance_s,
     )
 
 

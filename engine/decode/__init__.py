@@ -8,7 +8,10 @@ child      the decoding process itself: no credentials, no files, no network
 confine    what the kernel forbids that process
 request    what the child is asked for, and how it says that a video is unusable
 read       frames of an opened video, by PyAV or decord
+timeline   when a stream with an index shows its frames: clock, first and last frame, moments
 seek       frames of a window out of a container with an index
+stand_ins  which keyframes are shown in place of the frames of moments, within a tolerance: a pure function
+keyframes  these keyframes out of a container with an index, each decoded alone
 by_index   when the frames of given numbers are shown, by the container's index or its packets
 in_order   frames of a window out of any other container, from its start
 with_decord  frames of a window by decord

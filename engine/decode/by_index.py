@@ -10,6 +10,13 @@ REORDERED = 32
 """Packets before the last one that may be shown after it: codecs reorder up to 16."""
 DEFAULT_RATE = 25
 """FFmpeg's, where a stream does not say at what rate it is shown."""
+WITH_ALL_PACKETS = "mov,mp4,m4a,3gp,3g2,mj2"
+"""The demuxer whose index has an entry for each packet, unless the file is fragmented."""
+
+
+def has_all_packets(container: "av.container.InputContainer", stream: "av.VideoStream") -> bool:
+    """True if the index has an entry for each packet."""
+    return bool(container.format.name == WITH_ALL_PACKETS and 0 < len(stream.index_entries) == stream.frames)
 
 
 def shown_entries(stream: "av.VideoStream") -> list[int]:

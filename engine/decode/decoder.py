@@ -60,9 +60,15 @@ class ChildDecoder:
     """with ChildDecoder(storage, limits) as decoder: decoder.decode(clip, FrameSpec(choose=Evenly(16), size=Square(336)))"""
 
     def __init__(
-        self, storage: Storage, limits: DecodeLimits, backend: Backend = "pyav", program: Sequence[str] = ("-c", PROGRAM)
+        self,
+        storage: Storage,
+        limits: DecodeLimits,
+        backend: Backend = "pyav",
+        tolerance_s: float = 0.0,
+        program: Sequence[str] = ("-c", PROGRAM),
     ) -> None:
         self._places, self._limits, self._backend, self._program = Places(storage), limits, backend, program
+        self._tolerance_s = tolerance_s
         self._child: ChildProcess | None = None
 
     def __enter__(self) -> "ChildDecoder":
@@ -136,6 +142,7 @@ class ChildDecoder:
             jitter_seed=jitter_seed,
             frame_pixels=self._limits.frame_pixels,
             decode_pixels=self._limits.decode_pixels,
+            tolerance_s=self._tolerance_s,
         )
 
     def _exchange(self, source: Source, request: Request) -> ClipRead | Failure:

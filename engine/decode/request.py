@@ -45,6 +45,8 @@ class Request:
     """Most pixels that a frame of the video may have, before it is decoded."""
     decode_pixels: int
     """Most pixels that may be decoded for this clip, all frames together."""
+    tolerance_s: float = 0.0
+    """A keyframe no further from a moment than this may be shown in place of its frame; 0: never."""
 
     def to_json(self) -> bytes:
         parts = {"choose": self.spec.choose, "size": self.spec.size}

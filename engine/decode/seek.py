@@ -1,23 +1,20 @@
 """Frames of a window out of a container with an index: seek, decode to a moment, then go on or seek again, whichever reads less."""
 
-from collections.abc import Iterator
-from fractions import Fraction
+import math
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import av
 
-from engine.decode.by_index import DEFAULT_RATE, REORDERED, shown_entries, ticks_from_here, ticks_of
-from engine.decode.clock import file_start_s
+from engine.decode.by_index import REORDERED
 from engine.decode.cut import is_cut
 from engine.decode.frames import has_begun
+from engine.decode.keyframes import Keyframe, KeyframeReader
 from engine.decode.media import no_frame, no_keyframe, truncated
 from engine.decode.pixels import PixelCount
-from engine.decode.request import Frames, Request, moments_of, numbers_of
+from engine.decode.request import Frames, Request
 from engine.decode.resize import Resizer
-from models.base import ByIndex
-
-WITH_ALL_PACKETS = "mov,mp4,m4a,3gp,3g2,mj2"
-"""The demuxer whose index has an entry for each packet, unless the file is fragmented."""
+from engine.decode.timeline import Timeline
 
 
 class Untimed(Exception):
@@ -36,10 +33,8 @@ class WindowReader:
     ) -> None:
         self._file, self._container, self._stream, self._request = file, container, stream, request
         self._pixel_count = PixelCount(request)
-        self._tick: Fraction = stream.time_base or Fraction(1, 1000)
-        self._first = self._first_ticks()
-        start_s = file_start_s(container)
-        self._start_s = self._first * self._tick if start_s is None else start_s
+        self._timeline = Timeline(file, container, stream, request)
+        self._keyframes = KeyframeReader(container, stream, self._timeline, self._pixel_count)
         self._packets: Iterator[av.Packet] = iter(())
         self._decoded: list[av.VideoFrame] = []
         """Frames that the decoder gave and that were not yet compared with a moment, in presentation order."""
@@ -51,7 +46,7 @@ class WindowReader:
         """False once the index called a packet a keyframe that is none: then a seek costs more than it saves."""
         self._awaits_keyframe = False
         """True until the first keyframe is decoded: what comes before it cannot be right."""
-        self._passed_over = self._first - 1
+        self._passed_over = self._timeline.first - 1
         """Presentation time, in ticks, of the last frame that came before a keyframe."""
         self._latest: int | None = None
         """Presentation time, in ticks, of the last frame that the decoder gave."""
@@ -61,118 +56,75 @@ class WindowReader:
 
         Raises Unusable, FFmpegError, Untimed.
         """
-        pictures: list[Frames] = []
-        times_s: list[float] = []
+        moments_s = self._timeline.moments()
+        exactly: list[Keyframe | None] = [None] * len(moments_s)
+        clip = None
+        if self._request.tolerance_s and (stand_ins := self._stand_ins(moments_s)) != exactly:
+            clip = self._read(moments_s, stand_ins)
+        if clip is None:
+            clip = self._read(moments_s, exactly)
+        assert clip is not None, "without a keyframe that stands in, nothing is given up"
+        return clip
+
+    def _stand_ins(self, moments_s: Sequence[float]) -> list[Keyframe | None]:
+        request = self._request
+        window_s = request.start_s or 0.0, math.inf if request.end_s is None else request.end_s
+        return self._keyframes.stand_ins(moments_s, request.tolerance_s, window_s)
+
+    def _read(self, moments_s: Sequence[float], stand_ins: Sequence[Keyframe | None]) -> tuple[list[Frames], list[float]] | None:
+        """What `read` returns, with these keyframes in place of the moments' own frames.
+
+        None if the file is not as its index says, or if a keyframe is shown for another moment too: two moments then have the
+        same frame that may have different ones.
+        """
+        self._forget()  # moments of an earlier reading may be later
+        pictures, times_s = list[Frames](), list[float]()
         previous: av.VideoFrame | None = None
-        moments_s = self._moments()
         resizer = Resizer(self._request, self._stream.sample_aspect_ratio, len(moments_s))
-        for moment_s in moments_s:
-            frame = self.frame_at(moment_s)
+        for number, (moment_s, keyframe) in enumerate(zip(moments_s, stand_ins, strict=True)):
+            frame = self.frame_at(moment_s) if keyframe is None else self._stand_in(keyframe)
+            if frame is None:
+                return None
+            time_s, is_replaced = self._timeline.seconds(frame.pts), {*stand_ins[max(0, number - 1) : number + 1]} != {None}
+            if is_replaced and times_s and time_s <= times_s[-1]:
+                return None
             pictures.append(pictures[-1] if frame is previous and pictures else resizer.resize(frame))
-            times_s.append(self._seconds(frame.pts))
+            times_s.append(time_s)
             previous = frame
         return pictures, times_s
 
-    def _moments(self) -> list[float]:
-        """Seconds at which the chosen frames are on screen. Raises Unusable."""
-        if not isinstance(self._request.spec.choose, ByIndex):
-            return moments_of(self._request, self.first_s, self._last_s())
-        container, stream = self._container, self._stream
-        rate = float(stream.average_rate or DEFAULT_RATE)
-        if self._has_all_packets():
-            shown = shown_entries(stream)
-            numbers = numbers_of(self._request, len(shown), rate)
-            ticks = ticks_of(container, stream, numbers, shown)
-        else:
-            if is_cut(self._file, self._request.size):
-                raise truncated(self._request.video)
-            container.seek(self._first, stream=stream, backward=True)
-            times = ticks_from_here(container, stream)
-            numbers = numbers_of(self._request, len(times), rate)
-            ticks = [times[number] for number in numbers]
-        if len(ticks) < len(numbers):
-            raise truncated(self._request.video)
-        return [self._seconds(tick) for tick in ticks]
+    def _stand_in(self, keyframe: Keyframe) -> av.VideoFrame | None:
+        self._forget()
+        return self._keyframes.frame_of(keyframe)
 
-    def _has_all_packets(self) -> bool:
-        """True if the index has an entry for each packet."""
-        return bool(self._container.format.name == WITH_ALL_PACKETS and 0 < len(self._stream.index_entries) == self._stream.frames)
+    def _forget(self) -> None:
+        """Begin the next frame with a seek."""
+        self._packets, self._decoded, self._current, self._reached = iter(()), [], None, None
+
+    @property
+    def num_decoded(self) -> int:
+        """Frames that were decoded so far."""
+        return self._pixel_count.num_frames
 
     @property
     def first_s(self) -> float:
         """Seconds from the file's start to the first frame."""
-        return self._seconds(self._first)
+        return self._timeline.first_s
 
     def can_begin_before(self, moment_s: float) -> bool:
         """True if the last packet before the moment that the index calls a keyframe is one."""
-        if self._is_keyframe_before(self._ticks(moment_s)):
-            self._seek(self._ticks(moment_s))
+        if self._is_keyframe_before(self._timeline.ticks(moment_s)):
+            self._seek(self._timeline.ticks(moment_s))
         return self._is_index_right
-
-    def _first_ticks(self) -> int:
-        """The presentation time of the first frame: the smallest among the packets at the start, which come in decode order."""
-        first: int | None = None
-        for packet in self._container.demux(self._stream):
-            if packet.pts is None or packet.is_discard:
-                continue
-            if first is not None and (packet.dts if packet.dts is not None else packet.pts) > first:
-                break
-            first = packet.pts if first is None else min(first, packet.pts)
-        if first is None:
-            raise truncated(self._request.video) if is_cut(self._file, self._request.size) else no_frame(self._request.video)
-        return first
-
-    def _last_s(self) -> float:
-        """Seconds up to the end of the last frame; those up to the index's last entry are enough if the window ends before."""
-        if self._request.end_s is not None:
-            self._container.seek(self._ticks(self._request.start_s or 0.0), stream=self._stream)  # Matroska's index is read now
-            indexed_s = self._seconds(self._last_entry())
-            if self.first_s < self._request.end_s <= indexed_s:
-                return indexed_s
-        return self._measured_last_s()
-
-    def _last_entry(self) -> int:
-        """Ticks of the index's last entry that is shown; the video is at least so long."""
-        entries = self._stream.index_entries
-        for number in range(len(entries) - 1, max(-1, len(entries) - 1 - REORDERED), -1):
-            if not entries[number].is_discard:
-                return int(entries[number].timestamp)
-        return self._first
-
-    def _measured_last_s(self) -> float:
-        """Seconds up to the end of the last frame, measured on the last packets."""
-        self._seek_to_end()
-        packets = [p for p in self._container.demux(self._stream) if p.pts is not None and not p.is_discard]
-        if not packets:
-            raise truncated(self._request.video) if is_cut(self._file, self._request.size) else no_frame(self._request.video)
-        packets.sort(key=lambda packet: packet.pts)
-        last = packets[-1]
-        duration = last.duration or (last.pts - packets[-2].pts if len(packets) > 1 else 0)
-        last_s = self._seconds(last.pts + duration)
-        if (self._request.end_s is None or self._request.end_s > last_s) and is_cut(self._file, self._request.size):
-            raise truncated(self._request.video)  # the part that is left must not pass for the whole
-        return last_s
-
-    def _seek_to_end(self) -> None:
-        """Go to the last packets if the index lists all of them, else to the last keyframe."""
-        entries, start = self._stream.index_entries, self._first
-        if self._has_all_packets():
-            last = next((n for n in range(len(entries) - 1, 0, -1) if not entries[n].is_discard), 0)
-            self._container.seek(entries[max(0, last - REORDERED)].timestamp, stream=self._stream, any_frame=True)
-            return
-        far = max(start, self._stream.duration or 0, self._last_entry())
-        if self._container.duration:
-            far = max(far, start + int(self._container.duration / 1e6 / self._tick))
-        self._container.seek(far, stream=self._stream, backward=True)
 
     def frame_at(self, moment_s: float) -> av.VideoFrame:
         """The frame on screen at the moment: the last one that has begun."""
-        target = self._ticks(moment_s)
+        target = self._timeline.ticks(moment_s)
         if self._is_keyframe_before(target):
             self._seek(target)
         while True:
             while self._decoded:
-                if self._current is not None and not has_begun(self._seconds(self._decoded[0].pts), moment_s):
+                if self._current is not None and not has_begun(self._timeline.seconds(self._decoded[0].pts), moment_s):
                     return self._current
                 self._current = self._decoded.pop(0)
             if not self._decode_more():
@@ -180,12 +132,6 @@ class WindowReader:
         if self._current is None or is_cut(self._file, self._request.size):
             raise truncated(self._request.video) if is_cut(self._file, self._request.size) else no_keyframe(self._request.video)
         return self._current
-
-    def _seconds(self, ticks: int) -> float:
-        return float(ticks * self._tick - self._start_s)
-
-    def _ticks(self, time_s: float) -> int:
-        return max(self._first, int((Fraction(time_s) + self._start_s) / self._tick))
 
     def _is_keyframe_before(self, target: int) -> bool:
         """True if a keyframe lies between the last packet that was decoded and the target, or nothing was decoded yet."""
@@ -197,19 +143,19 @@ class WindowReader:
 
     def _seek(self, target: int) -> None:
         """Go to a keyframe that is shown at or before the target. Where the index goes by decode time, that is the one before."""
-        aim, back = target, max(1, int(1 / self._tick))
+        first, aim, back = self._timeline.first, target, max(1, int(1 / self._timeline.tick))
         while True:
             self._container.seek(aim, stream=self._stream, backward=True)
             self._packets = self._container.demux(self._stream)
             packet = next((packet for packet in self._packets if packet.pts is not None), None)
             if packet is None and is_cut(self._file, self._request.size):
                 raise truncated(self._request.video)
-            if packet is not None and (packet.pts <= target or aim <= self._first) and self._begin_at(packet, aim <= self._first):
+            if packet is not None and (packet.pts <= target or aim <= first) and self._begin_at(packet, aim <= first):
                 return
-            if packet is None and aim <= self._first:
+            if packet is None and aim <= first:
                 raise no_frame(self._request.video)
             if packet is None or packet.pts <= target:
-                aim = max(self._first, aim - back)
+                aim = max(first, aim - back)
                 back *= 2
             else:
                 aim = (packet.dts if packet.dts is not None else packet.pts) - 1

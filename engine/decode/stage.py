@@ -25,6 +25,8 @@ class DecodeSettings:
     backend: Backend
     limits: DecodeLimits
     storage: Storage
+    tolerance_s: float = 0.0
+    """See engine/config.py, model.frame_tolerance_s."""
     keep_bytes: int = 0
     """Bytes of frames that each worker process keeps, because episodes show a clip again."""
 
@@ -70,7 +72,7 @@ _DECODERS: dict[str, tuple[ChildDecoder, FrameCache]] = {}
 def _decoder_of(decoding: DecodeSettings) -> tuple[ChildDecoder, FrameCache]:
     key = repr(decoding)
     if key not in _DECODERS:
-        decoder = ChildDecoder(decoding.storage, decoding.limits, decoding.backend)
+        decoder = ChildDecoder(decoding.storage, decoding.limits, decoding.backend, decoding.tolerance_s)
         _DECODERS[key] = decoder, FrameCache(decoding.keep_bytes)
     return _DECODERS[key]
 

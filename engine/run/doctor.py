@@ -224,7 +224,7 @@ def _models(specs: Sequence[ModelSpec], storage: Storage, device: Device | None)
 
 def _videos(decoding: DecodeSettings, sample: Sequence[Clip]) -> Iterator[Finding]:
     spec, failures, in_order = FrameSpec(choose=Evenly(8), size=Square(224)), Counter[str](), 0
-    with ChildDecoder(decoding.storage, decoding.limits, decoding.backend) as decoder:
+    with ChildDecoder(decoding.storage, decoding.limits, decoding.backend, decoding.tolerance_s) as decoder:
         for clip in sample:
             outcome = decoder.decode(clip, spec)
             if isinstance(outcome, ClipRead):

@@ -247,4 +247,10 @@ def decoding_of(config: RunConfig) -> DecodeSettings:
         frame_pixels=limits.frame_pixels,
         decode_pixels=limits.decode_pixels,
     )
-    return DecodeSettings(backend=config.generate.decoder, limits=bounds, storage=config.access(), keep_bytes=limits.keep_bytes)
+    return DecodeSettings(
+        backend=config.generate.decoder,
+        limits=bounds,
+        storage=config.access(),
+        tolerance_s=config.model.frame_tolerance_s,
+        keep_bytes=limits.keep_bytes,
+    )

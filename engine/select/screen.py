@@ -87,7 +87,7 @@ class Screen:
         if not examples:
             return []
         decoding, frames = self._decoding, frame_spec(local(self._spec, self._decoding.storage, SMALL_FILES))
-        with ChildDecoder(decoding.storage, decoding.limits, decoding.backend) as decoder:
+        with ChildDecoder(decoding.storage, decoding.limits, decoding.backend, decoding.tolerance_s) as decoder:
             windows = (Window(video=e.video, start_s=e.start_s, end_s=e.end_s, etag=e.etag) for e in examples)
             results = [decoder.decode(window, frames, etag=window.etag) for window in windows]
         return [result for result in results if isinstance(result, Failure)]

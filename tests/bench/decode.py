@@ -2,6 +2,8 @@
 
     make bench
 
+Before that, what model.frame_tolerance_s saves: frames that are decoded and CPU seconds, with keyframes in place of exact frames.
+
 Every way gives 8 frames of 224 px a clip with the same backend (read_videos: every frame, its only way). All processes of the
 machine's Ray are counted, the decoding processes among them; ray.init and one warm-up of each way are not.
 """
@@ -21,19 +23,24 @@ import psutil
 from builders import DECODING, LIMITS, a_clip
 from engine import flow
 from engine.connection import connect
+from engine.decode.media import open_container, video_stream
 from engine.decode.read import read
 from engine.decode.request import Request
+from engine.decode.seek import WindowReader
 from engine.decode.stage import Decoded, decode_piece, videos_of
 from engine.ingest.clips import path_of, write_parts
 from engine.ingest.pieces import cut
 from engine.store.files import Store
 from models.base import Evenly, FrameSpec, Square
-from videos import write_noisy
+from videos import remux, write_noisy
 
 SPEC = FrameSpec(choose=Evenly(8), size=Square(224))
 SHAPE = (8, 224, 224, 3)
 DISTINCT = 6
 """Videos that are encoded; the others are copies under their own names."""
+SPARSE = [(10, 50), (60, 50), (60, 250)]
+"""Seconds of a video, and frames from a keyframe to the next, at 25 frames a second."""
+TOLERANCES_S = (0.0, 0.5, 1.0, 2.0, 5.0)
 
 
 class Drop:
@@ -45,10 +52,8 @@ class Drop:
         return {"clips": len(results)}
 
 
-def bare(path: str) -> None:
-    """One clip, in this process, out of memory: what the backend itself costs."""
-    data = Path(path).read_bytes()
-    request = Request(
+def request_of(path: str, data: bytes, tolerance_s: float = 0.0) -> Request:
+    return Request(
         video=path,
         size=len(data),
         start_s=None,
@@ -58,8 +63,37 @@ def bare(path: str) -> None:
         jitter_seed=None,
         frame_pixels=LIMITS.frame_pixels,
         decode_pixels=LIMITS.decode_pixels,
+        tolerance_s=tolerance_s,
     )
-    assert read(io.BytesIO(data), request).frames.shape == SHAPE
+
+
+def bare(path: str) -> None:
+    """One clip, in this process, out of memory: what the backend itself costs."""
+    data = Path(path).read_bytes()
+    assert read(io.BytesIO(data), request_of(path, data)).frames.shape == SHAPE
+
+
+def print_tolerances(folder: Path) -> None:
+    """A line for each kind of video and tolerance: frames that are decoded for the 8 that are watched, and a clip's CPU seconds."""
+    print("one clip of 1280 x 720, 8 frames, in one process, the quickest of 5:")
+    for seconds, keyframe_every in SPARSE:
+        once = write_noisy(folder / "once.mp4", 10, 1280, 720, g=str(keyframe_every))
+        path = remux(once, folder / f"{seconds}-{keyframe_every}.mp4", seconds // 10)
+        data = path.read_bytes()
+        for tolerance_s in TOLERANCES_S:
+            num_decoded, cpu_s = min(decoded_with(path.name, data, tolerance_s) for _ in range(5))
+            what = f"{seconds} s, a keyframe every {keyframe_every / 25:g} s, within {tolerance_s:g} s"
+            print(f"{num_decoded:6} frames decoded  {cpu_s:6.3f} s  {what}", flush=True)
+
+
+def decoded_with(name: str, data: bytes, tolerance_s: float) -> tuple[int, float]:
+    """Frames that are decoded for one clip, and its CPU seconds."""
+    began, file, request = time.process_time(), io.BytesIO(data), request_of(name, data, tolerance_s)
+    with open_container(file, name) as container:
+        reader = WindowReader(file, container, video_stream(file, container, request), request)
+        frames, _ = reader.read()
+        assert len(frames) == SHAPE[0]
+        return reader.num_decoded, time.process_time() - began
 
 
 def bare_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -126,10 +160,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=150)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only-tolerance", action="store_true", help="print only what a tolerance saves")
     parser.add_argument("--read-videos", action="store_true", help="also the way that decodes every frame: minutes")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="starloop-bench-") as folder:
-        compare(Path(folder), arguments)
+        print_tolerances(Path(folder))
+        if not arguments.only_tolerance:
+            compare(Path(folder), arguments)
 
 
 def compare(folder: Path, arguments: argparse.Namespace) -> None:

@@ -74,6 +74,19 @@ def test_a_wrong_setting_is_one_line(setting: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["model.frame_tolerance_s=-1"], "model.frame_tolerance_s"),
+        (["model.frame_tolerance_s=0.5", "model.frames=published"], "frame_tolerance_s = 0.5 shows other ones"),
+        (["model.frame_tolerance_s=0.5", "generate.decoder=decord"], "set generate.decoder = 'pyav'"),
+    ],
+)
+def test_a_tolerance_that_cannot_be(settings: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_config(None, settings)
+
+
 def test_a_missing_and_a_broken_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such config"):
         load_config(tmp_path / "none.toml", [])
@@ -138,6 +151,7 @@ def test_only_what_decides_a_result_is_part_of_the_identity() -> None:
         ("run.seed=1", False),
         ("train.batch_rows=256", False),
         ("model.dtype=bfloat16", False),
+        ("model.frame_tolerance_s=0.5", False),
         ("verify.stages=['rules','judge']", False),
     ],
 )
