@@ -39,7 +39,7 @@ def _quiet_stderr() -> Iterator[None]:
             try:
                 yield
                 other.stdin.write(b"started\n")
-            except (KeyboardInterrupt, SystemExit):  # a start that is stopped has not failed
+            except KeyboardInterrupt:  # a start that is stopped has not failed
                 other.stdin.write(b"started\n")
                 raise
             finally:

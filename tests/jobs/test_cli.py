@@ -173,6 +173,7 @@ def test_sigterm_is_named_once_and_not_by_each_forked_process() -> None:
 def test_a_command_that_is_stopped_says_so_in_one_line(name: str, status: Exit) -> None:
     program = (
         "import os, signal, jobs.cli, jobs.status\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"jobs.status.status = lambda *_: os.kill(os.getpid(), signal.{name})\n"
         "jobs.cli.main()\n"
     )
@@ -187,6 +188,7 @@ def test_ctrl_c_while_ray_starts_is_one_line() -> None:
     program = (
         "import os, signal, jobs.cli, jobs.status\n"
         "from engine.connection import _quiet_stderr\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def status(*_):\n"
         "    with _quiet_stderr():\n"
         "        os.write(2, b'what Ray prints')\n"
