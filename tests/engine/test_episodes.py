@@ -248,7 +248,7 @@ def select_only(run_config: RunConfig) -> dict[str, Any]:
 def test_an_episode_longer_than_the_context_is_refused_with_its_tokens(built: Path, tmp_path: Path) -> None:
     with pytest.raises(
         ValueError,
-        match=r"do not fit; episode .*: \d+ shots, .* take \d+ tokens .* context is 1024; shorten it, or lower episodes.shots",
+        match=r"do not fit; episode .*: \d+ shots, .* take \d+ tokens, .* context is 1024; shorten it, or lower episodes.shots",
     ):
         select_only(
             config(built, tmp_path / "run", "episodes.shots=[40]", "episodes.pooling_shape=[4,3,2]", "episodes.same_narrator=false")
