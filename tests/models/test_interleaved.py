@@ -136,7 +136,7 @@ def test_one_turn_is_a_plain_question(videos: list[Video]) -> None:
 
 def test_what_does_not_fit_is_refused_with_the_numbers(student: PllavaTrainee, videos: list[Video]) -> None:
     long = a_sample(16) * 5
-    said = r"80 shots, 2 visual tokens each, and a query of 32 take \d+ tokens, .* context is 1024; shorten it, or lower episodes.shots"
+    said = r"80 shots, 2 visual tokens each, and a query of 32 take \d+ tokens, .* context is 1024; shorten it, or lower episodes"
     with pytest.raises(ValueError, match=said.replace("80", str(len(long) - 1))):
         student.batch(videos, [long])
     with pytest.raises(ValueError, match="context is 1024"):
