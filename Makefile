@@ -84,6 +84,7 @@ bench: $(READY)           ## measure verdicts a second, epochs of episodes, enco
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/sharing.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/generate.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/decode.py
+	PYTHONPATH=.:tests $(BIN)/python tests/bench/tolerance.py
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/memory.py
 	PYTHONPATH=.:tests $$($(BIN)/python tests/environments/build.py vllm) tests/bench/engines.py
 
