@@ -54,25 +54,25 @@ class StepEstimate:
     """Whose clips it works on."""
     is_sure: bool
     """Whether the run has it even if no cycle gains."""
-    elsewhere: bool
+    elsewhere: bool = False
     """Whether a server answers (generate.engine = "openai")."""
-    questions_at_most: int
-    questions: Band
-    optimizer_steps: Band
+    questions_at_most: int = 0
+    questions: Band = NOTHING
+    optimizer_steps: Band = NOTHING
     seconds: Band
     """Wall-clock."""
-    gpus: float
+    gpus: float = 0.0
     """That the step's processes hold."""
-    gpu_hours: Band
-    pieces: int
+    gpu_hours: Band = NOTHING
+    pieces: int = 0
     bytes_kept: Band
     """Written, and there at the end of the run."""
-    bytes_passing: Band
+    bytes_passing: Band = NOTHING
     """Of checkpoints at the moment when two are there; they are deleted."""
-    bytes_read: Band
+    bytes_read: Band = NOTHING
     """Of videos."""
     requests: Requests
-    decode_cpus: Band
+    decode_cpus: Band = NOTHING
     """CPUs that have to decode for the step's processes never to wait."""
     basis: str
     """Where the seconds are from."""
@@ -132,13 +132,11 @@ class Estimator:
             elsewhere=elsewhere,
             questions_at_most=clips * (1 if share == NOTHING else 2),
             questions=questions,
-            optimizer_steps=NOTHING,
             seconds=seconds,
             gpus=gpus,
             gpu_hours=seconds * (gpus / 3600),
             pieces=pieces,
             bytes_kept=self._piece_bytes(pieces, questions),
-            bytes_passing=NOTHING,
             bytes_read=self.clip_bytes * float(clips),
             requests=self._beats(seconds)
             + Requests(
@@ -165,14 +163,10 @@ class Estimator:
             kind=step.kind,
             split=step.split,
             is_sure=is_sure,
-            elsewhere=False,
-            questions_at_most=0,
-            questions=NOTHING,
             optimizer_steps=steps,
             seconds=seconds,
             gpus=gpus,
             gpu_hours=seconds * (gpus / 3600),
-            pieces=0,
             bytes_kept=exactly(adapter),
             bytes_passing=exactly(2 * state) if steps.high >= train.checkpoint_every_steps else NOTHING,
             bytes_read=self.clip_bytes * shown,
@@ -204,19 +198,9 @@ class Estimator:
             kind=step.kind,
             split=step.split,
             is_sure=is_sure,
-            elsewhere=False,
-            questions_at_most=0,
-            questions=NOTHING,
-            optimizer_steps=NOTHING,
             seconds=seconds,
-            gpus=0.0,
-            gpu_hours=NOTHING,
-            pieces=0,
             bytes_kept=kept,
-            bytes_passing=NOTHING,
-            bytes_read=NOTHING,
             requests=self._beats(seconds) + Requests(puts=exactly(float(files + 1)), gets=gets, lists=lists),
-            decode_cpus=NOTHING,
             basis="the driver's clips a second (points)",
         )
 

@@ -13,8 +13,7 @@ from engine.ingest.clips import PART_CLIPS
 from engine.ingest.copies import Copies
 from engine.ingest.manifest import Rows
 from engine.ingest.own import own_records
-from engine.ingest.splits import DEFAULT_SHARE
-from engine.ingest.step import refuse_empty
+from engine.ingest.splits import DEFAULT_SHARE, refuse_empty
 from engine.ingest.tables import Record
 from engine.run.plan import INGEST, TRAIN
 from engine.run.seals import Seal

@@ -10,7 +10,7 @@ from engine.extend.compare import Comparison, Ready, clips_of, is_change, line_o
 from engine.extend.known import SPLITS, Known
 from engine.generate.lineage import MANIFEST
 from engine.generate.reuse import Past
-from engine.ingest.step import refuse_empty
+from engine.ingest.splits import refuse_empty
 from engine.presets import differing_keys, with_settings
 from engine.run import loop
 from engine.run.children import note_child

@@ -47,9 +47,9 @@ def usable(attempts: Sequence[Attempt], rationalizes: bool) -> list[Attempt]:
 
     Failures may have passed. A rejected direct attempt of a step that did not rationalize is no answer to one that does.
     """
-    wanted = [attempt for attempt in attempts if rationalizes or attempt.mode == "direct"]
-    is_unfinished = bool(wanted) and rationalizes and (wanted[-1].mode, wanted[-1].outcome) == ("direct", "rejected")
-    return [] if is_unfinished or any(attempt.outcome == "failed" for attempt in wanted) else wanted
+    of_step = [attempt for attempt in attempts if rationalizes or attempt.mode == "direct"]
+    is_unfinished = bool(of_step) and rationalizes and (of_step[-1].mode, of_step[-1].outcome) == ("direct", "rejected")
+    return [] if is_unfinished or any(attempt.outcome == "failed" for attempt in of_step) else of_step
 
 
 def answers(clip: Clip, attempts: Sequence[Attempt], wording: Prompts) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,16 @@ _HELDOUT = re.compile(
     r"(?<![a-z])(?:val|valid|validate|validation|dev|test|testing|eval|evaluate|evaluation|held[-_ ]?out|hold[-_ ]?out)(?![a-z])"
 )
 _TRAIN = re.compile(r"(?<![a-z])(?:train|training)(?![a-z])")
+
+
+def refuse_empty(sizes: Mapping[str, int], splits: Sequence[str]) -> None:
+    """Raises ValueError where a split that is needed has no clips."""
+    for split in splits:
+        if not sizes[split]:
+            raise ValueError(
+                f"the manifest has no clips in split {split!r}; fill in its split column (train, heldout), or choose another "
+                "data.heldout, e.g. 0.2, for a manifest without that column"
+            )
 
 
 def split_named(name: str) -> str:

@@ -1,7 +1,6 @@
 """The ingest step: check the manifest, fix the split, write the clips in parts."""
 
 import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from engine.config import RunConfig
@@ -13,16 +12,6 @@ from engine.ingest.own import fingerprint, folder_notes, ignored_files
 from engine.run.work import StepResult, Work
 
 log = logging.getLogger(__name__)
-
-
-def refuse_empty(sizes: Mapping[str, int], splits: Sequence[str]) -> None:
-    """Raises ValueError where a split that is needed has no clips."""
-    for split in splits:
-        if not sizes[split]:
-            raise ValueError(
-                f"the manifest has no clips in split {split!r}; fill in its split column (train, heldout), or choose another "
-                "data.heldout, e.g. 0.2, for a manifest without that column"
-            )
 
 
 def inputs_of(config: RunConfig) -> dict[str, str]:

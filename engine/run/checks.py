@@ -9,7 +9,8 @@ from engine.evaluate.metrics import metric_of
 from engine.evaluate.sets import read_set
 from engine.ingest import manifest
 from engine.ingest.card import Card
-from engine.ingest.step import inputs_of, refuse_empty
+from engine.ingest.splits import refuse_empty
+from engine.ingest.step import inputs_of
 from engine.presets import differing_keys
 from engine.run import elsewhere
 from engine.run.engines import refuse_missing_engine

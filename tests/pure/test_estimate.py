@@ -25,27 +25,8 @@ from engine.rows import ATTEMPTS
 from engine.run.plan import Step
 from engine.run.seals import Seal
 from engine.store.files import Store
-from models.base import ModelSize
+from sizes import SIZE
 
-SIZE = ModelSize(
-    tower_params=1000,
-    projector_params=300,
-    llm_params=7000,
-    lora_params=700,
-    trained_params=1000,
-    num_layers=3,
-    hidden_size=16,
-    intermediate_size=48,
-    vocab_size=101,
-    kv_values_per_token=96,
-    tower_size=8,
-    tower_intermediate_size=32,
-    num_frames=4,
-    patches_per_frame=9,
-    video_tokens=32,
-    shot_tokens=8,
-    context_tokens=1024,
-)
 EXACT = ["answer_tokens=10", "longest_answer=2", "prompt_tokens=8"]
 SPEED = Speed(flops=exactly(1e6), train_flops=exactly(1e6), bytes_per_s=exactly(31_280.0), basis="")
 
