@@ -4,23 +4,27 @@ A field that decides results is part of the run's identity and cannot change wit
 where the run lies, what runs it, or what it may take; it may change between two commands on the same run.
 """
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from engine.engines import OpenAI, Vllm
+from engine.judging import Judge
 from engine.section import Section, cost, identity
 from engine.store.filesystems import Storage, check_options
 from models.base import ChatSpec, Device, EngineSpec, FinetuneSpec, FrameChoice, ModelSpec, PoolingName, PoolMethod, PoolPlace
-from models.registry import engines
+from models.registry import can_score, engines
 
 
 class Run(Section):
     uri: str = cost("runs/default", min_length=1)
     """Folder or fsspec URI that holds the run's state."""
     seed: int = 0
-    trackers: tuple[str, ...] = cost(())
-    """Who is told every training step and every sealed step, beside the terminal; see engine/run/trackers.py."""
+    """Of every random choice: another seed gives another run."""
+    trackers: tuple[str, ...] = cost(("tensorboard",))
+    """Who is told every training step and every sealed step, beside the terminal: "tensorboard" (a file in the run's folder),
+    "mlflow", "wandb", "trackio", "opentelemetry" (docs/trackers.md). One that is away never stops a run."""
 
 
 class Parent(Section):
@@ -50,6 +54,21 @@ class Data(Section):
     heldout: float | None = Field(default=None, ge=0, lt=1)
     """Share of videos to hold out, of rows without a split. Default: 0.1 if no row of the manifest has a split, else 0; a run keeps
     what it was begun with. Ingest fixes the split: it cannot be changed afterwards."""
+    test: float | None = Field(default=None, ge=0, lt=1)
+    """Set videos apart that are opened once: when the loop has ended, the model that it began with and the promoted one are asked
+    about them, and theirs is the headline, since no cycle was chosen by it. It is the share of rows without a split; rows whose
+    split is called test or testing are set apart too, and with 0 no others. Default: none, and `test` means held out."""
+    license: str = cost("")
+    """Under which license the videos and labels are, as a hub spells it: "cc-by-4.0". Cards of data that is taken away name
+    it; where it is empty they say that it is unknown."""
+    source: str = cost("")
+    """Where the videos and labels come from, for these cards: a name, a citation or a URL."""
+
+    @model_validator(mode="after")
+    def _leaves_some(self) -> "Data":
+        if (self.heldout or 0.0) + (self.test or 0.0) >= 1:
+            raise ValueError(f"heldout = {self.heldout:g} and test = {self.test:g} leave no video to train on; lower one of them")
+        return self
 
 
 class Model(Section):
@@ -152,13 +171,27 @@ BUILT_IN_PROMPTS = ("strict", "published")
 """Prompt sets that need no section: our own, and Video-STaR's (engine/generate/prompts.py)."""
 
 
+COMPARED = 4
+"""Clips with which a text is compared, by default (docs/grounding.md has the figures)."""
+
+
 class Generate(Section):
     prompts: str = "strict"
     """How clips are asked about: "strict", "published", or the NAME of a section [prompts.NAME]."""
     temperature: float = Field(default=0.0, ge=0)
+    """Of sampling; 0: the likeliest token each time."""
     max_tokens: int = Field(default=256, gt=0)
+    """Most tokens of an answer; one that is cut off there is rejected."""
     stop: tuple[str, ...] = ()
     """Texts that end an answer, such as ["###", "USER:"]; the answer is cut there."""
+    samples: int = Field(default=1, ge=1, le=64)
+    """Direct attempts at each clip, all from one prefix, each with a seed of its own; a clip of which none is kept is rationalized
+    once. More than 1 needs temperature > 0. docs/samples.md says how one of several is chosen."""
+    grounding: int | None = Field(default=None, ge=0, le=16)
+    """Number of other clips, of the same piece and with other labels, after whose videos each kept text is read again, as an answer
+    to the question without a hint. How much likelier it is after its own video is the attempt's grounding, by which
+    select.min_grounding decides (docs/grounding.md). 0: it is not computed. Default: 4 where the engine can read texts, which
+    "openai" cannot. Which clips these are depends on the pieces, and so on piece_clips."""
     engine: str = cost("builtin")
     """What generates: "builtin" is the model's own shared-prefix decoding; "openai" is the server of [generate.openai], in the
     first cycle alone; others are listed in models/registry.py. A step that was begun with one engine is refused with another one:
@@ -199,6 +232,36 @@ class Generate(Section):
             raise ValueError("an empty text stands everywhere; leave it out")
         return value
 
+    @field_validator("grounding")
+    @classmethod
+    def _compares(cls, value: int | None) -> int | None:
+        if value == 1:
+            raise ValueError("a text is compared with at least 2 other clips; 0 is none")
+        return value
+
+    @model_validator(mode="after")
+    def _can_score(self) -> "Generate":
+        if self.grounding and not can_score(self.engine):
+            raise ValueError(
+                f"grounding = {self.grounding}, and engine {self.engine!r} cannot read texts; leave grounding out, or choose "
+                "another engine"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _draws_samples(self) -> "Generate":
+        if self.samples > 1 and not self.temperature:
+            raise ValueError(
+                f"samples = {self.samples}, and at temperature = 0 all are the same; set generate.temperature, such as 0.7"
+            )
+        return self
+
+    def compared(self, engine: str) -> int:
+        """Clips with which a text is compared that the engine has generated."""
+        if not can_score(engine):
+            return 0
+        return COMPARED if self.grounding is None else self.grounding
+
     @model_validator(mode="after")
     def _names_a_server(self) -> "Generate":
         empty = [key for key in ("url", "model") if not getattr(self.openai, key)]
@@ -217,7 +280,8 @@ class Generate(Section):
         return EngineSpec(name=self.engine, gpus=gpus, in_flight=self.in_flight, clips=clips, options=options)
 
 
-HELDOUT = "heldout"
+HELDOUT, TEST = "heldout", "test"
+"""Evaluation sets that are splits of data.manifest: one decides which cycle is promoted, the other one is opened last."""
 
 
 class EvaluationSet(Section):
@@ -227,6 +291,7 @@ class EvaluationSet(Section):
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    """Names the steps that evaluate it: cycle-000/evaluate-NAME."""
     format: str = "manifest"
     """How the files are written: a reader of engine/evaluate/sets. "manifest" is what data.manifest may be."""
     files: str = ""
@@ -265,6 +330,10 @@ class Evaluate(Section):
         return value
 
 
+JUDGE = "judge"
+"""The name of the judge in verify.stages."""
+
+
 class Verify(Section):
     preset: Literal["strict", "paper", "code"] = "strict"
     """Which rules: our own, or as published in the paper or in the code."""
@@ -272,20 +341,92 @@ class Verify(Section):
     """Verifiers that are asked one after another until one rejects; see engine/verify/stages.py."""
     sentence_model: str = ""
     """Compares sentences by meaning: folder or hub id of a sentence-transformers model. Default: ROUGE-L, by words."""
+    parser: str = ""
+    """Judges what the rules keep by keywords once more, by a dependency parse of English: spacy:MODEL. Default: the rules alone.
+
+    It decides results, so it is never used only because it is installed: what the configuration names has to be there."""
+    language: str = "en"
+    """Code of the language of labels and answers (de, es, fr, ru, ar ...), for the dictionary forms of their words.
+
+    The rules of grammar are made for English in any case (docs/labels.md)."""
+    judge: Judge = Judge()
+
+    @model_validator(mode="after")
+    def _names_a_judge(self) -> "Verify":
+        named, stages = bool(self.judge.url), self.stages
+        if named and JUDGE not in stages:
+            raise ValueError('judge.url names a server that is never asked; add --set verify.stages=["rules","judge"]')
+        if JUDGE not in stages:
+            return self
+        if "rules" not in stages[: stages.index(JUDGE)]:
+            raise ValueError(f"stages = {list(stages)}: the judge is asked what the rules leave open; name rules before it")
+        if empty := [key for key in ("url", "model") if not getattr(self.judge, key)]:
+            raise ValueError(
+                f'stages has "judge", and judge.{empty[0]} is empty; give --set verify.judge.url=http://host:8000/v1 and '
+                "--set verify.judge.model=NAME"
+            )
+        return self
+
+    def stages_of(self, kind: str) -> tuple[str, ...]:
+        """The stages that a step of this kind asks. No judge is asked about evaluations: accuracies follow from labels and rules
+        alone, so that they can be compared, and cost nothing."""
+        return tuple(name for name in self.stages if name != JUDGE or kind == "generate")
+
+
+Prefer = Literal["vote", "grounding", "length"]
 
 
 class Select(Section):
     source: Literal["star", "template"] = "star"
     """star: what survived verification. template: every label in a fixed sentence, the baseline that Video-STaR compares with."""
     template: str = "The answer is {label}."
+    """The sentence of source = "template"."""
     max_per_label: int | None = Field(default=None, gt=0)
     """Maximum number of examples of one label; the run's seed draws which ones.
 
     A keywords label counts by its text, any other label by its kind."""
     balance: bool = False
     """Cap the examples of each label, counted as for max_per_label, at the number that the median label has."""
+    near_duplicates: int | None = Field(default=None, gt=0)
+    """Maximum number of examples whose answers are nearly the same; the run's seed draws which ones. Default: they are only
+    counted. Short answers, and those of a model that was taught in few words, are alike for good reasons: a cap costs clips."""
+    near_copies: Literal["drop", "count", "ignore"] = "drop"
+    """What is done with train clips that show nearly the same pictures as a clip of an evaluation set, or a video of a benchmark:
+    copies that were encoded again, mirrored, cropped, or made faster or slower (docs/near_copies.md). They are listed and left out,
+    or only listed. With source = "template" nothing is compared."""
+    train_copies: Literal["drop", "count"] = "count"
+    """What near_copies = "drop" does with train clips that show nearly the same as another train clip with the same question and
+    label, in a file of its own: of those that hang together one stays, which the run's seed draws, or all do."""
+    benchmarks: tuple[str, ...] = ()
+    """Folders or URIs of videos that near_copies looks for in the train split; each video is watched whole, and decoded once."""
+    min_grounding: float | str = "fdr 0.05"
+    """Which kept attempts are grounded enough to be trained on. "fdr 0.05": of those that stay, an expected 5 % at most fit the
+    videos of other clips as well; the threshold follows from pairs of text and video that do not belong together, in each generate
+    step anew. A number: the least grounding, in nats. "off": all. Attempts without a score stay (docs/grounding.md)."""
+    prefer: tuple[Prefer, ...] = ("vote", "grounding", "length")
+    """By what one of several kept samples of a clip is chosen, the first that tells them apart. vote: the answer that most of them
+    give. grounding: the highest. length: the fewest characters. Then the sample that was asked first."""
+    pass_rate: tuple[float, float] | None = None
+    """[lowest, highest] share of a clip's direct samples that are kept, of clips that are trained on: [0.1, 0.9] leaves out what is
+    never or always right, rationalized clips among them. It needs generate.samples > 1."""
     carry_over: bool = False
     """For a clip without a kept attempt in this cycle, use the latest attempt that an earlier cycle kept."""
+
+    @field_validator("min_grounding")
+    @classmethod
+    def _rates(cls, value: float | str) -> float | str:
+        if isinstance(value, str) and not re.fullmatch(r"off|fdr 0?\.\d+", value):
+            raise ValueError(
+                'write "fdr 0.05", which bounds the share of answers that fit other videos, a number of nats, or "off"'
+            )
+        return value
+
+    @field_validator("pass_rate")
+    @classmethod
+    def _rises(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not 0 <= value[0] <= value[1] <= 1:
+            raise ValueError("give [lowest, highest] from 0 to 1")
+        return value
 
 
 class Mixture(Section):
@@ -340,6 +481,7 @@ class Episodes(Section):
     common_mass: float = Field(default=0.8, gt=0, lt=1)
     """Share of the clips whose actions are common."""
     eval_shots: tuple[int, ...] = Field(default=(0, 1, 2, 4, 8, 12, 16), min_length=1)
+    """Numbers of shots of the few-shot curve."""
     eval_queries: int | None = Field(default=None, gt=0)
     """Queries of each set, drawn by the seed; default: all."""
 
@@ -360,34 +502,45 @@ class Episodes(Section):
 
 class Train(Section):
     epochs: float = Field(default=1.0, gt=0)
+    """How often a finetune sees its examples; [mixture] weighs their sources."""
     batch_rows: int = Field(default=128, gt=0)
     """Examples per optimizer step, over all workers."""
     micro_batch_rows: int = cost(4, gt=0)
     """Examples per forward pass of one worker."""
     num_workers: int = cost(1, gt=0)
+    """Processes that share a finetune, each with train_gpus of the cluster."""
     moments: Literal["random", "middle"] = "random"
     """Which moment an example shows of each of the equal parts of its clip. random: another one in each epoch (PLLaVA's training).
     middle: always the one that answers are given on; then each decoding process keeps clips, as many as limits.keep_bytes holds."""
     lr: float = Field(default=2e-5, gt=0)
+    """Highest learning rate, after the warm-up; then it falls as a cosine."""
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
+    """Share of the optimizer steps in which the learning rate rises."""
     lr_floor: float = Field(default=0.0, ge=0, le=1)
     """Minimum learning rate as a share of lr, for warm-up and decay; PLLaVA's code has 0.25."""
     weight_decay: float = 0.02
+    """AdamW's."""
     max_grad_norm: float = 1.0
+    """Gradients are scaled down to this norm, over all weights."""
     method: Literal["lora", "full"] = "lora"
     """What a finetune changes. lora: a LoRA on q and v of the LLM. full: all of the LLM, as in Video-STaR; then the lora_ keys
     have no meaning, and a cycle's model is a whole model. A PLLaVA or LLaVA learns with lora."""
     projector: bool = True
     """Train the projector too, in full. The tower is never trained."""
     lora_rank: int = Field(default=128, gt=0)
+    """Rank of the LoRA's matrices."""
     lora_alpha: float = Field(default=32.0, gt=0)
+    """The LoRA's output is scaled by alpha / rank."""
     lora_dropout: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the LoRA's inputs that a training step leaves out."""
     zero_stage: Literal[0, 1, 2, 3] = cost(2)
+    """DeepSpeed's ZeRO: what the workers share out among them. 1: optimizer states. 2: gradients too. 3: weights too."""
     offload: bool = cost(False)
     """Keep the optimizer's state in CPU memory."""
     gradient_checkpointing: bool = cost(False)
     """Recompute each layer in the backward pass instead of keeping its activations: slower, with far less memory."""
     checkpoint_every_steps: int = cost(200, gt=0)
+    """Optimizer steps after which a finetune can go on where it was stopped."""
 
     def finetune(self) -> FinetuneSpec:
         """What of a model this section changes."""
@@ -412,20 +565,59 @@ class Train(Section):
 
 class Loop(Section):
     max_cycles: int = Field(default=3, gt=0)
+    """Most cycles of a run."""
+    promote: Literal["significant", "best"] = "significant"
+    """When a cycle is promoted. significant: it is better than the best model so far by a paired test on the same held-out clips;
+    a run without any true gain promotes a cycle with a probability of at most 5 %. docs/promotion.md has the test, and `starloop
+    doctor` says the smallest gain that the held-out set can show. best: its accuracy is the highest so far, as published."""
     min_delta: float = Field(default=0.005, ge=0)
-    """Minimum gain of held-out accuracy over the best so far; a cycle below it counts as one without progress."""
+    """Minimum gain of held-out accuracy over the best so far; a cycle below it counts as one without progress, and so does one that
+    is not promoted by loop.promote = "significant"."""
     patience: int = Field(default=1, gt=0)
     """The loop ends after so many cycles without progress."""
     final_direct_only: bool = True
     """Make the last finetune of direct attempts only (Video-STaR section 2.2)."""
 
 
+SET_BY_RAY = frozenset(
+    ("CUDA_VISIBLE_DEVICES", "DS_ACCELERATOR", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE")
+)
+"""Environment variables that tell a training worker which one it is."""
+LABEL = r"([a-zA-Z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?)"
+"""A name or a value of Kubernetes' labels, and so of Ray's (ray/_private/label_utils.py)."""
+Selector = Annotated[
+    dict[
+        Annotated[str, Field(pattern=rf"^({LABEL}(\.{LABEL})*/)?{LABEL}$")],
+        Annotated[str, Field(pattern=rf"^!?({LABEL}|in\({LABEL}(, ?{LABEL})*\))$")],
+    ],
+    "label_selector",
+]
+
+
 class Cluster(Section):
+    """Where each stage runs, and with what.
+
+    A selector is Ray's label_selector: {"starloop/pool" = "decode"} are the nodes with this label, which `ray start --labels` or a
+    manifest gives them. Conditions are "a", "!a", "in(a,b)" and "!in(a,b)". An empty selector is any node.
+    """
+
     address: str = cost("")
     """Ray address; default: RAY_ADDRESS, else a local cluster."""
     decode_cpus: float = cost(1.0, gt=0)
-    generator_actors: int = cost(1, gt=0)
+    """Per decoding process."""
+    decode_selector: Selector = cost({})
+    """For decoding of every step, training included. Without one, decode stays off the nodes whose GPUs Ray knows by type, where
+    there are worker nodes without GPUs."""
+    decode_on_gpu_nodes: bool = cost(False)
+    """Let decode use the CPUs of nodes with GPUs although there are worker nodes without GPUs. Where there are none, it uses them
+    anyway."""
+    generator_actors: Annotated[int, Field(gt=0)] | Literal["auto"] = cost(1)
+    """auto: as many as the nodes that generator_selector selects hold next to one decode task, read anew when a step begins; where
+    Ray knows the bounds of a cluster that grows, as many as it may hold then."""
+    generator_selector: Selector = cost({})
+    """For generators, and for what writes their answers."""
     generator_cpus: float = cost(1.0, ge=0)
+    """Per generator."""
     generator_gpus: float = cost(0.0, ge=0)
     """Per generator. More than 1 for vLLM alone, which spreads a model over as many GPUs of one node."""
     generator_python: str = cost("")
@@ -435,8 +627,30 @@ class Cluster(Section):
     """Per training worker."""
     train_gpus: float = cost(0.0, ge=0)
     """Per training worker."""
+    train_selector: Selector = cost({})
+    """For training workers."""
+    train_placement: Literal["PACK", "SPREAD"] = cost("PACK")
+    """Training workers on as few nodes as possible, whose GPUs are connected fastest, or on as many as possible."""
+    train_env: dict[str, str] = cost({})
+    """Environment variables of the training workers, beside those of their nodes: {NCCL_SOCKET_IFNAME = "eth0"}. No secrets: Ray's
+    dashboard shows them."""
     gpu_memory_gib: float = cost(79.0, gt=0)
     """Memory of one GPU. A configuration that needs more is refused before GPUs are requested."""
+    metrics_port: int = cost(0, ge=0, le=65535)
+    """Port of this machine at which the driver serves the run's metrics as text (docs/metrics.md); 0: it does not. A Prometheus
+    that scrapes Ray's nodes needs no port."""
+
+    @field_validator("train_env")
+    @classmethod
+    def _leaves_ranks_alone(cls, value: dict[str, str]) -> dict[str, str]:
+        if taken := sorted(SET_BY_RAY & value.keys()):
+            raise ValueError(f"{taken[0]} is set for each training worker by Ray or DeepSpeed; leave it out")
+        return value
+
+    @property
+    def num_generators(self) -> int:
+        """generator_actors; the least for "auto", of which the number is known when a step begins."""
+        return 1 if self.generator_actors == "auto" else self.generator_actors
 
     @property
     def generator_env(self) -> dict[str, Any]:
@@ -465,6 +679,9 @@ class Limits(Section):
     """How long a step waits for storage that does not respond; a request without a byte ends after this time too, but not before
     5 s and no later than 60 s, and an object of a web server that comes slower than 64 KiB/s after so long. Denied access and
     missing objects are not waited for."""
+    resource_patience_s: float = cost(1800.0, ge=0)
+    """How long a step that gets nothing done waits for CPUs, GPUs or nodes before it stops and says what was asked, what exists and
+    what to change. A cloud takes minutes for a node, and an hour for a rare one. 0: without end."""
 
 
 class RunConfig(Section):
@@ -523,6 +740,19 @@ class RunConfig(Section):
         )
 
     @property
+    def sets(self) -> tuple[EvaluationSet, ...]:
+        """All evaluation sets: those of evaluate.sets, and the split that data.test sets apart, measured as the first one."""
+        if self.data.test is None:
+            return self.evaluate.sets
+        return (*self.evaluate.sets, self.evaluate.sets[0].model_copy(update={"name": TEST}))
+
+    @model_validator(mode="after")
+    def _one_test_set(self) -> "RunConfig":
+        if self.data.test is not None and any(own.name == TEST for own in self.evaluate.sets):
+            raise ValueError("data.test makes an evaluation set named test, and evaluate.sets has one too; name that one otherwise")
+        return self
+
+    @property
     def generates(self) -> bool:
         """Whether the training mixture uses verified answers, so that the generate step is needed."""
         mixture = self.mixture
@@ -540,7 +770,7 @@ class RunConfig(Section):
 
     def prompts_of(self, evaluation_set: str) -> str:
         """The name of the prompt set by which an evaluation set is asked."""
-        named = (own.prompts for own in self.evaluate.sets if own.name == evaluation_set)
+        named = (own.prompts for own in self.sets if own.name == evaluation_set)
         return next(named, "") or self.generate.prompts
 
     @model_validator(mode="after")
@@ -559,6 +789,12 @@ class RunConfig(Section):
                 f"[prompts.{self.generate.prompts}] has no `rationalize`; give it, with {{label}}, or set "
                 "generate.rationalize = false"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_pass_rates(self) -> "RunConfig":
+        if self.select.pass_rate is not None and self.generate.samples == 1:
+            raise ValueError("select.pass_rate needs several samples of a clip; set generate.samples and generate.temperature")
         return self
 
     @model_validator(mode="after")

@@ -14,7 +14,12 @@ from contextlib import contextmanager
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from engine.logs.workers import forwarded
+
 log = logging.getLogger(__name__)
+
+RUN = "starloop_run"
+"""Key of a Ray job's metadata: the run that it works on. `starloop submit` gives it too."""
 
 
 @contextmanager
@@ -48,10 +53,10 @@ def _quiet_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def connect(address: str, cpus: float = 0, gpus: float = 0) -> Iterator[Mapping[str, float]]:
+def connect(address: str, cpus: float = 0, gpus: float = 0, run: str = "") -> Iterator[Mapping[str, float]]:
     """Connect to the Ray at `address`, else at RAY_ADDRESS, else start one on this machine for as long as the block runs.
 
-    Yields the cluster's resources by kind, e.g. {"CPU": 64, "GPU": 8}.
+    Yields the cluster's resources by kind, e.g. {"CPU": 64, "GPU": 8}. `run`: by which other jobs of the cluster know this one.
     Raises ValueError if no cluster answers at the address, or if this machine has fewer CPUs or GPUs than requested; a remote
     cluster that has fewer may be growing, so for it this is a warning.
     """
@@ -75,23 +80,33 @@ def connect(address: str, cpus: float = 0, gpus: float = 0) -> Iterator[Mapping[
             ray.init(
                 address=remote or "local",
                 logging_level=logging.WARNING,
-                log_to_driver=False,
+                log_to_driver=True,  # not to print it: see engine/logs/workers.py
+                job_config=ray.job_config.JobConfig(metadata={RUN: run}),
                 include_dashboard=None if remote else False,
             )
     except (ConnectionError, ValueError) as error:
-        raise _absent(remote or "local", str(error).partition("\n")[0]) from None
+        reason = str(error).partition("\n")[0]
+        raise _closed(remote, reason) if remote else _absent("local", reason) from None
     except Exception as error:  # Ray raises it plain
+        if remote and "Version mismatch" in str(error):
+            raise ValueError(f"{' '.join(str(error).split())}; run the command in an image of the cluster's") from None
         if remote or "timed out during startup" not in str(error):
             raise
         raise ValueError("Ray did not start in time on this machine; is it busy? Run the same command again") from None
     if threading.current_thread() is threading.main_thread() and terminated is not None:  # None: it is not Python's
         signal.signal(signal.SIGTERM, terminated)  # Ray's own handler prints a stack trace
     try:
-        resources = ray.cluster_resources()
-        _compare({"CPU": cpus, "GPU": gpus}, resources, is_remote=bool(remote))
-        yield resources
+        with forwarded():
+            resources = ray.cluster_resources()
+            _compare({"CPU": cpus, "GPU": gpus}, resources, is_remote=bool(remote))
+            yield resources
     finally:
         ray.shutdown()
+
+
+def is_local(address: str) -> bool:
+    """Whether connect() starts a Ray on this machine, which does not grow."""
+    return not (address or os.environ.get("RAY_ADDRESS"))
 
 
 def _refuse_absent(address: str) -> None:
@@ -124,4 +139,12 @@ def _compare(needed: dict[str, float], available: Mapping[str, float], is_remote
         lack = f"the [cluster] section asks for {amount:g} {kind}s at once, and there are {available.get(kind, 0):g}"
         if not is_remote:
             raise ValueError(f"{lack} on this machine; lower its numbers or name a cluster's address")
-        log.warning("%s now; waiting for the cluster to grow", lack)
+        log.warning("%s now; it is waited for until a node brings more (limits.resource_patience_s)", lack)
+
+
+def _closed(address: str, reason: str) -> ValueError:
+    """Something listens there: ray.init does not say whether it is a Ray that wants a token."""
+    return ValueError(
+        f"the Ray cluster at {address} cannot be joined ({reason}); if it wants a token, set RAY_AUTH_MODE=token, and "
+        "RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH; else check cluster.address and RAY_ADDRESS"
+    )

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 KEEP_MEMORY = {-1: 1 << 30, -3: 32 << 20}
 """glibc's mallopt: M_TRIM_THRESHOLD and M_MMAP_THRESHOLD."""
+YOUNG_OBJECTS = 50_000
+"""New objects after which the collector looks at them; Python's default is 700."""
 
 
 def keep_freed_memory() -> None:
@@ -19,6 +21,13 @@ def keep_freed_memory() -> None:
     for parameter, value in KEEP_MEMORY.items():
         if mallopt is not None:
             mallopt(parameter, value)
+
+
+def collect_rarely() -> None:
+    """Look for garbage less often: rows are freed without the collector, and it took a seventh of a select step's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 @contextmanager

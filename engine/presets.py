@@ -12,16 +12,18 @@ from engine.config import RunConfig
 PRESETS: dict[str, dict[str, Any]] = {
     "strict": {},
     "paper": {
-        "generate": {"prompts": "published", "temperature": 0.2, "max_tokens": 1024},
+        "generate": {"prompts": "published", "temperature": 0.2, "max_tokens": 1024, "grounding": 0},
+        "select": {"min_grounding": "off", "near_copies": "ignore"},
         "verify": {"preset": "paper"},
-        "loop": {"max_cycles": 3},
+        "loop": {"max_cycles": 3, "promote": "best"},
         "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0},
         "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published"},
     },
     "code": {
-        "generate": {"prompts": "published", "temperature": 0.2, "max_tokens": 1024},
+        "generate": {"prompts": "published", "temperature": 0.2, "max_tokens": 1024, "grounding": 0},
+        "select": {"min_grounding": "off", "near_copies": "ignore"},
         "verify": {"preset": "code"},
-        "loop": {"max_cycles": 10, "final_direct_only": False},
+        "loop": {"max_cycles": 10, "promote": "best", "final_direct_only": False},
         "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0},
         "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published"},
     },

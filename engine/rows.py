@@ -1,6 +1,8 @@
 """The columns of every table: no other file names one. Rows are frozen dataclasses; Arrow schemas follow from their fields."""
 
+import math
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
@@ -9,8 +11,18 @@ import pyarrow as pa
 from engine import labels
 from engine.labels import Label
 
-Split = Literal["train", "heldout"]
+Split = Literal["train", "heldout", "test"]
 Mode = Literal["direct", "rationalized"]
+
+
+@cache
+def names_of(row: type) -> tuple[str, ...]:
+    """The fields of a dataclass of rows, in their order.
+
+    >>> names_of(Judgement)
+    ('stage', 'keep', 'reason', 'score', 'detail', 'model', 'prompt_tokens', 'num_tokens', 'cost')
+    """
+    return tuple(field.name for field in fields(row))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +52,23 @@ class Clip:
     """Who narrated it, "" if unknown. An episode may use the shots of one narrator only."""
 
     def to_row(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self)} | {"label": labels.to_json(self.label)}
+        return {name: getattr(self, name) for name in names_of(Clip)} | {"label": labels.to_json(self.label)}
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
-        return cls(**{f.name: row[f.name] for f in fields(cls)} | {"label": labels.from_json(row["label"])})
+        return cls(**{name: row[name] for name in names_of(Clip)} | {"label": labels.from_json(row["label"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a verifier took that is a model: Usage(model="Qwen/Qwen3-VL-8B", prompt_tokens=812, num_tokens=31, cost=0.0004)."""
+
+    model: str = ""
+    """As its server calls it; "" for a verifier that is no model."""
+    prompt_tokens: int = 0
+    num_tokens: int = 0
+    cost: float = 0.0
+    """By the prices of the configuration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +87,17 @@ class Verdict:
     """The stretch of text that decided."""
     spans: tuple[tuple[int, int], ...] = ()
     """Start and end of each place in the text that decided; `starloop verify --explain` shows them."""
+    usage: Usage = Usage()
+
+    @property
+    def outcome(self) -> Literal["kept", "rejected"]:
+        """As an attempt's row has it."""
+        return "kept" if self.keep else "rejected"
+
+    @property
+    def detail(self) -> str:
+        """The stretch of text that decided, as an attempt's row calls it."""
+        return self.extracted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +109,53 @@ class Judgement:
     reason: str
     score: float
     detail: str
+    model: str = ""
+    """As its server calls it; "" for a verifier that is no model. The fields below are what it took."""
+    prompt_tokens: int = 0
+    num_tokens: int = 0
+    cost: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grounding:
+    """How likely an attempt's text is after its own clip's video, and after those of other clips (docs/grounding.md).
+
+    Grounding(tokens=9, own=-1.2, others=(-8.4, -7.9, -11.0, -6.3), clips=("train-3", "train-9", "train-1", "train-6"))
+    """
+
+    tokens: int
+    """Those of the reason's words, whose natural logarithms are summed below (engine/generate/grounding.py)."""
+    own: float
+    others: tuple[float, ...]
+    """At least two."""
+    clips: tuple[str, ...]
+    """clip_id of each of the others: of the same piece, with another label."""
+
+    @property
+    def support(self) -> float:
+        """By how much it is likelier with its own video, in nats; for texts of all lengths alike.
+
+        >>> Grounding(tokens=4, own=-2.0, others=(-8.0, -10.0), clips=("a", "b")).support
+        3.5
+        """
+        return self._score(self.own, self.others)
+
+    @property
+    def mismatched(self) -> tuple[float, ...]:
+        """The same of pairs that do not belong together: of each other clip, against the rest of them.
+
+        >>> Grounding(tokens=4, own=-2.0, others=(-8.0, -10.0), clips=("a", "b")).mismatched
+        (1.0, -1.0)
+        """
+        rests = ((*self.others[:number], *self.others[number + 1 :]) for number in range(len(self.others)))
+        return tuple(self._score(other, rest) for other, rest in zip(self.others, rests, strict=True))
+
+    def _score(self, value: float, others: tuple[float, ...]) -> float:
+        return (value - sum(others) / len(others)) / math.sqrt(self.tokens)
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any] | None) -> Self | None:
+        return cls(**row | {"others": tuple(row["others"]), "clips": tuple(row["clips"])}) if row else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,13 +194,135 @@ class Attempt:
     """Tokens of the prompt, the video's included; 0 where the engine does not count them."""
     origin: str = ""
     """The generate step of another run in which it was generated, as a URI, where this run reuses it; "": it is this run's own."""
+    signature: str = ""
+    """Of a clip's direct attempt: what its frames look like (engine/decode/signature.py), about a kilobyte."""
+    sample: int = 0
+    """The number of the direct attempt, where a clip has several (generate.samples)."""
+    support: float | None = None
+    """What its grounding comes to, in nats: by how much its text is likelier with its own video than with others."""
+    grounding: Grounding | None = None
+    """Of a kept attempt, where generate.grounding asks for it and its piece has clips to compare with."""
 
     def to_row(self) -> dict[str, Any]:
-        return asdict(self)
+        values = {name: getattr(self, name) for name in names_of(Attempt)}  # asdict takes five times as long
+        values["grounding"] = asdict(self.grounding) if self.grounding else None
+        return values | {"judgements": tuple(asdict(judgement) for judgement in self.judgements)}
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
-        return cls(**row | {"judgements": tuple(Judgement(**judgement) for judgement in row["judgements"])})
+        grounding = {"grounding": Grounding.from_row(row.get("grounding"))}
+        return cls(**row | grounding | {"judgements": tuple(Judgement(**judgement) for judgement in row["judgements"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The columns of an attempt by which its clip is counted: a third of the time that reading all of them takes.
+
+    Outcome(clip_id="train-00007", mode="direct", outcome="kept", reason="contains_label", in_order=False)
+    """
+
+    clip_id: str
+    mode: Mode
+    outcome: str
+    reason: str
+    in_order: bool
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        return cls(**row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The columns of an attempt that select reads.
+
+    Answer(clip_id="train-00007", cycle=0, mode="direct", outcome="kept", reason="keywords", score=1.0, text="It rises.", seed=9,
+           model="ab12...", etag="v1", signature="")
+    """
+
+    clip_id: str
+    cycle: int
+    mode: Mode
+    outcome: str
+    reason: str
+    score: float
+    text: str
+    seed: int
+    model: str
+    etag: str
+    signature: str = ""
+    detail: str = ""
+    sample: int = 0
+    support: float | None = None
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        return cls(**row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """The columns of an attempt that the report counts.
+
+    Trace(clip_id="train-00007", mode="direct", outcome="kept", reason="contains_label", text="It rises.", num_tokens=4)
+    """
+
+    clip_id: str
+    mode: Mode
+    outcome: str
+    reason: str
+    text: str
+    num_tokens: int
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        return cls(**row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audited:
+    """A row of the file that people read and mark: an answer, its verdict, and room for theirs (docs/audit.md).
+
+    Audited(people="", note="", verdict="kept", reason="contains_label", label="rising", question="What is the action?",
+            text="The circle goes up, so it is rising.", answer="a3f9c0...", clip_id="train-00007", video="...", mode="direct", ...)
+    """
+
+    people: str
+    """keep, drop or unsure; "": nobody has said anything."""
+    note: str
+    """Anything that the person wants to say."""
+    verdict: str
+    """kept or dropped."""
+    reason: str
+    label: str
+    question: str
+    text: str
+    detail: str
+    """The stretch of the text that decided."""
+    judge: str
+    """What the judge said, keep or drop; "" where it was not asked, or its answer decided nothing."""
+    clip_id: str
+    video: str
+    start_s: float | None
+    end_s: float | None
+    mode: Mode
+    cycle: int
+    seed: int
+    """Of the attempt: several attempts at a clip may have said the same."""
+    kind: str
+    """Of the label: keywords, choice, number ..."""
+    answer: str
+    """Digest of the clip's content and the text: by it the row is known when it comes back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """What a person says about an answer: Review(answer="a3f9c0...", clip_id="train-00007", people="drop", note="it sinks")."""
+
+    answer: str
+    clip_id: str
+    people: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +365,9 @@ class Example:
     """Number of the turn that shows the video, 0 for the first."""
     instruction: str = ""
     """The beginning of the prompt, where that is an instruction: some chats write it before the video (docs/prompts.md)."""
+    people: str = ""
+    """confirmed: a person agrees with the verifiers that the answer is to be kept. overridden: they had rejected it, and a person
+    keeps it. "": nobody was asked (docs/audit.md)."""
 
     @property
     def turns(self) -> list[tuple[str, str]]:
@@ -168,7 +375,8 @@ class Example:
         return [(self.prompt, self.answer), *((turn.prompt, turn.answer) for turn in self.follow_ups)]
 
     def to_row(self) -> dict[str, Any]:
-        return asdict(self)
+        values = {name: getattr(self, name) for name in names_of(Example)}
+        return values | {"follow_ups": tuple(asdict(turn) for turn in self.follow_ups)}
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
@@ -197,6 +405,119 @@ class Unused:
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
         return cls(**row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takeaway:
+    """An example as other tools are given it, with the label of its clip and the verdict on its answer (docs/take_away.md).
+
+    Takeaway(example_id="train-00007/0/direct", clip_id="train-00007", video="s3://bucket/7.mp4", label="rising", ...)
+    """
+
+    example_id: str
+    clip_id: str
+    video: str
+    """"": the example is text alone."""
+    start_s: float | None
+    end_s: float | None
+    """The window in seconds of the video's file; None: its start, or its end."""
+    label: str
+    """Its text; "" for a conversation, which has none."""
+    label_kind: str
+    label_json: str
+    """All of the label, as a manifest and `starloop verify` have it."""
+    question: str
+    """The clip's question; of a conversation its first prompt."""
+    prompt: str
+    """The question in the wording of training: the user turn after the video."""
+    answer: str
+    follow_ups: tuple[FollowUp, ...]
+    shown_in: int
+    reason: str
+    """Of the verdict: why the answer is kept; "" where no verdict was needed (a template, a conversation), or it is not there any
+    more (`starloop gc`)."""
+    detail: str
+    """The stretch of the answer that decided."""
+    score: float | None
+    """0..1: share of the label that the answer contains; None where there is no verdict."""
+    support: float | None
+    """By how much the answer is likelier with its own video than with others, in nats (docs/grounding.md)."""
+    people: str
+    source: str
+    mode: Mode
+    cycle: int
+    sample: int
+    seed: int
+    model: str
+    """Digest of the model that gave the answer; "" if no model did."""
+    etag: str
+    """The version of the video that the answer is about."""
+    run: str
+    """URI of the run; in a folder for a hub its name alone."""
+
+    def to_row(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in names_of(Takeaway)}
+        return values | {"follow_ups": tuple(asdict(turn) for turn in self.follow_ups)}
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        return cls(**row | {"follow_ups": tuple(FollowUp(**turn) for turn in row["follow_ups"])})
+
+    @property
+    def turns(self) -> list[tuple[str, str]]:
+        """(prompt, answer) of all turns."""
+        return [(self.prompt, self.answer), *((turn.prompt, turn.answer) for turn in self.follow_ups)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """Two answers to one question about one clip, of which one was kept and the other one rejected.
+
+    Preference(pair_id="train-00007/0/rationalized/0", clip_id="train-00007", video="...", prompt="What is the action?",
+               chosen="The red circle ..., so the action is rising.", rejected="The red circle sinks.", reason="label_missing", ...)
+    """
+
+    pair_id: str
+    """The example_id of the chosen answer, and a number for each rejected one."""
+    clip_id: str
+    video: str
+    start_s: float | None
+    end_s: float | None
+    prompt: str
+    """The user turn after the video, without a hint: the one that the chosen answer is trained with."""
+    chosen: str
+    rejected: str
+    reason: str
+    """Why the rejected answer was rejected."""
+    chosen_mode: Mode
+    """rationalized: its model saw the label. A rejected answer never is: it has to be one to the same question."""
+    chosen_cycle: int
+    rejected_cycle: int
+    rejected_score: float
+    """0..1: share of the label that it contains; the chosen one's is 1."""
+    chosen_model: str
+    """Digest of the model that gave the answer."""
+    rejected_model: str
+    etag: str
+    """The version of the video that the answers are about."""
+
+    def to_row(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearCopy:
+    """A train clip that shows nearly the same pictures as another clip: NearCopy(clip_id="a", copy_of="b", where="heldout")."""
+
+    clip_id: str
+    copy_of: str
+    """clip_id; of a benchmark the name of the video."""
+    where: str
+    """An evaluation set, the folder of a benchmark (select.benchmarks), train, or train/relabelled: a train clip with another
+    question or label."""
+
+    def to_row(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 Role = Literal["verb", "noun", "rest", "random"]
@@ -335,6 +656,6 @@ def defaults_of(row: type) -> dict[str, Any]:
     return {field.name: field.default for field in fields(row) if field.default is not MISSING}
 
 
-CLIPS, ATTEMPTS, EXAMPLES, EPISODES, NARRATED, UNUSED = (
-    schema_of(row) for row in (Clip, Attempt, Example, Episode, Narrated, Unused)
+CLIPS, ATTEMPTS, EXAMPLES, TAKEAWAYS, PREFERENCES, NEAR_COPIES, EPISODES, NARRATED, UNUSED = (
+    schema_of(row) for row in (Clip, Attempt, Example, Takeaway, Preference, NearCopy, Episode, Narrated, Unused)
 )

@@ -1,13 +1,18 @@
 """One file for each command: `starloop JOB` and `python -m jobs JOB` are the same.
 
-cli          the commands and their options; a job is imported only when it runs
+cli          how a command begins, is interrupted, and ends with an error
+commands     the commands, their options and examples; a job is imported only when it runs
 exits        exit statuses, and what they mean
 folders      the folder that a command writes into, made before the work begins
 view         progress and tables on a terminal, plain lines elsewhere
+json_log     the log of a command as JSON lines
 demo         renders a labelled world and runs the loop on it
 ingest       checks a manifest or a dataset's annotations and writes clips
+config       prints every key of the configuration, or the values of one
+preview      says what a command would do: --dry-run
 selftrain    runs the loop; generate, train and evaluate are the same loop, stopped earlier
 extend       continues a finished run with a changed manifest
+report       the report of a run, finished or not, as one HTML file
 runs         lists the runs below a URI, and deletes what nobody needs of finished ones
 status       shows what a run has done, lists its failures, and tries them again
 doctor       checks a configuration and its surroundings before a run
@@ -15,6 +20,11 @@ plan         says what a run will take before it starts, and afterwards beside w
 estimates    an estimate as tables and words
 verify       tries label rules on cases
 convert      turns checkpoints into other layouts: convert, export
+inspect      prints all that ever happened to a clip
+compare      prints what differs between two runs
+lineage      prints what an example was made from, and which models were trained on it
+export_data  takes kept rows away in the format of another tool
+audit        answers for people to read, and what their words make of the verifiers
 alpha_sweep  evaluates one adapter at many LoRA alphas
 episodes     makes in-context episodes from a manifest and reports their properties
 few_shot     draws a model's curve over numbers of shots

@@ -18,6 +18,9 @@ NUM_TRAIN, NUM_HELDOUT = 300, 200
 ABLATIONS = {
     "without_rationalization": ["generate.rationalize=false"],
     "template_finetuning": ["select.source=template", "loop.max_cycles=1"],
+    "without_grounding": ["generate.grounding=0"],
+    "one_warm_sample": ["generate.temperature=0.7"],
+    "eight_warm_samples": ["generate.temperature=0.7", "generate.samples=8"],
 }
 
 
@@ -40,7 +43,7 @@ def demo(out: str, ablations: bool, settings: list[str]) -> None:
         summary["ablations"] = ablation_summaries
         Store(out).write("summary.json", to_json(summary, indent=1))
         print_summary(summary | {"cycles": []}, console)
-    console.print(f"README.md lists the files in {out}")
+    console.print(f"docs/run_folder.md lists the files in {out}")
 
 
 def _ablation(name: str, changes: list[str], base: list[str], out: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Prints the findings of the preflight checks."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -8,16 +9,20 @@ from transformers.utils.logging import disable_progress_bar
 
 from engine.presets import load_config
 from engine.run.doctor import examine
+from engine.store.documents import to_json
 from jobs.exits import Exit
 from jobs.view import a_console
 
 
-def doctor(path: Path | None, settings: list[str], model: bool) -> None:
+def doctor(path: Path | None, settings: list[str], model: bool, as_json: bool) -> None:
     """Exits with status 1 if a finding is not ok."""
     disable_progress_bar()
     config, console, failed = load_config(path, settings), a_console(), 0
     for finding in examine(config, model):
         failed += bool(finding.remedy)
+        if as_json:
+            print(to_json({"ok": not finding.remedy} | asdict(finding)).decode())
+            continue
         _print_verdict(console, not finding.remedy)
         console.print(f"{finding.what}: {finding.detail}" + (f"; {finding.remedy}" if finding.remedy else ""))
     if failed:

@@ -40,6 +40,7 @@ class IngestOptions:
     video: str = ""
     split: str = ""
     skip_bad: bool = False
+    dry_run: bool = False
 
 
 def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
@@ -58,7 +59,7 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
         raise ValueError(f"--format {form}: one of {', '.join(FORMATS)}")
     split = split_named(options.split)
     if options.split and not split:
-        raise ValueError(f"--split {options.split}: train or heldout")
+        raise ValueError(f"--split {options.split}: train, heldout or test")
     if form == "instruct" and options.split:
         raise ValueError("--split is for clips; conversations have no split, all of them are trained on")
     storage = config.access()
@@ -74,7 +75,7 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
         content = _table_of(EXAMPLES, talks.rows())
         facts = _report(talks.facts(), skipped, listing)
         refuse_missing(talks.num_shown, listing)
-        _write(store, name, content, facts)
+        _write(store, name, content, facts, options.dry_run)
         return
     own = partial(own_records, manifest, storage, source.video, split)
     records = partial(adapter(form), source) if form in ADAPTERS else own
@@ -91,7 +92,7 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
     for note in notes:
         a_console().print(note)
     refuse_missing(len(card), listing)
-    _write(store, name, content, facts)
+    _write(store, name, content, facts, options.dry_run)
 
 
 def _refuse_blocked(out: str) -> None:
@@ -134,9 +135,12 @@ def _table_of(schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> bytes:
     return content
 
 
-def _write(store: Store, name: str, table: bytes, facts: dict[str, Any]) -> None:
+def _write(store: Store, name: str, table: bytes, facts: dict[str, Any], is_dry: bool) -> None:
     """Write the rows, and the data card as JSON beside them."""
     card = f"{name.removesuffix('.parquet')}.card.json"
+    if is_dry:
+        a_console().print(f"nothing is written by --dry-run; without it: {store.url(name)} and its data card {card}")
+        return
     store.write(name, table)
     store.write(card, to_json(facts, indent=2) + b"\n")
     a_console().print(f"wrote {store.url(name)} and its data card {card}")

@@ -15,11 +15,13 @@ from aiohttp import ClientError
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient
 
+from engine.connection import RUN
 from jobs.exits import Exit
+from jobs.json_log import say
 
 T = TypeVar("T")
-RUN, CONFIGURATION = "starloop_run", "starloop_configuration"
-"""Keys of a job's metadata: the run's URI, and a digest of its configuration."""
+CONFIGURATION = "starloop_configuration"
+"""Key of a job's metadata, beside RUN, which is the run's URI: a digest of its configuration."""
 CONNECT_S, FIRST_ANSWER_S, ANSWER_S = 4.0, 5.0, 60.0
 POLL_S, POLL_LOG_S = 2.0, 15.0
 LOST_S = 600.0
@@ -96,15 +98,15 @@ class JobServer:
         try:
             info = self._follow(job)
         except (KeyboardInterrupt, SystemExit) as stop:
-            print(f"\n{self.left_alone(job)}", file=sys.stderr)
+            say(self.left_alone(job), sys.stderr)
             sys.exit(Exit.INTERRUPTED if isinstance(stop, KeyboardInterrupt) else stop.code)
         except Away as error:
-            print(f"{self.address} has not answered for {PATIENCE_S:.0f} s ({error}); {self.left_alone(job)}", file=sys.stderr)
+            say(f"{self.address} has not answered for {PATIENCE_S:.0f} s ({error}); {self.left_alone(job)}", sys.stderr)
             sys.exit(Exit.UNKNOWN)
         if info.status == "SUCCEEDED":
-            print(f"{job} succeeded")
+            say(f"{job} succeeded")
             sys.exit(Exit.DONE)
-        print(f"{job} ended as {info.status}: {_first_line(info.message or 'see its log')}", file=sys.stderr)
+        say(f"{job} ended as {info.status}: {_first_line(info.message or 'see its log')}", sys.stderr)
         sys.exit(info.driver_exit_code or Exit.FAILED)
 
     def left_alone(self, job: str) -> str:
@@ -134,7 +136,7 @@ class JobServer:
         try:
             text = self.client.get_job_logs(job)
         except (requests.RequestException, ConnectionError, RuntimeError) as error:
-            print(f"the log of {job} cannot be read ({_first_line(error)})", file=sys.stderr)
+            say(f"the log of {job} cannot be read ({_first_line(error)})", sys.stderr)
             return printed
         print(text[printed:], end="", flush=True)
         return max(printed, len(text))
@@ -168,7 +170,7 @@ class JobServer:
                 if time.monotonic() > deadline:
                     raise Away(_first_line(error)) from None
                 if not is_named:
-                    print(f"{self.address} does not answer ({_first_line(error)}); asking again", file=sys.stderr)
+                    say(f"{self.address} does not answer ({_first_line(error)}); asking again", sys.stderr)
                 is_named = True
             time.sleep(POLL_S)
 

@@ -9,7 +9,7 @@ from engine.config import RunConfig
 from engine.estimate.assumptions import assumptions
 from engine.estimate.cycles import steps_at_most
 from engine.estimate.estimate import Estimate, Inputs, make_estimate
-from engine.estimate.hardware import choose
+from engine.estimate.hardware import Gpu, choose
 from engine.estimate.observed import Observed, observe
 from engine.estimate.prices import read_prices
 from engine.estimate.workload import Workload, of_manifest, of_seal, on_paper
@@ -63,13 +63,22 @@ def plan(path: Path | None, options: PlanOptions, settings: list[str]) -> None:
         prices=prices,
     )
     estimate = make_estimate(inputs, is_on_paper=options.clips is not None)
-    memory = budget(config, base)
+    memory = budget(_on(config, gpu) if options.gpu else config, base)
     refusals = [f"a run would be refused: {line}" for line in memory.refusals]
-    estimate = replace(estimate, notes=[*filter(None, [trouble]), *refusals, *estimate.notes])
+    is_open = 'cluster.generator_actors = "auto" is planned as 1; --set the number that your cluster will hold'
+    undecided = [is_open] if config.cluster.generator_actors == "auto" else []
+    estimate = replace(estimate, notes=[*filter(None, [trouble]), *refusals, *undecided, *estimate.notes])
     if options.as_json:
         print(to_json(plan_json(config, estimate, memory.lines)).decode())
     else:
         show(estimate, memory.lines, prices, a_console())
+
+
+def _on(config: RunConfig, gpu: Gpu) -> RunConfig:
+    """The configuration for that GPU's memory, of which the driver keeps the same share as of 80 GB."""
+    of_80 = RunConfig.model_fields["cluster"].get_default(call_default_factory=True).gpu_memory_gib / 80
+    memory_gib = min(config.cluster.gpu_memory_gib, gpu.memory_gib * of_80)
+    return config.model_copy(update={"cluster": config.cluster.model_copy(update={"gpu_memory_gib": memory_gib})})
 
 
 def look_at_run(config: RunConfig) -> tuple[Observed, str]:

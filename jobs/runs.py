@@ -40,12 +40,16 @@ def _cells(row: RunRow) -> list[str]:
     return [row.run, state, cycles, *accuracies, size_of(row.bytes), row.parent or ""]
 
 
-def collect(uri: str, settings: list[str], is_deleting: bool) -> None:
+def collect(uri: str, settings: list[str], is_deleting: bool, as_json: bool = False) -> None:
     """One run that cannot be read stops it before anything of the others is deleted: it may need what they have."""
     stores = list(_runs(uri, settings))
     collections = [collecting.collectable(store) for store in stores]
     if is_deleting:
         collections = [collecting.delete(store) for store in stores]
+    if as_json:
+        for collection in collections:
+            print(to_json(asdict(collection) | {"deleted": is_deleting}).decode())
+        return
     console, size = a_console(), 0
     for collection in collections:
         for line in _lines(collection):

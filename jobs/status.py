@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from rich.table import Table
 
+from engine.generate import judged, tokens
 from engine.presets import load_config
 from engine.run import failures as failing
 from engine.run import status as runs
@@ -36,6 +37,9 @@ class StepStatus:
     direct_kept: int | None = None
     """Of an evaluate step: right."""
     rationalized_kept: int | None = None
+    samples: int | None = None
+    """Answers without a hint, of which a clip may have several (generate.samples)."""
+    samples_kept: int | None = None
     dropped: Mapping[str, int] | None = None
     """Clips by reason."""
     failed: Mapping[str, int] | None = None
@@ -48,6 +52,8 @@ class StepStatus:
     """Mean of the first training steps, and of the last ones."""
     loss_last: float | None = None
     seconds: float | None = None
+    cost: float | None = None
+    """What the server of generate.openai and the judge cost in a sealed generate step, by the prices of the configuration."""
     damaged: int = 0
     """Files that are not what the step wrote."""
 
@@ -65,6 +71,8 @@ class RunStatus:
     """Who holds the lease, in words; null: nobody does."""
     report: str | None
     """Where the report is."""
+    logs: str | None
+    """The folder with the logs of the last command; null: it left none."""
     steps: list[StepStatus]
     """In the order of the plan."""
     damage: list[Damage]
@@ -82,17 +90,28 @@ def status(uri: str, settings: list[str], as_json: bool) -> None:
         return
     console = a_console()
     console.print(_table(value.steps, now.sealed))
+    for line in _server_lines(now.sealed):
+        console.print(line, markup=False)
     console.print(f"{now.holder} holds the lease" if now.holder else "no driver holds the lease")
     if value.complete:
         console.print("complete")
     if value.report:
         console.print(f"{value.report} has the evidence up to the last command that ended")
+    if value.logs:
+        console.print(f"{value.logs} has the logs of the last command")
     if any(step.failed or step.unused for step in value.steps):
         console.print(f"starloop failures {uri} names what failed, and what to do about it")
     if value.gap:
         console.print(value.gap)
     if value.damage:
         console.print(f"{damage_line(value.damage)}; {remedy(uri)}")
+
+
+def _server_lines(sealed: Mapping[str, Seal]) -> list[str]:
+    """What servers answered and judged, step by step."""
+    words = {"asked": tokens.line_of, "judge": judged.line_of}
+    facts = [(step, name, seal.facts[name]) for step, seal in sealed.items() for name in words if seal.facts.get(name)]
+    return [f"{step}: {words[name](values)}" for step, name, values in facts]
 
 
 def run_status(uri: str, now: runs.Status) -> RunStatus:
@@ -119,6 +138,7 @@ def run_status(uri: str, now: runs.Status) -> RunStatus:
         next_step=next_step,
         driver=now.holder or None,
         report=f"{uri}/report.html" if now.has_report else None,
+        logs=now.logs or None,
         steps=steps,
         damage=now.damage,
         gap=now.gap or None,
@@ -132,14 +152,21 @@ def _sealed(name: str, seal: Seal, damaged: int) -> StepStatus:
         state="sealed",
         unused=seal.counts.get("unused"),
         seconds=seal.seconds,
+        cost=sum(bill["cost"] for bill in bills) if (bills := _bills(seal)) else None,
         damaged=damaged,
         **(_accounts(seal.facts) if has_accounts else {}),
         **results_of(seal),
     )
 
 
+def _bills(seal: Seal) -> list[dict[str, Any]]:
+    """What servers were asked in a step, each with its tokens and its cost."""
+    return [seal.facts[name] for name in ("asked", "judge") if seal.facts.get(name)]
+
+
 def _accounts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: facts[name] for name in ("clips", "direct_kept", "rationalized_kept", "dropped", "failed")}
+    accounts = {name: facts[name] for name in ("clips", "direct_kept", "rationalized_kept", "dropped", "failed")}
+    return accounts | {"samples": facts.get("direct"), "samples_kept": facts.get("direct_right")}
 
 
 def damage_line(damage: list[Damage]) -> str:
@@ -163,8 +190,8 @@ def _table(steps: list[StepStatus], sealed: Mapping[str, Seal]) -> Table:
         state = step.state if step.pieces is None else f"{step.state}, {step.pieces} of {step.planned_pieces} pieces"
         cells = ("", "", "", "")
         if step.clips is not None:
-            kept = (step.direct_kept or 0) + (step.rationalized_kept or 0)
-            cells = (str(step.clips), str(kept), reasons(step.dropped or {}), _kinds(step.failed or {}))
+            hinted = f" + {step.rationalized_kept} hinted" if step.rationalized_kept else ""
+            cells = (str(step.clips), f"{step.direct_kept or 0}{hinted}", reasons(step.dropped or {}), _kinds(step.failed or {}))
         table.add_row(
             step.step,
             f"{state}, {step.damaged} damaged" if step.damaged else state,
@@ -192,16 +219,21 @@ class FailureOptions:
     """A kind of failure; "": list failures."""
     rewind: bool
     as_json: bool
+    is_dry: bool = False
+    """With retry: only say what would be made again."""
 
 
 def failures(uri: str, options: FailureOptions, settings: list[str]) -> None:
     if options.rewind and not options.retry:
         raise ValueError("--rewind goes with --retry KIND")
+    if options.is_dry and not options.retry:
+        raise ValueError("--dry-run goes with --retry KIND: the list of failures changes nothing")
     if options.as_json and options.retry:
         raise ValueError("--json is for the list of failures, and does not go with --retry")
     store = _store(uri, settings)
     if options.retry:
-        a_console().print(_retried(options.retry, failing.retry(store, options.retry, options.rewind)))
+        text = _retried(options.retry, failing.retry(store, options.retry, options.rewind, options.is_dry))
+        a_console().print(f"nothing is changed by --dry-run; without it: {text}" if options.is_dry else text)
         return
     kinds: Counter[str] = Counter()
     for row in failing.failures(store):

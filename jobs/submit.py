@@ -6,12 +6,14 @@ The same run submitted again continues it, as a new job; while its job is runnin
 import shlex
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rich.table import Table
 
 from engine.presets import load_config
+from engine.store.documents import to_json
 from engine.store.files import digest
+from jobs.json_log import is_json, say
 from jobs.view import a_console
 
 NOT_SENT = (
@@ -37,6 +39,7 @@ class Submission:
     settings: list[str]
     working_dir: Path
     wait: bool = True
+    is_dry: bool = False
 
 
 def submit(submission: Submission) -> None:
@@ -45,10 +48,13 @@ def submit(submission: Submission) -> None:
     if config.is_absolute() or ".." in config.parts:
         raise ValueError(f"{config} is not a path inside {working_dir}; only that folder is sent")
     settings = load_config(working_dir / config, submission.settings)  # a wrong configuration is refused here, and not there
-    from jobs.job_server import CONFIGURATION, RUN, JobServer, job_id, run_name
+    _refuse_relative(settings.run.uri)
+    from engine.connection import RUN
+    from jobs.job_server import CONFIGURATION, JobServer, job_id, run_name
 
     server, run = JobServer(submission.address), settings.run.uri
     arguments = [quoted for setting in submission.settings for quoted in ("--set", shlex.quote(setting))]
+    arguments += ["--log-format json"] if is_json() else []
     entrypoint = " ".join(["python -m jobs selftrain", shlex.quote(str(config)), *arguments])
     metadata = {RUN: run_name(run), CONFIGURATION: digest(settings.model_dump(mode="json"))}
     earlier = server.jobs(run)
@@ -60,18 +66,32 @@ def submit(submission: Submission) -> None:
                 f"{job} is at work on {run} with another configuration ({under_way.entrypoint}); "
                 f"let it end, or stop it: starloop stop {job} --address {server.address}"
             )
-        print(f"{job} is at work on {run} already", flush=True)
+        say(f"{job} is at work on {run} already")
+        if submission.is_dry:
+            return
     else:
         size = package_bytes(working_dir)
         environment = {"working_dir": str(working_dir), "excludes": EXCLUDES}
         job = job_id(run, [job.submission_id for job in earlier])
+        if submission.is_dry:
+            say(f"nothing is sent by --dry-run; without it: {job} ({size / 1e6:.1f} MB of files): {entrypoint}")
+            return
         server.call(
             lambda: server.client.submit_job(entrypoint=entrypoint, runtime_env=environment, metadata=metadata, submission_id=job)
         )
-        print(f"submitted {job} ({size / 1e6:.1f} MB of files): {entrypoint}", flush=True)
+        say(f"submitted {job} ({size / 1e6:.1f} MB of files): {entrypoint}")
     if submission.wait:
         server.follow(job)
-    print(server.left_alone(job))
+    say(server.left_alone(job))
+
+
+def _refuse_relative(uri: str) -> None:
+    """Raises ValueError for a folder that would lie in the job's copy of this one, which each change of a file makes anew."""
+    if "://" not in uri and not PurePosixPath(uri).is_absolute():
+        raise ValueError(
+            f"run.uri = {uri!r} is relative: the job would write into Ray's own copy of this folder, and lose it; set run.uri to "
+            "an object store, or to an absolute path that every node sees"
+        )
 
 
 def attach(run_or_job: str, address: str) -> None:
@@ -103,14 +123,20 @@ def stop(run_or_job: str, address: str) -> None:
     print(f"{job.submission_id} is told to stop; submit the same run again to continue it")
 
 
-def list_jobs(run: str, address: str) -> None:
+def list_jobs(run: str, address: str, as_json: bool) -> None:
     """Print the jobs of a run, or of every run, the latest first."""
-    from jobs.job_server import RUN, JobServer, started
+    from engine.connection import RUN
+    from jobs.job_server import JobServer, started
 
+    jobs = JobServer(address).jobs(run)
+    if as_json:
+        for job in jobs:
+            row = {"job": job.submission_id, "run": job.metadata[RUN], "status": str(job.status.value), "started": started(job)}
+            print(to_json(row).decode())
+        return
     table = Table(box=None, padding=(0, 2), header_style="bold")
     for column in ("job", "run", "status", "started"):
         table.add_column(column, overflow="fold")
-    jobs = JobServer(address).jobs(run)
     for job in jobs:
         table.add_row(job.submission_id, job.metadata[RUN], str(job.status.value), started(job))
     a_console().print(table if jobs else f"no job of {run or 'a run'} at {address}")

@@ -9,21 +9,29 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from engine import labels
-from engine.language import similarity
+from engine.language import parse, similarity
+from engine.language.words import ENGLISH, refuse_unknown_language
 from engine.verify.verdict import VerifySpec, verify
 
 CASE_KEYS = ("text", "question", "label", "hint", "finished")
 """What a case is judged by."""
-CARRIED_KEYS = ("id", "why", "keep", "reason", "score", "extracted", "places", "preset", "similarity")
+CARRIED_KEYS = ("id", "why", "keep", "reason", "score", "extracted", "places", "preset", "similarity", "parser")
 """id and why (a remark) may hold anything. The others are what this command adds: its output may be judged again by other rules."""
 
 
-def verify_cases(cases: Path, preset: str, explain: bool, skip_bad: bool, sentence_model: str) -> None:
-    """`cases`: JSONL, "-" for standard input. Raises ValueError naming the line and the remedy."""
+def spec_of(preset: str = "strict", sentence_model: str = "", parser: str = "", language: str = ENGLISH) -> VerifySpec:
+    """Raises ValueError for a preset or a language that does not exist, and a model that cannot be loaded."""
     if preset not in ("strict", "paper", "code"):
         raise ValueError(f"--preset {preset} is not a preset; choose strict, paper or code")
-    spec = VerifySpec(preset=cast(Literal["strict", "paper", "code"], preset), sentence_model=sentence_model)
     similarity.of(sentence_model)
+    parse.of(parser)
+    refuse_unknown_language(language)
+    known_preset = cast(Literal["strict", "paper", "code"], preset)
+    return VerifySpec(preset=known_preset, sentence_model=sentence_model, parser=parser, language=language)
+
+
+def verify_cases(cases: Path, spec: VerifySpec, explain: bool, skip_bad: bool) -> None:
+    """`cases`: JSONL, "-" for standard input. Raises ValueError naming the line and the remedy."""
     num_cases = bad_lines = 0
     try:
         with _open(cases) as file:
@@ -78,6 +86,7 @@ def _verified_line(line: bytes, spec: VerifySpec, explain: bool) -> str:
     if explain:
         case["places"] = [{"start": start, "end": end, "text": text[start:end]} for start, end in verdict.spans]
         case["preset"], case["similarity"] = spec.preset, similarity.name(spec.sentence_model)
+        case["parser"] = parse.name(spec.parser)
     return _as_json(case)
 
 

@@ -1,9 +1,11 @@
-"""Shows a run: a live line in a terminal, plain lines elsewhere, a table at the end."""
+"""Shows a run: a live line in a terminal, plain lines elsewhere, a table at the end; or all of it as JSON lines."""
 
 import logging
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
 from typing import Any, Self
 
 from rich.console import Console
@@ -12,9 +14,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from engine.logs.lines import LOGGERS
+from engine.report.figures import comparison_text, intervals_line
 from engine.run.work import Progress
+from jobs import json_log
 
 PLAIN_EVERY_S = 5.0
+COUNTED = {"steps": "optimizer steps"}
+"""What a line calls the unit of a step's progress, where the unit alone could mean something else."""
 WIDTH_FOR_BAR = 100
 """Columns of a terminal from which there is room for a progress bar beside the line."""
 
@@ -23,14 +30,18 @@ def a_console() -> Console:
     """A console of the terminal's width, which wraps at words; where there is no terminal, wide enough for the table.
 
     Text from users and data is printed as it is: a label like "[/INST]" is no markup. What writes colours says markup=True.
+    With --log-format json each line that is printed is an object.
     """
+    if json_log.is_json():
+        file = json_log.JsonFile()
+        return Console(file=file, highlight=False, soft_wrap=True, markup=False, emoji=False, width=160, color_system=None)
     is_terminal = sys.stdout.isatty()
     width = None if is_terminal else 160
     return Console(highlight=False, soft_wrap=not is_terminal, markup=False, emoji=False, width=width)
 
 
 class View(logging.Handler):
-    """Shows Progress from the loop, and log records of the engine.
+    """Shows Progress from the loop, and our own log records.
 
     with View() as view: loop.run(config, view.show)
     """
@@ -43,18 +54,20 @@ class View(logging.Handler):
         self._began = (0.0, 0)
         """When the step's first progress came, on time.monotonic's clock, and how much was done then."""
         self._printed_at = 0.0
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        logger = logging.getLogger("engine")
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
-        logger.addHandler(self)
+        if json_log.is_json():
+            self._stack.enter_context(json_log.everything_as_json())
+            return self
+        for name in LOGGERS:
+            self._stack.enter_context(json_log.only_handled(logging.getLogger(name), self, logging.INFO))
         if self._live:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        logging.getLogger("engine").removeHandler(self)
+        self._stack.close()
         if self._live:
             self._live.stop()
 
@@ -73,10 +86,16 @@ class View(logging.Handler):
         if self._live:
             self._live.update(self._row(progress, rate))
         elif not progress.unit:
-            self.console.print(f"{time.strftime('%H:%M:%S')}  {line(progress, rate)}")
+            self._print(progress, rate)
         elif now - self._printed_at >= PLAIN_EVERY_S or progress.done == progress.total:
-            self.console.print(f"{time.strftime('%H:%M:%S')}  {line(progress, rate)}")
+            self._print(progress, rate)
             self._printed_at = now
+
+    def _print(self, progress: Progress, rate: float) -> None:
+        if json_log.is_json():
+            json_log.write(line(progress, rate), **figures_of(progress))
+        else:
+            self.console.print(f"{time.strftime('%H:%M:%S')}  {line(progress, rate)}")
 
     def _row(self, progress: Progress, rate: float) -> Table | Text:
         if self.console.width < WIDTH_FOR_BAR:
@@ -86,21 +105,36 @@ class View(logging.Handler):
         return row
 
 
+def figures_of(progress: Progress) -> dict[str, Any]:
+    """What a JSON line has of a step's progress.
+
+    >>> figures_of(Progress(step="cycle-000/train", unit="steps", done=1, total=4, loss=0.5))
+    {'step': 'cycle-000/train', 'unit': 'steps', 'done': 1, 'total': 4, 'loss': 0.5}
+    """
+    optional = ("before", "kept", "failed", "loss", "metrics") if progress.unit else ()
+    names = ("step", *(("unit", "done", "total") if progress.unit else ()), *(n for n in optional if getattr(progress, n)))
+    values = asdict(progress)
+    return {name: values[name] for name in names}
+
+
 def line(progress: Progress, rate: float) -> str:
     """Progress as one line of text. `rate`: units per second; 0 if it is not known yet.
 
     >>> line(Progress(step="cycle-001/generate", unit="clips", done=64, total=320, kept=60), 12.8)
-    'cycle-001/generate  64/320 clips  kept 60  12.8 clips/s  20 s left'
+    'cycle-001/generate  64 of 320 clips  kept 60  12.8 clips/s  20 s left'
     >>> line(Progress(step="cycle-001/generate", unit="clips", done=64, total=320, before=32, kept=30), 0.0)
-    'cycle-001/generate  64/320 clips  32 from before  kept 30'
+    'cycle-001/generate  64 of 320 clips  32 from before  kept 30'
     >>> line(Progress(step="cycle-001/evaluate-mine", unit="clips", done=8, total=8, kept=6), 0.0)
-    'cycle-001/evaluate-mine  8/8 clips  right 6'
+    'cycle-001/evaluate-mine  8 of 8 clips  right 6'
+    >>> line(Progress(step="cycle-001/train", unit="steps", done=3, total=9, loss=0.5), 0.0)
+    'cycle-001/train  3 of 9 optimizer steps  loss 0.500'
     >>> line(Progress(step="cycle-001/train", unit="", done=0, total=0), 0.0)
     'cycle-001/train  starting'
     """
     if not progress.unit:
         return f"{progress.step}  starting"
-    parts = [progress.step, f"{progress.done}/{progress.total} {progress.unit}"]
+    counted = COUNTED.get(progress.unit, progress.unit)
+    parts = [progress.step, f"{progress.done} of {progress.total} {counted}"]
     if progress.before:
         parts.append(f"{progress.before} from before")
     if progress.unit == "clips":
@@ -110,7 +144,7 @@ def line(progress: Progress, rate: float) -> str:
     if progress.loss is not None:
         parts.append(f"loss {progress.loss:.3f}")
     if rate > 0:
-        parts += [f"{rate:.1f} {progress.unit}/s", f"{_span((progress.total - progress.done) / rate)} left"]
+        parts += [f"{rate:.1f} {counted}/s", f"{_span((progress.total - progress.done) / rate)} left"]
     return "  ".join(parts)
 
 
@@ -128,7 +162,9 @@ def _span(seconds: float) -> str:
 def print_summary(summary: Mapping[str, Any], console: Console | None = None) -> None:
     """Print the cycles as a table, then the accuracies in a sentence."""
     console = console or a_console()
-    if summary["cycles"]:
+    if json_log.is_json():
+        json_log.write("the run's summary", summary=summary)
+    elif summary["cycles"]:
         console.print(_table(summary))
     if summary["base_accuracy"] is None:
         return
@@ -137,14 +173,30 @@ def print_summary(summary: Mapping[str, Any], console: Console | None = None) ->
         f"held-out accuracy {summary['base_accuracy']:.3f} -> {summary['best_accuracy']:.3f} ({where}) "
         f"on {summary['heldout_clips']} clips; stopped because: {summary['stopped_because']}"
     )
+    cycles = [(cycle["cycle"], comparison_text(cycle["comparison"])) for cycle in summary["cycles"]]
+    for text in filter(None, [intervals_line(summary), *(f"  cycle {cycle}: {text}" for cycle, text in cycles if text)]):
+        console.print(text)
     if summary["note"]:
         console.print(summary["note"])
     for name, values in summary["sets"].items():
         console.print(f"{name}: {values['base']:.3f} -> {values['best']:.3f} ({values['metric']})")
+    if test := summary["test"]:
+        console.print(headline_of(test))
     if summary["best_model"]:
         console.print(f"the promoted model is {summary['best_model']}, an adapter on the base")
     for name, ablation in summary.get("ablations", {}).items():
         console.print(f"  {name.replace('_', ' ')}: {ablation['base_accuracy']:.3f} -> {ablation['best_accuracy']:.3f}")
+
+
+def headline_of(test: Mapping[str, Any]) -> str:
+    """The headline of a run that has set clips apart (data.test).
+
+    >>> headline_of({"base": 0.4, "best": 0.93, "clips": 100, "base_interval": None, "best_interval": None, "comparison": None})
+    'test accuracy 0.400 -> 0.930 on 100 clips that decided nothing'
+    """
+    texts = [intervals_line(test), comparison_text(test["comparison"])]
+    line = f"test accuracy {test['base']:.3f} -> {test['best']:.3f} on {test['clips']} clips that decided nothing"
+    return "; ".join(filter(None, [line, *texts]))
 
 
 def _table(summary: Mapping[str, Any]) -> Table:

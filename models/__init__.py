@@ -8,6 +8,9 @@ digests    sha256 of large files, read once per machine
 context    whether prompt and answer fit into a model's context, in words
 batching   holds questions back until every clip has one, then answers them as one batch
 decoding   batched sampling with shared prefixes
+streams    several answers to one question, from one prefix
+passages   texts that are read after prefixes, as tokens
+scoring    how likely texts are after prefixes that were computed before
 frames     what a processor of transformers bounds: number and size of frames; a video's times as it reads them
 parts      which modules of a model of transformers are decoder, tower and projector
 devices    a GPU that is missing, and memory that does not suffice

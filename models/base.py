@@ -274,6 +274,31 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A text that is read as the answer to a question: Passage(clip=3, question="What happens?", text="It rises.")."""
+
+    clip: int
+    """The clip after whose prefix it is read; the text may be about another one."""
+    question: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likelihood:
+    """How likely a model takes each token of a passage's text, given those before it.
+
+    Likelihood(text="It rises.", spans=((0, 2), (2, 8), (8, 9)), logprobs=(-0.1, -2.3, -0.2))
+    """
+
+    text: str
+    """As the model reads it: the chat's own tokens in it are taken apart, and the beginning that each answer has is left out."""
+    spans: tuple[tuple[int, int], ...]
+    """The characters from which to which each token was made."""
+    logprobs: tuple[float, ...]
+    """Natural logarithms, at temperature 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FinetuneSpec:
     """What of a model a finetune changes: FinetuneSpec(rank=128, alpha=32.0, dropout=0.05), PLLaVA's choice.
 
@@ -340,8 +365,23 @@ class Watched(Protocol):
         """
         ...
 
+    def ask_all(self, clip: int, question: str, seeds: Sequence[int], sampling: Sampling) -> list[Future[Reply]]:
+        """Ask a question once for each seed, at the same time: all answers begin with the clip's one prefix."""
+        ...
+
     def leave(self, clip: int) -> None:
         """Tell that no more questions about the clip will come. Every clip has to leave: a batch waits for all that have not."""
+        ...
+
+    def score(self, passages: Sequence[Passage]) -> Sequence[Likelihood | None]:
+        """Read texts after the prefixes of clips, once all have left and before `close`: nothing is generated, or encoded again.
+
+        Only where the clips are watched with `scores`. None for a text that cannot be read so. Raises OutOfMemory.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of what `score` needs. It may be called more than once, and need not be without `scores`."""
         ...
 
 
@@ -356,6 +396,11 @@ class VideoLLM(Protocol):
         """Names the weights and how they are used: the same for the same weights."""
         ...
 
+    @property
+    def scores(self) -> bool:
+        """Whether it can read texts after the prefixes of clips: Watched.score."""
+        ...
+
     def too_long(self, question: str, video: Video, max_tokens: int) -> str:
         """Why a question about a clip leaves no room in the model's context for an answer of so many tokens, with the numbers.
 
@@ -363,8 +408,8 @@ class VideoLLM(Protocol):
         """
         ...
 
-    def watch(self, videos: Sequence[Video]) -> Watched:
-        """Raises OutOfMemory."""
+    def watch(self, videos: Sequence[Video], scores: bool = False) -> Watched:
+        """Raises OutOfMemory. `scores`: texts will be read too (Watched.score), so what is computed stays until `close`."""
         ...
 
     def converse(self, videos: Sequence[Video], samples: Sequence[Sample], seeds: Sequence[int], sampling: Sampling) -> list[Reply]:

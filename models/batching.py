@@ -1,12 +1,16 @@
-"""Which questions are answered together: those of all clips that have not left, so that a batch never depends on timing."""
+"""Which questions are answered together: those of all clips that have not left, so that a batch never depends on timing.
+
+A clip may ask its question several times at once, with other seeds.
+"""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from models.base import OutOfMemory, Reply, Sampling
+from models.base import Likelihood, OutOfMemory, Passage, Reply, Sampling
 from models.context import too_long
 
 CONVERSE_TOKENS = 1 << 14
@@ -25,6 +29,10 @@ class Question:
 
 AnswerBatch = Callable[[Sequence[Question]], Sequence[Reply | Exception]]
 """Gives one reply for each question, or the error of that question alone; what it raises is the error of the whole batch."""
+
+
+ScoreAll = Callable[[Sequence[Passage]], Sequence[Likelihood | None]]
+"""Reads texts after prefixes; see Watched.score."""
 
 
 def batches_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -78,20 +86,24 @@ class QuestionBatches:
         self._lock = threading.Lock()
         self._present = set(range(num_clips))
         """Clips that have not left."""
-        self._waiting: dict[int, tuple[Question, Future[Reply]]] = {}
-        self._under_way: set[int] = set()
-        """Clips in a batch that is being answered, until their future is set."""
+        self._waiting: dict[int, list[tuple[Question, Future[Reply]]]] = {}
+        self._under_way = Counter[int]()
+        """How many questions about a clip are in a batch that is being answered, until their futures are set."""
 
     def ask(self, question: Question) -> Future[Reply]:
-        future: Future[Reply] = Future()
+        return self.ask_all([question])[0]
+
+    def ask_all(self, questions: Sequence[Question]) -> list[Future[Reply]]:
+        """Questions about one clip that are answered in one batch: the same one with other seeds."""
+        pairs: list[tuple[Question, Future[Reply]]] = [(question, Future()) for question in questions]
+        (clip,) = {question.clip for question in questions}
         with self._lock:
-            clip = question.clip
             assert clip in self._present, f"clip {clip} has left, or there is no such clip"
-            assert clip not in self._waiting.keys() | self._under_way, f"clip {clip} has a question under way"
-            self._waiting[clip] = (question, future)
+            assert clip not in self._waiting.keys() | self._under_way.keys(), f"clip {clip} has a question under way"
+            self._waiting[clip] = pairs
             batch = self._complete_batch()
         self._answer_batch(batch)
-        return future
+        return [future for _, future in pairs]
 
     def leave(self, clip: int) -> None:
         """The clip's question, where one is waiting, is still answered with the batch."""
@@ -105,8 +117,8 @@ class QuestionBatches:
         """The waiting questions in the order of their clips if the batch is complete, else []. To be called with the lock held."""
         if not self._present <= self._waiting.keys():
             return []
-        batch = [self._waiting[clip] for clip in sorted(self._waiting)]
-        self._under_way |= self._waiting.keys()
+        batch = [pair for clip in sorted(self._waiting) for pair in self._waiting[clip]]
+        self._under_way.update(question.clip for question, _ in batch)
         self._waiting = {}
         return batch
 
@@ -114,7 +126,7 @@ class QuestionBatches:
         """Answer the batch, which may be empty; then let `answer` go if it was the last."""
         running = [(question, future) for question, future in batch if future.set_running_or_notify_cancel()]
         with self._lock:
-            self._under_way -= {question.clip for question, future in batch if future.cancelled()}
+            self._end([question.clip for question, future in batch if future.cancelled()])
         if running:
             try:
                 outcomes = self._outcomes([question for question, _ in running])
@@ -142,25 +154,40 @@ class QuestionBatches:
     def _resolve(self, running: Sequence[tuple[Question, Future[Reply]]], outcomes: Sequence[Reply | BaseException]) -> None:
         for (question, future), outcome in zip(running, outcomes, strict=True):
             with self._lock:  # before the future is set: its callback may ask the next question about the clip
-                self._under_way.remove(question.clip)
+                self._end([question.clip])
             if isinstance(outcome, BaseException):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
+
+    def _end(self, clips: Sequence[int]) -> None:
+        """Of one question about each of the clips. To be called with the lock held."""
+        self._under_way.subtract(clips)
+        self._under_way = +self._under_way
 
 
 class WatchedInBatches:
     """See Watched in models/base.py: questions are held back until every clip that has not left has one.
 
     What `answer` holds, such as prefixes of gigabytes, is freed as soon as the last clip has left: Python looks for cycles when it
-    likes.
+    likes. What `score` holds, the same prefixes, is freed by `close`.
     """
 
-    def __init__(self, num_clips: int, answer: AnswerBatch) -> None:
-        self._batches = QuestionBatches(num_clips, answer)
+    def __init__(self, num_clips: int, answer: AnswerBatch, score: ScoreAll | None = None) -> None:
+        self._batches, self._score = QuestionBatches(num_clips, answer), score
 
     def ask(self, clip: int, question: str, seed: int, sampling: Sampling) -> Future[Reply]:
         return self._batches.ask(Question(clip, question, seed, sampling))
 
+    def ask_all(self, clip: int, question: str, seeds: Sequence[int], sampling: Sampling) -> list[Future[Reply]]:
+        return self._batches.ask_all([Question(clip, question, seed, sampling) for seed in seeds])
+
     def leave(self, clip: int) -> None:
         self._batches.leave(clip)
+
+    def score(self, passages: Sequence[Passage]) -> Sequence[Likelihood | None]:
+        assert self._score is not None, "the clips are watched without `scores`, or closed"
+        return self._score(passages)
+
+    def close(self) -> None:
+        self._score = None

@@ -144,6 +144,25 @@ def gathered(caches: Iterable[Cache], lengths: Sequence[int]) -> list[tuple[Tens
     return layers
 
 
+def placed(
+    prefix: Prefix, rows: Sequence[int], questions: Sequence[Sequence[int]], max_tokens: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Questions behind prefix rows, on the prefix's device: ids[R,L], mask[R, P + L + max_tokens] and positions[R,L].
+
+    Padding, which is token 0, stands between prefix and question, where the mask hides it; positions do not count it.
+    """
+    longest = max(len(question) for question in questions)
+    ids = torch.zeros(len(rows), longest, dtype=torch.long)
+    mask = torch.ones(len(rows), prefix.length + longest + max_tokens, dtype=torch.long)
+    for i, (row, question) in enumerate(zip(rows, questions, strict=True)):
+        ids[i, longest - len(question) :] = torch.tensor(list(question))
+        mask[i, prefix.lengths[row] : prefix.length + longest - len(question)] = 0
+    ids, mask = ids.to(prefix.device), mask.to(prefix.device)
+    ahead = torch.tensor([prefix.ahead[row] if prefix.ahead else 0 for row in rows], device=prefix.device).unsqueeze(1)
+    positions = (mask[:, : prefix.length + longest].cumsum(1)[:, prefix.length :] - 1).clamp(min=0) + ahead
+    return ids, mask, positions
+
+
 @torch.inference_mode()
 def continue_from(
     step: Step,
@@ -159,22 +178,13 @@ def continue_from(
 
     An answer that comes to a stop text ends with the token that completes it.
 
-    Padding, which is token 0, stands between prefix and question, where the mask hides it; positions do not count it, but a sliding
-    window does (rows_padded_together).
+    Padding (see placed) is counted by a sliding window (rows_padded_together).
     Finished rows leave the batch. Each row draws from a generator of its own, seeded by seeds[i].
     """
     device = prefix.device
-    longest = max(len(question) for question in questions)
-    ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    mask = torch.ones(len(rows), prefix.length + longest + sampling.max_tokens, dtype=torch.long)
-    for i, (row, question) in enumerate(zip(rows, questions, strict=True)):
-        ids[i, longest - len(question) :] = torch.tensor(list(question))
-        mask[i, prefix.lengths[row] : prefix.length + longest - len(question)] = 0
-    ids, mask = ids.to(device), mask.to(device)
-    end = prefix.length + longest
-    ahead = torch.tensor([prefix.ahead[row] if prefix.ahead else 0 for row in rows], device=device).unsqueeze(1)
-    positions = (mask[:, :end].cumsum(1)[:, prefix.length :] - 1).clamp(min=0) + ahead
-    cache = prefix.select(torch.tensor(list(rows), device=device), longest + sampling.max_tokens)
+    ids, mask, positions = placed(prefix, rows, questions, sampling.max_tokens)
+    end = prefix.length + ids.shape[1]
+    cache = prefix.select(torch.tensor(list(rows), device=device), ids.shape[1] + sampling.max_tokens)
     generators = [torch.Generator(device).manual_seed(seed) for seed in seeds] if sampling.temperature > 0 else []
     answers: list[list[int]] = [[] for _ in rows]
     batch, unfinished = list(range(len(rows))), set(range(len(rows)))

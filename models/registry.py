@@ -76,6 +76,11 @@ def engine_version(engine: str) -> str:
     return version
 
 
+def can_score(engine: str) -> bool:
+    """Whether an engine reads texts after the prefixes of clips (Watched.score)."""
+    return engine == BUILTIN.name or bool(getattr(importlib.import_module(ENGINES[engine]), "SCORES", False))
+
+
 def check_engine(spec: ModelSpec, engine: EngineSpec) -> None:
     """Raises ValueError for what an engine cannot do with a model. It reads small files only, and imports no engine."""
     refuse_unknown_engine(engine.name)

@@ -189,7 +189,7 @@ def boundaries(store: Store) -> list[Moment]:
     """For every step: its last file is there, its seal not yet if we are quick; and its seal is there."""
     moments: list[Moment] = []
     for step in STEPS:
-        for path in (f"{step}/{LAST_FILE.get(step.rpartition('/')[2], 'index.parquet')}", f"{step}/{SEAL}"):
+        for path in (f"{step}/{LAST_FILE.get(step.rpartition('/')[2], 'index.pq')}", f"{step}/{SEAL}"):
             moments.append(lambda _, path=path: store.read(path) is not None)
     return moments
 

@@ -45,6 +45,8 @@ class ChatServer:
         """The trouble of each answer."""
         self.trouble_of: Callable[[dict[str, Any]], str] = lambda body: ""
         """The trouble of a request."""
+        self.says: Callable[[dict[str, Any]], str] | None = None
+        """The text of the answer to a request; None: what is seen."""
         self.retry_after = ""
         self.answer_s = 0.0
         self.list_trouble = ""
@@ -174,7 +176,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if trouble == "slow":
             time.sleep(1.5)
-        content = json.dumps(reply_to(body, "abort" if trouble == "aborted" else "")).encode()
+        text = chat.says(body) if chat.says else ""
+        content = json.dumps(reply_to(body, "abort" if trouble == "aborted" else "", text)).encode()
         if trouble in ("cut", "reset"):
             if trouble == "cut":
                 self._send(200, content[: len(content) // 2], **{"Content-Length": str(len(content))})
@@ -193,15 +196,16 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def question_in(body: dict[str, Any]) -> str:
-    return str(body["messages"][-1]["content"][-1]["text"])
+    content = body["messages"][-1]["content"]
+    return content if isinstance(content, str) else str(content[-1]["text"])
 
 
-def reply_to(body: dict[str, Any], finish_reason: str = "") -> dict[str, Any]:
-    """An answer that names what is seen: how many pictures, and how bright; and the hint where there is one."""
+def reply_to(body: dict[str, Any], finish_reason: str = "", text: str = "") -> dict[str, Any]:
+    """By default an answer that names what is seen: how many pictures, and how bright; and the hint where there is one."""
     pictures, question = pictures_in(body), question_in(body)
     hint = question.partition("Hint: the answer is ")[2].partition(".")[0]
     brightness = ", ".join(f"{picture.mean():.0f}" for picture in pictures)
-    text = f"I see {len(pictures)} pictures of brightness {brightness}, so the action is {hint or 'unknown'}."
+    text = text or f"I see {len(pictures)} pictures of brightness {brightness}, so the action is {hint or 'unknown'}."
     words = text.split()
     limit = body.get("max_tokens", body.get("max_completion_tokens", 1000))
     reason = finish_reason or ("length" if len(words) > limit else "stop")

@@ -23,6 +23,7 @@ def starloop(*arguments: str, cwd: Path = ROOT, environment: Mapping[str, str] |
     The command begins as a new process would: its own folder, environment, streams, log handlers and signal handlers, and no
     open filesystems. Everything is put back afterwards.
     """
+    from engine.logs.lines import choose_format
     from jobs.cli import main
 
     settings = mock.patch.dict(os.environ, environment or {})
@@ -32,6 +33,7 @@ def starloop(*arguments: str, cwd: Path = ROOT, environment: Mapping[str, str] |
         try:
             status = _status_of(main)
         finally:
+            choose_format("text")
             for number, handler in handlers.items():
                 signal.signal(number, handler)
         texts = [_text(stream) for stream in (out, err)]

@@ -22,6 +22,7 @@ SETTINGS = [
     "model.allow_tiny=true",
     "generate.max_tokens=48", "generate.piece_clips=10", "train.epochs=5.0", "train.batch_rows=4", "train.micro_batch_rows=4",
     "train.lr=6e-3", "train.lora_rank=16", "train.lora_dropout=0.1", "train.checkpoint_every_steps=20", "loop.max_cycles=2",
+    "loop.promote=best",  # few held-out clips
 ]  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def outcome(store: Store) -> dict[str, bytes]:
             f"{name}/evaluate/pieces",
         ):
             for file in store.names(folder):
-                if file != "seal.json":  # holds seconds
+                if file not in ("seal.json", "README.md"):  # seconds, and the run's name
                     files[f"{folder}/{file}"] = store.read(f"{folder}/{file}") or b""
     return files
 

@@ -208,9 +208,21 @@ def full_decode(path: Path, is_by_order: bool = False) -> list[tuple[float, int]
 
 
 def request(path: Path, start_s: float | None, end_s: float | None, spec: FrameSpec = SPEC, tolerance_s: float = 0.0) -> Request:
+    return request_of(path.name, path.stat().st_size, start_s, end_s, spec, tolerance_s)
+
+
+def request_of(
+    video: str,
+    size: int,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    spec: FrameSpec = SPEC,
+    tolerance_s: float = 0.0,
+) -> Request:
+    """`size`: bytes of the file."""
     return Request(
-        video=path.name,
-        size=path.stat().st_size,
+        video=video,
+        size=size,
         start_s=start_s,
         end_s=end_s,
         spec=spec,

@@ -94,6 +94,10 @@ class _Handler(BaseHTTPRequestHandler):
         whole = f"bytes {start + shift}-{end + shift - 1}/{len(body)}"
         return self._send(206, body[start:end], Content_Range=whole, **headers)
 
+    def _late(self, body: bytes) -> None:
+        self.server_of_tests.is_over.wait(1.0)
+        self._ranges(body)
+
     def _capped(self, body: bytes) -> None:
         """At most 300,000 bytes of a range, as RFC 9110 allows (15.3.7)."""
         start, end = self._asked(len(body))

@@ -23,4 +23,5 @@ jpeg       the segments of a JPEG file's first picture
 pixels     the bounds on what is decoded for a clip
 resize     pictures to the size and the orientation in which the model watches them
 frames     which moments, which size: pure functions
+signature  what a clip's frames look like, in a kilobyte
 """

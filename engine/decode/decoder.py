@@ -70,6 +70,8 @@ class ChildDecoder:
         self._places, self._limits, self._backend, self._program = Places(storage), limits, backend, program
         self._tolerance_s = tolerance_s
         self._child: ChildProcess | None = None
+        self.bytes_read = 0
+        """Of all videos so far, those that gave no frames included."""
 
     def __enter__(self) -> "ChildDecoder":
         return self
@@ -105,7 +107,10 @@ class ChildDecoder:
                 with self._places.opened(clip.video, self._limits.read_bytes) as source:
                     if etag and source.etag != etag:
                         return Failure(kind="replaced", detail=f"{clip.video} is not what the answer was about; restore it")
-                    result = self._exchange(source, self._request(clip, source, spec, jitter_seed))
+                    try:
+                        result = self._exchange(source, self._request(clip, source, spec, jitter_seed))
+                    finally:
+                        self.bytes_read += source.bytes_read
                 self._places.note(clip.video)
                 return result
             except ChildDied as died:

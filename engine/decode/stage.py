@@ -1,9 +1,10 @@
 """The decode stage: a row of clips or windows in, the same row with their frames and failures out."""
 
 import json
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from engine.decode.decoder import ChildDecoder, DecodeLimits
 from engine.decode.request import Backend
+from engine.decode.signature import signature
 from engine.ingest.clips import part
 from engine.rows import Clip, Failure, Window
 from engine.store.files import Store
@@ -27,6 +29,8 @@ class DecodeSettings:
     storage: Storage
     tolerance_s: float = 0.0
     """See engine/config.py, model.frame_tolerance_s."""
+    signs: bool = False
+    """Whether clips that are asked about get a signature, by which near-copies are found."""
     keep_bytes: int = 0
     """Bytes of frames that each worker process keeps, because episodes show a clip again."""
 
@@ -39,6 +43,8 @@ class Decoded:
     etag: str
     in_order: bool
     """The file was read from its start, or whole, because it has no index to find the window by."""
+    signature: str = ""
+    """What the frames look like (engine/decode/signature.py); "" where nobody asks."""
 
 
 class FrameCache:
@@ -78,11 +84,20 @@ def _decoder_of(decoding: DecodeSettings) -> tuple[ChildDecoder, FrameCache]:
 
 
 def decode_piece(row: dict[str, Any], spec: FrameSpec, decoding: DecodeSettings, store: Store) -> dict[str, Any]:
-    """Decode the clips of a Piece (as a row); adds them as "clips" (JSON of Clip rows), and their frames for videos_of."""
+    """Decode the clips of a Piece (as a row); adds them as "clips" (JSON of Clip rows), and their frames for videos_of.
+
+    Further columns say what it took: "decode_s", "bytes_read", and "decoded_at", in seconds since 1970.
+    """
+    began, decoder = time.monotonic(), _decoder_of(decoding)[0]
+    bytes_before = decoder.bytes_read
     clips = part(store, row["part"])[row["start"] : row["start"] + row["count"]]
-    _decoder_of(decoding)[0].expect(clips)
+    decoder.expect(clips)
     results = [_decode(clip, spec, decoding) for clip in clips]
-    return row | {"clips": json.dumps([clip.to_row() for clip in clips])} | frame_columns(results)
+    if decoding.signs:
+        results = list(map(_signed, results))
+    row = row | {"clips": json.dumps([clip.to_row() for clip in clips])} | frame_columns(results)
+    cost = {"decode_s": time.monotonic() - began, "bytes_read": decoder.bytes_read - bytes_before}
+    return row | cost | {"decoded_at": time.time()}
 
 
 def decode_windows(row: dict[str, Any], spec: FrameSpec, decoding: DecodeSettings) -> dict[str, Any]:
@@ -116,6 +131,10 @@ def _decode(
     return result if isinstance(result, Failure) else Decoded(result.video, result.etag, result.in_order)
 
 
+def _signed(result: Decoded | Failure) -> Decoded | Failure:
+    return result if isinstance(result, Failure) else replace(result, signature=signature(result.video.frames))
+
+
 def frame_columns(results: Sequence[Decoded | Failure]) -> dict[str, Any]:
     """Columns of a row that travels: "frames", the bytes of all clips' frames, and "results", JSON, an entry for each clip."""
     frames = b"".join(np.ascontiguousarray(result.video.frames).data for result in results if isinstance(result, Decoded))
@@ -126,7 +145,8 @@ def _entry_of(result: Decoded | Failure) -> dict[str, Any]:
     if isinstance(result, Failure):
         return {"kind": result.kind, "detail": result.detail}
     shape, times_s = result.video.frames.shape, result.video.times_s
-    return {"shape": shape, "times_s": times_s, "etag": result.etag, "in_order": result.in_order}
+    more = {"etag": result.etag, "in_order": result.in_order, "signature": result.signature}
+    return {"shape": shape, "times_s": times_s} | more
 
 
 def videos_of(row: dict[str, Any]) -> list[Decoded | Failure]:
@@ -139,7 +159,7 @@ def videos_of(row: dict[str, Any]) -> list[Decoded | Failure]:
             continue
         count = prod(entry["shape"])
         own = np.frombuffer(frames[at : at + count], np.uint8).reshape(entry["shape"]).copy()  # writable: torch warns of others
-        results.append(Decoded(Video(own, tuple(entry["times_s"])), entry["etag"], entry["in_order"]))
+        results.append(Decoded(Video(own, tuple(entry["times_s"])), entry["etag"], entry["in_order"], entry["signature"]))
         at += count
     assert at == len(frames), "the frames' bytes are those of the entries"
     return results

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -67,13 +68,17 @@ def eilev_jsonl(episodes: Iterable[Episode], paths: Mapping[str, str]) -> Iterat
         yield json.dumps(line, ensure_ascii=False) + "\n"
 
 
-def _plain(text: str) -> str:
-    """The text with <video> tags broken, so that it adds no video of its own.
+TAGS = re.compile(r"<(video|image|audio)>")
+"""Where ms-swift, LLaVA and LLaMA-Factory put what a message shows."""
 
-    >>> _plain("a <video> tag")
+
+def without_tags(text: str) -> str:
+    """The text with such tags broken, so that it shows nothing of its own.
+
+    >>> without_tags("a <video> tag")
     'a <video > tag'
     """
-    return text.replace("<video>", "<video >")
+    return TAGS.sub(r"<\1 >", text)
 
 
 def messages_jsonl(episodes: Iterable[Episode], examples: Mapping[str, Example], loss_on: str = "query") -> Iterator[str]:
@@ -85,9 +90,9 @@ def messages_jsonl(episodes: Iterable[Episode], examples: Mapping[str, Example],
         shots = [examples[name] for name in (*episode.context, episode.query)]
         messages: list[dict[str, str | bool]] = []
         for place, (example, prompt) in enumerate(zip(shots, episode.prompts, strict=True)):
-            messages.append({"role": "user", "content": f"<video>{_plain(prompt)}"})
+            messages.append({"role": "user", "content": f"<video>{without_tags(prompt)}"})
             learned = loss_on == "all" or place == len(shots) - 1
-            messages.append({"role": "assistant", "content": _plain(example.answer), "loss": learned})
+            messages.append({"role": "assistant", "content": without_tags(example.answer), "loss": learned})
         line = {
             "messages": messages,
             "videos": [example.video for example in shots],

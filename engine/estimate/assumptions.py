@@ -77,6 +77,7 @@ DEFAULTS: dict[str, Assumption] = {
     "load_bytes_per_s": _assumed("bytes a second at which a process reads weights", (0.3e9, 1e9, 3e9), "disk or object store"),
     "kept_months": _assumed("months for which a run's folder is kept", (1, 1, 1), "set it to yours"),
     "list_page_s": _assumed("seconds of a listing of 1,000 objects", (0.05, 0.15, 0.5), "one request of an object store"),
+    "judged_share": _assumed("share of answers that the rules leave open to a judge", (0.0, 0.05, 0.3), "by labels and rules"),
     "picture_tokens": _assumed("prompt tokens of one picture, as a vendor counts", (85, 400, 1100), "differs by vendor and size"),
 }
 

@@ -25,14 +25,21 @@ def reading_flops(size: ModelSize, tokens: float, before: float = 0.0) -> float:
     return 2.0 * size.llm_params * tokens + 4.0 * size.num_layers * size.hidden_size * attended
 
 
-def writing_s(size: ModelSize, rows: float, answer: "Answer", flops: float, bytes_per_s: float) -> float:
-    """Seconds of the answers of so many rows together: as many steps as the longest answer has tokens."""
+def writing_s(size: ModelSize, rows: float, answer: "Answer", flops: float, bytes_per_s: float, samples: int = 1) -> float:
+    """Seconds of the answers of so many rows together: as many steps as the longest answer has tokens.
+
+    The samples of a row read its prefix together (models/streams.py).
+    """
     if not rows:
         return 0.0
     alive = rows * answer.mean / answer.longest
-    context = size.video_tokens + answer.prompt + answer.mean / 2
+    context = size.video_tokens + answer.prompt + samples * answer.mean / 2
     read = answer.value_bytes * (size.llm_params + alive * size.kv_values_per_token * context)
-    return answer.longest * max(read / bytes_per_s, 2.0 * size.llm_params * alive / flops)
+    return answer.longest * max(read / bytes_per_s, 2.0 * size.llm_params * alive * samples / flops)
+
+
+READ_TOKENS = 2048
+"""Of models/scoring.py, which imports torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +59,16 @@ class Asking:
     clips: int
     max_tokens: int
     value_bytes: int
+    samples: int = 1
+    """Direct attempts at each clip."""
 
     def direct_s(self, size: ModelSize, speed: Speed, assumed: Assumptions) -> Band:
-        """Seconds of one process for each clip's direct attempt, the encoding of the clip included."""
+        """Seconds of one process for each clip's direct attempts, the encoding of the clip included."""
 
         def seconds(mean: float, longest: float, prompt: float, flops: float, bytes_per_s: float) -> float:
             encoded = self.clips * (encoding_flops(size) + reading_flops(size, size.video_tokens + prompt)) / flops
-            return (encoded + writing_s(size, self.clips, self._answer(mean, longest, prompt), flops, bytes_per_s)) / self.clips
+            answer = self._answer(mean, longest, prompt)
+            return (encoded + writing_s(size, self.clips, answer, flops, bytes_per_s, self.samples)) / self.clips
 
         return self._at_corners(seconds, speed, assumed)
 
@@ -71,6 +81,23 @@ class Asking:
             return (read + writing_s(size, rows, self._answer(mean, longest, prompt), flops, bytes_per_s)) / self.clips
 
         return self._at_corners(seconds, speed, assumed, share)
+
+    def reading_s(self, size: ModelSize, speed: Speed, assumed: Assumptions, compared: int) -> Band:
+        """Seconds for each clip with one kept answer, which is read after its own prefix and those of so many other clips.
+
+        On the average as many texts are read after each prefix. Operations and memory traffic are counted as models/scoring.py has
+        them: the question once a prefix; weights once for READ_TOKENS tokens; keys and values of a prefix read, copied, and read.
+        """
+
+        def seconds(mean: float, longest: float, prompt: float, flops: float, bytes_per_s: float) -> float:
+            texts, own = 1 + compared, min(mean, self.max_tokens)
+            before = size.video_tokens + prompt
+            operations = reading_flops(size, prompt, size.video_tokens) + texts * reading_flops(size, own, before)
+            weights = size.llm_params * (prompt + texts * own) / READ_TOKENS
+            values = self.value_bytes * (weights + 3 * size.kv_values_per_token * size.video_tokens)
+            return operations / flops + values / bytes_per_s
+
+        return self._at_corners(seconds, speed, assumed)
 
     def _answer(self, mean: float, longest: float, prompt: float) -> Answer:
         mean = min(mean, self.max_tokens)

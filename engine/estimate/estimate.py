@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from engine.config import RunConfig
+from engine.config import JUDGE, RunConfig
 from engine.estimate.assumptions import Assumptions
-from engine.estimate.bands import NOTHING, Band, total
+from engine.estimate.bands import NOTHING, Band, exactly, total
 from engine.estimate.cycles import fewest_cycles, steps_at_most
 from engine.estimate.hardware import Gpu
 from engine.estimate.observed import Observed, Taken, with_measurements
@@ -19,6 +19,8 @@ from models.base import ModelSize
 
 GB = 1e9
 MILLION = 1e6
+LETTERS_PER_TOKEN = 4.0
+"""Of English."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,13 +196,14 @@ def _beside(inputs: Inputs) -> list[Beside]:
 
 def _costs(estimate: Estimate, prices: Prices | None, config: RunConfig) -> list[Cost]:
     """Empty without a table. Raises ValueError where it has no price of the GPU."""
-    costs = [cost for cost in [_elsewhere(estimate, config)] if cost]
+    costs = [cost for cost in (_elsewhere(estimate, config), _judge(estimate, config)) if cost]
     if prices is None:
         return costs
     if estimate.gpu:
         price = prices.of_gpu(estimate.gpu)
         for what, hours in (("GPUs while they work", estimate.gpu_hours), ("GPUs held from start to end", estimate.held_gpu_hours)):
-            costs.append(Cost(what=what, amount=hours * price, how=f"{estimate.gpu} at {price:g} an hour"))
+            how = "the table has no price" if price is None else f"{estimate.gpu} at {price:g} an hour"
+            costs.append(Cost(what=what, amount=None if price is None else hours * price, how=how))
     months = estimate.assumed["kept_months"]
     stored = estimate.bytes_kept / GB * months
     requests, puts = estimate.requests, prices.put_1000
@@ -227,6 +230,21 @@ def _elsewhere(estimate: Estimate, config: RunConfig) -> Cost | None:
     answer = assumed["answer_tokens"].at_most(config.generate.max_tokens)
     amount = questions * (prompt * section.price_in + answer * section.price_out) / MILLION
     return Cost(what=f"answers of {section.name}", amount=amount, how="by generate.openai.price_in and price_out (picture_tokens)")
+
+
+def _judge(estimate: Estimate, config: RunConfig) -> Cost | None:
+    """What a judge costs by verify.judge.price_in and price_out; None where none is asked, or it has no price."""
+    section, assumed, steps = config.verify.judge, estimate.assumed, estimate.steps
+    judged = [step for step in steps if JUDGE in config.verify.stages_of(step.kind) and step.step in estimate.remaining]
+    if not judged or not (section.price_in or section.price_out):
+        return None
+    share = assumed["judged_share"] + assumed["judged_share"].rest * section.sample
+    answer = assumed["answer_tokens"].at_most(config.generate.max_tokens)
+    prompt = assumed["prompt_tokens"] + answer + exactly(len(section.rubric) / LETTERS_PER_TOKEN)
+    prompt += assumed["picture_tokens"] * float(section.frames)
+    reply = assumed["answer_tokens"].at_most(section.max_tokens)
+    amount = total(step.questions for step in judged) * share * (prompt * section.price_in + reply * section.price_out) / MILLION
+    return Cost(what=f"judgements of {section.name}", amount=amount, how="by verify.judge.price_in and price_out (judged_share)")
 
 
 def _notes(inputs: Inputs, steps: Sequence[StepEstimate]) -> list[str]:

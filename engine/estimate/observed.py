@@ -127,11 +127,12 @@ def _of_seal(store: Store, step: Step, seal: Seal) -> Taken:
     answered = facts["clips"] - sum(facts["failed"].values())
     is_direct_only = step.kind == "evaluate" or step.final or not facts["rationalized_kept"]
     rationalized = 0 if is_direct_only else answered - facts["direct_kept"]
+    direct = facts.get("direct") or answered  # older runs have no count: they have one sample of each clip
     return Taken(
         step=step.name,
         kind=step.kind,
         seconds=seal.seconds,
-        questions=answered + rationalized,
+        questions=direct + rationalized,
         rationalized=rationalized,
         clips=facts["clips"],
         direct_kept=facts["direct_kept"],

@@ -21,7 +21,7 @@ class Pace:
 
     start_s: Band
     direct_s: Band = NOTHING
-    """Each direct question."""
+    """The direct attempts at a clip."""
     rationalized_s: Band = NOTHING
     """Rationalizations, for each clip of the step: for its share of them."""
     optimizer_step_s: Band = NOTHING
@@ -79,30 +79,44 @@ class Machine:
     def pace(self, step: Step, share: Band, observed: Observed) -> Pace:
         """Of a step that asks questions or trains; `share`: of its clips that are rationalized."""
         if own := own_pace(self.config, step, observed):
-            return replace(own, rationalized_s=own.direct_s * share)
+            return replace(own, direct_s=own.direct_s * float(self.samples(step)), rationalized_s=own.direct_s * share)
         if step.kind == "train":
             return self._training(step)
         if asks_elsewhere(self.config, step):
-            return self._elsewhere(share)
-        actors = float(self.config.cluster.generator_actors)
+            return self._elsewhere(step, share)
+        actors = float(self.config.cluster.num_generators)
         if self.is_tiny(step):
             question = TINY["question_s"] / actors
-            return Pace(start_s=TINY["start_s"], direct_s=question, rationalized_s=question * share, basis=TINY_BASIS)
+            direct = question * float(self.samples(step))
+            return Pace(start_s=TINY["start_s"], direct_s=direct, rationalized_s=question * share, basis=TINY_BASIS)
         generate, speed, size = self.config.generate, self.speed(step), self.size_of(step)
-        asking = Asking(generate.piece_clips, generate.max_tokens, self.value_bytes(step))
+        asking = Asking(generate.piece_clips, generate.max_tokens, self.value_bytes(step), self.samples(step))
+        direct = asking.direct_s(size, speed, self.assumed)
+        if step.kind == "generate" and (compared := generate.compared(self.engine(step))):
+            direct = direct + asking.reading_s(size, speed, self.assumed, compared)
         return Pace(
             start_s=self.start_s(step),
-            direct_s=asking.direct_s(size, speed, self.assumed) / actors,
+            direct_s=direct / actors,
             rationalized_s=asking.rationalized_s(size, speed, self.assumed, share) / actors,
             basis=speed.basis,
         )
 
-    def _elsewhere(self, share: Band) -> Pace:
+    def samples(self, step: Step) -> int:
+        """Direct attempts at each clip."""
+        return self.config.generate.samples if step.kind == "generate" else 1
+
+    def engine(self, step: Step) -> str:
+        """What answers the step's questions."""
+        engine = self.config.generate.engine
+        return "builtin" if engine in ELSEWHERE and not asks_elsewhere(self.config, step) else engine
+
+    def _elsewhere(self, step: Step, share: Band) -> Pace:
         """A server answers so many questions at once."""
-        at_once = self.config.cluster.generator_actors * self.config.generate.openai.concurrency
+        at_once = self.config.cluster.num_generators * self.config.generate.openai.concurrency
         question = self.assumed["server_answer_s"] / float(at_once)
         basis = "computed from generate.openai.concurrency (server_answer_s)"
-        return Pace(start_s=self.assumed["start_s"], direct_s=question, rationalized_s=question * share, basis=basis)
+        direct = question * float(self.samples(step))
+        return Pace(start_s=self.assumed["start_s"], direct_s=direct, rationalized_s=question * share, basis=basis)
 
     def _training(self, step: Step) -> Pace:
         train = self.config.train

@@ -57,10 +57,12 @@ class Prices(Section):
             for name, entry in self.gpus.items()
         }
 
-    def of_gpu(self, name: str) -> float:
-        """Raises ValueError where the table has other GPUs only."""
+    def of_gpu(self, name: str) -> float | None:
+        """None where the table has no GPUs. Raises ValueError where it has other GPUs only."""
+        if not self.gpu_hour:
+            return None
         if name not in self.gpu_hour:
-            known = ", ".join(self.gpu_hour) or "none"
+            known = ", ".join(self.gpu_hour)
             raise ValueError(
                 f"the table of --prices has no GPU {name!r} in [gpu_hour], only {known}; add it, or choose another --gpu"
             )

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from engine.config import RunConfig
+from engine.config import TEST, RunConfig
 from engine.estimate.bands import NOTHING, Band, at_all_corners, at_corners, exactly
 from engine.estimate.observed import Observed
 from engine.estimate.paces import Machine
@@ -11,6 +11,7 @@ from engine.estimate.points import (
     ATTEMPT_BYTES_PER_TOKEN,
     CLIP_BYTES,
     CLIPS_PER_S,
+    COMPARED_PER_S,
     EXAMPLE_BYTES,
     EXAMPLE_BYTES_PER_TOKEN,
     INDEX_BYTES,
@@ -18,6 +19,7 @@ from engine.estimate.points import (
     PIECE_BYTES,
     SEAL_BYTES,
     SEAL_BYTES_PER_PART,
+    SIGNATURE_BYTES,
 )
 from engine.estimate.workload import Workload
 from engine.run.lease import BEAT_S
@@ -122,21 +124,22 @@ class Estimator:
         work = (pace.direct_s + pace.rationalized_s) * float(clips)
         seconds = pace.start_s + work.at_least(exactly(float(clips)) / CLIPS_PER_S)
         pieces, parts = self.workload.pieces(step.split, config.generate.piece_clips), self.workload.parts(step.split)
-        gpus = 0.0 if elsewhere else gpus_of(config.cluster.generator_actors, config.cluster.generator_gpus)
-        questions = exactly(float(clips)) + rationalized
+        gpus = 0.0 if elsewhere else gpus_of(config.cluster.num_generators, config.cluster.generator_gpus)
+        samples = self.machine.samples(step)
+        questions = exactly(float(clips * samples)) + rationalized
         return StepEstimate(
             step=step.name,
             kind=step.kind,
             split=step.split,
             is_sure=is_sure,
             elsewhere=elsewhere,
-            questions_at_most=clips * (1 if share == NOTHING else 2),
+            questions_at_most=clips * (samples if share == NOTHING else samples + 1),
             questions=questions,
             seconds=seconds,
             gpus=gpus,
             gpu_hours=seconds * (gpus / 3600),
             pieces=pieces,
-            bytes_kept=self._piece_bytes(pieces, questions),
+            bytes_kept=self._piece_bytes(pieces, questions, clips),
             bytes_read=self.clip_bytes * float(clips),
             requests=self._beats(seconds)
             + Requests(
@@ -193,6 +196,9 @@ class Estimator:
             readings = 2 if self.config.select.max_per_label is not None or self.config.select.balance else 1
             gets, lists = exactly(float(readings * (pieces * len(step.inputs[1:]) + self.workload.parts(TRAIN)))), NOTHING
             seconds = exactly(float(self.workload.clips[TRAIN] * readings)) / CLIPS_PER_S
+            if self.config.select.near_copies != "ignore" and self.config.generates and step.cycle == 0:
+                seconds += exactly(float(clips)) / COMPARED_PER_S
+                seconds += self.machine.assumed["decode_cpu_s"] * float(self.workload.clips.get(TEST, 0))  # no step has seen them
         return StepEstimate(
             step=step.name,
             kind=step.kind,
@@ -223,9 +229,10 @@ class Estimator:
         first = step.cycle == 0
         return at_all_corners(steps, [assumed["direct_share" if first else "later_direct_share"], assumed["rationalized_share"]])
 
-    def _piece_bytes(self, pieces: int, questions: Band) -> Band:
+    def _piece_bytes(self, pieces: int, questions: Band, clips: int) -> Band:
         answer = self.machine.assumed["answer_tokens"].at_most(self.config.generate.max_tokens)
-        return exactly(float(pieces) * (PIECE_BYTES + INDEX_BYTES)) + questions * answer * ATTEMPT_BYTES_PER_TOKEN
+        signatures = SIGNATURE_BYTES * float(clips) if self.config.select.near_copies != "ignore" else NOTHING
+        return exactly(float(pieces) * (PIECE_BYTES + INDEX_BYTES)) + questions * answer * ATTEMPT_BYTES_PER_TOKEN + signatures
 
     def _decode_cpus(self, shown: Band, seconds: Band) -> Band:
         return self.machine.assumed["decode_cpu_s"] * shown / seconds if seconds.low else NOTHING

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from engine.config import HELDOUT, Data, RunConfig
+from engine.config import HELDOUT, TEST, Data, RunConfig
 from engine.estimate.assumptions import Assumptions
 from engine.estimate.bands import Band, exactly
 from engine.evaluate.sets import read_set
@@ -62,9 +62,10 @@ def on_paper(config: RunConfig, clips: int) -> Workload:
         raise ValueError(f"--clips {clips}: give a number of clips above 0")
     share = DEFAULT_SHARE if config.data.heldout is None else config.data.heldout
     heldout = round(clips * share)
-    sets = {evaluation_set.name: heldout for evaluation_set in config.evaluate.sets}
+    apart = round(clips * (config.data.test or 0.0))
+    sets = {evaluation_set.name: heldout for evaluation_set in config.sets}
     return Workload(
-        clips={TRAIN: clips - heldout} | sets,
+        clips={TRAIN: clips - heldout - apart} | sets | ({TEST: apart} if config.data.test is not None else {}),
         known_s=0.0,
         of_known_length=0,
         origin=f"--clips: on paper, {share:g} of them held out",
@@ -105,8 +106,9 @@ def of_manifest(config: RunConfig) -> Workload:
     if rows.division.by_share:
         notes.append("the split is by the share of the videos' names: copies of a video may move a few clips")
     others = {own.name: _count(config, own.name, storage) for own in config.evaluate.sets[1:]}
+    apart = {} if config.data.test is None else {TEST: facts.get(TEST, 0)}
     return Workload(
-        clips={TRAIN: facts[TRAIN], HELDOUT: facts[HELDOUT]} | others,
+        clips={TRAIN: facts[TRAIN], HELDOUT: facts[HELDOUT]} | others | apart,
         known_s=facts["hours"] * 3600,
         of_known_length=len(card) - facts["clips_of_unknown_length"],
         origin=data.manifest,
@@ -115,7 +117,7 @@ def of_manifest(config: RunConfig) -> Workload:
 
 
 def _splits(config: RunConfig) -> list[str]:
-    return [TRAIN, *(evaluation_set.name for evaluation_set in config.evaluate.sets)]
+    return [TRAIN, *(evaluation_set.name for evaluation_set in config.sets)]
 
 
 def _count(config: RunConfig, name: str, storage: Storage) -> int:

@@ -1,7 +1,10 @@
 """The evaluate step: how good a model is on each evaluation set.
 
 step      asks the model about the clips of a set
+outcomes  which clips were answered right, in arrays
 metrics   what a set is measured by
+intervals the interval of a metric, by video
+paired    the test of one model against another on the same clips
 sets      how the files of a set become clips, one file for each format
 few_shot  the curve over numbers of shots, after EILEV
 """

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from engine.audit import reviews
 from engine.config import Parent, RunConfig
 from engine.extend.compare import Comparison, Ready, clips_of, is_change, line_of
-from engine.extend.known import SPLITS, Known
+from engine.extend.known import Known
 from engine.generate.lineage import MANIFEST
 from engine.generate.reuse import Past
 from engine.ingest.splits import refuse_empty
@@ -37,6 +38,8 @@ class Extension:
     out: str = ""
     """The new run's folder or URI; default: RUN-001, RUN-002 and so on, each of which continues the one before."""
     settings: list[str]
+    is_dry: bool = False
+    """Only log what would be done."""
 
 
 def extend(extension: Extension, access: Storage, report: Callable[[Progress], None]) -> tuple[str, dict[str, Any]] | None:
@@ -48,6 +51,10 @@ def extend(extension: Extension, access: Storage, report: Callable[[Progress], N
     refuse_fixed(extension.settings)
     parent, child = places(extension, access)
     latest = None
+    if child is not None and extension.is_dry:
+        step = next_step(run_config(child), read_seals(child))
+        log.info("would bring %s to its end first: its next step is %s", child.uri, step.name if step else "none")
+        return None
     if child is not None:
         latest = child.uri, loop.run(with_settings(run_config(child), extension.settings), report)
         if extension.out:
@@ -109,7 +116,7 @@ def refuse_unfinished(parent: Store) -> None:
 
 
 def begin(parent: Store, extension: Extension, access: Storage) -> RunConfig | None:
-    """The configuration of the new run, whose clips are written; None where the manifest changes no clip."""
+    """The configuration of the new run, whose clips are written; None where the manifest changes no clip, and with is_dry."""
     old, sealed = run_config(parent), read_seals(parent)
     out = Store(extension.out.rstrip("/") or following_uri(extension.run, parent), access)
     new = with_settings(old, extension.settings)
@@ -122,10 +129,14 @@ def begin(parent: Store, extension: Extension, access: Storage) -> RunConfig | N
         if not is_change(comparison.changes):
             log.info("nothing to do: %s changes no clip of %s", extension.manifest, parent.uri)
             return None
-        refuse_empty(comparison.sizes(), SPLITS)
+        refuse_empty(comparison.sizes(), [*comparison.changes])
         if others:
             log.info("no answer is reused, because they were made with other settings: %s", "; ".join(others))
+        if extension.is_dry:
+            log.info("would begin %s, with %s", out.uri, model or new.model.instruct or new.model.base)
+            return None
         comparison.write(out)
+    reviews.copy(parent, out)
     note_child(parent, out.url())
     lineage = Parent(run=parent.url(), step=source, model=model, manifest=extension.manifest)
     return new.model_copy(

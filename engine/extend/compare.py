@@ -6,7 +6,6 @@ in whole pieces.
 """
 
 import tempfile
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -17,17 +16,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.config import Data
+from engine.config import TEST, Data
 from engine.extend.known import SPLITS, Known
 from engine.generate.lineage import CHANGE, CHANGED_CLIPS, CHANGES, MANIFEST
 from engine.generate.reuse import Past, usable
 from engine.ingest.card import Card
 from engine.ingest.cells import optional_text
 from engine.ingest.clips import PART_CLIPS
-from engine.ingest.hashes import hash_of, ordered
+from engine.ingest.hashes import Hashes, hash_of, ordered
 from engine.ingest.manifest import Records, read_manifest, video_of
 from engine.ingest.own import own_records
-from engine.ingest.splits import DEFAULT_SHARE, split_named
+from engine.ingest.splits import DEFAULT_SHARE, split_for
 from engine.ingest.tables import Row
 from engine.rows import CLIPS, Clip
 from engine.store.documents import to_json
@@ -75,7 +74,8 @@ class Comparison:
                 (first if change == "unchanged" and ready.holds(clip) else later).write(clip.to_row())
             for split, clip in known.removed():
                 count(split, clip, "removed")
-        self.changes = {split: {change: counts[split][change] for change in CHANGE} for split in SPLITS}
+        splits = [split for split in SPLITS if split != TEST or counts[split]]
+        self.changes = {split: {change: counts[split][change] for change in CHANGE} for split in splits}
 
     def sizes(self) -> dict[str, int]:
         """Clips of the new run by split."""
@@ -123,7 +123,7 @@ def _with_known_split(place: str, row: Row, data: Data, known: Known) -> Row | V
     except ValueError:
         return row  # it is the main reading's to raise
     split, named = known.split_of(video), _named(row)
-    if split and named and split_named(named) not in ("", split):
+    if split and named and split_for(named, data) not in ("", split):
         return ValueError(
             f"{place}: {video} is {named!r} here, and in split {split!r} of the run that is continued, where models were trained "
             "and compared by it; restore its split, or begin another run"
@@ -135,9 +135,11 @@ class Ready:
     """The clips whose attempts of before may stand, as hashes of their ids; their videos are looked at later."""
 
     def __init__(self, past: Past | None, rationalizes: bool) -> None:
-        hashes = array("Q")
+        hashes = Hashes()
         for piece in past.all() if past is not None else ():
-            hashes.extend(hash_of(clip_id) for clip_id, attempts in piece.items() if usable(attempts, rationalizes))
+            for clip_id, attempts in piece.items():
+                if usable(attempts, rationalizes):
+                    hashes.append(hash_of(clip_id))
         self._hashes = ordered(hashes)
 
     def holds(self, clip: Clip) -> bool:

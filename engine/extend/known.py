@@ -1,22 +1,21 @@
 """The clips of the run before, as hashes in sorted arrays: 26 bytes a clip."""
 
-from array import array
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.config import HELDOUT
+from engine.config import HELDOUT, TEST
 from engine.generate.reuse import content_of
 from engine.ingest.clips import read_parts
-from engine.ingest.hashes import hash_of, ordered, with_split
+from engine.ingest.hashes import Hashes, hash_of, ordered, with_split
 from engine.rows import Clip
 from engine.run.plan import INGEST, TRAIN
 from engine.run.seals import read_seal
 from engine.store.files import Store
 from engine.store.locations import object_key
 
-SPLITS = (TRAIN, HELDOUT)
+SPLITS = (TRAIN, HELDOUT, TEST)
 """Those of a manifest; clips of other evaluation sets have files of their own."""
 
 
@@ -26,14 +25,14 @@ class Known:
     def __init__(self, store: Store) -> None:
         """Raises StorageError where a part is not what was sealed."""
         self._store = store
-        ids, contents, videos = array("Q"), array("Q"), array("Q")
+        ids, contents, videos = Hashes(), Hashes(), Hashes()
         for _, clip in self._clips():
             ids.append(hash_of(clip.clip_id))
             contents.append(content_of(clip))
             videos.append(with_split(hash_of(object_key(clip.video)), clip.split))
-        order = np.argsort(np.frombuffer(ids, np.uint64), kind="stable")
-        self._ids: NDArray[np.uint64] = np.frombuffer(ids, np.uint64)[order]
-        self._contents: NDArray[np.uint64] = np.frombuffer(contents, np.uint64)[order]
+        order = np.argsort(ids.values(), kind="stable")
+        self._ids: NDArray[np.uint64] = ids.values()[order]
+        self._contents: NDArray[np.uint64] = contents.values()[order]
         self._is_there = np.zeros(len(order), np.bool_)
         self._videos = np.unique(ordered(videos))
 

@@ -10,7 +10,11 @@ watch      counts how often a piece was begun
 one_model  a step asks one model
 reuse      attempts of the run that this one continues, reused by content
 lineage    what a run took over from the one that it continues
+grounding  does a text follow from its clip's video? It is read after other videos too
+scores     groundings of a step, counted, and the threshold that follows from mismatched pairs
 samples    a few kept and dropped answers to read, and what is suspicious about them
 tokens     what the answers of a server took
+judged     what the judge said, what that took, and how often it agrees with the rules
+measures   the metrics that follow from pieces, and where the generators' time goes
 ledger     the accounts: every clip is kept, dropped or failed
 """

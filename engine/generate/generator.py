@@ -13,17 +13,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+import ray
 
 from engine.decode.stage import Decoded, videos_of
+from engine.generate.grounding import Readings, score
+from engine.generate.measures import measured
 from engine.generate.one_model import note_model
 from engine.generate.prompts import answer_prompt, rationalize_prompt
 from engine.generate.seeds import derive_seed
 from engine.generate.spec import GenerateSpec
 from engine.generate.watch import ALONE_AFTER, PIECE_TRIES, Door, begin, begun, ending_with_its_engine
+from engine.metrics.clock import WorkClock, decoded_at
 from engine.rows import ATTEMPTS, Attempt, Clip, Failure, Mode
 from engine.store.files import Store
 from engine.verify.stages import Case, Verification
-from models.base import OutOfMemory, Unanswerable, VideoLLM, Watched
+from models.base import OutOfMemory, Reply, Unanswerable, VideoLLM, Watched
 from models.registry import engine_version, load
 
 Subject = tuple[Clip, Decoded]
@@ -42,23 +46,35 @@ class Generator:
                 "every node sees"
             )
         self._door = Door()
+        self._finished: list[str] = []
+        """Pieces whose attempts are made and that the Watch still counts."""
         self._verification = Verification(spec.verify)
         self._verifying = _loop_in_a_thread()
         """All verifiers of all pieces run on this event loop, which lives as long as the actor: a client may be bound to it."""
         self.llm: VideoLLM = load(spec.local_model(), spec.device, spec.engine)
+        if spec.must_score and not self.llm.scores:
+            raise ValueError(
+                f"generate.grounding = {spec.grounding}, and {spec.model.base} cannot read a text again after a video: some of its "
+                "layers keep no prefix; leave generate.grounding out, or set it to 0"
+            )
         note_model(spec.store, spec.step, self.llm.digest, spec.model.base, engine_version(spec.engine.name))
+        self._clock = WorkClock(ray.get_runtime_context().get_actor_id() or "")
 
     @ending_with_its_engine
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         several = self.spec.engine.in_flight > 1
-        with self._door.enter(alone=several and begun(self._watch, row["piece_id"]) >= ALONE_AFTER):
-            return self._answer_piece(row)
+        alone = not several or begun(self._watch, row["piece_id"]) >= ALONE_AFTER
+        with self._door.enter(alone), self._clock.piece(decoded_at(row)) as worked:
+            attempts = self._answer_piece(row)
+        took = {name: row.get(name, 0) for name in ("decode_s", "bytes_read")}
+        return attempts | {"took": json.dumps(took | {"worked": worked})}
 
     def _answer_piece(self, row: dict[str, Any]) -> dict[str, Any]:
         piece_id = row["piece_id"]
         clips = [Clip.from_row(value) for value in json.loads(row["clips"])]
         results = videos_of(row)
-        if (times_begun := begin(self._watch, piece_id)) > PIECE_TRIES:
+        finished, self._finished = self._finished, []
+        if (times_begun := begin(self._watch, piece_id, [other for other in finished if other != piece_id])) > PIECE_TRIES:
             detail = f"the model went down {times_begun - 1} times while it answered about this clip's piece {piece_id}"
             crashed = Failure(kind="crashed", detail=detail)
             results = [result if isinstance(result, Failure) else crashed for result in results]
@@ -73,6 +89,7 @@ class Generator:
             for clip, result in zip(clips, results, strict=True)
             for attempt in ([self._failed(piece_id, clip, result)] if isinstance(result, Failure) else next(answered))
         ]
+        self._finished.append(piece_id)
         rows = json.dumps([attempt.to_row() for attempt in attempts])
         return {"piece_id": piece_id, "file_name": row["file_name"], "attempts": rows}
 
@@ -89,26 +106,51 @@ class Generator:
         return None
 
     def _attempts(self, piece_id: str, subjects: Sequence[Subject]) -> list[list[Attempt]]:
-        """The attempts of each clip. What does not fit the device's memory at once is answered in halves, down to one clip."""
+        """The attempts of each clip, with their grounding where it is asked for.
+
+        What does not fit the device's memory at once is answered in halves, down to one clip. The clips that a text is compared
+        with are those of the whole piece all the same; then they are watched again.
+        """
         if not subjects:
             return []
+        clips, spec = [clip for clip, _ in subjects], self.spec
+        scores = bool(spec.grounding) and self.llm.scores
         try:
-            return asyncio.run(self._answer_all(piece_id, subjects))
+            attempts, watched = asyncio.run(self._answer_all(piece_id, subjects, scores))
         except OutOfMemory as error:
-            if len(subjects) == 1:
-                keys = "model.num_frames, model.pooling_shape or generate.max_tokens"
-                detail = f"{error}; use a larger GPU, or lower {keys} in another run"
-                return [[self._failed(piece_id, subjects[0][0], Failure(kind="out_of_memory", detail=detail))]]
-        half = len(subjects) // 2
-        return self._attempts(piece_id, subjects[:half]) + self._attempts(piece_id, subjects[half:])
+            attempts, watched = self._answer_halves(piece_id, subjects, error), None
+        if not scores:
+            return attempts
+        readings = Readings.of(clips, attempts, spec.grounding, spec.run_seed, spec.prompts)
+        videos = [decoded.video for _, decoded in subjects]
+        try:
+            likelihoods = score(self.llm, videos, readings.passages, watched)
+        finally:
+            del watched
+        return readings.grounded(likelihoods)
 
-    async def _answer_all(self, piece_id: str, subjects: Sequence[Subject]) -> list[list[Attempt]]:
-        watched = self.llm.watch([decoded.video for _, decoded in subjects])
+    def _answer_halves(self, piece_id: str, subjects: Sequence[Subject], error: OutOfMemory) -> list[list[Attempt]]:
+        if len(subjects) == 1:
+            keys = "model.num_frames, model.pooling_shape or generate.max_tokens"
+            detail = f"{error}; use a larger GPU, or lower {keys} in another run"
+            return [[self._failed(piece_id, subjects[0][0], Failure(kind="out_of_memory", detail=detail))]]
+        half, attempts = len(subjects) // 2, list[list[Attempt]]()
+        for part in (subjects[:half], subjects[half:]):
+            try:
+                attempts += asyncio.run(self._answer_all(piece_id, part, False))[0]
+            except OutOfMemory as again:
+                attempts += self._answer_halves(piece_id, part, again)
+        return attempts
+
+    async def _answer_all(self, piece_id: str, subjects: Sequence[Subject], scores: bool) -> tuple[list[list[Attempt]], Watched]:
+        """The attempts of each clip, and the clips as they are watched: for `scores` what was computed of them is still there."""
+        watched = self.llm.watch([decoded.video for _, decoded in subjects], scores)
         answers = [self._answer(piece_id, number, subject, watched) for number, subject in enumerate(subjects)]
         results = await asyncio.gather(*answers, return_exceptions=True)
         attempts = [result for result in results if not isinstance(result, BaseException)]
         if len(attempts) == len(results):
-            return attempts
+            return attempts, watched
+        watched.close()
         errors = [result for result in results if isinstance(result, BaseException)]
         try:
             raise min(errors, key=lambda error: not isinstance(error, OutOfMemory))
@@ -116,31 +158,44 @@ class Generator:
             del results, errors, answers, watched
 
     async def _answer(self, piece_id: str, number: int, subject: Subject, watched: Watched) -> list[Attempt]:
-        """A clip's attempts: a direct one, and where that is rejected a rationalization; the last is a failure if it is refused."""
-        attempts: list[Attempt] = []
-        modes: tuple[Mode, ...] = ("direct", "rationalized") if self.spec.rationalize else ("direct",)
+        """A clip's attempts: direct ones, and where all are rejected a rationalization; one that is refused is a failure."""
         try:
-            for mode in modes:
-                attempts.append(await self._attempt(piece_id, number, subject, watched, mode))
-                if attempts[-1].outcome != "rejected":
-                    break
+            attempts = await self._ask(piece_id, number, subject, watched, "direct", self.spec.samples)
+            if self.spec.rationalize and all(attempt.outcome == "rejected" for attempt in attempts):
+                attempts += await self._ask(piece_id, number, subject, watched, "rationalized", 1)
             return attempts
         finally:
             watched.leave(number)
 
-    async def _attempt(self, piece_id: str, number: int, subject: Subject, watched: Watched, mode: Mode) -> Attempt:
-        spec, (clip, decoded) = self.spec, subject
+    async def _ask(self, piece_id: str, number: int, subject: Subject, watched: Watched, mode: Mode, samples: int) -> list[Attempt]:
+        """One question, answered so many times from the clip's prefix. A sample that the model refuses fails its clip."""
+        spec, (clip, _) = self.spec, subject
         prompt = (
             answer_prompt(spec.prompts, clip.question)
             if mode == "direct"
             else rationalize_prompt(spec.prompts, clip.question, clip.label)
         )
-        seed = derive_seed(spec.run_seed, spec.cycle, clip.clip_id, mode)
-        try:
-            reply = await asyncio.wrap_future(watched.ask(number, prompt, seed, spec.sampling))
-        except Unanswerable as error:
-            return self._failed(piece_id, clip, Failure(kind=error.kind, detail=error.detail), mode)
-        case = Case(clip=clip, mode=mode, prompt=prompt, text=reply.text, finished=reply.finished)
+        seeds = [derive_seed(spec.run_seed, spec.cycle, clip.clip_id, mode, sample) for sample in range(samples)]
+        futures = [asyncio.wrap_future(future) for future in watched.ask_all(number, prompt, seeds, spec.sampling)]
+        replies = await asyncio.gather(*futures, return_exceptions=True)
+        if refusals := [reply for reply in replies if isinstance(reply, BaseException)]:
+            error = min(refusals, key=lambda error: isinstance(error, Unanswerable))
+            if not isinstance(error, Unanswerable):
+                raise error
+            return [self._failed(piece_id, clip, Failure(kind=error.kind, detail=error.detail), mode)]
+        judged = [
+            self._judged(piece_id, subject, mode, prompt, (sample, seeds[sample]), reply)
+            for sample, reply in enumerate(replies)
+            if isinstance(reply, Reply)
+        ]
+        return list(await asyncio.gather(*judged))
+
+    async def _judged(
+        self, piece_id: str, subject: Subject, mode: Mode, prompt: str, drawn: tuple[int, int], reply: Reply
+    ) -> Attempt:
+        """`drawn`: the sample's number and its seed."""
+        spec, (clip, decoded), (sample, seed) = self.spec, subject, drawn
+        case = Case(clip=clip, mode=mode, prompt=prompt, text=reply.text, finished=reply.finished, seed=seed, video=decoded.video)
         judging = asyncio.run_coroutine_threadsafe(self._verification.judge(case), self._verifying)
         verdict, judgements = await asyncio.wrap_future(judging)
         return Attempt(
@@ -161,6 +216,8 @@ class Generator:
             etag=decoded.etag,
             in_order=decoded.in_order,
             prompt_tokens=reply.prompt_tokens,
+            signature=decoded.signature if mode == "direct" and not sample else "",
+            sample=sample,
         )
 
     def _failed(self, piece_id: str, clip: Clip, failure: Failure, mode: Mode = "direct") -> Attempt:
@@ -200,7 +257,8 @@ def write_piece(row: dict[str, Any], store: Store, folder: str) -> dict[str, Any
     store.create_table(f"{folder}/{row['file_name']}", pa.Table.from_pylist(attempts, schema=ATTEMPTS))
     return {
         "piece_id": row["piece_id"],
+        "measured": json.dumps(measured(attempts) | json.loads(row["took"])),
         "clips": len({attempt["clip_id"] for attempt in attempts}),
-        "kept": sum(attempt["outcome"] == "kept" for attempt in attempts),
+        "kept": len({attempt["clip_id"] for attempt in attempts if attempt["outcome"] == "kept"}),
         "failed": json.dumps(Counter(attempt["reason"] for attempt in attempts if attempt["outcome"] == "failed")),
     }

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from engine.rows import Attempt
+from engine.rows import Attempt, Outcome, Trace
 
+AttemptOrOutcome = TypeVar("AttemptOrOutcome", Attempt, Outcome, Trace, Attempt | Outcome)
 ENOUGH = 20
 """Minimum number of failed clips before their share can stop a step."""
 
@@ -23,19 +25,36 @@ class Ledger:
     """By kind of failure."""
     in_order: int = 0
     """Clips whose video had to be read from its start because it has no index."""
+    direct: int = 0
+    """Answers without a hint, of which a clip may have several (generate.samples)."""
+    direct_right: int = 0
+    """Those of them that were kept."""
 
     @property
     def accounted(self) -> int:
         return self.direct_kept + self.rationalized_kept + sum(self.dropped.values()) + sum(self.failed.values())
 
 
-def balance(attempts: Sequence[Attempt]) -> Ledger:
-    """Count each clip by its last attempt: a rationalization comes after the direct attempt that it repairs."""
-    last: dict[str, Attempt] = {}
+def deciding(attempts: Iterable[AttemptOrOutcome]) -> dict[str, AttemptOrOutcome]:
+    """By clip the attempt by which it is counted: the first direct one that was kept, else a rationalization, else the last one."""
+    decides: dict[str, AttemptOrOutcome] = {}
     for attempt in attempts:
-        before = last.get(attempt.clip_id)
-        if before is None or (before.mode == "direct" and attempt.mode == "rationalized"):
-            last[attempt.clip_id] = attempt
+        before = decides.get(attempt.clip_id)
+        if before is None or _rank(attempt) > _rank(before) or (_rank(attempt) == _rank(before) < 3):
+            decides[attempt.clip_id] = attempt
+    return decides
+
+
+def _rank(attempt: Attempt | Outcome | Trace) -> int:
+    if attempt.mode == "rationalized":
+        return 2 if attempt.outcome == "kept" else 1
+    return 3 if attempt.outcome == "kept" else 0
+
+
+def balance(attempts: Sequence[Attempt] | Sequence[Outcome]) -> Ledger:
+    """Count each clip once, by its deciding attempt, however many samples it has."""
+    last: dict[str, Attempt | Outcome] = deciding(attempts)
+    direct = [attempt for attempt in attempts if attempt.mode == "direct" and attempt.outcome != "failed"]
     kept = Counter(attempt.mode for attempt in last.values() if attempt.outcome == "kept")
     ledger = Ledger(
         clips=len(last),
@@ -44,6 +63,8 @@ def balance(attempts: Sequence[Attempt]) -> Ledger:
         dropped=dict(sorted(Counter(a.reason for a in last.values() if a.outcome == "rejected").items())),
         failed=dict(sorted(Counter(a.reason for a in last.values() if a.outcome == "failed").items())),
         in_order=sum(attempt.in_order for attempt in last.values()),
+        direct=len(direct),
+        direct_right=sum(attempt.outcome == "kept" for attempt in direct),
     )
     assert ledger.accounted == ledger.clips, f"{ledger} does not add up"
     return ledger
@@ -55,9 +76,9 @@ def total(ledgers: Iterable[Ledger]) -> Ledger:
     >>> a = Ledger(clips=2, direct_kept=2, rationalized_kept=0)
     >>> b = Ledger(clips=1, direct_kept=0, rationalized_kept=0, failed={"missing": 1})
     >>> total([a, b])
-    Ledger(clips=3, direct_kept=2, rationalized_kept=0, dropped={}, failed={'missing': 1}, in_order=0)
+    Ledger(clips=3, direct_kept=2, rationalized_kept=0, dropped={}, failed={'missing': 1}, in_order=0, direct=0, direct_right=0)
     """
-    clips = direct = rationalized = in_order = 0
+    clips = direct = rationalized = in_order = answers = right = 0
     dropped: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     for ledger in ledgers:
@@ -66,6 +87,7 @@ def total(ledgers: Iterable[Ledger]) -> Ledger:
         dropped.update(ledger.dropped)
         failed.update(ledger.failed)
         in_order += ledger.in_order
+        answers, right = answers + ledger.direct, right + ledger.direct_right
     return Ledger(
         clips=clips,
         direct_kept=direct,
@@ -73,6 +95,8 @@ def total(ledgers: Iterable[Ledger]) -> Ledger:
         dropped=dict(sorted(dropped.items())),
         failed=dict(sorted(failed.items())),
         in_order=in_order,
+        direct=answers,
+        direct_right=right,
     )
 
 

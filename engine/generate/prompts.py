@@ -52,7 +52,7 @@ def answer_prompt(prompts: Prompts, question: str) -> str:
     >>> answer_prompt(PUBLISHED, "What is it?")
     'Question: What is it?\\nCan you explain step-by-step how one can arrive at this conclusion?'
     """
-    return _filled(prompts.answer, question=question)
+    return prompts.answer.replace("{question}", question)
 
 
 def rationalize_prompt(prompts: Prompts, question: str, label: Label) -> str:
@@ -63,12 +63,9 @@ def rationalize_prompt(prompts: Prompts, question: str, label: Label) -> str:
     >>> rationalize_prompt(STRICT, "What does {label} mean?", Keywords(text="a {question}")).splitlines()[:2]
     ['What does {label} mean?', 'Hint: the answer is a {question}.']
     """
-    return _filled(prompts.rationalize, question=question, label=label.text)
+    values = {"{question}": question, "{label}": label.text}
+    return re.sub("{question}|{label}", lambda place: values[place[0]], prompts.rationalize)
 
 
 def train_prompt(prompts: Prompts, question: str) -> str:
-    return _filled(prompts.train, question=question)
-
-
-def _filled(template: str, **values: str) -> str:
-    return re.sub("{(" + "|".join(values) + ")}", lambda place: values[place[1]], template)
+    return prompts.train.replace("{question}", question)

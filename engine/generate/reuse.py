@@ -48,7 +48,7 @@ def usable(attempts: Sequence[Attempt], rationalizes: bool) -> list[Attempt]:
     Failures may have passed. A rejected direct attempt of a step that did not rationalize is no answer to one that does.
     """
     of_step = [attempt for attempt in attempts if rationalizes or attempt.mode == "direct"]
-    is_unfinished = bool(of_step) and rationalizes and (of_step[-1].mode, of_step[-1].outcome) == ("direct", "rejected")
+    is_unfinished = rationalizes and all((attempt.mode, attempt.outcome) == ("direct", "rejected") for attempt in of_step)
     return [] if is_unfinished or any(attempt.outcome == "failed" for attempt in of_step) else of_step
 
 

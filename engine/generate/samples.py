@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from engine.generate.ledger import deciding
 from engine.language.words import label_words, words
 from engine.rows import Attempt, Clip
 
@@ -46,8 +47,7 @@ class Samples:
     def add(self, clips: Sequence[Clip], attempts: Sequence[Attempt]) -> None:
         """The clips of a piece, and all attempts at them."""
         labels = {clip.clip_id: clip.label.text for clip in clips}
-        # a direct attempt that is rejected is followed by a rationalized one, which decides
-        for attempt in {attempt.clip_id: attempt for attempt in attempts}.values():
+        for attempt in deciding(attempts).values():
             if attempt.outcome == "failed":
                 continue
             is_kept = attempt.outcome == "kept"

@@ -1,14 +1,14 @@
 """The data card: counts of clips, videos and labels, made while the clips stream; what a person should know about their splits."""
 
 import math
-from array import array
 from collections import Counter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.ingest.copies import Copies
-from engine.ingest.hashes import hash_of, in_both, ordered, starts, with_split
+from engine.ingest.hashes import SPLIT_BITS, Distinct, Hashes, hash_of, in_several, ordered, starts, with_split, without_split
 from engine.ingest.listing import Listing
 from engine.ingest.splits import DEFAULT_SHARE, Division
 from engine.labels import Keywords, Label, TimeRange, Timestamp
@@ -20,23 +20,25 @@ SHOWN = 10
 """The most frequent labels that are shown."""
 UNSEEN_SHOWN = 5
 """Held-out labels without a training clip that are named."""
+SHARES = 64
+"""Of the windows, by their hashes."""
+HELDOUT_BIT, OTHER_BIT = 1, 2
 NAMED_LABELS = 100_000
 """A card remembers the names of so many labels; the others are only counted."""
 
 
 class Card:
-    """Counts of a manifest: clips, videos and labels, by split and kind. It takes 56 bytes a clip: some manifests have millions."""
+    """Counts of a manifest: clips, videos and labels, by split and kind. It takes 32 bytes a clip, and 8 for each
+    different question: some manifests have millions."""
 
     def __init__(self, listing: Listing | None = None) -> None:
         """`listing`: of the videos' folders, for copies in object stores; without it only local copies are found."""
         self.copies = Copies(listing)
         self._splits, self._kinds = Counter[str](), Counter[str]()
-        self._ids, self._labels, self._questions = array("Q"), array("Q"), array("Q")
-        self._videos = array("Q")
-        self._classes = array("Q")
-        """Of the clips with a keywords label. In both arrays the last bit of a hash says whether the clip is held out."""
-        self._windows, self._window_labels = array("Q"), array("Q")
-        """Of each clip, in the same order: its video, window and question; and its label."""
+        self._ids, self._videos, self._questions = Hashes(), Hashes(), Distinct()
+        self._windows, self._window_labels = Hashes(), Hashes()
+        """Of each clip, in the same order: its video, window and question; and its label, whose last two bits say whether the clip
+        is kept from training, and whether its label is another one than keywords."""
         self.num_conflicts, self.first_conflict = 0, ""
         """Windows with two labels for one question, and the first of them in words."""
         self._names: dict[int, str] = {}
@@ -49,23 +51,20 @@ class Card:
         return self._splits.total()
 
     def add(self, clip: Clip) -> None:
-        label = hash_of(clip.label.text)
         self._splits[clip.split] += 1
         self._kinds[clip.label.kind] += 1
         self._ids.append(hash_of(clip.clip_id))
-        self._labels.append(label)
         self._questions.append(hash_of(clip.question))
-        is_heldout = clip.split == "heldout"
+        is_heldout = clip.split != "train"
         self._videos.append(with_split(hash_of(object_key(clip.video)), clip.split))
         class_hash = class_of(clip.label)
         self._windows.append(window_of(clip))
-        self._window_labels.append(class_hash)
-        if isinstance(clip.label, Keywords):
-            self._classes.append(class_hash | is_heldout)
-            if is_heldout and len(self._heldout_names) < NAMED_LABELS:
-                self._heldout_names.setdefault(class_hash, clip.label.text)
+        is_class = isinstance(clip.label, Keywords)
+        self._window_labels.append(class_hash | (is_heldout * HELDOUT_BIT) | (not is_class) * OTHER_BIT)
+        if is_class and is_heldout and len(self._heldout_names) < NAMED_LABELS:
+            self._heldout_names.setdefault(class_hash, clip.label.text)
         if len(self._names) < NAMED_LABELS:
-            self._names.setdefault(label, clip.label.text)
+            self._names.setdefault(class_hash, clip.label.text)
         if (seconds := _seconds_of(clip)) is not None:
             self._seconds, self._timed = self._seconds + seconds, self._timed + 1
 
@@ -78,27 +77,47 @@ class Card:
         hashes = ordered(self._ids)
         return next((int(hashes[at]) for at in np.flatnonzero(hashes[1:] == hashes[:-1])[:1]), None)
 
-    def videos_in_both(self) -> list[int]:
-        """The hashes, their last bits cleared, of the videos with clips in both splits."""
-        return in_both(self._videos)
+    @property
+    def has_several_splits(self) -> bool:
+        return len(self._splits) > 1
+
+    def videos_in_several(self) -> list[int]:
+        """The hashes, without their splits, of the videos with clips in several splits."""
+        return in_several(self._videos)
+
+    def heldout_videos(self) -> int:
+        """Videos with a clip in the split that decides which cycle is promoted."""
+        videos = ordered(self._videos)
+        return int(((videos[starts(videos)] & np.uint64(3)) == SPLIT_BITS["heldout"]).sum())
 
     def windows_of_two_labels(self) -> set[int]:
         """The hashes, as window_of gives them, of what has two labels."""
-        windows, labels = (np.frombuffer(hashes, np.uint64) for hashes in (self._windows, self._window_labels))
-        order = np.lexsort((labels, windows))
-        windows, labels = windows[order], labels[order]
-        return {*windows[1:][(windows[1:] == windows[:-1]) & (labels[1:] != labels[:-1])].tolist()}
+        several = set[int]()
+        for share in range(SHARES):  # a share at a time, because an order of all takes as much memory as the hashes
+            shares = [chunk & np.uint64(SHARES - 1) == share for chunk in self._windows.chunks()]
+            shown, meant = (
+                np.concatenate([chunk[here] for chunk, here in zip(hashes.chunks(), shares, strict=True)])
+                for hashes in (self._windows, self._window_labels)
+            )
+            order = np.lexsort((meant, shown))
+            shown, meant = shown[order], meant[order]
+            several.update(shown[1:][(shown[1:] == shown[:-1]) & (meant[1:] != meant[:-1])].tolist())
+        return several
+
+    def _classes(self) -> NDArray[np.uint64]:
+        """The hashes of all labels, sorted."""
+        return ordered(self._window_labels) & ~np.uint64(HELDOUT_BIT | OTHER_BIT)
 
     def counts(self) -> dict[str, int]:
-        labels = ordered(self._labels)
+        labels = self._classes()
         return {
             "clips": len(self),
-            "videos": len(starts(ordered(self._videos) | np.uint64(1))),
+            "videos": len(starts(ordered(self._videos) | np.uint64(3))),
             "labels": len(starts(labels)),
             "labels_with_one_clip": int((np.diff(starts(labels), append=len(labels)) == 1).sum()),
             "train": self._splits["train"],
             "heldout": self._splits["heldout"],
-        }
+        } | ({"test": self._splits["test"]} if self._splits["test"] else {})
 
     def notes(self) -> list[str]:
         """What a person should know about the splits, a line for each: a share that nobody chose, or that holds out nothing, and
@@ -143,11 +162,12 @@ class Card:
 
     def _unseen_note(self) -> str:
         """ "" where one of the splits is empty: then the other one comes from another manifest."""
-        if not (self._classes and self.has_both_splits):
+        if not self.has_both_splits:
             return ""
-        classes = np.unique(ordered(self._classes))
-        heldout = (classes & np.uint64(1)).astype(bool)
-        unseen = np.setdiff1d(classes[heldout] & ~np.uint64(1), classes[~heldout])
+        labels = self._window_labels.values()
+        classes = np.unique(labels[labels & np.uint64(OTHER_BIT) == 0])
+        heldout = (classes & np.uint64(HELDOUT_BIT)).astype(bool)
+        unseen = np.setdiff1d(classes[heldout] & ~np.uint64(HELDOUT_BIT), classes[~heldout])
         if not len(unseen):
             return ""
         names = sorted(repr(self._heldout_names[int(label)]) for label in unseen if int(label) in self._heldout_names)
@@ -159,14 +179,14 @@ class Card:
 
     def facts(self) -> dict[str, Any]:
         """The counts, kinds and most frequent labels, as they are written to the card's JSON file."""
-        hashes = ordered(self._labels)
+        hashes = self._classes()
         firsts = starts(hashes)
         sizes = np.diff(firsts, append=len(hashes))
         largest = np.argsort(-sizes, kind="stable")[:SHOWN]
         named = sorted((-int(sizes[at]), self._names.get(int(hashes[firsts[at]]), "?")) for at in largest)
         return self.counts() | {
             "kinds": dict(sorted(self._kinds.items())),
-            "questions": len(starts(ordered(self._questions))),
+            "questions": len(self._questions),
             "windows_of_two_labels": self.num_conflicts,
             "hours": round(self._seconds / 3600, 3),
             "clips_of_unknown_length": len(self) - self._timed,
@@ -179,8 +199,8 @@ class Card:
 
 
 def class_of(label: Label) -> int:
-    """A hash of what a label means: of keywords without regard to case and punctuation. Its last bit is cleared."""
-    return hash_of(" ".join(label_words(label.text)) if isinstance(label, Keywords) else label.text) & ~1
+    """A hash of what a label means: of keywords without regard to case and punctuation. Its last two bits are cleared."""
+    return without_split(hash_of(" ".join(label_words(label.text)) if isinstance(label, Keywords) else label.text))
 
 
 def window_of(clip: Clip) -> int:

@@ -1,6 +1,6 @@
 """A run's clips, in parts of one split each: whoever plans or counts holds one part at a time, a worker reads the part it needs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
@@ -18,7 +18,7 @@ def path_of(split: str, number: int) -> str:
     return f"ingest/{split}/{number:05d}.parquet"
 
 
-def write_parts(store: Store, clips: Iterable[Clip], splits: tuple[str, ...] = ("train", "heldout")) -> dict[str, list[int]]:
+def write_parts(store: Store, clips: Iterable[Clip], splits: Sequence[str] = ("train", "heldout")) -> dict[str, list[int]]:
     """Write the clips, in their order, by split; returns how many clips each part of a split holds."""
     waiting: dict[str, list[Clip]] = {split: [] for split in splits}
     sizes: dict[str, list[int]] = {split: [] for split in splits}

@@ -1,4 +1,4 @@
-"""Rows that conflict: one clip_id twice and one video in both splits are errors; two labels of one window are counted.
+"""Rows that conflict: one clip_id twice and one video in two splits are errors; two labels of one window are counted.
 
 The data card has hashes only, so the manifest is read again to name the rows, where there is something to name.
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from engine.ingest.card import Card, class_of, window_of
-from engine.ingest.hashes import hash_of
+from engine.ingest.hashes import hash_of, without_split
 from engine.labels import plain
 from engine.rows import Clip
 from engine.store.locations import object_key
@@ -33,8 +33,8 @@ def refuse_duplicates(clips: Placed, card: Card) -> None:
         same_id = ((place, clip) for place, clip in clips() if hash_of(clip.clip_id) == id_hash)
         (first_place, _), (place, clip) = islice(same_id, 2)
         raise ValueError(f"{place}: clip_id {clip.clip_id!r} is also at {first_place}; give each clip its own in a clip_id column")
-    if both := card.videos_in_both():
-        same = (at for at in clips() if hash_of(object_key(at[1].video)) & ~1 == both[0])
+    if both := card.videos_in_several():
+        same = (at for at in clips() if without_split(hash_of(object_key(at[1].video))) == both[0])
         first_place, first_clip = next(same)
         place, clip = next(at for at in same if at[1].split != first_clip.split)
         splits = f"in {clip.split} here and in {first_clip.split} at {first_place}"

@@ -1,18 +1,17 @@
-"""Copies: one video under two names, which the share of a name may put into both splits. Bytes are read where sizes agree.
+"""Copies: one video under two names, which the share of a name may put into two splits. Bytes are read where sizes agree.
 
 A file of several names (hard links) is its own copy. Of local videos first the sizes are compared, then their first and last bytes,
 then whole digests; object stores give digests with their listings, and some web servers as their ETags.
 """
 
 import os
-from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
-from engine.ingest.hashes import hash_of, in_both, with_split
+from engine.ingest.hashes import Hashes, hash_of, in_several, with_split, without_split
 from engine.ingest.listing import SILENT_AFTER, SMALLEST_BYTES, TOGETHER, Listing
 from engine.ingest.skipped import OR_LEAVE_OUT, Skipped
 from engine.rows import Clip
@@ -37,7 +36,7 @@ class Placed:
 
 
 class Copies:
-    """Groups of videos with the same bytes that would be in both splits."""
+    """Groups of videos with the same bytes that would be in several splits."""
 
     def __init__(self, listing: Listing | None = None) -> None:
         """`listing`: digests of objects in object stores; without it only local videos are compared."""
@@ -79,14 +78,14 @@ class Copies:
 
     def find(self, placed: Callable[[], Iterator[Placed]]) -> None:
         """Find the groups. `placed`: the videos of all rows, read again from the first at each call."""
-        if not (numbers := self._numbers_in_both(placed())):
+        if not (numbers := self._numbers_in_several(placed())):
             return
         starts: dict[int, int] = {}
-        splits = array("Q")
+        splits = Hashes()
         for video, start in parallel_map(self._with_start, self._candidates(placed(), numbers)):
-            starts[_key(video.video)] = start & ~1
+            starts[_key(video.video)] = without_split(start)
             splits.append(with_split(start, video.split))
-        if equal := {*in_both(splits)} - {0}:
+        if equal := {*in_several(splits)} - {0}:
             self._group(placed(), {key for key, start in starts.items() if start in equal})
 
     def _group(self, placed: Iterable[Placed], suspects: set[int]) -> None:
@@ -129,9 +128,9 @@ class Copies:
             more = f"; and {len(conflicts) - SHOWN} more" if len(conflicts) > SHOWN else ""
             raise ValueError(f"{'; '.join([*conflicts.values()][:SHOWN])}{more}; put copies into one split{OR_LEAVE_OUT}")
 
-    def _numbers_in_both(self, placed: Iterator[Placed]) -> set[int]:
-        """Sizes of local files, and hashes of listed digests, that videos of both splits have."""
-        numbers, last = array("Q"), ""
+    def _numbers_in_several(self, placed: Iterator[Placed]) -> set[int]:
+        """Sizes of local files, and hashes of listed digests, that videos of several splits have."""
+        numbers, last = Hashes(), ""
         while videos := list(islice(placed, TOGETHER)):
             if self._listing:
                 self._look([video.video for video in videos], self._listing)
@@ -142,9 +141,9 @@ class Copies:
                     elif protocol_of(video.video) in WEB:
                         self._without_digest.add(video.video)
                 if video.video != last and (number := self._number_of(video.video)):  # windows of one video follow each other
-                    numbers.append(with_split(2 * number, video.split))
+                    numbers.append(with_split(4 * number, video.split))
                 last = video.video
-        return {number // 2 for number in in_both(numbers)}
+        return {number // 4 for number in in_several(numbers)}
 
     def _look(self, videos: Sequence[str], listing: Listing) -> None:
         """Look for the digests of videos: all of object stores, and those of web servers where one of the first had some."""
@@ -172,9 +171,9 @@ class Copies:
                 yield video
 
     def _number_of(self, video: str) -> int:
-        """Bytes of a local file, or a hash of the digest that is listed, in 63 bits; 0 if there is none."""
+        """Bytes of a local file, or a hash of the digest that is listed, in 62 bits; 0 if there is none."""
         if local_path(video) is None:
-            return self._listing.bytes_of(video) // 2 if self._listing else 0
+            return self._listing.bytes_of(video) // 4 if self._listing else 0
         try:
             status = os.stat(canonical(video))
         except (OSError, ValueError):
@@ -185,7 +184,7 @@ class Copies:
         """The video, and a hash of its size and of its first and last BLOCK bytes; of the listed digest; 0 if it cannot be read."""
         number = self._number_of(video.video)
         if local_path(video.video) is None:
-            return video, 2 * number
+            return video, 4 * number
         try:
             with open(canonical(video.video), "rb") as file:
                 ends = file.read(BLOCK)
@@ -207,4 +206,4 @@ class Copies:
 
 def _key(video: str) -> int:
     """A hash of what all names of one file have in common."""
-    return hash_of(object_key(video)) & ~1
+    return without_split(hash_of(object_key(video)))

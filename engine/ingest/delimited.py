@@ -35,7 +35,7 @@ def csv_records(
         else:
             columns = _header(path, place, cells, needed)
     if not columns:
-        raise ValueError(f"{path} is empty: it has no column 'video', nor any other")
+        raise ValueError(f"{path} is empty: it has no column {next(iter(needed), 'video')!r}, nor any other")
 
 
 def _fitting(path: str, text: TextIO, delimiter: str, needed: Collection[str]) -> str:

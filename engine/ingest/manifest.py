@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 from engine.config import Data
@@ -37,7 +37,7 @@ def read_manifest(
 
     `records`: the rows, where they do not come from a table with a manifest's columns. `skipped`: counts bad rows; without it a
     bad row raises ValueError, in one line that names the row and the remedy. Errors that need all rows (a clip_id twice, a video in
-    both splits, no rows at all) are raised at the end.
+    two splits, no rows at all) are raised at the end.
     """
     if not data.manifest:
         raise ValueError("no manifest: set data.manifest to a CSV, TSV, JSONL or Parquet file with the columns video and label")
@@ -65,7 +65,7 @@ def read_manifest(
         if skipped is not None and skipped.count:
             raise ValueError(f"{data.manifest}: all {skipped.count} rows are bad; the first: {skipped.first[0]}")
         raise ValueError(f"{data.manifest} has no rows; it needs at least one with a video and a label")
-    if not is_known and card.has_both_splits:
+    if not is_known and card.has_several_splits:
         card.copies.find(rows.placed)
     if skipped is None:
         card.copies.refuse(rows.clips())
@@ -84,7 +84,7 @@ class Rows:
 
     def __init__(self, data: Data, records: Records, copies: Copies) -> None:
         self.data, self.records, self.copies = data, records, copies
-        self.division, self._by_name = (Division(data.heldout, self.splits_named) for _ in range(2))
+        self.division, self._by_name = (Division(data, self.splits_named) for _ in range(2))
 
     def clips(self) -> Iterator[tuple[str, Clip]]:
         """The clips of the rows without an error, read again from the first: a bad row was raised or counted before."""
@@ -108,7 +108,7 @@ class Rows:
                 continue
 
     def split_of(self, row: Row, located: str) -> str:
-        """Raises ValueError for a name that says neither split."""
+        """Raises ValueError for a name that says no split."""
         if named := _of_column(row, "split", optional_text):
             return self.division.split_of(row, named, 0.0)
         leader = self.copies.leader(located)
@@ -135,9 +135,15 @@ def _checked(row: Row | ValueError, place: str, rows: Rows) -> Clip:
     if isinstance(row, ValueError):
         raise row
     clip = _clip(row, place, rows)
-    if isinstance(clip.label, Keywords) and mentions(clip.question, clip.label):
+    if isinstance(clip.label, Keywords) and _holds(clip.question, clip.label):
         raise ValueError(f"{place}: the question {clip.question!r} holds the label {clip.label.text!r}; ask without it")
     return clip
+
+
+@lru_cache(maxsize=4096)
+def _holds(question: str, label: Keywords) -> bool:
+    """Whether the question holds the label; most manifests have few of either, and looking takes a third of reading a row."""
+    return mentions(question, label)
 
 
 def _clip(row: Row, place: str, rows: Rows) -> Clip:

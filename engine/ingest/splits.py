@@ -6,61 +6,83 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from engine.config import Data
+
 DEFAULT_SHARE = 0.1
 """Share of the videos that are held out where neither manifest nor configuration says anything."""
 NAMED = 8
 """Splits that an error names."""
 HELDOUT_NAMES = "val, valid, validation, dev, test, eval, heldout"
 _HELDOUT = re.compile(
-    r"(?<![a-z])(?:val|valid|validate|validation|dev|test|testing|eval|evaluate|evaluation|held[-_ ]?out|hold[-_ ]?out)(?![a-z])"
+    r"(?<![a-z])(?:val|valid|validate|validation|dev|eval|evaluate|evaluation|held[-_ ]?out|hold[-_ ]?out)(?![a-z])"
 )
+_TEST = re.compile(r"(?<![a-z])(?:test|testing)(?![a-z])")
 _TRAIN = re.compile(r"(?<![a-z])(?:train|training)(?![a-z])")
 
 
 def refuse_empty(sizes: Mapping[str, int], splits: Sequence[str]) -> None:
     """Raises ValueError where a split that is needed has no clips."""
     for split in splits:
-        if not sizes[split]:
+        if not sizes.get(split, 0):
+            key = "data.test" if split == "test" else "data.heldout"
+            names = "train, heldout, test" if split == "test" else "train, heldout"
             raise ValueError(
-                f"the manifest has no clips in split {split!r}; fill in its split column (train, heldout), or choose another "
-                "data.heldout, e.g. 0.2, for a manifest without that column"
+                f"the manifest has no clips in split {split!r}; fill in its split column ({names}), "
+                f"or choose another {key}, e.g. 0.2, for a manifest without that column"
             )
 
 
 def split_named(name: str) -> str:
-    """train or heldout, as a word of the name says; "" if none does, or both do.
+    """train, heldout or test, as a word of the name says; "" if none does, or one says train and another one does not.
 
-    >>> [split_named(name) for name in ("Training", "EPIC_100_validation.csv", "val_1", "latest", "train/val", "")]
-    ['train', 'heldout', 'heldout', '', '', '']
+    >>> [split_named(name) for name in ("Training", "EPIC_100_validation.csv", "latest", "train/val", "test-0", "val_test")]
+    ['train', 'heldout', '', '', 'test', 'heldout']
     """
     words = name.casefold()
-    is_heldout, is_train = bool(_HELDOUT.search(words)), bool(_TRAIN.search(words))
-    return "" if is_heldout == is_train else "heldout" if is_heldout else "train"
+    is_heldout, is_test, is_train = (bool(of_split.search(words)) for of_split in (_HELDOUT, _TEST, _TRAIN))
+    if is_train:
+        return "" if is_heldout or is_test else "train"
+    return "heldout" if is_heldout else "test" if is_test else ""
+
+
+def split_for(name: str, data: Data) -> str:
+    """As split_named; what is called test is held out unless data.test sets a split of this name apart.
+
+    >>> split_for("Testing", Data()), split_for("Testing", Data(test=0.0))
+    ('heldout', 'test')
+    """
+    split = split_named(name)
+    return "heldout" if split == "test" and data.test is None else split
 
 
 class Division:
     """Decides the split of each row of a manifest: the split that it names; else its video's share decides."""
 
-    def __init__(self, setting: float | None, names: Callable[[], Iterable[str]]) -> None:
-        """`setting`: data.heldout. `names`: what each row names, read again from the first at each call."""
-        self.setting, self._names = setting, names
+    def __init__(self, data: Data, names: Callable[[], Iterable[str]]) -> None:
+        """`names`: what each row names, read again from the first at each call."""
+        self._data, self._names = data, names
+        self.setting = data.heldout
         self.is_default = False
         """Whether neither manifest nor configuration says which clips are held out, so that DEFAULT_SHARE does."""
         self.smallest: float | None = None
         """The smallest share of a video whose split was not named; None if all were."""
 
     def split_of(self, row: Mapping[str, Any], named: str, video_share: float) -> str:
-        """`named`: the split in the row, "" for none. `video_share`: 0..1. Raises ValueError for a name that says neither split."""
+        """`named`: the split in the row, "" for none. `video_share`: 0..1. Raises ValueError for a name that says no split."""
         if named:
-            if not (split := split_named(named)):
+            if not (split := split_for(named, self._data)):
                 raise ValueError(self._unknown(named))
             return split
         self.smallest = video_share if self.smallest is None else min(video_share, self.smallest)
-        return "heldout" if video_share < self.share(row) else "train"
+        if video_share < (heldout := self.share(row)):
+            return "heldout"
+        return "test" if video_share < heldout + (self._data.test or 0.0) else "train"
 
     @property
     def by_share(self) -> bool:
         """Whether shares of the videos decide where rows name no split. It may read the rows' names of splits."""
+        if self._data.test:
+            return True
         return self.setting > 0 if self.setting is not None else self._names_none
 
     def share(self, row: Mapping[str, Any]) -> float:

@@ -3,12 +3,13 @@
 import logging
 from dataclasses import replace
 
-from engine.config import RunConfig
+from engine.config import HELDOUT, TEST, RunConfig
 from engine.evaluate.sets import read_set
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.clips import path_of, write_parts
 from engine.ingest.own import fingerprint, folder_notes, ignored_files
+from engine.run.plan import TRAIN
 from engine.run.work import StepResult, Work
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ def ingest(work: Work) -> StepResult:
     config, storage = work.config, work.config.access()
     listing = manifest.listing_for(config.data, storage)
     card = Card(listing)
-    parts = write_parts(work.store, manifest.read_manifest(config.data, storage, card))
+    splits = (TRAIN, HELDOUT) if config.data.test is None else (TRAIN, HELDOUT, TEST)
+    parts = write_parts(work.store, manifest.read_manifest(config.data, storage, card), splits)
     if listing and (num_folders := listing.num_asked - listing.num_on_web):
         log.info("looked for copies: listed %d folders of object stores", num_folders)
     if listing and listing.num_on_web:

@@ -171,7 +171,7 @@ def partition_of(name: str) -> Row:
     """What the name of a part file says about its rows: Hive's column=value folders, and a split.
 
     >>> partition_of("verb=put%20down/part-0.parquet"), partition_of("test-00000-of-00003.parquet")
-    ({'verb': 'put down'}, {'split': 'heldout'})
+    ({'verb': 'put down'}, {'split': 'test'})
     """
     *folders, file = name.split("/")
     pairs = [folder.partition("=") for folder in folders]

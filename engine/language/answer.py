@@ -5,24 +5,29 @@ A position is the index of a word in `Answer.words`; an offset is the index of a
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
 
 import regex
 
-from engine.language.cues import conclusion_start, correction_end, is_printed
+from engine.language.cues import conclusion_start, correction_end, is_printed, is_spoken
 from engine.language.mood import Mood, Sentence, may_have_mood, moods
 from engine.language.negation import stances
+from engine.language.parse import Parser, Token
+from engine.language.reference import referents
 from engine.language.revocation import last_revocation
 from engine.language.scope import ASSERTED, DENIED, OPEN
 from engine.language.unreal import asked_topics
-from engine.language.vocabulary import ARTICLES, NOUN_BEFORE, NOUNS, PHRASE_ENDS, PLACES, PRONOUNS
-from engine.language.words import is_hangul, is_unspaced, label_words, lemmas, same_word, word_pattern, words
+from engine.language.vocabulary import NOUN_BEFORE, NOUNS
+from engine.language.words import ENGLISH, is_hangul, is_unspaced, label_words, lemmas, same_word, word_pattern, words
 
 _SENTENCE_END = regex.compile(r"[.!?;][\"'”’)\]*_]*\s|[。！？]|\n\s*\n|\n\s*[-*•]")
 _SENTENCE_OR_CORRECTION = regex.compile(rf"{_SENTENCE_END.pattern}|(?:[,—–…]|-{{2,}}|\s-)\s*(?=no\s*[,.:;!])", regex.IGNORECASE)
 """A "no" that stands alone starts a sentence: "he is diving - no, he is running"."""
 _BREAK = regex.compile(r"[,:;.!?()\[\]—–|/•。！？、，]|[\"”](?=\s)|\s-+\s|-{2,}")
+QUOTED_CHARS = 200
+"""Characters before a word in which its quotation starts."""
 _ABBREVIATIONS = frozenset("e g i vs mr mrs ms dr st approx ca cf".split())
 
 
@@ -30,10 +35,13 @@ class Answer:
     """A text and its words. Everything else is computed when it is first used, then cached.
 
     `question`: what the text answers. If it asks what somebody will do, or what a sign says, that counts as asserted.
+    `parser`: of English sentences, where the run names one (engine/language/parse.py). `language`: of its words' dictionary forms.
     """
 
-    def __init__(self, text: str, question: str = "") -> None:
+    def __init__(self, text: str, question: str = "", parser: Parser | None = None, language: str = ENGLISH) -> None:
         self.text = text
+        self.parser = parser
+        self.language = language
         self.question = question
         self.words = words(text)
 
@@ -116,11 +124,11 @@ class Answer:
 
     @cached_property
     def _word_lemmas(self) -> list[tuple[str, frozenset[str]]]:
-        return [(word, lemmas(word)) for word in set(self.words)]
+        return [(word, lemmas(word, self.language)) for word in set(self.words)]
 
     def positions_of(self, word: str) -> list[int]:
         """Positions of all forms of a folded word. A noun that is spelled like a past form ("the ground") is a form of no verb."""
-        forms = lemmas(word)
+        forms = lemmas(word, self.language)
         matching = {
             other
             for other, other_forms in self._word_lemmas
@@ -176,49 +184,30 @@ class Answer:
         return flags
 
     @cached_property
-    def referents(self) -> dict[int, range]:
-        """The position of each "it" and "them" -> the words that it refers to.
-
-        They are the last noun phrase before the pronoun that is not the subject of the pronoun's sentence.
+    def referents(self) -> dict[int, tuple[range, ...]]:
+        """The position of each "it" and "them" -> the noun phrases that it may refer to.
 
         >>> answer = Answer("There is a ball on the floor. The boy throws it.")
-        >>> {i: [answer.words[j] for j in phrase] for i, phrase in answer.referents.items()}
-        {10: ['a', 'ball']}
+        >>> {i: [[answer.words[j] for j in phrase] for phrase in phrases] for i, phrases in answer.referents.items()}
+        {10: [['a', 'ball']]}
         """
-        referents: dict[int, range] = {}
-        if PRONOUNS.isdisjoint(self.words):
-            return referents
-        phrases, sentence_starts = self._noun_phrases, {first for first, _ in self.sentences}
-        for i, word in enumerate(self.words):
-            if word in PRONOUNS and i:
-                sentence = max(first for first in sentence_starts if first <= i)
-                if self.words[i + 1 : i + 3] and self.words[i + 1] in ("is", "was") and {*self.words[i + 2 : i + 3]} & ARTICLES:
-                    continue  # "it is a ..." refers to nothing
-                before = [
-                    phrase for phrase in phrases if phrase.stop <= i and (phrase.start != sentence or phrase.start in referents)
-                ]
-                if before and sum(sentence > first >= before[-1].start for first in sentence_starts) <= 1:
-                    referents[i] = before[-1]
-        return referents
-
-    @cached_property
-    def _noun_phrases(self) -> list[range]:
-        """Articles with the words that follow them. Phrases behind a preposition of place are left out: they name a location."""
-        phrases = []
-        for i, word in enumerate(self.words):
-            if word in ARTICLES and not (i and self.words[i - 1] in PLACES):
-                end = i + 1
-                while end < min(len(self.words), i + 6) and (self.words[end] == "of" or self.words[end] not in PHRASE_ENDS):
-                    if self.gap_before(end).strip() not in ("", "-"):
-                        break
-                    end += 1
-                if end > i + 1:
-                    phrases.append(range(i, end))
-        return phrases
+        return referents(self.words, self.sentences, self.gap_before)
 
     def part(self, first: int, end: int) -> "Answer":
         """The word range as an answer of its own to the same question."""
-        return Answer(self.excerpt(first, end - 1), self.question)
+        return self.with_text(self.excerpt(first, end - 1))
+
+    def with_text(self, text: str) -> "Answer":
+        """Another text as an answer to the same question, read alike."""
+        return Answer(text, self.question, self.parser, self.language)
+
+    def parsed(self, position: int) -> tuple[Sequence[Token], int]:
+        """The tokens of the word's sentence, and the offset from which their spans count; no tokens without a parser."""
+        if not self.parser:
+            return (), 0
+        first, end = self.sentence_of(position)
+        start, stop = self.span_of(first, end - 1)
+        return self.parser(self.text[start:stop]), start
 
     def sentence_texts(self) -> list[str]:
         """
@@ -247,9 +236,11 @@ class Answer:
         return (first, end) if first < end else None
 
     def is_quoted(self, position: int) -> bool:
-        """Whether the word is quoted from a shirt, a sign or another print in the picture."""
+        """Whether the word is quoted from a shirt, a sign or another print in the picture, or from what somebody says."""
         is_asked = "mention" in asked_topics(label_words(self.question))
-        return not is_asked and is_printed(self.text[: self.word_spans[position][0]])
+        start = self.word_spans[position][0]
+        before, behind = self.text[max(0, start - QUOTED_CHARS) : start], self.text[start : start + QUOTED_CHARS]
+        return not is_asked and (is_printed(before) or is_spoken(before, behind))
 
     @cached_property
     def corrected(self) -> "Answer":
@@ -263,7 +254,7 @@ class Answer:
             end = max(end, self.word_spans[self.revocation[1] - 1][1])
         if not any(start >= end for start in self._word_starts):
             return self
-        return Answer(" " * end + self.text[end:], self.question) if end else self
+        return self.with_text(" " * end + self.text[end:]) if end else self
 
     def hyphenated_with(self, position: int) -> range:
         """Positions of the words that hyphens join to the word, itself included."""

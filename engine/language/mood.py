@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from engine.language.negation import DISMISSING, denies
+from engine.language.hedges import DISMISSING
+from engine.language.negation import CONVINCED
+from engine.language.negators import denies
 from engine.language.scope import ASSERTED, CLAUSE_STARTS, DENIED, OPEN
 
 QUESTION_STARTS = frozenset("is are was were does do did could can should would will has have".split())
@@ -17,6 +19,10 @@ YES = frozenset("yes yeah yep yup indeed".split())
 NO = frozenset("no nope nah".split())
 CERTAINLY = frozenset("correct exactly definitely certainly absolutely sure right".split())
 """Affirmations if punctuation follows: "Right." and not "Right hand up."."""
+AFFIRMATIONS = frozenset(
+    tuple(text.split())
+    for text in ("you bet", "of course", "i believe so", "i think so", "i guess so", "without doubt", "no doubt")
+)
 INTERJECTIONS = frozenset("oh hmm hm well but ah uh sorry and".split())
 """Words before a yes or no at a sentence's start."""
 AUXILIARIES = frozenset("is are was were does do did".split())
@@ -45,7 +51,7 @@ class Mood(NamedTuple):
 
 def may_have_mood(start: Sequence[str]) -> bool:
     """Whether a sentence with these first words may be a question without a mark, or take back what stands before it."""
-    return start[0] in QUESTION_STARTS or start[0] in ("that", "this", "not") or not NO.isdisjoint(start)
+    return start[0] in QUESTION_STARTS or start[0] in ("that", "this", "not", "i", "i'm", "you") or not NO.isdisjoint(start)
 
 
 def moods(sentences: Sequence[Sentence]) -> list[Mood | None]:
@@ -122,6 +128,9 @@ def _takes_back(sentence: Sentence) -> bool:
         return True
     if words == ("not",):
         return True
+    is_doubt = len(words) <= DISMISSAL_WORDS and words[-1] in ("that", "this", "it") and not CONVINCED.isdisjoint(words)
+    if is_doubt and any(denies(word) for word in words):
+        return True
     if words[0] in ("that", "this") and 2 < len(clause) <= DISMISSAL_WORDS:
         return clause[-1] in DISMISSING or (clause[-1] in TRUE and denies(clause[-2]))
     return _says_no(sentence) and not any(denies(word) and i < len(words) - 1 for i, word in enumerate(words) if word not in NO)
@@ -139,6 +148,8 @@ def _says_yes(sentence: Sentence) -> bool:
     return (
         not {words[i], words[-1]}.isdisjoint(YES)
         or (words[i] in CERTAINLY and _is_break(_gap_behind(sentence, i)))
+        or tuple(words[i : i + 3]) in AFFIRMATIONS
+        or tuple(words[i : i + 2]) in AFFIRMATIONS
         or (1 < len(words) <= 4 and words[0] in QUESTION_SUBJECTS and words[-1] in AUXILIARIES)
     )
 

@@ -5,33 +5,25 @@ A negator ("not") or hedge ("may") opens a scope; the words behind it get its st
 
 from collections.abc import Sequence
 
+from engine.language.hedges import DIFFICULT, open_scope
+from engine.language.negators import POSTPOSED_NEGATORS, PREPOSITIONAL_NEGATORS, SUBJECT_NEGATORS, denies
 from engine.language.scope import (
     ASSERTED,
     BRIDGES,
     DENIED,
     FINITE_VERBS,
-    NEGATING_PAIRS,
     OPEN,
     PERSON_PRONOUNS,
     THING_PRONOUNS,
     Scope,
     ScopeKind,
     ends_before,
+    is_in_relative,
+    resumption,
 )
 from engine.language.supposition import supposed_scope
-from engine.language.unreal import DEPICTIONS, Topic, is_omitted, topic_at
+from engine.language.unreal import Topic, topic_at
 
-NEGATORS = frozenset(
-    "not cannot never without hardly scarcely barely rarely seldom unlike lacks lacking avoids avoided avoiding "
-    "pretend pretends pretended pretending unlikely isnt arent wasnt werent dont doesnt didnt cant couldnt wont wouldnt hasnt "
-    "havent ne não non не 没 不 未 無 无 别 別".split()
-)
-POSTPOSED_NEGATORS = frozenset("nicht kein keine keinen niet geen inte ikke".split())
-"""Negators of other languages that may stand behind what they deny: "Er tanzt nicht"."""
-SUBJECT_NEGATORS = frozenset("no none nobody nothing neither nor nowhere".split())
-"""Negators that can be the subject: the verb that follows is denied too."""
-PREPOSITIONAL_NEGATORS = frozenset("without unlike instead rather opposed far lack absence lacks lacking confused mistaken".split())
-"""Negators that deny a noun phrase and nothing behind it."""
 DOUBTING = frozenset("doubt doubts doubted doubting deny denies denied denying".split())
 """Words that deny what stands behind them, and that assert it if they are denied themselves."""
 DISPUTING = frozenset("dispute disputes disputed disputing disagree disagrees refute refutes refuted disbelieve".split())
@@ -49,48 +41,23 @@ AFFIRMING_AFTER = {
 """Words after a negator that cancel it: not only, no doubt."""
 CONTINUING = frozenset("stop stops stopped help resist".split())
 """Words after any negator that cancel it: "cannot stop laughing" asserts laughing."""
-
-HEDGES = frozenset("might may maybe perhaps possibly either whether if could potentially possible".split())
-MODAL_NOUN_BEFORE = frozenset("a an the in of on his her their its my all early late last next since until".split())
-"""Words after which "may" is a month and "might" is strength."""
-UNCERTAIN = frozenset(
-    "unsure uncertain unclear unknown doubtful options choices possibilities candidates alternatives resembles resembling reminds "
-    "remind reminiscent".split()
-)
-"""Words that leave the rest of their sentence open."""
 KNOWLEDGE = frozenset("sure certain clear obvious evident possible able tell say determine determined know known discern".split())
 """Words that leave the rest open when they are denied: not sure, cannot tell."""
-DIFFICULT = frozenset("hard difficult tough impossible wrong incorrect inaccurate misleading".split())
-"""Words that leave the rest open before "to": hard to tell, wrong to say."""
-ASKING_PAIRS = frozenset(
-    tuple(pair.split()) for pair in "asked about,ask about,asks about,asking about,question about,question of".split(",")
-)
+CONVINCED = frozenset("sure certain confident".split())
+EVEN_CHANCE = 50
+"""Per cent below which a statement is rather wrong than right."""
 DOUBT_REACH = 4
 """Maximum words from a negator to the doubt that it denies: "no reason at all to doubt"."""
-PREFERRING = {
-    "over": frozenset(
-        "choose chooses chose chosen choosing pick picks picked select selects selected prefer prefers preferred favor favors "
-        "favored favour favours favoured".split()
-    ),
-    "to": frozenset("prefer prefers preferred".split()),
-}
-"""Preposition -> verbs with which it denies what stands behind it: "I choose B over A"."""
-PREFERENCE_REACH = 4
-"""Maximum words from such a verb to its preposition."""
-PERCEPTION = frozenset("be see seen".split())
-"""Words after could, may and can that mean perception and no doubt: "could be seen"."""
-
 SEEMING = frozenset("looks look looked looking appears appear appeared seems seem seemed".split())
+FIRST = frozenset("first initially".split())
+"""Before SEEMING: "at first glance it looks like"."""
 CONCEDING = frozenset("although though while".split())
 EVEN = (("even", "if"), ("even", "though"), ("even", "when"))
 """Words at a sentence's start whose clause ends at the next comma: what is unsure in it is sure behind it."""
-TRYING = frozenset("tries try trying tried attempts attempt attempting attempted".split())
+TRYING = frozenset("tries try trying tried attempts attempt attempting attempted order".split())
+"""Before "to": "tries to", "in order to"."""
 RETRACTING = frozenset("but however actually turned turns proved proves".split())
 """Words behind SEEMING and TRYING that take back what stands between: "what looked like ... turned out to be"."""
-STOPPING = frozenset("stop stops stopped stopping quit quits".split())
-DISMISSING = frozenset("unlikely wrong incorrect false absent excluded impossible missing inaccurate untrue".split())
-"""Words that dismiss a statement: "it is wrong that", "... is unlikely"."""
-
 TOPIC_SCOPES: dict[Topic, Scope] = {
     "omitted": Scope(DENIED, "infinitive", 0),
     "unreal": Scope(OPEN, "infinitive", 0),
@@ -111,10 +78,19 @@ def stances(
     """
     flags = bytearray(len(words))
     scope: Scope | None = None
+    resumed_at = -1
     concession_end = _concession_end(words, breaks)
     for i, word in enumerate(words):
         following = words[i + 1] if i + 1 < len(words) else ""
-        if scope and (ends_before(scope, words, breaks, i, following) or 0 < i == concession_end):
+        resumed_at = (
+            max(resumed_at, resumption(scope, words, breaks, i))
+            if scope and scope.kind == "subject" and i > resumed_at
+            else resumed_at
+        )
+        if scope and i < resumed_at:
+            flags[i] = scope.stance
+            continue
+        if scope and i > resumed_at and (ends_before(scope, words, breaks, i, following) or 0 < i == concession_end):
             scope = None
         if scope:
             flags[i] = scope.stance
@@ -122,7 +98,7 @@ def stances(
                 scope = scope._replace(bridged=True)
             if scope.stance == DENIED and word in KNOWLEDGE and i - scope.opened_at <= 3:
                 scope = Scope(OPEN, "unsure", i)
-            if word in FINITE_VERBS:
+            if word in FINITE_VERBS and not is_in_relative(scope, words, i):
                 scope = scope._replace(verb_passed=True)
         if scope and scope.stance == DENIED and (words[i - 1], word) in (("other", "than"), ("anything", "but")):
             scope = None  # "anything but" and "other than" assert what follows
@@ -133,10 +109,10 @@ def stances(
         if word in POSTPOSED_NEGATORS and word not in own and words[i + 1 : i + 2] not in (("nur",), ["nur"]):
             clause_start = max((j for j in range(i + 1) if breaks[j]), default=0)
             flags[clause_start:i] = bytes([DENIED]) * (i - clause_start)
-    for first, end in _retracted_ranges(words):
+    for first, end in _retracted_ranges(words, own):
         for i in range(first, end):
             flags[i] = flags[i] or OPEN
-    if _admits_not_knowing(words):
+    if _admits_not_knowing(words) or _is_unconvinced(words):
         return bytearray(flag or OPEN for flag in flags)
     if words and words[-1] in ("maybe", "perhaps", "possibly") and words[-1] not in own:
         return bytearray(flag or OPEN for flag in flags)
@@ -159,13 +135,15 @@ def _joined(scope: Scope | None, opened: Scope) -> Scope | None:
     return None if scope.stance == opened.stance == DENIED else scope
 
 
-def _retracted_ranges(words: Sequence[str]) -> list[tuple[int, int]]:
+def _retracted_ranges(words: Sequence[str], own: frozenset[str]) -> list[tuple[int, int]]:
     """Word ranges that a later "but" takes back: "it looks like ... but", "he tries to ... but"."""
     ranges = []
     for i, word in enumerate(words):
         tries = word in TRYING and words[i + 1 : i + 2] in (("to",), ["to"])
-        if word in SEEMING or tries:
-            end = next((j for j in range(i + 1, len(words)) if words[j] in RETRACTING), 0)
+        if word not in own and (word in SEEMING or tries):
+            is_conceded = word in SEEMING and not CONCEDING.isdisjoint(words[max(0, i - 3) : i])
+            is_conceded = is_conceded or (word in SEEMING and not FIRST.isdisjoint(words[max(0, i - 5) : i]))
+            end = next((j for j in range(i + 1, len(words)) if words[j] in RETRACTING), len(words) if is_conceded else 0)
             if end:
                 ranges.append((i, end))
     return ranges
@@ -181,6 +159,19 @@ def _admits_not_knowing(words: Sequence[str]) -> bool:
     return False
 
 
+def _is_unconvinced(words: Sequence[str]) -> bool:
+    """Whether the sentence gives itself a low chance ("10 % sure"), or another statement the same ("just as likely")."""
+    for i, word in enumerate(words[1:], 1):
+        before = words[i - 1]
+        if word in CONVINCED and before.isdigit() and int(before[:4]) < EVEN_CHANCE:
+            return True
+        if word == "likely" and before in ("as", "equally"):
+            return True
+        if word in SEEMING and tuple(words[max(0, i - 2) : i]) == ("so", "it"):
+            return True
+    return False
+
+
 def _opened_scope(
     words: Sequence[str], breaks: Sequence[bool], i: int, own: frozenset[str], expected: frozenset[Topic]
 ) -> Scope | None:
@@ -193,10 +184,11 @@ def _opened_scope(
     if words[i] == "would" and "if" in words[:i]:
         return Scope(OPEN, "maybe", i)
     if (topic := topic_at(words, i, own)) and not (topic == "omitted" and following in CONTINUING):
-        return None if topic in expected else TOPIC_SCOPES[topic]._replace(opened_at=i)
+        is_bridged = topic == "mention" and (following == "that" or not {"when", "how", "what"}.isdisjoint(words[i + 1 : i + 4]))
+        return None if topic in expected else TOPIC_SCOPES[topic]._replace(opened_at=i, bridged=is_bridged)
     if "unreal" not in expected and (supposed := supposed_scope(words, breaks, i)):
         return supposed
-    return _open_scope(words, i, following)
+    return open_scope(words, breaks, i, following)
 
 
 def _denied_scope(words: Sequence[str], breaks: Sequence[bool], i: int, following: str) -> Scope | None:
@@ -224,39 +216,3 @@ def _doubting_scope(words: Sequence[str], breaks: Sequence[bool], i: int) -> Sco
     before = words[max(first, i - DOUBT_REACH) : i]
     is_denied = any(denies(word) or word in UNDOUBTING for word in before)
     return Scope(ASSERTED if is_denied else DENIED, "doubt", i)
-
-
-def _open_scope(words: Sequence[str], i: int, following: str) -> Scope | None:
-    """The scope of a word that is no negator but denies what follows ("instead of"), or leaves it open."""
-    word = words[i]
-    if word in ("over", "to") and not PREFERRING[word].isdisjoint(words[max(0, i - PREFERENCE_REACH) : max(0, i - 1)]):
-        return Scope(DENIED, "preposition", i)
-    if i and (words[i - 1], word) in NEGATING_PAIRS:
-        return Scope(DENIED, "preposition", i)
-    if word in UNCERTAIN or (word == "one" and tuple(words[i + 1 : i + 4]) == ("of", "the", "following")):
-        return Scope(OPEN, "unsure", i)
-    if word in ("shows", "showing", "depicts", "of") and not DEPICTIONS.isdisjoint(words[max(0, i - 6) : i]):
-        return Scope(OPEN, "unsure", i)
-    if (i and (words[i - 1], word) in ASKING_PAIRS) or (word == "possible" and following.endswith("s")):
-        return Scope(OPEN, "unsure", i)
-    if word in DIFFICULT and following == "to":
-        return Scope(OPEN, "unsure", i)
-    if word in DISMISSING and following == "that":
-        return Scope(DENIED, "unsure", i)
-    is_stopped = following.endswith("ing") and not any(denies(other) for other in words[max(0, i - 2) : i])
-    if word in STOPPING and is_stopped and not (i and is_omitted(words, i - 1)):
-        return Scope(DENIED, "verb", i)
-    if word == "though" and i and words[i - 1] == "as":
-        return Scope(OPEN, "maybe", i)
-    if word in ("may", "might") and i and words[i - 1] in MODAL_NOUN_BEFORE:
-        return None
-    if word in HEDGES and not (following in PERCEPTION and any(verb in words[i + 1 : i + 3] for verb in ("see", "seen"))):
-        return Scope(OPEN, "maybe", i)
-    return None
-
-
-def denies(word: str) -> bool:
-    """Whether the word is a negator."""
-    return (
-        word in NEGATORS or word in SUBJECT_NEGATORS or word in POSTPOSED_NEGATORS or word.endswith("n't") or word.startswith("n'")
-    )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine.language.answer import Answer
+from engine.language.times import moments
 
 EARLIER = frozenset(["before", "prior"])
 LATER = frozenset(["after", "following", "preceded", "once"])
@@ -11,6 +12,8 @@ MARKERS = EARLIER | LATER | {"followed", "precedes", "follows"}
 FIRST, LAST = frozenset("first firstly initially".split()), frozenset("last lastly finally".split())
 NOT_FIRST = frozenset("head feet hands face".split())
 """Words before "first" that make it a posture: he enters the water head first."""
+ANY_DURATION_S = 1e9
+"""A clip's duration where none is known: only moments with a unit count."""
 POINTERS = frozenset("that this which it".split())
 
 
@@ -31,6 +34,8 @@ def chronological(answer: Answer, mentions: Sequence[Mention]) -> list[str]:
     >>> chronological(answer, [Mention("jump", 1, 2), Mention("run", 3, 4), Mention("dive", 5, 6), Mention("wait", 7, 8)])
     ['run', 'jump', 'wait', 'dive']
     """
+    if timed := _by_time(answer, mentions):
+        return timed
     told_order = [mention.name for i, mention in enumerate(mentions) if not i or mention.name != mentions[i - 1].name]
     pairs, ranks = _earlier_pairs(answer, mentions), _ranks(answer, mentions)
     names = list(dict.fromkeys(told_order))
@@ -45,6 +50,20 @@ def chronological(answer: Answer, mentions: Sequence[Mention]) -> list[str]:
         happened.append((free or waiting)[0])
         waiting.remove(happened[-1])
     return happened
+
+
+def _by_time(answer: Answer, mentions: Sequence[Mention]) -> list[str]:
+    """The events in the order of their moments, if each is alone in its sentence with one moment ("At 0:05, he ..."); else []."""
+    if not any(letter.isdigit() for letter in answer.text):
+        return []
+    stated = [moment for moment in moments(answer, "", ANY_DURATION_S) if not moment.bare]
+    by_sentence: dict[tuple[int, int], list[float]] = {}
+    for moment in stated:
+        by_sentence.setdefault(answer.sentence_of(moment.position), []).append(moment.time_s)
+    sentences = [answer.sentence_of(mention.first) for mention in mentions]
+    if len(set(sentences)) < len(mentions) or any(len(by_sentence.get(sentence, [])) != 1 for sentence in sentences):
+        return []
+    return [name for _, name in sorted((by_sentence[s][0], mention.name) for s, mention in zip(sentences, mentions, strict=True))]
 
 
 def _earlier_pairs(answer: Answer, mentions: Sequence[Mention]) -> set[tuple[str, str]]:
@@ -73,12 +92,26 @@ def _pairs_at(answer: Answer, mentions: Sequence[Mention], marker: int) -> set[t
     if points_back:  # "before that, ..."
         told_before = [mention for mention in mentions if mention.end <= marker]
         return {(right[0].name, mention.name) for mention in told_before if word in EARLIER and right}
+    if left and right and word in LATER and (joined := _joined(answer, right)):  # "falls after running and jumping"
+        return {(mention.name, left[-1].name) for mention in joined}
     if left and right:  # "... after ..."
         is_later = word in LATER or word == "follows"
         return {(right[0].name, left[-1].name) if is_later else (left[-1].name, right[0].name)}
     if len(right) > 1 and word in EARLIER | LATER:  # "after ..., ..."
         return {(right[1].name, right[0].name) if word in EARLIER else (right[0].name, right[1].name)}
     return set()
+
+
+def _joined(answer: Answer, mentions: Sequence[Mention]) -> list[Mention]:
+    """The first of the mentions and those that an "and" or a comma joins to it, all of them -ing forms; [] for a single one."""
+    joined = list(mentions[:1])
+    for mention in mentions[1:]:
+        between = answer.words[joined[-1].end : mention.first]
+        forms = {answer.words[joined[0].first][-3:], answer.words[mention.first][-3:]}
+        if forms != {"ing"} or any(word not in ("and", "then") for word in between):
+            break
+        joined.append(mention)
+    return joined if len(joined) > 1 else []
 
 
 def _ranks(answer: Answer, mentions: Sequence[Mention]) -> dict[str, int]:

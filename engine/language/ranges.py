@@ -8,9 +8,12 @@ import regex
 from engine.language.answer import Answer
 from engine.language.times import BEGINNING, ENDING, JOINS, Moment, moments, word_at
 
-_START_WORD = regex.compile(r"\b(?:start|starts|starting|started|begins?|beginning|began|onset|from)\b", regex.IGNORECASE)
+_START_WORD = regex.compile(
+    r"(?<!\p{L})(?:start|starts|starting|started|begins?|beginning|began|onset|from)(?!\p{L})", regex.IGNORECASE
+)
 _END_WORD = regex.compile(
-    r"\b(?:ends?|ending|ended|stops?|stopping|finish(?:es)?|finishing|until|till|concludes?|concluding|to)\b", regex.IGNORECASE
+    r"(?<!\p{L})(?:ends?|ending|ended|stops?|stopping|finish(?:es)?|finishing|until|till|concludes?|concluding|to)(?!\p{L})",
+    regex.IGNORECASE,
 )
 _WHOLE = regex.compile(
     r"\b(?:(?:throughout|entire|whole|full)\s+(?:the\s+)?(?:entire\s+|whole\s+)?(?:video|clip|duration|length|time)|from\s+(?:the\s+)?(?:start|beginning)\s+to\s+(?:the\s+)?(?:end|finish)"
@@ -30,7 +33,16 @@ _FROM_BEFORE = regex.compile(r"\b(?:from|at|since)\s+(?:the\s+)?(?:very\s+)?$", 
 _UNTIL_BEFORE = regex.compile(r"\b(?:until|till|to|through|–|-)\s+(?:the\s+)?(?:very\s+)?$", regex.IGNORECASE)
 _NO_EDGE_AFTER = regex.compile(r"\s*(?:time\b|at\b|of\s+the\s+(?!video|clip))", regex.IGNORECASE)
 """Text behind "start" or "end" that makes it another thing's: "the end of the table"."""
-_UNTIL_ALONE = regex.compile(r"\b(?:until|till|up\s+to)\s+(?:about\s+|around\s+)?$", regex.IGNORECASE)
+_STARTS_FOR = regex.compile(r"^(?:\s+[\p{L}']+){1,6}\s+for\s+(?:about\s+|around\s+|another\s+)?$", regex.IGNORECASE)
+"""Text between a start and a length: "starts at 0:05 and stirs for 7 s"."""
+_LENGTH_BEFORE = regex.compile(r"\b(?:for|lasts?|lasting)\s+(?:for\s+)?(?:about\s+|around\s+)?$", regex.IGNORECASE)
+_STARTS_BEHIND = regex.compile(
+    r"^[\s,]*(?:and\s+)?(?:it\s+)?(?:start|begin)\p{L}*\s+(?:at|from|with|on)\s+[^.;\d]{0,12}$", regex.IGNORECASE
+)
+"""Text between a length and a start: "for 7 s, starting at 0:08"."""
+_FROM_ALONE = regex.compile(r"\b(?:from|since)\s+(?:about\s+|around\s+)?$", regex.IGNORECASE)
+_ONWARDS = regex.compile(r"\s+(?:on(?:wards?)?\b|forward\b)", regex.IGNORECASE)
+_UNTIL_ALONE = regex.compile(r"\b(?:until|till|up\s+to)\s+(?:about\s+|around\s+|second\s+)?$", regex.IGNORECASE)
 CUE_CHARS = 30
 """How many characters before a range say which of its ends comes first."""
 MAX_APART_CHARS = 60
@@ -66,12 +78,17 @@ def ranges(answer: Answer, question: str, duration_s: float) -> list[Range]:
     return pairs
 
 
-def range_until(answer: Answer, question: str, duration_s: float) -> Range | None:
-    """The range from the clip's start that a text states by its end alone: "until 4 s". None without exactly one such moment."""
+def half_open_range(answer: Answer, question: str, duration_s: float) -> Range | None:
+    """The range that a text states by one end alone: "until 4 s", "from 4 s onwards". None without exactly one such moment."""
     stated = moments(answer, question, duration_s, lengths=True)
-    if len(stated) != 1 or not _UNTIL_ALONE.search(answer.text[: stated[0].start]):
+    if len(stated) != 1:
         return None
-    return replace(stated[0], time_s=0.0), stated[0]
+    moment, before = stated[0], answer.text[: stated[0].start]
+    if _UNTIL_ALONE.search(before):
+        return replace(moment, time_s=0.0), moment
+    if _FROM_ALONE.search(before) and _ONWARDS.match(answer.text, moment.end):
+        return moment, replace(moment, time_s=duration_s)
+    return None
 
 
 def _range_of(text: str, first: Moment, second: Moment) -> Range | None:
@@ -79,8 +96,12 @@ def _range_of(text: str, first: Moment, second: Moment) -> Range | None:
     between = text[first.end : second.start]
     if JOINS.match(between) or _starts_then_ends(text, first, second) or _is_bracketed(text, first, second):
         return first, second
-    if _LASTS.match(between):
+    is_start = _START_WORD.search(text[max(0, first.start - CUE_CHARS) : first.start])
+    if _LASTS.match(between) or (is_start and _STARTS_FOR.match(between)):
         return first, Moment(first.time_s + second.time_s, second.start, second.end, second.position, second.bare)
+    has_length_first = _LENGTH_BEFORE.search(text[max(0, first.start - CUE_CHARS) : first.start])
+    if has_length_first and _STARTS_BEHIND.match(between):
+        return second, replace(second, time_s=first.time_s + second.time_s)
     if _ends_then_starts(text, first, second):
         return second, first
     return None
@@ -96,8 +117,8 @@ def _starts_then_ends(text: str, first: Moment, second: Moment) -> bool:
 def _is_bracketed(text: str, first: Moment, second: Moment) -> bool:
     """Whether the moments stand as in "[2.0, 5.0]"."""
     return text[first.end : second.start].strip() in (",", ";") and bool(
-        regex.search(r"[\[(]\s*$", text[max(0, first.start - 9) : first.start])
-        and regex.match(r"\s*[\])]", text[second.end : second.end + 9])
+        regex.search(r"[\[(<]\s*$", text[max(0, first.start - 9) : first.start])
+        and regex.match(r"\s*[\])>]", text[second.end : second.end + 9])
     )
 
 

@@ -39,12 +39,22 @@ def most_relevant(answer: Answer, question: str, positions: Sequence[int]) -> li
         for i in range(first, end):
             if not topic.isdisjoint(lemmas(answer.words[i])):
                 later = bisect_left(inside, i, key=lambda index: positions[index])
-                nearest = min(inside[max(0, later - 1) : later + 1], key=lambda index: (abs(positions[index] - i), index))
+                nearest = min(
+                    inside[max(0, later - 1) : later + 1], key=lambda index: _distance(answer, i, positions[index], index)
+                )
                 matches.add((nearest, min(topic & lemmas(answer.words[i]))))
         for nearest, _ in matches:
             scores[nearest] += 1
     best = max(scores, default=0)
     return [index for index, score in enumerate(scores) if score == best]
+
+
+def _distance(answer: Answer, i: int, position: int, index: int) -> tuple[bool, int, int]:
+    """How far a word is from a position: another item of a list, behind an "and" or a comma, is further than any other word."""
+    first, last = sorted((i, position))
+    between = range(first + 1, last + 1)
+    is_other_item = any(answer.words[j] == "and" or "," in answer.gap_before(j) for j in between)
+    return is_other_item, last - first, index
 
 
 def _lines(answer: Answer) -> list[tuple[int, int]]:

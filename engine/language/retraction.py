@@ -1,21 +1,31 @@
 """Phrases beside a statement that take it back ("... is ruled out"), or make it one of two alternatives ("... or ...")."""
 
+import re
 from collections.abc import Sequence
 
-from engine.language.negation import DISMISSING
+from engine.language.hedges import DISMISSING
 from engine.language.scope import BRIDGES, CLAUSE_STARTS, FINITE_VERBS, PERSON_PRONOUNS
+from engine.language.supposition import BELIEVED, EARLY, GUESSES
 
 OCCURRENCE = frozenset(
     "the a an what happening shown visible present seen taking "
     "occurring correct right performed depicted it possible here being in "
-    "case likely evident done true fit match apply hold happen occur appear".split()
+    "case likely evident done true fit match apply hold happen occur appear part included featured".split()
 )
 """Words after "is not" with which a statement is denied, and not a detail of it: "diving is not shown"."""
-AUXILIARIES = frozenset("is was are were be can could has have does do did been seems appears to being".split())
+AUXILIARIES = frozenset("is was are were be can could would has have does do did been seems seemed appears looks to being".split())
+FRONTED = frozenset((subject, verb, "not") for subject in ("it", "this", "that") for verb in ("is", "was")) | {
+    ("it", "isn't"),
+    ("it", "wasn't"),
+}
+"""What stands behind a denied predicate that comes first: "a dive it is not"."""
+EXPECTING = frozenset("expect i'd you'd one'd".split())
+"""Words of "is what I'd expect"."""
 FILLERS = frozenset("therefore clearly definitely very thus also highly".split())
 """Adverbs that may stand before a dismissal."""
 BOUNDARIES = FINITE_VERBS | PERSON_PRONOUNS | CLAUSE_STARTS
 """Words at which an alternative ends."""
+COMPARATIVE = re.compile(r"\w{3,}er$|more$|less$|worse$")
 AFTER_WORDS, ALTERNATIVE_WORDS, BEFORE_WORDS = 5, 11, 3
 """How many words behind a statement are searched for a dismissal; behind and before it for an "or"."""
 
@@ -27,6 +37,22 @@ def dismissed_after(words: Sequence[str], end: int) -> bool:
     (True, False)
     """
     following_words = list(words[end : end + AFTER_WORDS])
+    if following_words[:2] == ["comes", "later"] or tuple(following_words) in FRONTED:
+        return True
+    if (
+        following_words[:1] == ["was"]
+        and not EARLY.isdisjoint(following_words[1:3])
+        and not GUESSES.isdisjoint(following_words[2:4])
+    ):
+        return True  # "... was my first thought"
+    if following_words[:1] == ["i"] and not BELIEVED.isdisjoint(following_words[1:2]):
+        return True  # "it was karaoke, I thought"
+    if following_words[following_words[:1] == ["that"] :][:2] == ["would", "have"]:
+        return True
+    if following_words[:2] == ["would", "be"] and following_words[2:] and COMPARATIVE.match(following_words[2]):
+        return True  # "... would be faster"
+    if following_words[:2] == ["is", "what"] and not EXPECTING.isdisjoint(following_words):
+        return True
     has_auxiliary = False
     for i, word in enumerate(following_words):
         following = following_words[i + 1] if i + 1 < len(following_words) else ""
@@ -60,6 +86,8 @@ def is_alternative(words: Sequence[str], breaks: Sequence[bool], first: int, las
     for i in range(last + 1, min(len(words), last + 1 + ALTERNATIVE_WORDS)):
         if words[i] == "either":
             return False  # the alternatives start here
+        if words[i] in ("not", "nor", "neither"):
+            return False  # they are others'
         if words[i] == "or":
             return is_listed or i == last + 1
         item_words = 0 if breaks[i] else item_words + 1

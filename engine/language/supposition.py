@@ -10,8 +10,10 @@ SUPPOSING = frozenset("suppose supposing imagine assume assuming".split())
 LETTING = SUPPOSING | {"say", "pretend"}
 BELIEVED = frozenset("thought expected assumed believed supposed guessed figured".split())
 """Behind "I" and "we": an answer that the text has given up."""
-GUESSES = frozenset("guess thought impression assumption idea instinct".split())
-EARLY = frozenset("first initial original earlier".split())
+REVISED = frozenset("counted chose considered picked saw took read".split())
+"""The same where EARLY stands beside it: "I first counted 3"."""
+GUESSES = frozenset("guess answer thought impression assumption idea instinct".split())
+EARLY = frozenset("first initial initially original originally earlier".split())
 """Before GUESSES that "was" follows."""
 WISHING = frozenset("wish wishes wished wishing hope hopes hoped hoping pray prays prayed praying".split())
 """Before a clause, or "for"."""
@@ -21,9 +23,9 @@ MIMICKING = frozenset(
 )
 PREPARING = frozenset("ready prepare prepares prepared preparing wait waits waited waiting".split())
 """Before "for" and a verb."""
-GOVERNORS = LETTING | BELIEVED | WISHING | MIMICKING | {"was", "were", "used", "for"}
+GOVERNORS = LETTING | BELIEVED | REVISED | WISHING | MIMICKING | {"was", "were", "used", "for"}
 """All words at which such a scope may start."""
-CLAUSE_SUBJECTS = frozenset("that he she they it the this there his her their".split())
+CLAUSE_SUBJECTS = frozenset("a an that he she they it the this there his her their".split())
 HABITUAL = PEOPLE | {"i", "we", "who"}
 """Before "used to": a habit of the past. A tool is "used to" do something now."""
 REACH = 3
@@ -51,8 +53,9 @@ def supposed_scope(words: Sequence[str], breaks: Sequence[bool], i: int) -> Scop
         return Scope(OPEN, "verb", i) if not before or before[-1] not in ARTICLES else None
     elif word in WISHING:
         is_supposed = following in CLAUSE_SUBJECTS or following == "for"
-    elif word in BELIEVED:
-        is_supposed = not {"i", "we", "i'd", "we'd"}.isdisjoint(before)
+    elif word in BELIEVED | REVISED:
+        is_revised = word in BELIEVED or not EARLY.isdisjoint(words[max(0, i - REACH - 2) : i + 3])
+        is_supposed = is_revised and not {"i", "we", "i'd", "we'd"}.isdisjoint(before)
     else:
         is_start = word in SUPPOSING and (i == 0 or breaks[i])
         is_supposed = following in CLAUSE_SUBJECTS and (is_start or before[-1:] in (("us",), ("let's",), ["us"], ["let's"]))

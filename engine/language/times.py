@@ -12,10 +12,15 @@ from engine.language.scope import DENIED, OPEN
 from engine.language.vocabulary import FUNCTION_WORDS
 
 _CLOCK = regex.compile(r"(?<![\d:.])(?:(\d{1,2}):)?(\d{1,3}):(\d{2}(?:\.\d+)?)(?!:?\d)")
+_PRIMES = regex.compile(r"(?<!\d)(\d{1,2})\s?['’′]\s?(\d{1,2})\s?(?:''|\"|”|″)")
 _UNITS = {
     regex.compile(r"\s*-?\s*(?:milliseconds?|msecs?|ms)\b", regex.IGNORECASE): 0.001,
-    regex.compile(r"\s*-?\s*(?:seconds?|secs?|s)\b(?!')", regex.IGNORECASE): 1.0,
-    regex.compile(r"\s*-?\s*(?:minutes?|mins?|m)\b(?!')", regex.IGNORECASE): 60.0,
+    regex.compile(
+        r"\s*-?\s*(?:(?:seconds?|secs?|s|sekunden?|sek|secondes?|segundos?|secondi|secondo|seconden|секунд\p{L}*|ثوان|ثانية)\b(?!')"
+        r"|秒|초)",
+        regex.IGNORECASE,
+    ): 1.0,
+    regex.compile(r"\s*-?\s*(?:(?:minut(?:es?|en?|os?|i)|mins?|m|минут\p{L}*)\b(?!')|分钟|分鐘|分|분)", regex.IGNORECASE): 60.0,
     regex.compile(r"\s*-?\s*(?:hours?|hrs?|h)\b(?!')", regex.IGNORECASE): 3600.0,
 }
 _GLUED = regex.compile(r"(?<![\p{L}\d])(\d+)\s?m(?:in)?\s?(\d+(?:\.\d+)?)\s?s(?:ec)?\b", regex.IGNORECASE)
@@ -25,15 +30,20 @@ _LENGTH_BEFORE = regex.compile(
     regex.IGNORECASE,
 )
 _LENGTH_AFTER = regex.compile(
-    r"\s*-?(?:long\b|later\b|clip\b|video\b|in\s+(?:length|duration)\b|footage\b|apart\b)", regex.IGNORECASE
+    r"\s*-?(?:long\b|later\b|clip\b|video\b|in\s+(?:length|duration)\b|footage\b|apart\b"
+    r"|(?:after|before)\s+(?!the\s+(?:video|clip|recording)\b)(?:he|she|it|they|that|this|the\s+\p{L}+\s+\p{L}+(?:s|ed)\b)\b)",
+    regex.IGNORECASE,
 )
 JOINS = regex.compile(
-    r"^[\s,]*(?:-|–|—|to|and|until|till|through|up\s+to|→|->|,?\s*(?:and\s+)?(?:it\s+)?(?:end(?:s|ing|ed)?|finish(?:es|ing|ed)?|stop(?:s|ping|ped)?|conclud(?:es|ing|ed)?)"
+    r"^[\s,]*(?:-|–|—|~|\||到|至|から|에서|bis|et|a|e|y|hasta|jusqu['’]à|до|to|and|until|till|through|up\s+to|→|->|,?\s*(?:and\s+)?(?:it\s+)?(?:end(?:s|ing|ed)?|finish(?:es|ing|ed)?|stop(?:s|ping|ped)?|conclud(?:es|ing|ed)?)"
     r"\s+(?:at|around|by|on|near)?(?:\s+(?:about|around|approximately|roughly|time))?)\s*(?:the\s+|second\s+|time\s+|t\s*=\s*|about\s+|around\s+)?$",
     regex.IGNORECASE,
 )
 """Text between the two ends of a range."""
-_TO_END = regex.compile(r"\s+(?:before|from|to)\s+the\s+(?:very\s+)?end\b", regex.IGNORECASE)
+_TO_END = regex.compile(
+    r"\s+(?:(?:before|from|to)\s+the\s+(?:very\s+)?end\b|before\s+the\s+(?:video|clip|recording)\s+(?:ends|stops|is\s+over)\b)",
+    regex.IGNORECASE,
+)
 _FROM = regex.compile(r"\b(?:from|since)\s+(?:about\s+|around\s+)?$", regex.IGNORECASE)
 BEGINNING = regex.compile(
     r"\b(?:(?:very\s+)?(?:beginning|start|outset|onset))\b(?:\s+of\s+the\s+(?:video|clip))?", regex.IGNORECASE
@@ -44,11 +54,29 @@ _SHARES = regex.compile(
     r"\b(?:0(?:\.0)?\s*(?:to|and|-|–)\s*1(?:\.0)?\b|normali[sz]ed|fractions?\b|relative\s+(?:time|position)|proportions?\b|share\s+of\s+the|(?<=\d)\s+of\s+the\s+(?:video|clip))",
     regex.IGNORECASE,
 )
+_WORDED = regex.compile(r"\b(?:(half\s+an?)|an?)\s+(minute|hour)\b(\s+and\s+a\s+half\b)?", regex.IGNORECASE)
+"""Amounts without a numeral: "a minute", "half an hour"."""
+_NTH = regex.compile(r"(?:st|nd|rd|th)\s+(?:(seconds?)|(minutes?))\b", regex.IGNORECASE)
+_NTH_AND_NTH = regex.compile(
+    r"(?:st|nd|rd|th)\s+(?:and|to)\s+(?:the\s+)?\d+(?:st|nd|rd|th)\s+(?:(seconds?)|(minutes?))\b", regex.IGNORECASE
+)
+_OF_CLIP = regex.compile(
+    r"\s+(?:of|through|into)\s+(?:the\s+)?(?:entire\s+|whole\s+)?(?:video|clip|footage|way)\b", regex.IGNORECASE
+)
+_RESTATED = regex.compile(
+    r"(?:\bi\.\s?e\.|\b(?:that|which)\s+is|\bmeaning|\b(?:so|thus|hence|therefore))[\s,]*(?:at\s+)?(?:about\s+|around\s+)?$",
+    regex.IGNORECASE,
+)
 _AMOUNT = regex.compile(r"[\d.,]+|[\p{L}-]+(?:\s+and\s+a\s+half)?")
 _LEGEND = regex.compile(r"\s*(?:=|is|being|means|:)\s*(?:the\s+)?(?:very\s+)?(?:start|beginning|end)\b", regex.IGNORECASE)
 _STATED_BEFORE = regex.compile(
     r"\b(?:at|second|from|to|until|t|timestamp|time|between|and|around|about|is|mark|=|:)[\s=:]*$", regex.IGNORECASE
 )
+
+
+SUBORDINATORS = frozenset("after before when while once until since as".split())
+SUBORDINATE_WORDS, MIN_CLAUSE_WORDS = 8, 3
+"""Maximum words from such a word to a moment in its clause, and minimum words between them: "after the dog barks at 6 s"."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +113,11 @@ def moments(answer: Answer, question: str, duration_s: float, lengths: bool = Fa
     stated = _clock_times(answer)
     shares = uses_shares(question, text)
     clock_offsets = {offset for moment in stated for offset in range(moment.start, moment.end)}
+    stated += _worded_times(answer, lengths)
     for number in numbers(answer):
+        if number.role == "ordinal" and (nth := _NTH.match(text, number.end) or _NTH_AND_NTH.match(text, number.end)):
+            time_s = number.value * (60 if nth[2] else 1)
+            stated.append(Moment(time_s, number.start, nth.end() if nth.re is _NTH else number.end + 2, number.position, False))
         if number.role in ("ordinal", "box") or number.start in clock_offsets or _LEGEND.match(text, number.end):
             continue
         if moment := _moment_of(number, text, duration_s, shares, lengths):
@@ -97,12 +129,27 @@ def _clock_times(answer: Answer) -> list[Moment]:
     """Moments written as 0:05, 1:02:03 or 1m5s."""
     clocks = [(float(m[1] or 0) * 3600 + float(m[2]) * 60 + float(m[3]), m.start(), m.end()) for m in _CLOCK.finditer(answer.text)]
     glued = [(float(m[1]) * 60 + float(m[2]), m.start(), m.end()) for m in _GLUED.finditer(answer.text)]
-    return [Moment(time_s, start, end, word_at(answer, start), False) for time_s, start, end in [*clocks, *glued]]
+    primes = [(float(m[1]) * 60 + float(m[2]), m.start(), m.end()) for m in _PRIMES.finditer(answer.text)]
+    return [Moment(time_s, start, end, word_at(answer, start), False) for time_s, start, end in [*clocks, *glued, *primes]]
+
+
+def _worded_times(answer: Answer, lengths: bool) -> list[Moment]:
+    """Moments like "a minute and five seconds" and "half a minute into it"."""
+    worded = []
+    for match in _WORDED.finditer(answer.text):
+        if lengths or not _is_length(answer.text, *match.span()):
+            unit_s = 60.0 if match[2].casefold() == "minute" else 3600.0
+            time_s = unit_s / 2 if match[1] else unit_s * 1.5 if match[3] else unit_s
+            worded.append(Moment(time_s, match.start(), match.end(), word_at(answer, match.start()), False))
+    return worded
 
 
 def _moment_of(number: StatedNumber, text: str, duration_s: float, shares: bool, lengths: bool) -> Moment | None:
     """The moment that a number states, or None if it counts something or, unless `lengths`, is a length."""
     unit_s, end = _unit(text, number.end)
+    if number.role == "part" and unit_s is None:
+        of_clip = _OF_CLIP.match(text, number.end)
+        return Moment(number.value * duration_s, number.start, of_clip.end(), number.position, False) if of_clip else None
     if unit_s is None:
         if number.percent:
             percent_end = text.find("%", number.end) + 1 or number.end
@@ -137,9 +184,10 @@ def _combined(stated: list[Moment], text: str) -> list[Moment]:
 
 def _adds_seconds(minutes: Moment, seconds: Moment, text: str) -> bool:
     """Whether the two moments are one: whole minutes, and seconds right behind them."""
+    is_glued = seconds.bare and not text[minutes.end : seconds.start].strip()  # "one minute twenty"
     return (
         not minutes.bare
-        and not seconds.bare
+        and (is_glued or not seconds.bare)
         and minutes.time_s % 60 == 0
         and minutes.time_s >= 60
         and seconds.time_s < 60
@@ -196,9 +244,19 @@ def named_moments(answer: Answer, duration_s: float) -> list[Moment]:
 
 
 def answered_moments(answer: Answer, question: str, stated: Sequence[Moment]) -> list[Moment]:
-    """The first moment in the text's conclusion, else those nearest to the words of the question."""
+    """The first moment in the text's conclusion, else one that restates others, else those nearest to the question's words."""
     if answer.conclusion:
         first, end = answer.conclusion
         if concluded := [moment for moment in stated if first <= moment.position < end]:
             return concluded[:1]
-    return [stated[i] for i in most_relevant(answer, question, [moment.position for moment in stated])]
+    if restated := [moment for moment in stated if _RESTATED.search(answer.text[max(0, moment.start - NEAR) : moment.start])]:
+        return restated[-1:]
+    relevant = [stated[i] for i in most_relevant(answer, question, [moment.position for moment in stated])]
+    return [moment for moment in relevant if not _is_subordinate(answer, moment.position)] or relevant
+
+
+def _is_subordinate(answer: Answer, position: int) -> bool:
+    """Whether the moment is that of another event, to which the text relates its own: "at 8 s, just after the dog barks at 6 s"."""
+    first, _ = answer.sentence_of(position)
+    start = max(first + 1, position - SUBORDINATE_WORDS)
+    return any(answer.words[i] in SUBORDINATORS for i in range(start, position - MIN_CLAUSE_WORDS))

@@ -13,18 +13,24 @@ from engine.language.words import lemmas
 Topic = Literal["omitted", "unreal", "mention"]
 """omitted: not done (forgot to, too tired to, prevents him from). unreal: wished for, ahead or due (wants to, about to, should).
 mention: only named, likened or written (talks about, similar to, the sign reads)."""
-UNREAL = frozenset("want wish plan intend hope need expect prepare wait promise suppose ask invite tell ready about going".split())
-"""Before "to": the action lies ahead or is only wished for."""
+UNREAL = frozenset(
+    "want wish plan intend hope need expect prepare wait promise suppose ask invite tell threaten offer ready about going "
+    "place chance time".split()
+)
+"""Before "to": the action lies ahead or is only wished for, or there is occasion for it."""
 OMITTING = frozenset("forget fail refuse decline neglect omit hesitate unable unwilling reluctant yet".split())
 """Before "to": the action does not happen."""
 PREVENTING = frozenset("prevent keep stop refrain abstain discourage forbid prohibit".split())
 """Before "from": the action does not happen."""
+ASKING = frozenset("ask tell invite want expect need urge order beg".split())
+"""Before somebody and "to": it is not said that he does it."""
 OBJECTS = frozenset("him her them me us you it".split())
 MODALS = frozenset("should would will shall".split())
 NAMES = frozenset(
     "answer label action activity description term word caption guess option choice category class event scene video clip".split()
 )
 """Subjects of a modal that names what the video shows: "the answer would be"."""
+ACTORS = frozenset("he she they".split())
 NOT_ACTING = frozenset("i we you one it this that there which".split())
 """Pronouns that are no actor of the video: "it would be", "I would say"."""
 NAMING = frozenset(
@@ -42,13 +48,19 @@ NEARLY = frozenset("almost nearly practically virtually".split())
 """Adverbs before a verb that does not happen."""
 DEGREES = frozenset("kind sort of a bit little much just somewhat".split())
 """Words that may stand before "like"."""
-THINKING = frozenset("talk think dream speak read".split())
+THINKING = frozenset("talk tell think dream speak read".split())
 """Verbs before "about" and "of"."""
+EXPLAINING = frozenset("explain describe learn know".split())
+"""Before "how to", as THINKING; who shows how to do a thing does it."""
 LIKENING = frozenset("similar akin comparable".split())
 """Words before "to"."""
 LIKENED = frozenset("is are was were almost something feel feels felt".split())
 """Words before "like"; "looks like" asserts what follows."""
-OPENERS = MODALS | SAYING | NEARLY | frozenset("to from like about of word words text".split())
+NEEDING = frozenset("need needs needed require requires required".split())
+"""Verbs before an -ing form that is still to be done: "the pool needs cleaning"."""
+LIKING = frozenset("loves hates likes prefers".split())
+"""Verbs before an -ing form that somebody need not be doing now: "he says that he loves cooking"."""
+OPENERS = NEEDING | LIKING | MODALS | SAYING | NEARLY | frozenset("to from like about of word words text".split())
 """All words at which a topic may start, and besides them contractions of "will"."""
 MAX_PRINT_WORDS = 6
 """Maximum words from a print to its verb, itself included: "the sign above the door reads"."""
@@ -104,27 +116,34 @@ def is_unreal(words: Sequence[str], i: int) -> bool:
     """
     if words[i] == "to":
         is_destination = words[i - 1] == "going" and not ARTICLES.isdisjoint(words[i + 1 : i + 2])
-        return _governs(words, i, UNREAL) and not is_destination
+        is_writers = words[i - 2 : i - 1] in (("i",), ["i"]) and not NAMING.isdisjoint(words[i + 1 : i + 2])  # "I want to say"
+        return _governs(words, i, UNREAL) and not is_destination and not is_writers
+    if words[i] in NEEDING or words[i] in LIKING:
+        return i + 1 < len(words) and words[i + 1].endswith("ing")
     return (words[i] in MODALS or words[i].endswith("'ll")) and _is_of_an_actor(words, i)
 
 
 def _governs(words: Sequence[str], i: int, governors: frozenset[str]) -> bool:
     """Whether the "to" at position i depends on one of the governors: "wants to", "wants him to"."""
     governor = i - 2 if i > 1 and words[i - 1] in OBJECTS else i - 1
+    article = next((j for j in (i - 2, i - 3) if j > 0 and words[j] in ARTICLES), None)
+    if article is not None and not ASKING.isdisjoint(lemmas(words[article - 1])):
+        return governors is UNREAL  # "asks his son to"
     return governor >= 0 and not governors.isdisjoint(lemmas(words[governor]))
 
 
 def _is_of_an_actor(words: Sequence[str], i: int) -> bool:
     """Whether the modal at position i is about somebody's action, and not about the name or the value of what happens."""
     subject = words[i].partition("'")[0] if words[i].endswith("'ll") else words[i - 1] if i else ""
-    if subject in NOT_ACTING or (words[i] == "will" and subject in WILL_BEFORE) or not NAMES.isdisjoint(words[:i]):
+    is_of_name = subject not in ACTORS and not NAMES.isdisjoint(words[:i])
+    if subject in NOT_ACTING or (words[i] == "will" and subject in WILL_BEFORE) or is_of_name:
         return False
     following = words[i + 1 : i + 1 + MAX_VERB_WORDS]
     if following[:1] and following[0] in ("not", "never") and "stop" in following:
         return False  # "will not stop dancing": he dances now
     if not following or any(not NAMING.isdisjoint(lemmas(word)) for word in following):
         return False
-    return following[0] != "be" or any(word.endswith("ing") for word in following)
+    return following[0] != "be" or any(word.endswith(("ing", "ed")) for word in following)
 
 
 def is_mention(words: Sequence[str], i: int, own: frozenset[str]) -> bool:
@@ -136,17 +155,20 @@ def is_mention(words: Sequence[str], i: int, own: frozenset[str]) -> bool:
     word, before = words[i], words[i - 1] if i else ""
     following = words[i + 1] if i + 1 < len(words) else ""
     if word in NEARLY:
-        return following.endswith("ing")
+        return following.endswith("ing") or (following.endswith("s") and not following.endswith("ss") and following != "always")
     match word:
         case "to":
-            return before in LIKENING
+            is_told = before == "how" and i > 1 and not (EXPLAINING | THINKING).isdisjoint(lemmas(words[i - 2]))
+            return is_told or before in LIKENING
         case "like":
             return next((other for other in reversed(words[:i]) if other not in DEGREES), "") in LIKENED
         case "word" | "words" | "text":
             return following.endswith("ing") and before == "the"
         case "about" | "of":
-            return bool(before) and not THINKING.isdisjoint(lemmas(before)) and "as" not in words[i + 1 : i + 4]
-    reads_something = following in ARTICLES  # a person who reads a book
+            has_listener = word == "about" and i > 2 and words[i - 2] in ARTICLES  # "tells the boy about"
+            verbs = words[i - 3 if has_listener else max(0, i - 1) : i]
+            return any(not THINKING.isdisjoint(lemmas(verb)) for verb in verbs) and "as" not in words[i + 1 : i + 4]
+    reads_something = following in ARTICLES and following != "that"  # a person who reads a book
     return (
         word in SAYING
         and not reads_something

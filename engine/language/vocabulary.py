@@ -2,7 +2,7 @@
 
 FUNCTION_WORDS = frozenset(
     "a an and are as at be been being by for had has have he her hers him his i is it its me my of or our she some something "
-    "somebody someone that the their them these they this those to was we were with you your".split()
+    "somebody someone somewhere that the their them these they this those to was we were with you your".split()
 )
 """Words that say nothing about an action. Particles (up, down, off) and light verbs (put, take) do, so they are not here."""
 
@@ -52,6 +52,16 @@ PARTICLES: dict[str, tuple[str, ...]] = {
     )
 } | dict.fromkeys("off over through across away behind back open together apart".split(), ())
 """Particle or preposition -> its synonyms. It distinguishes "put in" from "put on", so a label's particle must be met."""
+PREPOSITIONS: dict[str, tuple[str, ...]] = {
+    word: tuple(same.split())
+    for word, same in (
+        pair.split(":")
+        for pair in "to:towards toward into onto,with:using,at:to towards toward on,for:,about:of,against:on,by:with,like:as".split(
+            ","
+        )
+    )
+}
+"""Preposition that is no particle -> its synonyms. A label's noun behind one must stand behind it in the answer too."""
 VERBS_TOO = frozenset(["open"])
 """Particles that are a verb where no verb stands before them: "pull open", and "open the door"."""
 OPPOSITE = {"on": "off", "off": "on", "onto": "off", "in": "out", "into": "out", "out": "in", "up": "down", "down": "up"}

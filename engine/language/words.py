@@ -10,6 +10,7 @@ import simplemma
 
 from engine.language.vocabulary import DIGITS, PAST
 
+ENGLISH = "en"
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 """Scripts without spaces between words: each letter is a word here, and a label's letters must stand side by side."""
 _WORD = regex.compile(
@@ -53,7 +54,23 @@ def words(text: str) -> tuple[str, ...]:
     >>> words("It isn't diving: sky-diving, naïve! 3.50 跑步")
     ('it', "isn't", 'diving', 'sky', 'diving', 'naïve', '3.5', '跑', '步')
     """
-    return tuple([fold(word) for word in word_pattern(text).findall(text)])
+    if text.isascii():  # only numbers are not folded by lower()
+        return tuple([fold(word) if word[0] <= "9" else word for word in unfolded_words(text)])
+    return tuple([fold(word) for word in unfolded_words(text)])
+
+
+def phrases(pattern: str) -> "regex.Pattern[str]":
+    """A pattern of phrases, compiled without regard to case. A space in it is any white space: texts are wrapped and spaced anyhow.
+
+    >>> bool(phrases(r"hold on,").search("Hold  on, he runs."))
+    True
+    """
+    return regex.compile(pattern.replace(" ", r"\s+"), regex.IGNORECASE)
+
+
+def unfolded_words(text: str) -> list[str]:
+    """The words before each is folded, for those who fold a word only once."""
+    return _ASCII_WORD.findall(text.lower()) if text.isascii() else _WORD.findall(text)
 
 
 label_words = lru_cache(maxsize=1 << 16)(words)
@@ -70,8 +87,10 @@ def is_unspaced(word: str) -> bool:
 
 
 @lru_cache(maxsize=1 << 17)
-def lemmas(word: str) -> frozenset[str]:
+def lemmas(word: str, language: str = ENGLISH) -> frozenset[str]:
     """All base forms that the word may have, itself included; two words are forms of the same word if these sets overlap.
+
+    In another language than English, which is one of simplemma's, its dictionary form is added.
 
     simplemma knows one reading of each word, so regular endings are stripped as well.
 
@@ -80,12 +99,17 @@ def lemmas(word: str) -> frozenset[str]:
     >>> bool(lemmas("dove") & lemmas("diving")), bool(lemmas("paragliding") & lemmas("paraglides")), lemmas("sing") & lemmas("s")
     (True, True, frozenset())
 
+    >>> lemmas("schneidet", "de") & lemmas("schneiden", "de")
+    frozenset({'schneiden'})
+
     A doubled letter that the spelling does not ask for makes another word:
 
     >>> [lemmas(a) & lemmas(b) for a, b in (("runnning", "running"), ("bobbbing", "bobs"), ("jumpped", "jump"))]
     [frozenset(), frozenset(), frozenset()]
     """
     word = word.removesuffix("'s")
+    if language != ENGLISH:
+        return lemmas(word) | {simplemma.lemmatize(word, lang=language).casefold()}
     if _TRIPLE.search(word):  # no English word has it
         return frozenset((word,))
     dictionary_form = simplemma.lemmatize(word, lang="en")
@@ -128,6 +152,16 @@ def _stems(base: str, word: str) -> Iterator[str]:
         yield base
 
 
-def same_word(a: str, b: str) -> bool:
+def same_word(a: str, b: str, language: str = ENGLISH) -> bool:
     """Whether two folded words are forms of the same word."""
-    return a == b or not lemmas(a).isdisjoint(lemmas(b))
+    return a == b or not lemmas(a, language).isdisjoint(lemmas(b, language))
+
+
+def refuse_unknown_language(language: str) -> None:
+    """Raises ValueError for a language whose words simplemma does not know."""
+    try:
+        simplemma.lemmatize("a", lang=language)
+    except ValueError:
+        raise ValueError(
+            f"verify.language {language!r} is none that simplemma knows; write a code like de, es, fr, ru or ar"
+        ) from None

@@ -1,67 +1,128 @@
-"""The page of a run, from what its steps left in the store."""
+"""A run's report, from what its steps left in the store: all attempts are counted, and some of the clips are shown."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-from itertools import islice
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from engine.config import HELDOUT
-from engine.ingest.clips import read_parts
-from engine.ingest.pieces import number_of, span_of
-from engine.report import evidence
-from engine.report.page import page
-from engine.rows import Attempt, Clip
+from engine.audit import reviews
+from engine.audit.audit import Sample, audits, sample_of
+from engine.config import HELDOUT, RunConfig
+from engine.generate.spec import verify_spec_of
+from engine.report.beliefs import Evidence, beliefs
+from engine.report.chosen import Place
+from engine.report.counts import label_rows
+from engine.report.frames import FilmStrips
+from engine.report.page import Parts, page
+from engine.report.reading import Reading, cycle_of
+from engine.report.stories import Teller, audit_value
+from engine.report.strips import Strip
+from engine.rows import Clip, Window
 from engine.run.plan import BASE, INGEST, TRAIN, name_of
 from engine.run.seals import Seal
-from engine.run.work import read_attempts, read_index
-from engine.store.files import FileRecord, Store
+from engine.store.files import Store
 
-STORIES = 8
-"""Clips that the report shows of each kind."""
+StripOf = Callable[[Clip | Window], Strip]
+STORY_BYTES = 5_000_000
+"""Of all clips that are shown, as JSON without their frames: of clips with long answers fewer are shown."""
 
 
-def report_page(store: Store, summary: Mapping[str, Any], sealed: Mapping[str, Seal]) -> str:
-    """Accuracy by label counts all held-out clips, a part at a time; the clips that are shown are chosen from the first part.
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """The run that is reported on."""
 
-    Videos inside the run are named relative to it.
+    store: Store
+    config: RunConfig
+    summary: Mapping[str, Any]
+    sealed: Mapping[str, Seal]
+    commands: Sequence[Mapping[str, Any]] = ()
+    """What the first and the last command on the run left about themselves (engine/run/logs.py)."""
+    beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Summaries of ablations, by name."""
+    next_step: str = ""
+    """"": the run is complete."""
+    strips: Mapping[str, Strip] = field(default_factory=dict)
+    """Of the report that is there, by the clip (engine/report/frames.py)."""
+    inputs: str = ""
+    """Digest of all that the report is made of."""
+
+
+def report_page(subject: Subject, strip_of: StripOf | None = None) -> str:
+    """The HTML. `strip_of`: where the frames of a clip come from; by default its video is decoded.
+
+    Raises ValueError where ingest is not complete, StorageError where a piece is not what was sealed.
     """
-    best, ingested = summary["best_cycle"], sealed[INGEST].files
-    before = _Attempts(store, BASE)
-    after = _Attempts(store, name_of(best, "evaluate")) if best >= 0 else before
-    counts = evidence.LabelCounts()
-    learned: list[evidence.Story] = []
-    for path, clips in read_parts(store, HELDOUT, ingested):
-        number = number_of(path)
-        attempts_before = before.of_part(number)
-        attempts_after = after.of_part(number) if best >= 0 else attempts_before
-        counts.add(clips, attempts_before, attempts_after)
-        if number == 0:
-            learned = evidence.learned(_nearby(store, clips), attempts_before, attempts_after, most=STORIES)
-    train = next((clips for _, clips in islice(read_parts(store, TRAIN, ingested), 1)), [])
-    first = _Attempts(store, name_of(0, "generate")).of_part(0)
+    store, sealed = subject.store, subject.sealed
+    if INGEST not in sealed:
+        raise ValueError(f"{store.uri} has nothing to report yet: its ingest step is not complete; go on with the run first")
+    reading = Reading(store, sealed)
+    reading.count()
+    generated = reading.steps(TRAIN)
+    sample = sample_of(store, sealed, generated[-1]) if generated else None
+    if strip_of is not None:
+        return _page(subject, reading, sample, strip_of)
+    with FilmStrips(subject.config, subject.strips) as strips:
+        return _page(subject, reading, sample, strips.of)
+
+
+def _page(subject: Subject, reading: Reading, sample: Sample | None, strip_of: StripOf) -> str:
+    store, sealed, counts = subject.store, subject.sealed, reading.counts
+    generated = {cycle_of(step): counts[step] for step in reading.steps(TRAIN)}
+    best = name_of(subject.summary["best_cycle"], "evaluate")
+    latest = generated[max(generated)] if generated else None
+    labels = label_rows(reading.labels[TRAIN], latest, counts.get(BASE), counts.get(best))
+    audited, words = audits(store, sealed), reviews.read(store, reviews.records_of(store))
+    evidence = Evidence(
+        summary=subject.summary,
+        labels=labels,
+        generated=generated,
+        audits=audited,
+        beside=subject.beside,
+        ignores_copies=subject.config.select.near_copies == "ignore",
+    )
+    audit = audit_value(sample, words, strip_of)  # before the stories, which take all the frames that are left
+    places = [*reading.chosen[TRAIN].places(), *reading.chosen[HELDOUT].places()]
+    teller = Teller(
+        spec=verify_spec_of(subject.config),
+        url=store.url(),
+        words=words,
+        uses=reading.uses([place.clip.clip_id for place in places]),
+    )
     return page(
-        summary,
-        counts.scores(),
-        learned,
-        evidence.rescued(_nearby(store, train), first, most=STORIES),
-        evidence.word_for_word(train, first),
+        Parts(
+            summary=subject.summary,
+            config=subject.config,
+            sealed=sealed,
+            commands=subject.commands,
+            beside=subject.beside,
+            next_step=subject.next_step,
+            inputs=subject.inputs,
+            url=store.url(),
+            beliefs=beliefs(evidence),
+            labels=labels,
+            counts=counts,
+            audits=audited,
+            stories=_stories(reading, places, teller, strip_of),
+            clips={split: chosen.sizes.total() for split, chosen in reading.chosen.items()},
+            sample=audit,
+        )
     )
 
 
-class _Attempts:
-    """The attempts of a sealed step, read a part at a time."""
-
-    def __init__(self, store: Store, step: str) -> None:
-        self._store = store
-        self._records: dict[int, list[FileRecord]] = {}
-        """Of the pieces, by the number of their part."""
-        for path, record in (read_index(store, step) or {}).items():
-            if span := span_of(path):
-                self._records.setdefault(span.part_number, []).append(record)
-
-    def of_part(self, number: int) -> list[Attempt]:
-        return read_attempts(self._store, self._records.get(number, ()))
-
-
-def _nearby(store: Store, clips: list[Clip]) -> list[Clip]:
-    return [replace(clip, video=clip.video.removeprefix(store.url() + "/")) for clip in clips]
+def _stories(reading: Reading, places: Sequence[Place], teller: Teller, strip_of: StripOf) -> list[dict[str, Any]]:
+    """Train clips and held-out clips in turns, so that what fits is some of both."""
+    splits = [[place for place in places if place.clip.split == split] for split in (TRAIN, HELDOUT)]
+    attempts = [reading.attempts(split, of_split) for split, of_split in zip((TRAIN, HELDOUT), splits, strict=True)]
+    turns = sorted(
+        ((number + 1) / len(of_split), which, place)
+        for which, of_split in enumerate(splits)
+        for number, place in enumerate(of_split)
+    )
+    stories, left = list[dict[str, Any]](), STORY_BYTES
+    for _, which, place in turns:
+        story = teller.story(place, attempts[which][place.clip.clip_id], strip_of(place.clip))
+        left -= len(json.dumps(story | {"strip": {}}))
+        if left < 0:
+            break
+        stories.append(story)
+    return stories

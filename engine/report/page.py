@@ -1,104 +1,246 @@
-"""The report page: one HTML file without scripts, fonts or anything loaded from elsewhere. Pure: values in, text out."""
+"""The report page: one HTML file with its style, its script and its data inside, which loads nothing. Pure: values in, text out.
 
-from collections.abc import Mapping, Sequence
-from html import escape
-from typing import Any
-
-from engine.labels import plain
-from engine.report.evidence import LabelScore, Repeated, Story
-
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --bar: #3a7bd5; --was: #999; --good: #2e8b57; --bad: #c0392b }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2.2rem } small { opacity: .7 }
-table { border-collapse: collapse; width: 100% }
-td, th { padding: .3rem .6rem; text-align: left; border-bottom: 1px solid var(--line) }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
-.bar { display: inline-block; height: .6rem; background: var(--bar); vertical-align: middle } .was { background: var(--was) }
-.story { display: flex; gap: 1rem; border-bottom: 1px solid var(--line); padding: .7rem 0 }
-video { width: 9rem; height: 7rem; background: #000 }
-.kept { color: var(--good) } .rejected { color: var(--bad) } .story p { margin: .15rem 0 }
+All text is escaped by the template engine, or by `embedded`; the script writes text alone, and no markup.
 """
 
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-def page(
-    summary: Mapping[str, Any],
-    labels: Sequence[LabelScore],
-    learned: Sequence[Story],
-    rescued: Sequence[Story],
-    repeated: Repeated,
-) -> str:
-    """The whole page. All text that comes from data is escaped."""
-    base, best = summary["base_accuracy"], summary["best_accuracy"]
-    return "\n".join(
-        [
-            "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
-            f"<title>Starloop: {base:.3f} to {best:.3f}</title><style>{STYLE}</style>",
-            f"<h1>Held-out accuracy {base:.3f} &rarr; {best:.3f}</h1>",
-            f"<p>on {summary['heldout_clips']} clips that no finetune saw; stopped: {escape(summary['stopped_because'])}.</p>",
-            f"<p>{escape(summary['note'])}.</p>" if summary["note"] else "",
-            "<h2>The cycles</h2>",
-            _cycles(summary),
-            _repeated(repeated),
-            "<h2>By label, on held-out clips</h2>",
-            _labels(labels),
-            "<h2>The same held-out clip, before and after</h2>",
-            *[_story(story) for story in learned],
-            "<h2>What the hint rescued in the first cycle, and what it did not</h2>",
-            *[_story(story) for story in rescued],
-            "</html>",
-        ]
-    )
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from engine.audit.audit import Audit
+from engine.config import RunConfig
+from engine.generate.judged import line_of
+from engine.report import charts, tables
+from engine.report.beliefs import Belief
+from engine.report.counts import LabelRow, StepCounts
+from engine.report.figures import comparison_text, interval_text
+from engine.report.people import audit_lines
+from engine.report.reasons import IN_WORDS, step_words
+from engine.report.strips import Strip
+from engine.run.plan import BASE, INGEST, name_of
+from engine.run.seals import Seal
 
-def _cycles(summary: Mapping[str, Any]) -> str:
-    names = (("cycle", ""), ("clips", "n"), ("kept alone", "n"), ("kept after the hint", "n"), ("dropped", ""), ("failed", ""))
-    head = "".join(f"<th class='{css}'>{name}" for name, css in (*names, ("held-out", "n")))
-    rows = [f"<tr><td>before<td><td><td><td><td><td class=n>{summary['base_accuracy']:.3f}</tr>"]
-    for cycle in summary["cycles"]:
-        accuracy = "" if cycle["heldout_accuracy"] is None else f"{cycle['heldout_accuracy']:.3f}"
-        promoted = " (promoted)" if cycle["cycle"] == summary["best_cycle"] else ""
-        rows.append(
-            f"<tr><td>{cycle['cycle']}{promoted}<td class=n>{cycle['clips']}"
-            f"<td class=n>{cycle['direct_kept']}<td class=n>{cycle['rationalized_kept']}<td>{_counted(cycle['dropped'])}"
-            f"<td>{_counted(cycle['failed'])}<td class=n>{accuracy}</tr>"
-        )
-    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+ASSETS = Path(__file__).parent / "assets"
+NOTHING = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
+"""The Content-Security-Policy of a page that may load nothing; its own style and script are named by their digests."""
+INPUTS = "starloop-inputs"
+"""Name of the meta element with the digest of what a page was made of."""
 
 
-def _counted(counts: Mapping[str, int]) -> str:
-    return escape(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Everything that a page shows."""
+
+    summary: Mapping[str, Any]
+    config: RunConfig
+    sealed: Mapping[str, Seal]
+    url: str
+    beliefs: Sequence[Belief]
+    labels: Sequence[LabelRow]
+    counts: Mapping[str, StepCounts]
+    """By step."""
+    stories: Sequence[Mapping[str, Any]]
+    """Clips, for the browser."""
+    clips: Mapping[str, int]
+    """All clips that were asked about, by split."""
+    audits: Sequence[Audit] = ()
+    sample: Mapping[str, Any] | None = None
+    """Of answers for people to read; None where none is generated."""
+    commands: Sequence[Mapping[str, Any]] = ()
+    beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    next_step: str = ""
+    inputs: str = ""
 
 
-def _repeated(repeated: Repeated) -> str:
-    """A paragraph; empty if no answer contains a description, as with people's narrations, which models hardly ever repeat."""
-    if not any(number for number, _ in repeated.modes.values()):
-        return ""
-    counts = escape("; ".join(f"{number} of {kept} {mode}" for mode, (number, kept) in repeated.modes.items()))
-    clips = f"the first {repeated.clips} train clips"
+def page(parts: Parts) -> str:
+    style, script = (Markup((ASSETS / name).read_text()) for name in ("report.css", "report.js"))
+    summary = parts.summary
+    generated = {of["cycle"]: parts.counts.get(name_of(of["cycle"], "generate")) for of in summary["cycles"]}
+    counted = [(step, counts) for step, counts in parts.counts.items()]
+    best = parts.counts.get(name_of(summary["best_cycle"], "evaluate"))
     return (
-        f"<p>Answers of the first cycle to {clips} that were kept, and contain the clip's description word for word: {counts}.</p>"
+        _environment()
+        .get_template("page.html")
+        .render(
+            parts=parts,
+            summary=summary,
+            headline=headline_of(summary),
+            name=parts.url.rstrip("/").rsplit("/", 1)[-1],
+            facts=facts_of(parts),
+            doubts=sum(belief.level == "doubt" for belief in parts.beliefs),
+            notes=sum(belief.level == "note" for belief in parts.beliefs),
+            accuracies=_accuracies(summary),
+            losses=_losses(parts.sealed, summary),
+            funnels=[
+                (cycle, tables.funnel_of(cycle, counts, parts.sealed.get(name_of(cycle, "select"))))
+                for cycle, counts in generated.items()
+            ],
+            has_answers=generated,
+            yields=[tables.yield_of(cycle, counts) for cycle, counts in generated.items() if counts],
+            described=[(cycle, counts.described) for cycle, counts in generated.items() if counts and _repeats(counts)],
+            reasons=tables.reason_rows(counted),
+            steps=[step for step, _ in counted],
+            failures=tables.failure_rows(counted),
+            confusion=tables.confusion_of(best) if best else None,
+            work=list(tables.work_rows(summary, parts.sealed, parts.counts)),
+            lineage=tables.lineage_rows(parts.sealed, summary),
+            episodes=[(of["cycle"], count) for of in summary["cycles"] if (count := _episodes(parts.sealed, of["cycle"]))],
+            judged=[f"cycle {of['cycle']}: {line_of(of['judge'])}" for of in summary["cycles"] if of.get("judge")],
+            people=[line for audit in parts.audits for line in audit_lines(audit)],
+            data=embedded({"run": parts.url, "stories": parts.stories, "words": IN_WORDS, "audit": parts.sample}),
+            style=style,
+            script=script,
+            policy=f"{NOTHING}; style-src {_hash(style)}; script-src {_hash(script)}",
+            inputs_name=INPUTS,
+        )
+        .encode("utf-8", errors="replace")
+        .decode()
     )
 
 
-def _labels(labels: Sequence[LabelScore]) -> str:
-    rows = [
-        f"<tr><td>{escape(score.label)}<td class=n>{score.clips}<td class=n>{score.before:.2f}<td class=n>{score.after:.2f}"
-        f"<td><span class='bar was' style='width:{score.before * 8:.2f}rem'></span><br>"
-        f"<span class=bar style='width:{score.after * 8:.2f}rem'></span></tr>"
-        for score in labels
+def embedded(value: Any) -> Markup:
+    """JSON for a script element: no text in it ends the element, and half characters are escaped.
+
+    >>> print(embedded({"text": "</script><b>&\\ud800"}))
+    {"text":"\\u003c/script\\u003e\\u003cb\\u003e\\u0026\\ud800"}
+    """
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def strips_in(html: str) -> dict[str, Strip]:
+    """The film strips that a page of this version holds, by the clip, without those that are missing."""
+    match = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
+    stories = json.loads(match[1])["stories"] if match else []
+    return {story["key"]: Strip(**story["strip"]) for story in stories if "picture" in story["strip"]}
+
+
+def _hash(text: str) -> str:
+    """As a Content-Security-Policy names an inline style or script."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        count=lambda value: f"{value:,}",
+        share=lambda value: "" if value is None else f"{value:.3f}",
+        signed=lambda value: "" if value is None else f"{value:+.3f}",
+        percent=lambda part, whole: f"{part / whole:.1%}".replace("%", " %") if whole else "",
+        seconds=duration,
+        interval=interval_text,
+        comparison=comparison_text,
+        step=step_words,
+        words=lambda text: str(text).replace("_", " "),
+    )
+    return environment
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(0.2), duration(75), duration(7325)
+    ('0.2 s', '1 min 15 s', '2 h 02 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def headline_of(summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Those of the test split where clips are set apart, else the held-out ones. None: nothing is measured."""
+    if summary["base_accuracy"] is None:
+        return None
+    heldout = {
+        "what": "Held-out accuracy",
+        "base": summary["base_accuracy"],
+        "best": summary["best_accuracy"],
+        "base_interval": summary["base_interval"],
+        "best_interval": summary["best_interval"],
+        "clips": f"{summary['heldout_clips']:,} clips that no finetune saw",
+        "comparison": summary["cycles"][summary["best_cycle"]]["comparison"] if summary["best_cycle"] >= 0 else None,
+        "chosen_by": None,
+    }
+    if not (test := summary["test"]):
+        return heldout
+    own = {name: test[name] for name in ("base", "best", "base_interval", "best_interval", "comparison")}
+    clips = f"{test['clips']:,} clips that were opened once, at the end"
+    return own | {"what": "Test accuracy", "clips": clips, "chosen_by": heldout}
+
+
+def facts_of(parts: Parts) -> list[tuple[str, str]]:
+    """What was run: name and value of each fact."""
+    config, sealed = parts.config, parts.sealed
+    versions = parts.commands[-1].get("versions", {}) if parts.commands else {}
+    ingested = sealed[INGEST].counts
+    clips = ", ".join(f"{ingested[split]:,} {split}" for split in ("train", "heldout", "test") if ingested.get(split))
+    generate = sealed.get(name_of(0, "generate"))
+    model = (generate or sealed.get(BASE) or sealed[INGEST]).facts.get("model", {})
+    digest = f" (digest {model['digest']})" if model.get("digest") else ""
+    instruct = f", first answers by {config.model.instruct}" if config.model.instruct else ""
+    facts = [
+        ("Run", parts.url),
+        ("Begun", _day(parts.commands[0].get("started")) if parts.commands else ""),
+        (
+            "State",
+            f"next is {parts.next_step}" if parts.next_step else f"complete; stopped because: {parts.summary['stopped_because']}",
+        ),
+        ("Last command", _ended(parts.commands[-1]) if parts.commands else ""),
+        ("Model", f"{config.model.base}{digest}{instruct}; engine {config.generate.engine}"),
+        ("Data", f"{config.data.manifest}: {clips}; {ingested.get('labels', 0):,} labels, {ingested.get('videos', 0):,} videos"),
+        ("Preset and seed", f"{config.preset}, seed {config.run.seed}"),
+        ("Continues", f"{config.parent.run} ({config.parent.model or 'its base'})" if config.parent.run else ""),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]
-    return f"<table><tr><th>label<th class=n>clips<th class=n>before<th class=n>after<th></tr>{''.join(rows)}</table>"
+    return [(name, value) for name, value in facts if value]
 
 
-def _story(story: Story) -> str:
-    answers = "".join(
-        f"<p><small>{escape(name)}</small> {escape(text)} "
-        f"<small class={'kept' if kept else 'rejected'}>{escape(reason.replace('_', ' '))}</small></p>"
-        for name, text, kept, reason in story.answers
-    )
-    clip = story.clip
-    source = escape(clip.video + (f"#t={plain(clip.start_s)}" if clip.start_s else ""), quote=True)
-    title = f"<b>{escape(clip.label.text)}</b> <small>{escape(clip.clip_id)}: {escape(clip.question)}</small>"
-    player = f"<video src='{source}' controls muted loop preload=metadata></video>"
-    return f"<div class=story>{player}<div><p>{title}</p>{answers}</div></div>"
+def _day(moment: str | None) -> str:
+    return (moment or "").replace("T", " ")[:16] + " UTC" if moment else ""
+
+
+def _ended(command: Mapping[str, Any]) -> str:
+    what = f"ran until {command['until']}" if command.get("until") else "ran the loop"
+    return f"{what}; {command.get('outcome') or 'at work when this was written'}"
+
+
+def _accuracies(summary: Mapping[str, Any]) -> Markup | None:
+    if summary["base_accuracy"] is None:
+        return None
+    low, high = summary["base_interval"] or (None, None)
+    marks = [charts.Mark(name="base", value=summary["base_accuracy"], low=low, high=high, is_best=summary["best_cycle"] < 0)]
+    for of in summary["cycles"]:
+        if of["heldout_accuracy"] is not None:
+            low, high = of["heldout_interval"] or (None, None)
+            is_best = of["cycle"] == summary["best_cycle"]
+            name = f"cycle {of['cycle']}"
+            marks.append(charts.Mark(name=name, value=of["heldout_accuracy"], low=low, high=high, is_best=is_best))
+    return charts.accuracies(marks, "Held-out accuracy of the base and of each cycle, with 95 % intervals")
+
+
+def _losses(sealed: Mapping[str, Seal], summary: Mapping[str, Any]) -> Markup | None:
+    steps = [(f"cycle {of['cycle']}", sealed.get(name_of(of["cycle"], "train"))) for of in summary["cycles"]]
+    curves = [(name, seal.facts["losses"]) for name, seal in steps if seal and seal.facts.get("losses")]
+    return charts.losses(curves, "Training loss by optimizer step, for each cycle") if curves else None
+
+
+def _repeats(counts: StepCounts) -> bool:
+    """People's narrations are hardly ever repeated word for word, which says nothing about the reasons."""
+    return any(number for number, _ in counts.described.values())
+
+
+def _episodes(sealed: Mapping[str, Seal], cycle: int) -> int:
+    select = sealed.get(name_of(cycle, "select"))
+    return select.counts.get("episodes", 0) if select else 0

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from engine.config import RunConfig
+from engine.config import TEST, RunConfig
 from engine.episodes.lengths import refuse_shots
 from engine.evaluate.metrics import metric_of
 from engine.evaluate.sets import read_set
@@ -11,16 +11,19 @@ from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.splits import refuse_empty
 from engine.ingest.step import inputs_of
+from engine.language import parse
+from engine.language.words import refuse_unknown_language
 from engine.presets import differing_keys
 from engine.run import elsewhere
 from engine.run.engines import refuse_missing_engine
-from engine.run.plan import BASE, INGEST, TRAIN, name_of, needs_no_evaluation
+from engine.run.plan import BASE, INGEST, TRAIN, name_of, needs_no_evaluation, so_far
 from engine.run.resources import afford
 from engine.run.seals import Seal
-from engine.run.trackers import refuse_unknown_trackers
+from engine.run.trackers import refuse_missing_trackers
 from engine.run.work import run_config
 from engine.select.conversations import read_conversations, refuse_no_examples
 from engine.select.lengths import Lengths
+from engine.select.signed import videos_in
 from engine.store.files import Store
 from engine.verify.stages import refuse_unknown
 from models.folders import is_here
@@ -33,12 +36,14 @@ def check_inputs(config: RunConfig, until: str) -> None:
     for _ in manifest.read_manifest(config.data, config.access(), card):
         pass
     try:
-        refuse_empty(card.counts(), splits_for(until))
+        refuse_empty(card.counts(), [*splits_for(until), *([TEST] if config.data.test is not None and not until else [])])
     except ValueError as error:
         raise ValueError("; ".join([str(error), *card.notes()])) from None
     refuse_unknown_names(config)
     refuse_bad_sets(config)
     refuse_no_examples(config.mixture, config.access())
+    for folder in config.select.benchmarks:
+        videos_in(folder, config.access())
     refuse_tiny(config)
     refuse_missing_engine(config)
     greet_elsewhere(config, {}, until)
@@ -50,14 +55,20 @@ def check_inputs(config: RunConfig, until: str) -> None:
 
 
 def greet_elsewhere(config: RunConfig, sealed: Mapping[str, Seal], until: str) -> str:
-    """What a model on another machine will be asked, in one line; "" where none is, or none any more.
+    """What models on other machines will be asked, in one line; "" where none is, or none any more.
 
-    Raises ValueError where it refuses a test question, ModelAway where it does not answer.
+    Raises ValueError where one refuses a test question, ModelAway where it does not answer.
     """
-    if not elsewhere.is_asked(config) or TRAIN not in splits_for(until) or name_of(0, "generate") in sealed:
+    if TRAIN not in splits_for(until):
         return ""
-    elsewhere.greet(config)
-    return elsewhere.questions(config)
+    lines = []
+    if elsewhere.is_asked(config) and name_of(0, "generate") not in sealed:
+        elsewhere.greet(config)
+        lines.append(elsewhere.questions(config))
+    if elsewhere.judges(config) and any(step.kind == "generate" and step.name not in sealed for step in so_far(config, sealed)):
+        elsewhere.greet_judge(config)
+        lines.append(elsewhere.judged(config))
+    return "; ".join(lines)
 
 
 def refuse_unwritable(config: RunConfig) -> None:
@@ -87,9 +98,11 @@ def refuse_tiny(config: RunConfig) -> None:
 
 
 def refuse_unknown_names(config: RunConfig) -> None:
-    """Raises ValueError for a verifier stage, a tracker or a metric that is in no table."""
+    """Raises ValueError for a verifier stage, a tracker or a metric that is in no table, and for a tracker without its package."""
     refuse_unknown(config.verify.stages)
-    refuse_unknown_trackers(config.run.trackers)
+    refuse_unknown_language(config.verify.language)
+    parse.of(config.verify.parser)  # before a GPU is asked for
+    refuse_missing_trackers(config.run.trackers)
     for evaluation_set in config.evaluate.sets:
         for name in evaluation_set.metrics:
             metric_of(name)
@@ -117,7 +130,8 @@ def refuse_changed_inputs(config: RunConfig, store: Store, ingested: Seal, until
 
 def refuse_empty_splits(ingested: Seal, until: str) -> None:
     """Raises ValueError where ingest has left a split empty that is needed: all of its videos may be copies of the other one's."""
-    refuse_empty({split: sum(parts) for split, parts in ingested.facts["parts"].items()}, splits_for(until))
+    sizes = {split: sum(parts) for split, parts in ingested.facts["parts"].items()}
+    refuse_empty(sizes, [*splits_for(until), *([TEST] if TEST in sizes and not until else [])])
 
 
 def splits_for(until: str) -> list[str]:
@@ -136,16 +150,21 @@ def splits_for(until: str) -> list[str]:
 
 
 def claim(store: Store, config: RunConfig) -> RunConfig:
-    """Save the resolved configuration beside the run, and return it; raises ValueError where the run was begun with another one.
-
-    A run keeps the data.heldout that it was begun with where the configuration leaves it open: its default was another once.
-    """
+    """Save the resolved configuration beside the run, and return it; raises ValueError where the run was begun with another one."""
     resolved = json.dumps(config.model_dump(mode="json"), indent=1).encode()
     try:
         if store.create("config.json", resolved):
             return config
     except NotImplementedError as error:
         raise ValueError(f"run.uri {config.run.uri!r} cannot be written: {error!r}; choose another") from None
+    return continued(store, config)
+
+
+def continued(store: Store, config: RunConfig) -> RunConfig:
+    """The configuration with which a run that has begun goes on. Raises ValueError where it was begun with another one.
+
+    A run keeps the data.heldout that it was begun with where the configuration leaves it open: its default was another once.
+    """
     begun = run_config(store)
     if config.data.heldout is None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"heldout": begun.data.heldout})})

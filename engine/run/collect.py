@@ -1,9 +1,10 @@
 """What of finished runs nobody needs any more: adapters and pieces, by rule; and deleting it.
 
 Taken, of a run that is complete: the models of cycles that are not its best one, and the pieces of evaluations of those; the pieces
-of generate steps between the first one, which the report shows, and the last one, which a continuation reuses. Seals, indexes,
-examples, losses and summaries stay: a run still tells all that it has done. Nothing of a run that is not complete, that a driver
-holds, or that has a gap; and nothing that a run which continues this one names, or one that continues that one.
+of generate steps between the first one, which the report shows, and the last one, which a continuation reuses; the logs of all
+commands but the last LOGS_KEPT. Seals, indexes, examples, losses and summaries stay: a run still tells all that it has done.
+Nothing of a run that is not complete, that a driver holds, or that has a gap; and nothing that a run which continues this one
+names, or one that continues that one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,10 +14,13 @@ from engine.config import Parent, RunConfig
 from engine.run.children import children_of
 from engine.run.collected import note_collected
 from engine.run.lease import Lease, lease_state
+from engine.run.logs import LOGS
 from engine.run.plan import gap, history, name_of, next_step
 from engine.run.seals import Seal
 from engine.run.work import pieces_of, read_seals, run_config
 from engine.store.files import Store
+
+LOGS_KEPT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class Collectable:
     """A folder of a step that nobody needs: Collectable("cycle-001/train", "cycle-001/train/model", 41943, "cycle 1 is ...")"""
 
     step: str
+    """"": no seal names its files."""
     path: str
     """Relative to the run."""
     size: int
@@ -49,7 +54,7 @@ def collectable(store: Store) -> Collection:
     needed = needs_of_children(store)
     folders = [
         Collectable(step, path, size, why)
-        for step, path, why in needless(config, sealed, needed, store.url())
+        for step, path, why in [*needless(config, sealed, needed, store.url()), *old_logs(store)]
         if (size := sum(store.sizes(path).values()))
     ]
     return Collection(store.uri, folders, "")
@@ -89,13 +94,19 @@ def needless(config: RunConfig, sealed: Mapping[str, Seal], needed: list[Parent]
         trained = name_of(cycle, "train")
         if cycle != best and trained in sealed and f"{url}/{trained}/model" not in models:
             yield trained, f"{trained}/model", f"cycle {cycle} is not the best one"
-        for evaluation_set in config.evaluate.sets if cycle != best else ():
+        for evaluation_set in config.sets if cycle != best else ():
             evaluated = name_of(cycle, "evaluate", evaluation_set.name)
             if evaluated in sealed:
                 yield evaluated, pieces_of(evaluated), f"cycle {cycle} is not the best one"
     for step in generated[1:-1]:
         if step not in reused:
             yield step, pieces_of(step), "a later cycle has answered about the same clips"
+
+
+def old_logs(store: Store) -> Iterator[tuple[str, str, str]]:
+    """Step, folder and reason, as `needless`: logs belong to no step."""
+    for name in store.folders(LOGS)[:-LOGS_KEPT]:
+        yield "", f"{LOGS}/{name}", f"{LOGS_KEPT} later commands have left their logs"
 
 
 def delete(store: Store) -> Collection:
@@ -109,10 +120,11 @@ def delete(store: Store) -> Collection:
         if next_step(config, sealed) is not None or gap(config, sealed):
             return Collection(store.uri, [], "it has changed meanwhile")
         needed = needs_of_children(store)
-        still = {path for _, path, _ in needless(config, sealed, needed, store.url())}
+        still = {path for _, path, _ in [*needless(config, sealed, needed, store.url()), *old_logs(store)]}
         folders = [folder for folder in first.folders if folder.path in still]
         for folder in folders:
             lease.confirm()
-            note_collected(store, folder.step, [folder.path])
+            if folder.step:
+                note_collected(store, folder.step, [folder.path])
             store.delete(folder.path)
     return Collection(store.uri, folders, "")

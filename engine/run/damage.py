@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from engine.generate.one_model import note_of
-from engine.rows import Attempt
 from engine.run.collected import uncollected
 from engine.run.seals import Seal
-from engine.run.work import INDEX, indexed, read_piece
+from engine.run.work import PartOfAttempt, is_index, read_rows, records_of
 from engine.store.files import RESTORE, FileRecord, Store
 from engine.store.parallel import parallel_map
 from engine.store.troubles import StorageError
@@ -46,16 +45,17 @@ def damage_by_contents(store: Store, seal: Seal) -> list[Damage]:
 
 
 def recorded(store: Store, seal: Seal) -> tuple[list[FileRecord], list[Damage]]:
-    """The files that a seal records, itself and through its index; and the damage of the index, without which no piece is known.
+    """The files that a seal records, itself and through its indexes; and damaged indexes, without which their pieces are not known.
 
     What gc has taken is left out.
     """
-    files = [record for record in seal.files if not record.path.endswith(INDEX)]
-    index = [record for record in seal.files if record.path.endswith(INDEX)]
-    try:
-        return uncollected(store, seal.step, [*files, *indexed(store, seal).values()]), []
-    except StorageError as error:
-        return uncollected(store, seal.step, files), [_damage(store, seal.step, index[0].path, error)]
+    records, damage = [record for record in seal.files if not is_index(record.path)], list[Damage]()
+    for index in (record for record in seal.files if is_index(record.path)):
+        try:
+            records += records_of(store, index)
+        except StorageError as error:
+            damage.append(_damage(store, seal.step, index.path, error))
+    return uncollected(store, seal.step, records), damage
 
 
 def damage_of_note(store: Store, seal: Seal) -> Damage | None:
@@ -70,10 +70,10 @@ def damage_of_note(store: Store, seal: Seal) -> Damage | None:
     return None
 
 
-def read_or_damage(store: Store, step: str, piece: str | FileRecord) -> list[Attempt] | Damage:
+def read_or_damage(store: Store, step: str, row: type[PartOfAttempt], piece: str | FileRecord) -> list[PartOfAttempt] | Damage:
     """The attempts of a piece file, or why they cannot be read. Raises StorageError only where storage itself fails."""
     try:
-        return read_piece(store, piece)
+        return read_rows(store, row, piece)
     except StorageError as error:
         return _damage(store, step, piece if isinstance(piece, str) else piece.path, error)
 

@@ -9,20 +9,27 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.config import Data, RunConfig
-from engine.connection import connect
+from engine.config import TEST, Loop, RunConfig
+from engine.connection import connect, is_local
 from engine.decode.decoder import ChildDecoder, ClipRead
 from engine.decode.frames import describe
 from engine.decode.process import ChildProcess, NotStarted
 from engine.decode.stage import DecodeSettings
+from engine.evaluate.paired import SPOILED, smallest_gain
 from engine.ingest import manifest
 from engine.ingest.card import Card
+from engine.nodes.look import take_inventory
+from engine.nodes.placement import demands, placed
+from engine.nodes.probe import troubles
+from engine.nodes.shortage import refusal, too_small
 from engine.rows import Clip
 from engine.run import elsewhere, engines
 from engine.run.checks import refuse_bad_sets, refuse_tiny, refuse_unknown_names
 from engine.run.plan import unrationalized
+from engine.run.promotion import level_of
 from engine.run.resources import afford, needs
 from engine.run.work import decoding_of
+from engine.select.signed import videos_in
 from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.store.troubles import StorageError
@@ -34,7 +41,7 @@ from models.registry import frame_spec, load
 SAMPLED = 8
 """Videos that are decoded as a sample."""
 FREE_BYTES = 2 << 30
-PACKAGES = ("ray", "torch", "transformers", "peft", "deepspeed", "av", "decord", "pyarrow", "fsspec", "s3fs", "aiohttp", "pydantic")
+PACKAGES = "ray torch transformers peft deepspeed av decord faiss-cpu pyarrow fsspec s3fs aiohttp pydantic".split()
 UNSAFE = (
     "RAY_DATA_AUTOLOAD_CLOUDPICKLE_TENSOR_METADATA",
     "RAY_DATA_WEBDATASET_ALLOW_UNSAFE_DESERIALIZATION",
@@ -61,7 +68,7 @@ def examine(config: RunConfig, model: bool = True) -> Iterator[Finding]:
     yield from _settings(address or os.environ.get("RAY_ADDRESS", ""), os.environ)
     yield from _guarded("run folder", "choose another run.uri", lambda: _run_folder(Store(config.run.uri, storage)))
     sample: list[Clip] = []
-    yield from _guarded("manifest", "correct data.manifest", lambda: _manifest(config.data, storage, sample))
+    yield from _guarded("manifest", "correct data.manifest", lambda: _manifest(config, storage, sample))
     yield from _guarded("names and sets", "correct the key that is named", lambda: _names_and_sets(config))
     if line := unrationalized(config):
         yield Finding("loop", line)
@@ -71,10 +78,12 @@ def examine(config: RunConfig, model: bool = True) -> Iterator[Finding]:
     yield from _guarded("model", "check model.base and model.instruct", lambda: _models(config.models(), storage, device))
     if elsewhere.questions(config):
         yield from _guarded("generation", "check [generate.openai]", lambda: _elsewhere(config))
+    if elsewhere.judges(config):
+        yield from _guarded("judge", "check [verify.judge]", lambda: _judge(config))
     failures = "see the kinds of failure; starloop ingest names missing videos"
     yield from _guarded("videos", failures, lambda: _videos(decoding_of(config), sample[:SAMPLED]))
     yield from _guarded("isolation", "free memory, or raise limits.decode_memory_bytes", lambda: _isolation(decoding_of(config)))
-    yield from _guarded("cluster", "check cluster.address and the [cluster] section", lambda: _cluster(address, *needs(config)))
+    yield from _guarded("cluster", "check cluster.address and the [cluster] section", lambda: _cluster(config))
 
 
 def _guarded(what: str, remedy: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -170,13 +179,16 @@ def _names_and_sets(config: RunConfig) -> Iterator[Finding]:
     refuse_tiny(config)
     refuse_unknown_names(config)
     refuse_bad_sets(config)
-    sets = ", ".join(evaluation_set.name for evaluation_set in config.evaluate.sets)
+    sets = ", ".join(evaluation_set.name for evaluation_set in config.sets)
     yield Finding("names and sets", f"engine, stages, trackers and metrics exist; evaluation sets: {sets}")
+    for folder in config.select.benchmarks:
+        number = len(videos_in(folder, config.access()))
+        yield Finding("benchmarks", f"{folder} holds {number} videos; the driver decodes them once, in the first select step")
 
 
-def _manifest(data: Data, storage: Storage, sample: list[Clip]) -> Iterator[Finding]:
+def _manifest(config: RunConfig, storage: Storage, sample: list[Clip]) -> Iterator[Finding]:
     """Also fills the sample, evenly over the manifest: with every 2^k-th clip, so that at most 2 * SAMPLED are held."""
-    card, stride = Card(), 1
+    card, stride, data = Card(), 1, config.data
     for number, clip in enumerate(manifest.read_manifest(data, storage, card)):
         if number % stride == 0:
             sample.append(clip)
@@ -185,8 +197,8 @@ def _manifest(data: Data, storage: Storage, sample: list[Clip]) -> Iterator[Find
                 stride *= 2
     counts = card.counts()
     yield Finding("manifest", "  ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items()))
-    for split in ("train", "heldout"):
-        if not counts[split]:
+    for split in ("train", "heldout", *([TEST] if data.test is not None else [])):
+        if not counts.get(split, 0):
             yield Finding(
                 "manifest",
                 f"no clips in split {split!r}: selftrain will refuse it",
@@ -194,6 +206,26 @@ def _manifest(data: Data, storage: Storage, sample: list[Clip]) -> Iterator[Find
             )
     for note in card.notes():
         yield Finding("manifest", note)
+    if videos := card.heldout_videos():
+        yield what_can_be_seen(config.loop, counts["heldout"], videos)
+
+
+def what_can_be_seen(loop: Loop, clips: int, videos: int) -> Finding:
+    """The smallest gain that the held-out set shows; as if the clips of one video were right or wrong together.
+
+    >>> what_can_be_seen(Loop(), 400, 200).detail
+    '400 clips of 200 videos: a cycle that gains 0.114 or more is promoted at least four times in five (one answer in 10 spoiled)'
+    """
+    what, of = "held-out split", f"{clips} clips of {videos} videos"
+    if loop.promote == "best":
+        luck = 'with loop.promote = "best" a cycle that gains nothing counts as better about every other time'
+        return Finding(what, f"{of}: {luck}")
+    gain = smallest_gain(videos, level_of(loop))
+    if gain is None:
+        remedy = 'hold out more videos (data.heldout), or set loop.promote = "best"'
+        return Finding(what, f"{of} are too few to show that a cycle is better: none would be promoted", remedy)
+    often = f"promoted at least four times in five (one answer in {1 / SPOILED:.0f} spoiled)"
+    return Finding(what, f"{of}: a cycle that gains {gain:g} or more is {often}")
 
 
 def _budget(config: RunConfig) -> Iterator[Finding]:
@@ -203,6 +235,11 @@ def _budget(config: RunConfig) -> Iterator[Finding]:
 
 def _engine(config: RunConfig) -> Iterator[Finding]:
     yield Finding("engine", engines.describe(config))
+
+
+def _judge(config: RunConfig) -> Iterator[Finding]:
+    yield Finding("judge", elsewhere.judged(config))
+    yield Finding("judge", f"it answers a test question, as {elsewhere.greet_judge(config)}")
 
 
 def _elsewhere(config: RunConfig) -> Iterator[Finding]:
@@ -250,9 +287,10 @@ def _isolation(decoding: DecodeSettings) -> Iterator[Finding]:
         yield Finding("isolation", "the kernel forbids the decoding process files, sockets and other processes")
 
 
-def _cluster(address: str, cpus: float, gpus: float) -> Iterator[Finding]:
-    """Whether the cluster has the CPUs and GPUs that a step asks for at once."""
-    with connect(address, cpus, gpus) as available:
+def _cluster(config: RunConfig) -> Iterator[Finding]:
+    """Whether the cluster has the CPUs and GPUs that a step asks for at once, on nodes with the labels and packages for it."""
+    cpus, gpus = needs(config)
+    with connect(config.cluster.address, cpus, gpus) as available:
         missing = [f"{amount:g} {kind}" for kind, amount in (("CPU", cpus), ("GPU", gpus)) if available.get(kind, 0) < amount]
         has = f"{available.get('CPU', 0):g} CPUs and {available.get('GPU', 0):g} GPUs"
         if missing:
@@ -260,3 +298,15 @@ def _cluster(address: str, cpus: float, gpus: float) -> Iterator[Finding]:
             yield Finding("cluster", f"it has {has}, and {needed}", "let it grow, or ask for less")
         else:
             yield Finding("cluster", f"{has}; {cpus:g} and {gpus:g} are asked for at once")
+        inventory = take_inventory()
+        cluster, lines = placed(config.cluster, inventory)
+        for line in lines:
+            yield Finding("placement", line)
+        for kind in ("generate", "train"):
+            if (lack := too_small(demands(cluster, kind, config.train.num_workers), inventory)) is not None:
+                detail, _, remedy = refusal(lack, inventory).rpartition("; ")
+                yield Finding("placement", f"{kind}: {detail}", remedy)
+        if not is_local(config.cluster.address):
+            for trouble in troubles(inventory, cluster):
+                detail, _, remedy = trouble.rpartition("; ")
+                yield Finding("nodes", detail, remedy)

@@ -1,9 +1,13 @@
-"""What a model on another machine is asked in a run, and whether it answers: before anything is paid for."""
+"""What models on other machines are asked in a run, and whether they answer: before anything is paid for."""
 
-from engine.config import RunConfig
+from dataclasses import replace
+
+from engine.config import JUDGE, RunConfig
 from engine.decode.frames import describe
 from engine.run.plan import TRAIN
-from models.base import EngineSpec, ModelSpec
+from engine.verify.judge import client_of
+from engine.verify.judging import OPEN, JudgeSpec
+from models.base import EngineSpec, ModelAway, ModelSpec, Unanswerable
 from models.registry import ELSEWHERE, frame_spec
 from models.registry import greet as greet_server
 
@@ -23,7 +27,8 @@ def questions(config: RunConfig) -> str:
         return f"generate.engine = {config.generate.engine!r} is not used: select.source and [mixture] need no generated answers"
     server, generate = config.generate.openai, config.generate
     is_direct_only = not generate.rationalize or (config.loop.max_cycles == 1 and config.loop.final_direct_only)
-    count = "one question" if is_direct_only else "one question, and where the answer is rejected a second one,"
+    times = f" {generate.samples} times" if generate.samples > 1 else ""
+    count = f"one question{times}" if is_direct_only else f"one question{times}, and where the answer is rejected a second one,"
     watched = describe(frame_spec(*_model(config)))
     return (
         f"{server.name} is asked {count} about each {TRAIN} clip in cycle 0, with {watched} and up to {generate.max_tokens} tokens "
@@ -38,3 +43,38 @@ def greet(config: RunConfig) -> str:
 
 def _model(config: RunConfig) -> tuple[ModelSpec, EngineSpec]:
     return config.spec(config.generate.openai.name), config.generate.engine_spec(0.0)
+
+
+GREETING_S = 10.0
+"""Patience of the question by which a driver finds out whether the judge is there."""
+
+
+def judges(config: RunConfig) -> bool:
+    """Whether a run of this configuration asks a judge."""
+    return JUDGE in config.verify.stages and config.generates
+
+
+def judged(config: RunConfig) -> str:
+    """What the judge is asked, in one line; "" where there is none."""
+    if not judges(config):
+        return ""
+    judge = config.verify.judge
+    watched = f"with up to {judge.frames} frames" if judge.frames else "without the video"
+    sampled = f", and of {judge.sample:.3g} of those that they keep" if judge.sample else ""
+    return f"{judge.name} judges, {watched}, the answers that the rules leave open ({', '.join(sorted(OPEN))}){sampled}"
+
+
+def greet_judge(config: RunConfig) -> str:
+    """The model that answers. Raises ValueError where it refuses a test question, ModelAway where none answers."""
+    spec = JudgeSpec.of(config.verify.judge, config.run.seed)
+    endpoint = replace(spec.endpoint, patience_s=min(spec.endpoint.patience_s, GREETING_S))
+    with client_of(spec, endpoint) as client:
+        try:
+            # its list of models is not looked at: servers have none, or one without the model that they serve (transformers serve)
+            return client.start(client.greeting()).result().model or spec.endpoint.model
+        except Unanswerable as error:
+            raise ValueError(f"a test question to the judge failed: {error.detail}; see [verify.judge]") from None
+        except ModelAway as error:
+            if client.is_refused:
+                raise ValueError(str(error)) from None
+            raise

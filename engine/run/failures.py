@@ -4,19 +4,20 @@ This needs neither Ray nor a model nor the videos. Pieces are read in parallel, 
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
 from engine.generate.ledger import balance
 from engine.generate.one_model import restore_note
-from engine.rows import FAILURES, Unused
+from engine.rows import FAILURES, Attempt, Outcome, Unused
 from engine.run import plan
 from engine.run.collected import COLLECTED, uncollected
 from engine.run.damage import Damage, damage_by_contents, damage_by_sizes, damage_of_note, read_or_damage, recorded
 from engine.run.lease import Lease
 from engine.run.plan import WRITE_PIECES, Step
 from engine.run.seals import SEAL, Seal
-from engine.run.work import INDEX, RESUME, indexed, pieces_of, read_piece, read_seals, run_config, unused_of
+from engine.run.work import RESUME, indexed, is_index, pieces_of, read_rows, read_seals, run_config, unused_of
 from engine.store.files import RESTORE, FileRecord, Store
 from engine.store.parallel import parallel_map
 
@@ -52,7 +53,7 @@ def failures(store: Store) -> Iterator[Failed]:
         elif seal is not None and (note := damage_of_note(store, seal)) is not None:
             damage = [*damage, note]
         yield from map(_failed_file, damage)
-        for attempts in parallel_map(partial(read_or_damage, store, step.name), pieces):
+        for attempts in parallel_map(partial(read_or_damage, store, step.name, Attempt), pieces):
             if isinstance(attempts, Damage):
                 yield _failed_file(attempts)
                 continue
@@ -126,7 +127,7 @@ def _damaged(store: Store, step: Step, seal: Seal | None) -> _Again | None:
         is_damaged = seal is not None and damage_by_contents(store, seal)
         return _Again(paths=(step.name,), failed=0, pieces=0, clips=0) if is_damaged else None
     pieces, damage = _pieces(store, step, seal)
-    outcomes = parallel_map(partial(read_or_damage, store, step.name), pieces)
+    outcomes = parallel_map(partial(read_or_damage, store, step.name, Attempt), pieces)
     paths = tuple(outcome.path for outcome in outcomes if isinstance(outcome, Damage))
     return _Again(paths=paths, failed=0, pieces=len(paths), clips=0) if damage or paths else None
 
@@ -154,21 +155,21 @@ def _failed(store: Store, step: Step, seal: Seal | None, kind: str) -> _Again | 
 
 def _failed_in(store: Store, kind: str, piece: str | FileRecord) -> tuple[str, int, int]:
     """A piece's path, how many of its clips failed as `kind`, and how many clips it has."""
-    attempts = read_piece(store, piece)
+    attempts = read_rows(store, Outcome, piece)
     failed = sum(attempt.outcome == "failed" and attempt.reason == kind for attempt in attempts)
     return piece if isinstance(piece, str) else piece.path, failed, balance(attempts).clips
 
 
-def _restored(store: Store, sealed: Iterable[Seal]) -> list[str]:
+def _restored(store: Store, sealed: Iterable[Seal], is_dry: bool) -> list[str]:
     """Write the damaged notes of models again: their seals hold all of them. Returns their paths."""
     notes = ((seal, damage_of_note(store, seal)) for seal in sealed)
     damaged = [(seal, note.path) for seal, note in notes if note is not None]
-    for seal, _ in damaged:
+    for seal, _ in () if is_dry else damaged:
         restore_note(store, seal.step, seal.facts["model"])
     return [path for _, path in damaged]
 
 
-def retry(store: Store, kind: str, rewind: bool) -> Retried | Restored | None:
+def retry(store: Store, kind: str, rewind: bool, is_dry: bool = False) -> Retried | Restored | None:
     """Delete the pieces with failures of that kind, so that the next command makes them again; None where there are none.
 
     A select step that left out examples as that kind is deleted as a whole. The kind "damaged" is for files that are gone, or that
@@ -176,15 +177,15 @@ def retry(store: Store, kind: str, rewind: bool) -> Retried | Restored | None:
 
     Steps that follow from such a piece, through their inputs or through an accuracy, are deleted too if `rewind`; else ValueError
     says so and nothing is deleted. Other steps stay. Steps are deleted from the last to the first, the seal of each before its
-    files: whenever this is interrupted, the run can go on.
+    files: whenever this is interrupted, the run can go on. `is_dry`: nothing is deleted or written, and no lease is taken.
     """
     if kind not in (*FAILURES, DAMAGED):
         raise ValueError(f"no kind of failure is called {kind!r}; known are {', '.join((*FAILURES, DAMAGED))}")
     config = run_config(store)
-    with Lease(store) as lease:
+    with nullcontext() if is_dry else Lease(store) as lease:
         sealed = read_seals(store)
         steps = plan.so_far(config, sealed)
-        restored = _restored(store, sealed.values()) if kind == DAMAGED else []
+        restored = _restored(store, sealed.values(), is_dry) if kind == DAMAGED else []
         for step in steps:
             seal = sealed.get(step.name)
             again = _damaged(store, step, seal) if kind == DAMAGED else _failed(store, step, seal, kind)
@@ -195,18 +196,21 @@ def retry(store: Store, kind: str, rewind: bool) -> Retried | Restored | None:
         later = plan.following(step, steps)
         begun = [other for other in later if other.name in sealed or _is_begun(store, other)]
         _refuse_used(step, begun, kind, rewind)
-        lease.confirm()
-        lease.begin(step.name)
-        for other in reversed(later):
-            store.delete(f"{other.name}/{SEAL}")
-            store.delete(other.name)
-        for name in (SEAL, INDEX, COLLECTED):
-            store.delete(f"{step.name}/{name}")
-        _delete(store, again.paths)
+        if lease is not None:
+            lease.confirm()
+            lease.begin(step.name)
+            _undo(store, step, later, again.paths)
         return Retried(step=step.name, failed=again.failed, pieces=again.pieces, clips=again.clips)
 
 
-def _delete(store: Store, paths: Iterable[str]) -> None:
+def _undo(store: Store, step: Step, later: list[Step], paths: Iterable[str]) -> None:
+    """Delete the later steps, from the last to the first, and then the step's seal, its indexes and these paths."""
+    for other in reversed(later):
+        store.delete(f"{other.name}/{SEAL}")
+        store.delete(other.name)
+    indexes = [name for name in store.names(step.name) if is_index(name)]
+    for name in (SEAL, *indexes, COLLECTED):
+        store.delete(f"{step.name}/{name}")
     for _ in parallel_map(store.delete, paths):
         pass
 

@@ -42,8 +42,15 @@ class Fenced(ValueError):
 class Lease:
     """with Lease(store) as lease: ... lease.check() ... lease.epoch"""
 
-    def __init__(self, store: Store, stale_s: float = STALE_S) -> None:
-        self._store, self._stale_s = store, stale_s
+    def __init__(
+        self,
+        store: Store,
+        stale_s: float = STALE_S,
+        on_beat: Callable[[], None] = lambda: None,
+        on_loss: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_beat` is called after each heartbeat that was written, `on_loss` when another driver has taken the run over."""
+        self._store, self._stale_s, self._on_beat, self._on_loss = store, stale_s, on_beat, on_loss
         self.epoch = 0
         self._record = b""
         """This driver's record, as it is in the store."""
@@ -113,6 +120,7 @@ class Lease:
         with self._writing:
             if not self._ended.is_set() and not self._lost:
                 self._store.write(f"{FOLDER}/{self.epoch:05d}.beat", f"{uuid.uuid4().hex} {self._step}".encode())
+                self._on_beat()
 
     def _compare(self) -> None:
         """Note the lease as lost unless the newest record in the store is this driver's."""
@@ -120,6 +128,7 @@ class Lease:
         if latest > self.epoch or self._store.read(f"{FOLDER}/{latest:05d}.json") != self._record:
             driver = read_record(self._store, latest)
             self._lost = f"{self._store.url()} was taken over by {_name(driver)}; this driver stops, nothing is lost"
+            self._on_loss()
 
     def _wait_until_free(self, epoch: int) -> None:
         """Return once the driver of the epoch has released the lease or is dead. Raises ValueError if it sends a heartbeat."""

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from engine.audit.reviews import records_of
 from engine.config import RunConfig
 from engine.connection import connect
-from engine.report.build import report_page
+from engine.metrics import emit
 from engine.run.checks import (
     check_inputs,
     claim,
@@ -22,16 +23,20 @@ from engine.run.checks import (
     splits_for,
 )
 from engine.run.lease import Lease
+from engine.run.logs import RunLogs
+from engine.run.measures import measure_progress, measure_seal
+from engine.run.place import place, refuse_other_nodes
 from engine.run.plan import INGEST, TRAIN, Kind, Step, next_step, refuse_gaps, unrationalized
+from engine.run.refresh import refresh, refresh_report
 from engine.run.resources import afford, needs
 from engine.run.seals import Seal, write_seal
 from engine.run.steps import DO
-from engine.run.summary import has_report, result_of, summarize
-from engine.run.trackers import tracked
+from engine.run.summary import result_of
+from engine.run.trackers import Tracked, TrackedRun, refuse_missing_trackers, tracked
 from engine.run.waiting import Waiting
 from engine.run.work import CHECKPOINTS, RESUME, Progress, Work, read_seals
-from engine.store.documents import to_json
 from engine.store.files import Store, digest
+from engine.store.troubles import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -54,26 +59,28 @@ def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") 
     if next_step(config, sealed, until) is None:
         log.info("nothing to do: %s is complete in %s", until or "the run", store.url())
     else:
+        refuse_missing_trackers(config.run.trackers)
         budget = afford(config, TRAIN in splits_for(until))
-        for line in filter(None, [*budget, unrationalized(config), greet_elsewhere(config, sealed, until)]):
-            log.info("%s", line)
+        lines = [*budget, unrationalized(config), greet_elsewhere(config, sealed, until)]
         with ExitStack() as stack:
-            lease = stack.enter_context(Lease(store))
+            stack.enter_context(emit.reporting(store.url(), config.cluster.metrics_port))
+            lease = stack.enter_context(Lease(store, on_beat=emit.lease_renewed, on_loss=emit.lease_lost))
+            logs = stack.enter_context(RunLogs(store, lease.epoch, config, until))
+            for line in filter(None, lines):
+                log.info("%s", line)
             note_costs(store, config)
-            report_to_all = stack.enter_context(tracked(config.run.trackers, store.url(), config.model_dump(mode="json"), report))
-            sealed = _advance(Driver(config, store, lease, report_to_all), config, until)
-    summary = summarize(config, sealed)
-    _refresh(store, "summary.json", to_json(summary, indent=1))
-    if has_report(summary):
-        _refresh(store, "report.html", report_page(store, summary, sealed).encode())
-    return summary
+            trackers = stack.enter_context(
+                tracked(config.run.trackers, TrackedRun.of(config, store, list(sealed.values())), report)
+            )
+            sealed = _advance(Driver(config, store, lease, logs, trackers), config, until)
+    return refresh(store, config, sealed)
 
 
 class Driver:
     """One command at work on a run, under its lease: connects to Ray when a step first needs it, does steps, seals them."""
 
-    def __init__(self, config: RunConfig, store: Store, lease: Lease, report: Callable[[Progress], None]) -> None:
-        self._config, self._store, self._lease, self._report = config, store, lease, report
+    def __init__(self, config: RunConfig, store: Store, lease: Lease, logs: RunLogs, trackers: Tracked) -> None:
+        self._config, self._store, self._lease, self._logs, self._trackers = config, store, lease, logs, trackers
         self._stack, self._is_connected = ExitStack(), False
         self._waiting: Waiting | None = None
         """Of a step that uses Ray."""
@@ -82,6 +89,7 @@ class Driver:
         return self
 
     def __exit__(self, *error: Any) -> None:
+        emit.flush()
         self._stack.close()
 
     def sealed(self) -> dict[str, Seal]:
@@ -97,15 +105,24 @@ class Driver:
         `config`: the one that the step follows where it is not the run's own.
         """
         config = config or self._config
-        if step.kind in NEED_RAY and not self._is_connected:
-            self._stack.enter_context(connect(config.cluster.address, *needs(config)))
-            self._is_connected = True
-        identity = digest([step.name, config.identity(), [sealed[name].output for name in step.inputs]])
+        reviews = records_of(self._store) if step.kind == "select" else ()
+        inputs = [sealed[name].output for name in step.inputs] + [record.sha256 for record in reviews]
+        identity = digest([step.name, config.identity(), inputs])
         self._lease.begin(step.name)
+        self._logs.begin(step.name)
         self._tell(Progress(step=step.name, unit="", done=0, total=0))
         start = time.monotonic()
-        with self._waiting_for(step, config):
-            result = DO[step.kind](Work(step=step, identity=identity, config=config, store=self._store, report=self._tell))
+        with emit.doing(step.name, step.cycle), self._placed(step, config) as placed:
+            work = Work(
+                step=step,
+                identity=identity,
+                config=placed,
+                store=self._store,
+                report=self._tell,
+                reviews=reviews,
+                check=self._check,
+            )
+            result = DO[step.kind](work)
         seal = Seal(
             step=step.name,
             identity=identity,
@@ -123,23 +140,48 @@ class Driver:
         )
         self._lease.confirm()
         written = write_seal(self._store, seal)
+        measure_seal(seal)
         _tidy(self._store, step.name)
+        self._trackers.sealed(written)
+        self._logs.write()
         return written
 
+    def report(self, sealed: Mapping[str, Seal]) -> None:
+        """The report as it is by now. What cannot be reported now, the end of the run reports or says: it costs no run its way."""
+        try:
+            refresh_report(self._store, self._config, sealed)
+        except (ValueError, StorageError) as error:
+            log.warning("report.html could not be written: %s", error)
+
     @contextmanager
-    def _waiting_for(self, step: Step, config: RunConfig) -> Iterator[None]:
+    def _placed(self, step: Step, config: RunConfig) -> Iterator[RunConfig]:
+        """The configuration with what the cluster decides; while the block runs, it is said what the step waits for."""
         if step.kind not in NEED_RAY:
-            yield
+            yield config
             return
-        cpus, gpus = needs(config)
-        with Waiting(step.name, {"CPU": cpus, "GPU": gpus}) as self._waiting:
-            yield
+        if not self._is_connected:
+            self._stack.enter_context(connect(config.cluster.address, *needs(config), run=config.run.uri))
+            self._is_connected = True
+            refuse_other_nodes(config)
+        cluster, demands = place(step, config)
+        try:
+            with Waiting(step.name, demands, config.limits.resource_patience_s) as self._waiting:
+                yield config.model_copy(update={"cluster": cluster})
+        finally:
+            self._waiting = None
+
+    def _check(self) -> None:
+        self._lease.check()
+        if self._waiting:
+            self._waiting.check()
 
     def _tell(self, progress: Progress) -> None:
         self._lease.check()
+        measure_progress(progress)
         if self._waiting and progress.unit and (progress.done > progress.before or progress.done == progress.total):
             self._waiting.progress()
-        self._report(progress)
+        self._logs.progress(progress)
+        self._trackers.report(progress)
 
 
 def _advance(driver: Driver, config: RunConfig, until: str) -> dict[str, Seal]:
@@ -150,13 +192,9 @@ def _advance(driver: Driver, config: RunConfig, until: str) -> dict[str, Seal]:
             sealed[step.name] = driver.do(step, sealed)
             if step.name == INGEST:
                 refuse_empty_splits(sealed[INGEST], until)
+            if step.kind == "evaluate":
+                driver.report(sealed)
     return sealed
-
-
-def _refresh(store: Store, path: str, data: bytes) -> None:
-    """Write what follows from the seals, unless it stands there already: a finished run is left as it is."""
-    if store.read(path) != data:
-        store.write(path, data)
 
 
 def _tidy(store: Store, sealed_step: str) -> None:

@@ -5,10 +5,11 @@ Every cycle finetunes from the base; generation uses the last promoted model; th
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
-from engine.config import HELDOUT, Loop, RunConfig
+from engine.config import HELDOUT, TEST, Loop, RunConfig
+from engine.run.promotion import History, final_cycle, stall
 from engine.run.seals import Seal
 from models.registry import ELSEWHERE
 
@@ -42,6 +43,8 @@ class Step:
     """In the last cycle: direct attempts only."""
     split: str = TRAIN
     """Whose clips it works on: those of the train split, or of an evaluation set."""
+    compared: str = ""
+    """The evaluation of the best model before, on the same clips, with which this one is compared; "": none is."""
 
 
 def asks_elsewhere(config: RunConfig, step: Step) -> bool:
@@ -62,48 +65,26 @@ def name_of(cycle: int, kind: Kind, evaluation_set: str = HELDOUT) -> str:
     return f"{folder}/{kind}" if evaluation_set == HELDOUT else f"{folder}/{kind}-{evaluation_set}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """Held-out accuracies so far: of the base, and of each evaluated cycle.
-
-    History(base=0.4, cycles=(0.97, 0.96), only_direct=(False, True))
-    """
-
-    base: float
-    cycles: tuple[float, ...]
-    only_direct: tuple[bool, ...]
-    """Whether each of these cycles finetuned on direct attempts alone."""
-
-    @property
-    def best(self) -> float:
-        return max((self.base, *self.cycles))
-
-    @property
-    def best_cycle(self) -> int:
-        """The first cycle with the best accuracy; -1 where no cycle beats the base."""
-        best, where = self.base, -1
-        for cycle, accuracy in enumerate(self.cycles):
-            if accuracy > best:
-                best, where = accuracy, cycle
-        return where
-
-    def stalled(self, min_delta: float, patience: int) -> bool:
-        """Whether the last `patience` cycles each added less than min_delta to the best before them."""
-        recent = range(len(self.cycles) - patience, len(self.cycles))
-        return len(self.cycles) >= patience and all(self.cycles[i] < max((self.base, *self.cycles[:i])) + min_delta for i in recent)
-
-
 def history(sealed: Mapping[str, Seal]) -> History:
+    """The accuracies of the cycles that are evaluated, and what came of the tests that decide about them."""
     cycles: list[float] = []
     only_direct: list[bool] = []
+    tested: list[bool | None] = []
     while True:
         evaluated, selected = (sealed.get(name_of(len(cycles), kind)) for kind in ("evaluate", "select"))
         if evaluated is None or selected is None:
             break
         only_direct.append(bool(selected.facts["direct_only"]))
         cycles.append(float(evaluated.facts["accuracy"]))
+        comparison = evaluated.facts.get("comparison", {})  # older runs have none
+        tested.append(None if (level := comparison.get("level")) is None else comparison["p"] <= level)
     base = sealed.get(BASE)
-    return History(base=float(base.facts["accuracy"]) if base else 0.0, cycles=tuple(cycles), only_direct=tuple(only_direct))
+    return History(
+        base=float(base.facts["accuracy"]) if base else 0.0,
+        cycles=tuple(cycles),
+        only_direct=tuple(only_direct),
+        tested=tuple(tested),
+    )
 
 
 def without_examples(sealed: Mapping[str, Seal]) -> int | None:
@@ -111,28 +92,6 @@ def without_examples(sealed: Mapping[str, Seal]) -> int | None:
     cycle = len(history(sealed).cycles)
     selected = sealed.get(name_of(cycle, "select"))
     return cycle if selected is not None and not selected.facts["examples"] + selected.facts["episodes"] else None
-
-
-def stall(loop: Loop, done: History) -> int | None:
-    """The first cycle after which the loop had stopped paying; None where it still pays."""
-    for cycle in range(len(done.cycles)):
-        until_then = replace(done, cycles=done.cycles[: cycle + 1])
-        if until_then.stalled(loop.min_delta, loop.patience):
-            return cycle
-    return None
-
-
-def final_cycle(loop: Loop, done: History) -> int:
-    """The last cycle's number, as far as it is known.
-
-    The one after a stall, which finetunes on direct attempts only; the stalled one itself where that is not wanted, or where its
-    examples were all direct already and the same finetune would be paid for twice; at the latest max_cycles - 1.
-    """
-    stalled, latest = stall(loop, done), loop.max_cycles - 1
-    if stalled is None:
-        return latest
-    is_last = not loop.final_direct_only or done.only_direct[stalled]
-    return min(stalled if is_last else stalled + 1, latest)
 
 
 def unrationalized(config: RunConfig) -> str:
@@ -211,12 +170,33 @@ def refuse_gaps(config: RunConfig, sealed: Mapping[str, Seal]) -> None:
 def so_far(config: RunConfig, sealed: Mapping[str, Seal]) -> list[Step]:
     """All steps up to and including the cycle that is not evaluated yet, in order."""
     done, empty = history(sealed), without_examples(sealed)
-    steps = [Step(name=INGEST, kind="ingest", cycle=-1, inputs=()), *_evaluations(config, -1, (INGEST,), "")]
+    steps = [Step(name=INGEST, kind="ingest", cycle=-1, inputs=()), *_evaluations(config, None)]
     for cycle in range(min(len(done.cycles), final_cycle(config.loop, done)) + 1):
-        before = replace(done, cycles=done.cycles[:cycle], only_direct=done.only_direct[:cycle])
-        planned = cycle_steps(config, before, cycle)
+        planned = cycle_steps(config, done.until(cycle), cycle)
         steps += [step for step in planned if cycle != empty or step.kind in ("generate", "select")]
-    return steps
+    return steps + (last_steps(config, done) if has_ended(config, sealed) else [])
+
+
+def has_ended(config: RunConfig, sealed: Mapping[str, Seal]) -> bool:
+    """Whether no cycle is to come; the test split may still be."""
+    done = history(sealed)
+    return BASE in sealed and (len(done.cycles) > final_cycle(config.loop, done) or without_examples(sealed) is not None)
+
+
+def last_steps(config: RunConfig, done: History) -> list[Step]:
+    """What follows when the loop has ended, where data.test sets clips apart: the first model and the promoted one are asked."""
+    if config.data.test is None:
+        return []
+    first = Step(name=name_of(-1, "evaluate", TEST), kind="evaluate", cycle=-1, inputs=(INGEST, BASE), split=TEST)
+    if (best := done.best_cycle) < 0:
+        return [first]
+    trained = name_of(best, "train")
+    inputs = (INGEST, trained, name_of(best, "evaluate"), first.name)
+    name = name_of(best, "evaluate", TEST)
+    return [
+        first,
+        Step(name=name, kind="evaluate", cycle=best, inputs=inputs, model=trained, split=TEST, compared=first.name),
+    ]
 
 
 def following(step: Step, steps: Sequence[Step]) -> list[Step]:
@@ -234,15 +214,25 @@ def following(step: Step, steps: Sequence[Step]) -> list[Step]:
     return [other for other in steps if other.name in names and other is not step]
 
 
-def _evaluations(config: RunConfig, cycle: int, inputs: tuple[str, ...], model: str, final: bool = False) -> list[Step]:
-    """One step for each evaluation set."""
-    names = [evaluation_set.name for evaluation_set in config.evaluate.sets]
-    return [
-        Step(
-            name=name_of(cycle, "evaluate", name), kind="evaluate", cycle=cycle, inputs=inputs, model=model, final=final, split=name
+def _evaluations(config: RunConfig, trained: Step | None, compared: str = "") -> list[Step]:
+    """One step for each evaluation set but the test split: of the base, or of what was `trained`."""
+    cycle, of_model, is_final = (-1, (), False) if trained is None else (trained.cycle, (trained.name,), trained.final)
+    steps = []
+    for name in (evaluation_set.name for evaluation_set in config.evaluate.sets):
+        against = compared if name == HELDOUT else ""
+        steps.append(
+            Step(
+                name=name_of(cycle, "evaluate", name),
+                kind="evaluate",
+                cycle=cycle,
+                inputs=(INGEST, *of_model, *filter(None, [against])),
+                model=trained.name if trained else "",
+                final=is_final,
+                split=name,
+                compared=against,
+            )
         )
-        for name in names
-    ]
+    return steps
 
 
 def cycle_steps(config: RunConfig, before: History, cycle: int) -> list[Step]:
@@ -262,7 +252,6 @@ def cycle_steps(config: RunConfig, before: History, cycle: int) -> list[Step]:
             steps.append(
                 Step(name=name_of(cycle, "generate"), kind="generate", cycle=cycle, inputs=clips, model=generator, final=final)
             )
-    trained = name_of(cycle, "train")
-    steps.append(Step(name=name_of(cycle, "select"), kind="select", cycle=cycle, inputs=sources, final=final))
-    steps.append(Step(name=trained, kind="train", cycle=cycle, inputs=(name_of(cycle, "select"),), final=final))
-    return [*steps, *_evaluations(config, cycle, (INGEST, trained), trained, final)]
+    selected = Step(name=name_of(cycle, "select"), kind="select", cycle=cycle, inputs=sources, final=final)
+    trained = Step(name=name_of(cycle, "train"), kind="train", cycle=cycle, inputs=(selected.name,), final=final)
+    return [*steps, selected, trained, *_evaluations(config, trained, name_of(promoted, "evaluate"))]

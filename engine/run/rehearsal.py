@@ -120,6 +120,9 @@ class Records:
     def record(self, record: StepRecord) -> None:
         self.steps.append(record)
 
+    def is_preempted(self) -> bool:
+        return False
+
     def note(self, line: str) -> None:
         self.notes.append(line)
 

@@ -5,10 +5,11 @@ WORKSPACE is room for what torch and CUDA allocate themselves.
 """
 
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from engine.config import RunConfig
+from engine.config import Cluster, RunConfig
 from engine.run.costs import hours
 from engine.store.weights import local
 from models.base import ENCODE_CLIPS, Dtype, ModelSize
@@ -57,6 +58,12 @@ def processes_of_a_gpu(processes: int, gpus: float) -> int:
     (2, 2, 1, 1)
     """
     return min(processes, int(1 / gpus + 1e-9)) if 0 < gpus < 1 else 1
+
+
+def generators_of_a_gpu(cluster: Cluster) -> int:
+    """How many generators share one GPU at most. With "auto" there are as many as fit."""
+    count = sys.maxsize if cluster.generator_actors == "auto" else cluster.generator_actors
+    return processes_of_a_gpu(count, cluster.generator_gpus)
 
 
 def refuse_odd_shares(config: RunConfig) -> None:
@@ -123,8 +130,8 @@ def afford(config: RunConfig, trains: bool = True) -> list[str]:
 def needs(config: RunConfig) -> tuple[float, float]:
     """The CPUs and GPUs that a step needs at once, or it would wait for ever: its actors, and one decode task beside them."""
     cluster, workers = config.cluster, config.train.num_workers
-    generating, training = cluster.generator_actors * cluster.generator_cpus, workers * cluster.train_cpus
-    gpus = max(gpus_of(cluster.generator_actors, cluster.generator_gpus), gpus_of(workers, cluster.train_gpus))
+    generating, training = cluster.num_generators * cluster.generator_cpus, workers * cluster.train_cpus
+    gpus = max(gpus_of(cluster.num_generators, cluster.generator_gpus), gpus_of(workers, cluster.train_gpus))
     return max(generating, training) + cluster.decode_cpus, gpus
 
 
@@ -201,15 +208,16 @@ def generation(config: RunConfig, size: ModelSize) -> Use:
     """Memory of the generators of one GPU: the prefixes of each one's pieces in flight, and a copy of one piece's with room for
     question and answer.
 
-    A piece keeps its prefixes until its last clip is verified; the pieces are answered one after another.
+    A piece keeps its prefixes until its last clip is verified; the pieces are answered one after another. Samples of a clip share
+    its copy (models/streams.py). Reading texts afterwards takes less than answering.
     """
     cluster = config.cluster
-    processes = processes_of_a_gpu(cluster.generator_actors, cluster.generator_gpus)
-    piece, in_flight = config.generate.piece_clips, config.generate.in_flight
+    processes = generators_of_a_gpu(cluster)
+    piece, in_flight, samples = config.generate.piece_clips, config.generate.in_flight, config.generate.samples
     value_bytes = _value_bytes(config, cluster.generator_gpus)
     token = size.kv_values_per_token * value_bytes
-    weights, work = size.params * value_bytes, _encoding(size, value_bytes) + piece * size.vocab_size * FP32 * 3
-    continued = token * (size.clip_tokens + PROMPT_TOKENS + config.generate.max_tokens)
+    weights, work = size.params * value_bytes, _encoding(size, value_bytes) + piece * samples * size.vocab_size * FP32 * 3
+    continued = token * (size.clip_tokens + PROMPT_TOKENS + samples * config.generate.max_tokens)
     clip = token * in_flight * size.clip_tokens + continued
     fits = int((cluster.gpu_memory_gib * GIB / processes - weights - work - WORKSPACE) // clip)
     if fits >= 1:
@@ -236,7 +244,7 @@ def vllm_generation(config: RunConfig, size: ModelSize) -> Use:
     vLLM keeps the encoded clips of all pieces in flight on each GPU, and shares out weights, keys and values.
     """
     cluster, generate = config.cluster, config.generate
-    processes, gpus = processes_of_a_gpu(cluster.generator_actors, cluster.generator_gpus), max(1.0, cluster.generator_gpus)
+    processes, gpus = generators_of_a_gpu(cluster), max(1.0, cluster.generator_gpus)
     value_bytes = _value_bytes(config, cluster.generator_gpus)
     share = memory_share(generate.vllm.model_dump(), cluster.generator_gpus) * cluster.gpu_memory_gib * GIB
     clip_tokens = size.clip_tokens + PROMPT_TOKENS + generate.max_tokens

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from engine.generate.ledger import Ledger, balance, total
-from engine.ingest.pieces import stretches
-from engine.rows import Attempt
+from engine.ingest.pieces import groups_of, stretches
+from engine.rows import Outcome
 from engine.run import plan
 from engine.run.damage import Damage, damage_by_sizes, read_or_damage
 from engine.run.lease import lease_state
+from engine.run.logs import latest_logs
 from engine.run.plan import INGEST, WRITE_PIECES, Step
 from engine.run.seals import Seal
 from engine.run.work import pieces_of, read_seals, run_config, spans_by_part
@@ -51,6 +52,8 @@ class Status:
     """Files of sealed steps that are gone or have another size, an index also with another content, and pieces that cannot be read.
 
     Other contents are not compared here: `starloop failures` reads all pieces."""
+    logs: str
+    """URI of the folder with the logs of the last command that left some; "": none did."""
     gap: str
     """A step that is sealed although one whose output it was made from is not, and the remedy; "": none is."""
 
@@ -61,7 +64,7 @@ def status(store: Store) -> Status:
     steps = plan.so_far(config, sealed)
     unsealed = [step for step in steps if step.name not in sealed]
     writing = [step for step in unsealed if step.kind in WRITE_PIECES]
-    folders = parallel_map(lambda step: (step, store.names(pieces_of(step.name))), writing)
+    folders = parallel_map(lambda step: (step, _names(store, step, sealed)), writing)
     piece_clips = config.generate.piece_clips
     begun = [_begun(store, step, names, _planned(step, names, sealed, piece_clips)) for step, names in folders if names]
     lease = lease_state(store)
@@ -76,6 +79,7 @@ def status(store: Store) -> Status:
         holder=lease.holder,
         has_report=has_report,
         damage=damage,
+        logs=latest_logs(store),
         gap=plan.gap(config, sealed),
     )
 
@@ -83,17 +87,23 @@ def status(store: Store) -> Status:
 def _begun(store: Store, step: Step, names: list[str], planned: int) -> Begun:
     paths = [f"{pieces_of(step.name)}/{name}" for name in names]
     damage: list[Damage] = []
-    attempts = _without(damage, parallel_map(partial(read_or_damage, store, step.name), paths))
+    attempts = _without(damage, parallel_map(partial(read_or_damage, store, step.name, Outcome), paths, store.calls_at_once))
     return Begun(step=step.name, written=len(paths), planned=planned, accounts=total(map(balance, attempts)), damage=damage)
 
 
-def _without(damage: list[Damage], pieces: Iterable[list[Attempt] | Damage]) -> Iterator[list[Attempt]]:
+def _without(damage: list[Damage], pieces: Iterable[list[Outcome] | Damage]) -> Iterator[list[Outcome]]:
     """The pieces that could be read; the others are added to `damage`."""
     for piece in pieces:
         if isinstance(piece, Damage):
             damage.append(piece)
         else:
             yield piece
+
+
+def _names(store: Store, step: Step, sealed: Mapping[str, Seal]) -> list[str]:
+    """The names of the step's pieces, listed a hundred parts at a time; those of other files too."""
+    num_parts = len(sealed[INGEST].facts["parts"][step.split]) if INGEST in sealed else 0
+    return [name for begins in groups_of(num_parts) for name in store.names(pieces_of(step.name), begins)]
 
 
 def _planned(step: Step, names: list[str], sealed: Mapping[str, Seal], piece_clips: int) -> int:

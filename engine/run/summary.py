@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from engine.config import RunConfig
-from engine.run.plan import BASE, CYCLE_KINDS, History, history, name_of, stopped_because, unrationalized, without_examples
+from engine.config import TEST, RunConfig
+from engine.run.plan import BASE, CYCLE_KINDS, history, name_of, stopped_because, unrationalized, without_examples
+from engine.run.promotion import History
 from engine.run.seals import Seal
 
 LOSS_STEPS = 5
@@ -12,11 +13,12 @@ LOSS_STEPS = 5
 
 
 def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
-    """{"base_accuracy", "best_accuracy", "best_cycle", "best_model", "stopped_because", "note", "parent", "heldout_clips",
-    "sets", "cycles"}
+    """{"base_accuracy", "base_interval", "best_accuracy", "best_interval", "best_cycle", "best_model", "stopped_because", "note",
+    "parent", "heldout_clips", "sets", "test", "cycles"}
 
     best_cycle is -1 and best_model null if no cycle is better than the base. In a run that continues another one ("parent", its
-    URI) the base is that one's promoted model.
+    URI) the base is that one's promoted model. "test": as an entry of "sets", of the clips that data.test sets apart; null until
+    they are opened.
     """
     past = history(sealed)
     base = sealed.get(BASE)
@@ -25,7 +27,9 @@ def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         cycles.append(_cycle(len(cycles), sealed))
     return {
         "base_accuracy": past.base if base else None,
+        "base_interval": _interval(base),
         "best_accuracy": past.best if base else None,
+        "best_interval": _interval(sealed.get(name_of(past.best_cycle, "evaluate"))),
         "best_cycle": past.best_cycle,
         "best_model": f"{name_of(past.best_cycle, 'train')}/model" if past.best_cycle >= 0 else None,
         "stopped_because": stopped_because(config.loop, sealed),
@@ -33,6 +37,7 @@ def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         "parent": config.parent.run or None,
         "heldout_clips": base.facts["clips"] if base else None,
         "sets": {name: values for name in set_names(config) if (values := _set(config, name, past.best_cycle, sealed))},
+        "test": _set(config, TEST, past.best_cycle, sealed) or None,
         "cycles": cycles,
     }
 
@@ -43,18 +48,32 @@ def set_names(config: RunConfig) -> list[str]:
 
 
 def _set(config: RunConfig, name: str, best_cycle: int, sealed: Mapping[str, Seal]) -> dict[str, Any]:
-    """{"metric", "base", "best", "clips", "metrics"} of an evaluation set; {} until base and best cycle are evaluated on it."""
+    """{"metric", "base", "base_interval", "best", "best_interval", "clips", "metrics", "comparison"} of an evaluation set.
+
+    {} until base and best cycle are evaluated on it.
+    """
     base, best = sealed.get(name_of(-1, "evaluate", name)), sealed.get(name_of(best_cycle, "evaluate", name))
     if base is None or best is None:
         return {}
-    metric = next(evaluation_set.metrics[0] for evaluation_set in config.evaluate.sets if evaluation_set.name == name)
+    metric = next(evaluation_set.metrics[0] for evaluation_set in config.sets if evaluation_set.name == name)
     return {
         "metric": metric,
         "base": base.facts["accuracy"],
+        "base_interval": _interval(base),
         "best": best.facts["accuracy"],
+        "best_interval": _interval(best),
         "clips": base.facts["clips"],
         "metrics": {"base": base.facts["metrics"], "best": best.facts["metrics"]},
+        "comparison": best.facts.get("comparison"),
     }
+
+
+def _interval(seal: Seal | None) -> list[float] | None:
+    """Of the headline metric, 95 %; None where the step is not sealed, or by a version that had no intervals."""
+    if seal is None or "intervals" not in seal.facts:
+        return None
+    headline = next(iter(seal.facts["metrics"]))
+    return list(seal.facts["intervals"][headline])
 
 
 def _note(sealed: Mapping[str, Seal]) -> str:
@@ -88,19 +107,45 @@ def _cycle(cycle: int, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         "rationalized_kept": accounts.get("rationalized_kept", 0),
         "dropped": accounts.get("dropped", {}),
         "failed": accounts.get("failed", {}),
+        "near_copies": _near_copies(select.counts) if select else {},
+        "direct": accounts.get("direct"),
+        "direct_right": accounts.get("direct_right"),
         "asked": generate.facts.get("asked") if generate else None,
+        "grounding": _grounding(generate, select),
+        "judge": generate.facts.get("judge") if generate else None,
         "examples": select.facts["examples"] if select else None,
         "direct_only": bool(select.facts["direct_only"]) if select else None,
         "loss_first": first,
         "loss_last": last,
         "heldout_accuracy": evaluate.facts["accuracy"] if evaluate else None,
+        "heldout_interval": _interval(evaluate),
+        "comparison": evaluate.facts.get("comparison") if evaluate else None,
         "seconds": {kind: round(seal.seconds, 1) for kind in CYCLE_KINDS if (seal := sealed.get(name_of(cycle, kind)))},
     }
 
 
+def _near_copies(counts: Mapping[str, int]) -> dict[str, int]:
+    """Train clips by where the clip is that they are near-copies of.
+
+    >>> _near_copies({"examples": 9, "near_copies.heldout": 2})
+    {'heldout': 2}
+    """
+    return {name.removeprefix("near_copies."): count for name, count in counts.items() if name.startswith("near_copies.")}
+
+
+def _grounding(generate: Seal | None, select: Seal | None) -> dict[str, Any] | None:
+    """{"scored", "unscored", "ungrounded"}: kept answers with a score, without one, and rejected by select.min_grounding."""
+    facts = generate.facts.get("grounding") if generate else None
+    if not facts:
+        return None
+    return {name: facts[name] for name in ("scored", "unscored")} | {
+        "ungrounded": select.counts.get("ungrounded") if select else None
+    }
+
+
 def has_report(summary: Mapping[str, Any]) -> bool:
-    """Whether there is enough for a page: a model of the run was evaluated."""
-    return summary["best_accuracy"] is not None and bool(summary["cycles"])
+    """Whether there is enough for a page: a model of the run has answered."""
+    return summary["best_accuracy"] is not None or bool(summary["cycles"])
 
 
 def results_of(seal: Seal) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from typing import Any
 
 from engine.config import HELDOUT
 from engine.run.lease import Lease
+from engine.run.logs import RunLogs
 from engine.run.loop import Driver
 from engine.run.plan import BASE, INGEST, Step, history, name_of
 from engine.run.seals import read_seal
+from engine.run.trackers import TrackedRun, tracked
 from engine.run.work import Progress, read_seals, run_config
 from engine.store.documents import to_json
 from engine.store.files import Store
@@ -25,7 +27,9 @@ def sweep(store: Store, cycle: int | None, alphas: Sequence[float], report: Call
     The run's best cycle unless one is named. Raises ValueError where that cycle has no adapter, or another driver is at work.
     """
     config = run_config(store)
-    with Lease(store) as lease:  # to the last file: another driver may be training this adapter anew, or sweeping too
+    # the lease holds to the last file: another driver may be training this adapter anew, or sweeping too
+    run = TrackedRun.of(config, store)
+    with Lease(store) as lease, RunLogs(store, lease.epoch, config, SWEEP) as logs, tracked([], run, report) as trackers:
         sealed = read_seals(store)
         cycle = history(sealed).best_cycle if cycle is None else cycle
         trained = name_of(cycle, "train") if cycle >= 0 else ""
@@ -33,7 +37,7 @@ def sweep(store: Store, cycle: int | None, alphas: Sequence[float], report: Call
             which = f"cycle {cycle}" if cycle >= 0 else "a cycle better than the base"
             raise ValueError(f"{store.url()} has no adapter of {which}; train it first")
         folder, rows = f"{SWEEP}/cycle-{cycle:03d}-{sealed[trained].output[:8]}", []
-        with Driver(config, store, lease, report) as driver:
+        with Driver(config, store, lease, logs, trackers) as driver:
             for alpha in sorted(set(alphas)):
                 name = f"{folder}/{alpha:g}/evaluate"
                 seal = read_seal(store, name)

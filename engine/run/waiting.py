@@ -1,83 +1,139 @@
-"""Says what a step waits for while nothing of it gets done: CPUs and GPUs that others hold, a cluster that has to grow, a model."""
+"""Says what a step waits for while it lacks CPUs, GPUs or nodes, from its begin to its end, and for how long at most.
+
+A thread of the driver looks at the cluster every LOOK_S. The step itself asks by `check`, which raises once the patience is over.
+"""
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Sequence
 from types import TracebackType
 
-import ray
+from engine.metrics import emit
+from engine.nodes.demand import Demand
+from engine.nodes.inventory import Inventory, Node
+from engine.nodes.look import take_inventory
+from engine.nodes.shortage import Shortage, refusal, shortage
 
 log = logging.getLogger(__name__)
 
-SETTLE_S, FIRST_S, THEN_S = 1.0, 5.0, 60.0
-"""Seconds in which the processes of the step before give back what they held; until the first line; between two lines."""
+LOOK_S, FIRST_S, THEN_S = 2.0, 4.0, 60.0
+"""Seconds between two looks; until a shortage is named, because processes come and go; between two lines about one shortage."""
+IDLE_S = 20.0
+"""A step that has done nothing for so long may lack decode tasks, too."""
 
 
 class Waiting:
-    """with Waiting("cycle-000/generate", {"CPU": 4, "GPU": 2}) as waiting: ... waiting.progress() when something is done"""
+    """with Waiting("cycle-000/generate", demands, patience_s=1800.0) as waiting: ... waiting.progress() ... waiting.check()"""
 
-    def __init__(self, step: str, needed: Mapping[str, float]) -> None:
-        self._step, self._needed = step, {kind: amount for kind, amount in needed.items() if amount}
-        self._has_progress = threading.Event()
-        self._free: dict[str, float] = {}
-        """What was free when the step began: later it is the step's own processes that hold it."""
+    def __init__(self, step: str, demands: Sequence[Demand], patience_s: float) -> None:
+        """`patience_s`: how long nothing may get done for lack of resources; 0: without end."""
+        self._step, self._demands, self._patience_s = step, demands, patience_s
+        self._ended = threading.Event()
+        self._began = self._progressed = time.monotonic()
+        self._has_progress = False
+        self._refusal = ""
+        self._known_dead: set[str] | None = None
+        """Nodes that were dead when the step began."""
+        self._died: dict[str, float] = {}
+        """When a node was first seen dead, by its id."""
+        self._named: set[str] = set()
+        """Nodes that were named because they do not answer."""
+        self._left: set[str] = set()
+        """Nodes that were seen to be drained."""
+        self._silent: dict[str, float] = {}
+        """When a node was first seen not to answer."""
+        self._shortage: Shortage | None = None
+        self._since = self._logged = 0.0
+        """Since when there is a shortage; when the last line was logged."""
         self._thread = threading.Thread(target=self._watch, name="waiting", daemon=True)
 
     def __enter__(self) -> "Waiting":
-        self._free = dict(ray.available_resources())
         self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._has_progress.set()
-        self._thread.join(SETTLE_S)  # it may be asking a cluster that does not answer
+        self._ended.set()
+        self._thread.join(LOOK_S)  # it may be asking a cluster that does not answer
 
     def progress(self) -> None:
-        """Something of the step is done: it no longer waits."""
-        self._has_progress.set()
+        """Something of the step is done."""
+        self._progressed, self._has_progress = time.monotonic(), True
+
+    def check(self) -> None:
+        """Raises ValueError once the step has waited for as long as it may."""
+        if self._refusal:
+            raise ValueError(self._refusal)
 
     def _watch(self) -> None:
-        if self._has_progress.wait(SETTLE_S):
+        while not self._ended.wait(LOOK_S):
+            try:
+                inventory = take_inventory()
+            except Exception as error:  # Ray is being shut down, or its head does not answer: the step notices it itself
+                log.debug("%s: the cluster could not be looked at: %s", self._step, error)
+                continue
+            if not self._ended.is_set():
+                self.look(inventory, time.monotonic())
+
+    def look(self, inventory: Inventory, now: float) -> None:
+        """Compare what the step asks for with what there is, and log what a reader should know."""
+        self._note_nodes(inventory, now)
+        gone_s = {node_id: now - died for node_id, died in self._died.items()}
+        before = self._shortage
+        self._shortage = shortage(self._demands, inventory, gone_s, is_idle=now - self._progressed > IDLE_S)
+        if self._shortage is None:
+            self._tell_none(before, now)
             return
-        for kind, amount in _resources(ray.available_resources).items():
-            self._free[kind] = max(amount, self._free.get(kind, 0.0))
-        waited_s, wait_s = SETTLE_S, FIRST_S - SETTLE_S
-        while not self._has_progress.wait(wait_s):
-            waited_s, wait_s = waited_s + wait_s, THEN_S
+        if before is None:
+            self._since, self._logged = now, 0.0
+        self._tell(self._shortage, before, now)
+        idle_s = now - max(self._since, self._progressed)
+        if self._patience_s and idle_s > self._patience_s:
+            self._refusal = (
+                f"{self._step} did nothing for {idle_s:.0f} s (limits.resource_patience_s): {refusal(self._shortage, inventory)}; "
+                "the same command goes on with the run"
+            )
+
+    def _tell(self, lack: Shortage, before: Shortage | None, now: float) -> None:
+        emit.waiting(self._step, "GPU" if lack.demand.each.get("GPU") else "CPU", now - self._since)
+        is_other = before is None or (before.cause, before.demand) != (lack.cause, lack.demand)
+        if now - self._since < FIRST_S or (self._logged and not is_other and now - self._logged < THEN_S):
+            return
+        self._logged = now
+        log.warning("%s waits: %s (for %.0f s now)", self._step, lack, now - self._since)
+
+    def _tell_none(self, before: Shortage | None, now: float) -> None:
+        if before is not None and self._logged:
+            log.info("%s goes on: all %s have their place after %.0f s", self._step, before.demand.what, now - self._since)
+            self._logged = 0.0
+        is_starting = not self._has_progress and now - self._began > FIRST_S
+        emit.waiting(self._step, "start", now - self._began if is_starting else 0.0)
+        if before is None and is_starting and now - self._logged > THEN_S:
+            self._logged = now
             log.info(
-                "%s: nothing is done after %.0f s; %s",
+                "%s: nothing is done after %.0f s; its processes start and load the model, or storage has not answered yet",
                 self._step,
-                waited_s,
-                awaited(self._needed, self._free, _resources(ray.cluster_resources)),
+                now - self._began,
             )
 
+    def _note_nodes(self, inventory: Inventory, now: float) -> None:
+        """Log each node that has died or is drained, once."""
+        dead = {node.node_id: node for node in inventory.dead}
+        if self._known_dead is None:
+            self._known_dead = {*dead}
+        for node_id in dead.keys() - self._known_dead - self._died.keys():
+            self._died[node_id] = now
+            log.warning("%s: node %s died", self._step, _labelled(dead[node_id]))
+        for node in inventory.nodes:
+            if not node.is_silent:
+                self._silent.pop(node.node_id, None)
+            elif now - self._silent.setdefault(node.node_id, now) >= LOOK_S and node.node_id not in self._named:
+                self._named.add(node.node_id)
+                log.warning("%s: node %s does not answer; Ray takes it for dead in less than a minute", self._step, node)
+            if node.is_leaving and node.node_id not in self._left:
+                self._left.add(node.node_id)
+                log.warning("%s: node %s is being drained; what runs there is done again elsewhere", self._step, node)
 
-def _resources(request: Callable[[], Mapping[str, float]]) -> Mapping[str, float]:
-    try:
-        return request()
-    except Exception:  # Ray is just being shut down
-        return {}
 
-
-def awaited(needed: Mapping[str, float], free: Mapping[str, float], total: Mapping[str, float]) -> str:
-    """What a step waits for. `free`: when it began; `total`: of the cluster now.
-
-    >>> awaited({"CPU": 2, "GPU": 8}, {"CPU": 16, "GPU": 4}, {"CPU": 16, "GPU": 4})
-    'it needs 8 GPUs at once and the cluster has 4: it waits until the cluster grows'
-    >>> awaited({"CPU": 2}, {"CPU": 1}, {"CPU": 16})
-    'it needs 2 CPUs and 1 of 16 were free when it began: it waits for another job'
-    >>> awaited({"CPU": 2}, {"CPU": 16}, {"CPU": 16})
-    'its processes start and load the model, or storage has not answered yet'
-    """
-    for kind, amount in needed.items():
-        if total.get(kind, 0) < amount:
-            return (
-                f"it needs {amount:g} {kind}s at once and the cluster has {total.get(kind, 0):g}: it waits until the cluster grows"
-            )
-    for kind, amount in needed.items():
-        if free.get(kind, 0) < amount:
-            return (
-                f"it needs {amount:g} {kind}s and {free.get(kind, 0):g} of {total[kind]:g} were free when it began: it waits for "
-                "another job"
-            )
-    return "its processes start and load the model, or storage has not answered yet"
+def _labelled(node: Node) -> str:
+    return str(node).replace(", no CPU", "").replace(" (no CPU)", "")

@@ -1,10 +1,10 @@
 """What every step is given, what it returns, and how the files of a run's steps are read."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
-from itertools import chain, count, islice
-from typing import Any
+from itertools import chain, count, groupby, islice
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from pydantic import ValidationError
@@ -13,9 +13,9 @@ from engine.config import HELDOUT, RunConfig
 from engine.decode.decoder import DecodeLimits
 from engine.decode.stage import DecodeSettings
 from engine.ingest.clips import read_parts
-from engine.ingest.pieces import Piece, Span, cut, number_of, span_of
+from engine.ingest.pieces import Piece, Span, cut, group_of, groups_of, number_of, span_of
 from engine.presets import one_line
-from engine.rows import Attempt, Clip
+from engine.rows import Answer, Attempt, Clip, Outcome, Trace
 from engine.run.plan import CYCLE_KINDS, INGEST, Step, asks_elsewhere, name_of
 from engine.run.seals import Seal, read_seal
 from engine.store.files import FileRecord, Store
@@ -23,8 +23,11 @@ from engine.store.parallel import parallel_map
 from models.base import EngineSpec, ModelSpec
 from models.registry import BUILTIN, ELSEWHERE
 
-INDEX = "index.parquet"
-"""Lists a step's pieces with size and sha256. The seal records the index, and through it every piece."""
+PartOfAttempt = TypeVar("PartOfAttempt", Attempt, Outcome, Answer, Trace)
+INDEX, OLD_INDEX = "index.pq", "index.parquet"
+"""Lists a step's pieces with size and sha256. The seal records the index, and through it every piece. A split of more than a
+hundred parts has an index for each hundred, whose name ends so. It is a Parquet file without that suffix: whatever loads the
+.parquet files of a run finds data alone. Older runs have the second name."""
 SEALS_AT_ONCE = 16
 """Seals that are read at once: of ingest, the base and three cycles, and two of the next cycle."""
 RESUME, CHECKPOINTS = "resume.json", "checkpoints"
@@ -74,6 +77,10 @@ class Work:
     config: RunConfig
     store: Store
     report: Callable[[Progress], None]
+    reviews: tuple[FileRecord, ...] = ()
+    """Of a select step: the files with people's words about answers (engine/audit/reviews.py)."""
+    check: Callable[[], None] = lambda: None
+    """Raises where the step has to stop, also while it makes no progress: nobody else may wait for ever."""
 
     def part_sizes(self) -> dict[str, list[int]]:
         """Clips in each part, by split."""
@@ -90,11 +97,23 @@ class Work:
         return read_parts(self.store, split, self._ingested().files)
 
     def pieces(self) -> Iterator["PlannedPiece"]:
-        """The pieces of the step's split, in order, the written ones among them."""
-        written = spans_by_part(self.store.names(pieces_of(self.step.name)))
-        for path, clips in self.parts(self.step.split):
-            for piece, is_written in cut(path, clips, self.config.generate.piece_clips, written.get(number_of(path), ())):
-                yield PlannedPiece(piece, clips[piece.start : piece.start + piece.count], is_written)
+        """The pieces of the step's split, in order, the written ones among them; those of a hundred parts are listed at a time."""
+        for begins, parts in groupby(self.parts(self.step.split), lambda part: group_of(number_of(part[0]))):
+            written = spans_by_part(self.store.names(pieces_of(self.step.name), begins))
+            for path, clips in parts:
+                for piece, is_written in cut(path, clips, self.config.generate.piece_clips, written.get(number_of(path), ())):
+                    yield PlannedPiece(piece, clips[piece.start : piece.start + piece.count], is_written)
+
+    def groups(self) -> dict[str, str]:
+        """The path of the index of each hundred parts of the step's split, by how the names of their pieces begin."""
+        groups = groups_of(len(self.part_sizes()[self.step.split]))
+        return {begins: f"{self.step.name}/{f'{begins}-' if len(groups) > 1 else ''}{INDEX}" for begins in groups}
+
+    def written(self) -> Iterator[Span]:
+        """The spans that the names of the step's files tell, in no order; whether they are of these clips, `pieces` finds out."""
+        for begins in self.groups():
+            spans = map(span_of, self.store.names(pieces_of(self.step.name), begins))
+            yield from (span for span in spans if span and group_of(span.part_number) == begins)
 
     def flow_name(self) -> str:
         """How Ray's dashboard names the step's dataset: run, cycle and step."""
@@ -168,7 +187,7 @@ def run_config(store: Store) -> RunConfig:
 
 def read_seals(store: Store) -> dict[str, Seal]:
     """All seals of a run, by step, in the order of the plan. A cycle without any seal is the end."""
-    sets = [evaluation_set.name for evaluation_set in run_config(store).evaluate.sets]
+    sets = [evaluation_set.name for evaluation_set in run_config(store).sets]
     base = [INGEST, *(name_of(-1, "evaluate", name) for name in sets)]
     of_a_cycle = [(kind, HELDOUT) for kind in CYCLE_KINDS] + [("evaluate", name) for name in sets[1:]]
     steps = chain(base, (name_of(cycle, kind, name) for cycle in count() for kind, name in of_a_cycle))
@@ -206,10 +225,28 @@ def read_index(store: Store, step: str) -> dict[str, FileRecord] | None:
     return None if seal is None else indexed(store, seal)
 
 
-def indexed(store: Store, seal: Seal) -> dict[str, FileRecord]:
-    """The records of the pieces of a seal's index, by path; {} where it has none. Raises StorageError if the index has changed."""
-    rows = (row for record in seal.files if record.path.endswith(INDEX) for row in store.read_table(record).to_pylist())
-    return {row["path"]: FileRecord(**row) for row in rows}
+def indexed(store: Store, seal: Seal, begins: str = "") -> dict[str, FileRecord]:
+    """The records of the pieces of a seal's index, by path; {} where it has none. Raises StorageError if the index has changed.
+
+    `begins`: how the names of a hundred parts' pieces begin; of several indexes only theirs is read.
+    """
+    ends = tuple(f"/{start}{name}" for name in (INDEX, OLD_INDEX) for start in (f"{begins}-", ""))
+    files = (record for record in seal.files if (record.path.endswith(ends) if begins else is_index(record.path)))
+    indexes = (records_of(store, index) for index in files)
+    return {record.path: record for records in indexes for record in records}
+
+
+def is_index(path: str) -> bool:
+    """
+    >>> is_index("cycle-000/generate/index.pq"), is_index("cycle-000/generate/012-index.parquet"), is_index("a/seal.json")
+    (True, True, False)
+    """
+    return path.endswith((INDEX, OLD_INDEX))
+
+
+def records_of(store: Store, index: FileRecord) -> list[FileRecord]:
+    """What an index records. Raises StorageError if it has changed."""
+    return [FileRecord(**row) for row in store.read_table(index).to_pylist()]
 
 
 def read_piece(store: Store, piece: str | FileRecord) -> list[Attempt]:
@@ -217,9 +254,15 @@ def read_piece(store: Store, piece: str | FileRecord) -> list[Attempt]:
 
     Raises ValueError for a piece with the columns of another version.
     """
-    table = store.read_table(piece)
+    return read_rows(store, Attempt, piece)
+
+
+def read_rows(store: Store, row: type[PartOfAttempt], piece: str | FileRecord) -> list[PartOfAttempt]:
+    """As `read_piece`, of all columns or of those that an Outcome, an Answer or a Trace has."""
+    columns = None if row is Attempt else [column.name for column in fields(row)]
+    table = store.read_table(piece, columns)
     try:
-        return attempts_of(table)
+        return [row.from_row(values) for values in table.to_pylist()]  # type: ignore[misc]  # each of them has it
     except (KeyError, TypeError) as error:
         url = store.url(piece if isinstance(piece, str) else piece.path)
         raise ValueError(
@@ -252,5 +295,6 @@ def decoding_of(config: RunConfig) -> DecodeSettings:
         limits=bounds,
         storage=config.access(),
         tolerance_s=config.model.frame_tolerance_s,
+        signs=config.select.near_copies != "ignore",
         keep_bytes=limits.keep_bytes,
     )

@@ -3,32 +3,66 @@
 import hashlib
 import math
 from array import array
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from engine.config import Prefer
 from engine.generate.prompts import Prompts, train_prompt
 from engine.labels import name_of
-from engine.rows import Attempt, Clip, Example, Mode
+from engine.language.words import words
+from engine.rows import Answer, Attempt, Clip, Example, Mode
 
 
-def select(clips: Sequence[Clip], attempts: Sequence[Attempt], modes: frozenset[Mode], prompts: Prompts) -> list[Example]:
+def select(
+    clips: Sequence[Clip],
+    attempts: Sequence[Attempt] | Sequence[Answer],
+    modes: frozenset[Mode],
+    prompts: Prompts,
+    prefer: Sequence[Prefer] = ("vote", "grounding", "length"),
+) -> list[Example]:
     """One example for each clip that has a kept attempt, in the order of the clips.
 
-    Of several kept attempts, the one of the latest cycle; within a cycle, a direct one before a rationalized one.
+    Of several kept attempts, the one of the latest cycle; within a cycle, a direct one before a rationalized one; of several
+    direct ones the one that `prefer` names (select.prefer).
     """
-    kept: dict[str, Attempt] = {}
+    kept: dict[str, list[Attempt | Answer]] = {}
     for attempt in attempts:
         if attempt.outcome == "kept" and attempt.mode in modes:
-            kept[attempt.clip_id] = max(attempt, kept.get(attempt.clip_id, attempt), key=_preference)
-    return [_example(clip, kept[clip.clip_id], prompts) for clip in clips if clip.clip_id in kept]
+            kept.setdefault(attempt.clip_id, []).append(attempt)
+    return [_example(clip, preferred(kept[clip.clip_id], prefer), prompts) for clip in clips if clip.clip_id in kept]
 
 
-def _preference(attempt: Attempt) -> tuple[int, bool]:
-    return attempt.cycle, attempt.mode == "direct"
+def preferred(kept: Sequence[Attempt | Answer], prefer: Sequence[Prefer]) -> Attempt | Answer:
+    """The one of a clip's kept attempts that is trained on."""
+    if len(kept) == 1:
+        return kept[0]
+    best = max((attempt.cycle, attempt.mode == "direct") for attempt in kept)
+    samples = [attempt for attempt in kept if (attempt.cycle, attempt.mode == "direct") == best]
+    if len(samples) == 1:
+        return samples[0]
+    votes = Counter(words(attempt.detail) for attempt in samples)
+    values: dict[Prefer, Callable[[Attempt | Answer], float]] = {
+        "vote": lambda attempt: votes[words(attempt.detail)],
+        "grounding": lambda attempt: -math.inf if attempt.support is None else attempt.support,
+        "length": lambda attempt: -len(attempt.text),
+    }
+    return max(samples, key=lambda attempt: (*(values[name](attempt) for name in prefer), -attempt.sample))
 
 
-def _example(clip: Clip, attempt: Attempt, prompts: Prompts) -> Example:
+def pass_rate(attempts: Sequence[Attempt] | Sequence[Answer]) -> float | None:
+    """The share of a clip's direct attempts that are kept, of the latest cycle that has some; None where none has.
+
+    `attempts`: those at the clip.
+    """
+    direct = [attempt for attempt in attempts if attempt.mode == "direct" and attempt.outcome != "failed"]
+    latest = max((attempt.cycle for attempt in direct), default=0)
+    outcomes = [attempt.outcome == "kept" for attempt in direct if attempt.cycle == latest]
+    return sum(outcomes) / len(outcomes) if outcomes else None
+
+
+def _example(clip: Clip, attempt: Attempt | Answer, prompts: Prompts) -> Example:
     return Example(
         example_id=f"{clip.clip_id}/{attempt.cycle}/{attempt.mode}",
         clip_id=clip.clip_id,
@@ -94,7 +128,12 @@ class Limit:
         return self._rank(clip.clip_id) <= self._highest_kept[_hash(name_of(clip.label))]
 
     def _rank(self, clip_id: str) -> int:
-        return _hash(f"{self._seed}/{clip_id}")
+        return rank_of(self._seed, clip_id)
+
+
+def rank_of(seed: int, clip_id: str) -> int:
+    """By which a cap chooses, in 64 bits."""
+    return _hash(f"{seed}/{clip_id}")
 
 
 def _hash(text: str) -> int:

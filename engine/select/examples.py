@@ -1,6 +1,8 @@
 """The examples table while it is written: in row groups of a fixed size, so that memory does not grow with the table."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from operator import attrgetter
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -35,4 +37,10 @@ class ExampleWriter:
             del self._waiting[:ROW_GROUP]
 
     def _write_group(self, examples: Sequence[Example]) -> None:
-        self._writer.write_table(pa.Table.from_pylist([example.to_row() for example in examples], schema=EXAMPLES))
+        self._writer.write_table(to_table(examples))
+
+
+def to_table(examples: Sequence[Example]) -> pa.Table:
+    columns = {name: list(map(attrgetter(name), examples)) for name in EXAMPLES.names}
+    columns["follow_ups"] = [[asdict(turn) for turn in turns] for turns in columns["follow_ups"]]
+    return pa.Table.from_pydict(columns, schema=EXAMPLES)

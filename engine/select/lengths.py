@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
+from functools import lru_cache
 
 from engine.rows import Example, Unused
 from engine.store.filesystems import Storage
@@ -36,15 +36,18 @@ class Lengths:
         """Those that the base's chat cannot hold, each with the reason: its template, or the context with the numbers."""
         rows = []
         for example in examples:
-            if detail := self.unwritable(example):
+            form = _form(example)
+            if detail := self._why_unwritable(form):
                 rows.append(Unused(example_id=example.example_id, reason="chat_template", detail=detail))
-            elif detail := self._too_long(example):
+            elif detail := self._too_long(example, form):
                 rows.append(Unused(example_id=example.example_id, reason="too_long", detail=detail))
         return rows
 
     def unwritable(self, example: Example) -> str:
         """Why the base's chat template cannot write the example's turns; "" where it can."""
-        form = _form(example)
+        return self._why_unwritable(_form(example))
+
+    def _why_unwritable(self, form: Form) -> str:
         if form not in self._unwritable:
             try:
                 self._tokens_around(form)
@@ -57,10 +60,9 @@ class Lengths:
                 )
         return self._unwritable[form]
 
-    def _too_long(self, example: Example) -> str:
+    def _too_long(self, example: Example, form: Form) -> str:
         """Why the example does not fit, with the numbers; "" where it does, as a video or as a picture if it may be either."""
-        form = _form(example)
-        texts = sum(len(text.encode("utf-8", "surrogatepass")) for turn in example.turns for text in turn)
+        texts = sum([_num_bytes(prompt) + _num_bytes(answer) for prompt, answer in example.turns])
         if self._tokens_around(form) + texts <= self._counter.context_tokens:
             return ""
         details = [self._counter.too_long(sample, {PICTURE}) for sample in _samples(form, example.turns)]
@@ -84,12 +86,22 @@ def clips_of(video: str) -> tuple[int, ...]:
     if not video:
         return ()
     path = re.split("[?#]", video)[0] if video.startswith(("http://", "https://")) else video
-    suffix = PurePosixPath(path).suffix.casefold()
+    _, dot, suffix = path.rpartition("/")[2].rpartition(".")
+    return _clips_of_suffix(dot + suffix)
+
+
+@lru_cache(maxsize=1024)
+def _clips_of_suffix(suffix: str) -> tuple[int, ...]:
+    suffix = suffix.casefold()
     return (PICTURE,) if suffix in PICTURES else (VIDEO,) if suffix in VIDEOS else (VIDEO, PICTURE)
 
 
+def _num_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 def _form(example: Example) -> Form:
-    return len(example.turns), clips_of(example.video), example.shown_in
+    return 1 + len(example.follow_ups), clips_of(example.video), example.shown_in
 
 
 def _samples(form: Form, turns: Sequence[tuple[str, str]]) -> Iterator[list[Turn]]:

@@ -101,12 +101,14 @@ def refuse_password(uri: str) -> None:
         raise ValueError(f"{PASSWORD.sub('://...@', uri)} holds a password; give it to the workers' environment")
 
 
-@lru_cache(maxsize=1024)
 def object_key(uri: str) -> str:
     """The same text for all names of one object: its canonical location, or for a file of several names its device and inode."""
     path = canonical(uri)
-    if local_path(uri) is None:
-        return path
+    return path if local_path(uri) is None else _file_key(path)
+
+
+@lru_cache(maxsize=1024)
+def _file_key(path: str) -> str:
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -140,10 +142,19 @@ def canonical(uri: str) -> str:
 
     In an object store names are bytes, so `//` and `./` are part of them.
     """
-    if (path := local_path(uri)) is not None:
-        folder, name = os.path.split(os.path.normpath(path))
-        full = os.path.join(_real_folder(folder), name)
-        return os.path.realpath(full) if os.path.islink(full) else full
+    path = local_path(uri)  # before anything is remembered: a relative name means another file in another folder
+    return _canonical_object(uri) if path is None else _canonical_file(path)
+
+
+@lru_cache(maxsize=1024)
+def _canonical_file(path: str) -> str:
+    folder, name = os.path.split(os.path.normpath(path))
+    full = os.path.join(_real_folder(folder), name)
+    return os.path.realpath(full) if os.path.islink(full) else full
+
+
+@lru_cache(maxsize=1024)
+def _canonical_object(uri: str) -> str:
     protocol, _, rest = uri.partition("://")
     protocol = protocol.lower()
     same = SAME_AS.get(protocol, protocol)

@@ -21,6 +21,8 @@ from models.digests import file_digest
 from models.folders import FINETUNED
 
 ALL_FILES = ("*",)
+CARD = "README.md"
+"""Written beside a finetune's weights once it is evaluated (engine/export/model_card.py): no part of the model that is fetched."""
 OF_A_CYCLE = ("adapter_config.json", FINETUNED)
 """Files by which the folder of what a finetune wrote is known."""
 KEPT_ADAPTERS, KEPT_S = 3, 3600.0
@@ -69,8 +71,9 @@ def publish(folder: Path, uri: str, storage: Storage) -> None:
 
 
 def _versions(entries: list[dict[str, Any]], patterns: tuple[str, ...]) -> list[tuple[str, int, str]]:
-    """(name, size, ETag or date) of each file in a listing of fsspec whose name matches a pattern."""
+    """(name, size, ETag or date) of each file in a listing of fsspec whose name matches a pattern; a card is no part of a model."""
     files = {entry["name"].rsplit("/", 1)[-1]: entry for entry in entries if entry["type"] == "file"}
+    files.pop(CARD, None)
     return [
         (name, entry["size"], str(entry.get("ETag") or entry.get("etag") or entry.get("mtime") or ""))
         for name, entry in sorted(files.items())

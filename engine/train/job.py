@@ -1,6 +1,7 @@
 """A finetune's job, and what each of its steps reports: values that travel between the driver and the ranks."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from engine.config import Mixture, Train
@@ -34,6 +35,8 @@ class TrainJob:
     """The finetune stops once a larger share of the samples so far could not be used, and at least 20 of them."""
     decoding: DecodeSettings
     decode_cpus: float
+    decode_selector: Mapping[str, str] = field(default_factory=dict)
+    """Labels of the nodes that decode for it."""
 
 
 @dataclass(frozen=True)
@@ -87,4 +90,8 @@ class Listener(Protocol):
 
     def note(self, line: str) -> None:
         """One line for the driver's log."""
+        ...
+
+    def is_preempted(self) -> bool:
+        """Whether a node of the finetune is about to be taken away. All ranks ask equally often, and get the same answer."""
         ...

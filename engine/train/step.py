@@ -2,14 +2,20 @@
 
 from dataclasses import asdict
 
+from engine.metrics import emit
+from engine.metrics.table import CLIPS_ENCODED, CLIPS_SHOWN
 from engine.run.seals import read_seal
 from engine.run.work import Progress, StepResult, Work, unused_of
+from engine.store.weights import CARD
 from engine.train.job import StepRecord, TrainJob
 
 
 def train(work: Work) -> StepResult:
     """Finetune from the base, never from the last cycle's model."""
-    from engine.train.trainer import finetune  # imports torch and Ray Train, which a driver that only generates does not need
+    from engine.train.trainer import (
+        Follow,
+        finetune,
+    )  # imports torch and Ray Train, which a driver that only generates does not need
 
     step, config = work.step, work.config
     selected = read_seal(work.store, step.inputs[0])
@@ -30,13 +36,16 @@ def train(work: Work) -> StepResult:
         failure_rate=config.limits.failure_rate,
         decoding=work.decoding(),
         decode_cpus=config.cluster.decode_cpus,
+        decode_selector=config.cluster.decode_selector,
     )
-    trained = finetune(
-        job, config.cluster.train_cpus, config.cluster.train_gpus, lambda record: work.report(progress_of(step.name, record))
-    )
-    files = [f"{step.name}/model/{name}" for name in work.store.names(f"{step.name}/model")]
+    follow = Follow(lambda record: work.report(progress_of(step.name, record)), work.check)
+    trained = finetune(job, config.cluster, follow, config.limits.resource_patience_s)
+    # a card of a finetune that was undone is no part of this one, and is written again when this one is evaluated
+    files = [f"{step.name}/model/{name}" for name in work.store.names(f"{step.name}/model") if name != CARD]
     files.append(unused_of(step.name))
     unused = work.store.read_table(files[-1]).num_rows
+    emit.count(CLIPS_SHOWN, step.name, trained.fed.shown, pool="train")
+    emit.count(CLIPS_ENCODED, step.name, trained.fed.encoded, pool="train")
     counts = {"steps": len(trained.losses)} | asdict(trained.fed) | {"unused": unused}
     losses = [None if loss is None else round(loss, 6) for loss in trained.losses]
     return StepResult(files=files, counts=counts, facts={"losses": losses})

@@ -3,6 +3,8 @@
 import atexit
 import json
 import logging
+import os
+import platform
 import shutil
 import tempfile
 import threading
@@ -18,9 +20,11 @@ import torch
 from ray.train.torch import TorchTrainer
 
 from engine import flow
-from engine.config import Train
+from engine.config import Cluster, Train
 from engine.connection import on_this_node
 from engine.decode.stage import Decoded, decode_windows, videos_of
+from engine.logs.origin import process_at
+from engine.logs.workers import write_json_lines
 from engine.rows import Failure
 from engine.store.troubles import StorageError
 from engine.train.backends import load_backend
@@ -35,6 +39,8 @@ log = logging.getLogger(__name__)
 MAX_FAILURES = 10
 """Restarts of the workers, each from the latest checkpoint, that are not a preemption's."""
 POLL_S = 0.5
+START_S, WITHOUT_END_S = 600.0, 30 * 86400.0
+"""What the processes of the ranks may take to start once they have their places; in place of no bound at all."""
 GIVE_UP_S = 60.0
 """How long Ray Train may take to end after an error that a restart cannot mend."""
 
@@ -50,6 +56,10 @@ class RayListener:
 
     def note(self, line: str) -> None:
         self._meter.note.remote(line)
+
+    def is_preempted(self) -> bool:
+        watches = os.environ.get("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER") != "0"
+        return watches and ray.train.get_preemption_info() is not None
 
     def close(self) -> None:
         """Wait until the last record has arrived: the process may end before its messages are sent."""
@@ -68,8 +78,11 @@ def train_worker(arguments: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank = Rank(context.get_world_rank(), context.get_world_size(), context.get_local_rank())
     listener = RayListener(meter)
+    write_json_lines()
     try:
-        finetune_rank(job, rank, decode_with_ray(job, rank.world_size), listener)
+        with process_at(run=job.store.url(), step=job.out, pool="train"):
+            log.info("rank %d of %d trains on %s", rank.rank, rank.world_size, platform.node())
+            finetune_rank(job, rank, decode_with_ray(job, rank.world_size), listener)
     except Exception as error:
         if (fatal := fatal_error(error, job.train)) is not None:
             ray.get(meter.give_up.remote(fatal))
@@ -82,8 +95,8 @@ def decode_with_ray(job: TrainJob, world_size: int) -> Decode:
 
     def decode(rows: Iterable[Row], frames: FrameSpec) -> Iterator[tuple[Row, list[Video | Failure]]]:
         args = {"spec": frames, "decoding": job.decoding}
-        stage = flow.Stage(name="decode", work=decode_windows, args=args, cpus=job.decode_cpus)
-        for row in flow.run(rows, [stage], ordered=True, flows=world_size):
+        stage = flow.Stage(name="decode", work=decode_windows, args=args, cpus=job.decode_cpus, node_labels=job.decode_selector)
+        for row in flow.run(rows, [stage], flow.Manner(ordered=True, flows=world_size)):
             yield row, [result.video if isinstance(result, Decoded) else result for result in videos_of(row)]
 
     return decode
@@ -109,13 +122,26 @@ class Trained:
     """Totals over all steps; rows of repeated epochs are counted each time."""
 
 
-def finetune(job: TrainJob, cpus: float, gpus: float, on_step: Callable[[StepRecord], None]) -> Trained:
+@dataclass(frozen=True)
+class Follow:
+    """What the driver does while the ranks train."""
+
+    on_step: Callable[[StepRecord], None]
+    """Called with the records of optimizer steps, in order, and at most once with each: a step that restarted ranks repeat is not
+    reported again. The records that a Meter has not passed on when its process dies are lost; LOSSES has all losses."""
+    check: Callable[[], None] = lambda: None
+    """Called every POLL_S: raises where the finetune has to stop."""
+
+
+def finetune(job: TrainJob, cluster: Cluster, follow: Follow, patience_s: float = 0.0) -> Trained:
     """Run the ranks until done. Called again after a crash, it continues from the latest checkpoint in the job's folder.
 
-    on_step is called with the records of optimizer steps, in order, and at most once with each: a step that restarted ranks repeat
-    is not reported again. The records that a Meter has not passed on when its process dies are lost; LOSSES has all losses.
+    `patience_s`: how long the ranks may wait for their places, as limits.resource_patience_s.
     """
+    gpus = cluster.train_gpus
     assert (gpus > 0) == (job.device.kind == "cuda"), "job.device follows from cluster.train_gpus"
+    # Ray Train's own bound of 60 s would end in a failure, and begin again; `follow.check` ends the wait, and says why
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = f"{patience_s + START_S if patience_s else WITHOUT_END_S:.0f}"
     with ExitStack() as remains:  # whatever ends the training, nothing of it stays
         scratch = remains.enter_context(_scratch())
         meter = Meter.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]  # the decorator adds it
@@ -126,15 +152,17 @@ def finetune(job: TrainJob, cpus: float, gpus: float, on_step: Callable[[StepRec
             scaling_config=ray.train.ScalingConfig(
                 num_workers=job.train.num_workers,
                 use_gpu=gpus > 0,
-                resources_per_worker={"CPU": cpus, **({"GPU": gpus} if gpus else {})},
+                resources_per_worker={"CPU": cluster.train_cpus, **({"GPU": gpus} if gpus else {})},
+                placement_strategy=cluster.train_placement,
+                label_selector=cluster.train_selector or None,
             ),
             run_config=ray.train.RunConfig(
                 storage_path=scratch,  # Ray Train's own notes; checkpoints go to the store
                 failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES, controller_failure_limit=20),
-                worker_runtime_env={"env_vars": load_backend(job.backend).environment(job.device)},
+                worker_runtime_env={"env_vars": cluster.train_env | load_backend(job.backend).environment(job.device)},
             ),
         )
-        _follow(trainer, meter, job.out, on_step)
+        _follow(trainer, meter, job.out, follow)
     data = job.store.read(f"{job.out}/{LOSSES}")
     assert data is not None, f"training ended without {job.out}/{LOSSES}"
     written = json.loads(data)
@@ -157,7 +185,7 @@ def _scratch() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _follow(trainer: TorchTrainer, meter: Any, name: str, on_step: Callable[[StepRecord], None]) -> None:
+def _follow(trainer: TorchTrainer, meter: Any, name: str, follow: Follow) -> None:
     """Run the trainer in a thread; log the notes of its ranks, and pass their records on. Raises the error that stopped it."""
     errors: list[Exception] = []
 
@@ -179,11 +207,12 @@ def _follow(trainer: TorchTrainer, meter: Any, name: str, on_step: Callable[[Ste
             log.info("%s: %s", name, line)
         for record in records:
             last_step = record.step
-            on_step(record)
+            follow.on_step(record)
         if fatal is not None:
             thread.join(GIVE_UP_S)  # the ranks are started once more, and end at once
             raise fatal
         if alive:
+            follow.check()
             time.sleep(POLL_S)
     if errors:
         raise errors[0]

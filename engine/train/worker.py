@@ -52,6 +52,7 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
     work = Share([sorted(step, key=material.shots) for step in steps], rank.rank, rank.world_size, train.micro_batch_rows)
     state = resume(session, job, rank, listener)
     remaining = range(len(state.losses), len(steps))
+    was_warned = False
     stream = micro_batches(job, material, work, remaining, student, decode)
     for step in remaining:
         started = time.monotonic()
@@ -77,8 +78,12 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
                 )
             )
         stop_if_unusable(job, rank, state, is_last=step + 1 == len(steps))
-        if (step + 1) % train.checkpoint_every_steps == 0 and step + 1 < len(steps):
+        is_warned = listener.is_preempted()
+        is_new, was_warned = is_warned and not was_warned, is_warned
+        if step + 1 < len(steps) and (is_new or (step + 1) % train.checkpoint_every_steps == 0):
             write_checkpoint(session, job, rank, state)
+            if is_new and rank.rank == 0:
+                listener.note(f"a node of the finetune is about to be taken away; the checkpoint of step {step + 1} is written")
     save_adapter(session, student, job, rank)
     write_unused(job, rank, state)
     if rank.rank == 0:

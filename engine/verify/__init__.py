@@ -2,11 +2,20 @@
 
 stages        the verifiers that judge an answer, one after another
 rules         the first stage: the rules below
+judge         the second stage, where it is named: a model behind a server
+judging       what the judge is asked, and what its reply means
+library       verify() with defaults, for notebooks and scripts
 verdict       verify(): presets, checks of every answer, then the rule of the label's kind
 keywords      keyword labels: the words occur together and are asserted
 pattern       a keyword label, parsed: required words, particles, prepositions
 occurrences   where the words of a label stand together in an answer
+roles         whether they have the same relations there: objects, particles, prepositions
+event         whether a verb happens in the video: not in a picture, not earlier
+state         whether a form of a verb says how a thing is: peeled, open
+actor         whether somebody else does it than the question asks about
+parsed        what a dependency parse says against an occurrence
 choice        choice labels: by letter or by words
+letters       which option letters a text affirms, denies or leaves open
 number        number labels: within a relative tolerance
 timestamp     timestamp labels: within a tolerance in seconds
 time_range    time range labels: intersection over union
@@ -19,3 +28,25 @@ turns         reject answers that go on as their own user
 leakage       reject rationalizations that reveal the hint or only copy it
 published     Video-STaR's rules for all kinds, as in its paper and its code
 """
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.rows import Verdict
+
+
+class _Verify(ModuleType):
+    """This package, called: `from engine import verify` is the function of docs/library.md, and engine.verify stays the package.
+
+    Importing any module of the package binds its name in `engine`, so a function of the same name there would be lost.
+    """
+
+    def __call__(self, text: str, question: str, label: Any, **options: Any) -> "Verdict":
+        from engine.verify.library import verify  # whoever imports the package for one of its modules needs none of it
+
+        return verify(text, question, label, **options)
+
+
+sys.modules[__name__].__class__ = _Verify

@@ -18,6 +18,8 @@ _BRACKETED = regex.compile(
 )
 _BARE = regex.compile(rf"(?<![\d.])({_VALUE})\s*[,;]\s*({_VALUE})\s*[,;]\s*({_VALUE})\s*[,;]\s*({_VALUE})(?![\d])(?!\s*,\s*[\d.])")
 _SPACED = regex.compile(rf"^\s*({_VALUE})\s+({_VALUE})\s+({_VALUE})\s+({_VALUE})\s*\.?\s*$")
+_UNSEPARATED = regex.compile(r"(?<![\d.])" + r"\s+".join([r"((?:0?\.\d+|[01]\.\d+|\d+(?:\.\d+)?\s?%))"] * 4) + r"(?![\d.]*\d)")
+"""Four shares side by side: "0.1 0.2 0.5 0.6", "10% 20% 50% 60%"."""
 _PAIR = regex.compile(rf"[\[(]\s*({_VALUE}){_SEP}({_VALUE})\s*[\])]")
 _CENTRE = regex.compile(rf"\bcent(?:er|re)(?:ed|d)?\b[^\[(]{{0,20}}[\[(]\s*({_VALUE}){_SEP}({_VALUE})\s*[\])]", regex.IGNORECASE)
 _CORNERS = regex.compile(r"(?:bottom|lower)[\s-]*right", regex.IGNORECASE)
@@ -97,7 +99,12 @@ def boxes(text: str, label_format: BoxFormat) -> list[StatedBox]:
         first, second = pairs
         coordinates = (_number(first[1]), _number(first[2]), _number(second[1]), _number(second[2]))
         return [StatedBox(coordinates, "xyxy", (first.start(), second.end()))]
-    matches = list(_BRACKETED.finditer(text)) or list(_BARE.finditer(text)) or list(_SPACED.finditer(text))
+    matches = (
+        list(_BRACKETED.finditer(text))
+        or list(_BARE.finditer(text))
+        or list(_SPACED.finditer(text))
+        or list(_UNSEPARATED.finditer(text))
+    )
     return [
         StatedBox((_number(m[1]), _number(m[2]), _number(m[3]), _number(m[4])), _declared_format(text, m) or label_format, m.span())
         for m in matches

@@ -1,43 +1,68 @@
 """Choice labels: the one option that the text chooses, by letter or by words, is the label's."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 import regex
 
 from engine.labels import Choice, Keywords
 from engine.language.answer import Answer
-from engine.language.retraction import dismissed_after
-from engine.language.scope import DENIED, OPEN
+from engine.language.cues import conclusion_start
 from engine.language.words import fold, label_words
 from engine.rows import Verdict
 from engine.verify.keywords import verify_keywords
+from engine.verify.letters import chosen_letters, is_letter, letter_positions
 
-_AFTER_KEY = regex.compile(r"\s*[).:\]]")
 _CHOSEN = regex.compile(
     r"\b(?:correct|right|best|final|my|only)\s+(?:remaining\s+)?(?:option|choice)\s*(?:left\s+)?(?:is|:)"
-    r"|\bI(?:'d|'ll| would| will)?\s+(?:choose|pick|select|go\s+with|opt\s+for)\b",
+    r"|\bI(?:'d|'ll| would| will)?\s+(?:choose|pick|select|go\s+with|opt\s+for)\b"
+    r"|\bwhat\s+(?:he|she|it|they|the\s+\w+)\s+\w+\s+(?:is|are)\b"
+    r"|\bleav(?:es|ing)\s+(?:us\s+)?(?:with\s+)?(?:only\s+)?(?=(?:option|choice|\(?[A-H]\b))",
     regex.IGNORECASE,
 )
 EXPLANATION_WORDS = 4
 """Maximum words behind a letter that are read with it: "The answer is B. the cup"."""
-_LETTER_CUES = frozenset("option choice letter answer is".split())
-COMPARING = frozenset("than beats".split())
-"""Words before the letter that another one is preferred to."""
-_ARTICLES = frozenset("a i".split())
-_BECAUSE = frozenset("because since as which for so and".split())
+_HEADER = regex.compile(r"^\W*(?:(?:final\s+|correct\s+|best\s+)?(?:answer|option|choice)\s*(?:is\b|:)\W*)?", regex.IGNORECASE)
+_MARKED_KEY = regex.compile(r"\W*\w+\s*(?:[).:\]*]|$)")
+ORDINALS = "first second third fourth fifth sixth seventh eighth".split()
+_NUMBERED = regex.compile(
+    rf"\b(?:option|choice|answer|number)\s*(?:number\s*)?(\d)\b|\bthe\s+({'|'.join(ORDINALS)})\s+(?:one|option|choice|answer)\b",
+    regex.IGNORECASE,
+)
+_NONE_OF = regex.compile(
+    r"\W*(none|all)\s+of\s+(?:the\s+above|these|those|them|the\s+(?:others?|options|choices))", regex.IGNORECASE
+)
 
 
 def verify_choice(answer: Answer, label: Choice) -> Verdict:
-    """The first part of the text that chooses decides: behind "I choose", behind "the answer is", the whole text.
+    """The first part of the text that chooses decides: its first line if that is an option, behind "I choose", behind "the answer
+    is", the whole text; else an option that it calls by its number.
 
     A key is an option's letter as the label writes it.
     """
+    if opening := _opening_key(answer, label):
+        return _verdict(answer, label, {opening})
     for part in _announced_parts(answer, label):
         if chosen := _chosen_keys(part, label, is_announced=True):
             return _verdict(answer, label, chosen)
-    if chosen := _chosen_keys(answer, label, is_announced=False):
+    if chosen := _chosen_keys(answer, label, is_announced=False) or _keys_by_number(answer, label):
         return _verdict(answer, label, chosen)
     return Verdict(keep=False, reason="no_answer", score=0.0, extracted="")
+
+
+def _opening_key(answer: Answer, label: Choice) -> str:
+    """The key of the option that is the first of several lines, with or without its text; "" if that line is anything else.
+
+    What stands behind it explains it: "B. walking\\nExplanation: A. dancing is wrong". A later announcement goes before it.
+    """
+    line_end = answer.text.strip().find("\n") + len(answer.text) - len(answer.text.lstrip())
+    line = _HEADER.sub("", answer.text[:line_end]) if "\n" in answer.text.strip() else ""
+    if not line or _CHOSEN.search(answer.text, line_end) or conclusion_start(answer.text[line_end:], answer.words):
+        return ""
+    line_words = label_words(line)
+    for key, text in label.options.items():
+        if line_words in ((fold(key),), (fold(key), *label_words(text))) and _MARKED_KEY.match(line):
+            return key
+    return ""
 
 
 def _announced_parts(answer: Answer, label: Choice) -> Iterator[Answer]:
@@ -74,52 +99,13 @@ def _chosen_keys(answer: Answer, label: Choice, is_announced: bool) -> set[str]:
 
 
 def _keys_by_letter(answer: Answer, label: Choice, is_announced: bool) -> set[str]:
-    """Keys of the options whose letter is asserted; none if the text goes through all options and rejects too few of them."""
+    """Keys of the options that are chosen by letter; none if the text goes through all options and rejects too few of them."""
     keys = {fold(key): key for key in label.options}
-    positions: dict[str, list[int]] = {}
-    for i, word in enumerate(answer.words):
-        if word in keys and _is_option_letter(answer, i, is_announced, keys):
-            positions.setdefault(word, []).append(i)
-    asserted = {keys[letter] for letter, occurrences in positions.items() if _is_asserted(answer, occurrences[-1], keys)}
-    if set(positions) == set(keys) and len(keys) > 2 and len(asserted) > 1:
+    positions = letter_positions(answer, keys, is_announced)
+    chosen = {keys[letter] for letter in chosen_letters(answer, keys, positions)}
+    if set(positions) == set(keys) and len(keys) > 2 and len(chosen) > 1:
         return set()
-    return asserted
-
-
-def _is_option_letter(answer: Answer, i: int, is_announced: bool, letters: Collection[str]) -> bool:
-    """Whether the word at position i is an option's letter and not the article, a pronoun, a count or a part of a word."""
-    if len(answer.words) == 1:
-        return True
-    if len(answer.hyphenated_with(i)) > 1:
-        return False
-    start, end = answer.word_spans[i]
-    is_marked = bool(_AFTER_KEY.match(answer.text, end)) or answer.text[max(0, start - 1) : start] in ("(", "[", "*", '"', "'")
-    before = answer.words[i - 1] if i else ""
-    if before in ("option", "choice", "letter") or is_marked:
-        return True
-    if answer.words[i] in _ARTICLES:
-        following = answer.words[i + 1 : i + 3]
-        ends_phrase = (
-            not following
-            or following[0] in _BECAUSE
-            or following[0] in letters
-            or (following[0] in ("or", "and") and following[-1] in letters)
-        )
-        return ends_phrase and (i == 0 or before in _LETTER_CUES or is_announced)
-    if len(answer.words[i]) > 1 or answer.words[i].isdigit():
-        return before in _LETTER_CUES or (is_announced and i == 0)
-    return True
-
-
-def _is_asserted(answer: Answer, i: int, letters: Collection[str]) -> bool:
-    """Whether the letter at position i is neither denied nor left open, nor dismissed behind a list of letters."""
-    first, end = answer.sentence_of(i)
-    before = [word for word in answer.words[max(first, i - 2) : i] if word not in ("option", "choice")]
-    if before and before[-1] in COMPARING:
-        return False
-    skipped = {*letters, "and", "or", "both"}
-    list_end = next((j for j in range(i + 1, end) if answer.words[j] not in skipped), end)
-    return answer.stances[i] not in (DENIED, OPEN) and not dismissed_after(answer.words[first:end], list_end - first)
+    return chosen
 
 
 def _keys_by_words(answer: Answer, label: Choice) -> set[str]:
@@ -134,8 +120,28 @@ def _keys_by_words(answer: Answer, label: Choice) -> set[str]:
         key for key, text in label.options.items() if verify_keywords(answer, Keywords(text=text), others=option_texts).keep
     }
     asserted = (asserted & literal) or asserted
+    asserted = {key for key in asserted if not _is_compared_with(answer, label.options[key])} or asserted
     option_words = {key: set(label_words(text)) for key, text in label.options.items()}
     return {key for key in asserted if not any(option_words[key] < option_words[other] for other in asserted)}
+
+
+def _is_compared_with(answer: Answer, text: str) -> bool:
+    """Whether the option is what another one is compared with: the cube of "The ball is larger than the cube"."""
+    option_words = label_words(text)
+    starts = [i for i in range(len(answer.words)) if answer.words[i : i + len(option_words)] == option_words]
+    return bool(starts) and all("than" in answer.words[max(0, i - 2) : i] for i in starts)
+
+
+def _keys_by_number(answer: Answer, label: Choice) -> set[str]:
+    """Keys of the options that the text calls "Option 2", "the second one", or that are "none of these" in other words."""
+    keys = list(label.options)
+    numbers = {int(match[1]) if match[1] else ORDINALS.index(match[2].casefold()) + 1 for match in _NUMBERED.finditer(answer.text)}
+    chosen = {keys[number - 1] for number in numbers if 0 < number <= len(keys)}
+    if not chosen and (match := _NONE_OF.match(answer.text.strip())):
+        chosen = {
+            key for key, text in label.options.items() if (other := _NONE_OF.match(text)) and other[1].lower() == match[1].lower()
+        }
+    return chosen
 
 
 def _has_literally(answer: Answer, text: str) -> bool:
@@ -156,9 +162,7 @@ def _option_spans(answer: Answer, label: Choice, key: str) -> tuple[tuple[int, i
     """Spans of an option's letter, else of its words."""
     letter, letters = fold(key), {fold(other) for other in label.options}
     spans = tuple(
-        answer.word_spans[i]
-        for i, word in enumerate(answer.words)
-        if word == letter and _is_option_letter(answer, i, False, letters)
+        answer.word_spans[i] for i, word in enumerate(answer.words) if word == letter and is_letter(answer, i, letters, False)
     )
     if spans:
         return spans

@@ -1,11 +1,9 @@
 """Reject a rationalization that reveals that it was given the answer, or that only repeats it."""
 
-import regex
-
 from engine.labels import Label
 from engine.language.answer import Answer
 from engine.language.vocabulary import FUNCTION_WORDS
-from engine.language.words import label_words, lemmas
+from engine.language.words import label_words, lemmas, phrases
 
 _SAYS = (
     r"(?:says?|said|tells?|told|states?|stated|suggests?|indicates?|mentions?|mentioned|confirms?|implies|reveals?|gives?|gave"
@@ -18,7 +16,7 @@ _AGREES = (
 )
 _RIGHT = r"(?:correct |right |true |given |provided )?"
 _WERE = r"(?:'ve| have| had)? (?:was |were |am |are |been )?(?:already )?"
-_GIVEAWAYS = regex.compile(
+_GIVEAWAYS = phrases(
     "|".join(
         rf"\b(?:{pattern})"
         for pattern in (
@@ -27,7 +25,7 @@ _GIVEAWAYS = regex.compile(
             r"as (?:a )?hint(?:ed)?\b(?! of\b)",
             rf"hints? {_SAYS}\b",
             rf"(?:the|this|that|your|video'?s|clip'?s) {_RIGHT}(?:label|annotation)s? {_SAYS}\b",
-            r"ground[\s-]truth|answer key|final label\s*[:=]",
+            r"ground[\s-]+truth|answer key|final label\s*[:=]",
             r"(?:given|provided|supplied|correct|true|gold) (?:label|annotation)s?\b",
             rf"(?:according to|based on|as per|given|per|{_AGREES}|knowing|following) (?:the|this|your) (?:correct |true )?"
             r"(?:annotations?\b(?! (?:on|to)\b)|(?:label|answer)s?\b(?! (?:on|of|to)\b))",
@@ -58,8 +56,7 @@ _GIVEAWAYS = regex.compile(
             r"(?:prompt|question|answer|hint|label|instructions?|user)\b",
             rf"it (?:is|was|has been) {_TOLD} (?:in the (?:question|prompt|answer|hint) )?that\b",
         )
-    ),
-    regex.IGNORECASE,
+    )
 )
 UNINFORMATIVE = FUNCTION_WORDS | frozenset(
     "answer answers final correct label hint action activity video clip shows show showing depicts question explanation reason "

@@ -5,11 +5,18 @@ from collections.abc import Sequence
 
 from engine.labels import Number
 from engine.language.answer import Answer
-from engine.language.numbers import StatedNumber, answered_number, numbers
+from engine.language.counts import answered_number, asked_noun, is_stated
+from engine.language.numbers import StatedNumber, numbers
+from engine.language.scope import DENIED, OPEN
+from engine.language.units import asked_unit, converted, unit_after
+from engine.language.vocabulary import FUNCTION_WORDS
+from engine.language.words import label_words, lemmas, same_word
 from engine.rows import Verdict
 
 ZERO_WORDS = frozenset("no none nobody nothing never".split())
 """Words that mean zero if the answer holds no number."""
+NOUN_REACH = 2
+"""Maximum words from "no" to the noun that it denies."""
 EPSILON = 1e-9
 """Slack for rounding: the tolerance is inclusive, and 1.05 * 20 is not exactly 21 in floating point."""
 
@@ -17,11 +24,23 @@ EPSILON = 1e-9
 def verify_number(answer: Answer, question: str, label: Number) -> Verdict:
     stated = numbers(answer)
     number = answered_number(answer, question, stated)
-    if number is None and not stated and label.value == 0 and not ZERO_WORDS.isdisjoint(answer.words):
+    if number is not None and _counts_others(answer, question, number):
+        if label.value == 1 and _is_one(answer, question):
+            return Verdict(keep=True, reason="contains_label", score=1.0, extracted="")
+        number, stated = None, []
+    if number is None and label.value == 0 and _says_none(answer, question, stated):
         return Verdict(keep=True, reason="contains_label", score=1.0, extracted="")
     if number is None:
         return Verdict(keep=False, reason=_reason_without_value(stated), score=0.0, extracted="")
-    readings = [number.value, number.value / 100] if number.percent else [number.value]
+    readings = _readings(answer, question, number)
+    if not readings:
+        return Verdict(
+            keep=False,
+            reason="wrong_number",
+            score=0.0,
+            extracted=answer.text[number.start : number.end],
+            spans=((number.start, number.end),),
+        )
     error = min(abs(value - label.value) for value in readings)
     keep = error <= label.tolerance * abs(label.value) + EPSILON * max(1.0, abs(label.value))
     return Verdict(
@@ -31,6 +50,44 @@ def verify_number(answer: Answer, question: str, label: Number) -> Verdict:
         extracted=answer.text[number.start : number.end],
         spans=((number.start, number.end),),
     )
+
+
+def _readings(answer: Answer, question: str, number: StatedNumber) -> list[float]:
+    """The values that the number may mean, in the unit that the question asks for; none if its unit measures another thing."""
+    if number.percent:
+        return [number.value, number.value / 100]
+    unit, unit_of_question = unit_after(answer.text, number.end), asked_unit(question)
+    if not unit or not unit_of_question:
+        return [number.value]
+    value = converted(number.value, unit, unit_of_question)
+    return [] if value is None else [value]
+
+
+def _counts_others(answer: Answer, question: str, number: StatedNumber) -> bool:
+    """Whether the number counts something else than the asked things: "no cubes, only three balls", "a cat and 2 dogs"."""
+    noun = asked_noun(question)
+    if not noun or not number.noun or number.noun in FUNCTION_WORDS or same_word(noun, number.noun):
+        return False
+    is_denied = any(
+        answer.stances[i] == DENIED and "no" in answer.words[max(0, i - NOUN_REACH) : i] for i in answer.positions_of(noun)
+    )
+    return is_denied or _is_one(answer, question)
+
+
+def _is_one(answer: Answer, question: str) -> bool:
+    """Whether the text states one of the asked things by an article: "a cat", where cats are to be counted."""
+    noun = asked_noun(question)
+    places = [i for i in answer.positions_of(noun) if answer.stances[i] not in (DENIED, OPEN)] if noun else []
+    return bool(places) and all(not {"a", "an"}.isdisjoint(answer.words[max(0, i - NOUN_REACH) : i]) for i in places)
+
+
+def _says_none(answer: Answer, question: str, stated: Sequence[StatedNumber]) -> bool:
+    """Whether the text says that there is none of what the question asks for: "none of the 3", "he does not jump at all"."""
+    if any(number.role == "value" and is_stated(answer, number) for number in stated):
+        return False
+    topic = frozenset(form for word in label_words(question) if word not in FUNCTION_WORDS for form in lemmas(word))
+    denied = (word for word, stance in zip(answer.words, answer.stances, strict=True) if stance == DENIED)
+    return not ZERO_WORDS.isdisjoint(answer.words) or any(not topic.isdisjoint(lemmas(word)) for word in denied)
 
 
 def _reason_without_value(stated: Sequence[StatedNumber]) -> str:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from engine.language import similarity
+from engine.language import parse, similarity
+from engine.language.words import refuse_unknown_language
 from engine.rows import Verdict
 from engine.verify.stages import Case
 from engine.verify.verdict import VerifySpec, verify
@@ -11,6 +12,7 @@ from engine.verify.verdict import VerifySpec, verify
 @dataclass(frozen=True)
 class Rules:
     spec: VerifySpec
+    reviews: frozenset[str] = frozenset()
 
     async def judge(self, case: Case) -> Verdict:
         return verify(case.text, case.clip.question, case.clip.label, case.mode, case.finished, self.spec)
@@ -18,4 +20,6 @@ class Rules:
 
 def build(spec: VerifySpec) -> Rules:
     similarity.of(spec.sentence_model)  # loaded now, so that a wrong name ends the actor and not the first answer
+    parse.of(spec.parser)
+    refuse_unknown_language(spec.language)
     return Rules(spec)

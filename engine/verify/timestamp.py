@@ -39,5 +39,7 @@ def _single_moments(answer: Answer, question: str, duration_s: float, asserted: 
     if not asserted:
         named = [moment for moment in named_moments(answer, duration_s) if is_asserted(answer, moment.position)]
         return named if len(named) == 1 else []
-    range_ends = {moment.start for pair in ranges(answer, question, duration_s) for moment in pair}
+    starts = {moment.start for moment in asserted}
+    pairs = (pair for pair in ranges(answer, question, duration_s) if pair[1].start in starts)  # else its end is a length
+    range_ends = {moment.start for pair in pairs for moment in pair}
     return [moment for moment in asserted if moment.start not in range_ends]

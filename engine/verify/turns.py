@@ -4,7 +4,7 @@ import re
 
 from engine.labels import All, AnyOf, Label
 
-MARKUP = r"[ \t>*#_\-]*(?:\d{1,2}[.)][ \t]*)?[*_]*"
+MARKUP = r"[ \t>*#_\-]*+(?:\d{1,2}[.)][ \t]*+[*_]*+)?+"
 """What may stand before a role in a line: a quote's, a list's, a headline's or a bold text's mark."""
 COLON = r"[*_]*[ \t]*[:：]"
 SPEAKERS, OTHERS = "user|assistant|gpt|chatgpt|用户|助手", "human|system|bot|ai|model|questioner"
@@ -13,13 +13,15 @@ TURN_MARKER = re.compile(
     r"\[/?INST\]|<</?SYS>>|<[|｜][^<>|｜\n]{1,40}[|｜]>|<(?:start|end)_of_turn>|(?i:[<\[]/?(?:user|assistant|human|system)[>\]])"
     r"|\b(?:USER|ASSISTANT|HUMAN)[ \t]*[:：]"
     rf"|(?:^{MARKUP}|(?<=[.!?。！？…\"'”’)\]])[ \t]+)"
-    rf"(?:(?i:{SPEAKERS}){COLON}|(?i:{OTHERS}){COLON}(?=(?s:.*)(?:[?？]|(?i:\b(?:{SPEAKERS})){COLON}))|(?:Question|Instruction){COLON})"
+    rf"(?:(?i:{SPEAKERS}){COLON}|(?P<other>(?i:{OTHERS}){COLON})|(?:Question|Instruction){COLON})"
     rf"|^{MARKUP}(?:Q|Response|Input|问){COLON}|^[ \t]*#+[ \t]*(?i:{OTHERS}){COLON}",
     re.MULTILINE,
 )
 """What opens or closes a turn in the chat templates of Llama, Mistral, Vicuna, ChatML, Gemma, DeepSeek, Alpaca and their kin, and
 in plain transcripts: a role stands at the start of a line, or after a sentence."""
-OWN_HEADER = re.compile(rf"\s*{MARKUP}(?i:{SPEAKERS}|{OTHERS}|question|q|response|answer){COLON}")
+_EXCHANGE = re.compile(rf"[?？]|(?i:\b(?:{SPEAKERS})){COLON}")
+"""What stands behind one of OTHERS where it speaks: a question, or another role."""
+OWN_HEADER = re.compile(rf"\s*+{MARKUP}(?i:{SPEAKERS}|{OTHERS}|question|q|response|answer){COLON}")
 END_MARK = re.compile(r"(?:</s>|<[|｜][^<>|｜\n]{0,20}(?i:end|eot|eos)[^<>|｜\n]{0,20}[|｜]>|<end_of_turn>|<eos>)$")
 LONGEST_MARK = 60
 
@@ -40,7 +42,10 @@ def next_turn(text: str, label: Label) -> tuple[int, int] | None:
     while mark := END_MARK.search(text[:end], max(0, end - LONGEST_MARK)):
         end = len(text[: mark.start()].rstrip())
     texts = _texts(label)
+    exchanges_end = max((match.end() for match in _EXCHANGE.finditer(text, start, end)), default=0)
     for marker in TURN_MARKER.finditer(text, start, end):
+        if marker["other"] and marker.end() >= exchanges_end:
+            continue
         if marker[0].strip() and not any(marker[0].strip() in label_text for label_text in texts):
             return marker.end() - len(marker[0].lstrip()), marker.end()
     return None

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.labels import All, AnyOf, Box, Choice, ClassSequence, Keywords, Label, Number, Sentences, TimeRange, Timestamp
-from engine.language import similarity
+from engine.language import parse, similarity
 from engine.language.answer import Answer
-from engine.language.words import fold, label_words
+from engine.language.structure.stated import stated
+from engine.language.words import ENGLISH, fold, label_words
 from engine.rows import Mode, Verdict
 from engine.verify import published
 from engine.verify.box import verify_box
 from engine.verify.choice import verify_choice
-from engine.verify.keywords import verify_keywords
+from engine.verify.judging import JudgeSpec
+from engine.verify.keywords import YES_NO, verify_keywords
 from engine.verify.leakage import copies_hint, revealing_span
 from engine.verify.number import verify_number
 from engine.verify.repetition import breaks_off, repeated_range
@@ -37,6 +39,12 @@ class VerifySpec:
     preset: Literal["strict", "paper", "code"] = "strict"
     sentence_model: str = ""
     """Folder or hub id of a sentence-transformers model; "": ROUGE-L."""
+    parser: str = ""
+    """A dependency parser as verify.parser names it; "": none."""
+    language: str = ENGLISH
+    """Code of the answers' language, for the dictionary forms of its words."""
+    judge: JudgeSpec | None = None
+    """Of the stage "judge"; None: there is none."""
 
 
 def verify(text: str, question: str, label: Label, mode: Mode, finished: bool, spec: VerifySpec) -> Verdict:
@@ -47,7 +55,7 @@ def verify(text: str, question: str, label: Label, mode: Mode, finished: bool, s
             return published.verify(text, label, published.PAPER, sentence_similarity)
         case "code":
             return published.verify(text, label, published.CODE, sentence_similarity)
-    answer = Answer(text, question)
+    answer = Answer(text, question, parse.of(spec.parser), spec.language)
     if not answer.words:
         return _rejected("empty_answer", text.strip()[:EXCERPT_CHARS])
     if turn := next_turn(text, label):
@@ -55,20 +63,32 @@ def verify(text: str, question: str, label: Label, mode: Mode, finished: bool, s
     last = (max(0, len(text) - EXCERPT_CHARS), len(text))
     if not finished:
         return _rejected("cut_off", text[-EXCERPT_CHARS:], last)
+    is_label = answer.words == label_words(label.text) and (isinstance(label, COMPARED_BY_WORDS) or text.strip() == label.text)
+    if not is_label and (repeated := repeated_range(answer)):
+        first, end = repeated
+        return _rejected("repetition", " ".join(answer.words[first:end]), answer.span_of(first, end - 1))
     if mode == "rationalized":
         if span := revealing_span(text):
             return _rejected("gives_away_hint", text[span[0] : span[1]], span)
         if copies_hint(answer, question, label):
             return _rejected("copies_hint", text[:LONG_EXCERPT_CHARS], (0, len(text)))
-    if answer.words == label_words(label.text) and (isinstance(label, COMPARED_BY_WORDS) or text.strip() == label.text):
+    if is_label:
         return Verdict(keep=True, reason="contains_label", score=1.0, extracted=text.strip(), spans=((0, len(text)),))
-    verdict = _kind_verdict(answer.corrected, question, label, sentence_similarity, ())
-    if verdict.keep and (repeated := repeated_range(answer)):
-        first, end = repeated
-        return _rejected("repetition", " ".join(answer.words[first:end]), answer.span_of(first, end - 1))
+    stated_answer = _stated(answer, label)
+    if not stated_answer.words:
+        return _rejected("no_answer", "")
+    verdict = _kind_verdict(stated_answer.corrected, question, label, sentence_similarity, ())
     if verdict.keep and breaks_off(answer) and answer.words[-1] not in _own_words(label):
         return _rejected("cut_off", text[-EXCERPT_CHARS:], last)
     return verdict
+
+
+def _stated(answer: Answer, label: Label) -> Answer:
+    """What the answer's structure states, at unchanged offsets: no reasoning, no rejected candidates."""
+    texts = label.options.values() if isinstance(label, Choice) else [label.text]
+    is_yes_or_no = any(label_words(text) in YES_NO for text in texts)
+    text = stated(answer.text, isinstance(label, COMPARED_BY_WORDS), is_yes_or_no)
+    return answer if text == answer.text else answer.with_text(text)
 
 
 def _own_words(label: Label) -> frozenset[str]:

@@ -56,6 +56,8 @@ class Passing:
     """How long the server asks to be left alone."""
     is_limit: bool = False
     """The server limits how much it is asked; it may answer others meanwhile."""
+    is_answer: bool = False
+    """There is an answer, and it cannot be used: a web page, for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +90,9 @@ def completion_of(status: int, headers: Mapping[str, str], body: bytes, now_s: f
         text, reason = message.get("content") or "", str(choice.get("finish_reason") or "")
         counts = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-        return Passing(f"an answer that is no chat completion: {_excerpt(body)}")
+        return Passing(f"what is no chat completion: {_excerpt(body)}", is_answer=True)
     if not isinstance(text, str) or reason in BROKEN_OFF:
-        return Passing(f"an answer that was broken off (finish_reason {reason!r})")
+        return Passing(f"a reply that was broken off (finish_reason {reason!r})", is_answer=True)
     if reason == "content_filter" or (not text and message.get("refusal")):
         return Refusal("refused", str(message.get("refusal") or "its content filter ended the answer"))
     return Completion(

@@ -11,14 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from models.base import ModelAway, Unanswerable
+from models.endpoint.address import Endpoint
 from models.endpoint.answers import Completion, End, Outcome, Passing, Refusal, completion_of, models_of, one_line, trouble_of
 
 CONNECT_S = 30.0
@@ -30,31 +29,6 @@ NO_LIST = frozenset({403, 404, 405, 501})
 Body = Mapping[str, Any]
 """The JSON of a chat completion's request, without the model's name."""
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Endpoint(url="http://host:8000/v1", model="Qwen/Qwen3-VL-8B-Instruct")"""
-
-    url: str
-    """Without a slash at its end: chat/completions and models lie below it."""
-    model: str
-    key_env: str = "OPENAI_API_KEY"
-    """The environment variable that holds the key; a server without keys ignores it."""
-    concurrency: int = 16
-    """Questions that are under way at once."""
-    patience_s: float = 300.0
-    """How long one question is asked again while the server is away, busy or in trouble."""
-    timeout_s: float = 600.0
-    """Of one request."""
-
-    @property
-    def host(self) -> str:
-        """Host and port."""
-        return urlsplit(self.url).netloc
-
-    def __str__(self) -> str:
-        return f"{self.model} at {self.url}"
 
 
 class ChatClient:
@@ -112,6 +86,10 @@ class ChatClient:
         async with self._slots:
             return await self._patiently(lambda: self._ask(data))
 
+    async def greeting(self) -> Completion:
+        """The answer to the probe. Raises as complete does."""
+        return await self.complete(self._probe)
+
     async def served(self) -> dict[str, Any]:
         """The model's entry in the server's list of models; {} for a server without a list.
 
@@ -165,10 +143,13 @@ class ChatClient:
         if self._last_answer <= since:
             probe = json.dumps({"model": self.endpoint.model, **self._probe}).encode()
             if not isinstance(await self._ask(probe), Completion):
-                waited = f"{self.endpoint.patience_s:g} s (generate.openai.patience_s, at the start of a run less)"
+                waited = f"{self.endpoint.patience_s:g} s ({self.endpoint.section}.patience_s, at the start of a run less)"
                 more = f", and it wants {trouble.retry_after_s:g} s more" if trouble.retry_after_s else ""
-                reason = f"{self.endpoint} does not answer: {trouble.reason}; that is waited for {waited}{more}"
-                return self._ended(ModelAway(f"{reason}; start it, or check generate.openai.url, then run the same command again"))
+                verb = "answers with" if trouble.is_answer else "does not answer:"
+                reason = f"{self.endpoint} {verb} {trouble.reason}; that is waited for {waited}{more}"
+                return self._ended(
+                    ModelAway(f"{reason}; start it, or check {self.endpoint.section}.url, then run the same command again")
+                )
         return Unanswerable("refused", f"{self.endpoint} answers other questions, and to this one: {trouble.reason}")
 
     def _ended(self, error: ModelAway) -> ModelAway:
@@ -177,16 +158,16 @@ class ChatClient:
         return error
 
     def _remedy(self, status: int) -> str:
-        name = self.endpoint.key_env
+        name, section = self.endpoint.key_env, self.endpoint.section
         if status == 401 and not self._key:
-            return f"the environment variable {name} (generate.openai.key_env) is empty where Ray's workers run: set it there"
+            return f"the environment variable {name} ({section}.key_env) is empty where Ray's workers run: set it there"
         if status in (401, 403, 407):
-            return f"check the key in the environment variable {name} (generate.openai.key_env)"
+            return f"check the key in the environment variable {name} ({section}.key_env)"
         if status in (402, 429):
             return "check the account's credit"
         if 300 <= status < 400:
-            return "name that address in generate.openai.url"
-        return "check generate.openai.url, which most often ends with /v1, and generate.openai.model"
+            return f"name that address in {section}.url"
+        return f"check {section}.url, which most often ends with /v1, and {section}.model"
 
     async def _ask(self, data: bytes) -> Outcome:
         outcome: Outcome = await self._request("POST", "chat/completions", data, completion_of)
@@ -218,7 +199,7 @@ class ChatClient:
                 return meaning(response.status, response.headers, body, time.time())
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
-                return Passing(f"no answer within {self.endpoint.timeout_s:g} s (generate.openai.timeout_s)")
+                return Passing(f"no answer within {self.endpoint.timeout_s:g} s ({self.endpoint.section}.timeout_s)")
             return Passing(one_line(str(error) or type(error).__name__))
 
     def _opened(self) -> aiohttp.ClientSession:

@@ -19,16 +19,19 @@ from models.base import (
     Evenly,
     FrameSpec,
     KeepAspect,
+    Likelihood,
     ModelAway,
     ModelSpec,
+    Passage,
     Reply,
     Sample,
     Sampling,
     Unanswerable,
     Video,
 )
+from models.endpoint.address import Endpoint
 from models.endpoint.answers import Completion
-from models.endpoint.client import ChatClient, Endpoint
+from models.endpoint.client import ChatClient
 from models.endpoint.messages import Part, Send, chat_of, media_of, parts_of, question_of
 from models.endpoint.pictures import PictureFormat
 
@@ -40,6 +43,8 @@ SEED_BITS = 31
 """Of the seed that is sent: some servers take no larger number."""
 GREETING_S = 10.0
 """Patience of the question by which a driver finds out whether the server is there, before anything else is done."""
+SCORES = False
+"""Whether it gives the likelihoods of texts: servers of this kind write them for what they generate alone."""
 SHIFTING = "fp_"
 """How fingerprints begin by which vendors tell apart the machines that serve one model: they change from answer to answer."""
 
@@ -69,7 +74,7 @@ class Options:
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(**{option.name: getattr(self, option.name) for option in fields(Endpoint)})
+        return Endpoint(**{field.name: getattr(self, field.name) for field in fields(Endpoint) if field.name != "section"})
 
     @property
     def shown(self) -> dict[str, Any]:
@@ -171,6 +176,7 @@ class EndpointVideoLLM:
     frames: FrameSpec
     client: ChatClient
     digest: str = ""
+    scores = SCORES
 
     def greeted(self) -> "EndpointVideoLLM":
         """With the digest of what answers: the model as the server names it, and how it is shown a clip."""
@@ -194,7 +200,7 @@ class EndpointVideoLLM:
         """The server alone knows: it refuses what is."""
         return ""
 
-    def watch(self, videos: Sequence[Video]) -> "EndpointWatched":
+    def watch(self, videos: Sequence[Video], scores: bool = False) -> "EndpointWatched":
         return EndpointWatched(self, {clip: (video, _parts(self.options, video)) for clip, video in enumerate(videos)})
 
     def converse(self, videos: Sequence[Video], samples: Sequence[Sample], seeds: Sequence[int], sampling: Sampling) -> list[Reply]:
@@ -225,5 +231,14 @@ class EndpointWatched:
         video, parts = self.clips[clip]
         return self.llm.ask(question_of(parts, question), [video], seed, sampling)
 
+    def ask_all(self, clip: int, question: str, seeds: Sequence[int], sampling: Sampling) -> list[Future[Reply]]:
+        return [self.ask(clip, question, seed, sampling) for seed in seeds]
+
     def leave(self, clip: int) -> None:
         del self.clips[clip]
+
+    def score(self, passages: Sequence[Passage]) -> list[Likelihood | None]:
+        raise AssertionError("a server reads no texts (SCORES)")
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -13,21 +13,21 @@ PictureFormat = Literal["jpeg", "png"]
 ENCODERS: dict[PictureFormat, tuple[str, str]] = {"jpeg": ("mjpeg", "yuvj444p"), "png": ("png", "rgb24")}
 """Encoder and pixel format. JPEG keeps colours at full resolution: the edges of small things are what models are asked about."""
 JPEG_SCALE = 2
-"""FFmpeg's quantizer scale for JPEG, 2 (best) to 31."""
+"""Good enough to ask about."""
 
 
-def encoded(frames: NDArray[np.uint8], picture_format: PictureFormat) -> Iterator[str]:
-    """Base64 of each frame, uint8[T,H,W,3]."""
+def encoded(frames: NDArray[np.uint8], picture_format: PictureFormat, scale: int = JPEG_SCALE) -> Iterator[str]:
+    """Base64 of each frame, uint8[T,H,W,3]. `scale`: FFmpeg's quantizer scale for JPEG, 2 (best) to 31."""
     for frame in frames:
-        yield base64.b64encode(_encoded(frame, picture_format)).decode()
+        yield base64.b64encode(_encoded(frame, picture_format, scale)).decode()
 
 
-def _encoded(frame: NDArray[np.uint8], picture_format: PictureFormat) -> bytes:
+def _encoded(frame: NDArray[np.uint8], picture_format: PictureFormat, scale: int) -> bytes:
     name, pixel_format = ENCODERS[picture_format]
     context = av.CodecContext.create(name, "w")
     context.height, context.width = frame.shape[:2]
     context.pix_fmt, context.time_base = pixel_format, Fraction(1)
     if picture_format == "jpeg":
-        context.qmin = context.qmax = JPEG_SCALE
+        context.qmin = context.qmax = scale
     picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(format=pixel_format)
     return b"".join(bytes(packet) for packet in [*context.encode(picture), *context.encode(None)])

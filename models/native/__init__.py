@@ -4,6 +4,7 @@ family      what models/registry.py calls: the functions of models/base.py's Fam
 loading     a checkpoint, its weights merged with an adapter
 layout      the names of weights in files
 processing  chats, frames and times as the checkpoint's own processor has them; tokens and labels
+passages    the tokens of a text that is read as an answer
 video_llm   answers questions, each clip's prefix computed once where the cache allows that
 trainee     a model to be finetuned, by LoRA or in full
 size        how large a model is, by config.json and processor

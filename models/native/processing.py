@@ -69,11 +69,14 @@ class NativeProcessor:
                 messages.append({"role": "assistant", "content": [self._text(exchange.answer)]})
         return self.form.write(renderer(self.processor), messages, exchanges[-1].answer is None)
 
-    def _text(self, text: str) -> dict[str, str]:
+    def plain(self, text: str) -> str:
         """A person's or a model's text with its control tokens taken apart: in the chat they would count as the chat's own."""
         for token in sorted(self.special_tokens, key=len, reverse=True):
             text = text.replace(token, f"{token[0]} {token[1:]}")
-        return {"type": "text", "text": text}
+        return text
+
+    def _text(self, text: str) -> dict[str, str]:
+        return {"type": "text", "text": self.plain(text)}
 
     def stand_in(self, video: Video) -> str:
         """The text with its tokens and times that stands for the video, as the processor writes it."""

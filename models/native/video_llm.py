@@ -15,14 +15,16 @@ from torch import Tensor
 from transformers import GenerationConfig
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from models.base import FrameSpec, Reply, Sample, Sampling, Turn, Video
+from models.base import FrameSpec, Likelihood, Passage, Reply, Sample, Sampling, Turn, Video
 from models.batching import Question, WatchedInBatches, alike, batches_by_length, long_question
 from models.context import too_long
-from models.decoding import Draw, Prefix, continue_from, gathered
+from models.decoding import Draw, Prefix, gathered
 from models.devices import memory_errors_named
+from models.native.passages import passage_tokens
 from models.native.processing import NativeProcessor
 from models.replies import replies_of
-from models.stops import StopTexts
+from models.scoring import likelihoods
+from models.streams import Writer
 
 PREFILL_TOKENS = 1 << 14
 """Tokens that are prefilled at once, if they are not of one clip."""
@@ -46,6 +48,16 @@ class NativeVideoLLM:
         """Whether all layers keep plain keys and values: a window or a state is of a whole text, padding included."""
         return all(type(layer) is DynamicLayer for layer in DynamicCache(config=self.model.config).layers)
 
+    @functools.cached_property
+    def writer(self) -> Writer:
+        text_config, decode = self.model.config.get_text_config(), self.processor.answer_text
+        return Writer(self.step, self.read, text_config, self.model.dtype, self.end_ids, decode)
+
+    @property
+    def scores(self) -> bool:
+        """Without prefixes that are kept, a text would need its video encoded again for each reading."""
+        return self.shares_prefixes
+
     def prompt_token_ids(self, question: str, video: Video) -> list[int]:
         return self.processor.prompt_ids(question, video)
 
@@ -53,10 +65,11 @@ class NativeVideoLLM:
         return too_long(len(self.prompt_token_ids(question, video)), max_tokens, self.context_tokens)
 
     @memory_errors_named
-    def watch(self, videos: Sequence[Video]) -> WatchedInBatches:
+    def watch(self, videos: Sequence[Video], scores: bool = False) -> WatchedInBatches:
         with self.lock:
             prefixes = self._prefill(videos) if self.shares_prefixes and videos else None
-        return WatchedInBatches(len(videos), functools.partial(answer_batch, self, videos, prefixes))
+        score = functools.partial(score_all, self, videos, prefixes) if scores and prefixes else None
+        return WatchedInBatches(len(videos), functools.partial(answer_batch, self, videos, prefixes), score)
 
     @torch.inference_mode()
     def _prefill(self, videos: Sequence[Video]) -> "Prefixes":
@@ -95,6 +108,12 @@ class NativeVideoLLM:
             input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
         )
         logits: Tensor = outputs.logits[:, -1]
+        return logits
+
+    def read(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Cache) -> Tensor:
+        """See Read in models/scoring.py."""
+        outputs = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
+        logits: Tensor = outputs.logits
         return logits
 
     @memory_errors_named
@@ -172,8 +191,7 @@ def answer_batch(
             if is_shared and prefixes:
                 places = [prefixes.row_of[question.clip] for question in own]
                 rest = [ids[row][len(prefixes.ids[questions[row].clip]) :] for row in rows]
-                stops = StopTexts(sampling.stop, llm.processor.answer_text)
-                answers = continue_from(llm.step, prefixes.prefix, places, rest, seeds, sampling, llm.end_ids, stops)
+                answers = llm.writer.answers(prefixes.prefix, places, rest, seeds, sampling)
                 replies = replies_of(llm.processor, answers, sampling)
             else:
                 chats = [llm.processor.sample_chat([Turn(0, question.text, "")]) for question in own]
@@ -181,3 +199,21 @@ def answer_batch(
                 replies = llm.generated(chats, shown, [len(ids[row]) for row in rows], seeds, sampling)
             outcomes |= zip(rows, replies, strict=True)
     return [outcomes[row] for row in range(len(questions))]
+
+
+@memory_errors_named
+def score_all(
+    llm: NativeVideoLLM, videos: Sequence[Video], prefixes: Prefixes, passages: Sequence[Passage]
+) -> list[Likelihood | None]:
+    """See Watched.score in models/base.py."""
+    texts = [
+        passage_tokens(llm.processor, p.question, p.text, llm.processor.stand_in(videos[p.clip]), prefixes.ids[p.clip])
+        for p in passages
+    ]
+    tokens = {number: own for number, own in enumerate(texts) if own is not None}
+    rows = [prefixes.row_of[passages[number].clip] for number in tokens]
+    text_config = llm.model.config.get_text_config()
+    with llm.lock:
+        read = likelihoods(llm.read, text_config, prefixes.prefix, rows, list(tokens.values()), llm.model.dtype)
+    outcomes = dict(zip(tokens, read, strict=True))
+    return [outcomes.get(number) for number in range(len(passages))]

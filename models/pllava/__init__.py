@@ -12,6 +12,7 @@ template       how a chat template writes videos, what ends an answer, and what 
 forms          the chats that PLLaVA's authors publish, by name
 adapters       which LoRA adapters are merged, and how
 processing     chats to token ids
+passages       the tokens of a text that is read as an answer
 samples        how a sample of several turns is shown to the model
 replies        token ids of an answer to the reply: cut at stop texts and where another turn begins
 checkpoints    opens a checkpoint and refuses it where something is missing; its digest

@@ -111,7 +111,7 @@ class PllavaProcessor:
 
     def _cleaned(self, exchanges: Sequence[Exchange]) -> list[Exchange]:
         """The exchanges, in whose texts the chat's own tokens are taken apart."""
-        clean = self._without_control_tokens
+        clean = self.without_control_tokens
         return [
             exchange._replace(
                 prompt=clean(exchange.prompt),
@@ -121,7 +121,7 @@ class PllavaProcessor:
             for exchange in exchanges
         ]
 
-    def _without_control_tokens(self, text: str) -> str:
+    def without_control_tokens(self, text: str) -> str:
         """A person's or a model's text with its control tokens taken apart: in the chat they would count as the chat's own."""
         for token in self.control_tokens:
             text = text.replace(token, f"{token[0]} {token[1:]}")

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from models.base import ENCODE_CLIPS, Device, FrameSpec, ModelSpec, Reply, Sample, Sampling, Video
+from models.base import ENCODE_CLIPS, Device, FrameSpec, Likelihood, ModelSpec, Passage, Reply, Sample, Sampling, Video
 from models.batching import Question, WatchedInBatches, batches_by_length, long_question
 from models.context import too_long
 from models.decoding import Prefix, Step, continue_from, no_prefix, prefill, rows_padded_together
@@ -21,12 +21,15 @@ from models.devices import memory_errors_named, refuse_missing_gpu
 from models.pllava import loading
 from models.pllava.checkpoints import version
 from models.pllava.modeling import PllavaForConditionalGeneration
+from models.pllava.passages import passage_tokens
 from models.pllava.pooling import Shape
 from models.pllava.processing import PllavaProcessor
 from models.pllava.samples import View, ids_of, refuse_long, views_of
 from models.pllava.tensors import stack
 from models.replies import replies_of
+from models.scoring import Read, likelihoods
 from models.stops import StopTexts
+from models.streams import Writer
 
 
 def load(spec: ModelSpec, device: Device) -> "PllavaVideoLLM":
@@ -47,9 +50,16 @@ class PllavaVideoLLM:
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Held by whoever computes: two pieces in flight would need twice the memory, and be no faster."""
 
+    scores = True
+
     @property
     def frames(self) -> FrameSpec:
         return self.processor.frame_spec
+
+    @functools.cached_property
+    def writer(self) -> Writer:
+        model, decode = self.model, self.processor.tokenizer.decode
+        return Writer(step_of(model), read_of(model), model.config.text_config, model.dtype, self.end_ids, decode)
 
     @property
     def context_tokens(self) -> int:
@@ -68,13 +78,14 @@ class PllavaVideoLLM:
         return self.processor.picture_shape if video.is_picture else self.processor.video.pooled
 
     @memory_errors_named
-    def watch(self, videos: Sequence[Video]) -> WatchedInBatches:
+    def watch(self, videos: Sequence[Video], scores: bool = False) -> WatchedInBatches:
         clips_by_shape: dict[Shape, list[int]] = {}
         for clip, video in enumerate(videos):
             clips_by_shape.setdefault(self._shape_of(video), []).append(clip)
         with self.lock:
             groups = [self._group(videos, clips, shape) for shape, clips in clips_by_shape.items()]
-        return WatchedInBatches(len(videos), functools.partial(answer_batch, self, groups))
+        score = functools.partial(score_all, self, groups) if scores else None
+        return WatchedInBatches(len(videos), functools.partial(answer_batch, self, groups), score)
 
     def _group(self, videos: Sequence[Video], clips: Sequence[int], shape: Shape) -> "Group":
         frames = stack(self.processor, [videos[clip] for clip in clips])
@@ -169,6 +180,23 @@ def step_of(model: PllavaForConditionalGeneration, embed: Callable[[Tensor], Ten
     return step
 
 
+def read_of(model: PllavaForConditionalGeneration) -> Read:
+    """See Read in models/scoring.py."""
+
+    def read(ids: Tensor, mask: Tensor, positions: Tensor, cache: Cache) -> Tensor:
+        outputs = model.model.language_model(
+            inputs_embeds=model.get_input_embeddings()(ids),
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        logits: Tensor = model.lm_head(outputs.last_hidden_state)
+        return logits
+
+    return read
+
+
 @dataclass(frozen=True)
 class Group:
     """Clips whose prefixes have the same number of tokens: videos, or pictures."""
@@ -183,11 +211,11 @@ class Group:
 @memory_errors_named
 def answer_batch(llm: PllavaVideoLLM, groups: Sequence[Group], questions: Sequence[Question]) -> list[Reply | Exception]:
     """Answer a batch, all questions of one Sampling together. A question that is too long gets its ValueError alone."""
-    by_clip: dict[int, Reply | Exception] = {}
+    outcomes: dict[int, Reply | Exception] = {}
     for group in groups:
-        of_group = [question for question in questions if question.clip in group.clips]
-        by_clip |= zip((question.clip for question in of_group), _answer_group(llm, group, of_group), strict=True)
-    return [by_clip[question.clip] for question in questions]
+        numbers = [number for number, question in enumerate(questions) if question.clip in group.clips]
+        outcomes |= zip(numbers, _answer_group(llm, group, [questions[number] for number in numbers]), strict=True)
+    return [outcomes[number] for number in range(len(questions))]
 
 
 def _answer_group(llm: PllavaVideoLLM, group: Group, questions: Sequence[Question]) -> list[Reply | Exception]:
@@ -213,15 +241,34 @@ def _answer_group(llm: PllavaVideoLLM, group: Group, questions: Sequence[Questio
     ]
     with llm.lock:
         for sampling, rows in batches:
-            answers = continue_from(
-                step_of(llm.model),
+            answers = llm.writer.answers(
                 prefix,
                 [row_of[questions[row].clip] for row in rows],
                 [suffixes[row] for row in rows],
                 [questions[row].seed for row in rows],
                 sampling,
-                llm.end_ids,
-                StopTexts(sampling.stop, processor.tokenizer.decode),
             )
             outcomes |= zip(rows, replies_of(processor, answers, sampling), strict=True)
     return [outcomes[row] for row in range(len(questions))]
+
+
+@memory_errors_named
+def score_all(llm: PllavaVideoLLM, groups: Sequence[Group], passages: Sequence[Passage]) -> list[Likelihood]:
+    """See Watched.score in models/base.py."""
+    outcomes: dict[int, Likelihood] = {}
+    for group in groups:
+        row_of = {clip: row for row, clip in enumerate(group.clips)}
+        numbers = [number for number, passage in enumerate(passages) if passage.clip in row_of]
+        own = [passages[number] for number in numbers]
+        rows = [row_of[passage.clip] for passage in own]
+        texts = {(p.question, p.text): passage_tokens(llm.processor, p.question, p.text, group.shape) for p in _distinct(own)}
+        tokens = [texts[passage.question, passage.text] for passage in own]
+        with llm.lock:
+            scored = likelihoods(read_of(llm.model), llm.model.config.text_config, group.prefix, rows, tokens, llm.model.dtype)
+        outcomes |= zip(numbers, scored, strict=True)
+    return [outcomes[number] for number in range(len(passages))]
+
+
+def _distinct(passages: Sequence[Passage]) -> list[Passage]:
+    """One of those that have the same question and text: they differ in the clip after which they are read."""
+    return list({(passage.question, passage.text): passage for passage in passages}.values())

@@ -48,6 +48,22 @@ class Client:
         """The answer to a prompt. The future may raise EngineDied, or ValueError for a prompt that vLLM refuses."""
         return self._run(self._answer(prompt, self._params(seed, sampling, end_ids, logprobs)))
 
+    def read(self, prompt: Prompt, num_tokens: int) -> Future[tuple[float, ...]]:
+        """Log-likelihoods of the last `num_tokens` of a prompt, each given all before it.
+
+        vLLM computes them for tokens alone that it does not take from its cache of prefixes. A text that it has written itself may
+        be there, and then the whole prompt is computed again.
+        """
+        return self._run(self._read(prompt, num_tokens))
+
+    async def _read(self, prompt: Prompt, num_tokens: int) -> tuple[float, ...]:
+        for skips_cache in (False, True):
+            output = await self._output(prompt, _reading_params(skips_cache))
+            if (output.num_cached_tokens or 0) < len(output.prompt_token_ids) - num_tokens:
+                break
+        places = zip(output.prompt_token_ids[-num_tokens:], output.prompt_logprobs[-num_tokens:], strict=True)
+        return tuple(at[token].logprob for token, at in places)
+
     def _params(self, seed: int, sampling: Sampling, end_ids: frozenset[int], logprobs: bool) -> Any:
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 
@@ -64,6 +80,13 @@ class Client:
         )
 
     async def _answer(self, prompt: Prompt, params: Any) -> Answer:
+        completion = (await self._output(prompt, params)).outputs[0]
+        steps = completion.logprobs or ()
+        values = [step[token].logprob for token, step in zip(completion.token_ids, steps, strict=False)]
+        return Answer(completion.token_ids, completion.finish_reason == "stop", values)
+
+    async def _output(self, prompt: Prompt, params: Any) -> Any:
+        """vLLM's RequestOutput."""
         from vllm.exceptions import VLLMClientError
 
         engine = self.engine
@@ -73,17 +96,15 @@ class Client:
             inputs["multi_modal_uuids"] = {"video": [shown.uuid for shown in prompt.shown]}
         try:
             (rendered,) = await engine.renderer.render_cmpl_async([inputs])
-            async for output in engine.generate(rendered, params, str(next(self._numbers))):
-                completion = output.outputs[0]
+            async for latest in engine.generate(rendered, params, str(next(self._numbers))):
+                output = latest
         except VLLMClientError as error:
             raise ValueError(f"vLLM refuses a prompt: {error}") from None
         except Exception as error:
             if engine.errored:
                 raise EngineDied(f"the processes of vLLM's engine have ended ({type(error).__name__})") from None
             raise
-        steps = completion.logprobs or ()
-        values = [step[token].logprob for token, step in zip(completion.token_ids, steps, strict=False)]
-        return Answer(completion.token_ids, completion.finish_reason == "stop", values)
+        return output
 
     def call(self, method: str, *arguments: Any) -> list[Any]:
         """What a method of each of vLLM's workers returns."""
@@ -96,6 +117,20 @@ class Client:
         self._run(_stop(self.engine)).result()
         del self.engine
         self._loop.call_soon_threadsafe(self._loop.stop)
+
+
+def _reading_params(skips_cache: bool) -> Any:
+    """For a prompt whose own tokens are scored; one more has to be written."""
+    from vllm.sampling_params import RequestOutputKind, SamplingParams
+
+    return SamplingParams(
+        temperature=0.0,
+        max_tokens=1,
+        prompt_logprobs=0,
+        detokenize=False,
+        skip_reading_prefix_cache=skips_cache,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
 
 
 async def _start(config: Any) -> Any:

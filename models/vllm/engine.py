@@ -13,6 +13,8 @@ from models.vllm.installed import architectures, installed_version
 from models.vllm.served import Served, serving
 from models.vllm.video_llm import VllmVideoLLM
 
+SCORES = True
+"""Whether it gives the likelihoods of texts: by prompt_logprobs."""
 ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_LEVEL": "WARNING",

@@ -7,12 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.base import FrameSpec, ModelSpec, Reply, Sample, Sampling
+from models.base import FrameSpec, ModelSpec, Reply, Sample, Sampling, Turn
 from models.folders import FINETUNED, fetch
 from models.frames import metadata_of
 from models.native import family
 from models.native.layout import hub_name, tower_kind
+from models.native.passages import passage_tokens
 from models.native.processing import NativeProcessor
+from models.passages import Tokens
 from models.replies import replies_of
 from models.vllm.served import Prompt, Shown, Watchable
 
@@ -113,6 +115,13 @@ class NativeServed:
             for clip, video in zip(places, shown, strict=True)
         ]
         return Prompt(processor.ids_of(chat), items, len(processor.chat_ids(chat, shown)))
+
+    def passage(self, question: str, text: str, video: Watchable) -> tuple[Prompt, Tokens]:
+        prompt = self.prompt([Turn(0, question, "")], [video])
+        tokens = passage_tokens(self.processor, question, text, self.processor.form.video, [])
+        assert tokens is not None, "every chat begins with no tokens"
+        ids = [*tokens.question, *tokens.answer]
+        return replace(prompt, token_ids=ids, num_tokens=prompt.num_tokens + len(ids) - len(prompt.token_ids)), tokens
 
     def reply(self, ids: Sequence[int], sampling: Sampling) -> Reply:
         return replies_of(self.processor, [ids], sampling)[0]

@@ -5,16 +5,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.base import FrameSpec, ModelSpec, Reply, Sample, Sampling
+from models.base import FrameSpec, ModelSpec, Reply, Sample, Sampling, Turn
 from models.caches import temporary_folder
 from models.folders import fetch
+from models.passages import Tokens
 from models.pllava import checkpoints
 from models.pllava.architecture import Architecture
+from models.pllava.passages import passage_tokens
 from models.pllava.pooling import Shape
 from models.pllava.processing import PllavaProcessor
 from models.pllava.samples import View, exchanges_of, views_of
@@ -117,6 +119,13 @@ class PllavaServed:
         ids = processor.sample_ids(exchanges_of(sample), [(1, 1, 1)] * len(views))
         num_tokens = len(ids) + sum(processor.tokens_of(shape) - 1 for _, _, shape in views)
         return Prompt(ids, [_shown(view, videos) for view in views], num_tokens)
+
+    def passage(self, question: str, text: str, video: Watchable) -> tuple[Prompt, Tokens]:
+        prompt = self.prompt([Turn(0, question, "")], [video])
+        tokens = passage_tokens(self.processor, question, text, (1, 1, 1))
+        before = self.processor.prompt_ids(question, (1, 1, 1))[0]
+        ids = [*before, *tokens.question, *tokens.answer]
+        return replace(prompt, token_ids=ids, num_tokens=prompt.num_tokens + len(ids) - len(prompt.token_ids)), tokens
 
     def reply(self, ids: Sequence[int], sampling: Sampling) -> Reply:
         return replies_of(self.processor, [ids], sampling)[0]

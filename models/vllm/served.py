@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import FrameSpec, ModelSpec, Reply, Sample, Sampling, Video
+from models.passages import Tokens
 from models.registry import family
 
 if TYPE_CHECKING:
@@ -111,6 +112,10 @@ class Served(Protocol):
 
     def prompt(self, sample: Sample, videos: Sequence[Watchable]) -> Prompt:
         """The prompt whose answer is the sample's last. Raises ValueError for a chat that cannot be written."""
+        ...
+
+    def passage(self, question: str, text: str, video: Watchable) -> tuple[Prompt, Tokens]:
+        """A prompt that ends with a text as its answer, and the text's tokens, which are its last ones."""
         ...
 
     def reply(self, ids: Sequence[int], sampling: Sampling) -> Reply:

@@ -5,8 +5,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models.base import FrameSpec, Reply, Sample, Sampling, Turn, Video
+from models.base import FrameSpec, Likelihood, Passage, Reply, Sample, Sampling, Turn, Video
 from models.context import too_long
+from models.passages import Tokens
 from models.vllm.client import Answer, Client
 from models.vllm.served import Prompt, Served, Watchable
 
@@ -21,6 +22,8 @@ class VllmVideoLLM:
     """Of the weights, with engine and version: texts of two engines differ, even at temperature 0 in bfloat16."""
     context_tokens: int
 
+    scores = True
+
     @property
     def frames(self) -> FrameSpec:
         return self.served.frames
@@ -34,8 +37,15 @@ class VllmVideoLLM:
         prompt = self.served.prompt([Turn(0, question, "")], [Watchable(video)])
         return too_long(prompt.num_tokens, max_tokens, self.context_tokens)
 
-    def watch(self, videos: Sequence[Video]) -> "VllmWatched":
-        return VllmWatched(self, videos)
+    def watch(self, videos: Sequence[Video], scores: bool = False) -> "VllmWatched":
+        return VllmWatched(self, videos, scores)
+
+    def read(self, passage: Passage, video: Watchable) -> "tuple[Tokens, Future[tuple[float, ...]]] | None":
+        """A text's tokens, and their log-likelihoods to come; None for a text without tokens, or too long for the context."""
+        prompt, tokens = self.served.passage(passage.question, passage.text, video)
+        if not tokens.answer or prompt.num_tokens >= self.context_tokens:
+            return None
+        return tokens, self.client.read(prompt, len(tokens.answer))
 
     def converse(self, videos: Sequence[Video], samples: Sequence[Sample], seeds: Sequence[int], sampling: Sampling) -> list[Reply]:
         """All samples at once: vLLM encodes a clip once, and shares the prefixes that samples have in common."""
@@ -78,11 +88,15 @@ class VllmVideoLLM:
 
 
 class VllmWatched:
-    """See Watched in models/base.py. A question is submitted as soon as it is asked; frames are let go when their clip leaves."""
+    """See Watched in models/base.py. A question is submitted as soon as it is asked; frames are let go when their clip leaves.
 
-    def __init__(self, llm: VllmVideoLLM, videos: Sequence[Video]) -> None:
+    With `scores` they stay until `close`: prefixes are in vLLM's cache, and whatever has left that is encoded again.
+    """
+
+    def __init__(self, llm: VllmVideoLLM, videos: Sequence[Video], scores: bool) -> None:
         self._llm = llm
         self._present: dict[int, Watchable] = {clip: Watchable(video) for clip, video in enumerate(videos)}
+        self._read = dict(self._present) if scores else {}
 
     def ask(self, clip: int, question: str, seed: int, sampling: Sampling) -> Future[Reply]:
         prompt = self._llm.served.prompt([Turn(0, question, "")], [self._present[clip]])
@@ -94,5 +108,20 @@ class VllmWatched:
             return refused
         return self._llm.answer(prompt, seed, sampling)
 
+    def ask_all(self, clip: int, question: str, seeds: Sequence[int], sampling: Sampling) -> list[Future[Reply]]:
+        """vLLM computes what the prompts share once, or reads it where an earlier question has left it."""
+        return [self.ask(clip, question, seed, sampling) for seed in seeds]
+
     def leave(self, clip: int) -> None:
         del self._present[clip]
+
+    def score(self, passages: Sequence[Passage]) -> list[Likelihood | None]:
+        """All texts at once; those of one clip share its prefix."""
+        readings = [self._llm.read(passage, self._read[passage.clip]) for passage in passages]
+        return [
+            Likelihood(text=reading[0].text, spans=reading[0].spans, logprobs=reading[1].result()) if reading else None
+            for reading in readings
+        ]
+
+    def close(self) -> None:
+        self._read = {}

@@ -11,27 +11,24 @@ machine's Ray are counted, the decoding processes among them; ray.init and one w
 import argparse
 import io
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from builders import DECODING, LIMITS, a_clip
+from builders import DECODING, a_clip
+from cpu import counted_cpu
 from engine import flow
 from engine.connection import connect
 from engine.decode.media import open_container, video_stream
 from engine.decode.read import read
-from engine.decode.request import Request
 from engine.decode.seek import WindowReader
 from engine.decode.stage import Decoded, decode_piece, videos_of
 from engine.ingest.clips import path_of, write_parts
 from engine.ingest.pieces import cut
 from engine.store.files import Store
 from models.base import Evenly, FrameSpec, Square
+from numbered import request_of
 from videos import remux, write_noisy
 
 SPEC = FrameSpec(choose=Evenly(8), size=Square(224))
@@ -52,25 +49,10 @@ class Drop:
         return {"clips": len(results)}
 
 
-def request_of(path: str, data: bytes, tolerance_s: float = 0.0) -> Request:
-    return Request(
-        video=path,
-        size=len(data),
-        start_s=None,
-        end_s=None,
-        spec=SPEC,
-        backend="pyav",
-        jitter_seed=None,
-        frame_pixels=LIMITS.frame_pixels,
-        decode_pixels=LIMITS.decode_pixels,
-        tolerance_s=tolerance_s,
-    )
-
-
 def bare(path: str) -> None:
     """One clip, in this process, out of memory: what the backend itself costs."""
     data = Path(path).read_bytes()
-    assert read(io.BytesIO(data), request_of(path, data)).frames.shape == SHAPE
+    assert read(io.BytesIO(data), request_of(path, len(data), spec=SPEC)).frames.shape == SHAPE
 
 
 def print_tolerances(folder: Path) -> None:
@@ -88,7 +70,7 @@ def print_tolerances(folder: Path) -> None:
 
 def decoded_with(name: str, data: bytes, tolerance_s: float) -> tuple[int, float]:
     """Frames that are decoded for one clip, and its CPU seconds."""
-    began, file, request = time.process_time(), io.BytesIO(data), request_of(name, data, tolerance_s)
+    began, file, request = time.process_time(), io.BytesIO(data), request_of(name, len(data), spec=SPEC, tolerance_s=tolerance_s)
     with open_container(file, name) as container:
         reader = WindowReader(file, container, video_stream(file, container, request), request)
         frames, _ = reader.read()
@@ -122,38 +104,6 @@ def through_read_videos(paths: list[str]) -> int:
 
     dataset = ray.data.read_videos(paths, include_paths=True)
     return len({row["path"] for row in dataset.select_columns(["path"]).iter_rows()})
-
-
-@contextmanager
-def counted_cpu() -> Iterator[Callable[[], float]]:
-    """CPU seconds of this process and all its descendants, also of those that end meanwhile."""
-    cpu_seconds: dict[tuple[int, float], float] = {}
-    stop = threading.Event()
-
-    def look() -> None:
-        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
-            try:
-                times = process.cpu_times()
-                cpu_seconds[process.pid, process.create_time()] = times.user + times.system
-            except psutil.NoSuchProcess:
-                continue
-
-    def keep_looking() -> None:
-        while not stop.wait(0.25):
-            look()
-
-    thread = threading.Thread(target=keep_looking, daemon=True)
-    thread.start()
-
-    def total() -> float:
-        look()
-        return sum(cpu_seconds.values())
-
-    try:
-        yield total
-    finally:
-        stop.set()
-        thread.join()
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from builders import a_clip, an_attempt
 from engine.ingest.card import Card
@@ -24,7 +23,7 @@ from engine.language.vocabulary import __dict__ as vocabulary
 from engine.rows import ATTEMPTS, EXAMPLES, Example
 from engine.run.seals import Seal
 from engine.run.work import spans_by_part
-from engine.store.files import FILES, FileRecord, digest
+from engine.store.files import FILES, FileRecord, digest, parquet_bytes
 
 WORDS = sorted({word for value in vocabulary.values() if isinstance(value, frozenset) for word in value if isinstance(word, str)})
 """Some hundred English words."""
@@ -34,10 +33,9 @@ def text(tokens: int, seed: int) -> str:
     return " ".join(random.Random(seed).choices(WORDS, k=tokens))
 
 
-def parquet_bytes(rows: list[dict[str, Any]], schema: pa.Schema) -> int:
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd")
-    return int(sink.getvalue().size)
+def size_of(rows: list[dict[str, Any]], schema: pa.Schema) -> int:
+    """Bytes of the file that the store makes of them."""
+    return len(parquet_bytes(pa.Table.from_pylist(rows, schema=schema)))
 
 
 def clip(number: int) -> Any:
@@ -51,7 +49,7 @@ def piece(attempts: int, tokens: int) -> int:
         an_attempt(f"clip-{n:09d}", piece_id=digest(n // 64), text=text(tokens, n), seed=hash(n) % 2**62, etag=digest(n)).to_row()
         for n in range(attempts)
     ]
-    return parquet_bytes(rows, ATTEMPTS)
+    return size_of(rows, ATTEMPTS)
 
 
 def examples(count: int, tokens: int) -> int:
@@ -71,7 +69,7 @@ def examples(count: int, tokens: int) -> int:
         ).to_row()
         for n in range(count)
     ]
-    return parquet_bytes(rows, EXAMPLES)
+    return size_of(rows, EXAMPLES)
 
 
 def records(pieces: int) -> list[FileRecord]:
@@ -85,7 +83,7 @@ def records(pieces: int) -> list[FileRecord]:
 
 
 def index(pieces: int) -> int:
-    return parquet_bytes([asdict(record) for record in records(pieces)], FILES)
+    return size_of([asdict(record) for record in records(pieces)], FILES)
 
 
 def seal(parts: int) -> int:
@@ -146,9 +144,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=100_000, help="clips, pieces or parts of the largest point")
     most = parser.parse_args().most
     points: dict[str, Any] = {
-        "part file, by clips": {
-            n: parquet_bytes(to_table(map(clip, range(n))).to_pylist(), to_table([]).schema) for n in (1024, 8192)
-        },
+        "part file, by clips": {n: size_of(to_table(map(clip, range(n))).to_pylist(), to_table([]).schema) for n in (1024, 8192)},
         "piece file, by attempts of 100 tokens": {n: piece(n, 100) for n in (1, 32, 64)},
         "piece file of 32 attempts, by tokens": {n: piece(32, n) for n in (10, 100, 300)},
         "examples file of 100 tokens, by rows": {n: examples(n, 100) for n in (64, 8192)},

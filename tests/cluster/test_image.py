@@ -6,6 +6,7 @@ import tomllib
 import pytest
 import yaml
 
+from engine import __version__
 from manifests import CLUSTER, OVERLAYS, built, cluster_of, ray_object
 
 ROOT = CLUSTER.parent
@@ -29,9 +30,8 @@ def test_manifests_have_the_pinned_ray(overlay: str) -> None:
 
 def test_there_is_a_stage_for_each_image_of_the_values() -> None:
     values = yaml.safe_load((CLUSTER / "values/values.yaml").read_text())
-    version = PROJECT["project"]["version"]
     assert {name: image.rpartition(":")[2] for name, image in values["image"].items()} == {
-        stage: f"{version}-{stage}" for stage in stages() if stage != "base"
+        stage: f"{__version__}-{stage}" for stage in stages() if stage != "base"
     }
 
 

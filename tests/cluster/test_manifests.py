@@ -12,9 +12,11 @@ import pytest
 import typer
 import yaml
 
+from engine.connection import RUN
+from engine.nodes.demand import matches
 from engine.presets import load_config
 from jobs.cli import app
-from jobs.job_server import RUN, run_name
+from jobs.job_server import run_name
 from manifests import (
     CLUSTER,
     CRDS,
@@ -41,7 +43,7 @@ KINDS = {
     "vllm": "RayJob",
 }
 EVERY_POOL = ["head", "decode", "generate", "train"]
-POOLS = dict.fromkeys(KINDS, EVERY_POOL) | {"cpu-demo": ["head"], "one-node-8-gpus": ["head", "generate"]}
+POOLS = dict.fromkeys(KINDS, EVERY_POOL) | {"cpu-demo": ["head"], "one-node-8-gpus": ["head", "one-node"]}
 
 overlays = pytest.mark.parametrize("overlay", OVERLAYS)
 
@@ -153,7 +155,13 @@ def test_rays_own_autoscaler_reads_pools_with_their_labels_and_bounds(overlay: s
 @overlays
 def test_only_the_images_with_cuda_are_on_nodes_with_gpus(overlay: str) -> None:
     images = {group["labels"]["starloop/pool"]: image_of(group) for group in groups(cluster_of(ray_object(built(overlay))))}
-    expected = {"head": "cpu", "decode": "cpu", "generate": "vllm" if overlay == "vllm" else "cuda", "train": "cuda"}
+    expected = {
+        "head": "cpu",
+        "decode": "cpu",
+        "generate": "vllm" if overlay == "vllm" else "cuda",
+        "train": "cuda",
+        "one-node": "cuda",
+    }
     assert images == {pool: VALUES["image"][expected[pool]] for pool in POOLS[overlay]}
 
 
@@ -205,6 +213,20 @@ def test_the_configuration_is_valid_and_its_cluster_can_hold_it(overlay: str, tm
     )
     assert config.cluster.generator_actors * config.cluster.generator_gpus <= gpus
     assert config.train.num_workers * config.cluster.train_gpus <= 8
+
+
+@pytest.mark.parametrize("overlay", ["one-node-8-gpus", "many-nodes-spot", "vllm", "nightly", "standing-cluster"])
+def test_each_stage_has_the_pool_of_its_name_or_the_only_node(overlay: str, tmp_path: Path) -> None:
+    manifests = built(overlay)
+    (tmp_path / "run.toml").write_text(the("ConfigMap", manifests, "starloop-configuration")["data"]["run.toml"])
+    cluster = load_config(tmp_path / "run.toml", []).cluster
+    pools = [group["labels"] for group in cluster_of(ray_object(manifests))["workerGroupSpecs"]]
+    selectors = {
+        "decode": cluster.decode_selector, "generate": cluster.generator_selector, "train": cluster.train_selector
+    }  # fmt: skip
+    for stage, selector in selectors.items():
+        selected = [labels["starloop/pool"] for labels in pools if matches(labels, selector)]
+        assert selected == (["one-node"] if overlay == "one-node-8-gpus" else [stage])
 
 
 def test_the_nightly_job_continues_the_run_of_the_configuration() -> None:

@@ -95,7 +95,7 @@ def test_a_server_answers_the_first_cycle(
     # the key is in no file of the run and of Ray, and in no line
     assert files_with(KEY, run, Path(os.environ["RAY_TMPDIR"])) == []
     assert KEY not in caplog.text
-    assert files_with(KEY_ENV, run) == [run / "config.json"]
+    assert sorted(files_with(KEY_ENV, run)) == [run / "config.json", run / "logs/00001/command.json"]
 
 
 def greetings(server: ChatServer) -> list[str]:
@@ -137,7 +137,8 @@ def test_a_server_that_is_killed_stops_the_step_in_one_line_and_nothing_written_
         generate(config)
         asked = Counter(second.answered) - Counter(greetings(second))
     expected = Counter(row["prompt"] for row in attempts_of(Store(str(whole)), GENERATE) if row["outcome"] != "failed")
-    assert asked == expected - Counter(row["prompt"] for row in written if row["outcome"] != "failed")
+    late = "a piece that was answered may be written after its step has stopped, and is not asked again either"
+    assert asked <= expected - Counter(row["prompt"] for row in written if row["outcome"] != "failed"), late
     assert outcomes(store) == outcomes(Store(str(whole))), "the same rows as without the kill"
 
 

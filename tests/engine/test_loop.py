@@ -51,6 +51,11 @@ def test_every_clip_is_accounted_for(undisturbed: Finished) -> None:
     assert last["rationalized_kept"] == 0
     assert (summary["heldout_clips"], summary["base_accuracy"], summary["stopped_because"]) == (20, 0.4, "max_cycles")
     assert summary["best_accuracy"] > summary["base_accuracy"]
+    comparison = first["comparison"]
+    assert (comparison["step"], comparison["clips"], comparison["level"]) == ("base/evaluate", 20, None)  # loop.promote = "best"
+    assert comparison["won"] - comparison["lost"] == round(20 * (first["heldout_accuracy"] - summary["base_accuracy"]))
+    low, high = first["heldout_interval"]
+    assert low < first["heldout_accuracy"] <= high
     assert json.loads((undisturbed.folder / "summary.json").read_text()) == summary
 
 

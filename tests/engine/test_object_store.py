@@ -51,6 +51,15 @@ def test_publication(s3: Storage) -> None:
     assert store.names("f") == []
 
 
+def test_objects_are_listed_by_the_beginning_of_their_names(s3: Storage) -> None:
+    store = Store(f"s3://{BUCKET}/listed-by-prefix", s3)
+    for name in ("000-a", "001-b", "001-c", "010-d", "001-folder/e"):
+        store.write(f"pieces/{name}", b"1")
+    assert store.names("pieces", "001") == ["001-b", "001-c"]
+    assert store.names("pieces", "02") == store.names("nothing", "0") == []
+    assert store.names("pieces") == ["000-a", "001-b", "001-c", "010-d"]
+
+
 def test_of_many_drivers_at_once_one_goes_on(s3: Storage) -> None:
     """Swift looks first and writes then, so several may be told that they created the lease: all but one find out."""
     leases = [Lease(Store(f"s3://{BUCKET}/race", s3), stale_s=2.0) for _ in range(8)]

@@ -15,7 +15,7 @@ from engine.connection import on_this_node
 from engine.decode.stage import Decoded, frame_columns
 from engine.generate import watch as watching
 from engine.generate.generator import Generator
-from engine.generate.watch import PIECE_TRIES, Watch, begin
+from engine.generate.watch import LOST_NODES, PIECE_TRIES, Watch, begin
 from engine.store.troubles import StorageError
 from loops import a_generate_spec
 from models.base import Video
@@ -44,6 +44,30 @@ def test_other_pieces_come_through_and_the_poison_is_told(ray_cluster: None) -> 
     assert times[3] == PIECE_TRIES + 1
 
 
+class Finishing:
+    """Goes down on row 3 too, and tells the Watch which rows are finished."""
+
+    def __init__(self, watch: Any) -> None:
+        self._watch, self._finished = watch, list[str]()
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        finished, self._finished = self._finished, [str(row["number"])]
+        times = begin(self._watch, str(row["number"]), finished)
+        if row["number"] == 3 and times <= PIECE_TRIES:
+            os._exit(1)
+        return {"number": row["number"], "times": times}
+
+
+def test_pieces_that_share_a_block_with_the_poison_are_not_taken_for_it(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow, "WINDOW_ROWS", 8)
+    monkeypatch.setattr(flow, "rows_of_a_block", lambda row_s: 4)
+    rows = [{"number": number} for number in (8, 9, 0, 1, 2, 3)]  # the first window has two rows, and shows how quick they are
+    stages = [flow.Stage(name="finishing", work=Finishing, args={"watch": Watch.remote()}, actors=1, cpus=0.5)]  # type: ignore[attr-defined]
+    monkeypatch.setattr(flow, "WINDOW_ROWS_PER_ACTOR", 8)
+    times = {row["number"]: row["times"] for row in flow.run(rows, stages, flow.Manner(shared=True))}
+    assert times == {8: 1, 9: 1, 0: 1, 1: 1, 2: 1, 3: PIECE_TRIES + 1}
+
+
 def test_a_piece_begun_too_often_is_failed_rows(ray_cluster: None) -> None:
     watch = Watch.remote()  # type: ignore[attr-defined]
     spec = a_generate_spec()
@@ -70,10 +94,19 @@ def test_a_watch_that_does_not_answer_does_not_end_the_step(
     monkeypatch.setattr(watching, "ANSWER_TIMEOUT_S", 2.0)
     with caplog.at_level(logging.WARNING):
         assert [begin(watch, "p") for watch in (nowhere, killed)] == [1, 1]
-    assert [message.partition(";")[0] for message in caplog.messages] == [
+    assert [record.message.partition(";")[0] for record in caplog.records if record.name == watching.__name__] == [
         "how often piece p was begun is not known (GetTimeoutError)",
         "how often piece p was begun is not known (ActorDiedError)",
     ]
+
+
+def test_nodes_that_a_cloud_took_away_count_little(ray_cluster: None) -> None:
+    watch = Watch.remote()  # type: ignore[attr-defined]
+    for _ in range(LOST_NODES - 1):
+        ray.get(watch.begin.remote("p", "a node that is gone"))
+    assert begin(watch, "p") == 1
+    ray.get(watch.begin.remote("p", "another one"))
+    assert begin(watch, "p") == 3
 
 
 def test_what_the_driver_needs_is_on_its_node(ray_cluster: None) -> None:
@@ -100,6 +133,6 @@ def same(row: dict[str, Any]) -> dict[str, Any]:
 def test_long_inputs_go_as_several_datasets(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "WINDOW_ROWS", 4)
     rows = ({"number": number} for number in range(10))
-    out = list(flow.run(rows, [flow.Stage(name="same", work=same, cpus=0.5)], ordered=True))
+    out = list(flow.run(rows, [flow.Stage(name="same", work=same, cpus=0.5)], flow.Manner(ordered=True)))
     assert [row["number"] for row in out] == list(range(10))
     assert ray.is_initialized()

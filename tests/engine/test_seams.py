@@ -59,21 +59,35 @@ def test_another_model_is_one_module_and_a_line(tmp_path: Path, monkeypatch: pyt
     assert outcomes == [("direct", "rejected"), ("rationalized", "kept")]
 
 
-def an_engine(monkeypatch: pytest.MonkeyPatch, watch: Any, tmp_path: Path, **fields: Any) -> Generator:
-    monkeypatch.setitem(registry.ENGINES, "toy", "toys.engine")
-    return Generator(a_generate_spec(engine=EngineSpec(name="toy"), store=Store(str(tmp_path)), **fields), watch)
-
-
-def test_another_engine_answers_clips_of_several_pieces_at_once(
+def test_a_model_that_cannot_read_texts_is_refused_where_their_grounding_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watch: Any
 ) -> None:
-    generator = an_engine(monkeypatch, watch, tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "toy"}')
+    monkeypatch.setitem(registry.FAMILIES, "toy", "toys.model")
+    fields: dict[str, Any] = {"model": ModelSpec(base=str(tmp_path)), "store": Store(str(tmp_path / "run")), "grounding": 4}
+    assert not Generator(a_generate_spec(**fields), watch).llm.scores, "by default its attempts have no score"
+    with pytest.raises(ValueError, match=r"generate.grounding = 4, and .* cannot read a text again after a video: .* set it to 0"):
+        Generator(a_generate_spec(**fields, must_score=True), watch)
+
+
+def an_engine(monkeypatch: pytest.MonkeyPatch, watch: Any, tmp_path: Path, in_flight: int = 1, **fields: Any) -> Generator:
+    monkeypatch.setitem(registry.ENGINES, "toy", "toys.engine")
+    return Generator(
+        a_generate_spec(engine=EngineSpec(name="toy", in_flight=in_flight), store=Store(str(tmp_path)), **fields), watch
+    )
+
+
+@pytest.mark.parametrize("in_flight", [4, 1])
+def test_another_engine_answers_clips_of_as_many_pieces_at_once_as_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watch: Any, in_flight: int
+) -> None:
+    generator = an_engine(monkeypatch, watch, tmp_path, in_flight)
     assert isinstance(generator.llm, toy_engine.Engine)
     rows = [a_piece(f"p{number}", f"{number}a", f"{number}b") for number in range(4)]
-    with ThreadPoolExecutor(4) as threads:  # as Ray calls an actor that holds four pieces in flight
+    with ThreadPoolExecutor(4) as threads:  # as Ray calls an actor that has four pieces in its process
         attempts = list(threads.map(lambda row: attempts_of(generator, row), rows))
     assert [[attempt["clip_id"] for attempt in piece] for piece in attempts] == [[f"{n}a"] * 2 + [f"{n}b"] * 2 for n in range(4)]
-    assert generator.llm.most_at_once > 2
+    assert generator.llm.most_at_once > 2 if in_flight == 4 else generator.llm.most_at_once == 2
     assert len(generator.llm.questions) == 16
 
 
@@ -91,7 +105,10 @@ def test_a_slow_second_verifier_holds_nothing_up_and_its_reject_is_rationalized(
         ("not_grounded", 1),
         ("kept", 2),
     ]
-    assert second["judgements"][0] == {"stage": "judge", "keep": True, "reason": "grounded", "score": 0.9, "detail": "I see"}
+    by_itself = {"model": "", "prompt_tokens": 0, "num_tokens": 0, "cost": 0.0}
+    assert second["judgements"][0] == by_itself | {
+        "stage": "judge", "keep": True, "reason": "grounded", "score": 0.9, "detail": "I see",
+    }  # fmt: skip
     assert second["judgements"][1]["stage"] == "rules"
 
 
@@ -132,7 +149,7 @@ class Narrow(toy_engine.Engine):
         self.batches: list[int] = []
         self._never = never
 
-    def watch(self, videos: Any) -> toy_engine.Watched:
+    def watch(self, videos: Any, scores: bool = False) -> toy_engine.Watched:
         self.batches.append(len(videos))
         if len(videos) > 2 or any(video.frames.max() == 255 for video in videos):
             raise OutOfMemory("CUDA out of memory: 3 GiB more were needed")

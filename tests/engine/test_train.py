@@ -14,9 +14,9 @@ import ray
 import ray.data
 import torch
 
-from builders import DECODING
+from builders import a_train_job
 from engine import flow
-from engine.config import Data, Mixture, Train
+from engine.config import Cluster, Data, Train
 from engine.generate.prompts import PUBLISHED
 from engine.ingest.manifest import read_manifest
 from engine.rows import EXAMPLES
@@ -24,34 +24,14 @@ from engine.select.choose import from_template
 from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.train.checkpoint import State
-from engine.train.job import StepRecord, TrainJob
+from engine.train.job import StepRecord
 from engine.train.meter import Meter
 from engine.train.schedule import learning_rate
-from engine.train.trainer import Trained, fatal_error, finetune
+from engine.train.trainer import Follow, Trained, fatal_error, finetune
 from engine.train.worker import unusable
-from models.base import Device, ModelSpec
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 SETTINGS = {"batch_rows": 4, "micro_batch_rows": 2, "epochs": 3.0, "lr": 1e-3, "lora_rank": 4, "lora_dropout": 0.0}
-
-
-def a_job(store: Store, train: Train) -> TrainJob:
-    return TrainJob(
-        identity="test",
-        device=Device("cpu", "float32"),
-        model=ModelSpec(base="tiny"),
-        train=train,
-        store=store,
-        examples=store.describe(["examples.parquet"])[0],
-        episodes=None,
-        mixture=Mixture(),
-        loss_on="query",
-        out="out",
-        seed=0,
-        failure_rate=0.5,
-        decoding=DECODING,
-        decode_cpus=0.5,
-    )
 
 
 def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[StepRecord]]:
@@ -61,15 +41,15 @@ def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[Step
         example.to_row() for example in from_template(clips[:8], "The answer is {label}.", PUBLISHED)
     ]  # three have no usable video
     store.write_table("examples.parquet", pa.Table.from_pylist(rows, schema=EXAMPLES))
-    job = a_job(store, Train.model_validate(SETTINGS | section))
+    job = a_train_job(store, Train.model_validate(SETTINGS | section))
     records: list[StepRecord] = []
-    return finetune(job, cpus=0.5, gpus=0, on_step=records.append), records
+    return finetune(job, Cluster(train_cpus=0.5), Follow(records.append)), records
 
 
 def test_a_finetune_without_videos_stops_at_the_limit_and_not_at_its_end(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.write("examples.parquet", b"")
-    job = a_job(store, Train(batch_rows=20))
+    job = a_train_job(store, Train(batch_rows=20))
     assert unusable(job, State(losses=[1.0] * 5, fed=[50, 0, 0, 0, 0]), is_last=False) is None
     stopped = unusable(job, State(losses=[1.0] * 5, fed=[50, 0, 0, 0, 1]), is_last=False)
     assert stopped == "51 of 100 samples failed (without a usable video 50, too long 1), more than limits.failure_rate = 0.5"
@@ -78,7 +58,7 @@ def test_a_finetune_without_videos_stops_at_the_limit_and_not_at_its_end(tmp_pat
 def test_a_finetune_that_learned_nothing_is_an_error_however_small(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.write("examples.parquet", b"")
-    job, state = a_job(store, Train(batch_rows=4)), State(losses=[None, None], fed=[8, 0, 0, 0, 0])
+    job, state = a_train_job(store, Train(batch_rows=4)), State(losses=[None, None], fed=[8, 0, 0, 0, 0])
     assert unusable(job, state, is_last=False) is None
     assert unusable(job, state, is_last=True) == "none of 8 samples has an answer to learn from (without a usable video 8)"
 
@@ -154,7 +134,7 @@ def planned_share(row: dict[str, Any]) -> dict[str, Any]:
 
 def test_flows_that_run_together_share_the_object_store(ray_cluster: None) -> None:
     stage = flow.Stage(name="share", work=planned_share, cpus=0.5)
-    shares = [next(flow.run([{"row": 0}], [stage], flows=flows))["share"] for flows in (1, 8)]
+    shares = [next(flow.run([{"row": 0}], [stage], flow.Manner(flows=flows)))["share"] for flows in (1, 8)]
     assert shares == [0.5, 0.0625]
 
 

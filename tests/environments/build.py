@@ -2,8 +2,9 @@
 
     python tests/environments/build.py native
 
-native.txt, skypilot.txt and vllm.txt are the lists: names and versions. An environment lies in the user's cache under the digest of
-its list, so that every checkout of the same list uses it; NAME.py beside the list, where there is one, is run in it at the end.
+The lists are dpo.txt, native.txt, parse.txt, skypilot.txt, trackers.txt and vllm.txt: names and versions. An environment lies in
+the user's cache under the digest of its list, so that every checkout of the same list uses it. NAME.py beside the list, where there
+is one, is run in it at the end.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ def environment(name: str) -> Path:
     if not packages.is_file():
         raise ValueError(f"no {packages}; lists are {', '.join(sorted(path.stem for path in HERE.glob('*.txt')))}")
     parts = [sys.version.encode(), packages.read_bytes(), finish.read_bytes() if finish.is_file() else b""]
-    folder = _cache() / f"{name}-{hashlib.sha256(b'/'.join(parts)).hexdigest()[:12]}"
+    folder = cache() / f"{name}-{hashlib.sha256(b'/'.join(parts)).hexdigest()[:12]}"
     if not (folder / READY).is_file():
         print(f"{folder}: is built from {packages.name}, which takes some minutes", file=sys.stderr)
         _run(sys.executable, "-m", "venv", "--clear", str(folder))
@@ -33,7 +34,7 @@ def environment(name: str) -> Path:
     return folder
 
 
-def _cache() -> Path:
+def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "starloop" / "test-environments"
 
 

@@ -1,5 +1,6 @@
 """Pins the command line: help at once, one line and no traceback for what a user got wrong."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -73,6 +74,10 @@ def test_help_names_every_job_at_once() -> None:
             ["ingest", "m.csv", "--out", "c.parquet", "--set", "data.manifest=n.csv"],
             "error: --set data.manifest=n.csv: the manifest is",
         ),
+        (
+            ["submit", "own.toml", "--address", "http://127.0.0.1:1"],
+            "error: run.uri = 'runs/default' is relative: the job would write into Ray's own copy",
+        ),
         (["submit", "none.toml", "--address", "http://127.0.0.1:1"], "error: no such config"),
         (["demo", "--out", "s3://bucket/demo"], "error: --out s3://bucket/demo: this command writes into a folder of this machine"),
         (["icl", "--out", "m.csv"], "error: --out m.csv: Not a directory; choose another folder"),
@@ -81,6 +86,7 @@ def test_help_names_every_job_at_once() -> None:
 )
 def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "m.csv").write_text("video,label\na.mp4,x\n")
+    (tmp_path / "own.toml").write_text("[model]\nallow_tiny = true\n")
     assert_one_line(starloop(*arguments, cwd=tmp_path), message)
 
 
@@ -135,13 +141,16 @@ def test_ingest_writes_clips_and_says_what_is_missing(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "clips.parquet").read_bytes() == (tmp_path / "out" / "again.parquet").read_bytes()
 
 
-@pytest.mark.parametrize("job", ["status", "failures"])
+@pytest.mark.parametrize("job", ["status", "failures", "audit", "inspect", "lineage", "compare"])
 def test_a_run_that_is_not_there_is_one_line(tmp_path: Path, job: str) -> None:
     line = "error: no run at nowhere: it has no config.json; name the folder or URI that run.uri named"
-    assert_one_line(starloop(job, "nowhere", cwd=tmp_path), line)
+    more = ["x"] if job in ("inspect", "lineage", "compare") else []
+    assert_one_line(starloop(job, "nowhere", *more, cwd=tmp_path), line)
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["failures"], ["alpha-sweep"], ["attach", "--address", "http://127.0.0.1:1"]])
+@pytest.mark.parametrize(
+    "arguments", [["status"], ["failures"], ["alpha-sweep"], ["attach", "--address", "http://127.0.0.1:1"], ["compare", "a"]]
+)
 def test_an_empty_name_is_not_the_working_directory(arguments: list[str]) -> None:
     done = starloop(*arguments, "")
     assert done.returncode == Exit.USAGE
@@ -293,3 +302,17 @@ def test_the_doctor_finds_what_is_wrong(tmp_path: Path, ray_cluster: None) -> No
     good = [line for line in done.stdout.splitlines() if line.startswith("ok")]
     assert any("manifest: clips 2" in line for line in good)
     assert "Traceback" not in done.stderr
+
+
+def test_only_commands_with_a_log_have_its_form(tmp_path: Path) -> None:
+    """The environment of a pod holds for a `starloop status` in it, too, whose table is for people."""
+    as_json = {"STARLOOP_LOG_FORMAT": "json"}
+    refused = starloop("status", str(tmp_path), environment=as_json)
+    assert refused.stderr.startswith("error: no run at ")
+    refused = starloop("selftrain", "--set", "nothing=1", environment=as_json)
+    [error] = [json.loads(line) for line in refused.stderr.splitlines()]
+    assert (refused.returncode, error["level"]) == (1, "ERROR")
+    assert "nothing" in error["message"]
+    assert "exception" not in error
+    assert starloop("selftrain", "--set", "nothing=1", "--log-format", "text", environment=as_json).stderr.startswith("error: ")
+    assert starloop("selftrain", "--log-format", "xml").returncode == 2

@@ -75,7 +75,7 @@ def test_a_split_for_all_rows(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert pq.read_table(tmp_path / "clips.parquet").column("split").to_pylist() == ["heldout", "heldout"]
     done = starloop("ingest", "m.csv", "--out", "clips.parquet", "--split", "fold1", cwd=tmp_path)
-    assert "error: --split fold1: train or heldout" in done.stderr
+    assert "error: --split fold1: train, heldout or test" in done.stderr
 
 
 def test_the_share_that_nobody_chose_is_said_in_one_line(tmp_path: Path) -> None:

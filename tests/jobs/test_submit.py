@@ -105,8 +105,8 @@ def test_a_run_is_sent_and_continued(
     copy = undisturbed.copy(tmp_path / "r", without=["cycle-001/evaluate"])
     arguments = ["submit", "run.toml", *options(settings(world, copy.folder)), "--address"]
     begun = starloop(*arguments, job_server, "--no-wait", cwd=sent)
-    job = begun.stdout.split()[1]
     assert begun.returncode == 0, begun.stdout[-3000:] + begun.stderr[-1000:]
+    job = begun.stdout.split()[1]
     first = starloop(*arguments, dropping_proxy, cwd=sent)
     assert first.returncode == 0, first.stdout[-3000:] + first.stderr[-1000:]
     assert f"{job} is at work on {copy.folder} already" in first.stdout

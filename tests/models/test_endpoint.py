@@ -191,6 +191,12 @@ def test_a_date_until_which_to_wait(server: ChatServer) -> None:
     assert time.time() >= int(began) + 2
 
 
+def test_a_web_page_at_the_address_is_told_as_an_answer(server: ChatServer) -> None:
+    llm, server.always = loaded(server, patience_s=0.2), "html"
+    with pytest.raises(ModelAway, match=r"answers with what is no chat completion: .*; start it, or check generate.openai.url"):
+        answer_of(llm)
+
+
 def test_a_wait_beyond_the_patience_ends_at_once(server: ChatServer) -> None:
     llm, server.retry_after, server.always = loaded(server), "3600", "busy"
     began = time.monotonic()

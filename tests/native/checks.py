@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from models import registry
-from models.base import FinetuneSpec, ModelSpec, Reply, Sampling, Turn, Video
+from models.base import FinetuneSpec, ModelSpec, Passage, Reply, Sampling, Turn, Video
 from models.frames import smallest_shape
 from models.parts import parts_of
 from models.replies import replies_of
@@ -40,6 +40,16 @@ def answers(llm: Any, videos: list[Video], seeds: tuple[int, ...] = (0, 1, 2), s
     for clip in range(3):
         watched.leave(clip)
     return replies
+
+
+def read_whole(llm: Any, passage: Passage, video: Video) -> list[float]:
+    """Log-likelihoods of a text and of what closes it, by one pass over the whole chat, without a cache."""
+    sample = [Turn(0, passage.question, passage.text)]
+    inputs = llm.processor.inputs([llm.processor.sample_chat(sample)], [[video]])
+    labels = llm.processor.labels(sample, [llm.processor.stand_in(video)])
+    with torch.no_grad():
+        logprobs = llm.model(**llm._on_device(inputs)).logits[0].float().log_softmax(-1)
+    return [float(logprobs[place - 1, token]) for place, token in enumerate(labels) if token != -100]
 
 
 def three_videos(llm: Any) -> list[Video]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models import registry
-from models.base import FinetuneSpec, ModelSpec, Sampling, Turn, Video
+from models.base import FinetuneSpec, ModelSpec, Passage, Sampling, Turn, Video
 from models.frames import smallest_shape
 from native import checks
 from native.architectures import CPU, FIELDS, UNTRAINABLE, a_checkpoint, a_video
@@ -52,6 +52,37 @@ def test_a_row_draws_from_its_own_seed_whatever_is_beside_it(made: Any, kind: st
     assert alone.ask(0, checks.QUESTIONS[1], 6, warm).result() == together[1]
     alone.leave(0)
     assert checks.answers(llm, videos, (5, 6, 8), warm)[2] != together[2]
+
+
+@pytest.mark.parametrize("kind", sorted(FIELDS))
+def test_samples_from_one_prefix_are_what_each_seed_gives_alone(made: Any, kind: str) -> None:
+    llm: Any = registry.load(made(kind), CPU)
+    videos, warm = checks.three_videos(llm), Sampling(temperature=1.0, max_tokens=8)
+    watched = llm.watch(videos)
+    futures = [watched.ask_all(clip, checks.QUESTIONS[clip], [5 + clip, 50 + clip, 500 + clip], warm) for clip in range(3)]
+    for clip in range(3):
+        watched.leave(clip)
+    for sample, first in enumerate((5, 50, 500)):
+        alone = checks.answers(llm, videos, (first, first + 1, first + 2), warm)
+        assert [of_clip[sample].result() for of_clip in futures] == alone
+
+
+@pytest.mark.parametrize("kind", sorted(FIELDS))
+def test_texts_are_read_after_any_clip_as_in_the_whole_chat(made: Any, kind: str) -> None:
+    llm: Any = registry.load(made(kind), CPU)
+    videos = checks.three_videos(llm)
+    assert llm.scores is SHARES[kind]
+    if not llm.scores:
+        return
+    watched = llm.watch(videos, True)
+    for clip in range(3):
+        watched.leave(clip)
+    texts = ("it is the red circle .", "rising .")
+    passages = [Passage(clip=clip, question=checks.QUESTIONS[1], text=text) for text in texts for clip in range(3)]
+    for passage, likelihood in zip(passages, watched.score(passages), strict=True):
+        expected = checks.read_whole(llm, passage, videos[passage.clip])
+        assert likelihood.logprobs == pytest.approx(expected[: len(likelihood.logprobs)], abs=1e-3)
+        assert likelihood.text == passage.text
 
 
 def test_a_question_that_makes_one_token_with_the_text_before_it_is_answered_all_the_same(made: Any) -> None:

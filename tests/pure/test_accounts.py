@@ -25,7 +25,7 @@ def test_each_clip_counts_once_by_its_last_attempt() -> None:
         an_attempt("d", outcome="failed", reason="missing"),
     ]
     assert balance(attempts) == Ledger(
-        clips=4, direct_kept=1, rationalized_kept=1, dropped={"gives_away_hint": 1}, failed={"missing": 1}
+        clips=4, direct_kept=1, rationalized_kept=1, dropped={"gives_away_hint": 1}, failed={"missing": 1}, direct=3, direct_right=1
     )
 
 

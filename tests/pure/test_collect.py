@@ -152,3 +152,13 @@ def test_a_run_itself_is_listed_and_an_empty_place_is_refused(tmp_path: Path) ->
     assert list(runs_below(store)) == [store]
     with pytest.raises(ValueError, match=r"no run below .*none: no folder has a run's config\.json"):
         list_runs(str(tmp_path / "none"), [], as_json=False)
+
+
+def test_the_logs_of_the_last_commands_stay(tmp_path: Path) -> None:
+    store = a_run(tmp_path / "run", [0.5])
+    for epoch in range(1, 14):
+        store.write(f"logs/{epoch:05d}/driver.log", b"12345")
+    assert paths(store) == ["logs/00001", "logs/00002", "logs/00003"]
+    delete(store)
+    assert store.folders("logs") == [f"{epoch:05d}" for epoch in range(4, 14)]
+    assert not (tmp_path / "run/collected.json").exists()

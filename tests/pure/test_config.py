@@ -102,6 +102,7 @@ def test_a_missing_and_a_broken_file(tmp_path: Path) -> None:
 
 COSTS = {
     "parent": ["manifest"],
+    "data": ["license", "source"],
     "model": ["allow_tiny"],
     "run": ["uri", "trackers"],
     "generate": ["engine", "piece_clips", "pieces_in_flight", "decoder", "vllm", "openai"],
@@ -152,7 +153,7 @@ def test_only_what_decides_a_result_is_part_of_the_identity() -> None:
         ("train.batch_rows=256", False),
         ("model.dtype=bfloat16", False),
         ("model.frame_tolerance_s=0.5", False),
-        ("verify.stages=['rules','judge']", False),
+        ("verify.stages=['rules','opinion']", False),
     ],
 )
 def test_what_may_change_within_a_run(setting: str, is_same: bool) -> None:

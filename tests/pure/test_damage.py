@@ -221,15 +221,16 @@ def test_status_as_json(run: Store, capsys: pytest.CaptureFixture[str]) -> None:
     print_status(run.uri, [], as_json=True)
     value = json.loads(capsys.readouterr().out)
     steps, damage = value.pop("steps"), value.pop("damage")
-    assert value == {"run": run.uri, "complete": False, "next_step": "cycle-000/train", "driver": None, "report": None, "gap": None}
+    state = {"complete": False, "next_step": "cycle-000/train", "driver": None, "report": None, "logs": None, "gap": None}
+    assert value == {"run": run.uri} | state
     assert damage == [{"step": GENERATE, "path": PIECE, "detail": "is gone"}]
     assert {step["step"]: step["state"] for step in steps} == {
         INGEST: "sealed", BASE: "sealed", GENERATE: "sealed", SELECT: "sealed", "cycle-000/train": "next",
     }  # fmt: skip
     assert steps[2] == {
         "step": GENERATE, "state": "sealed", "pieces": None, "planned_pieces": None, "clips": 4, "direct_kept": 3,
-        "rationalized_kept": 0, "dropped": {}, "failed": {"missing": 1}, "unused": None, "accuracy": None, "loss_first": None,
-        "loss_last": None, "seconds": 1.0, "damaged": 1,
+        "rationalized_kept": 0, "samples": None, "samples_kept": None, "dropped": {}, "failed": {"missing": 1}, "unused": None,
+        "accuracy": None, "loss_first": None, "loss_last": None, "seconds": 1.0, "cost": None, "damaged": 1,
     }  # fmt: skip
     assert steps[1]["accuracy"] == 0.5
 

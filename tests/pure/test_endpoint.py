@@ -45,9 +45,13 @@ def test_a_completion_with_and_without_what_servers_may_leave_out() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
-        (200, b"<html>hello</html>", Passing("an answer that is no chat completion: hello")),
-        (200, b'{"choices"', Passing('an answer that is no chat completion: {"choices"')),
-        (200, completion({"content": "It"}, "abort"), Passing("an answer that was broken off (finish_reason 'abort')")),
+        (200, b"<html>hello</html>", Passing("what is no chat completion: hello", is_answer=True)),
+        (200, b'{"choices"', Passing('what is no chat completion: {"choices"', is_answer=True)),
+        (
+            200,
+            completion({"content": "It"}, "abort"),
+            Passing("a reply that was broken off (finish_reason 'abort')", is_answer=True),
+        ),
         (200, completion({"content": None, "refusal": "I cannot"}), Refusal("refused", "I cannot")),
         (200, completion({"content": "It"}, "content_filter"), Refusal("refused", "its content filter ended the answer")),
         (429, b"", Passing("HTTP 429", None, is_limit=True)),

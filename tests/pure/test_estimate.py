@@ -16,7 +16,7 @@ from engine.estimate.cycles import fewest_cycles, steps_at_most
 from engine.estimate.estimate import Estimate, Inputs, make_estimate
 from engine.estimate.hardware import GPUS, Speed, choose, speed_of_gpus
 from engine.estimate.observed import Observed, Taken, observe, with_measurements, written_at
-from engine.estimate.points import CARD, INDEX, SEAL, on_paper
+from engine.estimate.points import CARD, INDEX, LISTING, SEAL, on_paper
 from engine.estimate.prices import Prices, read_prices
 from engine.estimate.workload import Workload
 from engine.ingest.pieces import Piece
@@ -120,6 +120,14 @@ def test_the_last_of_all_cycles_asks_directly_only() -> None:
     generate = [step for step in steps_at_most(a_config(), {}) if step.kind == "generate"]
     assert [step.final for step in generate] == [False, False, True]
     assert [step.model for step in generate] == ["", "cycle-000/train", "cycle-001/train"], "every cycle gains"
+
+
+def test_the_test_split_is_asked_twice_at_the_end() -> None:
+    names = [step.name for step in steps_at_most(a_config("data.test=0.1"), {})]
+    assert names[-2:] == ["base/evaluate-test", "cycle-002/evaluate-test"]
+    assert [name for name in names if name.endswith("-test")] == names[-2:]
+    sealed = a_history(0.9, 0.9, 0.9)
+    assert [step.name for step in steps_at_most(a_config("data.test=0.1"), sealed)][-1] == "cycle-000/evaluate-test"
 
 
 def a_history(*accuracies: float) -> dict[str, Seal]:
@@ -234,6 +242,9 @@ def test_money() -> None:
     with pytest.raises(ValueError, match=r"has no GPU 'H100' in \[gpu_hour\], only A100"):
         an_estimate(a_config(), prices=Prices(gpu_hour={"A100": 1.0}))
     assert an_estimate(a_config()).costs == []
+    unfilled = {cost.what: cost.amount for cost in an_estimate(a_config(), prices=Prices()).costs}
+    assert unfilled["GPUs while they work"] is None
+    assert unfilled["bytes of videos"] is None
 
 
 def test_a_server_s_answers_are_paid_for_by_token() -> None:
@@ -248,6 +259,19 @@ def test_a_server_s_answers_are_paid_for_by_token() -> None:
     assert generate.seconds.expected > 1000 * 8 / (2 * 16), "two actors ask sixteen questions at once"
 
 
+def test_a_judge_is_paid_for_by_token_too() -> None:
+    judge = ['verify.stages=["rules", "judge"]', "verify.judge.url=http://h/v1", "verify.judge.model=m", "verify.judge.frames=2"]
+    judge += ["verify.judge.sample=0.5", f"verify.judge.rubric={'x' * 400}", "generate.rationalize=false", "loop.max_cycles=1"]
+    names = ("judged_share=0.2", "picture_tokens=100", "prompt_tokens=50", "answer_tokens=20")
+    config = a_config(*judge, "verify.judge.price_in=2", "verify.judge.price_out=10", "generate.samples=1")
+    (cost,) = an_estimate(config, assumed=assumptions(names)).costs
+    assert cost.amount is not None
+    generated = [step for step in an_estimate(config).steps if step.kind == "generate"]
+    answers = sum(step.questions.expected for step in generated)
+    assert cost.amount.expected == pytest.approx(answers * 0.6 * ((50 + 20 + 100 + 200) * 2 + 20 * 10) / 1e6)
+    assert an_estimate(a_config(*judge)).costs == [], "without a price there is no sum"
+
+
 def test_a_hundred_million_clips_on_paper() -> None:
     workload = a_workload(90_000_000, 10_000_000)
     rows = {row.what: row for row in on_paper(workload, "train", 32, exactly(0.1))}
@@ -256,8 +280,10 @@ def test_a_hundred_million_clips_on_paper() -> None:
     assert rows["requests of one listing of them"].value == exactly(2_813)
     assert rows["time of one listing of them"].value.expected == pytest.approx(281.3)
     assert rows[SEAL.what].value == exactly(194_407 + (194_407 - 19_666) / (1_221 - 122) * (12_208 - 1_221))
-    assert rows[CARD.what].value.expected == pytest.approx(5.28e9, rel=0.01)
-    assert "41,361 at 1,000, 405,376 at 10,000, 3,756,920 at 100,000" in rows[INDEX.what].points
+    assert rows[CARD.what].value.expected == pytest.approx(2.66e9, rel=0.01)
+    listed = LISTING.at(100 * 256)
+    assert rows[LISTING.what].value == exactly(listed), "of a hundred parts, however many there are"
+    assert "79,764 at 1,000, 405,376 at 10,000, 3,756,920 at 100,000" in rows[INDEX.what].points
 
 
 def test_prices_are_refused_in_one_line(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from builders import a_clip, a_seal, an_attempt
+from engine.audit import reviews
 from engine.config import Data, RunConfig
 from engine.extend.begin import Extension, begin, extend, places, source_of
 from engine.extend.compare import Comparison, Ready, clips_of
@@ -21,7 +22,7 @@ from engine.ingest.clips import from_table, path_of, write_parts
 from engine.ingest.manifest import read_manifest
 from engine.ingest.pieces import cut
 from engine.presets import load_config
-from engine.rows import ATTEMPTS, Attempt, Clip
+from engine.rows import ATTEMPTS, Attempt, Clip, Review
 from engine.run.children import children_of
 from engine.run.plan import BASE, INGEST, Step, asks_elsewhere
 from engine.run.seals import Seal, read_seal, write_seal
@@ -224,10 +225,23 @@ def test_without_a_change_nothing_is_written(run: Store, tmp_path: Path) -> None
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_dry_run_says_what_changes_and_writes_nothing(run: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    manifest = a_manifest(tmp_path, clips_in(tmp_path, "abcxyz"))
+    before = sorted(tmp_path.rglob("*"))
+    with caplog.at_level("INFO", logger="engine"):
+        assert extend(replace(asked(run, manifest), is_dry=True), Storage(), lambda progress: None) is None
+    assert sorted(tmp_path.rglob("*")) == before
+    assert caplog.messages[-1].startswith(f"would begin {run.uri}-001, with ")
+    assert len(caplog.messages) == 2
+
+
 def test_the_new_configuration_names_its_parent_and_begins_with_its_promoted_model(run: Store, tmp_path: Path) -> None:
     clips = [clip for split in ("train", "heldout") for clip in from_table(run.read_table(path_of(split, 0)))][:-1]
+    reviews.add(run, [Review(answer="a1", clip_id=clips[0].clip_id, people="drop", note="it sinks")], "audit.csv")
     config = begin(run, asked(run, a_manifest(tmp_path, clips), settings=["loop.max_cycles=2"]), Storage())
     assert config is not None
+    continuation = Store(config.run.uri)
+    assert reviews.read(continuation, reviews.records_of(continuation))["a1"].note == "it sinks", "people's words are handed on"
     assert config.parent.model_dump() == {
         "run": run.url(), "step": GENERATE, "model": run.url("cycle-000/train/model"), "manifest": str(tmp_path / "new.jsonl"),
     }  # fmt: skip

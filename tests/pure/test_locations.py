@@ -10,7 +10,7 @@ from engine.ingest import manifest
 from engine.rows import Clip
 from engine.store.files import Store
 from engine.store.filesystems import Storage
-from engine.store.locations import canonical, local_path, object_key, place_of
+from engine.store.locations import canonical, local_path, name_below, object_key, place_of
 
 
 def read(path: Path, text: str, heldout: float = 0.0) -> list[Clip]:
@@ -68,6 +68,14 @@ def test_a_name_decides_the_same_split_as_before(tmp_path: Path) -> None:
     """A run that begins again must not find other clips held out."""
     clips = read(tmp_path / "m.csv", "video,label\n" + "".join(f"v{i}.mp4,x\n" for i in range(12)), 0.3)
     assert [clip.clip_id for clip in clips if clip.split == "heldout"] == ["v1", "v4", "v5", "v6", "v7", "v11"]
+
+
+def test_a_relative_name_is_of_the_folder_that_the_process_is_in_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert canonical("a.mp4") == object_key("a.mp4") == str(tmp_path / name / "a.mp4")
+        assert name_below(str(tmp_path / name / "a.mp4"), "") == "a.mp4"
 
 
 SIGNED = (

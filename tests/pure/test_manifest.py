@@ -324,8 +324,9 @@ def test_a_card_counts_what_there_is(tmp_path: Path) -> None:
     for _ in manifest.read_manifest(Data(manifest=str(tmp_path / "m.csv")), Storage(), counts):
         pass
     assert counts.id_twice() is None
-    assert counts.videos_in_both() == []
+    assert counts.videos_in_several() == []
     assert counts.counts() == {"clips": 3, "videos": 2, "labels": 2, "labels_with_one_clip": 1, "train": 2, "heldout": 1}
+    assert counts.heldout_videos() == 1
 
 
 def test_a_label_of_several_lines_is_a_label_in_json_and_an_open_quote_in_csv(tmp_path: Path) -> None:

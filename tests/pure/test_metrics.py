@@ -1,31 +1,90 @@
-"""Pins what an evaluation set is measured by, each with numbers that no other metric would give."""
+"""Pins what an evaluation set is measured by, with numbers that no other metric would give, and what an evaluation's seal says."""
 
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pyarrow as pa
 import pytest
 
-from builders import a_clip, an_attempt
-from engine.evaluate.metrics import METRICS, metric_of
+from builders import a_clip, a_seal, an_attempt
+from engine.config import EvaluationSet
+from engine.evaluate.metrics import METRICS, metric_of, value_of
+from engine.evaluate.outcomes import Recorder
+from engine.evaluate.step import facts_of
+from engine.ingest import clips as parts
+from engine.ingest.pieces import cut
+from engine.presets import load_config
+from engine.rows import ATTEMPTS, Attempt, Clip
+from engine.run.plan import BASE, INGEST, Step
+from engine.run.seals import write_seal
+from engine.run.work import INDEX, Work, pieces_of
+from engine.store.files import FILES, Store
 
 CLIPS = [a_clip("a", "rising"), a_clip("b", "rising"), a_clip("c", "rising"), a_clip("d", "sinking"), a_clip("e", "sinking")]
+WRONG = {"outcome": "rejected", "reason": "label_missing"}
+
+
+def value(name: str, clips: list[Clip], attempts: list[Attempt]) -> float:
+    """Counted in two pieces."""
+    recorder = Recorder()
+    recorder.add(clips[:3], attempts[:3])
+    recorder.add(clips[3:], attempts[3:])
+    return value_of(metric_of(name), recorder.outcomes())
 
 
 def test_accuracy_is_a_share_of_clips_and_a_failed_clip_is_wrong() -> None:
-    metric = metric_of("accuracy")
-    metric.add(CLIPS[:3], [an_attempt("a"), an_attempt("b"), an_attempt("c", outcome="failed", reason="missing")])
-    metric.add(CLIPS[3:], [an_attempt("d", outcome="rejected", reason="label_missing"), an_attempt("e")])
-    assert metric.value() == pytest.approx(3 / 5)
+    attempts = [an_attempt("a"), an_attempt("b"), an_attempt("c", outcome="failed", reason="missing")]
+    assert value("accuracy", CLIPS, [*attempts, an_attempt("d", **WRONG), an_attempt("e")]) == pytest.approx(3 / 5)
 
 
 def test_accuracy_by_label_gives_each_label_the_same_weight() -> None:
-    metric = metric_of("accuracy_by_label")
-    metric.add(CLIPS[:3], [an_attempt("a"), an_attempt("b"), an_attempt("c")])
-    metric.add(CLIPS[3:], [an_attempt("d"), an_attempt("e", outcome="rejected", reason="label_missing")])
-    assert metric.value() == pytest.approx((1 + 1 / 2) / 2)
+    attempts = [an_attempt(name) for name in "abc"] + [an_attempt("d"), an_attempt("e", **WRONG)]
+    assert value("accuracy_by_label", CLIPS, attempts) == pytest.approx((1 + 1 / 2) / 2)
 
 
 def test_no_clips_are_no_division_by_zero() -> None:
-    assert [metric_of(name).value() for name in METRICS] == [0.0] * len(METRICS)
+    assert [value(name, [], []) for name in METRICS] == [0.0] * len(METRICS)
 
 
 def test_an_unknown_metric_is_one_line_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="names the metric 'bleu'; known are accuracy, accuracy_by_label"):
         metric_of("bleu")
+
+
+def work_on(store: Store, clips: list[Clip], step: Step, **loop: str) -> Work:
+    """A run with these held-out clips, whose base evaluation answered the first of them right."""
+    sizes = parts.write_parts(store, clips)
+    path = parts.path_of("heldout", 0)
+    write_seal(store, replace(a_seal(INGEST, parts=sizes), files=store.describe([path])))
+    folder, names = pieces_of(BASE), []
+    for piece, _ in cut(path, clips, 2):
+        own = clips[piece.start : piece.start + piece.count]
+        rows = [an_attempt(clip.clip_id, **({} if clip is clips[0] else WRONG)).to_row() for clip in own]
+        names.append(f"{folder}/{piece.file_name}")
+        store.write_table(names[-1], pa.Table.from_pylist(rows, schema=ATTEMPTS))
+    index = [asdict(record) for record in store.describe(names)]
+    store.write_table(f"{BASE}/{INDEX}", pa.Table.from_pylist(index, schema=FILES))
+    write_seal(store, replace(a_seal(BASE), files=store.describe([f"{BASE}/{INDEX}"])))
+    config = load_config(None, [f"loop.{key}={value}" for key, value in loop.items()])
+    return Work(step=step, identity="", config=config, store=store, report=lambda progress: None)
+
+
+EVALUATION = Step(
+    name="cycle-000/evaluate", kind="evaluate", cycle=0, inputs=(INGEST, "cycle-000/train", BASE), split="heldout", compared=BASE
+)
+
+
+@pytest.mark.parametrize(("promote", "level"), [("significant", 0.025), ("best", None)])
+def test_an_evaluation_is_compared_with_the_best_one_before(tmp_path: Path, promote: str, level: float | None) -> None:
+    clips = [a_clip(name, "x", split="heldout", video=f"/v/{name in 'ab'}.mp4") for name in "abcde"]
+    work = work_on(Store(str(tmp_path)), clips, EVALUATION, promote=promote)
+    recorder = Recorder()
+    recorder.add(clips, [an_attempt(name, **(WRONG if name == "e" else {})) for name in "abcde"])
+    facts = facts_of(work, EvaluationSet(name="heldout", metrics=("accuracy", "accuracy_by_label")), recorder.outcomes())
+    assert (facts["accuracy"], facts["videos"]) == (0.8, 2)
+    assert facts["metrics"].keys() == facts["intervals"].keys() == {"accuracy", "accuracy_by_label"}
+    assert facts["comparison"] == {
+        "step": BASE, "clips": 5, "videos": 2, "won": 3, "lost": 0, "gain": pytest.approx(0.6), "p": 0.25, "level": level,
+    }  # fmt: skip
+    alone = replace(EVALUATION, name="base/evaluate", compared="")
+    assert "comparison" not in facts_of(replace(work, step=alone), EvaluationSet(name="heldout"), recorder.outcomes())

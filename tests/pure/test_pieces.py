@@ -1,7 +1,17 @@
 """Pins how clips are cut into pieces: by content, and around what is written already, whatever size that was cut to."""
 
+from pathlib import Path
+
+import pytest
+
 from builders import a_clip
-from engine.ingest.pieces import Span, cut, span_of, stretches
+from engine.ingest.clips import path_of, to_table
+from engine.ingest.pieces import Span, cut, group_of, span_of, stretches
+from engine.presets import load_config
+from engine.run.plan import INGEST, Step
+from engine.run.seals import Seal, write_seal
+from engine.run.work import Work
+from engine.store.files import Store
 
 PART = "ingest/train/00002.parquet"
 
@@ -23,7 +33,7 @@ def test_a_file_name_tells_its_span_and_nothing_else_is_a_piece() -> None:
     piece, _ = next(cut(PART, [a_clip("0"), a_clip("1")], 2))
     assert piece.file_name == f"00002-00000-00002-{piece.piece_id}.parquet"
     assert span_of(f"cycle-000/generate/pieces/{piece.file_name}") == Span(2, 0, 2, piece.piece_id)
-    assert span_of("cycle-000/generate/index.parquet") is None
+    assert span_of("cycle-000/generate/index.pq") is None
 
 
 def test_written_pieces_keep_their_size_and_the_rest_is_cut_anew() -> None:
@@ -43,3 +53,29 @@ def test_of_overlapping_spans_each_clip_is_in_one_piece() -> None:
     covered = list(stretches(9, 2, [Span(0, 2, 4, "a"), Span(0, 4, 4, "b")]))
     assert covered == [(0, 2, False), (2, 4, True), (6, 2, False), (8, 1, False)]
     assert sum(count for _, count, _ in covered) == 9
+
+
+def test_a_split_of_many_parts_is_listed_a_hundred_parts_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, step = Store(str(tmp_path)), Step(name="cycle-000/generate", kind="generate", cycle=0, inputs=(INGEST,))
+    for number in (99, 100):
+        store.write_table(path_of("train", number), to_table([a_clip(f"{number}-{n}") for n in range(4)]))
+    files = store.describe([path_of("train", number) for number in (99, 100)])
+    sizes = {"parts": {"train": [0] * 99 + [4, 4]}}
+    write_seal(store, Seal(step=INGEST, identity="", files=files, counts={}, facts=sizes, seconds=1.0, epoch=1))
+    config = load_config(None, [f"run.uri={tmp_path}", "data.manifest=m.csv", "generate.piece_clips=2"])
+    work = Work(step=step, identity="", config=config, store=store, report=lambda progress: None)
+    for planned in list(work.pieces())[1:3]:
+        store.write(f"{step.name}/pieces/{planned.piece.file_name}", b"")
+    listed, names = list[str](), Store.names
+    monkeypatch.setattr(Store, "names", lambda store, folder, begins="": listed.append(begins) or names(store, folder, begins))
+    planned_pieces = [(planned.piece.part, planned.piece.start, planned.is_written) for planned in work.pieces()]
+    assert planned_pieces == [
+        (path_of("train", 99), 0, False), (path_of("train", 99), 2, True),
+        (path_of("train", 100), 0, True), (path_of("train", 100), 2, False),
+    ]  # fmt: skip
+    assert listed == ["000", "001"]
+    assert sum(span.count for span in work.written()) == 4
+
+
+def test_of_parts_with_longer_numbers_none_is_counted_twice() -> None:
+    assert [group_of(number) for number in (0, 99, 100, 99_999, 100_000)] == ["000", "000", "001", "999", "1000"]

@@ -1,224 +1,389 @@
-"""Pins the report: each value under its own header, the choice of clips, and that all text is escaped."""
+"""Pins the report: what it counts, shows and doubts; hostile text stays text; words about its sample come back."""
 
-from dataclasses import asdict, replace
+import base64
+import csv
+import io
+import json
+import re
+from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import numpy as np
 import pytest
 
 from builders import a_clip, a_seal, an_attempt
-from engine.ingest import clips as parts
-from engine.ingest.pieces import cut
+from engine.audit.audit import Audit, audits, sample_of, take_back
+from engine.audit.figures import Estimate, Stratum
+from engine.audit.sheet import to_csv
+from engine.report.beliefs import Belief, Evidence, beliefs
 from engine.report.build import report_page
-from engine.report.evidence import LabelCounts, LabelScore, Repeated, Story, learned, rescued, word_for_word
-from engine.report.page import page
-from engine.rows import ATTEMPTS, Attempt
-from engine.run.plan import BASE, INGEST, name_of
-from engine.run.seals import Seal, write_seal
-from engine.run.work import INDEX, pieces_of
-from engine.store.files import FILES, Store
+from engine.report.chosen import Chosen
+from engine.report.counts import LabelRow, StepCounts, label_rows
+from engine.report.frames import strip_of
+from engine.report.page import embedded, strips_in
+from engine.report.reasons import IN_WORDS
+from engine.report.spans import deciding_spans, segments
+from engine.report.strips import Strip
+from engine.report.tables import Yield, confusion_of, funnel_of, yield_of
+from engine.rows import FAILURES, Attempt, Judgement, Trace
+from engine.run.refresh import inputs_of, refresh_report, subject_of
+from engine.run.work import read_seals, run_config
+from engine.store.files import Store
+from engine.verify.verdict import VerifySpec
+from jobs.report import report
+from reported import HIDDEN, HOSTILE, a_run
 
-NONE = Repeated(clips=0, modes={})
-NO, YES = {"outcome": "rejected", "reason": "label_missing"}, {"outcome": "kept"}
-
-
-def test_shares_by_label_count_failed_clips_as_wrong() -> None:
-    clips = [a_clip("a", "x"), a_clip("b", "x"), a_clip("c", "y")]
-    before = [an_attempt("a", **NO), an_attempt("b"), an_attempt("c", outcome="failed", reason="missing")]
-    after = [an_attempt("a"), an_attempt("b"), an_attempt("c", outcome="failed", reason="missing")]
-    counts = LabelCounts()
-    counts.add(clips[:1], before[:1], after[:1])
-    counts.add(clips[1:], before[1:], after[1:])
-    assert counts.scores() == [
-        LabelScore(label="x", clips=2, before=0.5, after=1.0),
-        LabelScore(label="y", clips=1, before=0.0, after=0.0),
-    ]
+NO = {"outcome": "rejected", "reason": "label_missing"}
+ROOT = Path(__file__).parents[2]
 
 
-def test_learned_clips_come_first_and_one_per_label() -> None:
-    clips = [a_clip("a", "x"), a_clip("b", "y"), a_clip("c", "y"), a_clip("d", "z")]
-    before = [an_attempt(clip.clip_id, **NO) for clip in clips[:3]] + [an_attempt("d")]
-    after = [an_attempt("a", **NO), an_attempt("b"), an_attempt("c"), an_attempt("d")]
-    assert [story.clip.clip_id for story in learned(clips, before, after, most=5)] == ["b", "a"]
+def a_trace(clip_id: str, **fields: Any) -> Trace:
+    attempt = an_attempt(clip_id, **fields)
+    return Trace(**{name: getattr(attempt, name) for name in Trace.__dataclass_fields__})
 
 
-def test_rescued_shows_dropped_clips_too() -> None:
-    clips = [a_clip("a", "x"), a_clip("b", "y")]
-    attempts = [
-        an_attempt("a", **NO),
-        an_attempt("a", mode="rationalized"),
-        an_attempt("b", **NO),
-        an_attempt("b", mode="rationalized", **NO),
-    ]
-    assert [story.answers[1][2] for story in rescued(clips, attempts, most=4)] == [True, False]
+def no_strip(clip: object) -> Strip:
+    return Strip(picture="/9j/" if "00001" in str(clip) else "", missing="" if "00001" in str(clip) else "no video here")
 
 
-def test_answers_that_contain_their_description_are_counted_by_mode() -> None:
-    clips = [a_clip("a", description="It goes up"), a_clip("b", description="It goes up"), a_clip("c")]
-    attempts = [an_attempt("a", text="It goes up, so it is rising."), an_attempt("b", text="It goes down."), an_attempt("c")]
-    assert word_for_word(clips, attempts) == Repeated(clips=3, modes={"direct": (1, 2)})
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("reported") / "run"
+    a_run(path)
+    return path
 
 
-def test_narrations_that_no_answer_repeats_are_not_spoken_of() -> None:
-    html = page(a_summary(), [], [], [], Repeated(clips=9, modes={"direct": (0, 9)}))
-    assert "description" not in html
+def html_of(store: Store) -> str:
+    return report_page(subject_of(store, run_config(store), read_seals(store)), no_strip)
 
 
-@pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "' onerror='x"])
-def test_text_from_data_is_escaped(hostile: str) -> None:
-    clip = a_clip(hostile, hostile, video=hostile, question=hostile)
-    summary = {
-        "base_accuracy": 0.4, "best_accuracy": 0.9, "best_cycle": 0, "heldout_clips": 5,
-        "stopped_because": hostile, "note": hostile,
-        "cycles": [{
-            "cycle": 0, "clips": 3, "direct_kept": 1, "rationalized_kept": 1, "dropped": {hostile: 1}, "failed": {},
-            "heldout_accuracy": 0.9,
-        }],
-    }  # fmt: skip
-    story = Story(clip=clip, answers=((hostile, hostile, True, hostile),))
-    html = page(
-        summary,
-        [LabelScore(label=hostile, clips=1, before=0, after=1)],
-        [story],
-        [story],
-        Repeated(clips=3, modes={"direct": (1, 2)}),
-    )
-    assert hostile not in html
-    assert "0.400 &rarr; 0.900" in html
+@pytest.fixture(scope="module")
+def html(folder: Path) -> str:
+    return html_of(Store(str(folder)))
 
 
-def a_summary(**fields: Any) -> dict[str, Any]:
-    return {
-        "base_accuracy": 0.125, "best_accuracy": 0.875, "best_cycle": 1, "heldout_clips": 41, "stopped_because": "plateau",
-        "note": "",
-        "cycles": [
-            {
-                "cycle": 0, "clips": 90, "direct_kept": 31, "rationalized_kept": 12, "dropped": {"label_missing": 7},
-                "failed": {"missing": 3}, "heldout_accuracy": None,
-            },
-            {
-                "cycle": 1, "clips": 91, "direct_kept": 32, "rationalized_kept": 13, "dropped": {"negated": 8, "vague": 2},
-                "failed": {"corrupt": 4}, "heldout_accuracy": 0.875,
-            },
-        ],
-    } | fields  # fmt: skip
+def data_of(html: str) -> dict[str, Any]:
+    match = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
+    assert match
+    value: dict[str, Any] = json.loads(match[1])
+    return value
 
 
-class Tables(HTMLParser):
-    """The tables of a page as rows of cell texts, and the bars drawn in them."""
+class Rows(HTMLParser):
+    """The rows of a page's tables, as cell texts under their headers: Rows(html).of("Lineage")."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self._in_table = False
-        self.tables: list[list[list[str]]] = []
-        self.bars: list[tuple[str, str]] = []
-        """(class, width) of each bar, in order."""
+        self.tables: dict[str, list[list[str]]] = {}
+        self._caption, self._in = "", ""
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        match tag:
-            case "table":
-                self._in_table = True
-                self.tables.append([])
-            case "tr":
-                self.tables[-1].append([])
-            case "td" | "th":
-                self.tables[-1][-1].append("")
-            case "span":
-                attributes = dict(attrs)
-                self.bars.append((attributes["class"] or "", attributes["style"] or ""))
+        if tag == "table":
+            self._caption = ""
+        elif tag == "tr":
+            self.tables.setdefault(self._caption, []).append([])
+        elif tag in ("td", "th"):
+            self.tables[self._caption][-1].append("")
+        if tag in ("caption", "td", "th"):
+            self._in = tag
 
     def handle_endtag(self, tag: str) -> None:
-        self._in_table = tag != "table" and self._in_table
+        if tag == self._in:
+            self._in = ""
 
     def handle_data(self, data: str) -> None:
-        if self._in_table:
-            self.tables[-1][-1][-1] += data
+        if self._in == "caption":
+            self._caption += data
+        elif self._in:
+            self.tables[self._caption][-1][-1] += data
 
-    def by_header(self, table: int) -> list[dict[str, str]]:
-        header, *rows = self.tables[table]
-        assert len(set(header)) == len(header)
-        return [dict(zip(header, row, strict=True)) for row in rows]
-
-
-def test_each_value_of_a_cycle_is_under_its_header() -> None:
-    before, first, second = Tables(page(a_summary(), [], [], [], NONE)).by_header(0)
-    names = ["cycle", "clips", "kept alone", "kept after the hint", "dropped", "failed", "held-out"]
-    assert before == dict.fromkeys(names, "") | {"cycle": "before", "held-out": "0.125"}
-    assert first == dict(zip(names, ["0", "90", "31", "12", "7 label missing", "3 missing", ""], strict=True))
-    assert second == dict(zip(names, ["1 (promoted)", "91", "32", "13", "8 negated, 2 vague", "4 corrupt", "0.875"], strict=True))
+    def of(self, caption: str) -> list[dict[str, str]]:
+        [(_, (header, *rows))] = [(name, table) for name, table in self.tables.items() if name.startswith(caption)]
+        return [dict(zip(header, (" ".join(cell.split()) for cell in row), strict=True)) for row in rows]
 
 
-def test_each_value_and_each_bar_of_a_label_is_its_own() -> None:
+def test_a_failed_clip_counts_as_wrong_and_a_clip_once() -> None:
+    clips = [a_clip("a", "x"), a_clip("b", "x"), a_clip("c", "y")]
+    before, after = StepCounts(["x", "y"]), StepCounts(["x", "y"])
+    before.add(clips, [a_trace("a", **NO), a_trace("b"), a_trace("c", outcome="failed", reason="missing")])
+    after.add(clips[:1], [a_trace("a", sample=0), a_trace("a", sample=1)])
+    after.add(clips[1:], [a_trace("b"), a_trace("c", outcome="failed", reason="missing")])
+    assert label_rows({"x": 5, "z": 1}, None, before, after) == [
+        LabelRow(label="x", train_clips=5, kept=None, heldout_clips=2, before=0.5, after=1.0),
+        LabelRow(label="y", train_clips=0, kept=None, heldout_clips=1, before=0.0, after=0.0),
+        LabelRow(label="z", train_clips=1, kept=None, heldout_clips=0, before=None, after=None),
+    ]
+
+
+def test_both_readings_of_a_yield() -> None:
+    clips = [a_clip(name) for name in "abcd"]
+    traces = [a_trace("a"), a_trace("b", **NO), a_trace("b", mode="rationalized"), a_trace("c", **NO)]
+    traces += [a_trace("c", mode="rationalized", outcome="rejected", reason="copies_hint")]
+    traces += [a_trace("d", outcome="failed", reason="missing")]
+    counts = StepCounts()
+    assert counts.add(clips, traces)["c"] == "dropped copies_hint"
+    assert yield_of(0, counts) == Yield(
+        cycle=0, clips=(2, 4), attempts=(2, 5), direct=(1, 4), direct_attempts=(1, 3), hinted=(1, 4), hinted_attempts=(1, 2)
+    )
+    select = replace(a_seal("s"), counts={"examples": 1, "direct": 1, "rationalized": 0, "ungrounded": 1})
+    assert funnel_of(0, counts, select) == [
+        ("train clips", 4, "1 failed"),
+        ("answered without a hint", 3, "3 answers: 1 kept, 2 rejected"),
+        ("shown the label, asked again", 2, "2 answers: 1 kept, 1 rejected"),
+        ("clips with a kept answer", 2, ""),
+        ("training examples", 1, "1 direct; left out: 1 ungrounded"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "answered"),
+    [
+        ("So it is moving left.", "moving left"),
+        ("It is moving.", "moving"),
+        ("It is rising or sinking.", ""),
+        ("It is not rising but sinking.", ""),
+        ("Nothing.", ""),
+    ],
+)
+def test_a_wrong_answer_is_told_by_the_only_label_that_it_names(text: str, answered: str) -> None:
+    counts = StepCounts(["rising", "sinking", "moving", "moving left", "blinking"])
+    counts.add([a_clip("a", "blinking")], [a_trace("a", text=text, **NO)])
+    assert counts.answered == {("blinking", answered): 1}
+    assert confusion_of(counts)["untold"] == (not answered)
+
+
+def test_a_rare_fate_is_shown_whole_and_the_same_seed_shows_the_same() -> None:
+    clips = [a_clip(f"c{number:03d}") for number in range(100)]
+    fates = {clip.clip_id: "failed missing" if number < 3 else "kept direct" for number, clip in enumerate(clips)}
+    shown = []
+    for step in (100, 7):
+        chosen = Chosen(most=20, seed=0)
+        for start in range(0, 100, step):
+            chosen.add(start, clips[start : start + step], fates)
+        shown.append([place.clip.clip_id for place in chosen.places()])
+        assert Counter(place.fate for place in chosen.places()) == {"failed missing": 3, "kept direct": 17}
+    assert shown[0] == shown[1]
+    assert fates[shown[0][0]] == "failed missing"
+
+
+def test_what_decided_is_marked_where_the_rules_find_it() -> None:
+    rules = (Judgement(stage="rules", keep=True, reason="contains_label", score=1.0, detail=""),)
+    attempt = an_attempt("a", text="Rising? It keeps on rising.", detail="rising", judgements=rules)
+    spans = deciding_spans(a_clip("a", "rising"), attempt, VerifySpec())
+    assert segments(attempt.text, spans) == ["Rising? It keeps on ", "rising", "."]
+    otherwise = replace(attempt, reason="judge_keep", detail="It keeps")
+    assert segments(attempt.text, deciding_spans(a_clip("a", "rising"), otherwise, VerifySpec()))[1] == "It keeps"
+    failed = an_attempt("a", outcome="failed", reason="missing", detail="Rising", text="Rising")
+    assert deciding_spans(a_clip("a"), failed, VerifySpec()) == ()
+
+
+def test_every_reason_and_kind_of_failure_is_put_in_words() -> None:
+    table = (ROOT / "docs" / "labels.md").read_text().partition("## Reasons")[2].partition("##")[0]
+    reasons = set(re.findall(r"`([a-z_]+)`", table))
+    assert len(reasons) > 20
+    assert {*reasons, *FAILURES} - IN_WORDS.keys() == set()
+
+
+def the_beliefs(folder: Path, **fields: Any) -> dict[str, Belief]:
+    store = Store(str(folder))
+    summary = subject_of(store, run_config(store), read_seals(store)).summary
+    defaults: dict[str, Any] = {"summary": summary, "labels": [], "generated": {}, "audits": []}
+    return {belief.name: belief for belief in beliefs(Evidence(**defaults | fields))}
+
+
+def an_audit(precision: float) -> Audit:
+    strata = {"kept direct": Stratum(size=9, judged=9, people_keep=8)}
+    return Audit(step="s", strata=strata, rows=[], unsure=0, precision=Estimate(precision, 0.1, 0.95), recall=None)
+
+
+def test_doubts_name_their_figure(folder: Path) -> None:
+    hinted = StepCounts()
+    hinted.add([a_clip(name) for name in "abcdef"], [a_trace(name, mode="rationalized") for name in "abcdef"])
     labels = [
-        LabelScore(label="rising", clips=40, before=0.25, after=0.75),
-        LabelScore(label="orbiting", clips=30, before=0.5, after=0.0),
+        LabelRow(label="x", train_clips=0, kept=0, heldout_clips=7, before=0.0, after=0.0),
+        LabelRow(label="y", train_clips=3, kept=0, heldout_clips=1, before=0.0, after=0.0),
     ]
-    html = page(a_summary(), labels, [], [], NONE)
-    tables = Tables(html)
-    assert tables.by_header(1) == [
-        {"label": "rising", "clips": "40", "before": "0.25", "after": "0.75", "": ""},
-        {"label": "orbiting", "clips": "30", "before": "0.50", "after": "0.00", "": ""},
-    ]
-    assert tables.bars == [
-        ("bar was", "width:2.00rem"), ("bar", "width:6.00rem"), ("bar was", "width:4.00rem"), ("bar", "width:0.00rem"),
-    ]  # fmt: skip
-    assert "Held-out accuracy 0.125 &rarr; 0.875" in html
-    assert "on 41 clips that no finetune saw; stopped: plateau." in html
+    formed = the_beliefs(folder, generated={0: hinted}, labels=labels, audits=[an_audit(0.6)], ignores_copies=True)
+    doubts = {name: belief.figure for name, belief in formed.items() if belief.level == "doubt"}
+    assert doubts["Labels without training clips"] == "1 labels (7 held-out clips): x"
+    assert doubts["Labels of which nothing is kept"].endswith("not one kept answer: y")
+    assert doubts["Mostly rationalized"].startswith("cycle 0: 6 of 6 clips")
+    assert "Kept answers share a template" in doubts
+    assert doubts["People disagree with what is kept"] == "s: precision 0.600 (0.100 to 0.950), by 9 answers that people have read"
+    assert doubts["Held-out set too small"].startswith("24 clips show")
+    assert formed["Near-copies are not looked for"].level == "note"
+    assert formed["Best of several cycles"].figure.startswith("the figure is the best of 2 cycles")
+    assert [belief.level for belief in formed.values()] == sorted(
+        (belief.level for belief in formed.values()), key=["doubt", "note", "fine"].index
+    )
 
 
-def test_each_answer_of_a_story_has_its_name_text_and_reason_in_order() -> None:
-    clip = a_clip("c7", "rising", video="v.mp4", question="Which?", start_s=4.0)
-    changed = Story(
-        clip=clip, answers=(("before", "It sinks.", False, "label_missing"), ("after", "It is rising.", True, "contains_label"))
+def test_ablations_that_do_as_well_are_named(folder: Path) -> None:
+    worse = {"template_finetuning": {"best_accuracy": 0.1}, "unfinished": {"best_accuracy": None}}
+    assert the_beliefs(folder, beside=worse)["Better than without its parts"].figure.endswith(
+        "1 ablations, template finetuning, 0.100"
     )
-    hinted = Story(
-        clip=clip, answers=(("alone", "It blinks.", False, "negated"), ("shown the label", "It rises.", False, "no_label"))
-    )
-    html = page(a_summary(), [], [changed], [hinted], Repeated(clips=90, modes={"direct": (3, 5), "rationalized": (1, 4)}))
-    first, second = html.split("<div class=story>")[1:]
-    assert "<p><small>before</small> It sinks. <small class=rejected>label missing</small></p>" in first
-    assert "<p><small>after</small> It is rising. <small class=kept>contains label</small></p>" in first
-    assert first.index("It sinks.") < first.index("It is rising.")
-    assert "<video src='v.mp4#t=4'" in first
-    assert "<b>rising</b> <small>c7: Which?</small>" in first
-    assert "<p><small>alone</small> It blinks. <small class=rejected>negated</small></p>" in second
-    assert (
-        html.index("The same held-out clip")
-        < html.index("It sinks.")
-        < html.index("What the hint rescued")
-        < html.index("It blinks.")
-    )
-    sentence = (
-        "Answers of the first cycle to the first 90 train clips that were kept, and contain the clip's description word for word: "
-    )
-    assert sentence + "3 of 5 direct; 1 of 4 rationalized." in html
+    formed = the_beliefs(folder, beside=worse | {"without_grounding": {"best_accuracy": 1.0}})
+    assert formed["An ablation does as well"].figure.endswith("; without grounding 1.000")
+    assert "Better than without its parts" not in formed
 
 
-def test_accuracy_by_label_counts_the_clips_of_every_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "PART_CLIPS", 2)
+def test_a_gain_that_may_be_chance_is_doubted(folder: Path) -> None:
+    summary = dict(subject_of(Store(str(folder)), run_config(Store(str(folder))), read_seals(Store(str(folder)))).summary)
+    assert the_beliefs(folder)["The gain is larger than chance"].level == "fine"
+    best = summary["best_cycle"]
+    cycles = [dict(of, comparison=dict(of["comparison"], p=0.2)) for of in summary["cycles"]]
+    formed = the_beliefs(folder, summary=summary | {"cycles": cycles, "heldout_clips": 400})
+    assert best >= 0
+    assert formed["Held-out set too small for the gain"].level == "doubt"
+    assert "Held-out set too small" not in formed
+
+
+def test_the_page_may_load_nothing_and_runs_no_other_script(html: str) -> None:
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', html)
+    assert policy
+    assert policy[1].startswith("default-src &#39;none&#39;; img-src data:; base-uri &#39;none&#39;; form-action &#39;none&#39;")
+    assert "unsafe" not in policy[1]
+    assert re.findall(r"""(?:src|href|action)\s*=\s*["']?(?!#|data:)([^"'\s>]+)""", html.partition("<script")[0]) == []
+
+
+def test_hostile_text_stays_text(html: str) -> None:
+    assert "<img src=x" not in html
+    [text] = {
+        "".join(attempt["segments"])
+        for story in data_of(html)["stories"]
+        for step in story["steps"]
+        for attempt in step["attempts"]
+        if "onerror" in "".join(attempt["segments"])
+    }
+    assert text == HOSTILE
+    assert json.loads(embedded({"text": "\ud800</script>"}))["text"] == "\ud800</script>"
+
+
+def test_all_attempts_of_a_clip_stand_side_by_side(html: str) -> None:
+    stories = {story["id"]: story for story in data_of(html)["stories"]}
+    assert len(stories) == 64
+    assert [step["name"] for step in stories["train-00002"]["steps"]] == ["cycle 0 generate", "cycle 1 generate"]
+    assert [step["name"] for step in stories["heldout-00000"]["steps"]] == ["base evaluate", "cycle 0 evaluate", "cycle 1 evaluate"]
+    failed = stories["train-00019"]["steps"][0]["attempts"][0]
+    assert (failed["outcome"], failed["reason"], failed["detail"]) == ("failed", "missing", "no such video")
+    uses = {attempt.get("use") for step in stories["train-00001"]["steps"] for attempt in step["attempts"]}
+    assert {"trained on in cycle 0", "trained on in cycle 1"} & uses
+    assert {attempt.get("use") for step in stories["heldout-00000"]["steps"] for attempt in step["attempts"]} == {None}
+    assert stories["train-00004"]["strip"] == {"missing": "no video here"}
+
+
+def test_the_tables_hold_the_figures_of_the_run(folder: Path, html: str) -> None:
+    summary = subject_of(Store(str(folder)), run_config(Store(str(folder))), read_seals(Store(str(folder)))).summary
+    rows = Rows(html)
+    before, first, second = rows.of("What each cycle kept")
+    assert before["held-out"] == f"{summary['base_accuracy']:.3f}"
+    assert first["cycle"].split()[0] == "0"
+    for row, of in ((first, summary["cycles"][0]), (second, summary["cycles"][1])):
+        assert row["kept alone"] == str(of["direct_kept"])
+        assert row["kept after the hint"] == str(of["rationalized_kept"])
+        assert row["dropped"] == str(sum(of["dropped"].values()))
+        assert row["failed"] == "2"
+        assert row["examples"] == str(of["examples"])
+        assert row["held-out"] == f"{of['heldout_accuracy']:.3f}"
+    hidden = next(row for row in rows.of("Held-out accuracy by label") if row["label ↑" if "label ↑" in row else "label"] == HIDDEN)
+    assert (hidden["train clips"], hidden["held-out clips"], hidden["best"]) == ("0", "2", "0.000")
+    assert "Labels without training clips" in html
+    work = {row["step"]: row for row in rows.of("Seconds, throughput")}
+    assert (work["cycle 0 generate"]["time"], work["cycle 0 generate"]["throughput"]) == ("12.5 s", "3.2 a second")
+    assert [row["clips"] for row in rows.of("Clips that failed")] == ["2", "2"]
+    lineage = rows.of("Lineage")
+    assert lineage[1]["answers"] == "by model m1"
+
+
+def test_an_unfinished_run_has_a_report(tmp_path: Path) -> None:
+    a_run(tmp_path)
     store = Store(str(tmp_path))
-    heldout = [a_clip(name, label, split="heldout") for name, label in (("a", "x"), ("b", "x"), ("c", "y"), ("d", "x"))]
-    sizes = parts.write_parts(store, [*heldout, a_clip("t")])
-    paths = [parts.path_of(split, number) for split in sizes for number in range(len(sizes[split]))]
-    ingested = replace(a_seal(INGEST), files=store.describe(paths))
-    right = {BASE: {"a"}, name_of(0, "evaluate"): {"a", "c", "d"}}
-    for step, kept in right.items():
-        seal_attempts(store, step, ingested, [an_attempt(c.clip_id, **YES if c.clip_id in kept else NO) for c in heldout])
-    html = report_page(store, a_summary(best_cycle=0), {INGEST: ingested})
-    labels = [list(row.values())[:4] for row in Tables(html).by_header(1)]
-    assert labels == [["x", "3", "0.33", "0.67"], ["y", "1", "0.00", "1.00"]]
+    for step in ("cycle-000/evaluate", "cycle-000/train", "cycle-000/select", "base/evaluate", "cycle-001"):
+        store.delete(step)
+    html = html_of(store)
+    assert "No model is measured yet" in html
+    assert "next is base/evaluate" in html
+    assert {step["name"] for story in data_of(html)["stories"] for step in story["steps"]} == {"cycle 0 generate"}
+    store.delete("cycle-000")
+    assert data_of(html_of(store)) | {"words": 0} == {"run": str(tmp_path), "stories": [], "words": 0, "audit": None}
+    store.delete("ingest/seal.json")
+    with pytest.raises(ValueError, match="nothing to report yet"):
+        html_of(store)
 
 
-def seal_attempts(store: Store, step: str, ingested: Seal, attempts: list[Attempt]) -> None:
-    """Write the attempts at the held-out clips as pieces of a sealed step, a piece for each part."""
-    by_id = {attempt.clip_id: attempt for attempt in attempts}
-    for path, clips in parts.read_parts(store, "heldout", ingested.files):
-        [(piece, _)] = cut(path, clips, len(clips))
-        rows = [by_id[clip.clip_id].to_row() for clip in clips]
-        store.write_table(f"{pieces_of(step)}/{piece.file_name}", pa.Table.from_pylist(rows, schema=ATTEMPTS))
-    records = store.describe([f"{pieces_of(step)}/{name}" for name in store.names(pieces_of(step))])
-    store.write_table(f"{step}/{INDEX}", pa.Table.from_pylist([asdict(record) for record in records], schema=FILES))
-    write_seal(store, replace(a_seal(step), files=store.describe([f"{step}/{INDEX}"])))
+def test_a_report_is_made_again_only_where_its_run_differs(tmp_path: Path) -> None:
+    a_run(tmp_path)
+    store = Store(str(tmp_path))
+    config, sealed = run_config(store), read_seals(store)
+    html = html_of(store)
+    store.write("report.html", html.encode())
+    assert inputs_of(html.encode()) == subject_of(store, config, sealed).inputs != ""
+    refresh_report(store, config, sealed)
+    assert store.read("report.html") == html.encode()
+    assert {strip.picture for strip in strips_in(html).values()} == {"/9j/"}
+    sample = sample_of(store, sealed, "cycle-001/generate")
+    take_back(store, sealed, str(_marked(tmp_path, sample.rows)))
+    assert inputs_of(html.encode()) != subject_of(store, config, sealed).inputs
+
+
+def _marked(folder: Path, rows: Any) -> Path:
+    path = folder / "back.csv"
+    path.write_bytes(to_csv([replace(row, people="drop") for row in rows[:5]]))
+    return path
+
+
+def test_words_about_the_sample_of_a_report_come_back(tmp_path: Path) -> None:
+    a_run(tmp_path)
+    store = Store(str(tmp_path))
+    sealed = read_seals(store)
+    audit = data_of(html_of(store))["audit"]
+    assert store.names("audit/samples") == [], "to write a report changes nothing else"
+    path = tmp_path / "audit.csv"
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(audit["rows"][0]))
+    writer.writeheader()
+    writer.writerows(row | {"people": "keep" if row["verdict"] == "kept" else ""} for row in audit["rows"])
+    path.write_bytes(text.getvalue().encode("utf-8-sig"))
+    taken = take_back(store, sealed, str(path))
+    assert len(taken) == sum(row["verdict"] == "kept" for row in audit["rows"]) > 0
+    [result] = audits(store, sealed)
+    assert result.precision is not None
+    assert result.precision.value == 1.0
+    assert data_of(html_of(store))["audit"]["rows"][0]["people"] in ("keep", "")
+    shown: list[Attempt] = [attempt for story in data_of(html_of(store))["stories"] for attempt in _attempts(story)]
+    assert any(attempt.get("people") == "keep" for attempt in shown)  # type: ignore[attr-defined]
+    path.write_text("answer,people\nafedcba9876543210,keep\n")
+    with pytest.raises(ValueError, match="is of no sample of this run"):
+        take_back(store, sealed, str(path))
+
+
+def _attempts(story: dict[str, Any]) -> list[Any]:
+    return [attempt for step in story["steps"] for attempt in step["attempts"]]
+
+
+def test_a_strip_shows_frames_evenly_and_small() -> None:
+    frames = np.zeros((8, 200, 400, 3), np.uint8)
+    strip = strip_of(frames, tuple(number / 2 for number in range(8)))
+    assert (strip.width, strip.height) == (4 * 160 + 3 * 2, 80)
+    assert strip.caption == "4 of the 8 frames that the model watches, at 0.5, 1.5, 2.5, 3.5 s"
+    assert base64.b64decode(strip.picture).startswith(b"\xff\xd8\xff")
+    assert strip_of(frames[:1], (0.0,)).width == 160
+
+
+def test_the_command_writes_into_the_run_or_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a_run(tmp_path / "run", train=6, heldout=6)
+    report(str(tmp_path / "run"), "", [])
+    report(f"{tmp_path / 'run'}/", str(tmp_path / "out.html"), [])
+    assert (tmp_path / "out.html").read_bytes() == (tmp_path / "run" / "report.html").read_bytes()
+    assert capsys.readouterr().out.startswith(f"open {tmp_path / 'run'}/report.html (")
+    strips = {story["strip"]["missing"] for story in data_of((tmp_path / "out.html").read_text())["stories"]}
+    assert all(text.startswith("no such video: /gone/") for text in strips)
+    with pytest.raises(ValueError, match=r"--out .* cannot be written"):
+        report(str(tmp_path / "run"), str(tmp_path / "no" / "out.html"), [])
+    with pytest.raises(ValueError, match="no run at"):
+        report(str(tmp_path / "nothing"), "", [])

@@ -177,7 +177,7 @@ def check_speed(what: str, call: Callable[[], T]) -> T:
         f"{waited_s:.2f} s with a call under way, {computed_s:.2f} s of CPU"
     )
     assert computed_s < 2 * TARGET_S
-    assert calls < 2.5 * PIECES
+    assert calls < 3.5 * PIECES  # a select step with a cap reads them for near-copies, for the cap, and to write
     assert waited_s < calls * ROUND_TRIP_S / 4
     assert SlowFileSystem.most_pieces_at_once > 4
     return result

@@ -16,7 +16,9 @@ def test_types_follow_from_the_fields() -> None:
     assert (NARRATED.field("sts").nullable, NARRATED.field("rouge_l").nullable) == (True, False)
     assert (str(ATTEMPTS.field("seed").type), str(ATTEMPTS.field("in_order").type)) == ("int64", "bool")
     judgement = ATTEMPTS.field("judgements").type.value_type
-    assert [judgement.field(index).name for index in range(judgement.num_fields)] == ["stage", "keep", "reason", "score", "detail"]
+    assert [judgement.field(index).name for index in range(judgement.num_fields)] == [
+        "stage", "keep", "reason", "score", "detail", "model", "prompt_tokens", "num_tokens", "cost",
+    ]  # fmt: skip
 
 
 def test_rows_come_back_as_they_were_written() -> None:

@@ -11,7 +11,7 @@ from engine.config import Data
 from engine.ingest.card import Card
 from engine.ingest.manifest import read_manifest
 from engine.ingest.skipped import Skipped
-from engine.ingest.splits import split_named
+from engine.ingest.splits import split_for, split_named
 from engine.presets import load_config
 from engine.run.checks import check_inputs, claim
 from engine.store.files import Store
@@ -32,10 +32,47 @@ def table(*splits: str, name: str = "split") -> str:
 
 
 @pytest.mark.parametrize(
-    "name", "val Valid VALIDATION validate test Testing dev eval evaluation heldout held-out held_out holdout val_1".split()
+    "name", "val Valid VALIDATION validate dev eval evaluation heldout held-out held_out holdout val_1 val_test".split()
 )
 def test_names_of_what_is_held_out(name: str) -> None:
     assert split_named(name) == "heldout"
+
+
+@pytest.mark.parametrize("name", ["test", "Testing", "test-00000-of-00003.parquet"])
+def test_what_is_called_test_is_held_out_unless_it_is_set_apart(name: str, tmp_path: Path) -> None:
+    assert (split_named(name), split_for(name, Data()), split_for(name, Data(test=0.0))) == ("test", "heldout", "test")
+    assert read(tmp_path / "m.csv", table("train", "val", name))[0] == ["train", "heldout", "heldout"]
+    assert read(tmp_path / "m.csv", table("train", "val", name), test=0.0)[0] == ["train", "heldout", "test"]
+
+
+def test_shares_make_three_splits_and_the_held_out_one_stays(tmp_path: Path) -> None:
+    text = table(*[""] * 400, name="note")
+    two, _ = read(tmp_path / "m.csv", text, heldout=0.2)
+    three, notes = read(tmp_path / "m.csv", text, heldout=0.2, test=0.3)
+    assert [split == "heldout" for split in two] == [split == "heldout" for split in three]
+    assert 90 < three.count("test") < 150
+    assert notes == []
+    with pytest.raises(ValueError, match=r"heldout = 0.6 and test = 0.4 leave no video to train on"):
+        load_config(None, ["data.heldout=0.6", "data.test=0.4"])
+
+
+def test_a_video_in_held_out_and_test_is_a_leak_as_in_train(tmp_path: Path) -> None:
+    text = "video,label,split,clip_id\na.mp4,x,train,1\nb.mp4,x,val,2\n./b.mp4,x,test,3\nc.mp4,x,test,4\n"
+    with pytest.raises(ValueError, match=r"line 4: video .*b.mp4 is in test here and in heldout at .*line 3"):
+        read(tmp_path / "m.csv", text, test=0.0)
+    assert read(tmp_path / "m.csv", text)[0] == ["train", "heldout", "heldout", "heldout"]
+    for name in "bc":
+        (tmp_path / f"{name}.mp4").write_bytes(b"the same bytes" * 9999)
+    with pytest.raises(ValueError, match=r"c.mp4, test here, is a copy of .*b.mp4, heldout at"):
+        read(tmp_path / "m.csv", text.replace("./b.mp4", "d.mp4"), test=0.0)
+
+
+def test_a_test_split_that_is_asked_for_has_to_have_clips(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(table("train", "val"))
+    with pytest.raises(
+        ValueError, match=r"no clips in split 'test'; fill in its split column \(train, heldout, test\), or .*data.test"
+    ):
+        check_inputs(load_config(None, [f"data.manifest={tmp_path / 'm.csv'}", "data.test=0.0"]), "")
 
 
 @pytest.mark.parametrize("name", ["train/val", "trainval", "fold1", "unlabeled", "latest", "interval", "devices", ""])

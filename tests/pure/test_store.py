@@ -184,3 +184,22 @@ def test_adapters_of_earlier_cycles_leave_the_cache(tmp_path: Path, monkeypatch:
     assert Path(weights.local(replace(spec, adapter=newest.url()), Storage()).adapter or "").is_dir()
     assert [folder.is_dir() for folder in folders] == [True, True, False, False, False, False, True]
     assert kept.is_dir()
+
+
+@pytest.mark.parametrize("uri", ["{folder}/run", "memory://listed-by-beginning"])
+def test_names_are_listed_by_their_beginning(tmp_path: Path, uri: str) -> None:
+    store = Store(uri.format(folder=tmp_path))
+    for name in ("000-a", "001-b", "001-c", "010-d", ".part-001", "001-folder/e"):
+        store.write(f"pieces/{name}", b"1")
+    assert store.names("pieces", "001") == ["001-b", "001-c"]
+    assert store.names("pieces", "02") == store.names("nothing", "0") == []
+
+
+def test_some_columns_of_a_table(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.write_table("t.parquet", pa.table({"a": [1], "b": ["x"], "c": [2.0]}))
+    assert store.read_table("t.parquet", ["c", "a"]).to_pylist() == [{"a": 1, "c": 2.0}]
+    [record] = store.describe(["t.parquet"])
+    store.write_table("t.parquet", pa.table({"a": [1], "b": ["y"], "c": [2.0]}))
+    with pytest.raises(StorageError, match="sha256"):
+        store.read_table(record, ["a"])

@@ -23,7 +23,7 @@ def an_example(number: int, **fields: Any) -> dict[str, Any]:
     defaults = {
         "example_id": f"e{number}", "clip_id": f"c{number}", "video": f"{number}.mp4", "start_s": None, "end_s": 1.5, "prompt": "?",
         "answer": f"{number}!", "source": "star", "cycle": 0, "mode": "direct" if number % 3 else "rationalized", "seed": 0,
-        "model": "", "etag": "", "follow_ups": [], "shown_in": 0, "instruction": "",
+        "model": "", "etag": "", "follow_ups": [], "shown_in": 0, "instruction": "", "people": "",
     }  # fmt: skip
     return defaults | fields
 

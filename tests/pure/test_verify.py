@@ -1,6 +1,7 @@
 """Pins when an answer contains a label, and the reason of each reject. A wrong verdict becomes training data."""
 
 import json
+import random
 import re
 import subprocess
 import sys
@@ -26,12 +27,14 @@ CASES = {path.stem: [json.loads(line) for line in path.open()] for path in CASE_
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_cases_of_the_suite(name: str) -> None:
+    """A case that is open ("open" in its id) is a known wrong verdict: when it becomes right, it is open no longer."""
     wrong = []
     for number, case in enumerate(CASES[name], 1):
         mode: Mode = "rationalized" if case["hint"] else "direct"
         verdict = verify(case["text"], case["question"], labels.parse(case["label"]), mode, True, STRICT)
-        if verdict.keep is not case["keep"]:
-            wrong.append(f"line {number}: {verdict.reason}, and {case['why']}")
+        is_open = "open" in case.get("id", {})
+        if (verdict.keep is not case["keep"]) is not is_open:
+            wrong.append(f"line {number}: {'open, and right' if is_open else verdict.reason}, and {case['why']}")
     assert wrong == []
 
 
@@ -324,7 +327,7 @@ def test_a_label_pasted_as_the_answer_is_kept(label: Label) -> None:
 
 
 @given(
-    st.sampled_from([case for case in CASES["keywords"] if not case["hint"] and case["text"].isascii()]),
+    st.sampled_from([case for case in CASES["keywords"] if not case["hint"] and case["text"].isascii() and "id" not in case]),
     st.sampled_from([str.upper, str.lower, str.title, lambda text: text.replace(" ", "  "), lambda text: f"  {text} \n"]),
     st.sampled_from(["", "!", " ..."]),
 )
@@ -356,23 +359,45 @@ def test_a_letter_that_is_doubled_by_rule_is_a_form(word: str, stem: str) -> Non
     assert verify(f"He is {word} now.", "?", Keywords(text=stem), "direct", True, STRICT).keep
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "5, " * 500,
-        "one hundred " * 500,
-        "0:" * 500,
-        "it the ball them " * 200,
-        "[" * 2000,
-        "B or " * 500,
-        "he should dive " * 200,
-        "9" * 5000,
-        "\n" * 5000,
-        "> - " * 2000,
-    ],
-)
-def test_a_long_degenerate_answer_takes_less_than_a_second(text: str) -> None:
+VOCABULARY = "the person stands near a wooden table and walks slowly towards him, while others watch. not B 5 s 0:05 diving".split()
+WORDS_AT_MOST = 10_000
+PROSE = " ".join(random.Random(0).choices(VOCABULARY, k=WORDS_AT_MOST))
+HOSTILE = {
+    "loop": "he dives and " * 3333,
+    "sentences": " ".join(f"He number{i} dives." for i in range(3333)),
+    "distinct words": " ".join(f"w{i}x" for i in range(WORDS_AT_MOST)),
+    "prose": PROSE,
+    "reasoning": f"<think>{PROSE}</think> diving",
+    "one word": "a" * 60_000,
+    "blanks": " " * 60_000 + "x",
+    "line ends": "\n" * 60_000,
+    "numbers": " ".join(map(str, range(WORDS_AT_MOST))),
+    "list of numbers": ",".join(map(str, range(WORDS_AT_MOST))),
+    "number words": "one hundred " * 5000,
+    "clock times": "0:" * 5000,
+    "shares": " ".join(f"a{i} {i % 100}%" for i in range(5000)),
+    "brackets": "[" * 60_000,
+    "braces": '{"a": ' * WORDS_AT_MOST,
+    "tags": "<think>" * 8000,
+    "boxes": "\\boxed{" * 8000,
+    "turns": "\nHuman: x" * 5000,
+    "marks": "- diving: no\n" * 5000,
+    "quote marks": "> - " * 2000,
+    "hyphens": "-".join(["diving"] * WORDS_AT_MOST),
+    "pronouns": "it the ball them " * 2500,
+    "alternatives": "B or " * 5000,
+    "modals": "he should dive " * 3333,
+    "digits": "9" * 60_000,
+    "han": "跳舞三" * 5000,
+}
+
+
+@pytest.mark.waits
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_verdict_is_bounded(name: str) -> None:
+    """10 ms at 10,000 words on an idle core: processor time, and a wide margin, because tests share their cores."""
     for label in (DIVING, CHOICE, Number(value=5), MOMENT, STRETCH, PLACE, STEPS, STORY):
-        start = time.perf_counter()
-        verify(text, "When?", label, "direct", True, STRICT)
-        assert time.perf_counter() - start < 1
+        verify("He dives at 5 s.", "When?", label, "direct", True, STRICT)  # loads the dictionary
+        start = time.process_time()
+        verify(HOSTILE[name], "When?", label, "direct", True, STRICT)
+        assert time.process_time() - start < 0.3

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobs.verify import verify_cases
+from jobs.verify import spec_of, verify_cases
 
 CASE = {"text": "He dives.", "question": "What?", "label": {"kind": "keywords", "text": "diving"}, "hint": False, "id": 7}
 
@@ -16,7 +16,8 @@ CASE = {"text": "He dives.", "question": "What?", "label": {"kind": "keywords", 
 def run(tmp_path: Path, capsys: Any, *lines: str | dict[str, Any], **options: Any) -> list[dict[str, Any]]:
     cases = tmp_path / "cases.jsonl"
     cases.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines), encoding="utf-8")
-    verify_cases(cases, **{"preset": "strict", "explain": False, "skip_bad": False, "sentence_model": ""} | options)
+    spec = spec_of(options.pop("preset", "strict"))
+    verify_cases(cases, spec, **{"explain": False, "skip_bad": False} | options)
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -34,7 +35,7 @@ def test_explain_adds_the_matched_spans(tmp_path: Path, capsys: Any) -> None:
 
 def test_a_file_without_cases_is_no_silence(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "cases.jsonl").write_text("\n")
-    verify_cases(tmp_path / "cases.jsonl", "strict", explain=False, skip_bad=False, sentence_model="")
+    verify_cases(tmp_path / "cases.jsonl", spec_of(), explain=False, skip_bad=False)
     assert capsys.readouterr().err == f"{tmp_path}/cases.jsonl has no cases; write one JSON object a line\n"
 
 

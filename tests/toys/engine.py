@@ -5,7 +5,20 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from models.base import Device, EngineSpec, Evenly, FrameSpec, ModelSpec, Reply, Sample, Sampling, Square, Video
+from models.base import (
+    Device,
+    EngineSpec,
+    Evenly,
+    FrameSpec,
+    Likelihood,
+    ModelSpec,
+    Passage,
+    Reply,
+    Sample,
+    Sampling,
+    Square,
+    Video,
+)
 
 ANSWER_S = 0.05
 
@@ -13,6 +26,7 @@ ANSWER_S = 0.05
 class Engine:
     frames = FrameSpec(choose=Evenly(2), size=Square(8))
     digest = "toy"
+    scores = False
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(32)
@@ -23,7 +37,7 @@ class Engine:
     def too_long(self, question: str, video: Video, max_tokens: int) -> str:
         return ""
 
-    def watch(self, videos: Sequence[Video]) -> "Watched":
+    def watch(self, videos: Sequence[Video], scores: bool = False) -> "Watched":
         return Watched(self, videos)
 
     def converse(self, videos: Sequence[Video], samples: Sequence[Sample], seeds: Sequence[int], sampling: Sampling) -> list[Reply]:
@@ -53,8 +67,17 @@ class Watched:
         assert clip in self._present
         return self._engine.submit(question)
 
+    def ask_all(self, clip: int, question: str, seeds: Sequence[int], sampling: Sampling) -> list[Future[Reply]]:
+        return [self.ask(clip, question, seed, sampling) for seed in seeds]
+
     def leave(self, clip: int) -> None:
         self._present.remove(clip)
+
+    def score(self, passages: Sequence[Passage]) -> list[Likelihood | None]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def version() -> str:

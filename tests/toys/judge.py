@@ -12,6 +12,7 @@ JUDGE_S = 0.2
 class Judge:
     most_at_once = 0
     """Of all judges of this process."""
+    reviews: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self._at_once = 0

@@ -11,7 +11,7 @@ import torch
 
 from llavas import write_released
 from models import registry
-from models.base import Device, ModelSpec, Sampling, Turn, Video
+from models.base import Device, ModelSpec, Passage, Sampling, Turn, Video
 from models.pllava.video_llm import PllavaVideoLLM
 from models.vllm.served import Watchable, serving
 from models.vllm.video_llm import VllmVideoLLM
@@ -55,6 +55,31 @@ def test_replies_are_those_of_the_built_in_engine(engine: VllmVideoLLM, builtin:
     assert [of_vllm for of_vllm, _ in pairs] == [own for _, own in pairs]
     assert len({own.text for _, own in pairs}) > 12, "the answers have to differ, or they show nothing"
     assert {own.finished for _, own in pairs} == {True, False}
+
+
+def test_texts_are_read_as_by_the_built_in_engine(engine: VllmVideoLLM, builtin: PllavaVideoLLM, videos: list[Video]) -> None:
+    """Those that vLLM has just written, whose keys and values are in its cache, and others; the videos are not encoded again."""
+    watched = [llm.watch(videos, True) for llm in (engine, builtin)]
+    futures = [each.ask(clip, QUESTIONS[0], 0, GREEDY) for each in watched for clip in range(len(videos))]
+    texts = [future.result().text for future in futures[: len(videos)]]
+    for each in watched:
+        for clip in range(len(videos)):
+            each.leave(clip)
+    encoded = engine.client.call("encodes")[0]
+    passages = [
+        Passage(clip=clip, question=QUESTIONS[0], text=text)
+        for number, text in enumerate([*texts, "it is the red circle ."])
+        for clip in {number % len(videos), 0, 3, 7}
+    ]
+    scored = [each.score(passages) for each in watched]
+    assert engine.client.call("encodes")[0] == encoded
+    for of_vllm, own in zip(*scored, strict=True):
+        assert of_vllm is not None
+        assert own is not None
+        assert (of_vllm.text, of_vllm.spans) == (own.text, own.spans)
+        assert of_vllm.logprobs == pytest.approx(own.logprobs, abs=2e-3)
+    for each in watched:
+        each.close()
 
 
 def test_tokens_and_logprobs_are_those_of_transformers_generate(

@@ -6,6 +6,7 @@ The name of a piece is a digest of the model and its questions, so a killed eval
 import json
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -17,9 +18,12 @@ from engine.episodes.narration import EVALUATED
 from engine.evaluate.few_shot.curve import Context, Point, curve, pieces, read_contexts, too_many_unusable
 from engine.evaluate.few_shot.narrator import NarrateSpec, Narrator, write_answers
 from engine.ingest.clips import from_table
+from engine.nodes.look import take_inventory
+from engine.nodes.placement import demands, placed
 from engine.report.curve import svg
 from engine.rows import Clip, Narrated
 from engine.run.resources import needs
+from engine.run.waiting import Waiting
 from engine.run.work import Progress, decoding_of
 from engine.store.documents import to_json
 from engine.store.files import Store, digest
@@ -85,8 +89,13 @@ def few_shot(
     # before the cluster starts: fails early if `out` cannot be written
     out.write(EVALUATION, to_json(settings, indent=1))
     if todo:
-        with connect(config.cluster.address, *needs(config)):
-            for row in flow.run(todo, _stages(config, spec, out)):
+        with connect(config.cluster.address, *needs(config), run=out.url()), ExitStack() as stack:
+            cluster, _ = placed(config.cluster, take_inventory())
+            needed = demands(cluster, "evaluate", config.train.num_workers)
+            waiting = stack.enter_context(Waiting("few-shot", needed, config.limits.resource_patience_s))
+            stages = _stages(config.model_copy(update={"cluster": cluster}), spec, out)
+            for row in flow.run(todo, stages, flow.Manner(check=waiting.check)):
+                waiting.progress()
                 done, shown, encoded = done + row["answers"], shown + row["shown"], encoded + row["encoded"]
                 report(Progress(step="few-shot", unit="answers", done=done, total=total, before=before))
     rows = [Narrated(**row) for piece in all_pieces for row in out.read_table(f"pieces/{piece['piece_id']}.parquet").to_pylist()]
@@ -138,17 +147,18 @@ def _stages(config: RunConfig, spec: NarrateSpec, out: Store) -> list[flow.Stage
     cluster, frames = config.cluster, registry.frame_spec(local(spec.model, spec.storage, SMALL_FILES))
     decode = {"spec": frames, "decoding": decoding_of(config)}
     return [
-        flow.Stage(name="decode", work=decode_windows, args=decode, cpus=cluster.decode_cpus),
+        flow.Stage(name="decode", work=decode_windows, args=decode, cpus=cluster.decode_cpus, node_labels=cluster.decode_selector),
         flow.Stage(
             name="narrate",
             work=Narrator,
             args={"spec": spec},
-            actors=cluster.generator_actors,
+            actors=cluster.num_generators,
             cpus=cluster.generator_cpus,
             gpus=cluster.generator_gpus,
+            node_labels=cluster.generator_selector,
             runtime_env=cluster.generator_env,
         ),
-        flow.Stage(name="write", work=write_answers, args={"store": out}, cpus=0),
+        flow.Stage(name="write", work=write_answers, args={"store": out}, cpus=0, node_labels=cluster.generator_selector),
     ]
 
 

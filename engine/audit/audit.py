@@ -1,0 +1,212 @@
+"""The sample of a run's generate step, and what people make of it. Reads what is sealed; writes below audit/ alone."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from engine.audit import reviews, sheet
+from engine.audit.figures import Agreement, Estimate, Group, Rated, Stratum, agreement, groups_of, precision, recall, strata_of
+from engine.audit.reviews import answer_id
+from engine.audit.strata import Strata, stratum_of
+from engine.ingest.clips import read_parts
+from engine.ingest.pieces import number_of, span_of
+from engine.rows import Attempt, Audited, Clip, Review
+from engine.run.plan import INGEST, TRAIN, name_of
+from engine.run.seals import Seal
+from engine.run.work import read_index, read_piece
+from engine.store.documents import to_json
+from engine.store.files import FileRecord, Store
+from engine.store.parallel import parallel_map
+
+SAMPLES = "audit/samples"
+SIZE, SEED = 50, 1
+"""Of the sample in a run's report, and the defaults of `starloop audit`: they are the same one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Sample(step="cycle-000/generate", output="9f3c...", seed=1, size=50, strata={"kept direct": 900, ...}, rows=[...])"""
+
+    step: str
+    output: str
+    """Of the step's seal: a step that was done again has other answers, and this sample says nothing about them."""
+    seed: int
+    size: int
+    strata: Mapping[str, int]
+    """Attempts of each stratum."""
+    rows: list[Audited]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What people make of the answers of one step, over all samples that were drawn of it."""
+
+    step: str
+    strata: Mapping[str, Stratum]
+    rows: list[Audited]
+    """All that were drawn, with people's words."""
+    unsure: int
+    precision: Estimate | None
+    recall: Estimate | None
+    groups: list[Group] = field(default_factory=list)
+    judge: Agreement | None = None
+    """Of the judge with people, on the answers that both have judged."""
+
+    @property
+    def judged(self) -> int:
+        return sum(stratum.judged for stratum in self.strata.values())
+
+
+def step_of(sealed: Mapping[str, Seal], cycle: int | None) -> str:
+    """The generate step of a cycle, by default the latest. Raises ValueError where there is none that is sealed."""
+    steps = [name for name in sealed if name.endswith("/generate")]
+    if cycle is None and steps:
+        return steps[-1]
+    if cycle is not None and (name := name_of(cycle, "generate")) in steps:
+        return name
+    what = (
+        "no generate step is sealed yet" if not steps else f"no {name_of(cycle or 0, 'generate')} is sealed; {', '.join(steps)} are"
+    )
+    raise ValueError(f"{what}: an audit reads the answers of a complete generate step")
+
+
+def draw(store: Store, sealed: Mapping[str, Seal], step: str, size: int, seed: int) -> Sample:
+    """The sample, which the run keeps from now on."""
+    return _kept(store, sample_of(store, sealed, step, size, seed))
+
+
+def sample_of(store: Store, sealed: Mapping[str, Seal], step: str, size: int = SIZE, seed: int = SEED) -> Sample:
+    """The same seed and size draw the same rows again. Every piece of the step is read."""
+    strata = Strata(size=size, seed=seed)
+    for clips, attempts in _attempts(store, sealed, step):
+        strata.add(clips, attempts)
+    rows = [audited(clip, attempt) for clip, attempt in strata.drawn()]
+    return Sample(step=step, output=sealed[step].output, seed=seed, size=size, strata=dict(strata.sizes), rows=rows)
+
+
+def _kept(store: Store, sample: Sample) -> Sample:
+    name = f"{sample.step.replace('/', '-')}-{sample.output[:8]}-{sample.size}-{sample.seed}.json"
+    store.create(f"{SAMPLES}/{name}", to_json(asdict(sample), indent=1))
+    return sample
+
+
+def _attempts(store: Store, sealed: Mapping[str, Seal], step: str) -> Iterator[tuple[list[Clip], list[Attempt]]]:
+    """The clips of each part, and all attempts at them. Raises StorageError where a piece is not what was sealed."""
+    records: dict[int, list[FileRecord]] = {}
+    for path, record in (read_index(store, step) or {}).items():
+        if span := span_of(path):
+            records.setdefault(span.part_number, []).append(record)
+    for path, clips in read_parts(store, TRAIN, sealed[INGEST].files):
+        pieces = parallel_map(partial(read_piece, store), records.get(number_of(path), []))
+        yield clips, [attempt for attempts in pieces for attempt in attempts]
+
+
+def audited(clip: Clip, attempt: Attempt) -> Audited:
+    return Audited(
+        people="",
+        note="",
+        verdict=stratum_of(attempt).partition(" ")[0],
+        reason=attempt.reason,
+        label=clip.label.text,
+        question=clip.question,
+        text=attempt.text,
+        detail=attempt.detail,
+        judge=judge_word(attempt),
+        clip_id=clip.clip_id,
+        video=clip.video,
+        start_s=clip.start_s,
+        end_s=clip.end_s,
+        mode=attempt.mode,
+        cycle=attempt.cycle,
+        seed=attempt.seed,
+        kind=clip.label.kind,
+        answer=answer_id(clip, attempt.text),
+    )
+
+
+def judge_word(attempt: Attempt) -> str:
+    """keep or drop; "" where the judge said neither."""
+    return next((of.reason.removeprefix("judge_") for of in attempt.judgements if of.reason in ("judge_keep", "judge_drop")), "")
+
+
+def samples_of(store: Store) -> list[Sample]:
+    """All that were drawn. Raises ValueError for a file that is none of ours."""
+    samples = []
+    for name in store.names(SAMPLES):
+        try:
+            value = json.loads(store.read(f"{SAMPLES}/{name}") or b"")
+            samples.append(Sample(**value | {"rows": [Audited(**row) for row in value["rows"]]}))
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{store.url(SAMPLES)}/{name} is not what `starloop audit` writes; restore it, or delete it") from None
+    return samples
+
+
+def take_back(store: Store, sealed: Mapping[str, Seal], path: str) -> list[Review]:
+    """Read a file that people have marked, and store what it says; returns what is new. Raises ValueError for a bad row.
+
+    The sample that a report shows is drawn without being kept, so that writing a report changes nothing else of the run. It is
+    drawn again, and kept, when words about it come back.
+    """
+    known = {row.answer: row for sample in samples_of(store) for row in sample.rows}
+    answers = sheet.answers_in(path, store.storage)
+    for step in [name for name in sealed if name.endswith("/generate")][::-1]:
+        if answers <= known.keys():
+            break
+        sample = sample_of(store, sealed, step)
+        if answers & {row.answer for row in sample.rows} - known.keys():
+            known |= {row.answer: row for row in _kept(store, sample).rows}
+    if not known:
+        raise ValueError(f"{store.uri} has no sample that people could have read; draw one first: starloop audit {store.uri}")
+    return reviews.add(store, sheet.read(path, store.storage, known), path)
+
+
+def audits(store: Store, sealed: Mapping[str, Seal]) -> list[Audit]:
+    """One for each sealed generate step of which a sample was drawn, in the order of the cycles."""
+    samples = [sample for sample in samples_of(store) if sample.step in sealed and sealed[sample.step].output == sample.output]
+    words = reviews.read(store, reviews.records_of(store)) if samples else {}
+    return [
+        _audit(step, [sample for sample in samples if sample.step == step], words) for step in sorted({s.step for s in samples})
+    ]
+
+
+def _audit(step: str, samples: list[Sample], words: Mapping[str, Review]) -> Audit:
+    """Several samples of a step are one: attempts drawn by several seeds are a random sample of their strata, too."""
+    drawn = {(row.clip_id, row.mode, row.seed): row for sample in samples for row in sample.rows}
+    rows = [_with_word(row, words) for row in drawn.values()]
+    rated = [_rated(row) for row in rows if row.people in ("keep", "drop")]
+    strata = strata_of(samples[0].strata, rated)
+    return Audit(
+        step=step,
+        strata=strata,
+        rows=rows,
+        unsure=sum(row.people == "unsure" for row in rows),
+        precision=precision(strata),
+        recall=recall(strata),
+        groups=groups_of(rated),
+        judge=agreement([(row.judge_keep, row.people_keep) for row in rated if row.judge_keep is not None]),
+    )
+
+
+def _with_word(row: Audited, words: Mapping[str, Review]) -> Audited:
+    review = words.get(row.answer)
+    return row if review is None else replace(row, people=review.people, note=review.note)
+
+
+def _rated(row: Audited) -> Rated:
+    return Rated(
+        stratum=f"{row.verdict} {row.mode}",
+        reason=row.reason,
+        kind=row.kind,
+        people_keep=row.people == "keep",
+        judge_keep=row.judge == "keep" if row.judge else None,
+    )
+
+
+def to_value(audit: Audit) -> dict[str, Any]:
+    """What `starloop audit RUN --json` prints of a step: figures without the rows."""
+    return {name: value for name, value in asdict(audit).items() if name != "rows"} | {
+        "rows": len(audit.rows),
+        "judged": audit.judged,
+    }

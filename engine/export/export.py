@@ -1,0 +1,132 @@
+"""Takes kept rows away: a folder of files in a tool's format, with a card. Nothing of the run is changed."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from engine import __version__
+from engine.export.data_card import data_card, place
+from engine.export.folder import Folder, Shard, opened
+from engine.export.formats import LAYOUTS, TEXT_ROWS, Form, dataset_info, for_hub, path_of, shown_as
+from engine.export.kept import Source
+from engine.export.tables import WRITERS, write_parquet
+from engine.export.tar import write_tar
+from engine.rows import Failure, Takeaway
+from engine.run.plan import TRAIN
+from engine.store.documents import to_json
+from engine.store.files import Store
+
+FAILURES = "failures"
+"""The folder with a file for each shard that lacks rows: example_id, kind and detail, a line each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What was written: Exported(uri="out", cycle=0, rows={"train": 299}, failures={}, is_new=True)."""
+
+    uri: str
+    cycle: int
+    rows: dict[str, int]
+    failures: dict[str, int]
+    """Rows that are left out, by kind."""
+    is_new: bool
+    """False: the folder was complete already."""
+
+
+def export(source: Source, form: Form, out: Store, splits: Sequence[str] = (TRAIN,), shard_rows: int | None = None) -> Exported:
+    """Write the folder; a folder that an export was stopped in is gone on with, file by file.
+
+    Raises ValueError for a folder that holds something else, StorageError where storage fails: then the same call goes on.
+    """
+    counts = {split: source.count(split) for split in dict.fromkeys(splits)}
+    rows_each = LAYOUTS[form].shard_rows and (shard_rows or LAYOUTS[form].shard_rows)
+    with opened(out, _about(source, form, list(counts), rows_each)) as folder:
+        is_new = not folder.is_complete
+        if is_new:
+            for split, count in counts.items():
+                _write_split(folder, source, form, split, rows_each or max(1, count))
+            if (listing := dataset_info(form, _word(source), counts)) is not None:
+                folder.store.write("dataset_info.json", listing)
+            folder.finish(data_card(source, form, folder.shards))
+    failures = sum((Counter(shard.failures) for shard in folder.shards.values()), Counter[str]())
+    rows = {split: sum(shard.rows for shard in folder.shards.values() if shard.split == split) for split in counts}
+    return Exported(uri=folder.store.url(), cycle=source.cycle, rows=rows, failures=dict(failures), is_new=is_new)
+
+
+def _about(source: Source, form: Form, splits: list[str], shard_rows: int | None) -> dict[str, Any]:
+    """What decides every byte of the folder."""
+    return {
+        "run": place(source.store.url(), form),
+        "cycle": source.cycle,
+        "format": form,
+        "splits": splits,
+        "shard_rows": shard_rows,
+        "rows": source.sealed[source.selected].output,
+        "license": source.config.data.license,
+        "source": source.config.data.source,
+        "version": __version__,
+    }
+
+
+def _write_split(folder: Folder, source: Source, form: Form, split: str, shard_rows: int) -> None:
+    """The files of a split, those that are whole already are only read over."""
+    shards = max(1, math.ceil(source.count(split) / shard_rows))
+    rows = typed_first(source, split) if form in TEXT_ROWS else source.rows(split)
+    if form == "hub":
+        videos = source.config.data.videos or source.config.data.manifest.rpartition("/")[0]
+        rows = (for_hub(row, videos) for row in rows)
+    for number in range(shards):
+        path, shard = path_of(form, split, number, shards), islice(rows, shard_rows)
+        if path in folder.shards:
+            for _ in shard:
+                pass
+        else:
+            written, failures = _write(folder, source, form, path, number * shard_rows, shard)
+            folder.done(path, Shard(split=split, rows=written, failures=_kinds(failures)))
+    assert next(rows, None) is None, f"{source.step_of(split)} has more rows than its seal counts"
+
+
+def typed_first(source: Source, split: str) -> Iterator[Takeaway]:
+    """The rows in order, but one of each kind of what is shown (video, picture, nothing) first, where there are several kinds.
+
+    What reads the files takes a column's type from the first rows, and of an empty list it knows none.
+    """
+    kinds = {shown_as(video) for video in source.videos(split)}
+    if len(kinds) < 2:
+        yield from source.rows(split)
+        return
+    first = source.first_of_each(split, lambda row: shown_as(row.video), kinds)
+    ids = {row.example_id for row in first}
+    yield from first
+    yield from (row for row in source.rows(split) if row.example_id not in ids)
+
+
+def _write(
+    folder: Folder, source: Source, form: Form, path: str, start: int, rows: Iterator[Takeaway]
+) -> tuple[int, list[tuple[str, Failure]]]:
+    """One file. `start`: the number of its first row among those of the split."""
+    with folder.store.writing(path) as file:
+        match form:
+            case "parquet" | "hub":
+                return write_parquet(file, rows), []
+            case "webdataset":
+                packed = write_tar(file, enumerate(rows, start), source.store.storage)
+            case _:
+                return WRITERS[LAYOUTS[form].suffix](file, map(TEXT_ROWS[form], rows)), []
+    if packed.failures:
+        lines = [to_json({"example_id": name, "kind": f.kind, "detail": f.detail}) + b"\n" for name, f in packed.failures]
+        name = path.rpartition("/")[2].removesuffix(f".{LAYOUTS[form].suffix}")
+        folder.store.write(f"{FAILURES}/{name}.jsonl", b"".join(lines))
+    return packed.rows, packed.failures
+
+
+def _kinds(failures: list[tuple[str, Failure]]) -> dict[str, int]:
+    return dict(Counter(failure.kind for _, failure in failures))
+
+
+def _word(source: Source) -> str:
+    """The run's name, by which LLaMA-Factory calls the rows."""
+    return source.store.url().rstrip("/").rpartition("/")[2]

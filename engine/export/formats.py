@@ -1,0 +1,155 @@
+"""What a row is in each tool's format, and how that tool is told of the files: pure.
+
+What is beside a tool's own keys is one JSON text, "row": ms-swift takes `label`, `video` and other names at the top for columns of
+its own, and `datasets`, by which these tools read, takes the types of a file from its first 10 MB: a number that is null there, and
+none later, ends the reading.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from engine.episodes.export import without_tags
+from engine.rows import Takeaway
+from engine.store.locations import local_path, name_below
+
+Form = Literal["parquet", "messages", "llava", "sharegpt", "webdataset", "hub"]
+PICTURES = frozenset("bmp gif jpeg jpg png webp".split())
+"""Suffixes of still pictures that a run opens as videos of one frame; a GIF may be more."""
+OWN = ("prompt", "answer", "follow_ups", "shown_in")
+"""Columns that a conversation says itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How a format's files are cut: Layout(suffix="parquet", shard_rows=100_000, read_by="datasets, Ray Data")."""
+
+    suffix: str
+    shard_rows: int | None
+    """Rows of a file, if nothing else is said; None: one file holds all rows of a split."""
+    read_by: str
+
+
+LAYOUTS: dict[Form, Layout] = {
+    "parquet": Layout(suffix="parquet", shard_rows=100_000, read_by="datasets, Ray Data, DuckDB, Polars, pandas"),
+    "hub": Layout(suffix="parquet", shard_rows=100_000, read_by="huggingface_hub.upload_folder, then datasets"),
+    "messages": Layout(suffix="jsonl", shard_rows=None, read_by="ms-swift, LLaMA-Factory"),
+    "sharegpt": Layout(suffix="jsonl", shard_rows=None, read_by="LLaMA-Factory"),
+    "llava": Layout(suffix="json", shard_rows=None, read_by="LLaVA's own code and its kin"),
+    "webdataset": Layout(suffix="tar", shard_rows=250, read_by="webdataset, datasets"),
+}
+
+
+def path_of(form: Form, split: str, number: int, shards: int) -> str:
+    """The path of a file below the exported folder.
+
+    >>> path_of("hub", "train", 0, 3), path_of("messages", "train", 0, 1)
+    ('data/train-00000-of-00003.parquet', 'train.jsonl')
+    """
+    suffix = LAYOUTS[form].suffix
+    return f"{split}.{suffix}" if LAYOUTS[form].shard_rows is None else f"data/{split}-{number:05d}-of-{shards:05d}.{suffix}"
+
+
+def pattern_of(form: Form, split: str) -> str:
+    """Which files a split has, for a card. A split may begin with the name of another one.
+
+    >>> pattern_of("hub", "train"), pattern_of("llava", "train")
+    ('data/train-[0-9][0-9][0-9][0-9][0-9]-of-*.parquet', 'train.json')
+    """
+    return path_of(form, split, 0, 1).replace("-00000-of-00001", f"-{'[0-9]' * 5}-of-*")
+
+
+def shown_as(video: str) -> str:
+    """
+    >>> shown_as("s3://b/a.mp4"), shown_as("/v/a.JPG"), shown_as("")
+    ('video', 'image', '')
+    """
+    if not video:
+        return ""
+    return "image" if suffix_of(video) in PICTURES else "video"
+
+
+def suffix_of(uri: str) -> str:
+    """
+    >>> suffix_of("https://h/a.MP4?v=1"), suffix_of("/v/clip")
+    ('mp4', '')
+    """
+    path = uri if local_path(uri) is not None else uri.partition("?")[0]
+    return PurePosixPath(path).suffix.lower().removeprefix(".")
+
+
+def _turns(row: Takeaway, after_tag: str = "") -> Iterable[tuple[str, str]]:
+    """The turns, with the tag of what is shown at the beginning of the turn that shows it."""
+    tag = f"<{shown_as(row.video)}>{after_tag}" if row.video else ""
+    for number, (prompt, answer) in enumerate(row.turns):
+        yield (tag if number == row.shown_in else "") + without_tags(prompt), without_tags(answer)
+
+
+def _rest(row: Takeaway) -> str:
+    return json.dumps({name: value for name, value in row.to_row().items() if name not in OWN}, allow_nan=False)
+
+
+def for_messages(row: Takeaway) -> dict[str, Any]:
+    """A row of ms-swift's `messages`, which LLaMA-Factory and trl read too. They show whole videos: row.start_s and end_s are the
+    window, for what cuts them."""
+    messages = []
+    for prompt, answer in _turns(row):
+        messages += [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+    return {"messages": messages} | _media(row) | {"row": _rest(row)}
+
+
+def for_sharegpt(row: Takeaway) -> dict[str, Any]:
+    """A row of LLaMA-Factory's sharegpt."""
+    return {"conversations": _conversation(row)} | _media(row) | {"row": _rest(row)}
+
+
+def for_llava(row: Takeaway) -> dict[str, Any]:
+    """An item of LLaVA's JSON: the tag on a line of its own, and one "video" or "image"."""
+    media = {shown_as(row.video): row.video} if row.video else {}
+    return {"id": row.example_id, **media, "conversations": _conversation(row, "\n"), "row": _rest(row)}
+
+
+def _conversation(row: Takeaway, after_tag: str = "") -> list[dict[str, str]]:
+    turns = []
+    for prompt, answer in _turns(row, after_tag):
+        turns += [{"from": "human", "value": prompt}, {"from": "gpt", "value": answer}]
+    return turns
+
+
+def _media(row: Takeaway) -> dict[str, list[str]]:
+    shown = shown_as(row.video)
+    return {"videos": [row.video] if shown == "video" else [], "images": [row.video] if shown == "image" else []}
+
+
+TEXT_ROWS: Mapping[Form, Callable[[Takeaway], dict[str, Any]]] = {
+    "messages": for_messages,
+    "sharegpt": for_sharegpt,
+    "llava": for_llava,
+}
+"""What a line, or an item, of a format's text files is."""
+
+
+def dataset_info(form: Form, name: str, splits: Iterable[str]) -> bytes | None:
+    """LLaMA-Factory's dataset_info.json: `--dataset_dir FOLDER --dataset NAME`, and NAME_heldout for other splits; None where it
+    does not read the format."""
+    tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant", "system_tag": "system"}
+    turns = {"messages": "messages", "sharegpt": "conversations"}.get(form)
+    if turns is None:
+        return None
+    about = {"formatting": "sharegpt", "columns": {"messages": turns, "videos": "videos", "images": "images"}}
+    about |= {"tags": tags} if form == "messages" else {}
+    listed = {
+        name if split == "train" else f"{name}_{split}": {"file_name": path_of(form, split, 0, 1)} | about for split in splits
+    }
+    return json.dumps(listed, indent=1).encode() + b"\n"
+
+
+def for_hub(row: Takeaway, videos: str) -> Takeaway:
+    """The row without a path of this machine: a local video is named below `videos`, or by its name alone, the run by its name."""
+    video, path = row.video, local_path(row.video) if row.video else None
+    if path is not None:
+        below = name_below(row.video, videos)
+        video = below if not below.startswith("/") else PurePosixPath(path).name
+    return replace(row, video=video, run=row.run.rstrip("/").rpartition("/")[2])

@@ -1,0 +1,108 @@
+"""What the judge of a step was asked, what it said, what that took, and how often it agrees with the rules."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.config import JUDGE
+from engine.evaluate.intervals import wilson
+from engine.rows import Attempt, Clip
+
+SAMPLED, OPEN = "sampled", "open"
+"""Why the judge was asked: the rules keep the answer, and it is in the sample; or they leave it open."""
+OUTCOMES = ("keep", "drop", "unclear", "refused")
+"""Its reasons without judge_."""
+
+
+@dataclass
+class Judged:
+    """Counts piece by piece; see Tally in engine/generate/attempts.py. What another run has paid for is not among it."""
+
+    outcomes: dict[str, Counter[str]] = field(default_factory=lambda: {SAMPLED: Counter(), OPEN: Counter()})
+    prompt: int = 0
+    answer: int = 0
+    cost: float = 0.0
+
+    def add(self, clips: Sequence[Clip], attempts: Sequence[Attempt]) -> None:
+        """The clips of a piece, and all attempts at them."""
+        for attempt in attempts:
+            for judgement in attempt.judgements if not attempt.origin else ():
+                if judgement.stage == JUDGE:
+                    why = SAMPLED if attempt.judgements[0].keep else OPEN
+                    self.outcomes[why][judgement.reason.removeprefix("judge_")] += 1
+                    self.prompt += judgement.prompt_tokens
+                    self.answer += judgement.num_tokens
+                    self.cost += judgement.cost
+
+    def facts(self, model: str) -> dict[str, Any]:
+        """For the step's seal.
+
+        >>> judged = Judged(prompt=3000, answer=100, cost=0.25)
+        >>> judged.outcomes["sampled"].update(keep=9, drop=1, unclear=2)
+        >>> facts = judged.facts("m at u")
+        >>> facts["answers"], facts["sampled"], facts["open"]["keep"], facts["cost"]
+        (12, {'keep': 9, 'drop': 1, 'unclear': 2, 'refused': 0}, 0, 0.25)
+        >>> facts["agreement"]
+        {'count': 10, 'share': 0.9, 'low': 0.5958, 'high': 0.9821}
+        """
+        counts = {why: {name: self.outcomes[why][name] for name in OUTCOMES} for why in (SAMPLED, OPEN)}
+        return {
+            "model": model,
+            "answers": sum(sum(of_why.values()) for of_why in counts.values()),
+            **counts,
+            "prompt_tokens": self.prompt,
+            "answer_tokens": self.answer,
+            "cost": round(self.cost, 6),
+            "agreement": _agreement(counts[SAMPLED]),
+        }
+
+
+def _agreement(sampled: Mapping[str, int]) -> dict[str, Any] | None:
+    """With the rules, on the sample of what they keep; None where the judge decided about none."""
+    if not (count := sampled["keep"] + sampled["drop"]):
+        return None
+    share = sampled["keep"] / count
+    low, high = wilson(share, count)
+    return {"count": count, "share": round(share, 4), "low": round(low, 4), "high": round(high, 4)}
+
+
+def line_of(facts: Mapping[str, Any]) -> str:
+    """
+    >>> judged = Judged(prompt=3000, answer=100, cost=0.25)
+    >>> judged.outcomes["open"].update(keep=2, drop=1)
+    >>> print(line_of(judged.facts("m at u")))
+    m at u judged 3 answers: 3 that the rules leave open (2 keep, 1 drop); 3,000 prompt and 100 reply tokens cost 0.25
+    """
+    names = ((OPEN, "that the rules leave open"), (SAMPLED, "of those that they keep"))
+    parts = [f"{sum(facts[why].values()):,} {name} ({_counted(facts[why])})" for why, name in names if sum(facts[why].values())]
+    tokens = f"{facts['prompt_tokens']:,} prompt and {facts['answer_tokens']:,} reply tokens"
+    cost = f" cost {facts['cost']:,.4g}" if facts["cost"] else ""
+    text = f"{facts['model']} judged {facts['answers']:,} answers: {', '.join(parts) or 'none'}; {tokens}{cost}"
+    if agreement := facts["agreement"]:
+        interval = f"{agreement['low']:.3f} to {agreement['high']:.3f}"
+        text += (
+            f"; it agrees with the rules on {agreement['share']:.3f} ({interval}) of {agreement['count']} answers that they keep"
+        )
+    return text
+
+
+def warning_of(facts: Mapping[str, Any]) -> str:
+    """Where most replies had no verdict, so that the judge decides little and is paid all the same; "" elsewhere.
+
+    >>> judged = Judged()
+    >>> judged.outcomes["sampled"].update(keep=1, unclear=26)
+    >>> print(warning_of(judged.facts("m at u")))
+    26 of 27 replies of the judge had no verdict, so the rules' stands; read some in the attempts, and change verify.judge.rubric
+    """
+    unclear = sum(facts[why]["unclear"] for why in (SAMPLED, OPEN))
+    if 2 * unclear <= facts["answers"]:
+        return ""
+    return (
+        f"{unclear} of {facts['answers']} replies of the judge had no verdict, so the rules' stands; read some in the attempts, "
+        "and change verify.judge.rubric"
+    )
+
+
+def _counted(outcomes: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in outcomes.items() if count)

@@ -1,0 +1,268 @@
+"""Whether to believe a run: what speaks against its figures, each with the number behind it and with what to do. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from engine.audit.audit import Audit
+from engine.evaluate.paired import smallest_gain
+from engine.generate.samples import RATIONALIZED_SHARE, TEMPLATE_SHARE
+from engine.report.counts import LabelRow, StepCounts
+from engine.report.figures import comparison_text, interval_text
+
+MOST_NAMED = 6
+PERCENT = re.compile(r"(?<=\d)%")
+LEVEL = 0.025
+"""The p-value above which a gain is taken for chance; of two cycles that may be promoted each is tested at half of 0.05."""
+FAILED_SHARE, UNGROUNDED_SHARE, PRECISION = 0.02, 0.05, 0.9
+"""Above the first two, and below the third, the report doubts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Belief:
+    """Belief(level="doubt", name="Mostly rationalized", figure="250 of 300 kept answers (83 %) ...", advice="Read some ...")"""
+
+    level: Literal["doubt", "note", "fine"]
+    """doubt: the figures may mislead. note: something to know. fine: it was looked at, and nothing speaks against the run."""
+    name: str
+    figure: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What beliefs are formed from."""
+
+    summary: Mapping[str, Any]
+    labels: Sequence[LabelRow]
+    generated: Mapping[int, StepCounts]
+    """By cycle, of its generate step."""
+    audits: Sequence[Audit]
+    beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Summaries of ablations, by name."""
+    ignores_copies: bool = False
+    """Near-copies of held-out clips are not looked for."""
+
+
+def beliefs(evidence: Evidence) -> list[Belief]:
+    """Doubts first, then notes, then what is fine."""
+    looks = (_gain, _choice, _ablations, _labels, _rationalized, _templates, _grounding, _copies, _failures, _people)
+    formed = [replace(belief, figure=PERCENT.sub(" %", belief.figure)) for look in looks for belief in look(evidence)]
+    return sorted(formed, key=lambda belief: ("doubt", "note", "fine").index(belief.level))
+
+
+def _gain(evidence: Evidence) -> Iterator[Belief]:
+    summary = evidence.summary
+    clips = summary["heldout_clips"]
+    if clips is None or summary["base_accuracy"] is None:
+        yield Belief(
+            level="note",
+            name="Nothing is measured yet",
+            figure="no model has answered the held-out clips",
+            advice="Go on with the run: until then the figures below only say what the verifiers keep.",
+        )
+        return
+    least = smallest_gain(clips, LEVEL)
+    sees = "no gain at all" if least is None else f"gains of {least:.3f} or more, four times out of five"
+    if least is None or least > 0.25:
+        yield Belief(
+            level="doubt",
+            name="Held-out set too small",
+            figure=f"{clips} clips show {sees}",
+            advice="Set more videos apart (data.heldout), and do not compare runs by this figure.",
+        )
+    if summary["best_cycle"] < 0:
+        if any(cycle["heldout_accuracy"] is not None for cycle in summary["cycles"]):
+            yield Belief(
+                level="note",
+                name="No cycle is promoted",
+                figure=f"no cycle is shown to be better than the base on {clips} clips, which show {sees}",
+                advice="The base stays the run's model. Read what was kept: a model learns nothing from answers that it knew.",
+            )
+        return
+    comparison = summary["cycles"][summary["best_cycle"]]["comparison"]
+    gain = summary["best_accuracy"] - summary["base_accuracy"]
+    if not comparison or comparison["p"] > LEVEL:
+        yield Belief(
+            level="doubt",
+            name="Held-out set too small for the gain",
+            figure=f"{gain:+.3f} on {clips} clips, which show {sees}; {comparison_text(comparison) or 'no test was made'}",
+            advice="Take the gain for chance. Set more videos apart (data.heldout), or promote by a test (loop.promote).",
+        )
+    else:
+        figure = f"{gain:+.3f} on {clips} clips, which show {sees}; {comparison_text(comparison)}"
+        yield Belief(level="fine", name="The gain is larger than chance", figure=figure)
+
+
+def _choice(evidence: Evidence) -> Iterator[Belief]:
+    summary = evidence.summary
+    tried = sum(cycle["heldout_accuracy"] is not None for cycle in summary["cycles"])
+    if summary["test"]:
+        test = summary["test"]
+        figure = f"{test['best']:.3f} ({interval_text(test['best_interval'])}) on {test['clips']} clips opened once, at the end"
+        yield Belief(level="fine", name="Measured on clips that chose nothing", figure=figure)
+    elif summary["best_cycle"] >= 0 and tried > 1:
+        yield Belief(
+            level="note",
+            name="Best of several cycles",
+            figure=f"the figure is the best of {tried} cycles on the clips that chose it, so it flatters a little",
+            advice="Set clips apart with data.test: they are opened once, at the end.",
+        )
+
+
+def _ablations(evidence: Evidence) -> Iterator[Belief]:
+    own = evidence.summary["best_accuracy"]
+    measured = {name: of["best_accuracy"] for name, of in evidence.beside.items() if of.get("best_accuracy") is not None}
+    if own is None or not measured:
+        return
+    rivals = {name: value for name, value in measured.items() if value >= own}
+    if rivals:
+        names = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in rivals.items())
+        yield Belief(
+            level="note",
+            name="An ablation does as well",
+            figure=f"this run {own:.3f}; {names}",
+            advice="What the ablation leaves out shows no gain on these clips; compare the intervals before you say that it costs.",
+        )
+    else:
+        name, value = max(measured.items(), key=lambda item: item[1])
+        figure = f"this run {own:.3f}; the best of {len(measured)} ablations, {name.replace('_', ' ')}, {value:.3f}"
+        yield Belief(level="fine", name="Better than without its parts", figure=figure)
+
+
+def _labels(evidence: Evidence) -> Iterator[Belief]:
+    untrained = [row for row in evidence.labels if row.heldout_clips and not row.train_clips]
+    unkept = [row for row in evidence.labels if row.train_clips and row.kept == 0]
+    if untrained:
+        clips = sum(row.heldout_clips for row in untrained)
+        yield Belief(
+            level="doubt",
+            name="Labels without training clips",
+            figure=f"{len(untrained)} labels ({clips} held-out clips): {_named(row.label for row in untrained)}",
+            advice="The run cannot learn them; add clips of these labels, or leave them out of the held-out split.",
+        )
+    if unkept:
+        yield Belief(
+            level="doubt",
+            name="Labels of which nothing is kept",
+            figure=f"{len(unkept)} labels have train clips and not one kept answer: {_named(row.label for row in unkept)}",
+            advice="Filter the clips below by one of these labels, and read why its answers are dropped.",
+        )
+    if evidence.labels and not untrained and not unkept:
+        yield Belief(level="fine", name="Labels", figure=f"all {len(evidence.labels)} labels have train clips and kept answers")
+
+
+def _named(labels: Iterable[str]) -> str:
+    names = list(labels)
+    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+
+
+def _rationalized(evidence: Evidence) -> Iterator[Belief]:
+    for cycle, counts in evidence.generated.items():
+        hinted, direct = counts.endings["kept rationalized"], counts.endings["kept direct"]
+        if not (kept := hinted + direct):
+            yield Belief(
+                level="doubt",
+                name="Nothing is kept",
+                figure=f"cycle {cycle}: of {counts.clips:,} clips none has a kept answer",
+                advice="Read the reasons below, and try the rules on a few answers with `starloop verify - --explain`.",
+            )
+            continue
+        figure = f"cycle {cycle}: {hinted:,} of {kept:,} clips with a kept answer ({hinted / kept:.0%}) needed the label as a hint"
+        if hinted > RATIONALIZED_SHARE * kept:
+            advice = "The model knows little by itself. Read rationalized answers below before you trust what it was trained on."
+            yield Belief(level="doubt", name="Mostly rationalized", figure=figure, advice=advice)
+        else:
+            yield Belief(level="fine", name="Answers without a hint", figure=figure)
+
+
+def _templates(evidence: Evidence) -> Iterator[Belief]:
+    for cycle, counts in evidence.generated.items():
+        share = counts.template_share
+        figure = f"cycle {cycle}: {share:.0%} of the words of a kept answer, its label's left out, are in most kept answers"
+        if share > TEMPLATE_SHARE:
+            advice = "A model that says the same of every clip may not look at the clips: compare answers and frames below."
+            yield Belief(level="doubt", name="Kept answers share a template", figure=figure, advice=advice)
+        elif share:
+            yield Belief(level="fine", name="No shared template", figure=figure)
+
+
+def _grounding(evidence: Evidence) -> Iterator[Belief]:
+    for cycle in evidence.summary["cycles"]:
+        if "generate" not in cycle["seconds"]:
+            continue
+        grounding, kept = cycle.get("grounding"), cycle["direct_kept"] + cycle["rationalized_kept"]
+        if not grounding or not grounding["scored"]:
+            if kept:
+                yield Belief(
+                    level="note",
+                    name="Grounding is unknown",
+                    figure=f"cycle {cycle['cycle']}: no kept answer was read again with other videos",
+                    advice="Set generate.grounding, or read more answers: rules check what is said, and not what is seen.",
+                )
+            continue
+        ungrounded = grounding["ungrounded"]
+        if ungrounded is None:
+            continue
+        share = ungrounded / grounding["scored"]
+        figure = (
+            f"cycle {cycle['cycle']}: {ungrounded:,} of {grounding['scored']:,} kept answers ({share:.1%}) fit other videos too"
+        )
+        if share > UNGROUNDED_SHARE:
+            advice = "They are left out of training (select.min_grounding); those just above the line deserve a look."
+            yield Belief(level="doubt", name="Ungrounded answers", figure=figure, advice=advice)
+        else:
+            yield Belief(level="fine", name="Answers fit their own videos", figure=f"{figure} and are left out")
+
+
+def _copies(evidence: Evidence) -> Iterator[Belief]:
+    copies = sum(sum(cycle["near_copies"].values()) for cycle in evidence.summary["cycles"][:1])
+    if evidence.ignores_copies:
+        yield Belief(
+            level="note",
+            name="Near-copies are not looked for",
+            figure="select.near_copies is ignore",
+            advice="A train clip that shows a held-out clip raises the figure: set select.near_copies to drop.",
+        )
+    elif copies:
+        where = ", ".join(f"{count} of {name}" for name, count in evidence.summary["cycles"][0]["near_copies"].items())
+        advice = "Those of evaluation clips are left out of training; look where they come from (docs/near_copies.md)."
+        yield Belief(
+            level="note", name="Near-copies", figure=f"{copies} train clips show nearly the same as others: {where}", advice=advice
+        )
+    elif any(cycle["examples"] is not None for cycle in evidence.summary["cycles"]):
+        yield Belief(level="fine", name="No near-copies", figure="no train clip shows nearly the same as an evaluation clip")
+
+
+def _failures(evidence: Evidence) -> Iterator[Belief]:
+    for cycle, counts in evidence.generated.items():
+        failed = sum(count for ending, count in counts.endings.items() if ending.startswith("failed"))
+        if failed > FAILED_SHARE * max(1, counts.clips):
+            yield Belief(
+                level="doubt",
+                name="Many clips failed",
+                figure=f"cycle {cycle}: {failed:,} of {counts.clips:,} clips ({failed / counts.clips:.1%}) could not be answered",
+                advice="`starloop failures RUN` lists them with what to do. What is left may be another mix of videos.",
+            )
+
+
+def _people(evidence: Evidence) -> Iterator[Belief]:
+    audits = [audit for audit in evidence.audits if audit.precision is not None]
+    if not audits:
+        yield Belief(
+            level="note",
+            name="Nobody has read a sample",
+            figure="how often the verifiers are right on these answers is unknown",
+            advice="Mark the fifty answers under Audit, at the end of this page, and hand the file back: it takes ten minutes.",
+        )
+    for audit in audits:
+        assert audit.precision is not None
+        low = audit.precision.value < PRECISION
+        estimate = f"{audit.precision.value:.3f} ({interval_text((audit.precision.low, audit.precision.high))})"
+        yield Belief(
+            level="doubt" if low else "fine",
+            name="People disagree with what is kept" if low else "People agree with what is kept",
+            figure=f"{audit.step}: precision {estimate}, by {audit.judged} answers that people have read",
+            advice="Find the reason that people overrule most, under People and judge, and change that rule." if low else "",
+        )

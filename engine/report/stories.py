@@ -1,0 +1,134 @@
+"""What the page's browser of clips is given: clips, all attempts at each across the steps, and what became of them. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from engine.audit.audit import Sample
+from engine.audit.reviews import answer_id
+from engine.audit.sheet import cells
+from engine.labels import name_of, plain
+from engine.report.chosen import Place
+from engine.report.reasons import in_words, step_words
+from engine.report.spans import LONGEST_TEXT, deciding_spans, segments
+from engine.report.strips import Strip, key_of
+from engine.rows import Attempt, Clip, Review, Window
+from engine.run.plan import TRAIN
+from engine.verify.verdict import VerifySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uses:
+    """What select made of the attempts at the clips that are shown."""
+
+    trained: Mapping[tuple[str, int, str, int], list[int]] = field(default_factory=dict)
+    """(clip_id, cycle, mode, seed) of an attempt -> the cycles whose finetune it was an example of."""
+    copies: Mapping[str, str] = field(default_factory=dict)
+    """clip_id -> where the clip is that it is a near-copy of, and that clip's id."""
+    selected: frozenset[int] = frozenset()
+    """Cycles whose select step is complete."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teller:
+    """Teller(spec=VerifySpec(), url="runs/a", words={}, uses=Uses()).story(place, [("base/evaluate", [attempt])], strip)"""
+
+    spec: VerifySpec
+    url: str
+    """Of the run: videos inside it are named relative to it."""
+    words: Mapping[str, Review]
+    """What people say, by the id of the answer."""
+    uses: Uses
+
+    def story(self, place: Place, steps: Sequence[tuple[str, Sequence[Attempt]]], strip: Strip) -> dict[str, Any]:
+        """A value of JSON. `steps`: the steps that asked about the clip, each with its attempts."""
+        clip = place.clip
+        return {
+            "id": clip.clip_id,
+            "split": clip.split,
+            "label": name_of(clip.label),
+            "text": clip.label.text,
+            "question": clip.question,
+            "video": clip.video.removeprefix(f"{self.url}/"),
+            "window": window_of(clip),
+            "description": clip.description,
+            "fate": place.fate,
+            "copy": self.uses.copies.get(clip.clip_id, ""),
+            "key": key_of(clip),
+            "strip": _strip(strip),
+            "steps": [
+                {"name": step_words(step), "attempts": [self._attempt(clip, attempt) for attempt in attempts]}
+                for step, attempts in steps
+            ],
+        }
+
+    def _attempt(self, clip: Clip, attempt: Attempt) -> dict[str, Any]:
+        text = attempt.text[:LONGEST_TEXT]
+        spans = [(start, min(end, LONGEST_TEXT)) for start, end in deciding_spans(clip, attempt, self.spec)]
+        review = self.words.get(answer_id(clip, attempt.text))
+        value: dict[str, Any] = {
+            "mode": attempt.mode,
+            "outcome": attempt.outcome,
+            "reason": attempt.reason,
+            "segments": segments(text, spans),
+            "cut": len(attempt.text) > LONGEST_TEXT,
+            "use": self._use(attempt) if clip.split == TRAIN else "",
+            "support": None if attempt.support is None else round(attempt.support, 2),
+            "other": others_of(attempt),
+            "detail": attempt.detail if attempt.outcome == "failed" else "",
+            "score": round(attempt.score, 3),
+            "sample": attempt.sample,
+            "judge": [f"{of.stage}: {in_words(of.reason)} {of.detail}".strip() for of in attempt.judgements if of.model],
+            "people": f"{review.people} {review.note}".strip() if review else "",
+        }
+        return {name: content for name, content in value.items() if content not in (None, "", [], False, 0)}
+
+    def _use(self, attempt: Attempt) -> str:
+        """What select made of a kept attempt; "" of others, and before it is asked."""
+        if attempt.outcome != "kept":
+            return ""
+        key = (attempt.clip_id, attempt.cycle, attempt.mode, attempt.seed)
+        if cycles := self.uses.trained.get(key):
+            return f"trained on in cycle {' and '.join(map(str, cycles))}"
+        return "kept, and not trained on" if attempt.cycle in self.uses.selected else ""
+
+
+def _strip(strip: Strip) -> dict[str, Any]:
+    return {name: value for name, value in asdict(strip).items() if value}
+
+
+def others_of(attempt: Attempt) -> float | None:
+    """The grounding of pairs that do not belong together: their largest, with which `support` is compared."""
+    mismatched = attempt.grounding.mismatched if attempt.grounding else ()
+    return round(max(mismatched), 2) if mismatched else None
+
+
+def window_of(clip: Clip) -> str:
+    """
+    >>> from engine.labels import Keywords
+    >>> fields = dict(clip_id="a", video="a.mp4", question="", label=Keywords(text="x"), split="train", verb="", noun="")
+    >>> window_of(Clip(start_s=1.5, end_s=None, description="", narrator="", **fields))
+    '1.5 s to the end'
+    """
+    if clip.start_s is None and clip.end_s is None:
+        return ""
+    return f"{plain(clip.start_s or 0.0)} s to {'the end' if clip.end_s is None else f'{plain(clip.end_s)} s'}"
+
+
+def audit_value(
+    sample: Sample | None, words: Mapping[str, Review], strip_of: Callable[[Clip | Window], Strip]
+) -> dict[str, Any] | None:
+    """The sample as the page shows it, and exports it again: the cells of a row are those of `starloop audit`'s own file."""
+    if sample is None:
+        return None
+    return {
+        "step": sample.step,
+        "size": sample.size,
+        "seed": sample.seed,
+        "strata": dict(sample.strata),
+        "strips": [_strip(strip_of(Window(video=row.video, start_s=row.start_s, end_s=row.end_s, etag=""))) for row in sample.rows],
+        "rows": [
+            cells(row) | ({"people": words[row.answer].people, "note": words[row.answer].note} if row.answer in words else {})
+            for row in sample.rows
+        ],
+    }

@@ -1,0 +1,29 @@
+"""What a film strip is, and which clip it is of. Pure; engine/report/frames.py makes them."""
+
+from dataclasses import dataclass
+
+from engine.rows import Clip, Window
+
+StripKey = str
+"""Names a clip's video and window."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strip:
+    """Strip(picture="/9j/4AAQ...", width=384, height=96, caption="4 of the 8 frames ...", missing="")"""
+
+    picture: str = ""
+    """Base64 of a JPEG; "": there is none."""
+    width: int = 0
+    height: int = 0
+    caption: str = ""
+    missing: str = ""
+    """Why there is no picture."""
+
+
+def key_of(clip: Clip | Window) -> StripKey:
+    """
+    >>> key_of(Window(video="a.mp4", start_s=None, end_s=8.0, etag=""))
+    'a.mp4 None 8.0'
+    """
+    return f"{clip.video} {clip.start_s} {clip.end_s}"

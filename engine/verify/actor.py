@@ -1,0 +1,131 @@
+"""Whether an action in an answer is done by somebody else than the question asks about, if the answer names both."""
+
+from collections.abc import Collection, Sequence
+
+from engine.language.answer import Answer
+from engine.language.scope import CLAUSE_STARTS, PERSON_PRONOUNS
+from engine.language.vocabulary import ARTICLES, NOUN_BEFORE
+from engine.language.words import label_words, lemmas
+from engine.verify.state import is_grammatical, is_preposition
+
+ASIDE = frozenset("unlike whose".split())
+"""Words before somebody who is not the person in question."""
+GENERIC = frozenset("person people someone somebody individual individuals subject actor".split())
+"""Names for a person that fit everybody."""
+SUBJECT_STARTS = frozenset("the a an his her their".split())
+POSSESSIVE = frozenset("his her their".split())
+BODY = frozenset("hand hands finger fingers arm arms foot feet leg legs body head mouth lips eyes face back".split())
+"""Parts of the person, behind POSSESSIVE; others there are somebody else."""
+PERCEIVING = frozenset("watch listen film record hear observe cheer applaud teach".split())
+OTHERS = frozenset("others someone somebody people another them him her".split())
+"""Behind PERCEIVING: those who do what is perceived."""
+DOING = frozenset("does do did performs perform performed".split())
+VIEWERS = frozenset("i we you one".split())
+SUBJECT_REACH = 10
+"""Words before a verb among which its subject is looked for."""
+
+
+def is_of_another(answer: Answer, i: int) -> bool:
+    """Whether the verb at position i has another subject than the question: "the girl throws it, and the boy catches it".
+
+    Only where the text names both: a boy in the question may be called a child in the answer.
+
+    >>> answer = Answer("The girl throws the ball and the boy catches it.", "What does the boy do?")
+    >>> is_of_another(answer, 2), is_of_another(answer, 7)
+    (True, False)
+    """
+    first, _ = answer.sentence_of(i)
+    clause_start = _clause_start(answer, first, i)
+    before = answer.words[clause_start:i]
+    if _is_perceived(before):
+        return True
+    if clause_start > first and answer.words[clause_start - 1] == "who":
+        antecedent = _clause_start(answer, first, clause_start - 1)
+        before = answer.words[antecedent : clause_start - 1]
+        clause_start = antecedent
+        if not POSSESSIVE.isdisjoint(before) or "another" in before:
+            return True
+    if not ASIDE.isdisjoint(before) or (clause_start > first and answer.words[clause_start - 1] in ASIDE):
+        return True
+    question_subject = _asked_subject(answer.question)
+    if question_subject and before[-2:-1] and before[-2] in ARTICLES and _perceives(before[-5:-2]):
+        return before[-1] != question_subject[-1]  # "listens to her brother [playing]"
+    subject = _subject(before)
+    if agent := _agent(answer, i):
+        subject, clause_start = agent, i
+    has_owner = any(word in POSSESSIVE for word in before[:1]) and not {"doing", "do"}.isdisjoint(label_words(answer.question))
+    if subject and has_owner and subject[-1] not in BODY and before[-1] in (subject[-1], "is", "are", "was", "were"):
+        return True
+    if not question_subject or not subject:
+        return False
+    names = (question_subject[-1], question_subject[-1] + "'s")
+    mentioned = [j for j, word in enumerate(answer.words) if word in names and not clause_start <= j < i]
+    if subject[-1] != question_subject[-1]:
+        return bool(mentioned) and subject[-1] not in GENERIC and bool(before) and _is_subject(answer.words, mentioned)
+    foreign = set(subject[:-1]) - set(question_subject)
+    return bool(foreign) and bool(mentioned) and not set(question_subject[:-1]) <= set(subject) and len(question_subject) > 1
+
+
+def _agent(answer: Answer, i: int) -> list[str]:
+    """Who does it in a passive: ["barber"] of "cut by the barber"; [] without one."""
+    behind = answer.words[i + 1 : i + 5]
+    is_participle = not answer.words[i].endswith(("ing", "s"))
+    return _subject(behind[1:]) if is_participle and behind[:1] == ("by",) and behind[1:2] and behind[1] in ARTICLES else []
+
+
+def _is_perceived(before: Sequence[str]) -> bool:
+    """Whether the verb behind these words is what others do, and the person watches: "she watches others [dancing]"."""
+    if not before or before[-1] not in OTHERS or not VIEWERS.isdisjoint(before):
+        return False
+    return _perceives(before[-4:-1])
+
+
+def _perceives(words: Sequence[str]) -> bool:
+    return any(not lemmas(word).isdisjoint(PERCEIVING) for word in words)
+
+
+def _is_subject(words: Sequence[str], positions: Collection[int]) -> bool:
+    """Whether one of the words follows an article, as a noun phrase."""
+    return any(j and words[j - 1] in ARTICLES | NOUN_BEFORE for j in positions)
+
+
+def _clause_start(answer: Answer, first: int, i: int) -> int:
+    """The first word of the verb's clause: behind punctuation, a conjunction, or the "who" of a relative clause."""
+    breaks = answer.breaks(first, i + 1)
+    inserted = next((j for j in range(i - 1, first, -1) if breaks[j - first]), None) if breaks[i - first] else None
+    if inserted and not {"whom", "which", "whose"}.isdisjoint(answer.words[inserted : inserted + 3]):
+        return _clause_start(answer, first, inserted)
+    for j in range(i - 1, max(first, i - SUBJECT_REACH) - 1, -1):
+        if answer.words[j] in CLAUSE_STARTS or answer.words[j] in ("and", "who", "whose", "as", "unlike"):
+            return j + 1 if answer.words[j] != "unlike" else j
+        if breaks[j - first]:
+            return j
+    return first
+
+
+def _subject(before: Sequence[str]) -> list[str]:
+    """The noun with its adjectives and what describes it, the noun last: ["red", "shirt", "man"] of "the man in the red shirt".
+
+    Empty for a pronoun, and where no article starts a noun phrase.
+    """
+    starts = (i for i, word in enumerate(before) if word in SUBJECT_STARTS and not (i and is_preposition(before[i - 1])))
+    start = next(starts, None)
+    if start is None or any(word in PERSON_PRONOUNS for word in before):
+        return []
+    ends = (i for i in range(start + 1, len(before)) if is_grammatical(before[i]) or before[i] in DOING)
+    end = next(ends, len(before))
+    end = next((i for i in range(start + 1, end) if before[i].endswith(("ing", "ly"))), end)
+    phrase = list(before[start + 1 : end])
+    details = [word for word in before[end:] if not is_grammatical(word)] if before[end : end + 1] in (("in",), ("with",)) else []
+    return [*phrase[:-1], *details, phrase[-1]] if phrase else []
+
+
+def _asked_subject(question: str) -> list[str]:
+    """The subject of the question: ["red", "shirt", "man"] of "What is the man in the red shirt doing?"; [] for anybody."""
+    words = label_words(question)
+    start = next((i + 1 for i, word in enumerate(words) if word in ("is", "are", "does", "do", "did", "was", "were", "will")), None)
+    if start is None:
+        return []
+    end = next((i for i in range(len(words) - 1, start - 1, -1) if words[i] in ("doing", "do", "happening", "performing")), None)
+    subject = _subject(words[start : end if end is not None else start])
+    return [] if not subject or subject[-1] in GENERIC else subject

@@ -1,0 +1,107 @@
+"""Draws answers of a run for people to read, takes their words back, and prints what these make of the verifiers."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from engine.audit import sheet
+from engine.audit.audit import Audit, audits, draw, step_of, take_back, to_value
+from engine.presets import load_config
+from engine.report.people import audit_lines
+from engine.run.lease import lease_state
+from engine.run.plan import next_step, so_far
+from engine.run.refresh import refresh
+from engine.run.work import read_seals, run_config
+from engine.store.documents import to_json
+from engine.store.files import Store
+from jobs.view import a_console
+
+FORMS = {".csv": sheet.to_csv, ".jsonl": sheet.to_jsonl}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditOptions:
+    """AuditOptions(sample=50, seed=1, cycle=None, out=Path("audit.csv"), overrides="", as_json=False)"""
+
+    sample: int
+    seed: int
+    cycle: int | None
+    """None: the latest."""
+    out: Path
+    overrides: str
+    """A file that came back; "": a sample is drawn."""
+    as_json: bool
+
+
+def audit(run: str, options: AuditOptions, settings: list[str]) -> None:
+    store = Store(run.rstrip("/") or run, load_config(None, settings).access())
+    lines = _take_back(store, options.overrides) if options.overrides else _draw(store, options)
+    results = audits(store, read_seals(store))
+    _refresh(store)
+    if options.as_json:
+        for result in results:
+            print(to_json(to_value(result)).decode())
+        return
+    console = a_console()
+    for line in [*lines, *(line for result in results for line in _judged_lines(result))]:
+        console.print(line, markup=False)
+
+
+def _judged_lines(result: Audit) -> list[str]:
+    return audit_lines(result) if result.judged else []
+
+
+def _draw(store: Store, options: AuditOptions) -> list[str]:
+    """Write the sample into a new file. Raises ValueError where one is there: somebody may have marked it."""
+    form = FORMS.get(options.out.suffix)
+    if form is None:
+        raise ValueError(f"--out {options.out}: name a .csv or a .jsonl file")
+    if options.out.exists():
+        raise ValueError(
+            f"{options.out} is there already, and people may have marked it: hand it back with --overrides {options.out}, or name "
+            "another file with --out"
+        )
+    run_config(store)
+    sealed = read_seals(store)
+    step = step_of(sealed, options.cycle)
+    with _new(options.out) as file:  # before the run keeps a sample that nobody can read
+        try:
+            sample = draw(store, sealed, step, options.sample, options.seed)
+        except BaseException:
+            options.out.unlink()
+            raise
+        file.write(form(sample.rows))
+    sizes = ", ".join(f"{count:,} {name}" for name, count in sorted(sample.strata.items()))
+    return [
+        f"{options.out} has {len(sample.rows)} answers of {sample.step} ({sizes})",
+        f"write keep, drop or unsure into its column people, then: starloop audit {store.uri} --overrides {options.out}",
+    ]
+
+
+def _new(path: Path) -> BinaryIO:
+    try:
+        return open(path, "xb")
+    except OSError as error:
+        raise ValueError(f"--out {path} cannot be written: {error.strerror}; name another file") from None
+
+
+def _take_back(store: Store, path: str) -> list[str]:
+    config = run_config(store)
+    sealed = read_seals(store)
+    fresh = take_back(store, sealed, os.path.expanduser(path))
+    step = next_step(config, sealed)
+    selects = [step.name for step in so_far(config, sealed) if step.kind == "select" and step.name not in sealed]
+    if not fresh:
+        return [f"{path} says nothing new"]
+    if step is None:
+        when = f"the run is complete, so they count in one that continues it (starloop extend {store.uri} MANIFEST)"
+    else:
+        when = f"they count from {selects[0]} on" if selects else "they count in the next select step"
+    return [f"{len(fresh)} words are taken over; {when}"]
+
+
+def _refresh(store: Store) -> None:
+    """The report, unless a driver is at work, which writes it at its end."""
+    if not lease_state(store).holder:
+        refresh(store, run_config(store), read_seals(store))

@@ -1,0 +1,101 @@
+"""Commands about models and adapters: alpha-sweep, convert, export, few-shot, icl, make-base."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.commands.app import MODELS, LogFormat, Run, Settings, command
+
+
+@command(MODELS, ["alpha-sweep runs/mine", "alpha-sweep runs/mine --alpha 4 --alpha 8 --cycle 0"], name="alpha-sweep")
+def alpha_sweep(
+    run: Run,
+    alpha: Annotated[
+        list[float], typer.Option(help="A LoRA alpha; repeat the option for several. Default: 0 2 4 8 12 16 20 32.")
+    ] = [],  # noqa: B006
+    cycle: Annotated[int | None, typer.Option(min=0, help="The cycle that trained the adapter; default: the best one.")] = None,
+    settings: Settings = [],  # noqa: B006
+    log_format: LogFormat = "text",
+) -> None:
+    """Evaluate one trained adapter at many LoRA alphas on the held-out clips. Nothing is trained."""
+    from jobs import alpha_sweep
+
+    alpha_sweep.alpha_sweep(run, cycle, alpha, settings)
+
+
+@command(MODELS, ["convert ermu2001/pllava-7b --out models/pllava-7b", "convert s3://bucket/pllava-7b --out s3://bucket/converted"])
+def convert(
+    source: Annotated[str, typer.Argument(help="Folder, URI or hub id of a released PLLaVA or of a LLaVA.")],
+    out: Annotated[str, typer.Option(help="Folder or URI for base/ and, if the source has a LoRA, adapter/.")],
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Split a released checkpoint into a base and a PEFT adapter, file by file."""
+    from jobs import convert
+
+    convert.convert(source, out, settings)
+
+
+@command(
+    MODELS,
+    [
+        "export tiny --adapter runs/demo/cycle-000/train/model --out demo-merged",
+        "export models/pllava-7b/base --adapter s3://bucket/runs/a/cycle-001/train/model --alpha 4 --out merged",
+    ],
+)
+def export(
+    base: Annotated[str, typer.Argument(help="Folder, URI or hub id of the base, or 'tiny'.")],
+    out: Annotated[str, typer.Option(help="Folder or URI for the merged model.")],
+    adapter: Annotated[str, typer.Option(help="A PEFT adapter, e.g. RUN/cycle-000/train/model.")] = "",
+    alpha: Annotated[float | None, typer.Option(help="LoRA alpha to merge with; default: the alpha of its training.")] = None,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Merge an adapter into its base and write a folder that other tools load: a PLLaVA as a stock LLaVA, others as they are."""
+    from jobs import convert
+
+    convert.export(base, out, adapter, alpha, settings)
+
+
+@command(
+    MODELS,
+    [
+        "few-shot episodes --out curve --set model.base=models/pllava-7b/base",
+        "few-shot episodes --out curve --adapter runs/mine/cycle-000/train/model",
+    ],
+    name="few-shot",
+)
+def few_shot(
+    episodes: Annotated[str, typer.Argument(metavar="EPISODES", help="Folder that `starloop episodes` wrote.")],
+    out: Annotated[str, typer.Option(help="Folder or URI for answers, curve and plots.")],
+    adapter: Annotated[str, typer.Option(help="An adapter on model.base, e.g. RUN/cycle-000/train/model.")] = "",
+    settings: Settings = [],  # noqa: B006
+    log_format: LogFormat = "text",
+) -> None:
+    """Let a model narrate held-out clips after 0 to 16 shots, and draw the curve of its accuracy."""
+    from jobs import few_shot
+
+    few_shot.narrate(episodes, out, adapter, settings)
+
+
+@command(MODELS, ["icl", "icl --seeds 1 --out /tmp/icl", "icl --ablations"])
+def icl(
+    out: Annotated[str, typer.Option(help="Folder for all results.")] = "runs/icl",
+    seeds: Annotated[int, typer.Option(help="How often each model is trained, each time with another seed.")] = 3,
+    ablations: Annotated[
+        bool, typer.Option("--ablations", help="Also train without burstiness, without the tail, and without dynamic meaning.")
+    ] = False,
+    settings: Settings = [],  # noqa: B006
+    log_format: LogFormat = "text",
+) -> None:
+    """Render a narrated world, let a tiny model learn its narrators' words from context, and draw the curve."""
+    from jobs import icl
+
+    icl.icl(out, seeds, ablations, settings)
+
+
+@command(MODELS, ["make-base", "make-base --out /tmp/weights"], name="make-base")
+def make_base(out: Annotated[Path, typer.Option(help="Folder for the weights.")] = Path("models/tiny/weights")) -> None:
+    """Make the shipped tiny base model again: about half an hour on two cores."""
+    from jobs import make_base
+
+    make_base.make_base(out, make_base.Recipe())

@@ -1,0 +1,266 @@
+"""Pins inspect, compare and lineage: each fate of a clip with its reason, what differs between runs, where an example is from."""
+
+import ast
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from builders import a_clip
+from engine.audit.reviews import answer_id
+from engine.ingest.clips import path_of
+from engine.inspect.clip import ClipHistory, history_of
+from engine.inspect.columns import rows_with
+from engine.inspect.compare import difference
+from engine.inspect.find import nearest
+from engine.inspect.lineage import lineage_of
+from engine.report.reasons import IN_WORDS
+from engine.rows import Review
+from engine.run.children import note_child
+from engine.store.files import Store
+from jobs.inspect import inspect
+from lived import DROPPED, TRAIN, review, select_with_reviews, write_run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lived") / "run"
+    write_run(folder)
+    return folder
+
+
+@pytest.fixture
+def store(lived: Path, tmp_path: Path) -> Store:
+    return Store(str(shutil.copytree(lived, tmp_path / "run")))
+
+
+def fate(history: ClipHistory) -> tuple[str, str]:
+    [choice] = history.selected
+    return choice.fate, choice.why
+
+
+@pytest.mark.parametrize(
+    ("clip", "expected", "words"),
+    [
+        ("c0", "example", "its answer is an example"),
+        ("c2", "nothing_kept", "none of its answers is kept"),
+        ("c3", "nothing_kept", "the clip failed: missing"),
+        ("c4", "ungrounded", "fits other clips' videos as well"),
+        ("c5", "near_copy", "nearly the same as h1, which is in heldout"),
+        ("c7", "over_limit", "its label has enough examples (select.max_per_label)"),
+        ("c8", "unused", "left out as too_long: it takes 9000 tokens; shorten it"),
+    ],
+)
+def test_what_became_of_a_clip_and_why(store: Store, clip: str, expected: str, words: str) -> None:
+    name, why = fate(history_of(store, clip))
+    assert name == expected
+    assert words in why
+
+
+@pytest.mark.parametrize(
+    ("clip", "settings", "expected", "words"),
+    [
+        (
+            "c7",
+            ["select.pass_rate=[0.1,0.9]", "generate.samples=2", "generate.temperature=0.7"],
+            "pass_rate",
+            "its pass rate is outside",
+        ),
+        ("c1", ["loop.max_cycles=1"], "rationalized", "the last finetune uses direct ones (loop.final_direct_only)"),
+    ],
+)
+def test_what_settings_leave_out(tmp_path: Path, clip: str, settings: list[str], expected: str, words: str) -> None:
+    name, why = fate(history_of(write_run(tmp_path / "run", settings=settings, dropped=(*DROPPED, "c1")), clip))
+    assert (name, words in why.replace("1 is", "is")) == (expected, True)
+
+
+def test_a_near_copy_that_is_only_counted_stays(store: Store) -> None:
+    """c0 is a near-copy of another train clip, which select.train_copies = "count" does not leave out."""
+    assert history_of(store, "c0").selected[0].example_id == "c0/0/direct"
+
+
+def test_the_attempts_of_a_clip_tell_reason_span_grounding_and_use(store: Store) -> None:
+    first, second = history_of(store, "c1").attempts
+    assert (first.mode, first.outcome, first.why) == ("direct", "rejected", IN_WORDS["label_missing"])
+    assert (second.mode, second.outcome, second.decided, second.span) == ("rationalized", "kept", "rising", (6, 12))
+    assert (second.support, second.grounded_against) == (3.5, ("c6", "c7"))
+    assert second.became == "the example c1/0/rationalized of cycle-000/select"
+    assert first.became == ""
+    [failed] = history_of(store, "c3").attempts
+    assert (failed.reason, failed.why) == ("missing", "no such file: c3.mp4; check the manifest")
+    [reused] = history_of(store, "c8").attempts
+    assert reused.origin == "/runs/before/cycle-001/generate"
+
+
+def test_training_used_an_example_or_left_it_out(store: Store) -> None:
+    assert history_of(store, "c0").selected[0].trained == "trained on by cycle-000/train, 2 times"
+    left_out = "left out by cycle-000/train as truncated: the file ends early; fetch it again"
+    assert history_of(store, "c1").selected[0].trained == left_out
+
+
+def test_a_held_out_clip_has_its_answers_of_each_evaluation(store: Store) -> None:
+    history = history_of(store, "h1")
+    assert [(attempt.step, attempt.outcome) for attempt in history.attempts] == [
+        ("base/evaluate", "rejected"),
+        ("cycle-000/evaluate", "kept"),
+    ]
+    assert history.selected == []
+    assert (history.part, history.row) == ("ingest/heldout/00000.parquet", 1)
+
+
+def test_steps_that_are_not_done_are_named(store: Store) -> None:
+    store.delete("cycle-000/evaluate")
+    assert history_of(store, "h1").absent == {"cycle-000/evaluate": "nobody has asked about it yet"}
+
+
+def test_a_persons_word_is_shown_and_what_it_changed(store: Store) -> None:
+    review(store, TRAIN[2], "It moves.", "keep")
+    history = history_of(store, "c2")
+    assert [attempt.people for attempt in history.attempts] == ["keep", "keep"]
+    assert [row.note for row in history.reviews] == ["it sinks"]
+    word = Review(answer=answer_id(TRAIN[7], "It is sinking."), clip_id="c7", people="drop", note="")
+    select_with_reviews(store, [word])
+    assert fate(history_of(store, "c7")) == ("people_drop", "a person dropped the answer that the verifiers had kept")
+
+
+def test_pieces_that_gc_deleted_are_no_damage(store: Store) -> None:
+    store.write("cycle-000/evaluate/collected.json", json.dumps({"folders": ["cycle-000/evaluate/pieces"]}).encode())
+    store.delete("cycle-000/evaluate/pieces")
+    assert history_of(store, "h0").absent["cycle-000/evaluate"] == "its piece was deleted by `starloop gc`"
+
+
+def test_an_unknown_clip_is_named_with_those_like_it(store: Store) -> None:
+    with pytest.raises(ValueError, match=r"has no clip 'c88'; did you mean c8\?$"):
+        history_of(store, "c88")
+    with pytest.raises(ValueError, match="`clip_id` is a column of the run's manifest"):
+        history_of(store, "/absolute/path.mp4")
+
+
+def test_only_row_groups_that_may_hold_an_id_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pa.table({"clip_id": [f"c{number:03d}" for number in range(100)], "text": ["x" * 1000] * 100})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=10)
+    read: list[tuple[int, Any]] = []
+    plain = pq.ParquetFile.read_row_group
+    monkeypatch.setattr(
+        pq.ParquetFile,
+        "read_row_group",
+        lambda file, group, columns=None: read.append((group, columns)) or plain(file, group, columns),  # type: ignore[func-returns-value]
+    )
+    match = rows_with(Store(str(tmp_path)), "t.parquet", "clip_id", "c042")
+    assert (match.numbers, match.rows["clip_id"].to_pylist()) == ([42], ["c042"])
+    assert read == [(4, ["clip_id"]), (4, None)]
+
+
+def test_the_nearest_of_many_lists_are_named_once() -> None:
+    assert nearest("train-7", [["train-00007", "train-00070"], ["train-00007"], ["x"]])[0] == "train-00007"
+    assert nearest("zzz", [["a", "b"]]) == []
+
+
+def test_every_reason_has_its_words() -> None:
+    """Constants that verifiers give as a reason; kinds of failure have details of their own."""
+    reasons = set()
+    for path in (ROOT / "engine" / "verify").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            is_reason = isinstance(node, ast.keyword) and node.arg == "reason"
+            is_rejected = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_rejected" and node.args
+            value = node.value if is_reason else node.args[0] if is_rejected else None  # type: ignore[attr-defined]
+            reasons |= {part.value for part in ast.walk(value) if isinstance(part, ast.Constant)} if value else set()
+    documented = (ROOT / "docs" / "labels.md").read_text().partition("## Reasons")[2].partition("## ")[0]
+    named = {word for word in documented.replace("`", " ").split() if "_" in word and word.islower() and "." not in word}
+    strings = {reason for reason in reasons if isinstance(reason, str) and reason}
+    assert {reason for reason in strings | named if reason not in IN_WORDS} == set()
+
+
+def test_two_runs_differ_in_configuration_clips_and_answers(tmp_path: Path) -> None:
+    changed = [a_clip("c0", label="falling", start_s=2.0, end_s=9.5), *TRAIN[1:8], a_clip("new", start_s=0.0)]
+    a = write_run(tmp_path / "a")
+    b = write_run(tmp_path / "b", changed, {"h1": True, "h2": True, "h3": True}, ["train.lr=1e-3"])
+    value = difference(a, b, 5)
+    assert value.configuration == {"train.lr": [2e-05, 0.001]}
+    [data] = value.data
+    assert (data.split, data.clips, data.only_a, data.only_b, data.changed) == ("train", (9, 9), 1, 1, 1)
+    assert (data.first["only_a"], data.first["only_b"]) == (["c8"], ["new"])
+    assert data.first["changed"] == ["c0 (label.text: 'rising' -> 'falling')"]
+    assert value.models == ("cycle-000/evaluate", "cycle-000/evaluate")
+    assert value.test is not None
+    assert (value.test.clips, value.test.won, value.test.lost, value.test.gain) == (4, 1, 1, 0.0)
+    assert value.p_worse is not None
+    assert value.test.p == value.p_worse == 0.75
+    assert value.differing == 2
+    assert [(clip.clip_id, clip.better, clip.reason_b) for clip in value.clips] == [
+        ("h0", "a", "label_missing"),
+        ("h3", "b", "contains_label"),
+    ]
+
+
+def test_a_run_and_its_copy_do_not_differ_and_parts_with_the_same_contents_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b")
+    monkeypatch.setattr("engine.inspect.changes._split_change", lambda *_: pytest.fail("a part was read"))
+    value = difference(a, b, 5)
+    assert (value.configuration, value.data, value.yields, value.differing, value.clips) == ({}, [], [], 0, [])
+    assert value.test is not None
+    assert value.test.p == 1.0
+
+
+def test_yields_that_differ_are_named_by_cycle(tmp_path: Path) -> None:
+    a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", right={"h0": True})
+    rows = {(row["cycle"], row["name"]): (row["a"], row["b"]) for row in difference(a, b, 0).yields}
+    assert rows[(0, "heldout_accuracy")] == (0.75, 0.25)
+    assert rows[(None, "best_cycle")] == (0, -1)
+
+
+def test_the_lineage_of_an_example_leads_to_the_base_and_to_the_models_that_learned_it(store: Store) -> None:
+    value = lineage_of(store, "c1/0/rationalized")
+    assert value.generate == store.url("cycle-000/generate")
+    assert value.attempt is not None
+    assert (value.attempt["mode"], value.attempt["reason"], value.attempt["text"]) == (
+        "rationalized",
+        "contains_label",
+        "It is rising.",
+    )
+    [first] = value.ancestors
+    assert (first.model, first.digest, first.trained_by, first.base) == ("tiny", "m", None, "tiny")
+    [use] = value.uses
+    assert (use.train, use.model, use.accuracy, use.promoted) == ("cycle-000/train", store.url("cycle-000/train/model"), 0.75, True)
+    assert use.trained == "left out by cycle-000/train as truncated: the file ends early; fetch it again"
+
+
+def test_lineage_goes_back_into_the_run_before_and_forward_into_the_one_that_continues_it(tmp_path: Path) -> None:
+    before = write_run(tmp_path / "a")
+    promoted = before.url("cycle-000/train/model")
+    parent = [f"parent.run={before.url()}", "parent.step=cycle-000/generate", f"parent.model={promoted}"]
+    child = write_run(tmp_path / "b", settings=parent)
+    note_child(before, child.url())
+    assert [own.model for own in lineage_of(child, "c0/0/direct").ancestors] == [promoted, "tiny"]
+    assert [use.run for use in lineage_of(before, "c0/0/direct").uses] == [before.url(), child.url()]
+
+
+def test_an_unknown_example_is_named_with_those_like_it(store: Store) -> None:
+    with pytest.raises(ValueError, match=r"has no example 'c1/0/rational'; did you mean c1/0/rationalized\?"):
+        lineage_of(store, "c1/0/rational")
+
+
+def test_what_a_reader_sees_of_a_clip(store: Store, capsys: Any) -> None:
+    inspect(store.uri, "c1", [], as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert "label     keywords: rising" in lines
+    assert any(line.endswith("c1.mp4  (2 s to 9.5 s)") for line in lines)
+    assert "    It is »rising«." in lines
+    assert "    grounding +3.50 nats against c6, c7" in lines
+    inspect(store.uri, "c1", [], as_json=True)
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(asdict(history_of(store, "c1"))))
+
+
+def test_a_part_that_is_damaged_is_one_line(store: Store) -> None:
+    store.write(path_of("train", 0), b"PAR1 no more")
+    with pytest.raises(OSError, match=r"00000\.parquet is damaged .*; restore it"):
+        history_of(store, "c0")

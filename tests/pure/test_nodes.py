@@ -1,0 +1,227 @@
+"""Pins what is said of a demand that has no place, how many generators a cluster holds, and where decode may run."""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from engine.config import Cluster
+from engine.nodes.demand import Demand
+from engine.nodes.inventory import Growth, Inventory, Node, Pending, Process
+from engine.nodes.placement import demands, placed
+from engine.nodes.shortage import refusal, shortage, too_small
+from engine.presets import load_config
+from engine.run.waiting import Waiting
+
+GENERATE = {"starloop/pool": "generate"}
+GPU_NODE = {"CPU": 16.0, "GPU": 8.0}
+H100 = {"ray.io/accelerator-type": "H100"}
+
+
+def a_node(number: int, total: dict[str, float], labels: dict[str, str] | None = None, **fields: Any) -> Node:
+    return Node(node_id=f"id-{number}", address=f"10.0.0.{number}", labels=labels or {}, total=total, free=total, **fields)
+
+
+def an_inventory(*nodes: Node, **fields: Any) -> Inventory:
+    return Inventory(**{"job": "01", "nodes": nodes} | fields)
+
+
+def generators(count: int, gpus: float = 1.0, selector: dict[str, str] | None = None) -> list[Demand]:
+    return demands(Cluster(generator_actors=count, generator_gpus=gpus, generator_selector=selector or {}), "generate", 1)
+
+
+def waits(count: int, gpus: float = 1.0, selector: dict[str, str] | None = None) -> Pending:
+    return Pending(each={"CPU": 1.0, "GPU": gpus}, selector=selector or {}, count=count, job="01", runs_as="actors")
+
+
+def test_nothing_is_short_while_everything_has_its_place() -> None:
+    inventory = an_inventory(a_node(1, GPU_NODE))
+    assert shortage(generators(8), inventory) is None
+
+
+def test_a_lost_node_is_named_with_what_is_waited_for() -> None:
+    inventory = an_inventory(a_node(1, GPU_NODE, GENERATE), dead=(a_node(3, {}, GENERATE),), pending=(waits(8, selector=GENERATE),))
+    lack = shortage(generators(16, selector=GENERATE), inventory, {"id-3": 8.2})
+    assert str(lack) == (
+        "8 of 16 generators have no place: node 10.0.0.3 (starloop/pool=generate) died 8 s ago, and the nodes with "
+        "starloop/pool=generate hold 8 at most; each waits for 1 GPU and 1 CPU on a node with starloop/pool=generate; no "
+        "autoscaler adds nodes to this cluster"
+    )
+
+
+def test_an_infeasible_selector_says_what_there_is_and_what_to_change() -> None:
+    inventory = an_inventory(a_node(1, {"CPU": 2.0}, {"starloop/pool": "decode"}), a_node(2, GPU_NODE, GENERATE))
+    lack = too_small(generators(2, selector={"starloop/pool": "generat"}), inventory)
+    assert lack is not None
+    assert (lack.cause, lack.missing) == ("labels", 2)
+    assert refusal(lack, inventory) == (
+        "it asks for 2 generators of 1 GPU and 1 CPU on a node with starloop/pool=generat, and no node has starloop/pool=generat; "
+        "the cluster has 10.0.0.1 (starloop/pool=decode, 2 CPUs), 10.0.0.2 (starloop/pool=generate, 8 GPUs and 16 CPUs); no "
+        "autoscaler adds nodes to this cluster; give a node these labels (ray start --labels), or correct "
+        "cluster.generator_actors, generator_cpus, generator_gpus or generator_selector"
+    )
+
+
+def test_who_holds_the_gpus_is_named_with_his_run() -> None:
+    held = tuple(Process(name="MapWorker(MapBatches(generate))", job="02", node_id="id-1", each={"GPU": 1.0}) for _ in range(8))
+    inventory = an_inventory(a_node(1, GPU_NODE), processes=held, jobs={"02": "s3://runs/other"}, pending=(waits(2),))
+    lack = shortage(generators(2), inventory)
+    assert lack is not None
+    assert lack.cause == "others"
+    assert lack.reason == "what they need is held by job 02 (s3://runs/other): 8 x MapWorker(MapBatches(generate))"
+    own = shortage(
+        generators(2), an_inventory(a_node(1, GPU_NODE), job="02", processes=held, pending=(replace(waits(2), job="02"),))
+    )
+    assert own is not None
+    assert own.reason == "what they need is held by this run itself: 8 x MapWorker(MapBatches(generate))"
+
+
+@pytest.mark.parametrize(
+    ("growth", "words"),
+    [
+        (Growth(coming=("2 x generate",)), "the autoscaler starts 2 x generate"),
+        (Growth(refused=("generate: no capacity",)), "the autoscaler could not start generate: no capacity"),
+        (Growth(), "the autoscaler has not started a node for it"),
+    ],
+)
+def test_what_the_autoscaler_does_is_said(growth: Growth, words: str) -> None:
+    lack = shortage(generators(2), an_inventory(a_node(1, {"CPU": 2.0}), growth=growth, pending=(waits(2),)))
+    assert str(lack).endswith(f"; {words}")
+
+
+def test_what_other_jobs_wait_for_is_no_shortage_of_this_one() -> None:
+    others = replace(waits(2), job="02")
+    assert shortage(generators(2), an_inventory(a_node(1, GPU_NODE), pending=(others,))) is None
+
+
+def test_ranks_wait_together_and_by_their_job() -> None:
+    two = demands(Cluster(), "train", 2)
+    gang = Pending(each={"CPU": 1.0}, count=2, job="01", runs_as="ranks")
+    node = a_node(1, {"CPU": 4.0})
+    assert shortage(two, an_inventory(node)) is None
+    assert shortage(two, an_inventory(node, pending=(gang,))) is not None
+    assert shortage(two, an_inventory(node, pending=(gang,), job="02")) is None
+
+
+def test_decode_tasks_that_wait_for_their_turn_are_no_shortage_while_something_gets_done() -> None:
+    queue = Pending(each={"CPU": 1.0}, count=5)
+    own = Process(name="MapWorker(MapBatches(generate))", job="01", node_id="id-1", each={"CPU": 1.0, "GPU": 1.0})
+    other = Process(name="Server", job="02", node_id="id-1", each={"CPU": 3.0})
+    node = a_node(1, {"CPU": 4.0, "GPU": 1.0})
+    assert shortage(generators(1), an_inventory(node, processes=(own,), pending=(queue,))) is None
+    held = an_inventory(node, processes=(own, other), pending=(queue,), jobs={"02": "python serve.py"})
+    assert shortage(generators(1), held, is_idle=False) is None
+    lack = shortage(generators(1), held)
+    assert lack is not None
+    assert str(lack).startswith(
+        "decode tasks have no place: what they need is held by this run itself: 1 x MapWorker(MapBatches(generate)); job 02 "
+        "(python serve.py): 1 x Server; each waits for 1 CPU; "
+    )
+
+
+@pytest.mark.parametrize(
+    ("cluster", "nodes", "count"),
+    [
+        ({"generator_gpus": 1}, [a_node(1, GPU_NODE), a_node(2, GPU_NODE)], 16),
+        ({"generator_gpus": 0.5}, [a_node(1, {"CPU": 32.0, "GPU": 2.0})], 4),
+        ({"generator_gpus": 0.6}, [a_node(1, {"CPU": 32.0, "GPU": 2.0})], 2),
+        ({"generator_gpus": 1, "generator_cpus": 4}, [a_node(1, GPU_NODE)], 3),  # one CPU is left for decode
+        ({"generator_gpus": 1, "generator_cpus": 4}, [a_node(1, GPU_NODE), a_node(2, {"CPU": 4.0})], 4),  # it decodes elsewhere
+        ({}, [a_node(1, {"CPU": 4.0})], 3),
+        ({"generator_gpus": 1}, [a_node(1, {"CPU": 4.0})], 1),  # a node with a GPU may come
+        ({"generator_gpus": 1, "generator_selector": GENERATE}, [a_node(1, GPU_NODE), a_node(2, GPU_NODE, GENERATE)], 8),
+    ],
+)
+def test_as_many_generators_as_the_cluster_holds(cluster: dict[str, Any], nodes: list[Node], count: int) -> None:
+    section, lines = placed(Cluster(generator_actors="auto", **cluster), an_inventory(*nodes))
+    assert section.generator_actors == count
+    assert lines[-1].startswith(f'generator_actors = "auto" is {count}, of ')
+
+
+def test_a_cluster_that_grows_is_counted_with_its_bounds() -> None:
+    inventory = an_inventory(a_node(1, {}, is_head=True), most={"CPU": 128, "GPU": 16})
+    assert placed(Cluster(generator_actors="auto", generator_gpus=1), inventory)[0].generator_actors == 16
+
+
+def test_decode_stays_off_gpus_where_other_workers_are() -> None:
+    head, plain, gpus = a_node(1, {"CPU": 4.0}, is_head=True), a_node(2, {"CPU": 16.0}), a_node(3, GPU_NODE, H100)
+    section, lines = placed(Cluster(), an_inventory(head, plain, gpus))
+    assert section.decode_selector == {"ray.io/accelerator-type": "!in(H100)"}
+    assert lines == [
+        "decode stays off the nodes with GPUs: it has 16 CPUs of others; cluster.decode_on_gpu_nodes = true gives it the 16 CPUs "
+        "there too"
+    ]
+    for own, nodes in (
+        (Cluster(), (head, gpus)),  # a head decodes for no GPU node
+        (Cluster(), (gpus,)),
+        (Cluster(decode_on_gpu_nodes=True), (head, plain, gpus)),
+        (Cluster(decode_cpus=17), (plain, gpus)),
+    ):
+        assert placed(own, an_inventory(*nodes))[0].decode_selector == {}
+    chosen = Cluster(decode_selector={"starloop/pool": "decode"})
+    assert placed(chosen, an_inventory(plain, gpus))[0].decode_selector == {"starloop/pool": "decode"}
+
+
+def test_the_log_names_a_lost_node_and_the_wait_ends_with_the_patience(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    waiting = Waiting("cycle-000/generate", generators(2), patience_s=30.0)
+    both, gone = an_inventory(a_node(1, {"CPU": 8.0, "GPU": 2.0})), a_node(1, {})
+    lost = an_inventory(dead=(gone,), pending=(waits(2),))
+    began = waiting._began
+    waiting.look(both, began + 2)
+    waiting.progress()
+    for second in range(4, 30, 2):
+        waiting.look(lost, began + second)
+        waiting.check()
+    first, *rest = caplog.messages
+    assert first == "cycle-000/generate: node 10.0.0.1 died"
+    assert [
+        message.startswith("cycle-000/generate waits: 2 of 2 generators have no place: node 10.0.0.1 died") for message in rest
+    ] == [True]
+    waiting.look(lost, began + 36)
+    with pytest.raises(
+        ValueError, match=r"did nothing for 3\d s \(limits.resource_patience_s\): it asks for 2 generators of 1 GPU"
+    ):
+        waiting.check()
+
+
+def test_a_node_that_does_not_answer_is_named_before_ray_knows(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    waiting = Waiting("cycle-000/generate", generators(2), patience_s=30.0)
+    waiting.progress()
+    silent = an_inventory(a_node(1, {"CPU": 8.0, "GPU": 2.0}, is_silent=True))
+    for second in (2, 4, 6):
+        waiting.look(silent, waiting._began + second)
+    assert caplog.messages == [
+        "cycle-000/generate: node 10.0.0.1 (2 GPUs and 8 CPUs) does not answer; Ray takes it for dead in less than a minute"
+    ]
+
+
+def test_a_step_that_gets_something_done_is_not_stopped(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    waiting = Waiting("cycle-000/generate", generators(2), patience_s=30.0)
+    began = waiting._began
+    half = an_inventory(a_node(1, {"CPU": 8.0, "GPU": 1.0}), pending=(waits(1),))
+    for second in range(2, 200, 2):
+        monkeypatch.setattr("engine.run.waiting.time.monotonic", lambda second=second: began + second)
+        waiting.progress()
+        waiting.look(half, began + second)
+        waiting.check()
+    assert len([message for message in caplog.messages if "1 of 2 generators has no place" in message]) == 4
+    waiting.look(an_inventory(a_node(1, {"CPU": 8.0, "GPU": 2.0})), began + 202)
+    assert caplog.messages[-1] == "cycle-000/generate goes on: all generators have their place after 200 s"
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ('cluster.decode_selector={"starloop/pool" = "a b"}', "decode_selector"),
+        ('cluster.train_env={RANK = "1"}', "RANK is set for each training worker by Ray or DeepSpeed"),
+        ("cluster.train_placement=spread", "PACK"),
+        ("cluster.generator_actors=0", "generator_actors"),
+    ],
+)
+def test_odd_places_are_refused(setting: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        load_config(None, ["data.manifest=m.csv", setting])
