@@ -64,8 +64,7 @@ def connect(address: str, cpus: float = 0, gpus: float = 0, run: str = "") -> It
         yield ray.cluster_resources()
         return
     remote = address or os.environ.get("RAY_ADDRESS")
-    if remote:
-        _refuse_absent(remote)
+    is_answered = _refuse_absent(remote) if remote else False
     for name in ("ray.data", "ray._private.authentication"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # suppresses a useless warning for each actor pool: github.com/ray-project/ray/issues/53727
@@ -86,7 +85,7 @@ def connect(address: str, cpus: float = 0, gpus: float = 0, run: str = "") -> It
             )
     except (ConnectionError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        raise _closed(remote, reason) if remote else _absent("local", reason) from None
+        raise _closed(remote, reason) if remote and is_answered else _absent(remote or "local", reason) from None
     except Exception as error:  # Ray raises it plain
         if remote and "Version mismatch" in str(error):
             raise ValueError(f"{' '.join(str(error).split())}; run the command in an image of the cluster's") from None
@@ -109,15 +108,19 @@ def is_local(address: str) -> bool:
     return not (address or os.environ.get("RAY_ADDRESS"))
 
 
-def _refuse_absent(address: str) -> None:
-    """Raises ValueError if no cluster listens at the address: ray.init would wait for minutes."""
+def _refuse_absent(address: str) -> bool:
+    """Whether something is known to listen at the address: at host:port, not at "auto".
+
+    Raises ValueError if nothing does: ray.init would wait for minutes.
+    """
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
-        return
+        return False
     try:
         socket.create_connection((host.rpartition("/")[2].strip("[]"), int(port)), timeout=5).close()
     except OSError as error:
         raise _absent(address, str(error)) from None
+    return True
 
 
 def _absent(address: str, reason: str) -> ValueError:

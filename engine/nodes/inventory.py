@@ -27,7 +27,10 @@ class Node:
     is_leaving: bool = False
     """It is drained: what runs there may end, and nothing new starts."""
     is_silent: bool = False
-    """Processes of this job are there, and its Ray takes no connection. Ray takes it for dead after 15 s, or a minute."""
+    """Processes of this job are there, and its Ray takes no connection. Ray takes it for dead after 15 s, or a minute.
+
+    It counts as lost meanwhile: its processes have no place, and it offers none.
+    """
 
     def __str__(self) -> str:
         own = [f"{key}={value}" for key, value in self.labels.items() if not key.startswith(OWN_LABELS)]
@@ -38,13 +41,16 @@ class Node:
 class Process:
     """An actor that has its place, and may still load its model.
 
-    Process(name="MapWorker(MapBatches(generate))", job="02000000", node_id="5b9b...", each={"GPU": 1})
+    Process(name="MapWorker(MapBatches(generate))", job="02000000", node_id="5b9b...", each={"GPU": 1}, runs_as="actors")
     """
 
     name: str
     job: str
     node_id: str
     each: Resources
+    selector: Mapping[str, str] = field(default_factory=dict)
+    """Of canonical conditions; {} for ranks, whose placement group has it."""
+    runs_as: RunsAs = "actors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +90,7 @@ class Inventory:
     """What the cluster may grow to; None: not known."""
 
     def matching(self, selector: Mapping[str, str]) -> list[Node]:
-        return [node for node in self.nodes if matches(node.labels, selector) and not node.is_leaving]
+        return [node for node in self.nodes if matches(node.labels, selector) and not node.is_leaving and not node.is_silent]
 
     def capacity(self, demand: Demand) -> int:
         """How many of the demand's processes the present nodes hold when nothing else runs."""
@@ -104,7 +110,11 @@ class Inventory:
     def waiting(self, demand: Demand) -> int:
         """How many of the demand's processes have no place."""
         mine = [p for p in self.pending if p.runs_as == demand.runs_as and p.job in ("", self.job)]
-        return min(sum(p.count for p in mine if demand.runs_as == "ranks" or _is_of(p, demand)), demand.count)
+        num_requested = sum(p.count for p in mine if demand.runs_as == "ranks" or _is_of(p, demand))
+        present = {node.node_id for node in self.nodes if not node.is_silent}
+        own = [p for p in self.processes if p.runs_as == demand.runs_as and p.job == self.job]
+        num_lost = sum(p.node_id not in present and _is_of(p, demand) for p in own)
+        return min(num_requested + num_lost, demand.count)
 
     def described(self) -> str:
         """The nodes in one line: one by one where they are few, else counted by labels and size."""
@@ -131,9 +141,11 @@ class Inventory:
         return "; ".join(parts) or "tasks, or processes that are ending"
 
 
-def _is_of(pending: Pending, demand: Demand) -> bool:
+def _is_of(process: Process | Pending, demand: Demand) -> bool:
     """Whether they ask for the same. Ray counts resources in steps of 1/10,000."""
-    kinds = {kind for kind, amount in {**pending.each, **demand.each}.items() if amount > 0}
-    if any(abs(pending.each.get(kind, 0) - demand.each.get(kind, 0)) > STEP for kind in kinds):
+    kinds = {kind for kind, amount in {**process.each, **demand.each}.items() if amount > 0}
+    if any(abs(process.each.get(kind, 0) - demand.each.get(kind, 0)) > STEP for kind in kinds):
         return False
-    return dict(pending.selector) == {key: canonical(condition) for key, condition in demand.selector.items()}
+    if demand.runs_as == "ranks":
+        return True
+    return dict(process.selector) == {key: canonical(condition) for key, condition in demand.selector.items()}

@@ -63,8 +63,9 @@ def _described(demand: Demand, inventory: Inventory, missing: int, gone_s: Mappi
 def _reason(demand: Demand, inventory: Inventory, gone_s: Mapping[str, float]) -> tuple[Cause, str]:
     fits = inventory.capacity(demand)
     gone = [f"node {_named(node)} died {gone_s[node.node_id]:.0f} s ago" for node in inventory.dead if node.node_id in gone_s]
+    silent = [f"node {_named(node)} does not answer" for node in inventory.nodes if node.is_silent]
     leaving = [f"node {_named(node)} is being drained" for node in inventory.nodes if node.is_leaving]
-    events = ", ".join([*gone, *leaving])
+    events = ", ".join([*gone, *silent, *leaving])
     if demand.selector and not inventory.matching(demand.selector):
         return "labels", f"{f'{events}, and ' if events else ''}no node has {conditions(demand.selector)}"
     if fits < demand.count:

@@ -94,6 +94,7 @@ class Worker:
         self._events: queue.Queue[Callable[[Tracker], None] | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._work, args=(run,), name=f"tracker-{name}", daemon=True)
         self._is_left_out = False
+        self._leaving = threading.Lock()
         self._thread.start()
 
     def tell(self, event: Callable[[Tracker], None] | None) -> None:
@@ -123,9 +124,10 @@ class Worker:
             self._leave_out(f"{type(error).__name__}: {error}")
 
     def _leave_out(self, why: str) -> None:
-        if not self._is_left_out:
-            self._is_left_out = True
-            log.warning("tracker %s is left out from here on: %s", self.name, " ".join(why.split()))
+        with self._leaving:
+            if not self._is_left_out:
+                log.warning("tracker %s is left out from here on: %s", self.name, " ".join(why.split()))
+                self._is_left_out = True  # after the line: the end of a command does not wait for who is left out
 
 
 class Tracked:

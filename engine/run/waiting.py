@@ -44,8 +44,8 @@ class Waiting:
         self._silent: dict[str, float] = {}
         """When a node was first seen not to answer."""
         self._shortage: Shortage | None = None
-        self._since = self._logged = 0.0
-        """Since when there is a shortage; when the last line was logged."""
+        self._since = self._logged = self._last_seen = 0.0
+        """Since when there is a shortage; when the last line was logged; when the shortage was last seen."""
         self._thread = threading.Thread(target=self._watch, name="waiting", daemon=True)
 
     def __enter__(self) -> "Waiting":
@@ -80,10 +80,14 @@ class Waiting:
         self._note_nodes(inventory, now)
         gone_s = {node_id: now - died for node_id, died in self._died.items()}
         before = self._shortage
-        self._shortage = shortage(self._demands, inventory, gone_s, is_idle=now - self._progressed > IDLE_S)
+        current = shortage(self._demands, inventory, gone_s, is_idle=now - self._progressed > IDLE_S)
+        if current is None and before is not None and now - self._last_seen < FIRST_S:
+            return  # between a node's death and the new request for what it held, Ray knows of neither
+        self._shortage = current
         if self._shortage is None:
             self._tell_none(before, now)
             return
+        self._last_seen = now
         if before is None:
             self._since, self._logged = now, 0.0
         self._tell(self._shortage, before, now)
@@ -129,7 +133,11 @@ class Waiting:
                 self._silent.pop(node.node_id, None)
             elif now - self._silent.setdefault(node.node_id, now) >= LOOK_S and node.node_id not in self._named:
                 self._named.add(node.node_id)
-                log.warning("%s: node %s does not answer; Ray takes it for dead in less than a minute", self._step, node)
+                log.warning(
+                    "%s: node %s does not answer; it counts as lost, and Ray takes it for dead in less than a minute",
+                    self._step,
+                    node,
+                )
             if node.is_leaving and node.node_id not in self._left:
                 self._left.add(node.node_id)
                 log.warning("%s: node %s is being drained; what runs there is done again elsewhere", self._step, node)

@@ -171,7 +171,7 @@ def replaced_by(hosts: Hosts, pool: str, job: Job, lost: Host) -> None:
         f"{pool}: its host was named after {named_s} s, and what is waited for after {waits_s} s; read {received_s[0]:.1f} and "
         f"{sum(received_s):.1f} s after the kill"
     )
-    assert named_s < NAMED_S
+    assert max(named_s, waits_s) <= NAMED_S  # both are whole seconds of the log's clock
     time.sleep(max(0.0, AWAY_S - sum(received_s)))
     hosts.start(pool, cpus=1, labels={POOL: pool})
 

@@ -11,10 +11,10 @@ from engine.nodes.demand import Demand
 from engine.nodes.inventory import Growth, Inventory, Node, Pending, Process
 from engine.nodes.placement import demands, placed
 from engine.nodes.shortage import refusal, shortage, too_small
-from engine.presets import load_config
 from engine.run.waiting import Waiting
 
 GENERATE = {"starloop/pool": "generate"}
+TRAIN = {"starloop/pool": "train"}
 GPU_NODE = {"CPU": 16.0, "GPU": 8.0}
 H100 = {"ray.io/accelerator-type": "H100"}
 
@@ -186,42 +186,56 @@ def test_the_log_names_a_lost_node_and_the_wait_ends_with_the_patience(caplog: p
         waiting.check()
 
 
-def test_a_node_that_does_not_answer_is_named_before_ray_knows(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_node_that_does_not_answer_is_named_before_ray_knows_and_counts_as_lost(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    waiting = Waiting("cycle-000/generate", generators(2), patience_s=30.0)
+    step = "cycle-000/generate"
+    waiting = Waiting(step, generators(2, selector=GENERATE), patience_s=30.0)
     waiting.progress()
-    silent = an_inventory(a_node(1, {"CPU": 8.0, "GPU": 2.0}, is_silent=True))
+    own = Process(name="MapWorker", job="01", node_id="id-1", each={"CPU": 1.0, "GPU": 1.0}, selector=GENERATE)
+    others = (replace(own, job="02"), replace(own, name="Stats", each={}), replace(own, name="Rank", runs_as="ranks"))
+    silent = an_inventory(a_node(1, {"CPU": 8.0, "GPU": 2.0}, GENERATE, is_silent=True), processes=(own, *others))
     for second in (2, 4, 6):
         waiting.look(silent, waiting._began + second)
-    assert caplog.messages == [
-        "cycle-000/generate: node 10.0.0.1 (2 GPUs and 8 CPUs) does not answer; Ray takes it for dead in less than a minute"
-    ]
+    lost, lacks = caplog.messages
+    assert lost == (
+        f"{step}: node 10.0.0.1 (starloop/pool=generate, 2 GPUs and 8 CPUs) does not answer; it counts as lost, and Ray takes it "
+        "for dead in less than a minute"
+    )
+    assert lacks == (
+        f"{step} waits: 1 of 2 generators has no place: node 10.0.0.1 (starloop/pool=generate) does not answer, and no node has "
+        "starloop/pool=generate; each waits for 1 GPU and 1 CPU on a node with starloop/pool=generate; no autoscaler adds nodes to "
+        "this cluster (for 4 s now)"
+    )
 
 
-def test_a_step_that_gets_something_done_is_not_stopped(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_node_that_answers_again_is_no_shortage(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    waiting = Waiting("cycle-000/generate", generators(2), patience_s=30.0)
-    began = waiting._began
-    half = an_inventory(a_node(1, {"CPU": 8.0, "GPU": 1.0}), pending=(waits(1),))
-    for second in range(2, 200, 2):
-        monkeypatch.setattr("engine.run.waiting.time.monotonic", lambda second=second: began + second)
-        waiting.progress()
-        waiting.look(half, began + second)
-        waiting.check()
-    assert len([message for message in caplog.messages if "1 of 2 generators has no place" in message]) == 4
-    waiting.look(an_inventory(a_node(1, {"CPU": 8.0, "GPU": 2.0})), began + 202)
-    assert caplog.messages[-1] == "cycle-000/generate goes on: all generators have their place after 200 s"
+    waiting = Waiting("cycle-000/generate", generators(1), patience_s=30.0)
+    waiting.progress()
+    node = a_node(1, {"CPU": 8.0, "GPU": 2.0})
+    own = Process(name="MapWorker", job="01", node_id="id-1", each={"CPU": 1.0, "GPU": 1.0})
+    busy, there = (an_inventory(node_now, processes=(own,)) for node_now in (replace(node, is_silent=True), node))
+    for second, inventory in ((2, busy), (4, there), (6, there), (8, there)):
+        waiting.look(inventory, waiting._began + second)
+    assert caplog.messages == []
 
 
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        ('cluster.decode_selector={"starloop/pool" = "a b"}', "decode_selector"),
-        ('cluster.train_env={RANK = "1"}', "RANK is set for each training worker by Ray or DeepSpeed"),
-        ("cluster.train_placement=spread", "PACK"),
-        ("cluster.generator_actors=0", "generator_actors"),
-    ],
-)
-def test_odd_places_are_refused(setting: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        load_config(None, ["data.manifest=m.csv", setting])
+def test_a_wait_does_not_end_between_a_death_and_the_new_request(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    waiting = Waiting("cycle-000/train", demands(Cluster(train_selector=TRAIN), "train", 1), patience_s=30.0)
+    waiting.progress()
+    plain, node, new = a_node(1, {"CPU": 1.0}), a_node(2, {"CPU": 1.0}, TRAIN), a_node(3, {"CPU": 1.0}, TRAIN)
+    rank = Process(name="Rank", job="01", node_id="id-2", each={"CPU": 1.0}, runs_as="ranks")
+    silent = an_inventory(plain, replace(node, is_silent=True), processes=(rank,))
+    nobody = an_inventory(plain, dead=(replace(node, total={}),))
+    requested = replace(nobody, pending=(Pending(each={"CPU": 1.0}, job="01", runs_as="ranks"),))
+    again = an_inventory(plain, new, processes=(replace(rank, node_id="id-3"),))
+    for second, inventory in enumerate((silent, silent, silent, nobody, requested, requested, again, again, again)):
+        waiting.look(inventory, waiting._began + 2 * (second + 1))
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "cycle-000/train",
+        "cycle-000/train waits",
+        "cycle-000/train",
+        "cycle-000/train goes on",
+    ]
+    assert caplog.messages[-1] == "cycle-000/train goes on: all training workers have their place after 14 s"
