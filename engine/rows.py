@@ -50,13 +50,17 @@ class Clip:
     """The dataset's narration of the clip, "" if there is none. Shots of episodes use it; the loop's prompts never do."""
     narrator: str
     """Who narrated it, "" if unknown. An episode may use the shots of one narrator only."""
+    group: str = ""
+    """The cell of a benchmark that it belongs to, such as "action/fine-grained action"; "" outside of benchmarks."""
 
     def to_row(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names_of(Clip)} | {"label": labels.to_json(self.label)}
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
-        return cls(**{name: row[name] for name in names_of(Clip)} | {"label": labels.from_json(row["label"])})
+        """A row of an older version may lack columns that have a default."""
+        values = defaults_of(Clip) | {name: row[name] for name in names_of(Clip) if name in row}
+        return cls(**values | {"label": labels.from_json(row["label"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from engine.store.locations import name_below, refuse_odd
 from engine.verify.keywords import mentions
 
 T = TypeVar("T")
-TEXTS = ("clip_id", "question", "verb", "noun", "description", "narrator")
+TEXTS = ("clip_id", "question", "verb", "noun", "description", "narrator", "group")
 """Columns that may be empty."""
 Records = Callable[[], Iterator[Record]]
 """Calling it starts to read the rows again from the first."""
@@ -171,6 +171,7 @@ def _clip_of(row: Row, rows: Rows) -> Clip:
         noun=texts["noun"],
         description=texts["description"],
         narrator=texts["narrator"],
+        group=texts["group"],
     )
 
 
