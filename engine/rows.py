@@ -266,17 +266,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """The columns of an attempt that the report counts.
+    """The columns of an attempt by which it is counted for the report, and drawn for people to read.
 
-    Trace(clip_id="train-00007", mode="direct", outcome="kept", reason="contains_label", text="It rises.", num_tokens=4)
+    Trace(piece_id="3f2a...", clip_id="train-00007", cycle=0, mode="direct", outcome="kept", reason="contains_label",
+          text="It rises.", num_tokens=4, seed=9)
     """
 
+    piece_id: str
     clip_id: str
+    cycle: int
     mode: Mode
     outcome: str
     reason: str
     text: str
     num_tokens: int
+    seed: int
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:

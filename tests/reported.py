@@ -17,7 +17,7 @@ from engine.ingest.pieces import cut
 from engine.presets import load_config
 from engine.rows import ATTEMPTS, EXAMPLES, NEAR_COPIES, Attempt, Clip, Example, Grounding, Judgement
 from engine.run.plan import BASE, INGEST, name_of
-from engine.run.seals import Seal, write_seal
+from engine.run.seals import write_seal
 from engine.run.work import INDEX, pieces_of
 from engine.store.files import FILES, Store
 
@@ -27,7 +27,14 @@ HIDDEN = "shrinking"
 """A label that the held-out clips have and the train clips lack."""
 
 
-def a_run(folder: Path, train: int = 40, heldout: int = 24, videos: Path | None = None, settings: Sequence[str] = ()) -> RunConfig:
+def a_run(
+    folder: Path,
+    train: int = 40,
+    heldout: int = 24,
+    videos: Path | None = None,
+    settings: Sequence[str] = (),
+    piece_clips: int = 4096,
+) -> RunConfig:
     """Write the run's folder. Cycle 0 knows half of the labels without a hint, cycle 1 nearly all; nobody has looked at a frame.
 
     `videos`: a folder whose files N.mp4 the first clips show; other clips' videos are missing.
@@ -41,15 +48,17 @@ def a_run(folder: Path, train: int = 40, heldout: int = 24, videos: Path | None 
     counts = {"clips": len(clips), "videos": len(clips), "labels": len(LABELS) + 1, "train": train, "heldout": heldout}
     write_seal(store, replace(a_seal(INGEST, parts=sizes, inputs={}), files=store.describe(paths), counts=counts))
     own = {split: [clip for clip in clips if clip.split == split] for split in ("train", "heldout")}
-    _evaluated(store, BASE, own["heldout"], random_source, knows=0.3)
+    _evaluated(store, BASE, own["heldout"], random_source, 0.3, piece_clips)
     for cycle, knows in enumerate((0.5, 0.9)):
         attempts = [row for clip in own["train"] for row in _generated(clip, cycle, random_source, knows)]
-        _answered(store, name_of(cycle, "generate"), own["train"], attempts, {"model": {"digest": f"m{cycle}"}})
+        facts = {"model": {"digest": f"m{cycle}"}}
+        _answered(store, name_of(cycle, "generate"), own["train"], attempts, facts, piece_clips)
         _selected(store, cycle, attempts)
         losses = [2.0 / (step + 1) for step in range(60)]
         write_seal(store, a_seal(name_of(cycle, "train"), losses=losses))
-        _evaluated(store, name_of(cycle, "evaluate"), own["heldout"], random_source, knows=0.8 + 0.1 * cycle)
+        _evaluated(store, name_of(cycle, "evaluate"), own["heldout"], random_source, 0.8 + 0.1 * cycle, piece_clips)
     command = {
+        "command": "starloop selftrain run.toml --set model.allow_tiny=true",
         "started": "2026-11-26T20:20:49.533Z",
         "ended": None,
         "outcome": "finished",
@@ -107,15 +116,18 @@ def _answer(clip: Clip, cycle: int, mode: str, is_right: bool, random_source: ra
     )
 
 
-def _answered(store: Store, step: str, clips: Sequence[Clip], attempts: Sequence[Attempt], facts: dict[str, Any]) -> None:
-    """Write and seal the pieces of a step, one for each part."""
+def _answered(
+    store: Store, step: str, clips: Sequence[Clip], attempts: Sequence[Attempt], facts: dict[str, Any], piece_clips: int
+) -> None:
+    """Write and seal the pieces of a step."""
     split, by_clip, names = clips[0].split, dict[str, list[Attempt]](), []
     for attempt in attempts:
         by_clip.setdefault(attempt.clip_id, []).append(attempt)
     for number, start in enumerate(range(0, len(clips), PART_CLIPS)):
         part = clips[start : start + PART_CLIPS]
-        for piece, _ in cut(path_of(split, number), part, 4096):
-            rows = [row.to_row() for clip in part[piece.start : piece.start + piece.count] for row in by_clip[clip.clip_id]]
+        for piece, _ in cut(path_of(split, number), part, piece_clips):
+            own = part[piece.start : piece.start + piece.count]
+            rows = [row.to_row() | {"piece_id": piece.piece_id} for clip in own for row in by_clip[clip.clip_id]]
             names.append(f"{pieces_of(step)}/{piece.file_name}")
             store.write_table(names[-1], pa.Table.from_pylist(rows, schema=ATTEMPTS))
     index = [asdict(record) for record in store.describe(names)]
@@ -125,7 +137,9 @@ def _answered(store: Store, step: str, clips: Sequence[Clip], attempts: Sequence
     write_seal(store, seal)
 
 
-def _evaluated(store: Store, step: str, clips: Sequence[Clip], random_source: random.Random, knows: float) -> Seal | None:
+def _evaluated(
+    store: Store, step: str, clips: Sequence[Clip], random_source: random.Random, knows: float, piece_clips: int
+) -> None:
     attempts = [
         _answer(clip, 0, "direct", clip.label.text != HIDDEN and random_source.random() < knows, random_source) for clip in clips
     ]
@@ -135,8 +149,7 @@ def _evaluated(store: Store, step: str, clips: Sequence[Clip], random_source: ra
     if step != BASE:
         comparison = {"step": BASE, "clips": len(clips), "videos": len(clips), "won": 12, "lost": 1, "gain": 0.4, "p": 0.002}
         facts |= {"comparison": comparison | {"level": 0.025}}
-    _answered(store, step, clips, attempts, facts)
-    return None
+    _answered(store, step, clips, attempts, facts, piece_clips)
 
 
 def _selected(store: Store, cycle: int, attempts: Sequence[Attempt]) -> None:

@@ -12,10 +12,10 @@ from engine.audit.reviews import answer_id
 from engine.audit.strata import Strata, stratum_of
 from engine.ingest.clips import read_parts
 from engine.ingest.pieces import number_of, span_of
-from engine.rows import Attempt, Audited, Clip, Review
+from engine.rows import Attempt, Audited, Clip, Review, Trace
 from engine.run.plan import INGEST, TRAIN, name_of
 from engine.run.seals import Seal
-from engine.run.work import read_index, read_piece
+from engine.run.work import indexed, read_piece, read_rows
 from engine.store.documents import to_json
 from engine.store.files import FileRecord, Store
 from engine.store.parallel import parallel_map
@@ -80,10 +80,24 @@ def draw(store: Store, sealed: Mapping[str, Seal], step: str, size: int, seed: i
 def sample_of(store: Store, sealed: Mapping[str, Seal], step: str, size: int = SIZE, seed: int = SEED) -> Sample:
     """The same seed and size draw the same rows again. Every piece of the step is read."""
     strata = Strata(size=size, seed=seed)
-    for clips, attempts in _attempts(store, sealed, step):
-        strata.add(clips, attempts)
-    rows = [audited(clip, attempt) for clip, attempt in strata.drawn()]
-    return Sample(step=step, output=sealed[step].output, seed=seed, size=size, strata=dict(strata.sizes), rows=rows)
+    for clips, traces in _traces(store, sealed, step):
+        strata.add(clips, traces)
+    return sample_from(store, sealed[step], strata)
+
+
+def sample_from(store: Store, seal: Seal, strata: Strata) -> Sample:
+    """The sample that is drawn of a step, given the traces of all of its attempts. The pieces of what is drawn are read."""
+    drawn = [(clip, _key(trace), trace.piece_id) for clip, trace in strata.drawn()]
+    pieces = {piece_id for _, _, piece_id in drawn}
+    records = [record for path, record in indexed(store, seal).items() if (span := span_of(path)) and span.piece_id in pieces]
+    read = parallel_map(partial(read_piece, store), records, store.calls_at_once)
+    whole = {_key(attempt): attempt for attempts in read for attempt in attempts}
+    rows = [audited(clip, whole[key]) for clip, key, _ in drawn]
+    return Sample(step=seal.step, output=seal.output, seed=strata.seed, size=strata.size, strata=dict(strata.sizes), rows=rows)
+
+
+def _key(attempt: Attempt | Trace) -> tuple[str, int, str, int]:
+    return attempt.clip_id, attempt.cycle, attempt.mode, attempt.seed
 
 
 def _kept(store: Store, sample: Sample) -> Sample:
@@ -92,15 +106,15 @@ def _kept(store: Store, sample: Sample) -> Sample:
     return sample
 
 
-def _attempts(store: Store, sealed: Mapping[str, Seal], step: str) -> Iterator[tuple[list[Clip], list[Attempt]]]:
+def _traces(store: Store, sealed: Mapping[str, Seal], step: str) -> Iterator[tuple[list[Clip], list[Trace]]]:
     """The clips of each part, and all attempts at them. Raises StorageError where a piece is not what was sealed."""
     records: dict[int, list[FileRecord]] = {}
-    for path, record in (read_index(store, step) or {}).items():
+    for path, record in indexed(store, sealed[step]).items():
         if span := span_of(path):
             records.setdefault(span.part_number, []).append(record)
     for path, clips in read_parts(store, TRAIN, sealed[INGEST].files):
-        pieces = parallel_map(partial(read_piece, store), records.get(number_of(path), []))
-        yield clips, [attempt for attempts in pieces for attempt in attempts]
+        pieces = parallel_map(partial(read_rows, store, Trace), records.get(number_of(path), []))
+        yield clips, [trace for traces in pieces for trace in traces]
 
 
 def audited(clip: Clip, attempt: Attempt) -> Audited:
@@ -131,13 +145,18 @@ def judge_word(attempt: Attempt) -> str:
     return next((of.reason.removeprefix("judge_") for of in attempt.judgements if of.reason in ("judge_keep", "judge_drop")), "")
 
 
+def sample_of_value(value: dict[str, Any]) -> Sample:
+    """Of asdict(sample), as JSON holds it."""
+    return Sample(**value | {"rows": [Audited(**row) for row in value["rows"]]})
+
+
 def samples_of(store: Store) -> list[Sample]:
     """All that were drawn. Raises ValueError for a file that is none of ours."""
     samples = []
     for name in store.names(SAMPLES):
         try:
             value = json.loads(store.read(f"{SAMPLES}/{name}") or b"")
-            samples.append(Sample(**value | {"rows": [Audited(**row) for row in value["rows"]]}))
+            samples.append(sample_of_value(value))
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{store.url(SAMPLES)}/{name} is not what `starloop audit` writes; restore it, or delete it") from None
     return samples

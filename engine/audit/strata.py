@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.ingest.hashes import hash_of
-from engine.rows import Attempt, Clip
+from engine.rows import Attempt, Clip, Trace
 
 AT_LEAST = 2
 """Rows of each stratum, where it has as many: a mode of a few attempts must not go unread."""
 KEPT, DROPPED = "kept", "dropped"
 
 
-def stratum_of(attempt: Attempt) -> str:
+def stratum_of(attempt: Attempt | Trace) -> str:
     """
     >>> from dataclasses import replace
     >>> a = Attempt(piece_id="", clip_id="a", cycle=0, mode="direct", outcome="rejected", reason="", detail="", score=0.0,
@@ -29,11 +29,13 @@ def stratum_of(attempt: Attempt) -> str:
 
 
 @dataclass(frozen=True, order=True, slots=True)
-class _Drawn:
+class Drawn:
+    """Drawn(-93106, Clip(...), Trace(...))"""
+
     rank: int
     """The negative of a hash with the sample's seed: of a stratum, the attempts of the smallest hashes are drawn."""
     clip: Clip = field(compare=False)
-    attempt: Attempt = field(compare=False)
+    attempt: Trace = field(compare=False)
 
 
 @dataclass
@@ -47,9 +49,9 @@ class Strata:
     seed: int
     sizes: Counter[str] = field(default_factory=Counter)
     """Attempts of each stratum, drawn or not. Failed clips have no answer, and are in none."""
-    _heaps: dict[str, list[_Drawn]] = field(default_factory=dict)
+    _heaps: dict[str, list[Drawn]] = field(default_factory=dict)
 
-    def add(self, clips: Iterable[Clip], attempts: Sequence[Attempt]) -> None:
+    def add(self, clips: Iterable[Clip], attempts: Sequence[Trace]) -> None:
         by_id = {clip.clip_id: clip for clip in clips}
         for attempt in attempts:
             if attempt.outcome == "failed":
@@ -57,10 +59,13 @@ class Strata:
             name = stratum_of(attempt)
             self.sizes[name] += 1
             rank = -hash_of(f"{self.seed} {attempt.clip_id} {attempt.cycle} {attempt.mode} {attempt.seed}")
-            drawn, heap = _Drawn(rank, by_id[attempt.clip_id], attempt), self._heaps.setdefault(name, [])
-            (heapq.heappush if len(heap) < self.size else heapq.heappushpop)(heap, drawn)
+            heap = self._heaps.setdefault(name, [])
+            if len(heap) < self.size:
+                heapq.heappush(heap, Drawn(rank, by_id[attempt.clip_id], attempt))
+            elif rank > heap[0].rank:
+                heapq.heapreplace(heap, Drawn(rank, by_id[attempt.clip_id], attempt))
 
-    def drawn(self) -> list[tuple[Clip, Attempt]]:
+    def drawn(self) -> list[tuple[Clip, Trace]]:
         """The sample, in random order: whoever reads the first rows only has read a random sample too."""
         rows = [
             row

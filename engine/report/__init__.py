@@ -1,7 +1,9 @@
 """The report of a run: one HTML file that loads nothing (docs/report.md).
 
 build     the page of a run, from what its steps left in the store
-reading   reads all attempts to count them, then those that are shown
+reading   what is counted and shown: each step's digest, and the attempts at the clips that are shown
+digest    what is kept of a step, so that its pieces are read once
+split     the clips of a split: labels, hashes, and the rows that are shown
 counts    what the attempts of a step come to: pure
 chosen    which clips are shown, where there are more than fit: pure
 beliefs   whether to believe the run, in named doubts with figures: pure

@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.audit import reviews
-from engine.audit.audit import Sample, audits, sample_of
+from engine.audit.audit import audits
 from engine.config import HELDOUT, RunConfig
 from engine.generate.spec import verify_spec_of
 from engine.report.beliefs import Evidence, beliefs
-from engine.report.chosen import Place
 from engine.report.counts import label_rows
 from engine.report.frames import FilmStrips
 from engine.report.page import Parts, page
-from engine.report.reading import Reading, cycle_of
+from engine.report.reading import Reading, Shown, cycle_of
 from engine.report.stories import Teller, audit_value
 from engine.report.strips import Strip
 from engine.rows import Clip, Window
@@ -57,20 +56,18 @@ def report_page(subject: Subject, strip_of: StripOf | None = None) -> str:
         raise ValueError(f"{store.uri} has nothing to report yet: its ingest step is not complete; go on with the run first")
     reading = Reading(store, sealed)
     reading.count()
-    generated = reading.steps(TRAIN)
-    sample = sample_of(store, sealed, generated[-1]) if generated else None
     if strip_of is not None:
-        return _page(subject, reading, sample, strip_of)
+        return _page(subject, reading, strip_of)
     with FilmStrips(subject.config, subject.strips) as strips:
-        return _page(subject, reading, sample, strips.of)
+        return _page(subject, reading, strips.of)
 
 
-def _page(subject: Subject, reading: Reading, sample: Sample | None, strip_of: StripOf) -> str:
+def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
     store, sealed, counts = subject.store, subject.sealed, reading.counts
     generated = {cycle_of(step): counts[step] for step in reading.steps(TRAIN)}
     best = name_of(subject.summary["best_cycle"], "evaluate")
-    latest = generated[max(generated)] if generated else None
-    labels = label_rows(reading.labels[TRAIN], latest, counts.get(BASE), counts.get(best))
+    latest = max(generated, default=None)
+    labels = label_rows(reading.labels(TRAIN), None if latest is None else generated[latest], counts.get(BASE), counts.get(best))
     audited, words = audits(store, sealed), reviews.read(store, reviews.records_of(store))
     evidence = Evidence(
         summary=subject.summary,
@@ -80,13 +77,14 @@ def _page(subject: Subject, reading: Reading, sample: Sample | None, strip_of: S
         beside=subject.beside,
         ignores_copies=subject.config.select.near_copies == "ignore",
     )
+    sample = None if latest is None else reading.sample(name_of(latest, "generate"))
     audit = audit_value(sample, words, strip_of)  # before the stories, which take all the frames that are left
-    places = [*reading.chosen[TRAIN].places(), *reading.chosen[HELDOUT].places()]
+    shown = [reading.shown(split) for split in (TRAIN, HELDOUT)]
     teller = Teller(
         spec=verify_spec_of(subject.config),
         url=store.url(),
         words=words,
-        uses=reading.uses([place.clip.clip_id for place in places]),
+        uses=reading.uses([of.clip.clip_id for of_split in shown for of in of_split]),
     )
     return page(
         Parts(
@@ -102,25 +100,25 @@ def _page(subject: Subject, reading: Reading, sample: Sample | None, strip_of: S
             labels=labels,
             counts=counts,
             audits=audited,
-            stories=_stories(reading, places, teller, strip_of),
-            clips={split: chosen.sizes.total() for split, chosen in reading.chosen.items()},
+            stories=_stories(reading, shown, teller, strip_of),
+            clips={
+                split: sum(reading.fates[split].sizes().values()) if split in reading.fates else 0 for split in (TRAIN, HELDOUT)
+            },
             sample=audit,
         )
     )
 
 
-def _stories(reading: Reading, places: Sequence[Place], teller: Teller, strip_of: StripOf) -> list[dict[str, Any]]:
+def _stories(reading: Reading, shown: Sequence[Sequence[Shown]], teller: Teller, strip_of: StripOf) -> list[dict[str, Any]]:
     """Train clips and held-out clips in turns, so that what fits is some of both."""
-    splits = [[place for place in places if place.clip.split == split] for split in (TRAIN, HELDOUT)]
-    attempts = [reading.attempts(split, of_split) for split, of_split in zip((TRAIN, HELDOUT), splits, strict=True)]
+    attempts = [reading.attempts(split, of_split) for split, of_split in zip((TRAIN, HELDOUT), shown, strict=True)]
     turns = sorted(
-        ((number + 1) / len(of_split), which, place)
-        for which, of_split in enumerate(splits)
-        for number, place in enumerate(of_split)
+        ((number + 1) / len(of_split), which, number) for which, of_split in enumerate(shown) for number in range(len(of_split))
     )
     stories, left = list[dict[str, Any]](), STORY_BYTES
-    for _, which, place in turns:
-        story = teller.story(place, attempts[which][place.clip.clip_id], strip_of(place.clip))
+    for _, which, number in turns:
+        clip, fate = shown[which][number].clip, shown[which][number].place.fate
+        story = teller.story(clip, fate, attempts[which][clip.clip_id], strip_of(clip))
         left -= len(json.dumps(story | {"strip": {}}))
         if left < 0:
             break

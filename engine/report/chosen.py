@@ -1,56 +1,72 @@
 """Which clips the report shows, where a run has more than fit: a seeded sample in which what is rare is shown whole. Pure."""
 
-import heapq
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from engine.ingest.hashes import hash_of
-from engine.rows import Clip
+import numpy as np
+from numpy.typing import NDArray
+
+NEVER = -1
+"""Stands for the ending of a clip that a step has not asked about."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, kw_only=True)
+class Endings:
+    """How the clips of a split ended: Endings(names=["kept direct", "dropped label_missing"], codes=[0, 0, 1, -1])"""
+
+    names: Sequence[str]
+    codes: NDArray[np.int16]
+    """For each clip, in the split's order, the place of its ending in `names`, or NEVER."""
+
+    def sizes(self) -> dict[str, int]:
+        """Clips of each ending that has some."""
+        counts = np.bincount(self.codes[self.codes != NEVER], minlength=len(self.names))
+        return {name: int(count) for name, count in zip(self.names, counts, strict=True) if count}
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
-    """A clip with its rank: Place(-93106, 3, Clip(...), "dropped label_missing > kept direct"). The highest ranks are shown."""
+    """A clip that is shown: Place(3121, "dropped label_missing > kept direct")"""
 
-    rank: int
-    """The negative of a hash of the seed and the clip's id."""
-    part: int = field(compare=False)
-    """The number of the part of its split that it is in."""
-    clip: Clip = field(compare=False)
-    fate: str = field(compare=False)
+    row: int
+    """Its number in the split."""
+    fate: str
     """How it ended in the first step that asked about it and, where that is another one, in the last."""
 
 
-@dataclass
-class Chosen:
-    """chosen = Chosen(most=1500, seed=0); chosen.add(3, clips, fates) part by part; chosen.places(). Holds `most` of each fate."""
+def fates(first: Endings, last: Endings) -> Endings:
+    """Of each clip how it ended in two steps.
 
-    most: int
-    seed: int
-    sizes: Counter[str] = field(default_factory=Counter)
-    """fate -> clips, shown or not."""
-    _heaps: dict[str, list[Place]] = field(default_factory=dict)
+    >>> names, codes = ["dropped label_missing", "kept direct"], np.array([0, 1, -1, 1], np.int16)
+    >>> of_both = fates(Endings(names=names, codes=codes), Endings(names=names, codes=np.array([1, 1, 1, -1], np.int16)))
+    >>> of_both.names, of_both.codes.tolist()
+    (['kept direct', 'dropped label_missing > kept direct'], [1, 0, 0, 0])
+    """
+    wide = len(last.names) + 1
+    pairs, places = np.unique((first.codes.astype(np.int64) + 1) * wide + last.codes + 1, return_inverse=True)
+    names, codes = list[str](), list[int]()
+    for before, after in (divmod(int(pair), wide) for pair in pairs):
+        ends = [name for name, is_there in ((first.names[before - 1], before), (last.names[after - 1], after)) if is_there]
+        fate = " > ".join(dict.fromkeys(ends))
+        if fate and fate not in names:
+            names.append(fate)
+        codes.append(names.index(fate) if fate else NEVER)
+    return Endings(names=names, codes=np.array(codes, np.int16)[places])
 
-    def add(self, part: int, clips: Sequence[Clip], fates: Mapping[str, str]) -> None:
-        for clip in clips:
-            if (fate := fates.get(clip.clip_id)) is None:
-                continue
-            self.sizes[fate] += 1
-            place = Place(-hash_of(f"{self.seed} {clip.clip_id}"), part, clip, fate)
-            heap = self._heaps.setdefault(fate, [])
-            (heapq.heappush if len(heap) < self.most else heapq.heappushpop)(heap, place)
 
-    def places(self) -> list[Place]:
-        """The clips that are shown: first the first of each fate, then the second of each, and so on, the rarest fate first."""
-        quotas = shared_out(self.most, self.sizes)
-        order = {fate: number for number, fate in enumerate(sorted(self.sizes, key=lambda fate: (self.sizes[fate], fate)))}
-        ranked = [
-            (number, order[fate], place)
-            for fate, quota in quotas.items()
-            for number, place in enumerate(sorted(self._heaps[fate], reverse=True)[:quota])
-        ]
-        return [place for _, _, place in sorted(ranked)]
+def chosen(most: int, hashes: NDArray[np.uint64], of_clips: Endings) -> list[Place]:
+    """The clips that are shown: first the first of each fate, then the second of each, and so on, the rarest fate first.
+
+    Of each fate the clips with the smallest hashes are shown.
+    """
+    sizes = of_clips.sizes()
+    order = sorted(sizes, key=lambda fate: (sizes[fate], fate))
+    ranked = list[tuple[int, int, Place]]()
+    for fate, quota in shared_out(most, sizes).items():
+        rows = np.flatnonzero(of_clips.codes == of_clips.names.index(fate))
+        drawn = rows[np.argsort(hashes[rows], kind="stable")[:quota]]
+        ranked += [(number, order.index(fate), Place(int(row), fate)) for number, row in enumerate(drawn)]
+    return [place for _, _, place in sorted(ranked, key=lambda entry: entry[:2])]
 
 
 def shared_out(most: int, sizes: Mapping[str, int]) -> dict[str, int]:

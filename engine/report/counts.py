@@ -3,7 +3,8 @@
 import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 from engine.generate.ledger import deciding
 from engine.generate.samples import COMPARED, template_share
@@ -21,9 +22,10 @@ UNTOLD = ""
 def ending_of(trace: Trace) -> str:
     """How a clip ended in a step, given the attempt that decides.
 
-    >>> ending_of(Trace(clip_id="a", mode="rationalized", outcome="kept", reason="contains_label", text="", num_tokens=0))
+    >>> rest = {"piece_id": "p", "clip_id": "a", "cycle": 0, "mode": "rationalized", "text": "", "num_tokens": 0, "seed": 9}
+    >>> ending_of(Trace(outcome="kept", reason="contains_label", **rest))
     'kept rationalized'
-    >>> ending_of(Trace(clip_id="a", mode="rationalized", outcome="rejected", reason="copies_hint", text="", num_tokens=0))
+    >>> ending_of(Trace(outcome="rejected", reason="copies_hint", **rest))
     'dropped copies_hint'
     """
     if trace.outcome == "kept":
@@ -36,6 +38,8 @@ class StepCounts:
     """counts = StepCounts(labels); counts.add(clips, traces) part by part. `labels`: the names of all labels of the run."""
 
     labels: Sequence[str] = ()
+    tells_answers: bool = True
+    """Whether it is looked for what wrong answers name."""
     attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(mode, outcome) -> attempts."""
     clips_by_mode: Counter[str] = field(default_factory=Counter)
@@ -46,7 +50,7 @@ class StepCounts:
     clips_by_label: Counter[str] = field(default_factory=Counter)
     kept_by_label: Counter[str] = field(default_factory=Counter)
     answered: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(true label, answered label) -> clips; of clips without a failure."""
+    """(true label, answered label) -> clips; of clips without a failure, where that is looked for."""
     described: dict[str, tuple[int, int]] = field(default_factory=dict)
     """mode -> kept attempts that contain their clip's description word for word, and kept attempts at clips that have one."""
     tokens: int = 0
@@ -82,7 +86,7 @@ class StepCounts:
             elif trace.outcome == "kept" and (description := by_id[trace.clip_id].description):
                 number, kept = self.described.get(trace.mode, (0, 0))
                 self.described[trace.mode] = number + (description in trace.text), kept + 1
-        endings = {}
+        endings = dict[str, str]()
         for clip_id, trace in deciding(traces).items():
             endings[clip_id] = ending_of(trace)
             self._count(by_id[clip_id], trace)
@@ -95,8 +99,27 @@ class StepCounts:
             self.kept_by_label[label] += 1
             drawn = -hash_of(clip.clip_id), trace.text, clip.label.text
             (heapq.heappush if len(self._texts) < COMPARED else heapq.heappushpop)(self._texts, drawn)
-        if trace.outcome != "failed":
+        if self.tells_answers and trace.outcome != "failed":
             self.answered[label, label if trace.outcome == "kept" else self.label_in(trace.text, label)] += 1
+
+    def to_value(self) -> dict[str, Any]:
+        """All but the labels as a value of JSON, from which `of_value` makes the same counts again."""
+        counted = {name: [[*_as_key(key), count] for key, count in getattr(self, name).items()] for name in COUNTERS}
+        return counted | {"described": self.described, "tokens": self.tokens, "texts": sorted(self._texts)}
+
+    @classmethod
+    def of_value(cls, value: Mapping[str, Any]) -> Self:
+        """
+        >>> counts = StepCounts(tokens=3, reasons=Counter({("direct", "cut_off"): 2}), endings=Counter({"kept direct": 1}))
+        >>> StepCounts.of_value(counts.to_value()) == counts
+        True
+        """
+        counters = {
+            name: Counter({tuple(key) if len(key) > 1 else key[0]: count for *key, count in value[name]}) for name in COUNTERS
+        }
+        described = {mode: (number, kept) for mode, (number, kept) in value["described"].items()}
+        texts = [(rank, text, label) for rank, text, label in value["texts"]]
+        return cls(**counters, described=described, tokens=value["tokens"], _texts=texts)
 
     def label_in(self, text: str, label: str) -> str:
         """The one other label whose words stand in the text, side by side; UNTOLD where there is none, or more than one.
@@ -114,6 +137,13 @@ class StepCounts:
                     covered.update(places)
                     named.add(name)
         return next(iter(named)) if len(named) == 1 and label not in named else UNTOLD
+
+
+COUNTERS = tuple(of.name for of in fields(StepCounts) if of.default_factory is Counter)
+
+
+def _as_key(key: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (key,) if isinstance(key, str) else key
 
 
 @dataclass(frozen=True, kw_only=True)

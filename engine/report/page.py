@@ -85,6 +85,9 @@ def page(parts: Parts) -> str:
                 for cycle, counts in generated.items()
             ],
             has_answers=generated,
+            collected=[
+                cycle for cycle, counts in generated.items() if counts is None and name_of(cycle, "generate") in parts.sealed
+            ],
             yields=[tables.yield_of(cycle, counts) for cycle, counts in generated.items() if counts],
             described=[(cycle, counts.described) for cycle, counts in generated.items() if counts and _repeats(counts)],
             reasons=tables.reason_rows(counted),
@@ -197,7 +200,8 @@ def facts_of(parts: Parts) -> list[tuple[str, str]]:
             "State",
             f"next is {parts.next_step}" if parts.next_step else f"complete; stopped because: {parts.summary['stopped_because']}",
         ),
-        ("Last command", _ended(parts.commands[-1]) if parts.commands else ""),
+        ("Command", parts.commands[0].get("command", "") if parts.commands else ""),
+        ("Last command", _ended(parts.commands) if parts.commands else ""),
         ("Model", f"{config.model.base}{digest}{instruct}; engine {config.generate.engine}"),
         ("Data", f"{config.data.manifest}: {clips}; {ingested.get('labels', 0):,} labels, {ingested.get('videos', 0):,} videos"),
         ("Preset and seed", f"{config.preset}, seed {config.run.seed}"),
@@ -211,8 +215,12 @@ def _day(moment: str | None) -> str:
     return (moment or "").replace("T", " ")[:16] + " UTC" if moment else ""
 
 
-def _ended(command: Mapping[str, Any]) -> str:
+def _ended(commands: Sequence[Mapping[str, Any]]) -> str:
+    """What the last command did, and how it was called where that is another way than the first one."""
+    command = commands[-1]
     what = f"ran until {command['until']}" if command.get("until") else "ran the loop"
+    line = command.get("command", "")
+    what = f"{line}: {what}" if line != commands[0].get("command", "") else what
     return f"{what}; {command.get('outcome') or 'at work when this was written'}"
 
 

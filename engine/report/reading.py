@@ -1,97 +1,147 @@
-"""Reads the attempts of a run for its report: first all of them, to be counted, then the shown ones whole."""
+"""Reads the attempts of a run for its report: each step is counted once, and what is shown is read whole."""
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.audit.audit import Sample
 from engine.config import HELDOUT
-from engine.ingest.clips import read_parts
-from engine.ingest.pieces import number_of, span_of
-from engine.labels import name_of as label_name
-from engine.report.chosen import Chosen, Place
+from engine.ingest.pieces import Span, span_of
+from engine.report.chosen import Endings, Place, chosen, fates
 from engine.report.counts import StepCounts
+from engine.report.digest import Digest, digest_of, keep_digest, read_digest
+from engine.report.split import SplitClips
 from engine.report.stories import Uses
-from engine.rows import Attempt, Clip, Trace
+from engine.rows import Attempt, Clip
+from engine.run.collected import collected_of
 from engine.run.plan import INGEST, TRAIN
 from engine.run.seals import Seal
-from engine.run.work import attempts_of, indexed, read_rows
+from engine.run.work import attempts_of, indexed, pieces_of
 from engine.store.files import FileRecord, Store
 from engine.store.parallel import parallel_map
 
-SEED = 0
-"""Of the sample of clips that is shown."""
 MOST_CLIPS = {TRAIN: 1_200, HELDOUT: 600}
 """Clips of each split that are shown at most."""
 LINEAGE = ["clip_id", "cycle", "mode", "seed"]
 """Columns of an example by which its attempt is known."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A clip that is shown, with its place in the split."""
+
+    place: Place
+    clip: Clip
+
+
 class Reading:
-    """Reading(store, sealed).count(), which fills the fields; then .attempts(places) reads what is shown."""
+    """Reading(store, sealed).count(), which fills the fields; then .shown(split) and .attempts(split, shown) read what is shown."""
 
     def __init__(self, store: Store, sealed: Mapping[str, Seal]) -> None:
         self._store, self._sealed = store, sealed
-        self._records = {step: self._by_part(step) for split in MOST_CLIPS for step in self.steps(split)}
-        self.labels: dict[str, Counter[str]] = {split: Counter() for split in MOST_CLIPS}
-        """Clips of each label, by split."""
-        self.counts: dict[str, StepCounts] = {}
-        """By step: generate steps, and evaluations on the held-out split."""
-        self.chosen = {split: Chosen(most=most, seed=SEED) for split, most in MOST_CLIPS.items()}
+        self._clips = {split: SplitClips(store, split, sealed[INGEST].files) for split in MOST_CLIPS}
+        self._digests: dict[str, Digest] = {}
+        self._pieces: dict[str, dict[int, list[tuple[Span, FileRecord]]]] = {}
+        self.fates: dict[str, Endings] = {}
+        """By split: how its clips ended in the first and in the last step that asked about them."""
 
     def steps(self, split: str) -> list[str]:
-        """The sealed steps that asked about a split's clips, in their order."""
+        """The sealed steps that asked about a split's clips and of which answers are known, in their order."""
+        return [step for step in self._sealed_steps(split) if step in self._digests]
+
+    def _sealed_steps(self, split: str) -> list[str]:
         kind = "/generate" if split == TRAIN else "/evaluate"
         return [step for step in self._sealed if step.endswith(kind)]
 
-    def _by_part(self, step: str) -> dict[int, list[FileRecord]]:
-        """The records of a step's pieces, by the number of their part."""
-        records: dict[int, list[FileRecord]] = defaultdict(list)
-        for path, record in indexed(self._store, self._sealed[step]).items():
-            if span := span_of(path):
-                records[span.part_number].append(record)
-        return records
+    def labels(self, split: str) -> Mapping[str, int]:
+        """Clips of each label of a split."""
+        return self._clips[split].labels
+
+    @property
+    def counts(self) -> dict[str, StepCounts]:
+        """By step: generate steps, and evaluations on the held-out split."""
+        return {step: digest.counts for step, digest in self._digests.items()}
+
+    def sample(self, step: str) -> Sample | None:
+        """Of the answers of a generate step, for people to read."""
+        return self._digests[step].sample
 
     def count(self) -> None:
-        """Read every clip, and the small columns of every attempt; a part is in memory at a time."""
-        for split, counted in self.labels.items():
-            for _, clips in self._parts(split):
-                counted.update(label_name(clip.label) for clip in clips)
-        names = sorted(set().union(*self.labels.values()))
-        self.counts = {step: StepCounts(names) for step in self._records}
-        for split, chosen in self.chosen.items():
-            for number, clips in self._parts(split):
-                endings = [self.counts[step].add(clips, self._traces(step, number)) for step in self.steps(split)]
-                chosen.add(number, clips, _fates(endings))
+        """Take the digests of the steps, and make those that are not kept."""
+        names = sorted(set().union(*(clips.labels for clips in self._clips.values())))
+        for split, clips in self._clips.items():
+            for step in self._sealed_steps(split):
+                if digest := self._digest(step, clips, names):
+                    self._digests[step] = digest
+            if of_split := [self._digests[step].endings for step in self.steps(split)]:
+                self.fates[split] = fates(of_split[0], of_split[-1])
 
-    def _parts(self, split: str) -> Iterable[tuple[int, list[Clip]]]:
-        return ((number_of(path), clips) for path, clips in read_parts(self._store, split, self._sealed[INGEST].files))
+    def _digest(self, step: str, clips: SplitClips, names: Sequence[str]) -> Digest | None:
+        """None where `starloop gc` has deleted the pieces, and no digest was kept before."""
+        seal = self._sealed[step]
+        if (digest := read_digest(self._store, seal)) or self._is_collected(step):
+            return digest
+        records = {part: [record for _, record in of_part] for part, of_part in self._by_part(step).items()}
+        digest = digest_of(self._store, seal, clips, records, names)
+        keep_digest(self._store, seal, digest)
+        return digest
 
-    def _traces(self, step: str, part: int) -> list[Trace]:
-        pieces = parallel_map(partial(read_rows, self._store, Trace), self._records[step].get(part, ()))
-        return [trace for traces in pieces for trace in traces]
+    def _is_collected(self, step: str) -> bool:
+        return pieces_of(step) in collected_of(self._store, step)
 
-    def attempts(self, split: str, places: Collection[Place]) -> dict[str, list[tuple[str, list[Attempt]]]]:
-        """All attempts at some clips of a split: clip_id -> (step, its attempts) of each step. Only their parts are read."""
-        ids = pa.array([place.clip.clip_id for place in places], pa.string())
-        parts = {place.part for place in places}
-        of_clips: dict[str, list[tuple[str, list[Attempt]]]] = {place.clip.clip_id: [] for place in places}
+    def _by_part(self, step: str) -> dict[int, list[tuple[Span, FileRecord]]]:
+        """The pieces of a step, by the number of their part."""
+        if step not in self._pieces:
+            self._pieces[step] = defaultdict(list)
+            for path, record in indexed(self._store, self._sealed[step]).items():
+                if span := span_of(path):
+                    self._pieces[step][span.part_number].append((span, record))
+        return self._pieces[step]
+
+    def shown(self, split: str) -> list[Shown]:
+        """The clips of a split that are shown, the first of each fate first."""
+        if split not in self.fates:
+            return []
+        places = chosen(MOST_CLIPS[split], self._clips[split].hashes, self.fates[split])
+        clips = self._clips[split].clips([place.row for place in places])
+        return [Shown(place=place, clip=clips[place.row]) for place in places]
+
+    def attempts(self, split: str, of_clips: Sequence[Shown]) -> dict[str, list[tuple[str, list[Attempt]]]]:
+        """All attempts at some clips of a split: clip_id -> (step, its attempts) of each step."""
+        ids = pa.array([shown.clip.clip_id for shown in of_clips], pa.string())
+        hashes = self._clips[split].hashes
+        by_id: dict[str, list[tuple[str, list[Attempt]]]] = {shown.clip.clip_id: [] for shown in of_clips}
         for step in self.steps(split):
-            by_clip: dict[str, list[Attempt]] = defaultdict(list)
-            records = [record for part in parts for record in self._records[step].get(part, ())]
-            for attempts in parallel_map(partial(self._attempts_in, ids), records):
-                for attempt in attempts:
-                    by_clip[attempt.clip_id].append(attempt)
-            for clip_id, attempts in by_clip.items():
-                of_clips[clip_id].append((step, attempts))
-        return of_clips
+            digest = self._digests[step]
+            tables = [digest.attempts.filter(pc.is_in(digest.attempts["clip_id"], ids))]
+            others = [shown for shown in of_clips if hashes[shown.place.row] > digest.last_hash]
+            if others and not self._is_collected(step):
+                records = self._records_with(step, split, [shown.place.row for shown in others])
+                other_ids = pa.array([shown.clip.clip_id for shown in others], pa.string())
+                tables += parallel_map(partial(self._attempts_in, other_ids), records, self._store.calls_at_once)
+            of_step: dict[str, list[Attempt]] = defaultdict(list)
+            for table in tables:
+                for attempt in attempts_of(table):
+                    of_step[attempt.clip_id].append(attempt)
+            for clip_id, attempts in of_step.items():
+                by_id[clip_id].append((step, attempts))
+        return by_id
 
-    def _attempts_in(self, ids: pa.Array, record: FileRecord) -> list[Attempt]:
+    def _records_with(self, step: str, split: str, rows: Sequence[int]) -> list[FileRecord]:
+        """The pieces of a step that hold these clips of the split."""
+        records: dict[str, FileRecord] = {}
+        for part, row in map(self._clips[split].place_of, rows):
+            records |= {record.path: record for span, record in self._by_part(step).get(part, ()) if span.start <= row < span.end}
+        return list(records.values())
+
+    def _attempts_in(self, ids: pa.Array, record: FileRecord) -> pa.Table:
         table = self._store.read_table(record)
-        return attempts_of(table.filter(pc.is_in(table["clip_id"], ids)))
+        return table.filter(pc.is_in(table["clip_id"], ids))
 
     def uses(self, clip_ids: Sequence[str]) -> Uses:
         """What the select steps made of these clips."""
@@ -114,20 +164,6 @@ class Reading:
         table = self._store.read_table(record, columns)
         rows: list[dict[str, Any]] = table.filter(pc.is_in(table["clip_id"], ids)).to_pylist()
         return rows
-
-
-def _fates(endings: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """How each clip ended in the first step that asked about it and, where that is another ending, in the last.
-
-    >>> _fates([{"a": "dropped label_missing", "b": "kept direct"}, {"a": "kept direct", "b": "kept direct"}])
-    {'a': 'dropped label_missing > kept direct', 'b': 'kept direct'}
-    """
-    fates: dict[str, str] = {}
-    for of_step in [*endings[:1], *endings[-1:]]:
-        for clip_id, ending in of_step.items():
-            first = fates.get(clip_id, ending).partition(" > ")[0]
-            fates[clip_id] = ending if first == ending else f"{first} > {ending}"
-    return fates
 
 
 def cycle_of(step: str) -> int:

@@ -27,18 +27,20 @@ def segments(text: str, spans: Iterable[tuple[int, int]]) -> list[str]:
 
 
 def deciding_spans(clip: Clip, attempt: Attempt, spec: VerifySpec) -> tuple[tuple[int, int], ...]:
-    """Start and end of each place that decided. An attempt's row keeps the stretch and not its place, so the rules are asked again.
+    """Start and end of each place that decided. An attempt's row keeps the stretch and not its place.
 
-    Where they answer otherwise today (another version wrote the run, or a judge decided), or would need a model, the stretch itself
-    is looked for.
+    A stretch that stands once in the answer is the place. Else the rules are asked again; where they answer otherwise today
+    (another version wrote the run, or a judge decided), or would need a model, the first place of the stretch is taken.
     """
+    if attempt.outcome == "failed" or not attempt.detail:
+        return ()
+    start = attempt.text.find(attempt.detail)
+    if start >= 0 and attempt.text.find(attempt.detail, start + 1) < 0:
+        return ((start, start + len(attempt.detail)),)
     judged = next((judgement for judgement in attempt.judgements if judgement.stage == "rules"), None)
     if judged is not None and judged.reason == attempt.reason and not spec.sentence_model and not spec.parser:
         is_finished = attempt.reason != "cut_off"
         verdict = verify(attempt.text, clip.question, clip.label, attempt.mode, is_finished, spec)
         if verdict.reason == attempt.reason and verdict.spans:
             return verdict.spans
-    if attempt.outcome == "failed" or not attempt.detail:
-        return ()
-    start = attempt.text.find(attempt.detail)
     return ((start, start + len(attempt.detail)),) if start >= 0 else ()

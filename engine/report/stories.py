@@ -8,7 +8,6 @@ from engine.audit.audit import Sample
 from engine.audit.reviews import answer_id
 from engine.audit.sheet import cells
 from engine.labels import name_of, plain
-from engine.report.chosen import Place
 from engine.report.reasons import in_words, step_words
 from engine.report.spans import LONGEST_TEXT, deciding_spans, segments
 from engine.report.strips import Strip, key_of
@@ -31,7 +30,7 @@ class Uses:
 
 @dataclass(frozen=True, kw_only=True)
 class Teller:
-    """Teller(spec=VerifySpec(), url="runs/a", words={}, uses=Uses()).story(place, [("base/evaluate", [attempt])], strip)"""
+    """Teller(spec=VerifySpec(), url="runs/a", words={}, uses=Uses()).story(clip, fate, [("base/evaluate", [attempt])], strip)"""
 
     spec: VerifySpec
     url: str
@@ -40,9 +39,8 @@ class Teller:
     """What people say, by the id of the answer."""
     uses: Uses
 
-    def story(self, place: Place, steps: Sequence[tuple[str, Sequence[Attempt]]], strip: Strip) -> dict[str, Any]:
+    def story(self, clip: Clip, fate: str, steps: Sequence[tuple[str, Sequence[Attempt]]], strip: Strip) -> dict[str, Any]:
         """A value of JSON. `steps`: the steps that asked about the clip, each with its attempts."""
-        clip = place.clip
         return {
             "id": clip.clip_id,
             "split": clip.split,
@@ -52,7 +50,7 @@ class Teller:
             "video": clip.video.removeprefix(f"{self.url}/"),
             "window": window_of(clip),
             "description": clip.description,
-            "fate": place.fate,
+            "fate": fate,
             "copy": self.uses.copies.get(clip.clip_id, ""),
             "key": key_of(clip),
             "strip": _strip(strip),
@@ -65,7 +63,7 @@ class Teller:
     def _attempt(self, clip: Clip, attempt: Attempt) -> dict[str, Any]:
         text = attempt.text[:LONGEST_TEXT]
         spans = [(start, min(end, LONGEST_TEXT)) for start, end in deciding_spans(clip, attempt, self.spec)]
-        review = self.words.get(answer_id(clip, attempt.text))
+        review = self.words.get(answer_id(clip, attempt.text)) if self.words else None
         value: dict[str, Any] = {
             "mode": attempt.mode,
             "outcome": attempt.outcome,

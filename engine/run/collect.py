@@ -2,7 +2,8 @@
 
 Taken, of a run that is complete: the models of cycles that are not its best one, and the pieces of evaluations of those; the pieces
 of generate steps between the first one, which the report shows, and the last one, which a continuation reuses; the logs of all
-commands but the last LOGS_KEPT. Seals, indexes, examples, losses and summaries stay: a run still tells all that it has done.
+commands but the first one, which says how the run was begun, and the last LOGS_KEPT. Seals, indexes, examples, losses and summaries
+stay: a run still tells all that it has done.
 Nothing of a run that is not complete, that a driver holds, or that has a gap; and nothing that a run which continues this one
 names, or one that continues that one.
 """
@@ -105,7 +106,7 @@ def needless(config: RunConfig, sealed: Mapping[str, Seal], needed: list[Parent]
 
 def old_logs(store: Store) -> Iterator[tuple[str, str, str]]:
     """Step, folder and reason, as `needless`: logs belong to no step."""
-    for name in store.folders(LOGS)[:-LOGS_KEPT]:
+    for name in store.folders(LOGS)[1:-LOGS_KEPT]:
         yield "", f"{LOGS}/{name}", f"{LOGS_KEPT} later commands have left their logs"
 
 

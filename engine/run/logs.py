@@ -26,6 +26,7 @@ from engine.logs.kept import Keeping, Kept, handled
 from engine.logs.lines import LOGGERS, chosen_format, line_of, utc
 from engine.logs.origin import process_at
 from engine.logs.workers import WORKERS
+from engine.run.command_line import command_line
 from engine.run.lease import whoami
 from engine.run.work import Progress
 from engine.store.documents import to_json
@@ -56,6 +57,7 @@ class RunLogs:
         self._written: dict[str, int] = {}
         """Hashes of the files as they were written."""
         self._command: dict[str, Any] = {
+            "command": command_line(sys.argv),
             "started": utc(time.time()),
             "ended": None,
             "outcome": None,

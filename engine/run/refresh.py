@@ -22,7 +22,7 @@ from engine.store.files import Store, digest
 from engine.store.weights import CARD
 
 REPORT = "report.html"
-PAGE_VERSION = 1
+PAGE_VERSION = 2
 """Counts up where the same run gives another page."""
 HEAD_BYTES = 4096
 """Of a page, that hold the digest of what it was made of."""

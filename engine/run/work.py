@@ -260,11 +260,15 @@ def read_piece(store: Store, piece: str | FileRecord) -> list[Attempt]:
 def read_rows(store: Store, row: type[PartOfAttempt], piece: str | FileRecord) -> list[PartOfAttempt]:
     """As `read_piece`, of all columns or of those that an Outcome, an Answer or a Trace has."""
     columns = None if row is Attempt else [column.name for column in fields(row)]
-    table = store.read_table(piece, columns)
+    return rows_in(store.read_table(piece, columns), row, store.url(piece if isinstance(piece, str) else piece.path))
+
+
+def rows_in(table: pa.Table, row: type[PartOfAttempt], url: str) -> list[PartOfAttempt]:
+    """The rows of a piece's table. Raises ValueError for the columns of another version."""
+    columns = table.column_names if row is Attempt else [column.name for column in fields(row)]
     try:
-        return [row.from_row(values) for values in table.to_pylist()]  # type: ignore[misc]  # each of them has it
+        return [row.from_row(values) for values in table.select(columns).to_pylist()]  # type: ignore[misc]  # each of them has it
     except (KeyError, TypeError) as error:
-        url = store.url(piece if isinstance(piece, str) else piece.path)
         raise ValueError(
             f"{url} has other columns than this version of Starloop writes ({error}); go on with the version that began the run, "
             "or choose another run.uri"

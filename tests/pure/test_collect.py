@@ -154,11 +154,11 @@ def test_a_run_itself_is_listed_and_an_empty_place_is_refused(tmp_path: Path) ->
         list_runs(str(tmp_path / "none"), [], as_json=False)
 
 
-def test_the_logs_of_the_last_commands_stay(tmp_path: Path) -> None:
+def test_the_logs_of_the_first_and_the_last_commands_stay(tmp_path: Path) -> None:
     store = a_run(tmp_path / "run", [0.5])
     for epoch in range(1, 14):
         store.write(f"logs/{epoch:05d}/driver.log", b"12345")
-    assert paths(store) == ["logs/00001", "logs/00002", "logs/00003"]
+    assert paths(store) == ["logs/00002", "logs/00003"]
     delete(store)
-    assert store.folders("logs") == [f"{epoch:05d}" for epoch in range(4, 14)]
+    assert store.folders("logs") == [f"{epoch:05d}" for epoch in (1, *range(4, 14))]
     assert not (tmp_path / "run/collected.json").exists()

@@ -5,6 +5,7 @@ well, with an error, or without its storage.
 import asyncio
 import json
 import logging
+import sys
 import threading
 import time
 import warnings
@@ -25,6 +26,7 @@ from engine.logs.origin import Origin, at, here, process_at
 from engine.logs.workers import WORKERS, take
 from engine.presets import load_config
 from engine.run import logs as run_logs
+from engine.run.command_line import command_line
 from engine.run.logs import COMMAND, DRIVER, FROM_WORKERS, RAY_STATS, STATS, RunLogs
 from engine.run.work import Progress
 from engine.store.files import Store
@@ -132,8 +134,9 @@ def files_of(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in folder.iterdir()}
 
 
-def test_a_command_leaves_its_log_its_configuration_and_what_others_logged(tmp_path: Path) -> None:
+def test_a_command_leaves_its_log_its_configuration_and_what_others_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = a_config(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["/venv/bin/starloop", "selftrain", "--set", "storage.s3.profile=mine"])
     with RunLogs(Store(str(tmp_path)), 3, config, "ingest") as logs:
         begun = json.loads((tmp_path / "logs/00003" / COMMAND).read_text())
         logs.begin("ingest")
@@ -150,6 +153,7 @@ def test_a_command_leaves_its_log_its_configuration_and_what_others_logged(tmp_p
     assert (begun["outcome"], begun["ended"]) == (None, None)
     command = json.loads(files[COMMAND])
     assert (command["outcome"], command["error"], command["until"]) == ("finished", None, "ingest")
+    assert command["command"] == "starloop selftrain --set 'storage.s3.profile=***'"
     assert command["config"] == config.model_dump(mode="json")
     assert command["config"]["train"]["micro_batch_rows"] == 2
     assert {"python", "starloop", "ray", "torch"} <= set(command["versions"])
@@ -299,3 +303,21 @@ def test_a_storm_of_warnings_of_ray_s_processes_is_not_printed_whole(
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(printed) == 101
     assert printed[-1]["left_out"] == 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["selftrain", "--set", "generate.openai.api_key=sk-1"], "selftrain --set 'generate.openai.api_key=***'"),
+        (["selftrain", "--set=storage.s3.endpoint_url=http://a"], "selftrain '--set=storage.s3.endpoint_url=***'"),
+        (["selftrain", "--set", 'storage={"s3": {"key": "a"}}'], "selftrain --set 'storage=***'"),
+        (["train", "--set", "generate.max_tokens=64"], "train --set generate.max_tokens=64"),
+        (["ingest", "https://b/a.csv?X-Amz-Signature=1&x=2"], "ingest 'https://b/a.csv?***'"),
+        (["selftrain", "--set", "data.manifest=https://me:pw@b/a.csv"], "selftrain --set 'data.manifest=https://***@b/a.csv'"),
+        (["submit", "--hf-token=abc", "--password", "x", "run.toml"], "submit '--hf-token=***' --password '***' run.toml"),
+        (["selftrain", "my run.toml", "--dry-run"], "selftrain 'my run.toml' --dry-run"),
+    ],
+)
+def test_a_command_line_has_no_secret(arguments: list[str], line: str) -> None:
+    assert command_line(["/usr/bin/starloop", *arguments]) == f"starloop {line}"
+    assert command_line(["notebook.py", *arguments]).startswith("notebook.py ")

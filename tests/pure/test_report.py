@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from builders import a_clip, a_seal, an_attempt
 from engine.audit.audit import Audit, audits, sample_of, take_back
 from engine.audit.figures import Estimate, Stratum
 from engine.audit.sheet import to_csv
+from engine.ingest.hashes import hash_of
+from engine.report import digest
 from engine.report.beliefs import Belief, Evidence, beliefs
 from engine.report.build import report_page
-from engine.report.chosen import Chosen
+from engine.report.chosen import Endings, chosen
 from engine.report.counts import LabelRow, StepCounts, label_rows
 from engine.report.frames import strip_of
 from engine.report.page import embedded, strips_in
@@ -29,6 +32,7 @@ from engine.report.spans import deciding_spans, segments
 from engine.report.strips import Strip
 from engine.report.tables import Yield, confusion_of, funnel_of, yield_of
 from engine.rows import FAILURES, Attempt, Judgement, Trace
+from engine.run.collected import note_collected
 from engine.run.refresh import inputs_of, refresh_report, subject_of
 from engine.run.work import read_seals, run_config
 from engine.store.files import Store
@@ -157,17 +161,14 @@ def test_a_wrong_answer_is_told_by_the_only_label_that_it_names(text: str, answe
 
 
 def test_a_rare_fate_is_shown_whole_and_the_same_seed_shows_the_same() -> None:
-    clips = [a_clip(f"c{number:03d}") for number in range(100)]
-    fates = {clip.clip_id: "failed missing" if number < 3 else "kept direct" for number, clip in enumerate(clips)}
-    shown = []
-    for step in (100, 7):
-        chosen = Chosen(most=20, seed=0)
-        for start in range(0, 100, step):
-            chosen.add(start, clips[start : start + step], fates)
-        shown.append([place.clip.clip_id for place in chosen.places()])
-        assert Counter(place.fate for place in chosen.places()) == {"failed missing": 3, "kept direct": 17}
-    assert shown[0] == shown[1]
-    assert fates[shown[0][0]] == "failed missing"
+    hashes = np.array([hash_of(f"c{number:03d}") for number in range(100)], np.uint64)
+    endings = Endings(names=["kept direct", "failed missing"], codes=np.array([1] * 3 + [0] * 97, np.int16))
+    places = chosen(20, hashes, endings)
+    assert Counter(place.fate for place in places) == {"failed missing": 3, "kept direct": 17}
+    assert places[0].fate == "failed missing"
+    kept = {place.row for place in places if place.fate == "kept direct"}
+    assert kept == {*(np.argsort(hashes[3:])[:17] + 3).tolist()}
+    assert chosen(20, hashes, endings) == places
 
 
 def test_what_decided_is_marked_where_the_rules_find_it() -> None:
@@ -387,3 +388,86 @@ def test_the_command_writes_into_the_run_or_a_file(tmp_path: Path, capsys: pytes
         report(str(tmp_path / "run"), str(tmp_path / "no" / "out.html"), [])
     with pytest.raises(ValueError, match="no run at"):
         report(str(tmp_path / "nothing"), "", [])
+
+
+def test_pieces_are_read_once_and_the_page_stays_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_run(tmp_path, piece_clips=4)
+    store = Store(str(tmp_path))
+    whole = html_of(store)
+    assert store.names("report") == [], "small steps are read each time"
+    monkeypatch.setattr(digest, "FEWEST_CLIPS", 30)
+    monkeypatch.setattr(digest, "CANDIDATES", 10)
+    assert html_of(store) == whole
+    kept = store.names("report")
+    assert kept == [f"cycle-00{number}-generate{end}.pq" for number in (0, 1) for end in ("-attempts", "")]
+    read = list[str]()
+    read_table = Store.read_table
+    monkeypatch.setattr(Store, "read_table", lambda self, file, *rest: read.append(str(file)) or read_table(self, file, *rest))
+    assert html_of(store) == whole
+    assert sum("generate/pieces" in name for name in read) == 2 * 10, "the others that are shown are read, each piece once"
+    read.clear()
+    monkeypatch.setattr(digest, "CANDIDATES", 1000)
+    store.delete("report")
+    assert html_of(store) == whole
+    read.clear()
+    assert html_of(store) == whole
+    assert not any("generate/pieces" in name for name in read)
+
+
+@pytest.mark.parametrize("damage", ["another answer", "no parquet", "another version"])
+def test_a_digest_of_something_else_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    monkeypatch.setattr(digest, "FEWEST_CLIPS", 30)
+    a_run(tmp_path)
+    store = Store(str(tmp_path))
+    whole, path = html_of(store), "report/cycle-001-generate.pq"
+    before = store.read(path)
+    match damage:
+        case "another answer":
+            store.write(path, store.read("report/cycle-000-generate.pq") or b"")
+        case "no parquet":
+            store.write(path, b"PAR1")
+        case _:
+            monkeypatch.setattr(digest, "VERSION", 99)
+    assert html_of(store) == whole
+    assert (store.read(path) == before) == (damage != "another version")
+
+
+def test_a_run_that_cannot_be_written_to_has_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digest, "FEWEST_CLIPS", 30)
+    a_run(tmp_path)
+    (tmp_path / "report").write_text("in the way")
+    assert html_of(Store(str(tmp_path))).startswith("<!doctype html>")
+
+
+def test_a_run_whose_pieces_gc_took_has_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_run(tmp_path)
+    store, step = Store(str(tmp_path)), "cycle-000/evaluate"
+    monkeypatch.setattr(digest, "FEWEST_CLIPS", 24)
+    monkeypatch.setattr(digest, "CANDIDATES", 24)
+    whole = html_of(store)
+    note_collected(store, step, [f"{step}/pieces"])
+    store.delete(f"{step}/pieces")
+    assert html_of(store) == whole, "the digest is enough"
+    store.delete("report")
+    names = {step["name"] for story in data_of(html_of(store))["stories"] for step in story["steps"]}
+    assert names == {"base evaluate", "cycle 1 evaluate", "cycle 0 generate", "cycle 1 generate"}
+
+
+def test_the_first_screen_says_how_the_run_was_called(tmp_path: Path) -> None:
+    a_run(tmp_path)
+    store = Store(str(tmp_path))
+    facts = facts_in(html_of(store))
+    assert facts["Command"] == "starloop selftrain run.toml --set model.allow_tiny=true"
+    assert facts["Last command"] == "ran the loop; finished"
+    command = json.loads(store.read("logs/00001/command.json") or b"")
+    later = command | {"command": "starloop train run.toml", "until": "cycle-001/train", "outcome": "failed"}
+    store.write("logs/00003/command.json", json.dumps(later).encode())
+    facts = facts_in(html_of(store))
+    assert facts["Command"] == "starloop selftrain run.toml --set model.allow_tiny=true"
+    assert facts["Last command"] == "starloop train run.toml: ran until cycle-001/train; failed"
+    store.write("logs/00001/command.json", json.dumps({name: command[name] for name in command if name != "command"}).encode())
+    assert "Command" not in facts_in(html_of(store)), "a run of an older version"
+
+
+def facts_in(html: str) -> dict[str, str]:
+    return {name: unescape(value) for name, value in re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html)}
