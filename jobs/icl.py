@@ -18,7 +18,7 @@ from engine.config import RunConfig
 from engine.connection import connect
 from engine.evaluate.few_shot.step import SETTINGS, few_shot
 from engine.presets import load_config
-from engine.report.curve import svg
+from engine.report.curve import BASELINES, svg
 from engine.run import loop
 from engine.run.plan import name_of
 from engine.run.resources import needs
@@ -124,7 +124,7 @@ def _report(out: str, results: dict[str, list[dict[str, Any]]], console: Console
                 "curve": {number: round(mean(values), 4) for number, values in line.items()},
                 "gain": [round(value, 4) for value in (mean(gains), _half(gains))] if gains else None,
             }
-        for title, name in (("at most: both words in the context", "ceiling"), ("no model: the commonest words", "counting")):
+        for name, title in BASELINES.items():
             bound = {int(number): text_only[name] for number, text_only in properties[set_name]["text_only"].items()}
             table.add_row(title, *(f"{bound[number]:.3f}" if number in bound else "" for number in shots), "")
             series[title] = [(number, value, 0.0) for number, value in bound.items()]

@@ -17,5 +17,6 @@ charts    accuracies and losses as SVG: pure
 page      renders the HTML of assets/: pure
 people    what judge and people say about the verifiers, in words: pure
 figures   intervals and tests in words: pure
-curve     few-shot curves as SVG: pure
+curve     few-shot curves as SVG files: pure
+few_shot  episodes, and few-shot curves beside a run: pure
 """

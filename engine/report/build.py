@@ -11,6 +11,7 @@ from engine.config import HELDOUT, RunConfig
 from engine.generate.spec import verify_spec_of
 from engine.report.beliefs import Evidence, beliefs
 from engine.report.counts import label_rows
+from engine.report.few_shot import curves_of
 from engine.report.frames import FilmStrips
 from engine.report.page import Parts, page
 from engine.report.reading import Reading, Shown, cycle_of
@@ -38,6 +39,8 @@ class Subject:
     """What the first and the last command on the run left about themselves (engine/run/logs.py)."""
     beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Summaries of ablations, by name."""
+    curves: Mapping[str, Any] = field(default_factory=dict)
+    """What few-shot curves say, by the folder or file that each is in (engine/report/few_shot.py)."""
     next_step: str = ""
     """"": the run is complete."""
     strips: Mapping[str, Strip] = field(default_factory=dict)
@@ -93,6 +96,7 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
             sealed=sealed,
             commands=subject.commands,
             beside=subject.beside,
+            curves=[curve for where, value in subject.curves.items() for curve in curves_of(where, value)],
             next_step=subject.next_step,
             inputs=subject.inputs,
             url=store.url(),

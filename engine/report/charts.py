@@ -3,7 +3,7 @@
 Two charts of a page do not pay for a plotting library, whose SVG would be larger than the rest of the page and know no dark mode.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -66,6 +66,32 @@ def losses(curves: Sequence[tuple[str, Sequence[float | None]]], title: str) -> 
     return _svg(title, drawn)
 
 
+def by_shots(lines: Mapping[str, Mapping[int, tuple[float, float]]], title: str) -> Markup:
+    """A line for each name: number of shots -> value 0 to 1, and half its interval. The numbers of shots are evenly spaced."""
+    shots = sorted({number for line in lines.values() for number in line})
+    low = HEIGHT - BOTTOM + 16 * len(lines)  # names stand below: lines may run anywhere
+
+    def x(number: int) -> float:
+        return round(LEFT + (WIDTH - LEFT - RIGHT) * (shots.index(number) + 0.5) / len(shots), 1)
+
+    def y(value: float) -> float:
+        return round(TOP + (HEIGHT - TOP - BOTTOM) * (1 - min(1.0, max(0.0, value))), 1)
+
+    drawn = _grid([(tick, y(tick)) for tick in (0.0, 0.25, 0.5, 0.75, 1.0)])
+    drawn += [f'<text text-anchor="middle" x="{x(number)}" y="{HEIGHT - 8}">{number}</text>' for number in shots]
+    for place, (name, line) in enumerate(lines.items()):
+        css, dash = f"c{place % 4}", ' stroke-dasharray="5 4"' if place >= 4 else ""
+        points = sorted(line.items())
+        path = " ".join(f"{'L' if number else 'M'}{x(of)} {y(value)}" for number, (of, (value, _)) in enumerate(points))
+        drawn.append(f'<path class="line {css}"{dash} d="{path}"/>')
+        for of, (value, half) in points:
+            drawn.append(f'<path class="line whisker {css}" d="M{x(of)} {y(value - half)}V{y(value + half)}"/>' if half else "")
+            drawn.append(f'<path class="line dot {css}" d="M{x(of)} {y(value)}h.01"/>')
+        drawn.append(f'<path class="line {css}"{dash} d="M{LEFT} {HEIGHT + 8 + 16 * place}h24"/>')
+        drawn.append(f'<text class="legend {css}" x="{LEFT + 32}" y="{HEIGHT + 12 + 16 * place}">{escape(name)}</text>')
+    return _svg(title, drawn, low + BOTTOM + 4)
+
+
 def _thinned(line: Sequence[float]) -> list[float]:
     """At most POINTS values, each the mean of its stretch."""
     if len(line) <= POINTS:
@@ -82,6 +108,6 @@ def _grid(ticks: Sequence[tuple[float, float]]) -> list[str]:
     return lines
 
 
-def _svg(title: str, drawn: Sequence[str]) -> Markup:
-    head = f'<svg class="chart" role="img" aria-label="{escape(title)}" viewBox="0 0 {WIDTH} {HEIGHT}">'
+def _svg(title: str, drawn: Sequence[str], height: int = HEIGHT) -> Markup:
+    head = f'<svg class="chart" role="img" aria-label="{escape(title)}" viewBox="0 0 {WIDTH} {height}">'
     return Markup("".join([head, *drawn, "</svg>"]))

@@ -114,12 +114,12 @@ class StepCounts:
         >>> StepCounts.of_value(counts.to_value()) == counts
         True
         """
-        counters = {
+        values: dict[str, Any] = {
             name: Counter({tuple(key) if len(key) > 1 else key[0]: count for *key, count in value[name]}) for name in COUNTERS
         }
         described = {mode: (number, kept) for mode, (number, kept) in value["described"].items()}
         texts = [(rank, text, label) for rank, text, label in value["texts"]]
-        return cls(**counters, described=described, tokens=value["tokens"], _texts=texts)
+        return cls(**values, described=described, tokens=value["tokens"], _texts=texts)
 
     def label_in(self, text: str, label: str) -> str:
         """The one other label whose words stand in the text, side by side; UNTOLD where there is none, or more than one.

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 COLOURS = ("#3a7bd5", "#8fb8ee", "#c0392b", "#2e8b57", "#8e44ad", "#d68910", "#7f8c8d", "#bfc5c6")
+BASELINES = {"ceiling": "at most: both words in the context", "counting": "no model: the commonest words"}
+"""Names of the text-only baselines (engine/episodes/properties.py), and of their lines."""
 WIDTH, HEIGHT = 560, 340
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 34, 40
 

@@ -22,6 +22,7 @@ from engine.generate.judged import line_of
 from engine.report import charts, tables
 from engine.report.beliefs import Belief
 from engine.report.counts import LabelRow, StepCounts
+from engine.report.few_shot import Curve, contexts_line, episode_rows
 from engine.report.figures import comparison_text, interval_text
 from engine.report.people import audit_lines
 from engine.report.reasons import IN_WORDS, step_words
@@ -55,6 +56,7 @@ class Parts:
     audits: Sequence[Audit] = ()
     sample: Mapping[str, Any] | None = None
     """Of answers for people to read; None where none is generated."""
+    curves: Sequence[Curve] = ()
     commands: Sequence[Mapping[str, Any]] = ()
     beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     next_step: str = ""
@@ -96,7 +98,9 @@ def page(parts: Parts) -> str:
             confusion=tables.confusion_of(best) if best else None,
             work=list(tables.work_rows(summary, parts.sealed, parts.counts)),
             lineage=tables.lineage_rows(parts.sealed, summary),
-            episodes=[(of["cycle"], count) for of in summary["cycles"] if (count := _episodes(parts.sealed, of["cycle"]))],
+            episodes=episode_rows(parts.sealed, summary),
+            contexts=contexts_line(parts.config.episodes),
+            curves=[(curve, charts.by_shots(curve.lines, f"{curve.set}: verb and noun right, by shots")) for curve in parts.curves],
             judged=[f"cycle {of['cycle']}: {line_of(of['judge'])}" for of in summary["cycles"] if of.get("judge")],
             people=[line for audit in parts.audits for line in audit_lines(audit)],
             data=embedded({"run": parts.url, "stories": parts.stories, "words": IN_WORDS, "audit": parts.sample}),
@@ -247,8 +251,3 @@ def _losses(sealed: Mapping[str, Seal], summary: Mapping[str, Any]) -> Markup | 
 def _repeats(counts: StepCounts) -> bool:
     """People's narrations are hardly ever repeated word for word, which says nothing about the reasons."""
     return any(number for number, _ in counts.described.values())
-
-
-def _episodes(sealed: Mapping[str, Seal], cycle: int) -> int:
-    select = sealed.get(name_of(cycle, "select"))
-    return select.counts.get("episodes", 0) if select else 0

@@ -1,6 +1,8 @@
 """What follows from a run's seals and from people's words: summary.json, report.html and cards, written again where they differ."""
 
+import contextlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -22,6 +24,9 @@ from engine.store.files import Store, digest
 from engine.store.weights import CARD
 
 REPORT = "report.html"
+CURVE, ICL = "curve.json", "icl.json"
+STEPS = re.compile(r"ingest$|base$|cycle-\d+$|logs$|lease$|report$|audit$|tensorboard$|trackers$|export$|videos$")
+"""Folders of a run in which no curve lies."""
 PAGE_VERSION = 2
 """Counts up where the same run gives another page."""
 HEAD_BYTES = 4096
@@ -54,7 +59,7 @@ def refresh_report(store: Store, config: RunConfig, sealed: Mapping[str, Seal]) 
 
 def subject_of(store: Store, config: RunConfig, sealed: Mapping[str, Seal]) -> Subject:
     summary = summarize(config, sealed)
-    step, beside = next_step(config, sealed), _beside(store)
+    step, beside, curves = next_step(config, sealed), _beside(store), _curves(store)
     audited = [*store.names(SAMPLES), *(asdict(record) for record in records_of(store))]
     outputs = [[name, seal.output, seal.seconds] for name, seal in sealed.items()]
     return Subject(
@@ -64,8 +69,9 @@ def subject_of(store: Store, config: RunConfig, sealed: Mapping[str, Seal]) -> S
         sealed=sealed,
         commands=_commands(store),
         beside=beside,
+        curves=curves,
         next_step="" if step is None else step.name,
-        inputs=digest([PAGE_VERSION, summary, outputs, audited, beside]),
+        inputs=digest([PAGE_VERSION, summary, outputs, audited, beside, curves]),
     )
 
 
@@ -95,6 +101,22 @@ def _commands(store: Store) -> list[dict[str, Any]]:
         except ValueError:
             continue
     return [command for command in commands if isinstance(command, dict)]
+
+
+def _curves(store: Store) -> dict[str, Any]:
+    """The curves that `starloop few-shot` left in folders of the run, and icl.json of the `starloop icl` that the run is part of.
+
+    A file that is no JSON is left out.
+    """
+    files = {name: (store, f"{name}/{CURVE}") for name in store.folders("") if not STEPS.match(name)}
+    if match := re.fullmatch(r"(.+)/trained-on/[^/]+/seed-\d+", store.uri.rstrip("/")):
+        files |= {ICL: (Store(match[1], store.storage), ICL)}
+    curves = {}
+    for name, (folder, path) in files.items():
+        if (data := folder.read(path)) is not None:
+            with contextlib.suppress(ValueError):
+                curves[name] = json.loads(data)
+    return curves
 
 
 def _beside(store: Store) -> dict[str, dict[str, Any]]:

@@ -471,3 +471,73 @@ def test_the_first_screen_says_how_the_run_was_called(tmp_path: Path) -> None:
 
 def facts_in(html: str) -> dict[str, str]:
     return {name: unescape(value) for name, value in re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html)}
+
+
+POINT = {
+    "set": "rare",
+    "control": "",
+    "queries": 20,
+    "verb": 0.5,
+    "noun": 0.5,
+    "rouge_l": 0.5,
+    "sts": None,
+    "failed": 0,
+    "short": 0,
+}
+CURVE = {
+    "model": "tiny",
+    "adapter": "cycle-000/train/model",
+    "points": [
+        *(POINT | {"shots": shots, "both": both, "both_error": 0.1, "by_class": 0} for shots, both in ((0, 0.05), (4, 0.45))),
+        POINT | {"control": "shuffled", "shots": 4, "both": 0.3, "both_error": 0.1, "by_class": 0},
+    ],
+    "baselines": {"rare": {"ceiling": {"0": 0.0, "4": 0.79}, "counting": {"0": 0.0, "4": 0.24}}},
+}
+
+
+def test_a_few_shot_curve_in_the_runs_folder_is_shown_with_its_baselines(tmp_path: Path) -> None:
+    a_run(tmp_path)
+    store = Store(str(tmp_path))
+    store.write("report.html", html_of(store).encode())
+    assert 'id="episodes"' not in html_of(store)
+    config, sealed = run_config(store), read_seals(store)
+    store.write("few shot/curve.json", json.dumps(CURVE).encode())
+    assert inputs_of(store.read("report.html")) != subject_of(store, config, sealed).inputs, "the report is written again"
+    html = html_of(store)
+    rows = {row["shots"]: (row["0"], row["4"]) for row in Rows(html).of("The same as figures")}
+    assert rows == {
+        "as narrated": ("0.050", "0.450"),
+        "videos shuffled": ("", "0.300"),
+        "at most: both words in the context": ("0.000", "0.790"),
+        "no model: the commonest words": ("0.000", "0.240"),
+    }
+    assert "tiny with cycle-000/train/model; 20 queries." in html
+    assert 'aria-label="rare: verb and noun right, by shots"' in html
+    for text in (b"[]", b"{", b'{"points": [{"set": "rare"}]}', b'{"points": []}'):
+        store.write("few shot/curve.json", text)
+        assert 'id="episodes"' not in html_of(store)
+
+
+def test_a_run_of_icl_shows_what_icl_came_to(tmp_path: Path) -> None:
+    run = tmp_path / "trained-on" / "without-context" / "seed-1"
+    a_run(run)
+    variants = {"episodes": {"seeds": 3, "curve": {"0": 0.0, "16": 0.423}, "gain": [0.4, 0.1]}, "no model": {"curve": {"16": 0.45}}}
+    (tmp_path / "icl.json").write_text(json.dumps({"common": variants, "rare": variants}))
+    html = html_of(Store(str(run)))
+    assert html.count("means over 3 seeds, by what was trained on.") == 2
+    assert Rows(html).of("The same as figures")[0] == {"shots": "episodes", "0": "0.000", "16": "0.423"}
+
+
+def test_episodes_are_counted_with_their_contexts_and_shots(tmp_path: Path) -> None:
+    a_run(tmp_path, settings=["mixture.episodes=0.5", "episodes.shots=[0, 8]", "episodes.top_actions=12"])
+    store = Store(str(tmp_path))
+    seal = read_seals(store)["cycle-001/select"]
+    counts = seal.counts | {"episodes": 1200, "short": 3, "shots_verb": 4000, "shots_noun": 3900, "shots_rest": 12}
+    store.write("cycle-001/select/seal.json", replace(seal, counts=counts).to_json())
+    html = html_of(store)
+    [row] = Rows(html).of("In-context episodes")
+    assert row == {
+        "cycle": "1", "episodes": "1,200", "shots drawn for": "4,000 verb, 3,900 noun, 12 rest", "with fewer shots than drawn": "3",
+    }  # fmt: skip
+    assert "0 or 8 shots each, bursty contexts, the 12 commonest actions alone; a shot shows the narration." in html
+    assert "starloop few-shot EPISODES --adapter" in html

@@ -5,7 +5,7 @@ The name of a piece is a digest of the model and its questions, so a killed eval
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
@@ -20,7 +20,8 @@ from engine.evaluate.few_shot.narrator import NarrateSpec, Narrator, write_answe
 from engine.ingest.clips import from_table
 from engine.nodes.look import take_inventory
 from engine.nodes.placement import demands, placed
-from engine.report.curve import svg
+from engine.report.curve import BASELINES, svg
+from engine.report.few_shot import CONTROLS
 from engine.rows import Clip, Narrated
 from engine.run.resources import needs
 from engine.run.waiting import Waiting
@@ -60,7 +61,9 @@ def read_clips(store: Store) -> dict[str, Clip]:
 def few_shot(
     episodes: Store, out: Store, config: RunConfig, adapter: str, title: str, report: Callable[[Progress], None]
 ) -> dict[str, Any]:
-    """{"model", "adapter", "episodes": the section, "points": [Point as a dict]}; `out` gets the same as curve.json, and plots.
+    """{"model", "adapter", "episodes": the section, "points": [Point as a dict], "baselines": shares by set, kind and shots}
+
+    `out` gets the same as curve.json, and plots.
 
     Raises ValueError if the folder holds no contexts, or if too many of the queries have no usable video.
     """
@@ -104,12 +107,12 @@ def few_shot(
             f"{out.url()} has no curve: {reason}; see the videos of {episodes.url('clips.parquet')}, or raise the limit"
         )
     points = curve(rows)
-    result: dict[str, Any] = settings | {"points": [asdict(point) for point in points]}
+    result: dict[str, Any] = settings | {"points": [asdict(point) for point in points], "baselines": _baselines(episodes)}
     if shown:
         result |= {"clips_shown": shown, "clips_encoded": encoded}
     out.write("curve.json", to_json(result, indent=1))
     for name in sorted({point.set for point in points}):
-        out.write(f"{name}.svg", svg(f"{title}: {name}", series_of(points, name)).encode())
+        out.write(f"{name}.svg", svg(f"{title}: {name}", series_of(points, name, result["baselines"].get(name, {}))).encode())
     return result
 
 
@@ -162,10 +165,25 @@ def _stages(config: RunConfig, spec: NarrateSpec, out: Store) -> list[flow.Stage
     ]
 
 
-def series_of(points: list[Point], name: str) -> dict[str, list[tuple[int, float, float]]]:
+def _baselines(episodes: Store) -> dict[str, dict[str, dict[str, float]]]:
+    """The text-only baselines of each set: {"rare": {"ceiling": {"4": 0.79}, "counting": {"4": 0.24}}}; {} where none are known."""
+    try:
+        properties = json.loads(episodes.read("properties.json") or b"")
+        return {
+            name: {kind: {shots: of[kind] for shots, of in value["text_only"].items()} for kind in BASELINES}
+            for name, value in properties.items()
+            if isinstance(value, dict) and value.get("text_only")
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):  # of another version: a curve is worth more than its baselines
+        return {}
+
+
+def series_of(
+    points: list[Point], name: str, baselines: Mapping[str, Mapping[str, float]]
+) -> dict[str, list[tuple[int, float, float]]]:
     """The lines of a set's plot: name -> (shots, share with verb and noun right, half its interval)."""
-    lines = {"as narrated": "", "videos shuffled": "shuffled"}
-    return {
+    lines = {
         line: [(point.shots, point.both, point.both_error) for point in points if (point.set, point.control) == (name, control)]
-        for line, control in lines.items()
+        for line, control in CONTROLS.items()
     }
+    return lines | {BASELINES[kind]: [(int(shots), value, 0.0) for shots, value in of.items()] for kind, of in baselines.items()}
