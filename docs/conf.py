@@ -2,6 +2,7 @@
 
 import re
 import sys
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,28 @@ RENAMED = {f"../{file}": f"{page}.md" for page, file in ABOVE.items()}
 """Links to them, as the site has them."""
 FIELDS = {"Args:": "param", "Raises:": "raises", "Returns:": "returns"}
 """Heads of paragraphs of a docstring, and the fields that Sphinx calls so."""
+MENDED = {
+    '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="All pages">',
+    '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="This page">',
+    '<th class="head"><p></p></th>': "<td></td>",
+    "<pre>": '<pre tabindex="0">',
+    '<div class="table-wrapper ': '<div tabindex="0" class="table-wrapper ',
+}
+"""What Sphinx and furo write, and what axe-core asks for: what scrolls is reached by keys, headings and asides say which they are."""
 KEYS = "\n## All keys\n\nWritten from the classes of the configuration. Keys with a star may change within a run.\n\n"
 
 
 def setup(app: Any) -> None:
     app.connect("source-read", _complete)
     app.connect("autodoc-process-docstring", _as_plain_text)
+    app.connect("build-finished", _mend)
+
+
+def _mend(app: Any, error: Exception | None) -> None:
+    for path in Path(app.outdir).glob("*.html") if error is None else ():
+        text = path.read_text(encoding="utf-8")
+        path.write_text(reduce(lambda html, words: html.replace(*words), MENDED.items(), text), encoding="utf-8")
 
 
 def _complete(app: Any, page: str, source: list[str]) -> None:
