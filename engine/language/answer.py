@@ -164,7 +164,7 @@ class Answer:
             i = bisect_left(self._word_starts, match.start())
             if (
                 edges[-1] < i < len(self.words)
-                and not self._is_list_marker(edges[-1], i)
+                and not (match[0][0] != "?" and self._is_list_marker(edges[-1], i))
                 and not (match[0][0] == "." and self.words[i - 1] in _ABBREVIATIONS and "\n" not in match[0])
             ):
                 edges.append(i)
@@ -202,10 +202,11 @@ class Answer:
         return Answer(text, self.question, self.parser, self.language)
 
     def parsed(self, position: int) -> tuple[Sequence[Token], int]:
-        """The tokens of the word's sentence, and the offset from which their spans count; no tokens without a parser."""
+        """The tokens of the word's sentence, behind a colon ("Action: ..."), and their spans' offset; none without a parser."""
         if not self.parser:
             return (), 0
         first, end = self.sentence_of(position)
+        first = next((i for i in range(position, first, -1) if ":" in self.gap_before(i) and self.gap_before(i) != ":"), first)
         start, stop = self.span_of(first, end - 1)
         return self.parser(self.text[start:stop]), start
 

@@ -25,6 +25,8 @@ PROOFS = frozenset("evidence sign signs indication trace traces hint proof".spli
 ASKING_PAIRS = frozenset(
     tuple(pair.split()) for pair in "asked about,ask about,asks about,asking about,question about,question of".split(",")
 )
+EXCEPTING = frozenset("except excepting excluding".split())
+"""Words that deny what follows: "everything except (B)"."""
 LESS_REACH = 6
 """Maximum words from "less" to its "than": "less running than walking"."""
 PREFERRING = {
@@ -43,9 +45,12 @@ CONDITIONAL = frozenset(["had", "were", "should"])
 """At a clause's head before a subject: "had she jumped, she would be wet"."""
 STOPPING = frozenset("stop stops stopped stopping quit quits".split())
 DISMISSING = frozenset(
-    "unlikely wrong incorrect false absent excluded impossible missing inaccurate untrue forbidden prohibited banned over".split()
+    "unlikely wrong incorrect false absent excluded impossible missing inaccurate untrue forbidden prohibited banned over "
+    "contradicted refuted rejected".split()
 )
 """Words that dismiss a statement: "it is wrong that", "... is unlikely"."""
+CONTRADICTING = frozenset("contradict contradicts ruled dismissed eliminated".split())
+"""The same before what they dismiss, or with an "out"."""
 
 
 def open_scope(words: Sequence[str], breaks: Sequence[bool], i: int, following: str) -> Scope | None:
@@ -54,6 +59,8 @@ def open_scope(words: Sequence[str], breaks: Sequence[bool], i: int, following: 
     if word in ("over", "to") and not PREFERRING[word].isdisjoint(words[max(0, i - PREFERENCE_REACH) : max(0, i - 1)]):
         return Scope(DENIED, "preposition", i)
     if i and (words[i - 1], word) in NEGATING_PAIRS and not _is_wrong_to_say(words, i):
+        return Scope(DENIED, "preposition", i)
+    if word in EXCEPTING and following != "that" and not rejects(words):
         return Scope(DENIED, "preposition", i)
     if word == "than" and words[i - 1] not in ("other", "else") and "less" not in words[max(0, i - LESS_REACH) : i]:
         return Scope(OPEN, "maybe" if following in PERSON_PRONOUNS else "preposition", i) if _is_compared(following) else None
@@ -85,6 +92,11 @@ def open_scope(words: Sequence[str], breaks: Sequence[bool], i: int, following: 
     if word in HEDGES and not (following in PERCEPTION and any(verb in words[i + 1 : i + 3] for verb in ("see", "seen"))):
         return Scope(OPEN, "maybe", i)
     return None
+
+
+def rejects(words: Sequence[str]) -> bool:
+    """Whether a sentence rejects all but its exception: "everything except B is wrong", "nothing fits except B"."""
+    return any(word in DISMISSING or word in CONTRADICTING or denies(word) for word in words)
 
 
 def _is_compared(word: str) -> bool:

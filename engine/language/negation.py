@@ -56,6 +56,8 @@ EVEN = (("even", "if"), ("even", "though"), ("even", "when"))
 """Words at a sentence's start whose clause ends at the next comma: what is unsure in it is sure behind it."""
 TRYING = frozenset("tries try trying tried attempts attempt attempting attempted order".split())
 """Before "to": "tries to", "in order to"."""
+DONE = frozenset("does do did".split())
+"""Behind "which he" at a sentence's end: what was asked for or wished for happens."""
 RETRACTING = frozenset("but however actually turned turns proved proves".split())
 """Words behind SEEMING and TRYING that take back what stands between: "what looked like ... turned out to be"."""
 TOPIC_SCOPES: dict[Topic, Scope] = {
@@ -105,6 +107,8 @@ def stances(
             continue
         if word not in own and (opened := _opened_scope(words, breaks, i, own, expected)):
             scope = _joined(scope, opened)
+    if len(words) > 3 and words[-3] in ("which", "and") and words[-2] in PERSON_PRONOUNS and words[-1] in DONE:
+        flags = bytearray(ASSERTED if flag == OPEN else flag for flag in flags)  # "asks him to dive, which he does"
     for i, word in enumerate(words):
         if word in POSTPOSED_NEGATORS and word not in own and words[i + 1 : i + 2] not in (("nur",), ["nur"]):
             clause_start = max((j for j in range(i + 1) if breaks[j]), default=0)

@@ -59,7 +59,7 @@ def is_property(answer: Answer, i: int, own: Collection[str]) -> bool:
     if before in ("of", "with") and _is_adjective(answer, i):
         return True
     is_first = i == answer.sentence_of(i)[0] or before in ("of", "with")
-    return word.endswith("ed") and (is_first or is_existential or _follows_verb(answer, i))
+    return word.endswith(("ed", "en")) and (is_first or is_existential or _follows_verb(answer, i))
 
 
 def _follows_verb(answer: Answer, i: int) -> bool:

@@ -7,8 +7,11 @@ from typing import NamedTuple
 
 from engine.language.structure.markup import without
 
-_YES = r"yes|true|correct|right|present|match(?:es)?|✓|✔|✅|☑|🗸|\[x\]"
-_NO = r"no|not|false|incorrect|wrong|absent|no\s+match|not\s+(?:present|shown|visible)|✗|✘|❌|✕|✖|☒|×|\[\s*\]"
+_YES = r"yes|true|correct|right|present|accepted|selected|chosen|confirmed|match(?:es)?|✓|✔|✅|☑|🗸|\[x\]"
+_NO = (
+    r"no|not|false|incorrect|wrong|absent|rejected|excluded|eliminated|dismissed|refuted|ruled\s+out|no\s+match"
+    r"|not\s+(?:present|shown|visible)|✗|✘|❌|✕|✖|☒|×|\[\s*\]"
+)
 _MARK = rf"(?P<no>{_NO})|(?P<yes>{_YES})"
 _JOINT = r"\s*(?:[:=|]|->|→|=>|[–—]|\s-)\s*(?:this\s+is\s+|it\s+is\s+|that\s+is\s+|is\s+)?"
 _END = r"(?=\s*(?:$|[.,;:!()|–—]|-\s|\s-|because\b|since\b|as\b))"
