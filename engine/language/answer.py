@@ -129,11 +129,9 @@ class Answer:
     def positions_of(self, word: str) -> list[int]:
         """Positions of all forms of a folded word. A noun that is spelled like a past form ("the ground") is a form of no verb."""
         forms = lemmas(word, self.language)
-        matching = {
-            other
-            for other, other_forms in self._word_lemmas
-            if not forms.isdisjoint(other_forms) or (is_hangul(word) and other.startswith(word))
-        }
+        matching = {other for other, other_forms in self._word_lemmas if not forms.isdisjoint(other_forms)}
+        if is_hangul(word):
+            matching |= {other for other in self.words if other.startswith(word)}
         if not matching:
             return []
         positions = [i for i, other in enumerate(self.words) if other in matching]
@@ -176,12 +174,19 @@ class Answer:
 
     def breaks(self, first: int, end: int) -> list[bool]:
         """For each word of the range, which lies in one sentence: whether punctuation stands before it. False for the first."""
-        flags = [False] * (end - first)
+        if known := self._known_breaks.get((first, end)):
+            return known
+        flags = self._known_breaks[first, end] = [False] * (end - first)
         for match in _BREAK.finditer(self.text, self.word_spans[first][1], self.word_spans[end - 1][0]):
             i = bisect_left(self._word_starts, match.end())
             if match.start() >= self.word_spans[i - 1][1]:  # punctuation within a word does not count
                 flags[i - first] = True
         return flags
+
+    @cached_property
+    def _known_breaks(self) -> dict[tuple[int, int], list[bool]]:
+        """The results of `breaks`."""
+        return {}
 
     @cached_property
     def referents(self) -> dict[int, tuple[range, ...]]:

@@ -41,6 +41,7 @@ PREFERENCE_REACH = 4
 """Maximum words from such a verb to its preposition."""
 PERCEPTION = frozenset("be see seen".split())
 """Words after could, may and can that mean perception and no doubt: "could be seen"."""
+SUBJECTS = PERSON_PRONOUNS | THING_PRONOUNS | {"the"}
 CONDITIONAL = frozenset(["had", "were", "should"])
 """At a clause's head before a subject: "had she jumped, she would be wet"."""
 STOPPING = frozenset("stop stops stopped stopping quit quits".split())
@@ -51,6 +52,21 @@ DISMISSING = frozenset(
 """Words that dismiss a statement: "it is wrong that", "... is unlikely"."""
 CONTRADICTING = frozenset("contradict contradicts ruled dismissed eliminated".split())
 """The same before what they dismiss, or with an "out"."""
+
+OPENERS = (
+    HEDGES
+    | UNCERTAIN
+    | DIFFICULT
+    | PROOFS
+    | EXCEPTING
+    | CONDITIONAL
+    | STOPPING
+    | DISMISSING
+    | PREFERRING.keys()
+    | {pair[1] for pair in (*NEGATING_PAIRS, *ASKING_PAIRS)}
+    | frozenset("than less in one shows showing depicts of possible though".split())
+)
+"""All words at which `open_scope` may open one."""
 
 
 def open_scope(words: Sequence[str], breaks: Sequence[bool], i: int, following: str) -> Scope | None:
@@ -68,7 +84,7 @@ def open_scope(words: Sequence[str], breaks: Sequence[bool], i: int, following: 
         return Scope(DENIED, "verb", i)
     if word == "in" and i and words[i - 1] in ("as", "like"):
         return Scope(OPEN, "preposition", i)  # "squares, as in chess"
-    if word in CONDITIONAL and following in PERSON_PRONOUNS | THING_PRONOUNS | {"the"} and (i == 0 or breaks[i]):
+    if word in CONDITIONAL and following in SUBJECTS and (i == 0 or breaks[i]):
         return Scope(OPEN, "maybe", i)
     if word in UNCERTAIN or (word == "one" and tuple(words[i + 1 : i + 4]) == ("of", "the", "following")):
         return Scope(OPEN, "unsure", i)

@@ -108,7 +108,7 @@ def _is_subject(words: Sequence[str], positions: Collection[int]) -> bool:
 
 def _clause_start(answer: Answer, first: int, i: int) -> int:
     """The first word of the verb's clause: behind punctuation, a conjunction, or the "who" of a relative clause."""
-    breaks = answer.breaks(first, i + 1)
+    breaks = answer.breaks(*answer.sentence_of(i))
     inserted = next((j for j in range(i - 1, first, -1) if breaks[j - first]), None) if breaks[i - first] else None
     if inserted and not {"whom", "which", "whose"}.isdisjoint(answer.words[inserted : inserted + 3]):
         return _clause_start(answer, first, inserted)

@@ -42,8 +42,10 @@ def next_turn(text: str, label: Label) -> tuple[int, int] | None:
     while mark := END_MARK.search(text[:end], max(0, end - LONGEST_MARK)):
         end = len(text[: mark.start()].rstrip())
     texts = _texts(label)
-    exchanges_end = max((match.end() for match in _EXCHANGE.finditer(text, start, end)), default=0)
+    exchanges_end = -1
     for marker in TURN_MARKER.finditer(text, start, end):
+        if marker["other"] and exchanges_end < 0:
+            exchanges_end = max((match.end() for match in _EXCHANGE.finditer(text, start, end)), default=0)
         if marker["other"] and marker.end() >= exchanges_end:
             continue
         if marker[0].strip() and not any(marker[0].strip() in label_text for label_text in texts):
