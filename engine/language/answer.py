@@ -13,7 +13,7 @@ import regex
 
 from engine.language.cues import conclusion_start, correction_end, is_printed, is_spoken
 from engine.language.mood import Mood, Sentence, may_have_mood, moods
-from engine.language.negation import stances
+from engine.language.negation import OWN, stances
 from engine.language.parse import Parser, Token
 from engine.language.reference import referents
 from engine.language.revocation import last_revocation
@@ -60,6 +60,7 @@ class Answer:
 
     def stances_in(self, first: int, end: int, own: frozenset[str] = frozenset()) -> bytearray:
         """The stances of the words of one sentence, for a label with the words `own`; a question is OPEN until it is answered."""
+        own = frozenset(word for word in own if word in OWN or "'" in word)
         if known := self._known_stances.get((first, own)):
             return known
         flags = stances(self.words[first:end], self.breaks(first, end), own, asked_topics(label_words(self.question)))

@@ -75,6 +75,8 @@ OPENERS = (
     | {"would"}
 )
 """All words at which a scope may open, besides contractions of "not" and "will"."""
+OWN = OPENERS | TENTATIVE | unreal.PRINTS | unreal.DEPICTIONS | frozenset("maybe perhaps possibly".split())
+"""Words of a label that change stances, besides contractions."""
 TOPIC_SCOPES: dict[Topic, Scope] = {
     "omitted": Scope(DENIED, "infinitive", 0),
     "unreal": Scope(OPEN, "infinitive", 0),
@@ -97,8 +99,9 @@ def stances(
     scope: Scope | None = None
     resumed_at = -1
     concession_end = _concession_end(words, breaks)
-    for i, word in enumerate(words):
-        if not scope and (word in own or not _may_open(word)):
+    may_open = [(word in OPENERS or "'" in word) and word not in own for word in words]
+    for i, word in enumerate(words) if any(may_open) else ():
+        if not scope and not may_open[i]:
             continue
         following = words[i + 1] if i + 1 < len(words) else ""
         resumed_at = (
@@ -122,7 +125,7 @@ def stances(
         if scope and scope.stance == DENIED and (words[i - 1], word) in (("other", "than"), ("anything", "but")):
             scope = None  # "anything but" and "other than" assert what follows
             continue
-        if word not in own and _may_open(word) and (opened := _opened_scope(words, breaks, i, own, expected)):
+        if may_open[i] and (opened := _opened_scope(words, breaks, i, own, expected)):
             scope = _joined(scope, opened)
     if len(words) > 3 and words[-3] in ("which", "and") and words[-2] in PERSON_PRONOUNS and words[-1] in DONE:
         flags = bytearray(ASSERTED if flag == OPEN else flag for flag in flags)  # "asks him to dive, which he does"
@@ -191,10 +194,6 @@ def _is_unconvinced(words: Sequence[str]) -> bool:
         if word in SEEMING and tuple(words[max(0, i - 2) : i]) == ("so", "it"):
             return True
     return False
-
-
-def _may_open(word: str) -> bool:
-    return word in OPENERS or ("'" in word and (word.endswith(("n't", "'ll")) or word.startswith("n'")))
 
 
 def _opened_scope(
