@@ -13,7 +13,7 @@ import regex
 
 from engine.language.cues import conclusion_start, correction_end, is_printed, is_spoken
 from engine.language.mood import Mood, Sentence, may_have_mood, moods
-from engine.language.negation import stances
+from engine.language.negation import OWN, stances
 from engine.language.parse import Parser, Token
 from engine.language.reference import referents
 from engine.language.revocation import last_revocation
@@ -60,6 +60,7 @@ class Answer:
 
     def stances_in(self, first: int, end: int, own: frozenset[str] = frozenset()) -> bytearray:
         """The stances of the words of one sentence, for a label with the words `own`; a question is OPEN until it is answered."""
+        own = frozenset(word for word in own if word in OWN or "'" in word)
         if known := self._known_stances.get((first, own)):
             return known
         flags = stances(self.words[first:end], self.breaks(first, end), own, asked_topics(label_words(self.question)))
@@ -129,11 +130,9 @@ class Answer:
     def positions_of(self, word: str) -> list[int]:
         """Positions of all forms of a folded word. A noun that is spelled like a past form ("the ground") is a form of no verb."""
         forms = lemmas(word, self.language)
-        matching = {
-            other
-            for other, other_forms in self._word_lemmas
-            if not forms.isdisjoint(other_forms) or (is_hangul(word) and other.startswith(word))
-        }
+        matching = {other for other, other_forms in self._word_lemmas if not forms.isdisjoint(other_forms)}
+        if is_hangul(word):
+            matching |= {other for other in self.words if other.startswith(word)}
         if not matching:
             return []
         positions = [i for i, other in enumerate(self.words) if other in matching]
@@ -164,7 +163,7 @@ class Answer:
             i = bisect_left(self._word_starts, match.start())
             if (
                 edges[-1] < i < len(self.words)
-                and not self._is_list_marker(edges[-1], i)
+                and not (match[0][0] != "?" and self._is_list_marker(edges[-1], i))
                 and not (match[0][0] == "." and self.words[i - 1] in _ABBREVIATIONS and "\n" not in match[0])
             ):
                 edges.append(i)
@@ -176,12 +175,19 @@ class Answer:
 
     def breaks(self, first: int, end: int) -> list[bool]:
         """For each word of the range, which lies in one sentence: whether punctuation stands before it. False for the first."""
-        flags = [False] * (end - first)
+        if known := self._known_breaks.get((first, end)):
+            return known
+        flags = self._known_breaks[first, end] = [False] * (end - first)
         for match in _BREAK.finditer(self.text, self.word_spans[first][1], self.word_spans[end - 1][0]):
             i = bisect_left(self._word_starts, match.end())
             if match.start() >= self.word_spans[i - 1][1]:  # punctuation within a word does not count
                 flags[i - first] = True
         return flags
+
+    @cached_property
+    def _known_breaks(self) -> dict[tuple[int, int], list[bool]]:
+        """The results of `breaks`."""
+        return {}
 
     @cached_property
     def referents(self) -> dict[int, tuple[range, ...]]:
@@ -202,10 +208,11 @@ class Answer:
         return Answer(text, self.question, self.parser, self.language)
 
     def parsed(self, position: int) -> tuple[Sequence[Token], int]:
-        """The tokens of the word's sentence, and the offset from which their spans count; no tokens without a parser."""
+        """The tokens of the word's sentence, behind a colon ("Action: ..."), and their spans' offset; none without a parser."""
         if not self.parser:
             return (), 0
         first, end = self.sentence_of(position)
+        first = next((i for i in range(position, first, -1) if ":" in self.gap_before(i) and self.gap_before(i) != ":"), first)
         start, stop = self.span_of(first, end - 1)
         return self.parser(self.text[start:stop]), start
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 import regex
 
 from engine.language.answer import Answer
-from engine.language.numbers import NOT_COUNTED, StatedNumber
+from engine.language.numbers import NEAR, NOT_COUNTED, StatedNumber
 from engine.language.relevance import most_relevant
 from engine.language.scope import CLAUSE_STARTS, DENIED, FINITE_VERBS, OPEN
 from engine.language.vocabulary import FUNCTION_WORDS, PEOPLE, PLACES
@@ -20,6 +20,8 @@ _CUE = regex.compile(
     r"|\bcomes?\s+(?:out\s+)?to\b|\b(?:for|making|giving)\s+a\s+(?:grand\s+)?total\s+of\b|\btotal(?:ing|ling)\b",
     regex.IGNORECASE,
 )
+_RESTATED = regex.compile(r"\b(?:i\.\s?e\.|that\s+is|in\s+other\s+words),?\s+(?:a\s+total\s+of\s+|\w+ly\s+)?$", regex.IGNORECASE)
+"""Text before a number that sums up what stands before it."""
 _CONCLUDING = frozenset("so therefore thus hence overall final finally total altogether conclude conclusion answer score".split())
 _SUMMING = frozenset("so therefore thus hence total altogether makes now".split())
 """Words of a clause that sums up what stands before it."""
@@ -50,6 +52,8 @@ def answered_number(answer: Answer, question: str, stated: Sequence[StatedNumber
     weights = _topic_weights(question)
     if summing := [number for number in asserted if not _SUMMING.isdisjoint(_clause(answer, number)) and _is_bare(number, weights)]:
         return summing[-1]
+    if restated := [number for number in asserted[1:] if _is_restated(answer, number) and _is_bare(number, weights)]:
+        return restated[-1]
     if counts := _counts(answer, asserted, weights):
         candidates = [*counts, *(number for number in asserted if number not in counts and _is_bare(number, weights))]
         fits = {number: _fit(answer, number, weights) for number in sorted(candidates, key=lambda number: number.start)}
@@ -84,6 +88,10 @@ def _announced(answer: Answer, asserted: Sequence[StatedNumber]) -> StatedNumber
     if end == first + 1 and "?" in answer.gap_before(first):
         return asserted[-1]
     return next((number for number in asserted if cues and 0 <= number.start - max(cues) < CUE_REACH), None)
+
+
+def _is_restated(answer: Answer, number: StatedNumber) -> bool:
+    return bool(_RESTATED.search(answer.text, max(0, number.start - NEAR), number.start))
 
 
 @lru_cache(maxsize=1 << 12)

@@ -43,6 +43,7 @@ _SPOKEN = phrases(
     r"(?:says|said|shouts|shouted|tells|told|asks|asked|explains|explained|yells|yelled|whispers|replies|replied|announces)\b"
 )
 """The rest of a quotation before somebody who says it."""
+_QUOTES = frozenset("\"“'‘")
 _PRINTED = regex.compile(
     r"\b(?:reads?|reading|says|saying|words?|titled?|printed|written|logo|sign|caption|banner|poster|headline|subtitles?"
     r"|shouts|whispers|yells|asks)\s*[:,]?\s*(?:[\"“][^\"”]*|['‘][^'’]*)$",
@@ -90,7 +91,7 @@ def is_printed(text_before: str) -> bool:
     >>> is_printed("The sign reads 'no "), is_printed("He says that ")
     (True, False)
     """
-    return bool(_PRINTED.search(text_before))
+    return not _QUOTES.isdisjoint(text_before) and bool(_PRINTED.search(text_before))
 
 
 def is_spoken(text_before: str, text_behind: str) -> bool:

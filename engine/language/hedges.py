@@ -25,6 +25,8 @@ PROOFS = frozenset("evidence sign signs indication trace traces hint proof".spli
 ASKING_PAIRS = frozenset(
     tuple(pair.split()) for pair in "asked about,ask about,asks about,asking about,question about,question of".split(",")
 )
+EXCEPTING = frozenset("except excepting excluding".split())
+"""Words that deny what follows: "everything except (B)"."""
 LESS_REACH = 6
 """Maximum words from "less" to its "than": "less running than walking"."""
 PREFERRING = {
@@ -39,13 +41,32 @@ PREFERENCE_REACH = 4
 """Maximum words from such a verb to its preposition."""
 PERCEPTION = frozenset("be see seen".split())
 """Words after could, may and can that mean perception and no doubt: "could be seen"."""
+SUBJECTS = PERSON_PRONOUNS | THING_PRONOUNS | {"the"}
 CONDITIONAL = frozenset(["had", "were", "should"])
 """At a clause's head before a subject: "had she jumped, she would be wet"."""
 STOPPING = frozenset("stop stops stopped stopping quit quits".split())
 DISMISSING = frozenset(
-    "unlikely wrong incorrect false absent excluded impossible missing inaccurate untrue forbidden prohibited banned over".split()
+    "unlikely wrong incorrect false absent excluded impossible missing inaccurate untrue forbidden prohibited banned over "
+    "contradicted refuted rejected".split()
 )
 """Words that dismiss a statement: "it is wrong that", "... is unlikely"."""
+CONTRADICTING = frozenset("contradict contradicts ruled dismissed eliminated".split())
+"""The same before what they dismiss, or with an "out"."""
+
+OPENERS = (
+    HEDGES
+    | UNCERTAIN
+    | DIFFICULT
+    | PROOFS
+    | EXCEPTING
+    | CONDITIONAL
+    | STOPPING
+    | DISMISSING
+    | PREFERRING.keys()
+    | {pair[1] for pair in (*NEGATING_PAIRS, *ASKING_PAIRS)}
+    | frozenset("than less in one shows showing depicts of possible though".split())
+)
+"""All words at which `open_scope` may open one."""
 
 
 def open_scope(words: Sequence[str], breaks: Sequence[bool], i: int, following: str) -> Scope | None:
@@ -55,13 +76,15 @@ def open_scope(words: Sequence[str], breaks: Sequence[bool], i: int, following: 
         return Scope(DENIED, "preposition", i)
     if i and (words[i - 1], word) in NEGATING_PAIRS and not _is_wrong_to_say(words, i):
         return Scope(DENIED, "preposition", i)
+    if word in EXCEPTING and following != "that" and not rejects(words):
+        return Scope(DENIED, "preposition", i)
     if word == "than" and words[i - 1] not in ("other", "else") and "less" not in words[max(0, i - LESS_REACH) : i]:
         return Scope(OPEN, "maybe" if following in PERSON_PRONOUNS else "preposition", i) if _is_compared(following) else None
     if word == "less" and following.endswith("ing") and "than" in words[i : i + LESS_REACH]:
         return Scope(DENIED, "verb", i)
     if word == "in" and i and words[i - 1] in ("as", "like"):
         return Scope(OPEN, "preposition", i)  # "squares, as in chess"
-    if word in CONDITIONAL and following in PERSON_PRONOUNS | THING_PRONOUNS | {"the"} and (i == 0 or breaks[i]):
+    if word in CONDITIONAL and following in SUBJECTS and (i == 0 or breaks[i]):
         return Scope(OPEN, "maybe", i)
     if word in UNCERTAIN or (word == "one" and tuple(words[i + 1 : i + 4]) == ("of", "the", "following")):
         return Scope(OPEN, "unsure", i)
@@ -85,6 +108,11 @@ def open_scope(words: Sequence[str], breaks: Sequence[bool], i: int, following: 
     if word in HEDGES and not (following in PERCEPTION and any(verb in words[i + 1 : i + 3] for verb in ("see", "seen"))):
         return Scope(OPEN, "maybe", i)
     return None
+
+
+def rejects(words: Sequence[str]) -> bool:
+    """Whether a sentence rejects all but its exception: "everything except B is wrong", "nothing fits except B"."""
+    return any(word in DISMISSING or word in CONTRADICTING or denies(word) for word in words)
 
 
 def _is_compared(word: str) -> bool:

@@ -51,7 +51,7 @@ class Mood(NamedTuple):
 
 def may_have_mood(start: Sequence[str]) -> bool:
     """Whether a sentence with these first words may be a question without a mark, or take back what stands before it."""
-    return start[0] in QUESTION_STARTS or start[0] in ("that", "this", "not", "i", "i'm", "you") or not NO.isdisjoint(start)
+    return start[0] in QUESTION_STARTS or start[0] in ("that", "this", "not", "i", "i'm", "you", "if") or not NO.isdisjoint(start)
 
 
 def moods(sentences: Sequence[Sentence]) -> list[Mood | None]:
@@ -65,13 +65,22 @@ def moods(sentences: Sequence[Sentence]) -> list[Mood | None]:
     sentence_moods: list[Mood | None] = [
         None if first is None else Mood(_answered_stance(sentences, questions, i), first) for i, first in enumerate(questions)
     ]
+    conditions = [_is_condition(sentence) for sentence in sentences]
     for i in range(1, len(sentences)):
+        if conditions[i - 1] and (conditions[i] or sentences[i].words[0] == "otherwise"):
+            sentence_moods[i - 1], sentence_moods[i] = (sentence_moods[j] or Mood(OPEN, 0) for j in (i - 1, i))
         if questions[i - 1] is None and _takes_back(sentences[i]):
             for j in _taken_back(sentences, questions, i):
                 if sentence_moods[j]:
                     break  # an earlier sentence took this one and those before it back
                 sentence_moods[j] = Mood(DENIED, 0)
     return sentence_moods
+
+
+def _is_condition(sentence: Sentence) -> bool:
+    """Whether the sentence says what is so on a condition: "if it is a razor, he shaves"; not "if you look closely, he ..."."""
+    words = sentence.words[1:] if sentence.words[0] in ("but", "and") else sentence.words
+    return words[:1] == ("if",) and words[1:2] not in (("you",), ("we",), ("one",), ("i",))
 
 
 def _question_start(sentence: Sentence) -> int | None:

@@ -5,8 +5,9 @@ A negator ("not") or hedge ("may") opens a scope; the words behind it get its st
 
 from collections.abc import Sequence
 
+from engine.language import hedges, supposition, unreal
 from engine.language.hedges import DIFFICULT, open_scope
-from engine.language.negators import POSTPOSED_NEGATORS, PREPOSITIONAL_NEGATORS, SUBJECT_NEGATORS, denies
+from engine.language.negators import NEGATORS, POSTPOSED_NEGATORS, PREPOSITIONAL_NEGATORS, SUBJECT_NEGATORS, denies
 from engine.language.scope import (
     ASSERTED,
     BRIDGES,
@@ -56,8 +57,26 @@ EVEN = (("even", "if"), ("even", "though"), ("even", "when"))
 """Words at a sentence's start whose clause ends at the next comma: what is unsure in it is sure behind it."""
 TRYING = frozenset("tries try trying tried attempts attempt attempting attempted order".split())
 """Before "to": "tries to", "in order to"."""
+DONE = frozenset("does do did".split())
+"""Behind "which he" at a sentence's end: what was asked for or wished for happens."""
+TENTATIVE = SEEMING | TRYING
+UNCONVINCING = SEEMING | CONVINCED | {"likely"}
 RETRACTING = frozenset("but however actually turned turns proved proves".split())
 """Words behind SEEMING and TRYING that take back what stands between: "what looked like ... turned out to be"."""
+OPENERS = (
+    NEGATORS
+    | SUBJECT_NEGATORS
+    | POSTPOSED_NEGATORS
+    | DOUBTING
+    | DISPUTING
+    | hedges.OPENERS
+    | unreal.OPENERS
+    | supposition.GOVERNORS
+    | {"would"}
+)
+"""All words at which a scope may open, besides contractions of "not" and "will"."""
+OWN = OPENERS | TENTATIVE | unreal.PRINTS | unreal.DEPICTIONS | frozenset("maybe perhaps possibly".split())
+"""Words of a label that change stances, besides contractions."""
 TOPIC_SCOPES: dict[Topic, Scope] = {
     "omitted": Scope(DENIED, "infinitive", 0),
     "unreal": Scope(OPEN, "infinitive", 0),
@@ -80,7 +99,10 @@ def stances(
     scope: Scope | None = None
     resumed_at = -1
     concession_end = _concession_end(words, breaks)
-    for i, word in enumerate(words):
+    may_open = [(word in OPENERS or "'" in word) and word not in own for word in words]
+    for i, word in enumerate(words) if any(may_open) else ():
+        if not scope and not may_open[i]:
+            continue
         following = words[i + 1] if i + 1 < len(words) else ""
         resumed_at = (
             max(resumed_at, resumption(scope, words, breaks, i))
@@ -103,9 +125,11 @@ def stances(
         if scope and scope.stance == DENIED and (words[i - 1], word) in (("other", "than"), ("anything", "but")):
             scope = None  # "anything but" and "other than" assert what follows
             continue
-        if word not in own and (opened := _opened_scope(words, breaks, i, own, expected)):
+        if may_open[i] and (opened := _opened_scope(words, breaks, i, own, expected)):
             scope = _joined(scope, opened)
-    for i, word in enumerate(words):
+    if len(words) > 3 and words[-3] in ("which", "and") and words[-2] in PERSON_PRONOUNS and words[-1] in DONE:
+        flags = bytearray(ASSERTED if flag == OPEN else flag for flag in flags)  # "asks him to dive, which he does"
+    for i, word in enumerate(words) if not POSTPOSED_NEGATORS.isdisjoint(words) else ():
         if word in POSTPOSED_NEGATORS and word not in own and words[i + 1 : i + 2] not in (("nur",), ["nur"]):
             clause_start = max((j for j in range(i + 1) if breaks[j]), default=0)
             flags[clause_start:i] = bytes([DENIED]) * (i - clause_start)
@@ -138,7 +162,7 @@ def _joined(scope: Scope | None, opened: Scope) -> Scope | None:
 def _retracted_ranges(words: Sequence[str], own: frozenset[str]) -> list[tuple[int, int]]:
     """Word ranges that a later "but" takes back: "it looks like ... but", "he tries to ... but"."""
     ranges = []
-    for i, word in enumerate(words):
+    for i, word in enumerate(words) if not TENTATIVE.isdisjoint(words) else ():
         tries = word in TRYING and words[i + 1 : i + 2] in (("to",), ["to"])
         if word not in own and (word in SEEMING or tries):
             is_conceded = word in SEEMING and not CONCEDING.isdisjoint(words[max(0, i - 3) : i])
@@ -161,7 +185,7 @@ def _admits_not_knowing(words: Sequence[str]) -> bool:
 
 def _is_unconvinced(words: Sequence[str]) -> bool:
     """Whether the sentence gives itself a low chance ("10 % sure"), or another statement the same ("just as likely")."""
-    for i, word in enumerate(words[1:], 1):
+    for i, word in enumerate(words[1:], 1) if not UNCONVINCING.isdisjoint(words) else ():
         before = words[i - 1]
         if word in CONVINCED and before.isdigit() and int(before[:4]) < EVEN_CHANCE:
             return True

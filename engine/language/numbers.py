@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import regex
@@ -66,8 +67,9 @@ class StatedNumber:
     role: Role
 
 
-def numbers(answer: Answer) -> list[StatedNumber]:
-    """The numbers in the order of the text, the last MOST of them.
+@lru_cache(maxsize=2)
+def numbers(answer: Answer) -> tuple[StatedNumber, ...]:
+    """The numbers in the order of the text, the last MOST of them. Times, ranges and counts of one answer ask for them in turn.
 
     >>> answer = Answer("On a scale of 1 to 100, two dives score eighty-five point three, -2 and 1,000")
     >>> [(number.value, number.role) for number in numbers(answer)]
@@ -84,7 +86,7 @@ def numbers(answer: Answer) -> list[StatedNumber]:
         position = min(answer.next_word(match.start), len(answer.words) - 1)
         percent = bool(_PERCENT.match(text, match.end))
         stated.append(StatedNumber(match.value, match.start, match.end, position, noun, percent, role))
-    return stated
+    return tuple(stated)
 
 
 def _role(matches: Sequence[Numeral], i: int, text: str, previous_role: Role | None) -> Role:

@@ -14,6 +14,8 @@ NOT_FIRST = frozenset("head feet hands face".split())
 """Words before "first" that make it a posture: he enters the water head first."""
 ANY_DURATION_S = 1e9
 """A clip's duration where none is known: only moments with a unit count."""
+BEFORE_MARKER = frozenset("but only though just right shortly soon immediately not".split())
+"""Words before a marker at its clause's start: "he jumps, but only after he runs"."""
 POINTERS = frozenset("that this which it".split())
 
 
@@ -97,6 +99,11 @@ def _pairs_at(answer: Answer, mentions: Sequence[Mention], marker: int) -> set[t
     if left and right:  # "... after ..."
         is_later = word in LATER or word == "follows"
         return {(right[0].name, left[-1].name) if is_later else (left[-1].name, right[0].name)}
+    opening = answer.words[clause_start:marker]
+    if opening and len(right) == 1 and BEFORE_MARKER.issuperset(opening):  # "..., but only after ..."
+        told_before = [mention for mention in inside if mention.end <= clause_start]
+        is_later = word in LATER or "not" in opening  # "not before" he runs
+        return {(right[0].name, mention.name) for mention in told_before[-1:] if is_later}
     if len(right) > 1 and word in EARLIER | LATER:  # "after ..., ..."
         return {(right[1].name, right[0].name) if word in EARLIER else (right[0].name, right[1].name)}
     return set()

@@ -8,6 +8,7 @@ from engine.language.vocabulary import ARTICLES, PHRASE_ENDS, PLACES, PRONOUNS
 MAX_PHRASE_WORDS = 6
 NEW_SUBJECTS = frozenset("who he she they we i with".split())
 """Behind them the subject of the sentence is no longer that of the clause: "the ball rolls to the boy, who kicks it"."""
+ENDS = PHRASE_ENDS | CLAUSE_STARTS
 TOOLS = frozenset("knife scissors spoon fork brush sponge cloth towel rag peeler hammer pen saw spatula whisk tool".split())
 """What a person takes to work on another thing: "takes a knife and cuts it"."""
 
@@ -51,9 +52,7 @@ def _noun_phrases(words: Sequence[str], gap_before: Callable[[int], str]) -> lis
     for i, word in enumerate(words):
         if word in ARTICLES and not (i and words[i - 1] in PLACES):
             end = i + 1
-            while end < min(len(words), i + MAX_PHRASE_WORDS) and (
-                words[end] == "of" or words[end] not in PHRASE_ENDS | CLAUSE_STARTS
-            ):
+            while end < min(len(words), i + MAX_PHRASE_WORDS) and (words[end] == "of" or words[end] not in ENDS):
                 if gap_before(end).strip() not in ("", "-"):
                     break
                 end += 1

@@ -6,6 +6,7 @@ from engine.language.answer import Answer
 from engine.language.scope import CLAUSE_STARTS, PERSON_PRONOUNS
 from engine.language.vocabulary import ARTICLES, NOUN_BEFORE
 from engine.language.words import label_words, lemmas
+from engine.verify.roles import is_passive
 from engine.verify.state import is_grammatical, is_preposition
 
 ASIDE = frozenset("unlike whose".split())
@@ -21,6 +22,8 @@ OTHERS = frozenset("others someone somebody people another them him her".split()
 """Behind PERCEIVING: those who do what is perceived."""
 DOING = frozenset("does do did performs perform performed".split())
 VIEWERS = frozenset("i we you one".split())
+AGENT_REACH = 3
+"""Maximum words between a passive and its "by": "is fed cake by"."""
 SUBJECT_REACH = 10
 """Words before a verb among which its subject is looked for."""
 
@@ -56,10 +59,11 @@ def is_of_another(answer: Answer, i: int) -> bool:
     has_owner = any(word in POSSESSIVE for word in before[:1]) and not {"doing", "do"}.isdisjoint(label_words(answer.question))
     if subject and has_owner and subject[-1] not in BODY and before[-1] in (subject[-1], "is", "are", "was", "were"):
         return True
+    if (subject[-1:] == ["others"] or before[:1] == ("others",)) and _asks_about_one(answer.question):
+        return True
     if not question_subject or not subject:
         return False
-    names = (question_subject[-1], question_subject[-1] + "'s")
-    mentioned = [j for j, word in enumerate(answer.words) if word in names and not clause_start <= j < i]
+    mentioned = [j for j in _mentions(answer.words, question_subject) if not clause_start <= j < i]
     if subject[-1] != question_subject[-1]:
         return bool(mentioned) and subject[-1] not in GENERIC and bool(before) and _is_subject(answer.words, mentioned)
     foreign = set(subject[:-1]) - set(question_subject)
@@ -67,10 +71,14 @@ def is_of_another(answer: Answer, i: int) -> bool:
 
 
 def _agent(answer: Answer, i: int) -> list[str]:
-    """Who does it in a passive: ["barber"] of "cut by the barber"; [] without one."""
-    behind = answer.words[i + 1 : i + 5]
-    is_participle = not answer.words[i].endswith(("ing", "s"))
-    return _subject(behind[1:]) if is_participle and behind[:1] == ("by",) and behind[1:2] and behind[1] in ARTICLES else []
+    """Who does it in a passive: ["barber"] of "cut by the barber" and "is given a cut by the barber"; [] without one."""
+    behind = answer.words[i + 1 : i + 2 + AGENT_REACH]
+    if answer.words[i].endswith(("ing", "s")) or "by" not in behind:
+        return []
+    by = behind.index("by")
+    has_object = by > 0 and is_passive(answer, i) and not any(map(is_preposition, behind[:by])) and "and" not in behind[:by]
+    agent = answer.words[i + 2 + by : i + 5 + by]
+    return _subject(agent) if (by == 0 or has_object) and agent[:1] and agent[0] in ARTICLES else []
 
 
 def _is_perceived(before: Sequence[str]) -> bool:
@@ -84,6 +92,15 @@ def _perceives(words: Sequence[str]) -> bool:
     return any(not lemmas(word).isdisjoint(PERCEIVING) for word in words)
 
 
+def _mentions(words: Sequence[str], question_subject: Sequence[str]) -> list[int]:
+    """Positions of the subject's noun, and of its adjectives before a "one": "shorter" in "the shorter one" for a shorter woman."""
+    *adjectives, noun = question_subject
+    names = (noun, noun + "'s")
+    return [
+        j for j, word in enumerate(words) if word in names or (word in adjectives and words[j + 1 : j + 2] in (("one",), ["one"]))
+    ]
+
+
 def _is_subject(words: Sequence[str], positions: Collection[int]) -> bool:
     """Whether one of the words follows an article, as a noun phrase."""
     return any(j and words[j - 1] in ARTICLES | NOUN_BEFORE for j in positions)
@@ -91,7 +108,7 @@ def _is_subject(words: Sequence[str], positions: Collection[int]) -> bool:
 
 def _clause_start(answer: Answer, first: int, i: int) -> int:
     """The first word of the verb's clause: behind punctuation, a conjunction, or the "who" of a relative clause."""
-    breaks = answer.breaks(first, i + 1)
+    breaks = answer.breaks(*answer.sentence_of(i))
     inserted = next((j for j in range(i - 1, first, -1) if breaks[j - first]), None) if breaks[i - first] else None
     if inserted and not {"whom", "which", "whose"}.isdisjoint(answer.words[inserted : inserted + 3]):
         return _clause_start(answer, first, inserted)
@@ -118,6 +135,14 @@ def _subject(before: Sequence[str]) -> list[str]:
     phrase = list(before[start + 1 : end])
     details = [word for word in before[end:] if not is_grammatical(word)] if before[end : end + 1] in (("in",), ("with",)) else []
     return [*phrase[:-1], *details, phrase[-1]] if phrase else []
+
+
+def _asks_about_one(question: str) -> bool:
+    """Whether the question is about one person: "What is he doing?", "What does the man do?"; not "What are they doing?"."""
+    words = label_words(question)
+    verb = next((i for i, word in enumerate(words) if word in ("is", "does", "was")), len(words))
+    behind = words[verb + 1 : verb + 2]
+    return bool(behind) and behind[0] in ("he", "she", *SUBJECT_STARTS)
 
 
 def _asked_subject(question: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Choice labels: the one option that the text chooses, by letter or by words, is the label's."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import regex
 
@@ -116,13 +117,16 @@ def _keys_by_words(answer: Answer, label: Choice) -> set[str]:
     """
     option_texts = tuple(label.options.values())
     literal = {key for key, text in label.options.items() if _has_literally(answer, text)}
-    asserted = {
-        key for key, text in label.options.items() if verify_keywords(answer, Keywords(text=text), others=option_texts).keep
-    }
+    asserted = {key for key, text in label.options.items() if verify_keywords(answer, _keywords(text), others=option_texts).keep}
     asserted = (asserted & literal) or asserted
     asserted = {key for key in asserted if not _is_compared_with(answer, label.options[key])} or asserted
     option_words = {key: set(label_words(text)) for key, text in label.options.items()}
     return {key for key in asserted if not any(option_words[key] < option_words[other] for other in asserted)}
+
+
+@lru_cache(maxsize=1 << 12)
+def _keywords(text: str) -> Keywords:
+    return Keywords(text=text)
 
 
 def _is_compared_with(answer: Answer, text: str) -> bool:

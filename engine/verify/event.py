@@ -20,6 +20,8 @@ VIDEOS = frozenset("video clip footage recording film".split())
 ENDING = frozenset("ends ended end over finishes finished stops stopped".split())
 """Behind VIDEOS."""
 PAST_ADVERBS = frozenset("earlier yesterday ago beforehand previously".split())
+SCREENS = frozenset("screen camera frame".split())
+"""Behind "off"."""
 PERIODS = frozenset("night week weekend month year summer winter time".split())
 """Behind "last"."""
 LONG = frozenset("hours days weeks months years".split())
@@ -91,11 +93,13 @@ def _is_long_ago(before: Sequence[str]) -> bool:
 
 
 def _is_dated(behind: Sequence[str]) -> bool:
-    """Whether the words behind a verb put it into a past that the video does not show: "dug earlier", not "earlier in the clip"."""
+    """Whether words behind a verb say that the video does not show it: "dug earlier", not "earlier in the clip"; "off-screen"."""
     for j, word in enumerate(behind):
         following = behind[j + 1 : j + 2]
         if word in CLAUSE_STARTS or word == "and":
             return False
+        if word == "offscreen" or (word == "off" and following and following[0] in SCREENS):
+            return True
         if word in PAST_ADVERBS:
             return following not in (("in",), ("than",))
         if word == "last" and following and following[0] in PERIODS:

@@ -14,7 +14,7 @@ _AGREES = (
     r"(?:consistent with|in line with|in accordance with|agree(?:s|ing)? with|correspond(?:s|ing)? (?:to|with)"
     r"|(?:match|fit|support|confirm)(?:e?s|t?ing)?)"
 )
-_RIGHT = r"(?:correct |right |true |given |provided )?"
+_RIGHT = r"(?:correct |right |true |given |provided |reference |official |human |gold )?"
 _WERE = r"(?:'ve| have| had)? (?:was |were |am |are |been )?(?:already )?"
 _GIVEAWAYS = phrases(
     "|".join(
@@ -26,8 +26,8 @@ _GIVEAWAYS = phrases(
             rf"hints? {_SAYS}\b",
             rf"(?:the|this|that|your|video'?s|clip'?s) {_RIGHT}(?:label|annotation)s? {_SAYS}\b",
             r"ground[\s-]+truth|answer key|final label\s*[:=]",
-            r"(?:given|provided|supplied|correct|true|gold) (?:label|annotation)s?\b",
-            rf"(?:according to|based on|as per|given|per|{_AGREES}|knowing|following) (?:the|this|your) (?:correct |true )?"
+            r"(?:given|provided|supplied|correct|true|gold|reference) (?:label|annotation)s?\b",
+            rf"(?:according to|based on|as per|given|per|{_AGREES}|knowing|following) (?:the|this|your) {_RIGHT}"
             r"(?:annotations?\b(?! (?:on|to)\b)|(?:label|answer)s?\b(?! (?:on|of|to)\b))",
             r"expected (?:answer|label)\b",
             rf"(?:according to|based on|given|from) (?:the|your) {_TOLD} (?:information|description|context|answer)\b",

@@ -8,6 +8,8 @@ from collections.abc import Collection
 import regex
 
 from engine.language.answer import Answer
+from engine.language.hedges import EXCEPTING, rejects
+from engine.language.negation import CONCEDING
 from engine.language.negators import denies
 from engine.language.retraction import AUXILIARIES, dismissed_after, is_alternative
 from engine.language.scope import CLAUSE_STARTS, DENIED, OPEN
@@ -58,6 +60,8 @@ def _is_no_article(answer: Answer, i: int, letters: Collection[str], is_announce
     """Whether an unmarked "A" or "I" is a letter: it ends a phrase, or a verb follows it."""
     following, before = answer.words[i + 1 : i + 3], answer.words[i - 1] if i else ""
     is_capital = answer.text[answer.word_spans[i][0]].isupper() and answer.words[i] == "a"
+    if is_capital and answer.sentence_of(i) == (i, i + 1):
+        return True  # "A? No."
     if following and (following[0] in AUXILIARIES or following[0] in AFFIRMING or following[0].endswith("n't")):
         return is_capital
     ends_phrase = (
@@ -77,6 +81,7 @@ def chosen_letters(answer: Answer, letters: Collection[str], positions: dict[str
     """
     last = {letter: occurrences[-1] for letter, occurrences in positions.items()}
     asserted = {letter for letter, i in last.items() if _is_asserted(answer, i, letters)}
+    asserted = {letter for letter in asserted if not _is_conceded(answer, last[letter])} or asserted
     affirmed = sorted((last[letter], letter) for letter in asserted if _is_affirmed(answer, last[letter]))
     if affirmed:
         (first, _), (end, letter) = affirmed[0], affirmed[-1]
@@ -90,12 +95,21 @@ def chosen_letters(answer: Answer, letters: Collection[str], positions: dict[str
 def _is_asserted(answer: Answer, i: int, letters: Collection[str]) -> bool:
     """Whether the letter at position i is neither denied nor left open, nor dismissed behind a list of letters."""
     first, end = answer.sentence_of(i)
-    before = [word for word in answer.words[max(first, i - 2) : i] if word not in ("option", "choice")]
+    before = [word for word in answer.words[max(first, i - 3) : i] if word not in ("option", "choice", "for")]
     if before and before[-1] in COMPARING:
         return False
+    if before and before[-1] in EXCEPTING:  # "everything except B is wrong"
+        return rejects(answer.words[first:end])
     if is_alternative(answer.words[first:end], answer.breaks(first, end), i - first, i - first):
         return any(word == "or" and answer.words[j - 1] == "a" for j, word in enumerate(answer.words[i + 1 : end], i + 1))
     return _stance(answer, i) not in (DENIED, OPEN) and not _is_dismissed(answer, i, letters)
+
+
+def _is_conceded(answer: Answer, i: int) -> bool:
+    """Whether the letter at position i stands in an "although ..." at the sentence's start, whose main clause follows a comma."""
+    first, end = answer.sentence_of(i)
+    comma = next((j for j in range(first + 1, end) if "," in answer.gap_before(j)), 0)
+    return answer.words[first] in CONCEDING and i < comma
 
 
 def _stance(answer: Answer, i: int) -> int:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from engine.language.vocabulary import FUNCTION_WORDS, PARTICLES, PREPOSITIONS, VERBS_TOO
@@ -39,12 +39,12 @@ class LabelPattern:
     is_joined: bool = False
     """Two words of the label are one here. They are not looked for as two, because another pattern has them so."""
 
-    @property
+    @cached_property
     def verb(self) -> int | None:
         """The index of the label's -ing form; None without one."""
         return next((i for i in self.content if self.words[i].endswith("ing")), None)
 
-    @property
+    @cached_property
     def imperative(self) -> int | None:
         """The index of the word that is the verb if the label is an order ("peel potato"), and a noun if not ("hammer throw")."""
         return self.content[0] if self.verb is None and len(self.content) > 1 else None

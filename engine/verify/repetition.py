@@ -67,8 +67,9 @@ def _repeated_sentence(answer: Answer) -> tuple[int, int] | None:
     start = len(answer.words) - RECENT
     recent = [(first, end) for first, end in answer.sentences if end - first >= 3 and first >= start]
     ranges = {answer.words[first:end]: (first, end) for first, end in recent}
-    counts = Counter(answer.words[first:end] for first, end in recent)
-    sentence, times = counts.most_common(1)[0] if counts else ((), 0)
+    if len(ranges) > len(recent) - 2:
+        return None
+    sentence, times = Counter(answer.words[first:end] for first, end in recent).most_common(1)[0]
     return ranges[sentence] if times >= 3 else None
 
 

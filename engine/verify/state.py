@@ -22,6 +22,7 @@ OCCASIONS = frozenset(
     "demonstration performance tutorial stunt trick motion action process video clip workout show spree fit".split()
 )
 """Nouns behind an -ing form that are the action itself: "a diving competition"."""
+ACTING = PEOPLE | OCCASIONS
 INSERTED_WORDS = 5
 """Maximum words of an insertion behind its first participle."""
 
@@ -46,7 +47,7 @@ def is_property(answer: Answer, i: int, own: Collection[str]) -> bool:
         is_own = any(not lemmas(following).isdisjoint(lemmas(word)) for word in own) if following else False
         if before in ("a", "an") and following == "of":
             return True  # "a drawing of a girl"
-        has_thing = is_noun and not is_own and lemmas(following).isdisjoint(PEOPLE | OCCASIONS)
+        has_thing = is_noun and not is_own and lemmas(following).isdisjoint(ACTING)
         return has_thing and (before in FORMS_BEFORE or before in HAVING)
     if not is_noun:
         if word.endswith("ed") and before in REMAINING:
@@ -59,7 +60,7 @@ def is_property(answer: Answer, i: int, own: Collection[str]) -> bool:
     if before in ("of", "with") and _is_adjective(answer, i):
         return True
     is_first = i == answer.sentence_of(i)[0] or before in ("of", "with")
-    return word.endswith("ed") and (is_first or is_existential or _follows_verb(answer, i))
+    return word.endswith(("ed", "en")) and (is_first or is_existential or _follows_verb(answer, i))
 
 
 def _follows_verb(answer: Answer, i: int) -> bool:

@@ -19,6 +19,8 @@ TURN_MARKER = re.compile(
 )
 """What opens or closes a turn in the chat templates of Llama, Mistral, Vicuna, ChatML, Gemma, DeepSeek, Alpaca and their kin, and
 in plain transcripts: a role stands at the start of a line, or after a sentence."""
+MARKING = "[<:："
+"""Characters, one of which every mark of a turn holds."""
 _EXCHANGE = re.compile(rf"[?？]|(?i:\b(?:{SPEAKERS})){COLON}")
 """What stands behind one of OTHERS where it speaks: a question, or another role."""
 OWN_HEADER = re.compile(rf"\s*+{MARKUP}(?i:{SPEAKERS}|{OTHERS}|question|q|response|answer){COLON}")
@@ -37,13 +39,17 @@ def next_turn(text: str, label: Label) -> tuple[int, int] | None:
     >>> next_turn("ASSISTANT: The user: a man in red. It is rising.<|im_end|>", Keywords(text="rising"))
     >>> next_turn("The banner says [INST].", Keywords(text="[INST] banner"))
     """
+    if not any(character in text for character in MARKING):
+        return None
     header, end = OWN_HEADER.match(text), len(text.rstrip())
     start = header.end() if header else 0
     while mark := END_MARK.search(text[:end], max(0, end - LONGEST_MARK)):
         end = len(text[: mark.start()].rstrip())
     texts = _texts(label)
-    exchanges_end = max((match.end() for match in _EXCHANGE.finditer(text, start, end)), default=0)
+    exchanges_end = -1
     for marker in TURN_MARKER.finditer(text, start, end):
+        if marker["other"] and exchanges_end < 0:
+            exchanges_end = max((match.end() for match in _EXCHANGE.finditer(text, start, end)), default=0)
         if marker["other"] and marker.end() >= exchanges_end:
             continue
         if marker[0].strip() and not any(marker[0].strip() in label_text for label_text in texts):

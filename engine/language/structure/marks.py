@@ -7,8 +7,11 @@ from typing import NamedTuple
 
 from engine.language.structure.markup import without
 
-_YES = r"yes|true|correct|right|present|match(?:es)?|✓|✔|✅|☑|🗸|\[x\]"
-_NO = r"no|not|false|incorrect|wrong|absent|no\s+match|not\s+(?:present|shown|visible)|✗|✘|❌|✕|✖|☒|×|\[\s*\]"
+_YES = r"yes|true|correct|right|present|accepted|selected|chosen|confirmed|match(?:es)?|✓|✔|✅|☑|🗸|\[x\]"
+_NO = (
+    r"no|not|false|incorrect|wrong|absent|rejected|excluded|eliminated|dismissed|refuted|ruled\s+out|no\s+match"
+    r"|not\s+(?:present|shown|visible)|✗|✘|❌|✕|✖|☒|×|\[\s*\]"
+)
 _MARK = rf"(?P<no>{_NO})|(?P<yes>{_YES})"
 _JOINT = r"\s*(?:[:=|]|->|→|=>|[–—]|\s-)\s*(?:this\s+is\s+|it\s+is\s+|that\s+is\s+|is\s+)?"
 _END = r"(?=\s*(?:$|[.,;:!()|–—]|-\s|\s-|because\b|since\b|as\b))"
@@ -17,6 +20,8 @@ _MARKED = re.compile(
     re.IGNORECASE,
 )
 """A name, then a mark, then perhaps a reason: "- (A) He runs: incorrect, he stands."."""
+_JOINED = re.compile(r"[:=|→–—]|->|\s-")
+"""What every joint between a name and its mark holds."""
 _LISTED = re.compile(r"\s*(?:[-*•|(]|\d+[.)]|[A-H][).:]|option\b)", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.;!]\s")
 _ACTION_LINE = re.compile(r"^\W{0,6}(?:\w+\s+)?(?:action|activity|event|answer|label)\W{0,3}[:：]", re.IGNORECASE | re.MULTILINE)
@@ -62,13 +67,15 @@ def without_rejected(text: str) -> str:
 
 def _context_lines(text: str) -> Iterator[Candidate]:
     """Lines like "Location: bowling alley", where another line names the action."""
-    if _ACTION_LINE.search(text):
+    if (":" in text or "：" in text) and _ACTION_LINE.search(text):
         for match in _CONTEXT_LINE.finditer(text):
             yield Candidate(*match.span(), keep=False)
 
 
 def _marked_lines(text: str) -> Iterator[Candidate]:
     """List items, table rows and sentences that say yes or no behind a candidate."""
+    if not _JOINED.search(text) and "[" not in text:
+        return
     is_list, start = "\n" in text, 0
     for line in text.split("\n"):
         if box := _BOX_LINE.match(line):
@@ -82,6 +89,8 @@ def _marked_lines(text: str) -> Iterator[Candidate]:
 
 def _marked_in(statement: str, offset: int) -> Iterator[Candidate]:
     """`offset`: of the statement in the text. Behind a mark its reasons follow, up to the next candidate."""
+    if not _JOINED.search(statement):
+        return
     matches = [match for match in _MARKED.finditer(statement) if _is_candidate(match["name"])]
     ends = [*(match.start() for match in matches[1:]), len(statement)]
     for match, end in zip(matches, ends, strict=False):

@@ -49,6 +49,8 @@ def answer_part(text: str) -> str:
     >>> answer_part("So it is $\\\\boxed{\\\\text{(C) a dive}}$, surely.").split()
     ['(C)', 'a', 'dive']
     """
+    if "<" not in text:
+        return _boxed_part(text)
     if answers := list(_ANSWER_START.finditer(text)):
         start = answers[-1].end()
         end = text.lower().find(f"</{answers[-1][1].lower()}", start)
@@ -62,7 +64,7 @@ def answer_part(text: str) -> str:
 
 def _boxed_part(text: str) -> str:
     """The contents of the last \\boxed{}; the text without one, or if it does not close."""
-    if not (boxes := list(_BOXED.finditer(text))):
+    if "\\" not in text or not (boxes := list(_BOXED.finditer(text))):
         return text
     start, depth = boxes[-1].end(), 1
     for i in range(start, min(len(text), start + LONGEST_BOXED)):
