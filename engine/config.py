@@ -566,15 +566,16 @@ class Train(Section):
 class Loop(Section):
     max_cycles: int = Field(default=3, gt=0)
     """Most cycles of a run."""
-    promote: Literal["significant", "best"] = "significant"
-    """When a cycle is promoted. significant: it is better than the best model so far by a paired test on the same held-out clips;
-    a run without any true gain promotes a cycle with a probability of at most 5 %. docs/promotion.md has the test, and `starloop
-    doctor` says the smallest gain that the held-out set can show. best: its accuracy is the highest so far, as published."""
+    promote: Literal["significant", "best", "last"] = "significant"
+    """Which cycle is promoted: its model generates next, and is the run's in the end. significant: one that is better than the best
+    model so far by a paired test on the same held-out clips; a run without any true gain promotes a cycle with a probability of at
+    most 5 %. docs/promotion.md has the test, and `starloop doctor` says the smallest gain that the held-out set can show. best: one
+    whose accuracy is the highest so far. last: every cycle, whatever its accuracy, as Video-STaR's loop goes."""
     min_delta: float = Field(default=0.005, ge=0)
     """Minimum gain of held-out accuracy over the best so far; a cycle below it counts as one without progress, and so does one that
     is not promoted by loop.promote = "significant"."""
-    patience: int = Field(default=1, gt=0)
-    """The loop ends after so many cycles without progress."""
+    patience: int = Field(default=1, ge=0)
+    """The loop ends after so many cycles without progress. 0: never; it makes max_cycles cycles."""
     final_direct_only: bool = True
     """Make the last finetune of direct attempts only (Video-STaR section 2.2)."""
 

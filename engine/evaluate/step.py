@@ -40,7 +40,7 @@ def facts_of(work: Work, evaluation_set: EvaluationSet, outcomes: Outcomes) -> d
     if work.step.compared:
         before = read_outcomes(work.store, work.step.compared, work.parts(work.step.split))
         comparison = compare(work.step.compared, metrics[headline], before, outcomes)
-        decides = work.config.loop.promote == "significant"
+        decides = work.config.loop.promote != "best"
         facts["comparison"] = asdict(comparison) | {"level": level_of(work.config.loop) if decides else None}
     return facts
 
