@@ -345,6 +345,15 @@ class Verify(Section):
     """Judges what the rules keep by keywords once more, by a dependency parse of English: spacy:MODEL. Default: the rules alone.
 
     It decides results, so it is never used only because it is installed: what the configuration names has to be there."""
+    span_model: str = ""
+    """Of the presets paper and code: a model for extractive question answering, a folder or a hub id, which finds the span of an
+    answer in which some labels are looked for (docs/labels.md). It is loaded where a label needs it. "": whole answers are read."""
+    entailment_model: str = ""
+    """Of the presets paper and code: a model for natural language inference, a folder or a hub id, by which labels with compare =
+    "entailment" are compared. It is loaded where a label needs it. "": they are compared as sentences."""
+    stop_words: Literal["own", "spacy"] = "own"
+    """Of the presets paper and code: the words that their matcher drops. own: our list, the greater part of spaCy's. spacy: spaCy's
+    list, as published; then the package spacy has to be there."""
     language: str = "en"
     """Code of the language of labels and answers (de, es, fr, ru, ar ...), for the dictionary forms of their words.
 
