@@ -16,6 +16,10 @@ FRAME_SLACK = 1e-3
 """Share by which a box may leave the frame, and a range its clip: annotation tools round."""
 
 
+DECIMALS = 4
+"""Of shares in texts: Video-STaR's release rounds each to two, three or four, at random."""
+
+
 def _check_has_word(text: str, name: str) -> None:
     if any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in text):
         raise ValueError(f"{name} {text!r} is not a text: it holds a NUL or half a character; correct it")
@@ -371,6 +375,23 @@ def plain(value: float) -> str:
     ('5', '76.5', '0.333333')
     """
     return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+def share(time_s: float, duration_s: float) -> str:
+    """
+    >>> share(5, 20), share(1, 3)
+    ('0.25', '0.3333')
+    """
+    return plain(round(time_s / duration_s, DECIMALS))
+
+
+def bracketed(box: tuple[float, ...]) -> str:
+    """A box in the one form that the published rule reads.
+
+    >>> bracketed((0.1, 0, 0.5, 1))
+    '[0.1000, 0.0000, 0.5000, 1.0000]'
+    """
+    return f"[{', '.join(f'{value:.{DECIMALS}f}' for value in box)}]"
 
 
 def _check_not_empty(values: tuple[Any, ...], name: str) -> None:

@@ -8,10 +8,22 @@ import re
 from collections.abc import Iterator
 from itertools import groupby
 
-from engine.labels import All, AnyOf, Box, Choice, ClassSequence, Label, SameOrNot, Sentences, TimeRange, Timestamp, corners, plain
+from engine.labels import (
+    All,
+    AnyOf,
+    Box,
+    Choice,
+    ClassSequence,
+    Label,
+    SameOrNot,
+    Sentences,
+    TimeRange,
+    Timestamp,
+    bracketed,
+    corners,
+    share,
+)
 
-DECIMALS = 4
-"""Of shares: the release rounds each to two, three or four, at random."""
 SHARES = re.compile(r"\b(?:0(?:\.0)? (?:to|and) 1(?:\.0)?|shares? of)\b", re.IGNORECASE)
 """In a question that already says how times are meant."""
 SECONDS = re.compile(r"\bin seconds\b", re.IGNORECASE)
@@ -58,23 +70,6 @@ def _value(label: Label) -> str:
         case SameOrNot():
             return "The objects are the same" if label.same else "the objects are NOT the same"
     return label.text
-
-
-def share(time_s: float, duration_s: float) -> str:
-    """
-    >>> share(5, 20), share(1, 3)
-    ('0.25', '0.3333')
-    """
-    return plain(round(time_s / duration_s, DECIMALS))
-
-
-def bracketed(box: tuple[float, ...]) -> str:
-    """A box in the one form that the published rule reads.
-
-    >>> bracketed((0.1, 0, 0.5, 1))
-    '[0.1000, 0.0000, 0.5000, 1.0000]'
-    """
-    return f"[{', '.join(f'{value:.{DECIMALS}f}' for value in box)}]"
 
 
 def in_shares(question: str, label: Label) -> str:
