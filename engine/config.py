@@ -450,7 +450,7 @@ class Mixture(Section):
     instruct: float = Field(default=0.0, ge=0, le=100)
     """Conversations from mixture.examples."""
     examples: str = ""
-    """Parquet of examples that `starloop ingest --format instruct` wrote."""
+    """Parquet of examples that `starloop ingest --format instruct` wrote, or a folder of such files."""
 
 
 class Episodes(Section):
