@@ -345,6 +345,15 @@ class Verify(Section):
     """Judges what the rules keep by keywords once more, by a dependency parse of English: spacy:MODEL. Default: the rules alone.
 
     It decides results, so it is never used only because it is installed: what the configuration names has to be there."""
+    span_model: str = ""
+    """Of the presets paper and code: a model for extractive question answering, a folder or a hub id, which finds the span of an
+    answer in which some labels are looked for (docs/labels.md). It is loaded where a label needs it. "": whole answers are read."""
+    entailment_model: str = ""
+    """Of the presets paper and code: a model for natural language inference, a folder or a hub id, by which labels with compare =
+    "entailment" are compared. It is loaded where a label needs it. "": they are compared as sentences."""
+    stop_words: Literal["own", "spacy"] = "own"
+    """Of the presets paper and code: the words that their matcher drops. own: our list, the greater part of spaCy's. spacy: spaCy's
+    list, as published; then the package spacy has to be there."""
     language: str = "en"
     """Code of the language of labels and answers (de, es, fr, ru, ar ...), for the dictionary forms of their words.
 
@@ -441,7 +450,7 @@ class Mixture(Section):
     instruct: float = Field(default=0.0, ge=0, le=100)
     """Conversations from mixture.examples."""
     examples: str = ""
-    """Parquet of examples that `starloop ingest --format instruct` wrote."""
+    """Parquet of examples that `starloop ingest --format instruct` wrote, or a folder of such files."""
 
 
 class Episodes(Section):
@@ -566,15 +575,16 @@ class Train(Section):
 class Loop(Section):
     max_cycles: int = Field(default=3, gt=0)
     """Most cycles of a run."""
-    promote: Literal["significant", "best"] = "significant"
-    """When a cycle is promoted. significant: it is better than the best model so far by a paired test on the same held-out clips;
-    a run without any true gain promotes a cycle with a probability of at most 5 %. docs/promotion.md has the test, and `starloop
-    doctor` says the smallest gain that the held-out set can show. best: its accuracy is the highest so far, as published."""
+    promote: Literal["significant", "best", "last"] = "significant"
+    """Which cycle is promoted: its model generates next, and is the run's in the end. significant: one that is better than the best
+    model so far by a paired test on the same held-out clips; a run without any true gain promotes a cycle with a probability of at
+    most 5 %. docs/promotion.md has the test, and `starloop doctor` says the smallest gain that the held-out set can show. best: one
+    whose accuracy is the highest so far. last: every cycle, whatever its accuracy, as Video-STaR's loop goes."""
     min_delta: float = Field(default=0.005, ge=0)
     """Minimum gain of held-out accuracy over the best so far; a cycle below it counts as one without progress, and so does one that
     is not promoted by loop.promote = "significant"."""
-    patience: int = Field(default=1, gt=0)
-    """The loop ends after so many cycles without progress."""
+    patience: int = Field(default=1, ge=0)
+    """The loop ends after so many cycles without progress. 0: never; it makes max_cycles cycles."""
     final_direct_only: bool = True
     """Make the last finetune of direct attempts only (Video-STaR section 2.2)."""
 

@@ -1,10 +1,11 @@
 """Labels: what a human said about a clip, one frozen class for each kind. Manifests and `starloop verify` hold them as JSON.
 
-Whether an answer contains a label is decided in engine/verify.
+Whether an answer contains a label is decided in engine/verify. Three fields say how Video-STaR's published rules and prompts take a
+label, and mean nothing to others: `key` names it in a hint ("final score: 65.6"), `reads` and `compare` say what is read and how.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -13,6 +14,10 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 FINITE = ConfigDict(extra="forbid", allow_inf_nan=False)
 FRAME_SLACK = 1e-3
 """Share by which a box may leave the frame, and a range its clip: annotation tools round."""
+
+
+DECIMALS = 4
+"""Of shares in texts: Video-STaR's release rounds each to two, three or four, at random."""
 
 
 def _check_has_word(text: str, name: str) -> None:
@@ -31,6 +36,8 @@ def _text_of(value: Any) -> Any:
 
 Text = Annotated[str, BeforeValidator(_text_of)]
 """A text, or a number in a label that is parsed."""
+Reads = Literal["text", "span"]
+"""What the published rules read: the whole answer, or the span of it that a model for extractive question answering gives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +46,11 @@ class Keywords:
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["keywords"] = "keywords"
+    key: str = field(default="", repr=False)
     text: Text
     aliases: tuple[Text, ...] = ()
     """Other texts with the same meaning."""
+    reads: Reads = field(default="text", repr=False)
 
     def __post_init__(self) -> None:
         for text in (self.text, *self.aliases):
@@ -54,6 +63,7 @@ class Choice:
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["choice"] = "choice"
+    key: str = field(default="", repr=False)
     option: Text
     options: dict[Text, Text]
 
@@ -80,6 +90,7 @@ class Number:
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["number"] = "number"
+    key: str = field(default="", repr=False)
     value: float
     tolerance: float = 0.05
     """Relative: 0.05 is 5 % of the value. A value of 0 must be met exactly."""
@@ -99,6 +110,7 @@ class Timestamp:
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["timestamp"] = "timestamp"
+    key: str = field(default="", repr=False)
     time_s: float
     duration_s: float
     tolerance_s: float | None = None
@@ -125,6 +137,7 @@ class TimeRange:
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["time_range"] = "time_range"
+    key: str = field(default="", repr=False)
     start_s: float
     end_s: float
     duration_s: float
@@ -157,6 +170,7 @@ class Box:
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["box"] = "box"
+    key: str = field(default="", repr=False)
     box: tuple[float, float, float, float]
     format: BoxFormat = "xyxy"
     iou: float = 0.5
@@ -181,8 +195,12 @@ class Sentences:
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["sentences"] = "sentences"
+    key: str = field(default="", repr=False)
     items: tuple[Text, ...]
     ordered: bool = False
+    reads: Reads = field(default="text", repr=False)
+    compare: Literal["similarity", "entailment"] = field(default="similarity", repr=False)
+    """similarity: of sentences. entailment: whether a part of the answer entails the item, as "classifier" does."""
 
     def __post_init__(self) -> None:
         _check_items(self.items)
@@ -198,6 +216,7 @@ class ClassSequence:
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["sequence"] = "sequence"
+    key: str = field(default="", repr=False)
     items: tuple[Text, ...]
 
     def __post_init__(self) -> None:
@@ -209,11 +228,26 @@ class ClassSequence:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SameOrNot:
+    """SameOrNot(same=False): whether two things that the question points at are the same."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = FINITE
+    kind: Literal["same_or_not"] = "same_or_not"
+    key: str = field(default="", repr=False)
+    same: bool
+
+    @property
+    def text(self) -> str:
+        return "the objects are the same" if self.same else "the objects are not the same"
+
+
+@dataclass(frozen=True, kw_only=True)
 class All:
     """All(labels=(Keywords(text="diving"), Number(value=76.5))): an answer must contain all of them."""
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["all"] = "all"
+    key: str = field(default="", repr=False)
     labels: tuple["Label", ...]
 
     def __post_init__(self) -> None:
@@ -230,6 +264,7 @@ class AnyOf:
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["any"] = "any"
+    key: str = field(default="", repr=False)
     labels: tuple["Label", ...]
 
     def __post_init__(self) -> None:
@@ -241,13 +276,16 @@ class AnyOf:
         return self.labels[0].text
 
 
-CLASSES = (Keywords, Choice, Number, Timestamp, TimeRange, Box, Sentences, ClassSequence, All, AnyOf)
+CLASSES = (Keywords, Choice, Number, Timestamp, TimeRange, Box, Sentences, ClassSequence, SameOrNot, All, AnyOf)
 Label = Annotated[
-    Keywords | Choice | Number | Timestamp | TimeRange | Box | Sentences | ClassSequence | All | AnyOf, Field(discriminator="kind")
+    Keywords | Choice | Number | Timestamp | TimeRange | Box | Sentences | ClassSequence | SameOrNot | All | AnyOf,
+    Field(discriminator="kind"),
 ]
-LABEL_KINDS = ("keywords", "choice", "number", "timestamp", "time_range", "box", "sentences", "sequence", "all", "any")
+LABEL_KINDS = tuple("keywords choice number timestamp time_range box sentences sequence same_or_not all any".split())
+OMITTED = {"key": "", "reads": "text", "compare": "similarity"}
+"""What is not written where it is so: labels of older runs lack these fields."""
 _LABEL: TypeAdapter[Label] = TypeAdapter(Label)
-_JSON = json.JSONEncoder(default=vars, ensure_ascii=False, sort_keys=True)
+_JSON = json.JSONEncoder(default=lambda label: _written(label), ensure_ascii=False, sort_keys=True)
 """Of a label's fields, and of the labels among them. asdict, which copies the values, takes five times as long."""
 
 
@@ -276,7 +314,16 @@ def from_json(text: str) -> Label:
 
 
 def to_json(label: Label) -> str:
-    return _JSON.encode(vars(label))
+    """
+    >>> to_json(Number(value=65.6)), to_json(Number(value=65.6, key="final score"))[:22]
+    ('{"kind": "number", "tolerance": 0.05, "value": 65.6}', '{"key": "final score",')
+    """
+    return _JSON.encode(_written(label))
+
+
+def _written(label: Label) -> dict[str, Any]:
+    values = vars(label)
+    return {name: values[name] for name in values if name not in OMITTED or values[name] != OMITTED[name]}
 
 
 def _message(error: ValidationError) -> str:
@@ -328,6 +375,23 @@ def plain(value: float) -> str:
     ('5', '76.5', '0.333333')
     """
     return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+def share(time_s: float, duration_s: float) -> str:
+    """
+    >>> share(5, 20), share(1, 3)
+    ('0.25', '0.3333')
+    """
+    return plain(round(time_s / duration_s, DECIMALS))
+
+
+def bracketed(box: tuple[float, ...]) -> str:
+    """A box in the one form that the published rule reads.
+
+    >>> bracketed((0.1, 0, 0.5, 1))
+    '[0.1000, 0.0000, 0.5000, 1.0000]'
+    """
+    return f"[{', '.join(f'{value:.{DECIMALS}f}' for value in box)}]"
 
 
 def _check_not_empty(values: tuple[Any, ...], name: str) -> None:

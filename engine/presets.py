@@ -9,21 +9,23 @@ from pydantic import ValidationError
 
 from engine.config import RunConfig
 
+MODELS = {"span_model": "distilbert/distilbert-base-cased-distilled-squad", "entailment_model": "facebook/bart-large-mnli"}
+"""What Video-STaR's release verifies with: the default of transformers' question answering, and the classifier that it names."""
 PRESETS: dict[str, dict[str, Any]] = {
     "strict": {},
     "paper": {
         "generate": {"prompts": "published", "temperature": 0.2, "max_tokens": 1024, "grounding": 0},
         "select": {"min_grounding": "off", "near_copies": "ignore"},
-        "verify": {"preset": "paper"},
-        "loop": {"max_cycles": 3, "promote": "best"},
+        "verify": {"preset": "paper", **MODELS},
+        "loop": {"max_cycles": 3, "promote": "last", "min_delta": 0.0, "patience": 0},
         "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0},
         "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published"},
     },
     "code": {
         "generate": {"prompts": "published", "temperature": 0.2, "max_tokens": 1024, "grounding": 0},
         "select": {"min_grounding": "off", "near_copies": "ignore"},
-        "verify": {"preset": "code"},
-        "loop": {"max_cycles": 10, "promote": "best", "final_direct_only": False},
+        "verify": {"preset": "code", **MODELS},
+        "loop": {"max_cycles": 10, "promote": "last", "min_delta": 0.0, "patience": 0, "final_direct_only": False},
         "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0},
         "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published"},
     },

@@ -37,6 +37,8 @@ class IngestOptions:
     manifest: str
     form: str = "manifest"
     mapping: str = ""
+    questions: str = ""
+    group: str = ""
     video: str = ""
     split: str = ""
     skip_bad: bool = False
@@ -57,6 +59,10 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
         raise ValueError(f"--mapping is for tables, and --format {form} knows its own columns; leave one of them out")
     if form not in FORMATS:
         raise ValueError(f"--format {form}: one of {', '.join(FORMATS)}")
+    if options.questions and not form.startswith("videostar-"):
+        raise ValueError(f"--questions are wordings for the formats videostar-..., and not for {form}; leave one of them out")
+    if options.group and form == "instruct":
+        raise ValueError("--group is for clips; conversations have none")
     split = split_named(options.split)
     if options.split and not split:
         raise ValueError(f"--split {options.split}: train, heldout or test")
@@ -64,7 +70,8 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
         raise ValueError("--split is for clips; conversations have no split, all of them are trained on")
     storage = config.access()
     columns = table.read_mapping(options.mapping, storage) if options.mapping else {}
-    source = Source(path=manifest, storage=storage, video=options.video, split=split, mapping=columns)
+    questions, video = options.questions, options.video
+    source = Source(path=manifest, storage=storage, video=video, split=split, questions=questions, mapping=columns)
     skipped = Skipped() if options.skip_bad else None
     folder, _, name = out.rpartition("/")
     store = Store(folder or ".", storage)
@@ -82,7 +89,7 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
 
     def rows() -> Iterator[dict[str, Any]]:
         for clip in listing.counted(manifests.read_manifest(config.data, storage, card, records, skipped)):
-            yield clip.to_row()
+            yield clip.to_row() | {"group": clip.group or options.group}
 
     content = _table_of(CLIPS, rows())
     facts = _report(card.facts() | _files_ignored(manifest, storage, form), skipped, listing)

@@ -118,7 +118,7 @@ class Source:
                         video=clip.video,
                         start_s=clip.start_s,
                         end_s=clip.end_s,
-                        prompt=train_prompt(prompts, clip.question),
+                        prompt=train_prompt(prompts, clip.question, clip.label),
                         answer=answer.text,
                         source="star",
                         cycle=answer.cycle,

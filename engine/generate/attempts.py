@@ -91,7 +91,7 @@ def spec_of(work: Work, wording: Prompts, temperature: float, rationalize: bool)
         sampling=Sampling(temperature=temperature, max_tokens=config.generate.max_tokens, stop=config.generate.stop),
         verify=Stages(
             names=config.verify.stages_of(work.step.kind),
-            spec=verify_spec_of(config),
+            spec=verify_spec_of(config, work.needs()),
         ),
         rationalize=rationalize,
         run_seed=config.run.seed,

@@ -96,7 +96,7 @@ class Generator:
     def _refuse_long(self, clip: Clip, decoded: Decoded) -> Failure | None:
         """A failure where one of the clip's prompts leaves no room in the model's context for an answer."""
         spec = self.spec
-        prompts = {"question": answer_prompt(spec.prompts, clip.question)}
+        prompts = {"question": answer_prompt(spec.prompts, clip.question, clip.label)}
         if spec.rationalize:
             prompts["question with its label"] = rationalize_prompt(spec.prompts, clip.question, clip.label)
         for name, prompt in prompts.items():
@@ -171,7 +171,7 @@ class Generator:
         """One question, answered so many times from the clip's prefix. A sample that the model refuses fails its clip."""
         spec, (clip, _) = self.spec, subject
         prompt = (
-            answer_prompt(spec.prompts, clip.question)
+            answer_prompt(spec.prompts, clip.question, clip.label)
             if mode == "direct"
             else rationalize_prompt(spec.prompts, clip.question, clip.label)
         )

@@ -67,7 +67,7 @@ class Readings:
         """All texts are read as answers to the direct question: a hint would explain them."""
         others = others_of(clips, most, seed)
         passages = [
-            Passage(clip=number, question=answer_prompt(prompts, clips[own].question), text=attempt.text)
+            Passage(clip=number, question=answer_prompt(prompts, clips[own].question, clips[own].label), text=attempt.text)
             for own, of_clip in enumerate(attempts)
             for attempt in of_clip
             if attempt.outcome == "kept" and others[own]

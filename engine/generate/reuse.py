@@ -55,7 +55,7 @@ def usable(attempts: Sequence[Attempt], rationalizes: bool) -> list[Attempt]:
 def answers(clip: Clip, attempts: Sequence[Attempt], wording: Prompts) -> bool:
     """Whether the attempts were made with the prompts that the clip would be asked with now, its label in them."""
     prompts = {
-        "direct": answer_prompt(wording, clip.question),
+        "direct": answer_prompt(wording, clip.question, clip.label),
         "rationalized": rationalize_prompt(wording, clip.question, clip.label),
     }
     return all(attempt.clip_id == clip.clip_id and attempt.prompt == prompts[attempt.mode] for attempt in attempts)

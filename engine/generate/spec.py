@@ -1,5 +1,6 @@
 """A generator's settings: which model answers, with which prompts, and how its answers are judged."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from engine.config import JUDGE, RunConfig
@@ -44,7 +45,8 @@ class GenerateSpec:
         return self.model if self.engine.name in ELSEWHERE else local(self.model, self.storage, files)
 
 
-def verify_spec_of(config: RunConfig) -> VerifySpec:
-    """How the verifiers of a run judge."""
+def verify_spec_of(config: RunConfig, needs: Collection[str] = ()) -> VerifySpec:
+    """How the verifiers of a run judge. `needs`: the models that the published rules take for its labels."""
     rules, has_judge = config.verify.model_dump(exclude={"stages", "judge"}), JUDGE in config.verify.stages
+    rules |= {f"{name}_model": "" for name in ("span", "entailment") if name not in needs or config.verify.preset == "strict"}
     return VerifySpec(**rules, judge=JudgeSpec.of(config.verify.judge, config.run.seed) if has_judge else None)

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from engine.config import JUDGE
 from engine.generate.attempts import attempt_split, counts_of, spec_of
+from engine.generate.groups import Groups
 from engine.generate.judged import Judged, warning_of
 from engine.generate.judged import line_of as judge_line
 from engine.generate.lineage import LINEAGE, lineage_of, read_changes, reuse_line
@@ -31,8 +32,8 @@ def generate(work: Work) -> StepResult:
     changes = read_changes(work.store) if is_first else {}
     if continues(work):
         write_reused(work, spec)
-    judged = Judged()
-    ledger = attempt_split(work, spec, [samples, tokens, origins, groundings, judged])
+    judged, groups = Judged(), Groups()
+    ledger = attempt_split(work, spec, [samples, tokens, origins, groundings, judged, groups])
     for line in samples.lines():
         log.info("%s", line)
     facts = asdict(ledger) | {
@@ -40,6 +41,8 @@ def generate(work: Work) -> StepResult:
         "parser": parse.name(work.config.verify.parser),
         "model": read_model(work.store, work.step.name),
     }
+    if of_groups := groups.facts():
+        facts["groups"] = of_groups
     if spec.grounding:
         facts["grounding"] = groundings.facts()
     if asks_elsewhere(work.config, work.step):

@@ -1,6 +1,7 @@
 """The ingest step: check the manifest, fix the split, write the clips in parts."""
 
 import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from engine.config import HELDOUT, TEST, RunConfig
@@ -9,8 +10,10 @@ from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.clips import path_of, write_parts
 from engine.ingest.own import fingerprint, folder_notes, ignored_files
+from engine.rows import Clip
 from engine.run.plan import TRAIN
 from engine.run.work import StepResult, Work
+from engine.verify.tools import needs
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +29,9 @@ def ingest(work: Work) -> StepResult:
     """Check the manifest and write its clips: what is split here stays split. Then the clips of the other evaluation sets."""
     config, storage = work.config, work.config.access()
     listing = manifest.listing_for(config.data, storage)
-    card = Card(listing)
+    card, needed = Card(listing), set[str]()
     splits = (TRAIN, HELDOUT) if config.data.test is None else (TRAIN, HELDOUT, TEST)
-    parts = write_parts(work.store, manifest.read_manifest(config.data, storage, card), splits)
+    parts = write_parts(work.store, _noting(needed, manifest.read_manifest(config.data, storage, card)), splits)
     if listing and (num_folders := listing.num_asked - listing.num_on_web):
         log.info("looked for copies: listed %d folders of object stores", num_folders)
     if listing and listing.num_on_web:
@@ -38,7 +41,16 @@ def ingest(work: Work) -> StepResult:
     if suffixes := ignored_files(config.data.manifest, storage):
         log.info("files that are no videos: %s", ", ".join(f"{count} {suffix}" for suffix, count in suffixes.items()))
     for evaluation_set in config.evaluate.sets[1:]:
-        clips = read_set(evaluation_set, config.data.question, storage)
+        clips = _noting(needed, read_set(evaluation_set, config.data.question, storage))
         parts |= write_parts(work.store, (replace(clip, split=evaluation_set.name) for clip in clips), (evaluation_set.name,))
     files = [path_of(split, number) for split, sizes in parts.items() for number in range(len(sizes))]
-    return StepResult(files=files, counts=card.counts(), facts={"inputs": inputs_of(config), "parts": parts})
+    return StepResult(
+        files=files, counts=card.counts(), facts={"inputs": inputs_of(config), "parts": parts, "needs": sorted(needed)}
+    )
+
+
+def _noting(needed: set[str], clips: Iterable[Clip]) -> Iterator[Clip]:
+    """The clips; the models that the published rules take for their labels are added to `needed`."""
+    for clip in clips:
+        needed |= needs([clip.label])
+        yield clip

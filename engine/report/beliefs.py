@@ -10,6 +10,7 @@ from engine.evaluate.paired import smallest_gain
 from engine.generate.samples import RATIONALIZED_SHARE, TEMPLATE_SHARE
 from engine.report.counts import LabelRow, StepCounts
 from engine.report.figures import comparison_text, interval_text
+from engine.run.promotion import EVERY_CYCLE
 
 MOST_NAMED = 6
 PERCENT = re.compile(r"(?<=\d)%")
@@ -102,13 +103,19 @@ def _choice(evidence: Evidence) -> Iterator[Belief]:
         test = summary["test"]
         figure = f"{test['best']:.3f} ({interval_text(test['best_interval'])}) on {test['clips']} clips opened once, at the end"
         yield Belief(level="fine", name="Measured on clips that chose nothing", figure=figure)
-    elif summary["best_cycle"] >= 0 and tried > 1:
+    elif summary["best_cycle"] >= 0 and tried > 1 and not _promotes_every_cycle(summary):
         yield Belief(
             level="note",
             name="Best of several cycles",
             figure=f"the figure is the best of {tried} cycles on the clips that chose it, so it flatters a little",
             advice="Set clips apart with data.test: they are opened once, at the end.",
         )
+
+
+def _promotes_every_cycle(summary: Mapping[str, Any]) -> bool:
+    """With loop.promote = "last" no cycle is chosen by its accuracy."""
+    comparison = summary["cycles"][summary["best_cycle"]]["comparison"]
+    return bool(comparison) and (comparison["level"] or 0.0) >= EVERY_CYCLE
 
 
 def _ablations(evidence: Evidence) -> Iterator[Belief]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.run.promotion import EVERY_CYCLE
+
 
 def interval_text(interval: Sequence[float] | None) -> str:
     """
@@ -59,6 +61,8 @@ def comparison_text(comparison: Mapping[str, Any] | None) -> str:
     ('120 clips better and 0 worse than base, p = 7.5e-37: promoted', '120 clips better and 0 worse than base, p = 7.5e-37')
     >>> comparison_text(counts | {"p": 0.0312, "level": 0.025})
     '120 clips better and 0 worse than base, p = 0.031: not promoted, which takes 0.025'
+    >>> comparison_text(counts | {"p": 0.9, "level": 1.0})
+    '120 clips better and 0 worse than base, p = 0.9: promoted, as every cycle is'
     """
     if not comparison:
         return ""
@@ -66,4 +70,6 @@ def comparison_text(comparison: Mapping[str, Any] | None) -> str:
     text = f"{comparison['won']} clips better and {comparison['lost']} worse than {other}, p = {p:.2g}"
     if level is None:
         return text
+    if level >= EVERY_CYCLE:
+        return f"{text}: promoted, as every cycle is"
     return f"{text}: {'promoted' if p <= level else f'not promoted, which takes {level:g}'}"

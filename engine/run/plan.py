@@ -1,6 +1,7 @@
 """What to do next, as a pure function of the configuration and the seals: the loop of Video-STaR, and when it stops.
 
-Every cycle finetunes from the base; generation uses the last promoted model; the last finetune is of direct attempts only.
+Every cycle finetunes from the base; generation uses the last promoted model (with loop.promote = "last" the last cycle's); the last
+finetune is of direct attempts only.
 """
 
 import math
@@ -44,7 +45,7 @@ class Step:
     split: str = TRAIN
     """Whose clips it works on: those of the train split, or of an evaluation set."""
     compared: str = ""
-    """The evaluation of the best model before, on the same clips, with which this one is compared; "": none is."""
+    """The evaluation of the promoted model before, on the same clips, with which this one is compared; "": none is."""
 
 
 def asks_elsewhere(config: RunConfig, step: Step) -> bool:

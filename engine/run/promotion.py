@@ -2,7 +2,8 @@
 
 A model that is no better than the one before scores higher on a finite set about every other time. With loop.promote =
 "significant" a cycle is promoted where it is better by a paired test (engine/evaluate/paired.py), whose level is such that a run in
-which no cycle truly gains promotes one with a probability of at most FALSE_PROGRESS.
+which no cycle truly gains promotes one with a probability of at most FALSE_PROGRESS. With "last" every cycle is promoted,
+which is a test at the level 1.
 """
 
 from dataclasses import dataclass, replace
@@ -11,6 +12,8 @@ from engine.config import Loop
 
 FALSE_PROGRESS = 0.05
 """Most probability of a promotion in a run without any true gain."""
+EVERY_CYCLE = 1.0
+"""A level that every cycle reaches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +69,8 @@ class History:
 
 
 def stall(loop: Loop, done: History) -> int | None:
-    """The first cycle after which the loop had stopped paying; None where it still pays."""
-    for cycle in range(len(done.cycles)):
+    """The first cycle after which the loop had stopped paying; None where it still pays, or nobody asks (loop.patience = 0)."""
+    for cycle in range(len(done.cycles) if loop.patience else 0):
         if done.until(cycle + 1).stalled(loop.min_delta, loop.patience):
             return cycle
     return None
@@ -94,6 +97,10 @@ def level_of(loop: Loop) -> float:
 
     >>> level_of(Loop()), level_of(Loop(max_cycles=10, patience=2)), level_of(Loop(final_direct_only=False))
     (0.025, 0.005, 0.05)
+    >>> level_of(Loop(promote="last"))
+    1.0
     """
+    if loop.promote == "last":
+        return EVERY_CYCLE
     without_gain = 1 + loop.final_direct_only if loop.patience == 1 else loop.max_cycles
     return FALSE_PROGRESS / min(without_gain, loop.max_cycles)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.config import TEST, RunConfig
+from engine.generate.groups import yields_of
 from engine.run.plan import BASE, CYCLE_KINDS, history, name_of, stopped_because, unrationalized, without_examples
 from engine.run.promotion import History
 from engine.run.seals import Seal
@@ -110,6 +111,7 @@ def _cycle(cycle: int, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         "near_copies": _near_copies(select.counts) if select else {},
         "direct": accounts.get("direct"),
         "direct_right": accounts.get("direct_right"),
+        "groups": {name: yields_of(counts) for name, counts in (generate.facts.get("groups", {}) if generate else {}).items()},
         "asked": generate.facts.get("asked") if generate else None,
         "grounding": _grounding(generate, select),
         "judge": generate.facts.get("judge") if generate else None,

@@ -87,6 +87,10 @@ class Work:
         sizes: dict[str, list[int]] = self._ingested().facts["parts"]
         return sizes
 
+    def needs(self) -> tuple[str, ...]:
+        """The models that the published rules take for the run's labels; () in runs of a version that did not look."""
+        return tuple(self._ingested().facts.get("needs", ()))
+
     def _ingested(self) -> Seal:
         sealed = read_seal(self.store, INGEST)
         assert sealed is not None, "nothing is planned before ingest is sealed"

@@ -69,7 +69,7 @@ def _example(clip: Clip, attempt: Attempt | Answer, prompts: Prompts) -> Example
         video=clip.video,
         start_s=clip.start_s,
         end_s=clip.end_s,
-        prompt=train_prompt(prompts, clip.question),
+        prompt=train_prompt(prompts, clip.question, clip.label),
         answer=attempt.text,
         source="star",
         cycle=attempt.cycle,
@@ -89,7 +89,7 @@ def from_template(clips: Sequence[Clip], template: str, prompts: Prompts) -> lis
             video=clip.video,
             start_s=clip.start_s,
             end_s=clip.end_s,
-            prompt=train_prompt(prompts, clip.question),
+            prompt=train_prompt(prompts, clip.question, clip.label),
             answer=template.replace("{label}", clip.label.text),
             source="template",
         )

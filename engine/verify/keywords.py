@@ -182,7 +182,7 @@ def _is_state(answer: Answer, pattern: LabelPattern, chosen: list[int]) -> bool:
     position, own = chosen[pattern.content.index(pattern.imperative)], pattern.words[pattern.imperative]
     others = [i for i in chosen if i != position]
     if answer.words[position] == own and own not in ADJECTIVES:  # a noun: "the hammer throw" is one, "the egg has a crack" none
-        return max(others) < position and answer.words[position - 1] in ARTICLES
+        return bool(others) and max(others) < position and answer.words[position - 1] in ARTICLES
     is_refused = bool(answer.parser) and is_refuted(answer, position, others, frozenset(pattern.words))
     return is_refused or is_property(answer, position, ()) or is_at_another_time(answer, position)
 

@@ -1,7 +1,8 @@
 """Video-STaR's verifiers as published, failure modes included: `paper` (section 2.3, appendix A.1) and `code` (the release).
 
 They differ in the ratio of similar words (>= 80, > 85) and in the tolerance (5 %, 10 %). Both use what only the release defines:
-IoU above 0.5, corners read as centre and size, time ranges strictly within 0 to 1, similarity thresholds of 0.6 and 0.25.
+IoU above 0.5, corners read as centre and size, time ranges strictly within 0 to 1, similarity thresholds of 0.6 and 0.25, and
+models beside it (engine/verify/tools.py). The release's own tagger of times is not here: any number counts as one.
 """
 
 import math
@@ -12,32 +13,39 @@ import numpy as np
 import regex
 from rapidfuzz import fuzz
 
-from engine.labels import All, AnyOf, Box, Choice, ClassSequence, Keywords, Label, Number, Sentences, TimeRange, Timestamp, corners
+from engine.labels import (
+    All,
+    AnyOf,
+    Box,
+    Choice,
+    ClassSequence,
+    Keywords,
+    Label,
+    Number,
+    Reads,
+    SameOrNot,
+    Sentences,
+    TimeRange,
+    Timestamp,
+    corners,
+)
 from engine.language.answer import Answer
-from engine.language.similarity import Similarity
-from engine.language.vocabulary import FUNCTION_WORDS
 from engine.language.words import label_words, words
 from engine.rows import Verdict
 from engine.verify.box import box_iou
 from engine.verify.time_range import range_iou
+from engine.verify.tools import Tools
 
-STOP_WORDS = FUNCTION_WORDS | frozenset(
-    "about above across after again against all almost along also although always am among another any anyone anything "
-    "around back because become before behind below beside between both bottom but call can cannot could did do does "
-    "doing done down during each either else empty enough even ever every everything except few first front full get give "
-    "go here how however i if just keep last least less made make many may me might more most move much must my name "
-    "neither never next no nobody none nor not nothing now off often once one only other out over own part per perhaps "
-    "please put quite rather re really same say see seem several show side since so something still such take than then "
-    "there these those through together too top toward towards two under until up upon us using various very via well "
-    "what when where which while who whole why will within without would yet isn't aren't wasn't don't doesn't didn't n't".split()
-)
-"""Stop words that the published matcher drops, negations, particles and light verbs among them: the greater part
-of spaCy's English list."""
 _NUMBER = regex.compile(r"[-+]?\d*\.\d+|[-+]?\d+")
 _BOX = regex.compile(r"\[(\d+\.\d+,\s*\d+\.\d+,\s*\d+\.\d+,\s*\d+\.\d+)\]")
 MIN_IOU = 0.5
 UNORDERED_THRESHOLD, ORDERED_THRESHOLD = 0.6, 0.25
-"""Minimum similarity of sentences."""
+"""Minimum similarity, or entailment, of sentences."""
+SURE_SPAN = 0.6
+"""The score above which a time range is looked for in the span alone."""
+_SAME = regex.compile(r"(?:\b(?:be|is|are|am|was|were|been|being)|['’](?:s|re|m))\s+(not\s+)?the\s+same\b", regex.IGNORECASE)
+_PART_END = regex.compile(r"[^\w\s'’-]+|\b(?:and|or|but|nor|yet)\b", regex.IGNORECASE)
+"""Ends a part of a sentence. The release takes punctuation and conjunctions as spaCy's parse calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,39 +64,58 @@ PAPER = Constants(ratio=80, inclusive=True, tolerance=0.05)
 CODE = Constants(ratio=85, inclusive=False, tolerance=0.10)
 
 
-def verify(text: str, label: Label, constants: Constants, similarity: Similarity) -> Verdict:
+@dataclass(frozen=True)
+class Reading:
+    """An answer with what it is judged by: Reading("The cup.", "What is in the box?", CODE, Tools())."""
+
+    text: str
+    question: str
+    constants: Constants
+    tools: Tools
+
+    def read(self, reads: Reads) -> str:
+        """The text, or the span of it that answers the question; the text too where there is no model for spans."""
+        if reads == "text" or (span := self.tools.span(self.question, self.text)) is None:
+            return self.text
+        return span.text
+
+
+def verify(reading: Reading, label: Label) -> Verdict:
     match label:
         case Keywords():
-            return _words(text, label.text, constants)
+            return _words(reading.read(label.reads), label.text, reading)
         case Choice():
-            return _words(text, label.options[label.option], constants)
+            return _words(reading.text, label.options[label.option], reading)
         case Number():
-            return _number(text, label, constants)
+            return _number(reading.text, label, reading.constants)
         case Timestamp():
-            return _timestamp(text, label, constants)
+            return _timestamp(reading.text, label, reading.constants)
         case TimeRange():
-            return _range(text, label)
+            return _range(reading, label)
         case Box():
-            return _box(text, label)
+            return _box(reading.text, label)
         case Sentences():
-            return _sentences(text, label.items, label.ordered, similarity)
+            return _sentences(reading, label)
         case ClassSequence():
-            return _sentences(text, label.items, True, similarity)
+            return _sentences(reading, Sentences(items=label.items, ordered=True))
+        case SameOrNot():
+            return _same_or_not(reading.text, label)
         case All():
-            verdicts = [verify(text, part, constants, similarity) for part in label.labels]
+            verdicts = [verify(reading, part) for part in label.labels]
             return next((verdict for verdict in verdicts if not verdict.keep), verdicts[-1])
         case AnyOf():
-            verdicts = [verify(text, part, constants, similarity) for part in label.labels]
+            verdicts = [verify(reading, part) for part in label.labels]
             return next((verdict for verdict in verdicts if verdict.keep), verdicts[-1])
 
 
-def _words(text: str, label_text: str, constants: Constants) -> Verdict:
+def _words(text: str, label_text: str, reading: Reading) -> Verdict:
     """Each label word, without stop words and words of one or two letters, has a similar word anywhere in the text.
 
     Negation and order are ignored, and a label of stop words only is contained in every text.
     """
-    label_content = [word for word in label_words(label_text) if word not in STOP_WORDS and len(word) > 2]
-    text_content = [word for word in words(text) if word not in STOP_WORDS and len(word) > 2]
+    constants, stop_words = reading.constants, reading.tools.stop_words
+    label_content = [word for word in label_words(label_text) if word not in stop_words and len(word) > 2]
+    text_content = [word for word in words(text) if word not in stop_words and len(word) > 2]
     ratios = [max((fuzz.ratio(word, other) for other in text_content), default=0.0) for word in label_content]
     matches = [ratio >= constants.ratio if constants.inclusive else ratio > constants.ratio for ratio in ratios]
     score = sum(matches) / len(matches) if matches else 1.0
@@ -113,8 +140,10 @@ def _timestamp(text: str, label: Timestamp, constants: Constants) -> Verdict:
     return _verdict(error <= constants.tolerance, "wrong_time", max(0.0, 1 - error), f"{stated[-1]:g}")
 
 
-def _range(text: str, label: TimeRange) -> Verdict:
-    """The last two neighbouring numbers with 0 < start < end < 1. The original finds numbers with a trained tagger."""
+def _range(reading: Reading, label: TimeRange) -> Verdict:
+    """The last two neighbouring numbers with 0 < start < end < 1, of the span where its model is sure, else of the text."""
+    span = reading.tools.span(reading.question, reading.text)
+    text = span.text if span is not None and span.score > SURE_SPAN else reading.text
     stated = [float(number) for number in _NUMBER.findall(text)]
     pairs = [(a, b) for a, b in pairwise(stated) if 0 < a < b < 1]
     if not pairs:
@@ -135,16 +164,35 @@ def _box(text: str, label: Box) -> Verdict:
     return _verdict(iou > MIN_IOU, "low_iou", iou if math.isfinite(iou) else 0.0, box_texts[-1])
 
 
-def _sentences(text: str, items: tuple[str, ...], ordered: bool, similarity: Similarity) -> Verdict:
+def _sentences(reading: Reading, label: Sentences) -> Verdict:
     """Ordered: the indices of the most similar sentence of each item do not decrease; one sentence may serve all items."""
-    parts = Answer(text).sentence_texts()
+    entails = reading.tools.entails if label.compare == "entailment" else None
+    text = reading.read(label.reads)
+    parts = Answer(text).sentence_texts() if entails is None else parts_of(text)
     if not parts:
         return _verdict(False, "no_answer", 0.0, "")
-    scores = similarity(items, parts)
+    scores = (entails or reading.tools.similarity)(label.items, parts)
     best, best_index = scores.max(axis=1), scores.argmax(axis=1)
-    if (best < (ORDERED_THRESHOLD if ordered else UNORDERED_THRESHOLD)).any():
-        return _verdict(False, "label_missing", float(best.mean()), items[int(best.argmin())])
-    return _verdict(not ordered or bool((np.diff(best_index) >= 0).all()), "wrong_order", float(best.mean()), "")
+    if (best < (ORDERED_THRESHOLD if label.ordered else UNORDERED_THRESHOLD)).any():
+        return _verdict(False, "label_missing", float(best.mean()), label.items[int(best.argmin())])
+    return _verdict(not label.ordered or bool((np.diff(best_index) >= 0).all()), "wrong_order", float(best.mean()), "")
+
+
+def parts_of(text: str) -> list[str]:
+    """
+    >>> parts_of("He runs, jumps and dives. It ends.")
+    ['He runs', 'jumps', 'dives', 'It ends']
+    """
+    return [part for part in (part.strip() for part in _PART_END.split(text)) if len(part) > 1]
+
+
+def _same_or_not(text: str, label: SameOrNot) -> Verdict:
+    """The last "are the same", or "are not the same". "Aren't the same" is neither, and a text without both confirms nothing."""
+    mentions = list(_SAME.finditer(text))
+    if not mentions:
+        return _verdict(False, "no_answer", 0.0, "")
+    keep = (mentions[-1][1] is None) == label.same
+    return _verdict(keep, "other_answer", float(keep), mentions[-1][0])
 
 
 def _verdict(keep: bool, reject_reason: str, score: float, extracted: str) -> Verdict:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from engine.language import parse, similarity
 from engine.language.words import refuse_unknown_language
 from engine.rows import Verdict
+from engine.verify import tools
 from engine.verify.stages import Case
 from engine.verify.verdict import VerifySpec, verify
 
@@ -19,7 +20,10 @@ class Rules:
 
 
 def build(spec: VerifySpec) -> Rules:
-    similarity.of(spec.sentence_model)  # loaded now, so that a wrong name ends the actor and not the first answer
+    if spec.preset == "strict":  # loaded now, so that a wrong name ends the actor and not the first answer
+        similarity.of(spec.sentence_model)
+    else:
+        tools.of(spec.tools)
     parse.of(spec.parser)
     refuse_unknown_language(spec.language)
     return Rules(spec)

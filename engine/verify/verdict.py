@@ -3,13 +3,26 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.labels import All, AnyOf, Box, Choice, ClassSequence, Keywords, Label, Number, Sentences, TimeRange, Timestamp
+from engine.labels import (
+    All,
+    AnyOf,
+    Box,
+    Choice,
+    ClassSequence,
+    Keywords,
+    Label,
+    Number,
+    SameOrNot,
+    Sentences,
+    TimeRange,
+    Timestamp,
+)
 from engine.language import parse, similarity
 from engine.language.answer import Answer
 from engine.language.structure.stated import stated
 from engine.language.words import ENGLISH, fold, label_words
 from engine.rows import Mode, Verdict
-from engine.verify import published
+from engine.verify import published, tools
 from engine.verify.box import verify_box
 from engine.verify.choice import verify_choice
 from engine.verify.judging import JudgeSpec
@@ -17,13 +30,14 @@ from engine.verify.keywords import YES_NO, verify_keywords
 from engine.verify.leakage import copies_hint, revealing_span
 from engine.verify.number import verify_number
 from engine.verify.repetition import breaks_off, repeated_range
+from engine.verify.same_or_not import verify_same_or_not
 from engine.verify.sentences import verify_sentences
 from engine.verify.sequence import verify_sequence
 from engine.verify.time_range import verify_time_range
 from engine.verify.timestamp import verify_timestamp
 from engine.verify.turns import next_turn
 
-COMPARED_BY_WORDS = (Keywords, Choice, Sentences, ClassSequence)
+COMPARED_BY_WORDS = (Keywords, Choice, Sentences, ClassSequence, SameOrNot)
 """Kinds of label for which an answer with the same words is the label itself; a number also has a sign."""
 EXCERPT_CHARS, LONG_EXCERPT_CHARS = 40, 80
 """Characters of a rejected answer in `Verdict.extracted`."""
@@ -45,16 +59,30 @@ class VerifySpec:
     """Code of the answers' language, for the dictionary forms of its words."""
     judge: JudgeSpec | None = None
     """Of the stage "judge"; None: there is none."""
+    span_model: str = ""
+    """Of the published rules: folder or hub id of a model for extractive question answering."""
+    entailment_model: str = ""
+    """Of the published rules: folder or hub id of a model for natural language inference."""
+    stop_words: tools.StopWords = "own"
+    """Of the published rules."""
+
+    @property
+    def tools(self) -> tools.ToolSpec:
+        """What the published rules use beside the text."""
+        return tools.ToolSpec(
+            sentence_model=self.sentence_model,
+            span_model=self.span_model,
+            entailment_model=self.entailment_model,
+            stop_words=self.stop_words,
+        )
 
 
 def verify(text: str, question: str, label: Label, mode: Mode, finished: bool, spec: VerifySpec) -> Verdict:
     """The verdict on one answer. `finished` is False if the answer was cut off at the token limit."""
+    if spec.preset != "strict":
+        constants = published.PAPER if spec.preset == "paper" else published.CODE
+        return published.verify(published.Reading(text, question, constants, tools.of(spec.tools)), label)
     sentence_similarity = similarity.of(spec.sentence_model)
-    match spec.preset:
-        case "paper":
-            return published.verify(text, label, published.PAPER, sentence_similarity)
-        case "code":
-            return published.verify(text, label, published.CODE, sentence_similarity)
     answer = Answer(text, question, parse.of(spec.parser), spec.language)
     if not answer.words:
         return _rejected("empty_answer", text.strip()[:EXCERPT_CHARS])
@@ -118,6 +146,8 @@ def _kind_verdict(
             return verify_sentences(answer, label, sentence_similarity)
         case ClassSequence():
             return verify_sequence(answer, label)
+        case SameOrNot():
+            return verify_same_or_not(answer, label)
         case All() | AnyOf():
             texts = (*others, *(part.text for part in label.labels))
             verdicts = [_kind_verdict(answer, question, part, sentence_similarity, texts) for part in label.labels]

@@ -30,6 +30,10 @@ def ingest(
         typer.Option("--format", help=f"One of {', '.join(FORMATS)}."),
     ] = "manifest",
     mapping: Annotated[str, typer.Option(help="TOML file that says what each column of a table means.")] = "",
+    questions: Annotated[
+        str, typer.Option(help="Copy of Video-STaR's templates.py, whose wordings the formats videostar-... use; default: our own.")
+    ] = "",
+    group: Annotated[str, typer.Option(help="Name of the dataset, by which yields are counted, for rows that have no group.")] = "",
     video: Annotated[
         str, typer.Option(help="File name of a clip's video, e.g. {youtube_id}.mp4; default: the manifest's or the dataset's own.")
     ] = "",
@@ -44,7 +48,15 @@ def ingest(
     from jobs import ingest
 
     options = ingest.IngestOptions(
-        manifest=manifest, form=form, mapping=mapping, video=video, split=split, skip_bad=skip_bad, dry_run=dry_run
+        manifest=manifest,
+        form=form,
+        mapping=mapping,
+        questions=questions,
+        group=group,
+        video=video,
+        split=split,
+        skip_bad=skip_bad,
+        dry_run=dry_run,
     )
     ingest.ingest(options, out, settings)
 

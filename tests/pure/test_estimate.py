@@ -108,7 +108,7 @@ def test_gpus() -> None:
         choose("B300", 79.0, {})
 
 
-@pytest.mark.parametrize(("sets", "most", "least"), [([], 3, 2), (["loop.max_cycles=1"], 1, 1), (["preset=code"], 10, 1)])
+@pytest.mark.parametrize(("sets", "most", "least"), [([], 3, 2), (["loop.max_cycles=1"], 1, 1), (["preset=code"], 10, 10)])
 def test_cycles_at_most_and_at_least(sets: list[str], most: int, least: int) -> None:
     config = a_config(*sets)
     steps = steps_at_most(config, {})

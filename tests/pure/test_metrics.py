@@ -74,7 +74,7 @@ EVALUATION = Step(
 )
 
 
-@pytest.mark.parametrize(("promote", "level"), [("significant", 0.025), ("best", None)])
+@pytest.mark.parametrize(("promote", "level"), [("significant", 0.025), ("best", None), ("last", 1.0)])
 def test_an_evaluation_is_compared_with_the_best_one_before(tmp_path: Path, promote: str, level: float | None) -> None:
     clips = [a_clip(name, "x", split="heldout", video=f"/v/{name in 'ab'}.mp4") for name in "abcde"]
     work = work_on(Store(str(tmp_path)), clips, EVALUATION, promote=promote)

@@ -8,6 +8,7 @@ from engine.presets import load_config
 from engine.run.plan import (
     BASE,
     INGEST,
+    Step,
     cycle_steps,
     following,
     history,
@@ -16,7 +17,7 @@ from engine.run.plan import (
     so_far,
     stopped_because,
 )
-from engine.run.promotion import History, final_cycle
+from engine.run.promotion import History, final_cycle, level_of
 from engine.run.seals import Seal
 
 
@@ -41,6 +42,46 @@ def play(
         sealed[step.name] = a_seal(step.name, accuracy=accuracy, direct_only=step.final, examples=examples, episodes=0)
         assert len(order) < 100
     return order, sealed
+
+
+def paper_run(accuracies: list[float], empty_cycle: int = -1) -> tuple[list[Step], dict[str, Seal]]:
+    """The steps of a run with preset paper, where each evaluation records its test as the evaluate step does: p = .5 for all."""
+    settings = load_config(None, ["preset=paper"])
+    sealed: dict[str, Seal] = {}
+    steps = []
+    while (step := next_step(settings, sealed)) is not None:
+        steps.append(step)
+        examples = 0 if step.kind == "select" and step.cycle == empty_cycle else 9
+        facts = {"accuracy": 0.5 if step.cycle < 0 else accuracies[step.cycle]} if step.kind == "evaluate" else {}
+        comparison = {"comparison": {"p": 0.5, "level": level_of(settings.loop)}} if step.compared else {}
+        sealed[step.name] = a_seal(step.name, direct_only=step.final, examples=examples, episodes=0, **facts, **comparison)
+        assert len(steps) < 100
+    return steps, sealed
+
+
+def test_the_papers_loop_generates_with_the_last_cycle_however_bad_it_is() -> None:
+    """Base .50, cycle 0 .45: the paper goes on with cycle 0's model, three cycles in all, and ends with the last one's."""
+    steps, sealed = paper_run([0.45, 0.44, 0.43])
+    assert [(step.cycle, step.model) for step in steps if step.kind == "generate"] == [
+        (0, ""),
+        (1, "cycle-000/train"),
+        (2, "cycle-001/train"),
+    ]
+    trained = [step for step in steps if step.kind == "train"]
+    assert [(step.model, step.inputs) for step in trained] == [("", (f"cycle-00{cycle}/select",)) for cycle in range(3)]
+    assert [step.final for step in trained] == [False, False, True]
+    compared = [step.compared for step in steps if step.kind == "evaluate" and step.cycle >= 0]
+    assert compared == ["base/evaluate", "cycle-000/evaluate", "cycle-001/evaluate"]
+    loop = load_config(None, ["preset=paper"]).loop
+    assert (history(sealed).best_cycle, history(sealed).best, stopped_because(loop, sealed)) == (2, 0.43, "max_cycles")
+
+
+def test_the_papers_loop_without_direct_answers_at_its_end_keeps_the_cycle_before() -> None:
+    """FineDiving in cycle 0: no direct answer is right. Cycles train on rationalizations, and the last finetune has nothing."""
+    steps, sealed = paper_run([0.45, 0.44], empty_cycle=2)
+    assert [step.name for step in steps][-2:] == ["cycle-002/generate", "cycle-002/select"]
+    assert stopped_because(load_config(None, ["preset=paper"]).loop, sealed) == "no examples"
+    assert (history(sealed).best_cycle, history(sealed).best) == (1, 0.44)
 
 
 def test_two_cycles_in_order() -> None:

@@ -160,12 +160,28 @@ def test_a_cycle_is_compared_with_the_promoted_one_and_not_with_the_last() -> No
     assert first.compared == BASE
 
 
-def test_the_published_presets_promote_the_best() -> None:
-    assert [load_config(None, [f"preset={name}"]).loop.promote for name in ("strict", "paper", "code")] == [
-        "significant",
-        "best",
-        "best",
+def test_the_published_presets_promote_every_cycle_and_make_all_of_them() -> None:
+    loops = [load_config(None, [f"preset={name}"]).loop for name in ("strict", "paper", "code")]
+    assert [(loop.promote, loop.max_cycles, loop.patience) for loop in loops] == [
+        ("significant", 3, 1),
+        ("last", 3, 0),
+        ("last", 10, 0),
     ]
+    assert [loop.final_direct_only for loop in loops] == [True, True, False]
+
+
+def test_what_promotes_every_cycle_is_a_level_that_every_test_reaches() -> None:
+    done = history(sealed_cycles((0.45, 0.97), (0.2, 1.0), level=level_of(Loop(promote="last"))))
+    assert (done.base, done.best_cycle, done.best) == (0.5, 1, 0.2)
+    assert 'with loop.promote = "last" they decide nothing' in what_can_be_seen(Loop(promote="last"), 5, 5).detail
+
+
+def test_without_patience_nothing_stalls() -> None:
+    done = history(sealed_cycles((0.5, 0.9), (0.5, 0.9)))
+    assert (stall(Loop(patience=1), done), stall(Loop(patience=0), done)) == (0, None)
+
+
+def test_nothing_is_promoted_before_a_cycle_is_evaluated() -> None:
     assert history({}).best_cycle == History(base=0.0, cycles=(), only_direct=()).best_cycle == -1
 
 

@@ -541,3 +541,17 @@ def test_episodes_are_counted_with_their_contexts_and_shots(tmp_path: Path) -> N
     }  # fmt: skip
     assert "0 or 8 shots each, bursty contexts, the 12 commonest actions alone; a shot shows the narration." in html
     assert "starloop few-shot EPISODES --adapter" in html
+
+
+def test_each_dataset_of_a_mixed_manifest_has_a_row(folder: Path, html: str) -> None:
+    assert "Yields of each dataset" not in html
+    store = Store(str(folder))
+    sealed = read_seals(store)
+    counts = {"clips": 4, "direct_kept": 1, "rejected": 2, "rationalized_kept": 1, "failed": 1}
+    generated = sealed["cycle-000/generate"]
+    with_groups = replace(generated, facts=generated.facts | {"groups": {"": counts, "FineDiving": counts}})
+    page = report_page(subject_of(store, run_config(store), sealed | {generated.step: with_groups}), no_strip)
+    rows = Rows(page).of("Yields of each dataset (a clip's group), in the readings of Fig. 4")
+    assert [row["dataset"] for row in rows] == ["without a group", "FineDiving"]
+    assert rows[1]["direct, of all"].split() == ["25.0", "%", "1", "of", "4"]
+    assert rows[1]["rationalized, of the rejected"].split() == ["50.0", "%", "1", "of", "2"]

@@ -3,7 +3,8 @@
 import pytest
 from rich.table import Table
 
-from builders import a_seal
+from builders import a_clip, a_seal, an_attempt
+from engine.generate.groups import Groups
 from engine.presets import load_config
 from engine.run.plan import BASE, INGEST
 from engine.run.summary import summarize
@@ -29,6 +30,35 @@ def test_the_losses_shown_are_means_of_five_steps_at_each_end() -> None:
     assert (cycle["dropped"], cycle["failed"]) == ({"label_missing": 2}, {"missing": 1})
     assert (summary["base_accuracy"], summary["best_accuracy"], summary["best_cycle"]) == (0.25, 0.75, 0)
     assert (summary["best_model"], summary["heldout_clips"]) == ("cycle-000/train/model", 4)
+
+
+def test_yields_are_counted_by_dataset_in_both_readings() -> None:
+    """By hand: of five clips of a, one is right alone, two with the hint of the four that are not, and one of these fails."""
+    groups = Groups()
+    a = [a_clip(name, group="a") for name in "12345"]
+    rejected = {"outcome": "rejected", "reason": "label_missing"}
+    attempts = [an_attempt("1"), an_attempt("2", **rejected), an_attempt("2", mode="rationalized")]
+    attempts += [an_attempt("3", **rejected), an_attempt("3", mode="rationalized")]
+    attempts += [an_attempt("4", **rejected), an_attempt("4", mode="rationalized", **rejected)]
+    attempts += [an_attempt("5", outcome="failed", reason="missing")]
+    groups.add(a, attempts)
+    groups.add([a_clip("6")], [an_attempt("6", **rejected)])
+    seal = a_seal("cycle-000/generate", **ACCOUNTS, groups=groups.facts())
+    (cycle,) = summarize(load_config(None, []), {seal.step: seal})["cycles"]
+    assert list(cycle["groups"]) == ["", "a"]
+    assert cycle["groups"]["a"] == {
+        "clips": 5, "direct_kept": 1, "rejected": 3, "rationalized_kept": 2, "failed": 1,
+        "direct": 0.2, "rationalized": 0.4, "rationalized_of_rejected": 0.6667,
+    }  # fmt: skip
+    assert (cycle["groups"][""]["rejected"], cycle["groups"][""]["rationalized_of_rejected"]) == (1, 0.0)
+
+
+def test_without_groups_nothing_is_counted_by_them() -> None:
+    groups = Groups()
+    groups.add([a_clip("6")], [an_attempt("6")])
+    assert groups.facts() == {}
+    seal = a_seal("cycle-000/generate", **ACCOUNTS)
+    assert summarize(load_config(None, []), {seal.step: seal})["cycles"][0]["groups"] == {}
 
 
 def test_of_few_steps_none_counts_at_both_ends() -> None:

@@ -127,6 +127,11 @@ def test_conversations_of_an_older_version_are_read(written: tuple[Store, FileRe
     path = store.url("i.parquet")
     refuse_no_examples(Mixture(instruct=1.0, examples=path), store.storage)
     assert [len(examples) for examples in read_conversations(path, store.storage)] == [40]
+    store.write_table("i/llava.parquet", older)
+    store.write_table("i/video.parquet", older.slice(0, 3))
+    folder = Mixture(instruct=1.0, examples=store.url("i"))
+    refuse_no_examples(folder, store.storage)
+    assert [len(examples) for examples in read_conversations(folder.examples, store.storage)] == [40, 3], "of all files of a folder"
     store.write_table("i.parquet", older.drop_columns(["answer"]))
     with pytest.raises(ValueError, match=r"i\.parquet does not hold examples \(.*answer.*; `starloop ingest"):
         refuse_no_examples(Mixture(instruct=1.0, examples=path), store.storage)

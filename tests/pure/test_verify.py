@@ -15,7 +15,20 @@ from hypothesis import strategies as st
 
 from builders import a_label
 from engine import labels
-from engine.labels import All, AnyOf, Box, Choice, ClassSequence, Keywords, Label, Number, Sentences, TimeRange, Timestamp
+from engine.labels import (
+    All,
+    AnyOf,
+    Box,
+    Choice,
+    ClassSequence,
+    Keywords,
+    Label,
+    Number,
+    SameOrNot,
+    Sentences,
+    TimeRange,
+    Timestamp,
+)
 from engine.language.words import words
 from engine.rows import Mode
 from engine.verify.verdict import VerifySpec, verify
@@ -307,6 +320,8 @@ def random_labels(draw: Any) -> Label:
     if kind == "box":
         x, y, w, h = (0.1 + 0.4 * draw(SHARES) for _ in range(4))
         return Box(box=(x, y, w, h), format="xywh")
+    if kind == "same_or_not":
+        return SameOrNot(same=draw(st.booleans()))
     if kind in ("sentences", "sequence"):
         items = tuple(draw(st.lists(PHRASES, min_size=1, max_size=3, unique=True)))
         return Sentences(items=items, ordered=draw(st.booleans())) if kind == "sentences" else ClassSequence(items=items)
@@ -319,6 +334,32 @@ def test_no_text_raises(text: str, question: str, label: Label, mode: Any, spec:
     verdict = verify(text, question, label, mode, True, spec)
     assert 0 <= verdict.score <= 1
     assert all(0 <= start <= end <= len(text) for start, end in verdict.spans)
+
+
+@pytest.mark.parametrize(
+    ("text", "same", "keep"),
+    [
+        ("The objects are the same.", True, True),
+        ("The objects are not the same.", True, False),
+        ("The objects are not the same.", False, True),
+        ("They are the same. No, they are not the same.", False, True),
+        ("They're the same.", True, True),
+        ("They aren't the same.", False, False),
+        ("They are different.", False, False),
+    ],
+)
+def test_the_published_rule_for_same_or_not_takes_the_last_mention(text: str, same: bool, keep: bool) -> None:
+    assert verify(text, "?", SameOrNot(same=same), "direct", True, CODE).keep is keep
+
+
+def test_the_published_stop_words_empty_a_label() -> None:
+    """As with spaCy's list: "put into" has no word left, so every answer contains it."""
+    assert verify("A dog sleeps.", "?", Keywords(text="put into"), "direct", True, CODE).keep
+    assert not verify("A dog sleeps.", "?", Keywords(text="put cup into"), "direct", True, CODE).keep
+
+
+def test_a_word_that_a_label_repeats_may_stand_once() -> None:
+    assert verify("0", "", Keywords(text="0 0"), "direct", True, STRICT).reason in ("contains_label", "label_missing")
 
 
 @given(random_labels())

@@ -8,6 +8,7 @@ something    Something-Something v2: JSON
 ego4d        Ego4D, forecasting hands and objects: fho_main.json
 epic         EPIC-KITCHENS-100: CSV
 temporal     ActivityNet, THUMOS, HACS, COIN, YouCook2, and captions in that style (Charades-STA, ActivityNet Captions): JSON
+videostar    Video-STaR's own annotations, and its kinds of questions about STAR, FineDiving, Something-Something, MOMA, Ego-Exo4D
 instruct     LLaVA, ShareGPT, OpenAI's messages, VideoChat2-IT, VideoInstruct: conversations; they become examples, not clips
 turns        the turns of a conversation in each of these forms
 source       an adapter's input, and what adapters share: questions, files, names
@@ -28,6 +29,12 @@ ADAPTERS = {
     "ego4d": "engine.ingest.adapters.ego4d",
     "epic": "engine.ingest.adapters.epic",
     "temporal": "engine.ingest.adapters.temporal",
+    "videostar": "engine.ingest.adapters.videostar.annotations",
+    "videostar-star": "engine.ingest.adapters.videostar.starb",
+    "videostar-finediving": "engine.ingest.adapters.videostar.finediving",
+    "videostar-something": "engine.ingest.adapters.videostar.something",
+    "videostar-moma": "engine.ingest.adapters.videostar.moma",
+    "videostar-egoexo4d": "engine.ingest.adapters.videostar.egoexo4d",
 }
 """Name of a format of clips -> the module that reads it; it has records(source: Source) -> Iterator[Record]."""
 FORMATS = ("manifest", *ADAPTERS, "instruct")

@@ -65,13 +65,21 @@ def load(source: Source, path: str) -> Any:
 
 
 def records(source: Source) -> Iterator[Record]:
+    dives, heldout = dives_of(source)
+    both = parts(dives, lambda keyed_dive: [(kind, (*keyed_dive, kind)) for kind in ("steps", "score")])
+    return each(both, lambda part: _row(source, heldout, *part))
+
+
+def dives_of(source: Source) -> tuple[Iterator[tuple[str, Any]], frozenset[tuple[str, int]] | None]:
+    """Place, and key with annotation, of each dive; and the dives that are held out, None where no file says so."""
     annotations = load(source, source.path)
     if not isinstance(annotations, dict):
         raise ValueError(f"{source.path} holds no dictionary of dives; use FineDiving_fine-grained_annotation.pkl")
-    heldout = _heldout(source)
-    dives = ((f"{source.path} dive {key}", (key, dive)) for key, dive in annotations.items())
-    both = parts(dives, lambda keyed_dive: [(kind, (*keyed_dive, kind)) for kind in ("steps", "score")])
-    return each(both, lambda part: _row(source, heldout, *part))
+    return ((f"{source.path} dive {key}", (key, dive)) for key, dive in annotations.items()), _heldout(source)
+
+
+def split_of(heldout: frozenset[tuple[str, int]] | None, competition: str, index: int) -> str | None:
+    return None if heldout is None else "heldout" if (competition, index) in heldout else "train"
 
 
 def _heldout(source: Source) -> frozenset[tuple[str, int]] | None:
@@ -102,26 +110,34 @@ def _row(source: Source, heldout: frozenset[tuple[str, int]] | None, key: tuple[
         "video": source.video_of(VIDEO, fields),
         "question": ask(templates, dive_id, label),
         "label": worded(label),
-        "split": source.split_of(None if heldout is None else "heldout" if (competition, index) in heldout else "train"),
+        "split": source.split_of(split_of(heldout, competition, index)),
     }
 
 
 def steps(dive: dict[str, Any]) -> tuple[str, ...]:
-    """Names of the steps in the order of the frames: frames_labels has a class for each frame, sub-action_types names the classes.
+    """The steps with FineDiving's abbreviations spelled out.
 
     >>> steps({"sub-action_types": {7: "Entry", 3: "Inward"}, "frames_labels": [3, 3, 7]})
     ('Inward', 'Entry')
     >>> steps({"sub-action_types": "Inward,Entry"})
     ('Inward', 'Entry')
     """
+    return tuple(map(spelled_out, step_names(dive)))
+
+
+def step_names(dive: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the steps in the order of the frames: frames_labels has a class for each frame, sub-action_types names the classes.
+
+    Class 22 is published under the name of 23.
+    """
     names = dive["sub-action_types"]
     if isinstance(names, str):
-        return tuple(spelled_out(part) for part in names.replace("/", ",").split(",") if part.strip())
+        return tuple(part.strip() for part in names.replace("/", ",").split(",") if part.strip())
     if not isinstance(names, dict):
-        return tuple(spelled_out(str(name)) for name in names)
+        return tuple(str(name).strip() for name in names)
     order: Sequence[int] = [int(label) for label in dive["frames_labels"]]
     changes = [label for i, label in enumerate(order) if not i or label != order[i - 1]]
-    return tuple(spelled_out(str(names[label])) for label in changes)
+    return tuple(str(names[23 if label == 22 and 22 not in names else label]).strip() for label in changes)
 
 
 def spelled_out(step: str) -> str:

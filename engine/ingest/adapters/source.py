@@ -26,6 +26,8 @@ class Source:
     """Template of a clip's video name, with the annotation's own fields; "": the dataset's usual layout."""
     split: str = ""
     """train or heldout; "": the split that the annotation or its file's name says."""
+    questions: str = ""
+    """For Video-STaR's formats: a copy of the release's templates.py, whose wordings are used; "": our own."""
     mapping: Mapping[str, Any] = field(default_factory=dict)
     """For "table": a manifest's columns -> the table's."""
 
