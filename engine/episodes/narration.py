@@ -1,11 +1,9 @@
-"""Narrations: how they are asked for, the words they use for verb and noun, canonical ones, and the score of an answer."""
+"""Narrations: how they are asked for, the words they use for verb and noun, and canonical ones."""
 
 import re
 import string
 from dataclasses import dataclass
 from functools import lru_cache
-
-from rapidfuzz.distance import LCSseq
 
 from engine.language.vocabulary import FUNCTION_WORDS, PARTICLES
 from engine.language.words import same_word, words
@@ -104,15 +102,3 @@ def says(text: str, phrase: str) -> bool:
         all(same_word(a, b) for a, b in zip(text_words[start:], phrase_words, strict=False))
         for start in range(len(text_words) - len(phrase_words) + 1)
     )
-
-
-def rouge_l_f1(gold: str, answer: str) -> float:
-    """ROUGE-L's F-measure (Lin 2004): twice the longest common subsequence of lower-case words, over the sum of both lengths.
-
-    >>> rouge_l_f1("The dax zups.", "the dax zups"), rouge_l_f1("the dax zups", "the wug zups now"), rouge_l_f1("a", "")
-    (1.0, 0.5714285714285714, 0.0)
-    """
-    a, b = words(gold), words(answer)
-    if not a or not b:
-        return 0.0
-    return 2 * float(LCSseq.similarity(a, b)) / (len(a) + len(b))

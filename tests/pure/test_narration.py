@@ -9,9 +9,10 @@ from builders import a_clip
 from engine.config import Episodes
 from engine.episodes import export
 from engine.episodes.build import narration, narration_id
-from engine.episodes.narration import Surface, canonical_narration, rouge_l_f1, says, surface
+from engine.episodes.narration import Surface, canonical_narration, says, surface
 from engine.episodes.properties import TextOnly, properties, tail
 from engine.evaluate.few_shot.curve import Context, context_line, curve, derangement, pieces, read_contexts, too_many_unusable
+from engine.evaluate.text_metrics import rouge_l
 from engine.language.narration import clean
 from engine.rows import Episode, Narrated
 
@@ -81,9 +82,8 @@ def test_canonical_narrations_are_sentences(verb: str, third_person: str) -> Non
 
 
 def test_rouge_is_the_f_measure() -> None:
-    assert rouge_l_f1("a b c d", "a x c") == pytest.approx(2 * 2 / 7)
-    assert rouge_l_f1("same words here", "Same words, here!") == 1.0
-    assert rouge_l_f1("one", "") == 0.0
+    golds = ["a b c d", "same words here", "one"]
+    assert rouge_l(golds, ["a x c", "Same words, here!", ""]) == pytest.approx([2 * 2 / 7, 1.0, 0.0])
 
 
 def an_episode(query: str, *context: str) -> Episode:

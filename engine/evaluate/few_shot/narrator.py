@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from engine.decode.stage import Decoded, videos_of
-from engine.episodes.narration import rouge_l_f1, says, surface
+from engine.episodes.narration import says, surface
+from engine.evaluate.text_metrics import rouge_l
 from engine.generate.seeds import derive_seed
 from engine.language import similarity
 from engine.rows import NARRATED, Failure, Narrated
@@ -78,7 +79,7 @@ class Narrator:
         return Narrated(
             **{name: query[name] for name in ("set", "control", "shots", "query", "verb", "noun", "gold")},
             text=text,
-            rouge_l=rouge_l_f1(gold, text),
+            rouge_l=rouge_l([gold], [text])[0],
             sts=float(self._similarity([gold], [text])[0, 0]) if self._similarity else None,
             verb_right=says(text, verb),
             noun_right=says(text, noun),
