@@ -63,8 +63,8 @@ def build(config: RunConfig, store: Store) -> Iterator[str]:
     report = {"train": properties(parts.pool, trained, section)}
     paths = export.frame_paths(clips)
     examples = {narration_id(clip.clip_id): narration(clip, narrated(clip, section), section.question) for clip in parts.pool}
-    narrations = {clip.clip_id: narrated(clip, section if clip.split == "train" else evaluated) for clip in clips}
-    store.write("eilev/narrated_actions.csv", export.eilev_csv(clips, paths, narrations).encode())
+    replaced = {clip.clip_id: narrated(clip, section) for clip in parts.pool} if section.canonical else {}
+    store.write("eilev/narrated_actions.csv", export.eilev_csv(clips, paths, replaced).encode())
     store.write("eilev/train.jsonl", "".join(export.eilev_jsonl(trained, paths)).encode())
     store.write("messages/train.jsonl", "".join(export.messages_jsonl(trained, examples, section.loss_on)).encode())
     maker, videos = Maker(shots, evaluated, seed), frozenset(clip.video for clip in parts.pool)
@@ -101,10 +101,10 @@ def divide(clips: list[Clip], section: Episodes, seed: int) -> Parts:
             of_video = by_video(Counter(clip.video for clip in named), seed)
             group = {clip.clip_id: of_video[clip.video] for clip in named}
         case "action":
-            unused.update(no_verb_or_noun=sum(not (clip.verb and clip.noun) for clip in named))
-            named = [clip for clip in named if clip.verb and clip.noun]
-            common = commonest(Counter((clip.verb, clip.noun) for clip in named), section.common_mass)
-            frequent = [clip for clip in named if (clip.verb, clip.noun) in common]
+            unused.update(no_verb_or_noun=sum(not all(clip.action) for clip in named))
+            named = [clip for clip in named if all(clip.action)]
+            common = commonest(Counter(clip.action for clip in named), section.common_mass)
+            frequent = [clip for clip in named if clip.action in common]
             of_video = by_video(Counter(clip.video for clip in frequent), seed)
             group = {clip.clip_id: "rare" for clip in named}
             group |= {clip.clip_id: "common" if of_video[clip.video] == "test" else "train" for clip in frequent}

@@ -36,7 +36,7 @@ def shot_of(clip: Clip, example_id: str = "") -> Shot:
 
 
 def footage_of(clip: Clip) -> Footage:
-    return Footage(clip.verb, clip.noun, clip.video, clip.start_s, clip.end_s)
+    return Footage(*clip.action, clip.video, clip.start_s, clip.end_s)
 
 
 def narration_id(clip_id: str) -> str:
