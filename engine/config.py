@@ -500,6 +500,42 @@ class Episodes(Section):
         return value
 
 
+class FewShot(Section):
+    """What `starloop few-shot` measures beside words and ROUGE-L. It needs the extra `metrics`, but for verbs and nouns."""
+
+    bleu: bool = cost(False)
+    """BLEU of the answers of each point of the curve."""
+    cross_encoder: str = cost("")
+    """STS by a cross-encoder of sentence-transformers: folder or hub id. Published: cross-encoder/stsb-roberta-large."""
+    bert_model: str = cost("")
+    """BERTScore by this encoder: folder or hub id. Published: roberta-large, rescaled."""
+    bert_baseline: str = cost("")
+    """A file of bert_score's rescale_baseline, by which BERTScore is rescaled."""
+    verbs: str = cost("")
+    """Classes of which the likeliest is chosen: CSV with the columns prompt and structured_verb, JSON with a list verbs (Ego4D's
+    fho_lta_taxonomy.json), or "clips" for those of the clips. It reads all texts of a class list after each context."""
+    nouns: str = cost("")
+    """The same of nouns, chosen after the verb."""
+    gains: bool = cost(False)
+    """gains.json: what each verb and noun gains from shots beside its clips in training, and how the two correlate."""
+
+    @model_validator(mode="after")
+    def _both_classes(self) -> "FewShot":
+        if bool(self.verbs) != bool(self.nouns):
+            raise ValueError(
+                "verbs and nouns are chosen together, one after the other; set few_shot.verbs and few_shot.nouns, or none"
+            )
+        if self.bert_baseline and not self.bert_model:
+            raise ValueError("few_shot.bert_baseline needs the model that it is of; set few_shot.bert_model")
+        return self
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of the metrics that need a library."""
+        chosen = {"bleu": self.bleu, "sts_cross": self.cross_encoder, "bert_score": self.bert_model, "correlation": self.gains}
+        return [name for name, value in chosen.items() if value]
+
+
 class Train(Section):
     epochs: float = Field(default=1.0, gt=0)
     """How often a finetune sees its examples; [mixture] weighs their sources."""
@@ -697,6 +733,7 @@ class RunConfig(Section):
     select: Select = Select()
     mixture: Mixture = Mixture()
     episodes: Episodes = Episodes()
+    few_shot: FewShot = FewShot()
     train: Train = Train()
     loop: Loop = Loop()
     cluster: Cluster = Cluster()

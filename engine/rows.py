@@ -579,7 +579,8 @@ class Narrated:
 
     set: str
     control: str
-    """"shuffled": the videos of the context are exchanged among its narrations; "": the context as it is."""
+    """"shuffled": the videos of the context are exchanged among its narrations; "majority": no model, but a narration of the
+    context's commonest words; "": the context as it is."""
     shots: int
     query: str
     verb: str
@@ -599,6 +600,16 @@ class Narrated:
     """Number of shots that were shown: fewer than `shots` if the sampler found fewer, or if videos are gone."""
     by_class: bool
     """Whether class names decide, because the narration does not match episodes.pattern."""
+    sts_cross: float | None = None
+    """STS by a cross-encoder; None without one."""
+    bert_score: float | None = None
+    """BERTScore's F1; None without its model."""
+    verb_class: str = ""
+    """The query's class, by which episodes are drawn."""
+    noun_class: str = ""
+    chosen_verb: str = ""
+    """The class that the model takes for likeliest, or the context's commonest; "" where none was chosen."""
+    chosen_noun: str = ""
 
     def to_row(self) -> dict[str, Any]:
         return asdict(self)

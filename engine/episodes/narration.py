@@ -37,8 +37,17 @@ def canonical_narration(template: str, verb: str, noun: str) -> str:
     >>> canonical_narration("The {noun} {verb}.", "dry", "cup")
     'The cup dries.'
     """
-    first, *rest = verb.replace("_", " ").split()
-    return template.replace("{verb}", " ".join([_third_person(first), *rest])).replace("{noun}", noun.replace("_", " "))
+    return template.replace("{verb}", third_person(verb.replace("_", " "))).replace("{noun}", noun.replace("_", " "))
+
+
+def third_person(phrase: str) -> str:
+    """The phrase with its first word, a verb, in the third person.
+
+    >>> third_person("pick up"), third_person("dry"), third_person("be")
+    ('picks up', 'dries', 'is')
+    """
+    first, *rest = phrase.split()
+    return " ".join([_third_person(first), *rest])
 
 
 def _third_person(verb: str) -> str:

@@ -135,12 +135,13 @@ def _floor(baseline: str, layer: int) -> float:
 
 
 def refuse_missing(metrics: Sequence[str]) -> None:
-    """Raises ValueError where the library of a metric is missing: "bleu", "sts_bi", "sts_cross" or "bert_score"."""
+    """Raises ValueError where the library of a metric is missing: bleu, sts_bi, sts_cross, bert_score or correlation."""
     libraries = {
         "bleu": "sacrebleu",
         "sts_bi": "sentence_transformers",
         "sts_cross": "sentence_transformers",
         "bert_score": "transformers",
+        "correlation": "scipy",
     }
     for metric in metrics:
         _imported(libraries[metric], metric)

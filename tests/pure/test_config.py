@@ -106,6 +106,7 @@ COSTS = {
     "model": ["allow_tiny"],
     "run": ["uri", "trackers"],
     "generate": ["engine", "piece_clips", "pieces_in_flight", "decoder", "vllm", "openai"],
+    "few_shot": ["bleu", "cross_encoder", "bert_model", "bert_baseline", "verbs", "nouns", "gains"],
     "train": ["micro_batch_rows", "num_workers", "zero_stage", "offload", "gradient_checkpointing", "checkpoint_every_steps"],
 }
 """Fields that decide no result, beside all of cluster, limits and storage: they may change within a run."""
