@@ -17,7 +17,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "verify": {"preset": "paper"},
         "loop": {"max_cycles": 3, "promote": "best"},
         "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0},
-        "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published"},
+        "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published", "common_by": "clip"},
     },
     "code": {
         "generate": {"prompts": "published", "temperature": 0.2, "max_tokens": 1024, "grounding": 0},
@@ -25,7 +25,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "verify": {"preset": "code"},
         "loop": {"max_cycles": 10, "promote": "best", "final_direct_only": False},
         "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0},
-        "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published"},
+        "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published", "common_by": "clip"},
     },
 }
 """Video-STaR's paper and released code differ (matcher threshold 80 or 85, cycles, last finetune); strict is our own."""

@@ -23,8 +23,9 @@ PoolMethod = Literal["average", "strided", "bilinear"]
 one whole size; patches that are left over at the end are dropped. bilinear: interpolation between the two nearest patches."""
 PoolPlace = Literal["before", "after"]
 """Of the projector. Its activation lies between, so the two give different tokens."""
-FrameChoice = Literal["moments", "published"]
-"""Which frames a model watches. moments: as its family does here, by presentation time. published: as its authors' code does."""
+FrameChoice = Literal["moments", "published", "spread"]
+"""Which frames a model watches. moments: as its family does here, by presentation time. published: as its authors' code does.
+spread: from the first frame to the last one, as EILEV's code does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +134,8 @@ class ByIndex:
     """
 
     num_frames: int
+    spread: bool = False
+    """Evenly from the first frame to the last one instead, both included, rounded down: EILEV's rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,6 +79,9 @@ def test_a_wrong_setting_is_one_line(setting: str, message: str) -> None:
     [
         (["model.frame_tolerance_s=-1"], "model.frame_tolerance_s"),
         (["model.frame_tolerance_s=0.5", "model.frames=published"], "frame_tolerance_s = 0.5 shows other ones"),
+        (["model.frame_tolerance_s=0.5", "episodes.frames=published"], "frame_tolerance_s = 0.5 shows other ones"),
+        (["episodes.frames=published", "model.frames=published"], "are EILEV's and PLLaVA's; leave one of the two out"),
+        (['episodes.sentence="it does"'], "mark the place of the phrase with {phrase}, once"),
         (["model.frame_tolerance_s=0.5", "generate.decoder=decord"], "set generate.decoder = 'pyav'"),
     ],
 )
