@@ -9,12 +9,7 @@ from models.pllava.processing import PllavaProcessor
 
 
 def passage_tokens(processor: PllavaProcessor, question: str, text: str, shape: Shape) -> Tokens:
-    """What stands behind the video of that shape: the question up to where an answer goes on, and the text."""
-    return chat_tokens(processor, [Exchange(question, None)], text, [shape])
-
-
-def chat_tokens(processor: PllavaProcessor, exchanges: Sequence[Exchange], text: str, shapes: Sequence[Shape]) -> Tokens:
-    """What stands behind the last video of a chat: its last question up to where an answer goes on, and the text.
+    """What stands behind the video of that shape: the question up to where an answer goes on, and the text.
 
     A chat template's chat is tokenized in one go, as training does. Behind a published form the answer is tokenized alone, with
     the beginning that each answer has, as its training does.
@@ -22,13 +17,12 @@ def chat_tokens(processor: PllavaProcessor, exchanges: Sequence[Exchange], text:
     text, start = processor.without_control_tokens(text), processor.answer_start
     own = text.removeprefix(start)
     if isinstance(processor.tokenizer.form, PublishedForm):
-        before, first = behind_videos(processor, exchanges, shapes)[1], len(processor.tokenizer.encode(start))
+        before, first = processor.prompt_ids(question, shape)[1], len(processor.tokenizer.encode(start))
         encoded, offsets = processor.tokenizer.encode_with_offsets(start + own)
         spans = [(a - len(start), b - len(start)) for a, b in offsets[first:]]
         return Tokens(tuple(before), tuple(encoded[first:]), own, tuple((max(0, a), max(0, b)) for a, b in spans))
-    begun = len(processor.conversation(exchanges))
-    answered = [*exchanges[:-1], exchanges[-1]._replace(answer=start + own)]
-    encoded, offsets = processor.tokenizer.encode_with_offsets(processor.conversation(answered))
+    begun = len(processor.conversation([Exchange(question, None)]))
+    encoded, offsets = processor.tokenizer.encode_with_offsets(processor.conversation([Exchange(question, start + own)]))
     video_end = len(encoded) - encoded[::-1].index(processor.video_token_id or 0)
     first = next((i for i, (a, _) in enumerate(offsets) if a >= begun and i >= video_end), len(encoded))
     end = next((i for i, (a, _) in enumerate(offsets) if a >= begun + len(own) and i >= first), len(encoded))

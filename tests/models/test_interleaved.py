@@ -11,8 +11,10 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from jobs.make_base import frames_of
 from models import batching
-from models.base import ChatReader, Device, FinetuneSpec, ModelSpec, Sampling, Turn, Video
+from models.base import ChatReader, ChatSpec, Device, FinetuneSpec, ModelSpec, Sampling, Turn, Video
 from models.pllava import chats, checkpoints, video_llm
+from models.pllava.chat import ChatTokenizer
+from models.pllava.forms import FORMS
 from models.pllava.samples import exchanges_of, ids_of, views_of
 from models.pllava.trainee import PllavaTrainee, trainee
 from models.registry import token_counter
@@ -133,7 +135,7 @@ def test_texts_after_shots_are_read_as_in_the_whole_chat(
 ) -> None:
     """By one pass over each whole chat, as a finetune has its loss; whatever stands beside a text, and in any order of chats."""
     monkeypatch.setattr(chats, "READ_TOKENS", tokens_at_once)
-    llm, texts = video_llm.load(TINY, CPU), ["The dax zups 1.", "The wug meeks.", "The red circle rises </s>"]
+    llm, texts = video_llm.load(TINY, CPU), ["The dax zups 1.", "The wug meeks.", "The dax zups 1", "The red circle rises </s>"]
     assert isinstance(llm, ChatReader)
     samples = [a_sample(shots, first=shots, answer="") for shots in SHOTS]
     opened = llm.open_chats(videos, samples)
@@ -153,8 +155,25 @@ def test_texts_after_shots_are_read_as_in_the_whole_chat(
             assert likelihood.logprobs == pytest.approx(expected[: len(likelihood.logprobs)], abs=2e-4)
             assert len(expected) - len(likelihood.logprobs) in (1, 2)
     assert opened.read(1, []) == []
+    alike = ["The dax zups 1.", "The dax zups 1", "The dax horks 1."]
+    assert [r.logprobs for r in opened.read(1, alike)] == [pytest.approx(opened.read(1, [t])[0].logprobs, abs=2e-4) for t in alike]
     with pytest.raises(ValueError, match="context is 1024"):
         llm.open_chats(videos, [[*a_sample(16) * 5, *a_sample(0, answer="")]]).read(0, texts)
+
+
+@pytest.mark.parametrize("form", ["pllava-vicuna", "pllava-chatml"])
+def test_texts_are_read_after_shots_of_a_published_form_as_it_generates(videos: list[Video], form: str) -> None:
+    llm = video_llm.load(TINY, CPU)
+    tokenizer = replace_form(llm.processor.tokenizer, form)
+    asking = replace(llm, processor=replace(llm.processor, tokenizer=tokenizer, chat_spec=ChatSpec(form=form)))
+    sample = a_sample(2, answer="")
+    (reply,) = asking.converse(videos, [sample], [0], GREEDY)
+    written, other = asking.open_chats(videos, [sample]).read(0, [reply.text, "The wug meeks."])
+    assert sum(written.logprobs) / len(written.logprobs) > sum(other.logprobs) / len(other.logprobs)
+
+
+def replace_form(tokenizer: ChatTokenizer, form: str) -> ChatTokenizer:
+    return ChatTokenizer(tokenizer.backend, tokenizer.settings, None, FORMS[form])
 
 
 def test_one_turn_is_a_plain_question(videos: list[Video]) -> None:
