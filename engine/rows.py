@@ -52,6 +52,19 @@ class Clip:
     """Who narrated it, "" if unknown. An episode may use the shots of one narrator only."""
     group: str = ""
     """The cell of a benchmark that it belongs to, such as "action/fine-grained action"; "" outside of benchmarks."""
+    verb_class: str = ""
+    """The class of the verb as the dataset names it, such as "put_(place,_leave,_drop)"; "": it has no other name than `verb`."""
+    noun_class: str = ""
+    """The same of the noun. Two classes may have one noun: nut_(food), nut_(tool)."""
+    narration: str = ""
+    """The narration as the dataset writes it, marks included; "": as in `description`."""
+    narrated_s: float | None = None
+    """The second of the video at which it was narrated; None: unknown."""
+
+    @property
+    def action(self) -> tuple[str, str]:
+        """(verb, noun) by which clips are compared: their classes, where the dataset names these."""
+        return self.verb_class or self.verb, self.noun_class or self.noun
 
     def to_row(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names_of(Clip)} | {"label": labels.to_json(self.label)}
@@ -570,7 +583,8 @@ class Narrated:
 
     set: str
     control: str
-    """"shuffled": the videos of the context are exchanged among its narrations; "": the context as it is."""
+    """"shuffled": the videos of the context are exchanged among its narrations; "majority": no model, but a narration of the
+    context's commonest words; "": the context as it is."""
     shots: int
     query: str
     verb: str
@@ -590,6 +604,16 @@ class Narrated:
     """Number of shots that were shown: fewer than `shots` if the sampler found fewer, or if videos are gone."""
     by_class: bool
     """Whether class names decide, because the narration does not match episodes.pattern."""
+    sts_cross: float | None = None
+    """STS by a cross-encoder; None without one."""
+    bert_score: float | None = None
+    """BERTScore's F1; None without its model."""
+    verb_class: str = ""
+    """The query's class, by which episodes are drawn."""
+    noun_class: str = ""
+    chosen_verb: str = ""
+    """The class that the model takes for likeliest, or the context's commonest; "" where none was chosen."""
+    chosen_noun: str = ""
 
     def to_row(self) -> dict[str, Any]:
         return asdict(self)

@@ -12,7 +12,7 @@ from engine.config import Episodes, RunConfig
 from engine.episodes import export
 from engine.episodes.build import Maker, narrated, narration, narration_id, shot_of
 from engine.episodes.properties import Properties, properties
-from engine.episodes.splits import by_video, commonest
+from engine.episodes.splits import by_clip, by_video, commonest
 from engine.evaluate.few_shot.curve import context_line
 from engine.evaluate.few_shot.step import CONTEXTS, SETTINGS
 from engine.ingest.card import Card
@@ -46,7 +46,7 @@ def build(config: RunConfig, store: Store) -> Iterator[str]:
     """Write the folder, and yield the lines of a report on it. Raises ValueError if the manifest cannot give episodes."""
     section, seed = config.episodes, config.run.seed
     card = Card(listing_for(config.data, config.access()) if section.split == "manifest" else None)
-    parts = divide(list(read_manifest(config.data, config.access(), card)), section, seed)
+    parts = divide([windowed(clip, section.window_s) for clip in read_manifest(config.data, config.access(), card)], section, seed)
     if section.split == "manifest":
         yield from card.notes()
     for path in (SETTINGS, CONTEXTS, "eilev", "messages"):  # of an earlier build
@@ -63,8 +63,9 @@ def build(config: RunConfig, store: Store) -> Iterator[str]:
     report = {"train": properties(parts.pool, trained, section)}
     paths = export.frame_paths(clips)
     examples = {narration_id(clip.clip_id): narration(clip, narrated(clip, section), section.question) for clip in parts.pool}
-    narrations = {clip.clip_id: narrated(clip, section if clip.split == "train" else evaluated) for clip in clips}
-    store.write("eilev/narrated_actions.csv", export.eilev_csv(clips, paths, narrations).encode())
+    rewritten = clips if section.sentence else clips[: len(parts.pool)] if section.canonical else []
+    replaced = {clip.clip_id: narrated(clip, section if clip.split == "train" else evaluated) for clip in rewritten}
+    store.write("eilev/narrated_actions.csv", export.eilev_csv(clips, paths, replaced).encode())
     store.write("eilev/train.jsonl", "".join(export.eilev_jsonl(trained, paths)).encode())
     store.write("messages/train.jsonl", "".join(export.messages_jsonl(trained, examples, section.loss_on)).encode())
     maker, videos = Maker(shots, evaluated, seed), frozenset(clip.video for clip in parts.pool)
@@ -101,13 +102,11 @@ def divide(clips: list[Clip], section: Episodes, seed: int) -> Parts:
             of_video = by_video(Counter(clip.video for clip in named), seed)
             group = {clip.clip_id: of_video[clip.video] for clip in named}
         case "action":
-            unused.update(no_verb_or_noun=sum(not (clip.verb and clip.noun) for clip in named))
-            named = [clip for clip in named if clip.verb and clip.noun]
-            common = commonest(Counter((clip.verb, clip.noun) for clip in named), section.common_mass)
-            frequent = [clip for clip in named if (clip.verb, clip.noun) in common]
-            of_video = by_video(Counter(clip.video for clip in frequent), seed)
+            unused.update(no_verb_or_noun=sum(not all(clip.action) for clip in named))
+            named = [clip for clip in named if all(clip.action)]
+            common = commonest(Counter(clip.action for clip in named), section.common_mass)
             group = {clip.clip_id: "rare" for clip in named}
-            group |= {clip.clip_id: "common" if of_video[clip.video] == "test" else "train" for clip in frequent}
+            group |= _of_common([clip for clip in named if clip.action in common], section, seed)
     pool = [clip for clip in named if group[clip.clip_id] == "train"]
     sets: dict[str, list[Clip]] = {}
     for clip in named:
@@ -125,6 +124,23 @@ def divide(clips: list[Clip], section: Episodes, seed: int) -> Parts:
             unused.update({f"{name}_not_drawn": len(queries) - section.eval_queries})
             sets[name] = random.Random(f"{seed}/{name}").sample(queries, section.eval_queries)
     return Parts(pool, dict(sorted(sets.items())), dict(+unused))
+
+
+def _of_common(clips: list[Clip], section: Episodes, seed: int) -> dict[str, str]:
+    """clip_id -> train or common, for the clips of common actions."""
+    if section.common_by == "clip":
+        trained = by_clip((clip.clip_id for clip in clips), seed)
+        return {clip.clip_id: "train" if clip.clip_id in trained else "common" for clip in clips}
+    of_video = by_video(Counter(clip.video for clip in clips), seed)
+    return {clip.clip_id: "common" if of_video[clip.video] == "test" else "train" for clip in clips}
+
+
+def windowed(clip: Clip, window_s: float | None) -> Clip:
+    """The clip with so many seconds around the moment of its narration, where that is known."""
+    if window_s is None or clip.narrated_s is None:
+        return clip
+    start_s = max(clip.narrated_s - window_s / 2, 0.0)
+    return replace(clip, start_s=start_s, end_s=start_s + window_s)
 
 
 def _report_lines(name: str, measured: Properties) -> Iterator[str]:

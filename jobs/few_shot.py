@@ -27,20 +27,27 @@ def narrate(episodes: str, out: str, adapter: str, settings: list[str]) -> None:
         view.console.print(f"{out}/curve.json has the figures, {out}/*.svg the plots, {out}/pieces every answer")
 
 
+MEASURES = {
+    "rouge_l": "ROUGE-L",
+    "sts": "STS",
+    "sts_cross": "STS-CE",
+    "bert_score": "BERTScore",
+    "bleu": "BLEU",
+    "verb_f1": "verb F1",
+    "noun_f1": "noun F1",
+}
+"""Of a point -> the head of its column, which is there where a point has a value."""
+COUNTS = ("failed", "short", "by_class")
+
+
 def print_points(console: Console, points: Sequence[dict[str, Any]]) -> None:
     table = Table(box=None, padding=(0, 2), header_style="bold")
-    for column in ("set", "shots", "queries", "verb", "noun", "both", "ROUGE-L", "STS", "failed", "short", "by class"):
+    measured = {name: head for name, head in MEASURES.items() if any(point[name] is not None for point in points)}
+    counted = [name.replace("_", " ") for name in COUNTS]
+    for column in ("set", "shots", "queries", "verb", "noun", "both", *measured.values(), *counted):
         table.add_column(column, justify="left" if column == "set" else "right")
     for point in points:
-        sts = "" if point["sts"] is None else f"{point['sts']:.3f}"
-        values = [f"{point[name]:.3f}" for name in ("verb", "noun", "both", "rouge_l")]
+        values = ["" if point[name] is None else f"{point[name]:.3f}" for name in ("verb", "noun", "both", *measured)]
         name = f"{point['set']}, {point['control']}" if point["control"] else point["set"]
-        table.add_row(
-            name,
-            str(point["shots"]),
-            str(point["queries"]),
-            *values,
-            sts,
-            *(str(point[count]) for count in ("failed", "short", "by_class")),
-        )
+        table.add_row(name, str(point["shots"]), str(point["queries"]), *values, *(str(point[count]) for count in COUNTS))
     console.print(table)

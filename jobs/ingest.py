@@ -27,7 +27,7 @@ from engine.store.documents import to_json
 from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.store.locations import local_path, refuse_odd
-from jobs.view import a_console
+from jobs.view import a_console, reasons
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,8 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
             yield clip.to_row() | {"group": clip.group or options.group}
 
     content = _table_of(CLIPS, rows())
-    facts = _report(card.facts() | _files_ignored(manifest, storage, form), skipped, listing)
+    left_out = {"left_out": counts} if (counts := source.counts_left_out) else {}
+    facts = _report(card.facts() | _files_ignored(manifest, storage, form) | left_out, skipped, listing)
     notes = [*(folder_notes(manifest, storage) if form == "manifest" else ()), *card.notes()]
     if form in ("manifest", "table") and not split and "split" not in columns.get("values", {}):
         notes += filter(None, [card.one_split_note()])
@@ -224,6 +225,8 @@ def _report(facts: dict[str, Any], skipped: Skipped | None, listing: Listing) ->
     console.print("  ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items() if isinstance(value, int | float)))
     if bad := facts.get("bad_rows_by_reason"):
         console.print("bad rows by reason: " + ", ".join(f"{reason} {count}" for reason, count in bad.items()))
+    if left_out := facts.get("left_out"):
+        console.print("annotations that the format's selection leaves out: " + reasons(left_out))
     if kinds := facts.get("kinds"):
         console.print("labels by kind: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
     if listing.missing.count:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,9 @@ PoolMethod = Literal["average", "strided", "bilinear"]
 one whole size; patches that are left over at the end are dropped. bilinear: interpolation between the two nearest patches."""
 PoolPlace = Literal["before", "after"]
 """Of the projector. Its activation lies between, so the two give different tokens."""
-FrameChoice = Literal["moments", "published"]
-"""Which frames a model watches. moments: as its family does here, by presentation time. published: as its authors' code does."""
+FrameChoice = Literal["moments", "published", "spread"]
+"""Which frames a model watches. moments: as its family does here, by presentation time. published: as its authors' code does.
+spread: from the first frame to the last one, as EILEV's code does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +134,8 @@ class ByIndex:
     """
 
     num_frames: int
+    spread: bool = False
+    """Evenly from the first frame to the last one instead, both included, rounded down: EILEV's rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -417,6 +420,26 @@ class VideoLLM(Protocol):
 
         Raises ValueError where a sample and its answer are longer than the model's context, OutOfMemory.
         """
+        ...
+
+
+class OpenChats(Protocol):
+    """Chats up to their last question, whose clips are encoded: texts are read as its answer, and nothing is generated."""
+
+    def read(self, number: int, texts: Sequence[str]) -> list[Likelihood]:
+        """How likely each text is as the answer in the chat of that number, all read after one prefix.
+
+        The prefix stays until another chat is read. An answer may be read from its beginning: a text need not be a whole answer.
+        """
+        ...
+
+
+@runtime_checkable
+class ChatReader(Protocol):
+    """A VideoLLM that reads texts after shots too."""
+
+    def open_chats(self, videos: Sequence[Video], samples: Sequence[Sample]) -> OpenChats:
+        """Each clip is encoded once, however many samples show it. Raises OutOfMemory, ValueError for a sample that is too long."""
         ...
 
 

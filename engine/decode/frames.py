@@ -63,6 +63,17 @@ def numbers(num_frames: int, first: int, last: int, jitter_seed: int | None = No
     return [int(first + part / 2 + round(part * i)) for i in range(num_frames)]
 
 
+def spread_numbers(num_frames: int, first: int, last: int) -> list[int]:
+    """Numbers of frames, ascending: from `first` to `last` in even steps, rounded down; of one frame the first.
+
+    EILEV's rule (pytorchvideo, UniformTemporalSubsample), whose frames are the same in training and evaluation.
+
+    >>> spread_numbers(8, 0, 239), spread_numbers(3, 5, 6), spread_numbers(1, 4, 9)
+    ([0, 34, 68, 102, 136, 170, 204, 239], [5, 5, 6], [4])
+    """
+    return [first + i * (last - first) // max(1, num_frames - 1) for i in range(num_frames)]
+
+
 def numbered_window(start_s: float | None, end_s: float | None, num_frames: int, rate: float) -> tuple[int, int] | None:
     """The numbers of a window's first and last frame, of a video of `num_frames` frames; None where it shows none of them.
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.decode.frames import frame_count, moments, numbered_window, numbers, window
+from engine.decode.frames import frame_count, moments, numbered_window, numbers, spread_numbers, window
 from models.base import ByIndex, Evenly, FrameSpec, KeepAspect, PerSecond, Square, Stretch
 
 Backend = Literal["pyav", "decord"]
@@ -76,7 +76,10 @@ def numbers_of(request: Request, num_frames: int, rate: float) -> list[int]:
     span = numbered_window(request.start_s, request.end_s, num_frames, rate)
     if span is None:
         raise _empty_window(request, f"{num_frames} frames at {rate:g} a second")
-    return numbers(frame_count(request.spec.choose, 0.0), *span, request.jitter_seed)
+    choose = request.spec.choose
+    if isinstance(choose, ByIndex) and choose.spread:
+        return spread_numbers(choose.num_frames, *span)
+    return numbers(frame_count(choose, 0.0), *span, request.jitter_seed)
 
 
 def moments_among(request: Request, times_s: Sequence[float], last_s: float, rate: float) -> list[float]:

@@ -7,7 +7,7 @@ footage     a clip as the sampler sees it: its action, its video and its window
 orders      clips sorted by verb and by noun, so that those of a word or an action are a range; timelines of single videos
 pools       drawing from such ranges without replacement
 sampler     EILEV's contexts: shots with the query's verb or its noun, never of its action
-narration   prompts for shots, words of a narration, canonical narrations, ROUGE-L's F-measure
+narration   prompts for shots, words of a narration, canonical narrations
 build       the episodes of a set of clips, for each epoch, and frozen contexts for evaluation
 properties  burstiness, tail, dynamic meaning, text-only baselines and leaks of episodes
 export      episodes in the formats of other tools

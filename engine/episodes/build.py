@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from engine.config import Episodes
 from engine.episodes.footage import Action, Footage
-from engine.episodes.narration import EVALUATED, WORDINGS, canonical_narration
+from engine.episodes.narration import EVALUATED, WORDINGS, canonical_narration, sentence_of
 from engine.episodes.sampler import Sampler
 from engine.episodes.splits import copies, top
 from engine.language.narration import clean
@@ -36,7 +36,7 @@ def shot_of(clip: Clip, example_id: str = "") -> Shot:
 
 
 def footage_of(clip: Clip) -> Footage:
-    return Footage(clip.verb, clip.noun, clip.video, clip.start_s, clip.end_s)
+    return Footage(*clip.action, clip.video, clip.start_s, clip.end_s)
 
 
 def narration_id(clip_id: str) -> str:
@@ -53,6 +53,8 @@ def narrated(clip: Clip, section: Episodes) -> str:
         has_action = clip.verb.strip(" _") and clip.noun.strip(" _")
         return canonical_narration(section.canonical, clip.verb, clip.noun) if has_action else ""
     sentence = clean(clip.description)
+    if section.sentence:
+        sentence = sentence_of(section.sentence, sentence, clip.verb)
     return sentence if any(map(str.isalnum, sentence)) else ""
 
 

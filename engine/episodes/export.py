@@ -5,7 +5,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from engine.episodes.build import narration_id
 from engine.rows import Clip, Episode, Example
@@ -21,15 +21,25 @@ COLUMNS = (
 )
 
 
-def frame_paths(clips: Iterable[Clip]) -> dict[str, str]:
+NUMBERED = re.compile(r"(.+)/(\d+)")
+"""A clip_id that names a video, and the clip's number among those that EILEV keeps of it, as `--format ego4d` gives it."""
+
+
+def frame_paths(clips: Sequence[Clip]) -> dict[str, str]:
     """clip_id -> EILEV's name of a clip: the video's name, a bar, and the clip's number within the video.
 
+    Clips whose ids all have such a number keep it, also where others of their video are not there; else they are counted.
+
     >>> from engine.labels import Keywords
-    >>> clip = Clip(clip_id="P01_3", video="s3://b/P01.mp4", start_s=1.0, end_s=9.0, question="?", label=Keywords(text="cut"),
-    ...            split="train", verb="cut", noun="", description="", narrator="")
-    >>> frame_paths([clip])
-    {'P01_3': 'P01|0'}
+    >>> def clip_of(clip_id: str) -> Clip:
+    ...     return Clip(clip_id=clip_id, video="s3://b/P01.mp4", start_s=1.0, end_s=9.0, question="?", label=Keywords(text="cut"),
+    ...                 split="train", verb="cut", noun="", description="", narrator="")
+    >>> frame_paths([clip_of("P01_3")]), frame_paths([clip_of("P01/0"), clip_of("P01/2")])
+    ({'P01_3': 'P01|0'}, {'P01/0': 'P01|0', 'P01/2': 'P01|2'})
     """
+    numbered = [NUMBERED.fullmatch(clip.clip_id) for clip in clips]
+    if numbered and all(numbered):
+        return {match[0]: f"{match[1]}|{match[2]}" for match in numbered if match}
     clips_so_far = Counter[str]()
     uids: dict[str, str] = {}
     stems = Counter[str]()
@@ -45,9 +55,10 @@ def frame_paths(clips: Iterable[Clip]) -> dict[str, str]:
 
 
 def eilev_csv(clips: Iterable[Clip], paths: Mapping[str, str], narrations: Mapping[str, str]) -> str:
-    """narrated_actions.csv with its seven columns. The timestamp is the middle of the window.
+    """narrated_actions.csv with its seven columns, verbs and nouns by their classes. Without a time of the narration the middle of
+    the window stands there.
 
-    `paths`: of frame_paths. `narrations`: by clip_id.
+    `paths`: of frame_paths. `narrations`: by clip_id, of clips whose own narration is replaced.
     """
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
@@ -56,7 +67,9 @@ def eilev_csv(clips: Iterable[Clip], paths: Mapping[str, str], narrations: Mappi
         name = paths[clip.clip_id]
         uid, _, index = name.rpartition("|")
         middle = "" if clip.end_s is None else ((clip.start_s or 0.0) + clip.end_s) / 2
-        writer.writerow([name, uid, index, middle, narrations[clip.clip_id], clip.verb, clip.noun])
+        narrated_s = middle if clip.narrated_s is None else clip.narrated_s
+        text = narrations.get(clip.clip_id) or clip.narration or clip.description
+        writer.writerow([name, uid, index, narrated_s, text, *clip.action])
     return sink.getvalue()
 
 

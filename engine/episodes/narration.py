@@ -1,13 +1,11 @@
-"""Narrations: how they are asked for, the words they use for verb and noun, canonical ones, and the score of an answer."""
+"""Narrations: how they are asked for, the words they use for verb and noun, and canonical ones."""
 
 import re
 import string
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rapidfuzz.distance import LCSseq
-
-from engine.language.vocabulary import FUNCTION_WORDS, PARTICLES
+from engine.language.vocabulary import ARTICLES, FUNCTION_WORDS, PARTICLES, PLACES
 from engine.language.words import same_word, words
 
 WORDINGS = {
@@ -29,6 +27,9 @@ EVALUATED = {"plain": "{question}", "published": "Question: {question} Answer:"}
 """The prompt in evaluation, by episodes.wordings."""
 ENDS = FUNCTION_WORDS - {"her", "his", "the", "a", "an", "some", "my", "your"} | {"from", "into", "onto", "then", "while", "using"}
 """A noun phrase ends before these words."""
+TO = frozenset(["to", "for"])
+NOT_NOUNS = ARTICLES | {"and", "then", "again", "together"}
+"""Words behind a verb or a preposition that need no article."""
 
 
 def canonical_narration(template: str, verb: str, noun: str) -> str:
@@ -39,8 +40,17 @@ def canonical_narration(template: str, verb: str, noun: str) -> str:
     >>> canonical_narration("The {noun} {verb}.", "dry", "cup")
     'The cup dries.'
     """
-    first, *rest = verb.replace("_", " ").split()
-    return template.replace("{verb}", " ".join([_third_person(first), *rest])).replace("{noun}", noun.replace("_", " "))
+    return template.replace("{verb}", third_person(verb.replace("_", " "))).replace("{noun}", noun.replace("_", " "))
+
+
+def third_person(phrase: str) -> str:
+    """The phrase with its first word, a verb, in the third person.
+
+    >>> third_person("pick up"), third_person("dry"), third_person("be")
+    ('picks up', 'dries', 'is')
+    """
+    first, *rest = phrase.split()
+    return " ".join([_third_person(first), *rest])
 
 
 def _third_person(verb: str) -> str:
@@ -49,6 +59,35 @@ def _third_person(verb: str) -> str:
     if re.search(r"(s|x|z|ch|sh|o)$", verb):
         return f"{verb}es"
     return f"{verb[:-1]}ies" if re.search(r"[^aeiou]y$", verb) else f"{verb}s"
+
+
+def sentence_of(template: str, narration: str, verb: str) -> str:
+    """A narration that is a phrase, "open door", as a sentence; one that begins as the template does is left as it is.
+
+    The phrase begins with its verb, which gets the third person; what it is done to, and with or on what, gets an article. EILEV
+    had an LLM write the sentences, which puts no article before what is not counted ("adds thyme to the dough").
+
+    >>> sentence_of("The camera wearer {phrase}.", "open door.", "open")
+    'The camera wearer opens the door.'
+    >>> sentence_of("The camera wearer {phrase}.", "put down pan on his hob", "put down")
+    'The camera wearer puts down the pan on his hob.'
+    >>> sentence_of("The camera wearer {phrase}.", "The camera wearer cuts.", "cut"), sentence_of("He {phrase}.", "wash", "wash")
+    ('The camera wearer cuts.', 'He washes.')
+    """
+    before, _ = template.split("{phrase}")
+    if before.strip() and narration.lower().startswith(before.strip().lower()):
+        return narration
+    phrase, verb_words = narration.strip(string.punctuation + string.whitespace).lower().split(), verb.lower().split()
+    if not phrase:
+        return ""
+    size = len(verb_words) if verb_words and phrase[: len(verb_words)] == verb_words else 1
+    written = third_person(" ".join(phrase[:size])).split()
+    for place in range(size, len(phrase)):
+        is_noun = phrase[place] not in PARTICLES.keys() | PLACES | FUNCTION_WORDS | NOT_NOUNS
+        if is_noun and (place == size or phrase[place - 1] in PLACES | TO):
+            written.append("the")
+        written.append(phrase[place])
+    return template.replace("{phrase}", " ".join(written))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +143,3 @@ def says(text: str, phrase: str) -> bool:
         all(same_word(a, b) for a, b in zip(text_words[start:], phrase_words, strict=False))
         for start in range(len(text_words) - len(phrase_words) + 1)
     )
-
-
-def rouge_l_f1(gold: str, answer: str) -> float:
-    """ROUGE-L's F-measure (Lin 2004): twice the longest common subsequence of lower-case words, over the sum of both lengths.
-
-    >>> rouge_l_f1("The dax zups.", "the dax zups"), rouge_l_f1("the dax zups", "the wug zups now"), rouge_l_f1("a", "")
-    (1.0, 0.5714285714285714, 0.0)
-    """
-    a, b = words(gold), words(answer)
-    if not a or not b:
-        return 0.0
-    return 2 * float(LCSseq.similarity(a, b)) / (len(a) + len(b))

@@ -111,18 +111,18 @@ def properties(
         short=sum(episode.short for episode in episodes),
         burstiness=_burstiness(clips, pairs),
         tails={
-            "verb": tail(Counter(clip.verb for clip in clips if clip.verb)),
-            "noun": tail(Counter(clip.noun for clip in clips if clip.noun)),
-            "action": tail(Counter(f"{clip.verb} {clip.noun}" for clip in clips if clip.verb and clip.noun)),
+            "verb": tail(Counter(clip.action[0] for clip in clips if clip.action[0])),
+            "noun": tail(Counter(clip.action[1] for clip in clips if clip.action[1])),
+            "action": tail(Counter(" ".join(clip.action) for clip in clips if all(clip.action))),
         },
         text_only=_text_only(episodes, matched),
         meanings={
-            "verb": meaning((by_id[name].verb, words.verb) for name, words in matched.items()),
-            "noun": meaning((by_id[name].noun, words.noun) for name, words in matched.items()),
+            "verb": meaning((by_id[name].action[0], words.verb) for name, words in matched.items()),
+            "noun": meaning((by_id[name].action[1], words.noun) for name, words in matched.items()),
         },
         not_taken_apart=len(surfaces) - len(matched),
         leaks={
-            "own_action": sum((shot.verb, shot.noun) == (query.verb, query.noun) for query, shot in pairs),
+            "own_action": sum(shot.action == query.action for query, shot in pairs),
             "own_video": sum(shot.video == query.video for query, shot in pairs),
             "own_window": sum(footage_of(shot).overlaps(footage_of(query)) for query, shot in pairs),
             "trained_video": sum(by_id[episode.query].video in trained_videos for episode in episodes),
@@ -132,15 +132,16 @@ def properties(
 
 def _burstiness(clips: Sequence[Clip], pairs: Sequence[tuple[Clip, Clip]]) -> Burstiness:
     """`pairs`: (query, shot)."""
-    verbs, nouns = Counter(clip.verb for clip in clips), Counter(clip.noun for clip in clips)
+    verbs, nouns = (Counter(clip.action[part] for clip in clips) for part in range(2))
     shares = {"verb": 0.0, "noun": 0.0, "verb_by_chance": 0.0, "noun_by_chance": 0.0}
     for query, shot in pairs:
-        if query.verb not in ("", OTHER):
-            shares["verb"] += shot.verb == query.verb
-            shares["verb_by_chance"] += verbs[query.verb] / len(clips)
-        if query.noun:
-            shares["noun"] += shot.noun == query.noun
-            shares["noun_by_chance"] += nouns[query.noun] / len(clips)
+        (verb, noun), (shot_verb, shot_noun) = query.action, shot.action
+        if verb not in ("", OTHER):
+            shares["verb"] += shot_verb == verb
+            shares["verb_by_chance"] += verbs[verb] / len(clips)
+        if noun:
+            shares["noun"] += shot_noun == noun
+            shares["noun_by_chance"] += nouns[noun] / len(clips)
     return Burstiness(**{name: round(total / max(1, len(pairs)), 4) for name, total in shares.items()})
 
 

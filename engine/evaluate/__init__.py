@@ -5,6 +5,7 @@ outcomes  which clips were answered right, in arrays
 metrics   what a set is measured by
 intervals the interval of a metric, by video
 paired    the test of one model against another on the same clips
+text_metrics  how close a text is to a person's: BLEU, ROUGE-L, BERTScore, STS
 sets      how the files of a set become clips, one file for each format
 few_shot  the curve over numbers of shots, after EILEV
 """

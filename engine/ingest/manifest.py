@@ -24,7 +24,7 @@ from engine.store.locations import name_below, refuse_odd
 from engine.verify.keywords import mentions
 
 T = TypeVar("T")
-TEXTS = ("clip_id", "question", "verb", "noun", "description", "narrator", "group")
+TEXTS = ("clip_id", "question", "verb", "noun", "description", "narrator", "group", "verb_class", "noun_class", "narration")
 """Columns that may be empty."""
 Records = Callable[[], Iterator[Record]]
 """Calling it starts to read the rows again from the first."""
@@ -172,6 +172,10 @@ def _clip_of(row: Row, rows: Rows) -> Clip:
         description=texts["description"],
         narrator=texts["narrator"],
         group=texts["group"],
+        verb_class=texts["verb_class"],
+        noun_class=texts["noun_class"],
+        narration=texts["narration"],
+        narrated_s=_of_column(row, "narrated_s", seconds_of),
     )
 
 

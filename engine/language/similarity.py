@@ -28,7 +28,7 @@ def name(model: str) -> str:
 def rouge_l_recall(label_sentences: Sequence[str], answer_sentences: Sequence[str]) -> NDArray[np.float64]:
     """ROUGE-L recall (Lin 2004) on content lemmas: the share of a label sentence that an answer sentence repeats in its order.
 
-    Recall and not the F-measure (engine/episodes/narration.py), because an answer may say more than its label.
+    Recall and not the F-measure (engine/evaluate/text_metrics.py), because an answer may say more than its label.
 
     >>> rouge_l_recall(["The person opens the door."], ["He opened a red door", "He closed it"]).tolist()
     [[1.0, 0.0]]

@@ -13,7 +13,7 @@ from engine.report.curve import BASELINES
 from engine.run.plan import name_of
 from engine.run.seals import Seal
 
-CONTROLS = {"as narrated": "", "videos shuffled": "shuffled"}
+CONTROLS = {"as narrated": "", "videos shuffled": "shuffled", "no model: the majority of the shots": "majority"}
 """Lines of a curve, and the control that each is of."""
 Line = Mapping[int, tuple[float, float]]
 """Number of shots -> share of queries with verb and noun right, and half its interval, 0 where it has none."""

@@ -30,7 +30,7 @@ def config_of(spec: ModelSpec) -> PreTrainedConfig:
 def processor_of(spec: ModelSpec) -> NativeProcessor:
     """Raises ValueError for what the checkpoint's processor lacks, and for a pool, which only PLLaVA has."""
     plain = ChatSpec()
-    keys = {"model.chat": spec.chat.form, "model.frames": spec.choose != "moments"}
+    keys = {"model.chat": spec.chat.form, "model.frames": spec.choose == "published", "episodes.frames": spec.choose == "spread"}
     keys |= {
         f"the prompt set's {key}": getattr(spec.chat, key) != getattr(plain, key) for key in ("system", "opening", "answer_start")
     }

@@ -1,5 +1,7 @@
 """The tokens of a text that is read as the answer to a question, as generation would have made them."""
 
+from collections.abc import Sequence
+
 from models.passages import Tokens
 from models.pllava.forms import Exchange, PublishedForm
 from models.pllava.pooling import Shape
@@ -26,3 +28,12 @@ def passage_tokens(processor: PllavaProcessor, question: str, text: str, shape: 
     end = next((i for i, (a, _) in enumerate(offsets) if a >= begun + len(own) and i >= first), len(encoded))
     spans = [(a - begun, min(b - begun, len(own))) for a, b in offsets[first:end]]
     return Tokens(tuple(encoded[video_end:first]), tuple(encoded[first:end]), own, tuple(spans))
+
+
+def behind_videos(
+    processor: PllavaProcessor, exchanges: Sequence[Exchange], shapes: Sequence[Shape]
+) -> tuple[list[int], list[int]]:
+    """Token ids of a chat that waits for its last answer: up to the end of its last video, and behind it."""
+    ids = processor.token_ids(processor.conversation(exchanges), shapes)
+    end = len(ids) - ids[::-1].index(processor.video_token_id or 0)
+    return ids[:end], ids[end:]

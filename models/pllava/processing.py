@@ -281,9 +281,8 @@ def _message(role: str, content: Sequence[Mapping[str, str]]) -> dict[str, Any]:
 
 def frames_watched(choose: FrameChoice, num_frames: int, image_size: int, stretches: bool) -> FrameSpec:
     """What a PLLaVA watches."""
-    return FrameSpec(
-        choose=ByIndex(num_frames) if choose == "published" else Evenly(num_frames), size=frame_size(image_size, stretches)
-    )
+    evenly = Evenly(num_frames) if choose == "moments" else ByIndex(num_frames, spread=choose == "spread")
+    return FrameSpec(choose=evenly, size=frame_size(image_size, stretches))
 
 
 def open_processor(folder: Path, architecture: Architecture, spec: ModelSpec) -> PllavaProcessor:

@@ -19,6 +19,7 @@ from models.context import too_long
 from models.decoding import Prefix, Step, continue_from, no_prefix, prefill, rows_padded_together
 from models.devices import memory_errors_named, refuse_missing_gpu
 from models.pllava import loading
+from models.pllava.chats import PllavaChats
 from models.pllava.checkpoints import version
 from models.pllava.modeling import PllavaForConditionalGeneration
 from models.pllava.passages import passage_tokens
@@ -136,6 +137,15 @@ class PllavaVideoLLM:
                 )
                 replies |= zip(rows, replies_of(processor, answers, sampling), strict=True)
         return [replies[row] for row in range(len(samples))]
+
+    @memory_errors_named
+    def open_chats(self, videos: Sequence[Video], samples: Sequence[Sample]) -> PllavaChats:
+        """See ChatReader in models/base.py."""
+        pictures = frozenset(clip for clip, video in enumerate(videos) if video.is_picture)
+        views = [views_of(self.processor, sample, pictures) for sample in samples]
+        with self.lock, torch.inference_mode():
+            tokens = self._video_tokens(videos, {view for sample_views in views for view in sample_views})
+        return PllavaChats(self, read_of(self.model), samples, views, tokens)
 
     def _batches(self, prompt_tokens: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
         """Rows of prompts that are answered together."""

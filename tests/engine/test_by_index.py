@@ -46,6 +46,18 @@ def test_the_numbers_are_those_of_the_frames_in_every_container(tmp_path: Path, 
     assert shown(path)[0] == published(None, None, 75, RATE, 6)
 
 
+def test_spread_frames_are_linspaces_in_training_too(tmp_path: Path) -> None:
+    """EILEV's: floor(linspace(0, T - 1, 8)) of the clip's T frames, whose first and last are shown."""
+    path = write_pair(tmp_path, 0)
+    for start_s, end_s in ((None, None), (0.4, 2.0)):
+        first, last = round((start_s or 0) * RATE), min(74, round((end_s or 9) * RATE))
+        for seed in (None, 7):
+            asked = replace(request(path, start_s, end_s, replace(SPEC, choose=ByIndex(8, spread=True))), jitter_seed=seed)
+            clip = read(io.BytesIO(path.read_bytes()), asked)
+            expected = first + np.floor(np.linspace(0, last - first, 8)).astype(int)
+            assert [number_of(frame) for frame in clip.frames] == expected.tolist()
+
+
 def write_variable(path: Path, pair: Pair, num_frames: int, noise: int = 1) -> list[float]:
     """A video with frames at random seconds; returns these. Noise makes the file large."""
     rng, ticks, pixels = random.Random(5), [0], np.random.default_rng(0)

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 import models.tiny
-from engine.config import RunConfig
+from engine.config import FewShot, RunConfig
 from engine.evaluate.few_shot.step import few_shot, settings_of, weights_of
 from engine.presets import load_config
 from engine.rows import EXAMPLES
@@ -147,12 +147,13 @@ def test_two_workers_train_on_episodes_like_one_and_the_curve_is_drawn(built: Pa
 
     out, progress = Store(str(tmp_path / "curve")), []
     adapter = str(tmp_path / "1" / TRAIN / "model")
+    alone = alone.model_copy(update={"few_shot": FewShot(verbs="clips", nouns="clips")})
     result = few_shot(Store(str(built / "episodes")), out, alone, adapter, "small", progress.append)
     sets = {(point["set"], point["control"], point["shots"]) for point in result["points"]}
     assert sets == {
         (name, control, shots)
         for name in ("rare", "common")
-        for control, most in (("", 3), ("shuffled", 2))
+        for control, most in (("", 3), ("shuffled", 2), ("majority", 2))
         for shots in (4, 2, 0)[:most]
     }
     assert result["clips_encoded"] < result["clips_shown"]
@@ -160,6 +161,18 @@ def test_two_workers_train_on_episodes_like_one_and_the_curve_is_drawn(built: Pa
     assert all(point["short"] <= point["queries"] == 4 for point in result["points"])
     assert result["episodes"]["question"] == "What happens?"
     assert out.read("rare.svg") is not None
+    by_control = {control: [p for p in result["points"] if p["control"] == control] for control in ("", "shuffled", "majority")}
+    assert all(0 <= p[f1] <= 1 for p in by_control[""] for f1 in ("verb_f1", "noun_f1"))
+    assert {p["verb_f1"] for p in by_control["shuffled"]} == {None}, "classes are chosen after contexts as they are"
+    assert any(p["noun_f1"] for p in by_control["majority"])
+    rows = [row for name in out.names("pieces") for row in out.read_table(f"pieces/{name}").to_pylist()]
+    verbs, nouns = (
+        {row[kind] for row in pq.read_table(built / "episodes" / "clips.parquet").to_pylist()} for kind in ("verb", "noun")
+    )
+    chosen = [row for row in rows if not row["control"] and not row["failure"]]
+    assert {row["chosen_verb"] for row in chosen} <= verbs
+    assert {row["chosen_noun"] for row in chosen} <= nouns
+    assert all(row["text"] for row in rows if row["control"] == "majority" and row["shown"])
     progress.clear()
     again = few_shot(Store(str(built / "episodes")), out, alone, adapter, "small", progress.append)
     assert (again["points"], progress) == (result["points"], [])

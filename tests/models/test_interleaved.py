@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from jobs.make_base import frames_of
 from models import batching
-from models.base import Device, FinetuneSpec, ModelSpec, Sampling, Turn, Video
-from models.pllava import checkpoints, video_llm
+from models.base import ChatReader, ChatSpec, Device, FinetuneSpec, ModelSpec, Sampling, Turn, Video
+from models.pllava import chats, checkpoints, video_llm
+from models.pllava.chat import ChatTokenizer
+from models.pllava.forms import FORMS
 from models.pllava.samples import exchanges_of, ids_of, views_of
 from models.pllava.trainee import PllavaTrainee, trainee
 from models.registry import token_counter
@@ -124,6 +127,53 @@ def test_answers_depend_on_no_neighbour_and_are_those_of_generate(
         shapes_ = [shape for _, _, shape in views_of(llm.processor, sample)]
         made = llm.model.generate(ids, pixel_values_videos=pixels, pooling_shapes=shapes_, max_new_tokens=8, do_sample=False)
         assert llm.processor.tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True).strip() == reply.text
+
+
+@pytest.mark.parametrize("tokens_at_once", [2048, 7])
+def test_texts_after_shots_are_read_as_in_the_whole_chat(
+    videos: list[Video], monkeypatch: pytest.MonkeyPatch, tokens_at_once: int
+) -> None:
+    """By one pass over each whole chat, as a finetune has its loss; whatever stands beside a text, and in any order of chats."""
+    monkeypatch.setattr(chats, "READ_TOKENS", tokens_at_once)
+    llm, texts = video_llm.load(TINY, CPU), ["The dax zups 1.", "The wug meeks.", "The dax zups 1", "The red circle rises </s>"]
+    assert isinstance(llm, ChatReader)
+    samples = [a_sample(shots, first=shots, answer="") for shots in SHOTS]
+    opened = llm.open_chats(videos, samples)
+    for number in (2, 0, 3, 2):
+        for text, likelihood in zip(texts, opened.read(number, texts), strict=True):
+            answered = [*samples[number][:-1], replace(samples[number][-1], answer=text)]
+            views = views_of(llm.processor, answered)
+            ids, labels = llm.processor.training_ids(exchanges_of(answered), [shape for _, _, shape in views])
+            tokens = llm._video_tokens(videos, set(views))
+            with torch.inference_mode():
+                features = BaseModelOutputWithPooling(pooler_output=[tokens[view] for view in views])
+                states = llm.model.model.language_model(
+                    inputs_embeds=llm.model.model.embed(torch.tensor([ids]), {"video": features})
+                )
+                logprobs = llm.model.lm_head(states.last_hidden_state)[0].log_softmax(-1)
+            expected = [float(logprobs[place - 1, token]) for place, token in enumerate(labels) if token != -100]
+            assert likelihood.logprobs == pytest.approx(expected[: len(likelihood.logprobs)], abs=2e-4)
+            assert len(expected) - len(likelihood.logprobs) in (1, 2)
+    assert opened.read(1, []) == []
+    alike = ["The dax zups 1.", "The dax zups 1", "The dax horks 1."]
+    assert [r.logprobs for r in opened.read(1, alike)] == [pytest.approx(opened.read(1, [t])[0].logprobs, abs=2e-4) for t in alike]
+    with pytest.raises(ValueError, match="context is 1024"):
+        llm.open_chats(videos, [[*a_sample(16) * 5, *a_sample(0, answer="")]]).read(0, texts)
+
+
+@pytest.mark.parametrize("form", ["pllava-vicuna", "pllava-chatml"])
+def test_texts_are_read_after_shots_of_a_published_form_as_it_generates(videos: list[Video], form: str) -> None:
+    llm = video_llm.load(TINY, CPU)
+    tokenizer = replace_form(llm.processor.tokenizer, form)
+    asking = replace(llm, processor=replace(llm.processor, tokenizer=tokenizer, chat_spec=ChatSpec(form=form)))
+    sample = a_sample(2, answer="")
+    (reply,) = asking.converse(videos, [sample], [0], GREEDY)
+    written, other = asking.open_chats(videos, [sample]).read(0, [reply.text, "The wug meeks."])
+    assert sum(written.logprobs) / len(written.logprobs) > sum(other.logprobs) / len(other.logprobs)
+
+
+def replace_form(tokenizer: ChatTokenizer, form: str) -> ChatTokenizer:
+    return ChatTokenizer(tokenizer.backend, tokenizer.settings, None, FORMS[form])
 
 
 def test_one_turn_is_a_plain_question(videos: list[Video]) -> None:

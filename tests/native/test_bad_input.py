@@ -176,6 +176,7 @@ def test_frames_that_transformers_cannot_merge(tmp_path: Path) -> None:
         ({"chat": ChatSpec(form="foo")}, "model.chat"),
         ({"chat": ChatSpec(system="Watch.")}, "the prompt set's system"),
         ({"choose": "published"}, "model.frames"),
+        ({"choose": "spread"}, "episodes.frames"),
     ],
 )
 def test_what_only_a_pllava_has_is_named(spec: ModelSpec, changes: Any, keys: str) -> None:

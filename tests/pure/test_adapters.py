@@ -20,7 +20,7 @@ from engine.ingest.adapters import adapter, instruct
 from engine.ingest.adapters.source import Source
 from engine.ingest.adapters.table import read_mapping
 from engine.ingest.skipped import Skipped
-from engine.labels import Choice, ClassSequence, Keywords, Number, TimeRange
+from engine.labels import Choice, ClassSequence, Keywords, Number, Sentences, TimeRange
 from engine.rows import Clip, Example
 from engine.store.filesystems import Storage
 from jobs.ingest import IngestOptions, ingest
@@ -178,11 +178,43 @@ def test_something(tmp_path: Path) -> None:
 
 
 def test_ego4d(tmp_path: Path) -> None:
-    first, last = clips_of(tmp_path, "ego4d", "fho_main.json", EGO4D)
+    first, last, other = clips_of(tmp_path, "ego4d", "fho_main.json", EGO4D)
     assert first.label == Keywords(text="put bag", aliases=("place bag", "leave bag", "drop bag"))
     assert (first.clip_id, first.start_s, first.end_s) == ("v1/0", 6.0, 14.0)
     assert first.description == "The camera wearer puts the bag on the table."
-    assert (last.label.text, last.start_s, last.end_s) == ("bag", 52.0, 60.0), "no verb: the noun alone"
+    assert first.action == ("put_(place,_leave,_drop)", "bag_(bag,_grocery,_nylon)")
+    assert (first.verb, first.noun, first.narration, first.narrated_s) == ("put", "bag", "#C C puts the bag on the table", 10.0)
+    assert (last.label.text, last.start_s, last.end_s, last.narrated_s) == ("bag", 52.0, 60.0, 59.0), "no verb: the noun alone"
+    assert (other.clip_id, other.verb, other.action) == ("v1/2", "", ("[other]", ""))
+    assert other.label == Sentences(items=("The camera wearer looks around.",), ordered=False), "neither verb nor noun"
+
+
+def test_ego4d_leaves_out_what_eilev_leaves_out_and_counts_it(tmp_path: Path) -> None:
+    """An index of EILEV's counts what passes its filter, over all intervals; only that has a number."""
+    actions = [
+        action("#C C opens a nut", 5.0, frames=None, structured_verb=None),
+        action("#C C drops", 6.0, is_rejected=True),
+        action("#C C cuts", 7.0, is_valid_action=None),
+        action("#C C cuts", 7.5, is_valid_action=False),
+        action("#O A man walks", 8.0),
+        action("#C C turns", 9.0, frames=[{"frame_type": "pnr_frame", "boxes": None}, *frames_with("nut_(food)")]),
+        action("#C C turns", 9.5, frames=frames_with("nut_(tool)")),
+    ]
+    path = tmp_path / "fho_main.json"
+    intervals = [{"narrated_actions": actions[:3]}, {"narrated_actions": None}, {"narrated_actions": actions[3:]}]
+    path.write_text(json.dumps({"videos": [{"video_uid": "u0", "annotated_intervals": intervals}]}))
+    source = Source(path=str(path), storage=Storage())
+    data = Data(manifest=str(path), videos="/videos", heldout=0.0)
+    for _ in range(2):
+        clips = list(manifest.read_manifest(data, Storage(), records=partial(adapter("ego4d"), source)))
+        assert source.counts_left_out == {"not_the_wearers_own": 1, "not_valid": 2, "rejected": 1}, "however often it is read"
+    assert [clip.clip_id for clip in clips] == ["u0/0", "u0/1", "u0/2"]
+    assert [clip.noun for clip in clips] == ["", "nut", "nut"]
+    assert [clip.action[1] for clip in clips] == ["", "nut_(food)", "nut_(tool)"], "521 nouns have 516 names"
+
+
+def frames_with(noun: str) -> list[dict[str, Any]]:
+    return [{"frame_type": "pnr_frame", "boxes": [{"object_type": "object_of_change", "structured_noun": noun}]}]
 
 
 def test_epic(tmp_path: Path) -> None:
@@ -190,6 +222,9 @@ def test_epic(tmp_path: Path) -> None:
     assert clip.label == Keywords(text="pick up chopping board", aliases=("pick up board",))
     assert (clip.start_s, clip.end_s, clip.split) == (0.14, 63.37, "heldout")
     assert (clip.video, clip.verb, clip.noun) == ("/videos/P01/videos/P01_01.MP4", "pick up", "chopping board")
+    assert (clip.action, clip.narrated_s) == (("pick-up", "board:chopping"), 1.089)
+    (untimed,) = clips_of(tmp_path, "epic", "EPIC_100_validation.csv", EPIC.replace("00:00:01.089", ""))
+    assert untimed.narrated_s == pytest.approx((0.14 + 63.37) / 2)
 
 
 def test_temporal(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ ROOMS = [
     ),
     (
         "engine.ingest", "engine.evaluate.sets", "engine.evaluate.intervals", "engine.evaluate.metrics", "engine.evaluate.outcomes",
-        "engine.evaluate.paired",
+        "engine.evaluate.paired", "engine.evaluate.text_metrics",
     ),
     ("engine.generate",),
     ("engine.audit",),
@@ -59,7 +59,7 @@ PURE = [
     "engine.train.mixture", "engine.train.batches", "engine.train.schedule", "engine.train.job", "engine.train.backends.deepspeed",
     "engine.metrics.table", "engine.metrics.board", "engine.metrics.idle", "engine.metrics.files",
     "engine.evaluate.metrics", "engine.evaluate.outcomes", "engine.evaluate.intervals", "engine.evaluate.paired",
-    "engine.evaluate.sets", "engine.evaluate.few_shot.curve",
+    "engine.evaluate.text_metrics", "engine.evaluate.sets", "engine.evaluate.few_shot.curve",
     "engine.verify.stages", "engine.verify.rules",
     "engine.audit.strata", "engine.audit.figures", "engine.audit.sheet", "engine.audit.reviews",
     "engine", "engine.library", "engine.export.kept", "engine.export.formats", "engine.export.export",

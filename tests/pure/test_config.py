@@ -79,6 +79,9 @@ def test_a_wrong_setting_is_one_line(setting: str, message: str) -> None:
     [
         (["model.frame_tolerance_s=-1"], "model.frame_tolerance_s"),
         (["model.frame_tolerance_s=0.5", "model.frames=published"], "frame_tolerance_s = 0.5 shows other ones"),
+        (["model.frame_tolerance_s=0.5", "episodes.frames=published"], "frame_tolerance_s = 0.5 shows other ones"),
+        (["episodes.frames=published", "model.frames=published"], "are EILEV's and PLLaVA's; leave one of the two out"),
+        (['episodes.sentence="it does"'], "mark the place of the phrase with {phrase}, once"),
         (["model.frame_tolerance_s=0.5", "generate.decoder=decord"], "set generate.decoder = 'pyav'"),
     ],
 )
@@ -106,6 +109,7 @@ COSTS = {
     "model": ["allow_tiny"],
     "run": ["uri", "trackers"],
     "generate": ["engine", "piece_clips", "pieces_in_flight", "decoder", "vllm", "openai"],
+    "few_shot": ["bleu", "cross_encoder", "bert_model", "bert_baseline", "verbs", "nouns", "gains"],
     "train": ["micro_batch_rows", "num_workers", "zero_stage", "offload", "gradient_checkpointing", "checkpoint_every_steps"],
 }
 """Fields that decide no result, beside all of cluster, limits and storage: they may change within a run."""

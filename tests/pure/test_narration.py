@@ -9,9 +9,10 @@ from builders import a_clip
 from engine.config import Episodes
 from engine.episodes import export
 from engine.episodes.build import narration, narration_id
-from engine.episodes.narration import Surface, canonical_narration, rouge_l_f1, says, surface
+from engine.episodes.narration import Surface, canonical_narration, says, surface
 from engine.episodes.properties import TextOnly, properties, tail
 from engine.evaluate.few_shot.curve import Context, context_line, curve, derangement, pieces, read_contexts, too_many_unusable
+from engine.evaluate.text_metrics import rouge_l
 from engine.language.narration import clean
 from engine.rows import Episode, Narrated
 
@@ -81,9 +82,8 @@ def test_canonical_narrations_are_sentences(verb: str, third_person: str) -> Non
 
 
 def test_rouge_is_the_f_measure() -> None:
-    assert rouge_l_f1("a b c d", "a x c") == pytest.approx(2 * 2 / 7)
-    assert rouge_l_f1("same words here", "Same words, here!") == 1.0
-    assert rouge_l_f1("one", "") == 0.0
+    golds = ["a b c d", "same words here", "one"]
+    assert rouge_l(golds, ["a x c", "Same words, here!", ""]) == pytest.approx([2 * 2 / 7, 1.0, 0.0])
 
 
 def an_episode(query: str, *context: str) -> Episode:
@@ -163,13 +163,16 @@ def test_contexts_are_read_as_written_and_a_broken_line_is_named() -> None:
 
 
 def test_pieces_name_each_window_once_and_shuffle_only_the_videos() -> None:
-    clips = {name: a_clip(name, description=f"The {name} does.") for name in "abcq"}
+    clips = {name: a_clip(name, description=f"The {name} does.", verb=name, noun="x") for name in "abcq"}
+    section = Episodes(pattern="The {noun} {verb}.", canonical="It {verb} {noun}.")
     contexts = [Context(set="rare", shots=shots, query="q", context=tuple("abc"[:shots])) for shots in (0, 1, 3)]
-    [piece] = pieces(contexts, clips, "?", "model")
+    [piece] = pieces(contexts, clips, section, "model")
     questions = json.loads(piece["questions"])
     assert len(json.loads(piece["windows"])) == 4
-    assert [(question["control"], question["shots"]) for question in questions] == [("", 0), ("", 1), ("", 3), ("shuffled", 3)]
-    plain, shuffled = questions[2]["sample"], questions[3]["sample"]
+    kinds = [("", 0), ("", 1), ("majority", 1), ("", 3), ("shuffled", 3), ("majority", 3)]
+    assert [(question["control"], question["shots"]) for question in questions] == kinds
+    assert questions[5] | {"text": "The b does.", "chosen_verb": "a", "chosen_noun": "x", "sample": []} == questions[5]
+    plain, shuffled = questions[3]["sample"], questions[4]["sample"]
     assert (
         [turn["answer"] for turn in plain]
         == [turn["answer"] for turn in shuffled]
@@ -177,9 +180,9 @@ def test_pieces_name_each_window_once_and_shuffle_only_the_videos() -> None:
     )
     assert all(turn["clip"] != control["clip"] for turn, control in zip(plain[:-1], shuffled[:-1], strict=True))
     assert plain[-1] == shuffled[-1]
-    assert [p["piece_id"] for p in pieces(contexts, clips, "?", "other")] != [piece["piece_id"]]
+    assert [p["piece_id"] for p in pieces(contexts, clips, section, "other")] != [piece["piece_id"]]
     with pytest.raises(ValueError, match="contexts of rare name 'z', which is no clip there"):
-        list(pieces([Context(set="rare", shots=1, query="q", context=("z",))], clips, "?", "model"))
+        list(pieces([Context(set="rare", shots=1, query="q", context=("z",))], clips, section, "model"))
 
 
 def test_a_derangement_leaves_nothing_in_place() -> None:

@@ -7,16 +7,24 @@ import json
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from engine.config import Episodes
+from engine.episodes.build import narrated
+from engine.episodes.narration import EVALUATED, surface
+from engine.episodes.sampler import OTHER
+from engine.evaluate.few_shot.classes import ClassTexts, macro_f1
+from engine.evaluate.text_metrics import bleu
 from engine.generate.ledger import too_many_failed
 from engine.language.narration import clean
 from engine.rows import Clip, Narrated, Window
 from engine.store.files import digest
 from models.base import Turn
 
+MAJORITY = "majority"
+"""The control that answers without a model: a narration of the words that the shots use most (EILEV's majority baseline)."""
 PIECE_QUERIES = 8
 """Queries of a piece, each with all its numbers of shots: their contexts share clips, and each clip of a piece is encoded once."""
 
@@ -66,24 +74,25 @@ def derangement(number: int, rng: random.Random) -> list[int]:
     return order
 
 
-def pieces(contexts: Iterable[Context], clips: Mapping[str, Clip], prompt: str, key: str) -> Iterator[dict[str, Any]]:
+def pieces(contexts: Iterable[Context], clips: Mapping[str, Clip], section: Episodes, key: str) -> Iterator[dict[str, Any]]:
     """Rows for the flow: "windows" has each clip of the piece once, "questions" the samples with the facts on their queries,
     "answers" the number of questions.
 
-    A context of two or more shots is used a second time as a control, with its videos shuffled among its narrations.
-    `key` goes into piece_id: it names the model and its settings. Raises ValueError for a clip_id that is not in `clips`.
+    A context of two or more shots is used a second time as a control, with its videos shuffled among its narrations; and each
+    context of shots once more without the model, for the narration of its commonest words. `key` goes into piece_id: it names the
+    model and its settings. Raises ValueError for a clip_id that is not in `clips`.
     """
     by_query: dict[tuple[str, str], list[Context]] = defaultdict(list)
     for context in contexts:
         by_query[context.set, context.query].append(context)
-    queries = list(by_query.values())
+    queries, asking = list(by_query.values()), Asking(clips, section)
     for start in range(0, len(queries), PIECE_QUERIES):
         numbers: dict[Window, int] = {}
         questions = [
             question
             for contexts_of_query in queries[start : start + PIECE_QUERIES]
             for context in contexts_of_query
-            for question in _questions(context, clips, prompt, numbers)
+            for question in asking.questions(context, numbers)
         ]
         windows = json.dumps([asdict(window) for window in numbers])
         yield {
@@ -95,31 +104,55 @@ def pieces(contexts: Iterable[Context], clips: Mapping[str, Clip], prompt: str, 
         }
 
 
-def _questions(context: Context, clips: Mapping[str, Clip], prompt: str, numbers: dict[Window, int]) -> Iterator[dict[str, Any]]:
-    """A question about the context, and one about its control. `numbers`: the place of each window in the piece, extended here."""
-    ids = [*context.context, context.query]
-    if missing := [clip_id for clip_id in ids if clip_id not in clips]:
-        raise ValueError(
-            f"contexts of {context.set} name {missing[0]!r}, which is no clip there; make them again with `starloop episodes`"
-        )
-    shown = [clips[clip_id] for clip_id in ids]
-    places = [numbers.setdefault(Window(video=c.video, start_s=c.start_s, end_s=c.end_s, etag=""), len(numbers)) for c in shown]
-    query, shots = shown[-1], len(shown) - 1
-    orders = {"": list(range(shots))}
-    if shots > 1:
-        orders["shuffled"] = derangement(shots, random.Random(f"{context.set}/{context.shots}/{context.query}"))
-    for control, order in orders.items():
-        turns = [Turn(places[order[i]], prompt, clean(shown[i].description)) for i in range(shots)]
-        yield {
-            "set": context.set,
-            "control": control,
-            "shots": context.shots,
-            "query": context.query,
-            "verb": query.verb,
-            "noun": query.noun,
-            "gold": clean(query.description),
-            "sample": [asdict(turn) for turn in (*turns, Turn(places[-1], prompt, ""))],
+class Asking:
+    """How contexts become questions: the fixed prompt, and the narrations as they are evaluated, which are never canonical ones."""
+
+    def __init__(self, clips: Mapping[str, Clip], section: Episodes) -> None:
+        self._clips, self._section = clips, section.model_copy(update={"canonical": ""})
+        self._prompt = EVALUATED[section.wordings].replace("{question}", section.question)
+
+    def questions(self, context: Context, numbers: dict[Window, int]) -> Iterator[dict[str, Any]]:
+        """One about the context, and its controls. `numbers`: the place of each window in the piece, extended here."""
+        ids = [*context.context, context.query]
+        if missing := [clip_id for clip_id in ids if clip_id not in self._clips]:
+            raise ValueError(
+                f"contexts of {context.set} name {missing[0]!r}, which is no clip there; make them again with `starloop episodes`"
+            )
+        shown = [self._clips[clip_id] for clip_id in ids]
+        texts = [narrated(clip, self._section) for clip in shown]
+        places = [numbers.setdefault(Window(video=c.video, start_s=c.start_s, end_s=c.end_s, etag=""), len(numbers)) for c in shown]
+        query, shots = shown[-1], len(shown) - 1
+        facts = {"set": context.set, "shots": context.shots, "query": context.query, "verb": query.verb, "noun": query.noun}
+        facts |= {"verb_class": query.action[0], "noun_class": query.action[1], "gold": texts[-1]}
+        orders = {"": list(range(shots))}
+        if shots > 1:
+            orders["shuffled"] = derangement(shots, random.Random(f"{context.set}/{context.shots}/{context.query}"))
+        for control, order in orders.items():
+            turns = [Turn(places[order[i]], self._prompt, texts[i]) for i in range(shots)]
+            yield facts | {
+                "control": control,
+                "sample": [asdict(turn) for turn in (*turns, Turn(places[-1], self._prompt, ""))],
+            }
+        if shots:
+            yield facts | {"control": MAJORITY, "sample": [], "shown": shots, **self._majority(texts[:-1], shown[:-1])}
+
+    def _majority(self, texts: Sequence[str], shots: Sequence[Clip]) -> dict[str, str]:
+        """The narration of the commonest verb and noun of the shots, and their commonest classes; the first of equals."""
+        surfaces = list(filter(None, (surface(text, self._section.pattern) for text in texts)))
+        verb, noun = (_commonest(getattr(words, part) for words in surfaces) for part in ("verb", "noun"))
+        sentence = self._section.pattern.replace("{verb}", verb).replace("{noun}", noun).strip() if verb or noun else ""
+        verbs, nouns = zip(*(clip.action for clip in shots), strict=True)
+        return {
+            "text": clean(sentence) if sentence else "",
+            "chosen_verb": _commonest(name for name in verbs if name != OTHER),
+            "chosen_noun": _commonest(nouns),
         }
+
+
+def _commonest(words: Iterable[str]) -> str:
+    """ "" where there is none."""
+    [(word, _)] = Counter(filter(None, words)).most_common(1) or [("", 0)]
+    return word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +174,12 @@ class Point:
     """Half the 95 % interval of `both`, from the number of queries (Wald)."""
     rouge_l: float
     sts: float | None
+    sts_cross: float | None
+    bert_score: float | None
+    bleu: float | None
+    verb_f1: float | None
+    """Macro F1 of the verb classes that were chosen; None where none were."""
+    noun_f1: float | None
     failed: int
     """Queries whose video is missing or broken: they count as wrong."""
     short: int
@@ -155,15 +194,15 @@ def too_many_unusable(rows: Iterable[Narrated], limit: float) -> str | None:
     return too_many_failed(Counter(filter(None, failure.values())), len(failure), limit)
 
 
-def curve(rows: Iterable[Narrated]) -> list[Point]:
-    """One Point for each set, control and number of shots."""
+def curve(rows: Iterable[Narrated], with_bleu: bool = False, classes: ClassTexts | None = None) -> list[Point]:
+    """One Point for each set, control and number of shots. `classes`: those that are chosen among; queries of others have no F1."""
+    verbs, nouns = (set(classes.verbs.values()), set(classes.nouns.values())) if classes else (set[str](), set[str]())
     groups: dict[tuple[str, str, int], list[Narrated]] = defaultdict(list)
     for row in rows:
         groups[row.set, row.control, row.shots].append(row)
     points = []
     for (name, control, shots), answers in sorted(groups.items()):
         both = _mean([row.verb_right and row.noun_right for row in answers])
-        sts = [row.sts for row in answers if row.sts is not None]
         points.append(
             Point(
                 set=name,
@@ -175,7 +214,12 @@ def curve(rows: Iterable[Narrated]) -> list[Point]:
                 both=both,
                 both_error=round(1.96 * math.sqrt(both * (1 - both) / len(answers)), 4),
                 rouge_l=_mean([row.rouge_l for row in answers]),
-                sts=_mean(sts) if sts else None,
+                sts=_mean_of(answers, "sts"),
+                sts_cross=_mean_of(answers, "sts_cross"),
+                bert_score=_mean_of(answers, "bert_score"),
+                bleu=round(bleu([row.gold for row in answers], [row.text for row in answers]), 4) if with_bleu else None,
+                verb_f1=_f1([(row.verb_class, row.chosen_verb) for row in answers], verbs),
+                noun_f1=_f1([(row.noun_class, row.chosen_noun) for row in answers], nouns),
                 failed=sum(bool(row.failure) for row in answers),
                 short=sum(row.shown < shots for row in answers),
                 by_class=sum(row.by_class for row in answers),
@@ -186,3 +230,14 @@ def curve(rows: Iterable[Narrated]) -> list[Point]:
 
 def _mean(values: Sequence[float]) -> float:
     return round(sum(values) / len(values), 4)
+
+
+def _mean_of(rows: Sequence[Narrated], name: str) -> float | None:
+    values = [value for row in rows if (value := getattr(row, name)) is not None]
+    return _mean(values) if values else None
+
+
+def _f1(pairs: Sequence[tuple[str, str]], classes: Set[str]) -> float | None:
+    """None where no class was chosen."""
+    own = [(true, chosen) for true, chosen in pairs if true in classes]
+    return round(macro_f1(own), 4) if any(chosen for _, chosen in own) else None

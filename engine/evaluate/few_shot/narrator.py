@@ -1,21 +1,23 @@
 """The actor that narrates clips after shots, and compares its answers with the narrations."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from engine.decode.stage import Decoded, videos_of
-from engine.episodes.narration import rouge_l_f1, says, surface
+from engine.episodes.narration import says, surface
+from engine.evaluate.few_shot.classes import ClassTexts, classify
+from engine.evaluate.text_metrics import bert_score, rouge_l, sts_bi, sts_cross
 from engine.generate.seeds import derive_seed
-from engine.language import similarity
-from engine.rows import NARRATED, Failure, Narrated
+from engine.rows import NARRATED, Failure, Narrated, names_of
 from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.store.weights import local
-from models.base import Device, EngineSpec, ModelSpec, Sampling, Turn, VideoLLM
+from models.base import ChatReader, Device, EngineSpec, ModelSpec, Sample, Sampling, Turn, Video, VideoLLM
 from models.registry import load
 
 
@@ -32,16 +34,42 @@ class NarrateSpec:
     """Where a narration has its verb and noun."""
     sentence_model: str
     """For STS; "": none."""
+    cross_encoder: str
+    """For STS by reading both texts at once; "": none."""
+    bert_model: str
+    """For BERTScore; "": none."""
+    bert_baseline: str
+    classes: ClassTexts | None
+    """The classes to choose from; None: none."""
     seed: int
 
 
 class Narrator:
-    """Built once per actor: loads the model; then answers pieces (engine/evaluate/few_shot/curve.py)."""
+    """Built once per actor: loads the models; then answers pieces (engine/evaluate/few_shot/curve.py)."""
 
     def __init__(self, spec: NarrateSpec) -> None:
         self._spec = spec
-        self._similarity = similarity.of(spec.sentence_model) if spec.sentence_model else None
+        for score in self._text_metrics.values():
+            score([], [])  # a model that cannot be loaded is known before the large one is
         self._llm: VideoLLM = load(local(spec.model, spec.storage), spec.device, spec.engine)
+        if spec.classes and not isinstance(self._llm, ChatReader):
+            raise ValueError(
+                f"few_shot.verbs: {spec.model.base} reads no texts after shots; only a PLLaVA with the builtin engine does; leave "
+                "few_shot.verbs and few_shot.nouns out"
+            )
+
+    @property
+    def _text_metrics(self) -> dict[str, Callable[[list[str], list[str]], list[float]]]:
+        """By column: functions of golds and answers."""
+        spec, device = self._spec, self._spec.device.kind
+        metrics: dict[str, Callable[[list[str], list[str]], list[float]]] = {"rouge_l": rouge_l}
+        if spec.sentence_model:
+            metrics["sts"] = partial(sts_bi, model=spec.sentence_model, device=device)
+        if spec.cross_encoder:
+            metrics["sts_cross"] = partial(sts_cross, model=spec.cross_encoder, device=device)
+        if spec.bert_model:
+            metrics["bert_score"] = partial(bert_score, model=spec.bert_model, baseline=spec.bert_baseline, device=device)
+        return metrics
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         spec, queries, results = self._spec, json.loads(row["questions"]), videos_of(row)
@@ -50,20 +78,23 @@ class Narrator:
         samples = {  # without the shots whose videos are gone, and without the queries whose videos are gone
             number: [Turn(**turn | {"clip": places[turn["clip"]]}) for turn in query["sample"] if turn["clip"] in places]
             for number, query in enumerate(queries)
-            if query["sample"][-1]["clip"] in places
+            if query["sample"] and query["sample"][-1]["clip"] in places
         }
         seeds = [self._seed(queries[number]) for number in samples]
         replies = self._llm.converse(videos, list(samples.values()), seeds, spec.sampling)
         texts = dict(zip(samples, (reply.text for reply in replies), strict=True))
-        rows = []
+        chosen = self._choose(videos, {number: sample for number, sample in samples.items() if not queries[number]["control"]})
         for number, query in enumerate(queries):
-            result = results[query["sample"][-1]["clip"]]
-            failure = result.kind if isinstance(result, Failure) else ""
-            shown = len(samples[number]) - 1 if number in samples else 0
-            rows.append(self._compare(query, texts.get(number, ""), failure, shown).to_row())
+            if number in samples:
+                query |= {"text": texts[number], "shown": len(samples[number]) - 1}
+                query |= dict(zip(("chosen_verb", "chosen_noun"), chosen.get(number, ("", "")), strict=True))
+            elif query["sample"]:  # else it is answered without a video
+                failure = results[query["sample"][-1]["clip"]]
+                assert isinstance(failure, Failure)
+                query |= {"failure": failure.kind}
         return {
             "piece_id": row["piece_id"],
-            "rows": json.dumps(rows),
+            "rows": json.dumps([narrated.to_row() for narrated in self._compared(queries)]),
             "shown": sum(map(len, samples.values())),
             "encoded": len({turn.clip for sample in samples.values() for turn in sample}),
         }
@@ -71,21 +102,34 @@ class Narrator:
     def _seed(self, query: Mapping[str, Any]) -> int:
         return derive_seed(self._spec.seed, query["shots"], f"{query['set']}/{query['query']}/{query['control']}", "direct")
 
-    def _compare(self, query: Mapping[str, Any], text: str, failure: str, shown: int) -> Narrated:
+    def _choose(self, videos: Sequence[Video], samples: Mapping[int, Sample]) -> dict[int, tuple[str, str]]:
+        """The likeliest verb and noun class of each sample."""
+        spec, llm = self._spec, self._llm
+        if spec.classes is None or not samples:
+            return {}
+        assert isinstance(llm, ChatReader)
+        chats = llm.open_chats(videos, list(samples.values()))
+        return {number: classify(partial(chats.read, place), spec.pattern, spec.classes) for place, number in enumerate(samples)}
+
+    def _compared(self, queries: Sequence[Mapping[str, Any]]) -> list[Narrated]:
         """The narrator's own words decide if the narration can be taken apart; otherwise the names of the classes."""
-        gold, words = query["gold"], surface(query["gold"], self._spec.pattern)
-        verb, noun = (words.verb, words.noun) if words else (query["verb"], query["noun"])
-        return Narrated(
-            **{name: query[name] for name in ("set", "control", "shots", "query", "verb", "noun", "gold")},
-            text=text,
-            rouge_l=rouge_l_f1(gold, text),
-            sts=float(self._similarity([gold], [text])[0, 0]) if self._similarity else None,
-            verb_right=says(text, verb),
-            noun_right=says(text, noun),
-            failure=failure,
-            shown=shown,
-            by_class=words is None,
-        )
+        golds, texts = [query["gold"] for query in queries], [query.get("text", "") for query in queries]
+        scores = {name: score(golds, texts) for name, score in self._text_metrics.items()}
+        rows = []
+        for number, query in enumerate(queries):
+            words = surface(query["gold"], self._spec.pattern)
+            verb, noun = (words.verb, words.noun) if words else (query["verb"], query["noun"])
+            own = {name: query[name] for name in names_of(Narrated) if name in query}
+            given: dict[str, Any] = {"text": "", "failure": "", "shown": 0, "sts": None} | own
+            rows.append(
+                Narrated(
+                    **given | {name: values[number] for name, values in scores.items()},
+                    verb_right=says(texts[number], verb),
+                    noun_right=says(texts[number], noun),
+                    by_class=words is None,
+                )
+            )
+        return rows
 
 
 def write_answers(row: dict[str, Any], store: Store) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from engine import flow
 from engine.config import RunConfig
 from engine.connection import connect
 from engine.decode.stage import decode_windows
-from engine.episodes.narration import EVALUATED
+from engine.evaluate.few_shot.classes import class_texts
 from engine.evaluate.few_shot.curve import Context, Point, curve, pieces, read_contexts, too_many_unusable
+from engine.evaluate.few_shot.gains import gains, measure_of, trends
 from engine.evaluate.few_shot.narrator import NarrateSpec, Narrator, write_answers
+from engine.evaluate.text_metrics import refuse_missing
 from engine.ingest.clips import from_table
 from engine.nodes.look import take_inventory
 from engine.nodes.placement import demands, placed
@@ -68,29 +70,36 @@ def few_shot(
     Raises ValueError if the folder holds no contexts, or if too many of the queries have no usable video.
     """
     clips, contexts, section = read_clips(episodes), _read_all_contexts(episodes), config.episodes
-    spec = NarrateSpec(
-        model=_without_answer_start(config.spec(config.model.base, adapter or None, config.evaluate.lora_alpha)),
-        device=config.model.device(config.cluster.generator_gpus),
-        engine=config.generate.engine_spec(config.cluster.generator_gpus),
-        storage=config.access(),
-        sampling=Sampling(temperature=0.0, max_tokens=config.generate.max_tokens, stop=config.generate.stop),
-        pattern=section.pattern,
-        sentence_model=config.verify.sentence_model,
-        seed=config.run.seed,
-    )
-    key = digest(
-        [repr(spec.model), weights_of(spec.model, spec.storage), repr(spec.sampling), section.pattern, spec.sentence_model]
-    )
-    prompt = EVALUATED[section.wordings].replace("{question}", section.question)
-    all_pieces = list(pieces(contexts, clips, prompt, key))
+    spec = _spec_of(config, adapter, clips)
+    all_pieces = list(pieces(contexts, clips, section, _key_of(spec)))
+    settings = {"model": config.model.base, "adapter": adapter, "episodes": section.model_dump(mode="json")}
+    # before the cluster starts: fails early if `out` cannot be written
+    out.write(EVALUATION, to_json(settings, indent=1))
+    counts = _answer(all_pieces, spec, out, config, report)
+    rows = [Narrated(**row) for piece in all_pieces for row in out.read_table(f"pieces/{piece['piece_id']}.parquet").to_pylist()]
+    if reason := too_many_unusable(rows, config.limits.failure_rate):
+        raise ValueError(
+            f"{out.url()} has no curve: {reason}; see the videos of {episodes.url('clips.parquet')}, or raise the limit"
+        )
+    points = curve(rows, config.few_shot.bleu, spec.classes)
+    result: dict[str, Any] = settings | {"points": [asdict(point) for point in points], "baselines": _baselines(episodes)} | counts
+    out.write("curve.json", to_json(result, indent=1))
+    if config.few_shot.gains:
+        _write_gains(out, rows, [clip for clip in clips.values() if clip.split == "train"])
+    for name in sorted({point.set for point in points}):
+        out.write(f"{name}.svg", svg(f"{title}: {name}", series_of(points, name, result["baselines"].get(name, {}))).encode())
+    return result
+
+
+def _answer(
+    all_pieces: list[dict[str, Any]], spec: NarrateSpec, out: Store, config: RunConfig, report: Callable[[Progress], None]
+) -> dict[str, int]:
+    """Write the pieces that are not there yet; returns how many clips these show, and how many were encoded for it."""
     written = {name.removesuffix(".parquet") for name in out.names("pieces")}
     todo = [piece for piece in all_pieces if piece["piece_id"] not in written]
     total = sum(piece["answers"] for piece in all_pieces)
     done = before = total - sum(piece["answers"] for piece in todo)
     shown = encoded = 0
-    settings = {"model": config.model.base, "adapter": adapter, "episodes": section.model_dump(mode="json")}
-    # before the cluster starts: fails early if `out` cannot be written
-    out.write(EVALUATION, to_json(settings, indent=1))
     if todo:
         with connect(config.cluster.address, *needs(config), run=out.url()), ExitStack() as stack:
             cluster, _ = placed(config.cluster, take_inventory())
@@ -101,19 +110,46 @@ def few_shot(
                 waiting.progress()
                 done, shown, encoded = done + row["answers"], shown + row["shown"], encoded + row["encoded"]
                 report(Progress(step="few-shot", unit="answers", done=done, total=total, before=before))
-    rows = [Narrated(**row) for piece in all_pieces for row in out.read_table(f"pieces/{piece['piece_id']}.parquet").to_pylist()]
-    if reason := too_many_unusable(rows, config.limits.failure_rate):
+    return {"clips_shown": shown, "clips_encoded": encoded} if shown else {}
+
+
+def _write_gains(out: Store, rows: list[Narrated], trained: list[Clip]) -> None:
+    measure = measure_of(rows)
+    table = gains(rows, trained, measure)
+    correlated = {name: {kind: asdict(trend) for kind, trend in kinds.items()} for name, kinds in trends(table).items()}
+    facts = {"measure": measure, "trends": correlated, "classes": [asdict(gain) for gain in table]}
+    out.write("gains.json", to_json(facts, indent=1) + b"\n")
+
+
+def _key_of(spec: NarrateSpec) -> str:
+    """Names the model and what its answers are compared by."""
+    measured_by = (spec.sentence_model, spec.cross_encoder, spec.bert_model, spec.bert_baseline, repr(spec.classes))
+    return digest([repr(spec.model), weights_of(spec.model, spec.storage), repr(spec.sampling), spec.pattern, *measured_by])
+
+
+def _spec_of(config: RunConfig, adapter: str, clips: Mapping[str, Clip]) -> NarrateSpec:
+    """Raises ValueError for a metric whose library is missing, or classes that cannot be read."""
+    few = config.few_shot
+    refuse_missing([*few.metrics, *(["sts_bi"] if config.verify.sentence_model else [])])
+    if few.verbs and config.generate.engine != registry.BUILTIN.name:
         raise ValueError(
-            f"{out.url()} has no curve: {reason}; see the videos of {episodes.url('clips.parquet')}, or raise the limit"
+            f"few_shot.verbs: generate.engine = {config.generate.engine!r} reads no texts after shots; leave few_shot.verbs and "
+            "few_shot.nouns out, or use the builtin engine"
         )
-    points = curve(rows)
-    result: dict[str, Any] = settings | {"points": [asdict(point) for point in points], "baselines": _baselines(episodes)}
-    if shown:
-        result |= {"clips_shown": shown, "clips_encoded": encoded}
-    out.write("curve.json", to_json(result, indent=1))
-    for name in sorted({point.set for point in points}):
-        out.write(f"{name}.svg", svg(f"{title}: {name}", series_of(points, name, result["baselines"].get(name, {}))).encode())
-    return result
+    return NarrateSpec(
+        model=_without_answer_start(config.spec(config.model.base, adapter or None, config.evaluate.lora_alpha)),
+        device=config.model.device(config.cluster.generator_gpus),
+        engine=config.generate.engine_spec(config.cluster.generator_gpus),
+        storage=config.access(),
+        sampling=Sampling(temperature=0.0, max_tokens=config.generate.max_tokens, stop=config.generate.stop),
+        pattern=config.episodes.pattern,
+        sentence_model=config.verify.sentence_model,
+        cross_encoder=few.cross_encoder,
+        bert_model=few.bert_model,
+        bert_baseline=few.bert_baseline,
+        classes=class_texts({"verb": few.verbs, "noun": few.nouns}, clips.values(), config.access()) if few.verbs else None,
+        seed=config.run.seed,
+    )
 
 
 def _without_answer_start(model: ModelSpec) -> ModelSpec:

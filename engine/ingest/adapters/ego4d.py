@@ -1,17 +1,19 @@
 """Ego4D, forecasting hands and objects: videos[] -> annotated_intervals[] -> narrated_actions[] of fho_main.json.
 
 EILEV's selection: actions that are valid, not rejected, and the camera wearer's own ("#C C ..."); eight seconds around the
-narration; the noun of the first changed object in the PNR frame. The label is verb and noun, or one of them where the other is
-missing.
+narration; the noun of the first changed object in a PNR frame. A clip's number counts the actions of its video that are kept, so
+VIDEO/3 is EILEV's VIDEO|3. The label is verb and noun, or one of them where the other is missing, and where both are the narration.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from engine.ingest.adapters.source import Source, ask, canonical, each, parts, worded
 from engine.ingest.tables import Record, Row
-from engine.labels import Keywords
+from engine.labels import Keywords, Sentences
 from engine.language.narration import clean
 
 VIDEO = "{video_uid}.mp4"
@@ -26,39 +28,46 @@ QUESTIONS = (
 
 def records(source: Source) -> Iterator[Record]:
     videos = source.json_items("videos.item", keys=("annotated_intervals",))
-    return each(parts(videos, _kept_actions), lambda kept: _row(source, *kept))
+    return each(parts(videos, partial(_kept_actions, source)), lambda kept: _row(source, *kept))
 
 
-def _kept_actions(video: dict[str, Any]) -> list[tuple[str, Any]]:
+def _kept_actions(source: Source, video: dict[str, Any]) -> list[tuple[str, Any]]:
     """By name: the video, the action, and its number among the kept ones. What is no action, or no interval, is one bad row."""
     video_uid, kept, number, index = video["video_uid"], list[tuple[str, Any]](), 0, 0
+    left_out = Counter[str]()
     for place, interval in enumerate(video["annotated_intervals"] or []):
         actions = interval.get("narrated_actions", "") if isinstance(interval, dict) else ""
         if not isinstance(actions, list | None):
             kept.append((f"interval {place}", ValueError(f"video {video_uid}: it has no list of narrated_actions")))
             continue
         for action in actions or []:
-            if not isinstance(action, dict) or _is_kept(action):
+            if isinstance(action, dict) and (reason := _unusable(action)):
+                left_out[reason] += 1
+            else:
                 kept.append((f"action {number}", (video, action, index)))
                 index += 1
             number += 1
+    source.left_out[str(video_uid)] = left_out
     return kept
 
 
-def _is_kept(action: dict[str, Any]) -> bool:
-    narrated = OWN.match(str(action.get("narration_text") or "").strip())
-    return not action.get("is_rejected") and action.get("is_valid_action", True) is not False and narrated is not None
+def _unusable(action: dict[str, Any]) -> str:
+    """Why an action is left out; "" where it is kept. EILEV's rule: an action that is not said to be valid is not."""
+    if action.get("is_rejected"):
+        return "rejected"
+    if not action.get("is_valid_action", True):
+        return "not_valid"
+    return "" if OWN.match(str(action.get("narration_text") or "").strip()) else "not_the_wearers_own"
 
 
-def _row(source: Source, video: dict[str, Any], action: dict[str, Any], index: int) -> Row | None:
-    """None where there is neither verb nor noun."""
-    verb, noun = canonical(action.get("structured_verb") or ""), canonical(_noun(action))
-    if not verb and not noun:
-        return None
+def _row(source: Source, video: dict[str, Any], action: dict[str, Any], index: int) -> Row:
+    verb_class, noun_class = action.get("structured_verb") or "", _noun(action)
+    verb, noun = canonical(verb_class), canonical(noun_class)
     duration_s = float((video.get("video_metadata") or {}).get("duration_sec") or video.get("duration_sec") or 0)
-    start_s, end_s = window(float(action["narration_timestamp_sec"]), duration_s)
-    clip_id = f"{video['video_uid']}/{index}"
-    label = Keywords(text=f"{verb} {noun}".strip(), aliases=_aliases(action, verb, noun))
+    narrated_s = float(action["narration_timestamp_sec"])
+    start_s, end_s = window(narrated_s, duration_s)
+    clip_id, description = f"{video['video_uid']}/{index}", clean(action["narration_text"])
+    label = _label(action, verb, noun) if verb or noun else Sentences(items=(description,), ordered=False)
     return {
         "clip_id": clip_id,
         "video": source.video_of(VIDEO, video),
@@ -69,24 +78,26 @@ def _row(source: Source, video: dict[str, Any], action: dict[str, Any], index: i
         "split": source.split_of(),
         "verb": verb,
         "noun": noun,
-        "description": clean(action["narration_text"]),
+        "description": description,
+        "verb_class": verb_class,
+        "noun_class": noun_class,
+        "narration": action["narration_text"].strip(),
+        "narrated_s": narrated_s,
     }
 
 
 def _noun(action: dict[str, Any]) -> str:
-    for frame in action.get("frames") or []:
-        if frame.get("frame_type") == "pnr_frame":
-            boxes = frame.get("boxes") or []
-            nouns = (box.get("structured_noun") for box in boxes if box.get("object_type") == "object_of_change")
-            return next((noun for noun in nouns if noun), "")
-    return ""
+    frames = (frame for frame in action.get("frames") or [] if frame.get("frame_type") == "pnr_frame")
+    boxes = (box for frame in frames for box in frame.get("boxes") or [] if box.get("object_type") == "object_of_change")
+    return next((str(noun) for box in boxes if (noun := box.get("structured_noun"))), "")
 
 
-def _aliases(action: dict[str, Any], verb: str, noun: str) -> tuple[str, ...]:
-    """The label with the synonyms that the verb class lists: put_(place,_leave,_drop)."""
+def _label(action: dict[str, Any], verb: str, noun: str) -> Keywords:
+    """Verb and noun, also with the synonyms that the verb class lists: put_(place,_leave,_drop)."""
     inside = re.search(r"_\((.*)\)$", action.get("structured_verb") or "")
     verbs = [part.strip().replace("_", " ").strip() for part in inside[1].split(",")] if inside else []
-    return tuple(dict.fromkeys(f"{other} {noun}".strip() for other in verbs if other and other != verb))
+    aliases = dict.fromkeys(f"{other} {noun}".strip() for other in verbs if other and other != verb)
+    return Keywords(text=f"{verb} {noun}".strip(), aliases=tuple(aliases))
 
 
 def window(time_s: float, duration_s: float) -> tuple[float, float]:

@@ -36,7 +36,17 @@ def _row(source: Source, row: Row) -> Row:
         "noun": noun,
         "description": row["narration"],
         "narrator": row.get("participant_id", ""),
+        "verb_class": row["verb"],
+        "noun_class": row["noun"],
+        "narrated_s": _narrated_s(row),
     }
+
+
+def _narrated_s(row: Row) -> float:
+    """Some narrations have no time: then it is the middle of the action."""
+    if stamp := row.get("narration_timestamp"):
+        return seconds(stamp)
+    return (seconds(row["start_timestamp"]) + seconds(row["stop_timestamp"])) / 2
 
 
 def named(noun: str) -> str:

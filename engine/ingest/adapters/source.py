@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from string import Formatter
@@ -30,6 +31,13 @@ class Source:
     """For Video-STaR's formats: a copy of the release's templates.py, whose wordings are used; "": our own."""
     mapping: Mapping[str, Any] = field(default_factory=dict)
     """For "table": a manifest's columns -> the table's."""
+    left_out: dict[str, Counter[str]] = field(default_factory=dict, compare=False)
+    """What the format's selection leaves out, by reason, of each item that was read: rows may be read several times."""
+
+    @property
+    def counts_left_out(self) -> dict[str, int]:
+        """Annotations that the format's selection leaves out, by reason, of all that was read."""
+        return dict(sorted(sum(self.left_out.values(), Counter[str]()).items()))
 
     def split_of(self, published_split: str | None = None) -> str | None:
         """The split that --split says, else the published one, else the one that the file's name says.
