@@ -18,7 +18,8 @@ RUBRIC = (
 class Judge(Server):
     """An OpenAI-compatible server that is asked about answers, with verify.stages = ["rules", "judge"].
 
-    It is asked where the rules could not decide (reasons label_open and no_single_answer), and about a share of what they keep.
+    It is asked where the rules could not decide (reasons label_open, no_single_answer and no_rule), and about a share of what they
+    keep.
     """
 
     rubric: str = Field(default=RUBRIC, min_length=1)

@@ -12,13 +12,28 @@ import numpy as np
 import regex
 from rapidfuzz import fuzz
 
-from engine.labels import All, AnyOf, Box, Choice, ClassSequence, Keywords, Label, Number, Sentences, TimeRange, Timestamp, corners
+from engine.labels import (
+    All,
+    AnyOf,
+    Box,
+    Choice,
+    ClassSequence,
+    Keywords,
+    Label,
+    Number,
+    Reference,
+    Sentences,
+    TimeRange,
+    Timestamp,
+    corners,
+)
 from engine.language.answer import Answer
 from engine.language.similarity import Similarity
 from engine.language.vocabulary import FUNCTION_WORDS
 from engine.language.words import label_words, words
 from engine.rows import Verdict
 from engine.verify.box import box_iou
+from engine.verify.reference import verify_reference
 from engine.verify.time_range import range_iou
 
 STOP_WORDS = FUNCTION_WORDS | frozenset(
@@ -74,6 +89,8 @@ def verify(text: str, label: Label, constants: Constants, similarity: Similarity
             return _sentences(text, label.items, label.ordered, similarity)
         case ClassSequence():
             return _sentences(text, label.items, True, similarity)
+        case Reference():
+            return verify_reference(text, words(text), label)
         case All():
             verdicts = [verify(text, part, constants, similarity) for part in label.labels]
             return next((verdict for verdict in verdicts if not verdict.keep), verdicts[-1])

@@ -3,7 +3,20 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.labels import All, AnyOf, Box, Choice, ClassSequence, Keywords, Label, Number, Sentences, TimeRange, Timestamp
+from engine.labels import (
+    All,
+    AnyOf,
+    Box,
+    Choice,
+    ClassSequence,
+    Keywords,
+    Label,
+    Number,
+    Reference,
+    Sentences,
+    TimeRange,
+    Timestamp,
+)
 from engine.language import parse, similarity
 from engine.language.answer import Answer
 from engine.language.structure.stated import stated
@@ -16,6 +29,7 @@ from engine.verify.judging import JudgeSpec
 from engine.verify.keywords import YES_NO, verify_keywords
 from engine.verify.leakage import copies_hint, revealing_span
 from engine.verify.number import verify_number
+from engine.verify.reference import verify_reference
 from engine.verify.repetition import breaks_off, repeated_range
 from engine.verify.sentences import verify_sentences
 from engine.verify.sequence import verify_sequence
@@ -23,7 +37,7 @@ from engine.verify.time_range import verify_time_range
 from engine.verify.timestamp import verify_timestamp
 from engine.verify.turns import next_turn
 
-COMPARED_BY_WORDS = (Keywords, Choice, Sentences, ClassSequence)
+COMPARED_BY_WORDS = (Keywords, Choice, Sentences, ClassSequence, Reference)
 """Kinds of label for which an answer with the same words is the label itself; a number also has a sign."""
 EXCERPT_CHARS, LONG_EXCERPT_CHARS = 40, 80
 """Characters of a rejected answer in `Verdict.extracted`."""
@@ -118,6 +132,8 @@ def _kind_verdict(
             return verify_sentences(answer, label, sentence_similarity)
         case ClassSequence():
             return verify_sequence(answer, label)
+        case Reference():
+            return verify_reference(answer.text, answer.words, label)
         case All() | AnyOf():
             texts = (*others, *(part.text for part in label.labels))
             verdicts = [_kind_verdict(answer, question, part, sentence_similarity, texts) for part in label.labels]
