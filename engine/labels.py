@@ -242,6 +242,28 @@ class SameOrNot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Reference(text="A man rides a horse on the beach."): what a person answered in free words; no rule compares with it.
+
+    A judge, or a metric of texts, says how good another answer is (docs/benchmarks.md).
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = FINITE
+    kind: Literal["reference"] = "reference"
+    text: Text
+    aliases: tuple[Text, ...] = ()
+    """What other people answered."""
+
+    def __post_init__(self) -> None:
+        for text in self.texts:
+            _check_has_word(text, "the reference")
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return self.text, *self.aliases
+
+
+@dataclass(frozen=True, kw_only=True)
 class All:
     """All(labels=(Keywords(text="diving"), Number(value=76.5))): an answer must contain all of them."""
 
@@ -276,12 +298,12 @@ class AnyOf:
         return self.labels[0].text
 
 
-CLASSES = (Keywords, Choice, Number, Timestamp, TimeRange, Box, Sentences, ClassSequence, SameOrNot, All, AnyOf)
+CLASSES = (Keywords, Choice, Number, Timestamp, TimeRange, Box, Sentences, ClassSequence, SameOrNot, Reference, All, AnyOf)
 Label = Annotated[
-    Keywords | Choice | Number | Timestamp | TimeRange | Box | Sentences | ClassSequence | SameOrNot | All | AnyOf,
+    Keywords | Choice | Number | Timestamp | TimeRange | Box | Sentences | ClassSequence | SameOrNot | Reference | All | AnyOf,
     Field(discriminator="kind"),
 ]
-LABEL_KINDS = tuple("keywords choice number timestamp time_range box sentences sequence same_or_not all any".split())
+LABEL_KINDS = tuple("keywords choice number timestamp time_range box sentences sequence same_or_not reference all any".split())
 OMITTED = {"key": "", "reads": "text", "compare": "similarity"}
 """What is not written where it is so: labels of older runs lack these fields."""
 _LABEL: TypeAdapter[Label] = TypeAdapter(Label)
@@ -351,6 +373,15 @@ def name_of(label: Label) -> str:
     ('doing yoga', 'number')
     """
     return label.text if isinstance(label, Keywords) else label.kind
+
+
+def has_reference(label: Label) -> bool:
+    """Whether no rule can decide about all of it.
+
+    >>> has_reference(Reference(text="He rides.")), has_reference(All(labels=(Number(value=3), Reference(text="He rides."))))
+    (True, True)
+    """
+    return isinstance(label, Reference) or (isinstance(label, All | AnyOf) and any(map(has_reference, label.labels)))
 
 
 def corners(box: tuple[float, float, float, float], box_format: BoxFormat) -> tuple[float, float, float, float]:

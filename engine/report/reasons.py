@@ -14,6 +14,7 @@ IN_WORDS = {
     "label_open": "The answer names the label and leaves open whether it holds.",
     "lists_classes": "The answer lists other classes around the label, and does not choose.",
     "other_answer": "The answer concludes with another answer than the label.",
+    "no_rule": "The label is a reference, and no rule decides whether other words mean the same.",
     "no_single_answer": "The answer gives several answers and does not choose one.",
     "wrong_option": "The answer chooses another option.",
     "wrong_number": "The answer's number is outside the label's tolerance.",

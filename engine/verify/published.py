@@ -23,6 +23,7 @@ from engine.labels import (
     Label,
     Number,
     Reads,
+    Reference,
     SameOrNot,
     Sentences,
     TimeRange,
@@ -33,6 +34,7 @@ from engine.language.answer import Answer
 from engine.language.words import label_words, words
 from engine.rows import Verdict
 from engine.verify.box import box_iou
+from engine.verify.reference import verify_reference
 from engine.verify.time_range import range_iou
 from engine.verify.tools import Tools
 
@@ -100,6 +102,8 @@ def verify(reading: Reading, label: Label) -> Verdict:
             return _sentences(reading, Sentences(items=label.items, ordered=True))
         case SameOrNot():
             return _same_or_not(reading.text, label)
+        case Reference():
+            return verify_reference(reading.text, words(reading.text), label)
         case All():
             verdicts = [verify(reading, part) for part in label.labels]
             return next((verdict for verdict in verdicts if not verdict.keep), verdicts[-1])

@@ -12,6 +12,7 @@ from engine.labels import (
     Keywords,
     Label,
     Number,
+    Reference,
     SameOrNot,
     Sentences,
     TimeRange,
@@ -29,6 +30,7 @@ from engine.verify.judging import JudgeSpec
 from engine.verify.keywords import YES_NO, verify_keywords
 from engine.verify.leakage import copies_hint, revealing_span
 from engine.verify.number import verify_number
+from engine.verify.reference import verify_reference
 from engine.verify.repetition import breaks_off, repeated_range
 from engine.verify.same_or_not import verify_same_or_not
 from engine.verify.sentences import verify_sentences
@@ -37,7 +39,7 @@ from engine.verify.time_range import verify_time_range
 from engine.verify.timestamp import verify_timestamp
 from engine.verify.turns import next_turn
 
-COMPARED_BY_WORDS = (Keywords, Choice, Sentences, ClassSequence, SameOrNot)
+COMPARED_BY_WORDS = (Keywords, Choice, Sentences, ClassSequence, SameOrNot, Reference)
 """Kinds of label for which an answer with the same words is the label itself; a number also has a sign."""
 EXCERPT_CHARS, LONG_EXCERPT_CHARS = 40, 80
 """Characters of a rejected answer in `Verdict.extracted`."""
@@ -148,6 +150,8 @@ def _kind_verdict(
             return verify_sequence(answer, label)
         case SameOrNot():
             return verify_same_or_not(answer, label)
+        case Reference():
+            return verify_reference(answer.text, answer.words, label)
         case All() | AnyOf():
             texts = (*others, *(part.text for part in label.labels))
             verdicts = [_kind_verdict(answer, question, part, sentence_similarity, texts) for part in label.labels]

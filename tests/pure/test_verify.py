@@ -325,6 +325,8 @@ def random_labels(draw: Any) -> Label:
     if kind in ("sentences", "sequence"):
         items = tuple(draw(st.lists(PHRASES, min_size=1, max_size=3, unique=True)))
         return Sentences(items=items, ordered=draw(st.booleans())) if kind == "sentences" else ClassSequence(items=items)
+    if kind == "reference":
+        return labels.Reference(text=draw(PHRASES))
     parts = (Keywords(text=draw(PHRASES)), Number(value=draw(st.integers(1, 99))))
     return All(labels=parts) if kind == "all" else AnyOf(labels=parts)
 
