@@ -1,41 +1,12 @@
-"""Pins that multiple-choice benchmarks are read in the shape in which they are published, with clips, groups and wording as literals."""
+"""Pins that MVBench, TempCompass and NExT-QA are read in the shape in which they are published, with literal clips and groups."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import pytest
-
-from engine.config import EvaluationSet
-from engine.evaluate.sets import BENCHMARKS, READERS, mvbench, read_set
+from benchmarks import LETTER, clips_of, error_of, write
+from engine.evaluate.sets import mvbench
 from engine.labels import Choice, Reference
-from engine.rows import Clip
-from engine.store.filesystems import Storage
-
-LETTER = "Answer with the option's letter from the given choices directly."
-
-
-def write(folder: Path, files: Mapping[str, Any]) -> Path:
-    """The files by their names below the folder: a text as it is, None for an empty file, anything else as JSON."""
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content if isinstance(content, str) else "" if content is None else json.dumps(content))
-    return folder
-
-
-def clips_of(form: str, files: Path, videos: Path | str = "") -> list[Clip]:
-    return list(read_set(EvaluationSet(name="set", format=form, files=str(files), videos=str(videos)), "", Storage()))
-
-
-def error_of(form: str, files: Path, videos: Path | str = "") -> str:
-    with pytest.raises(ValueError, match="This format reads: ") as error:
-        clips_of(form, files, videos)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def mvbench_items(task: str) -> list[dict[str, Any]]:

@@ -68,9 +68,14 @@ class Published:
 
     @cached_property
     def _videos(self) -> "_Videos":
+        """None where the folder is empty, is not there or may not be listed. Raises StorageError where storage does not answer."""
         try:
             return _Videos(files_under(folder_of(self.data), self.storage) or [])
-        except (ValueError, StorageError):  # an empty folder, or one that cannot be listed: each video is missing, and counted
+        except ValueError:
+            return _Videos([])
+        except StorageError as error:
+            if error.trouble not in ("missing", "denied"):
+                raise
             return _Videos([])
 
     def video(self, name: str, suffix: str = "mp4", anywhere: bool = True) -> str:

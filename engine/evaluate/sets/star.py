@@ -24,8 +24,8 @@ def records(published: Published) -> Iterator[Record]:
 
 
 def _row(published: Published, row: Row) -> Row:
-    kind, template, *_ = row["clip_id"].split("_")
+    kind, _, rest = row["clip_id"].partition("_")
     if kind not in TYPES:
         raise ValueError(f"question_id {row['clip_id']!r} begins with none of {', '.join(TYPES)}")
     row["question"] += f"\n{BY_LETTER}"
-    return row | {"video": published.video(row["video"]), "group": f"{kind}/{template}", "split": None}
+    return row | {"video": published.video(row["video"]), "group": f"{kind}/{rest.partition('_')[0]}", "split": None}

@@ -59,7 +59,7 @@ def _row(published: Published, subtitles: bool, row: Row) -> Row:
     matches = [_OPTION.fullmatch(option) for option in row["options"]]
     options = {match[1]: match[2] for match in matches if match}
     if len(options) != len(matches):
-        raise ValueError(f"its options {row['options']} are not options_of A. to D.")
+        raise ValueError(f"its options {row['options']} are not lettered A to D")
     if row["duration"] not in DURATIONS:
         raise ValueError(f"duration {row['duration']!r} is none of {', '.join(DURATIONS)}")
     video = row.get("videoID") or (match[1] if (match := _ID.search(row["url"])) else row["video_id"])
