@@ -9,13 +9,37 @@ videomme        Video-MME, with or without subtitles
 egoschema       EgoSchema: the 500 answers that are public
 star            STAR: four types of questions
 perceptiontest  Perception Test: its multiple-choice questions
+openqa          ActivityNet-QA, MSVD-QA, MSRVTT-QA: short answers in free words
+tgif            TGIF-QA: FrameQA, and its tasks with options and counts
+videochatgpt    Video-ChatGPT's benchmark: free answers, scored in five dimensions
+charades_sta    Charades-STA: when a sentence happens
+captions        MSR-VTT, MSVD and COCO's form: several references a video
+finediving      FineDiving: the scores of dives
+kinetics        Kinetics, asked as a question
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
 
 from engine.config import Data, EvaluationSet
-from engine.evaluate.sets import egoschema, manifest, mvbench, nextqa, perceptiontest, published, star, tempcompass, videomme
+from engine.evaluate.sets import (
+    captions,
+    charades_sta,
+    egoschema,
+    finediving,
+    kinetics,
+    manifest,
+    mvbench,
+    nextqa,
+    openqa,
+    perceptiontest,
+    published,
+    star,
+    tempcompass,
+    tgif,
+    videochatgpt,
+    videomme,
+)
 from engine.rows import Clip
 from engine.store.filesystems import Storage
 
@@ -30,6 +54,15 @@ BENCHMARKS: dict[str, published.Format] = {
     "egoschema": published.Format(egoschema.records, egoschema.FILES),
     "star": published.Format(star.records, star.FILES),
     "perceptiontest": published.Format(perceptiontest.records, perceptiontest.FILES),
+    "activitynet-qa": published.Format(partial(openqa.records, openqa.ACTIVITYNET), openqa.FILES),
+    "msvd-qa": published.Format(partial(openqa.records, openqa.MSVD), openqa.FILES),
+    "msrvtt-qa": published.Format(partial(openqa.records, openqa.MSRVTT), openqa.FILES),
+    "tgif-qa": published.Format(tgif.records, tgif.FILES),
+    "videochatgpt": published.Format(videochatgpt.records, videochatgpt.FILES),
+    "charades-sta": published.Format(charades_sta.records, charades_sta.FILES),
+    "captions": published.Format(captions.records, captions.FILES),
+    "finediving": published.Format(finediving.records, finediving.FILES),
+    "kinetics": published.Format(kinetics.records, kinetics.FILES),
 }
 """Published benchmarks: how each is read, and which files."""
 READERS: dict[str, Reader] = {"manifest": manifest.read} | {

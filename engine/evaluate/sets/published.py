@@ -102,7 +102,8 @@ class _Videos:
     def named(self, name: str, anywhere: bool) -> str:
         if name in self._exact:
             return name
-        return self._by_stem.get(_stem(name)) or (self._by_name.get(_stem(name), "") if anywhere else "")
+        by_name = self._by_name.get(posixpath.basename(_stem(name)), "") if anywhere else ""
+        return self._by_stem.get(_stem(name)) or by_name
 
 
 def _stem(name: str) -> str:
