@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks import LETTER, clips_of, error_of, write
 
+from benchmarks import LETTER, clips_of, error_of, write
 from engine.labels import Choice, Keywords, Number, Reference, TimeRange
 from engine.verify.verdict import VerifySpec, verify
 

@@ -1,11 +1,13 @@
 """Pins that MVBench, TempCompass and NExT-QA are read in the shape in which they are published, with literal clips and groups."""
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
 from benchmarks import LETTER, clips_of, error_of, write
-from engine.evaluate.sets import mvbench
+from engine.config import EvaluationSet, PromptSet
+from engine.evaluate.sets import BENCHMARKS, READERS, mvbench
 from engine.labels import Choice, Reference
 
 
@@ -43,7 +45,7 @@ def test_mvbench_videos_of_other_suffixes_and_folders_of_frames(tmp_path: Path) 
     videos = write(tmp_path / "video", {f"{frames}/house_s01_clip_00/00001.jpg": None, f"{frames}/house_s01_clip_01.mp4": None})
     write(videos, {"ssv2_video/166583.mp4": None, "perception/videos/S1_rgb.avi": None})
     names = [clip.video.removeprefix(f"{videos}/") for clip in clips_of("mvbench", tmp_path / f"{task}.json", videos)]
-    assert names == [f"{frames}/house_s01_clip_00", f"{frames}/house_s01_clip_01.mp4"]
+    assert names == [f"{frames}/house_s01_clip_00#fps=3", f"{frames}/house_s01_clip_01.mp4"]
     [webm] = clips_of("mvbench", tmp_path / "action_antonym.json", videos)
     assert webm.video == f"{videos}/ssv2_video/166583.mp4"
     [pose] = clips_of("mvbench", tmp_path / "fine_grained_pose.json", videos)
@@ -170,3 +172,12 @@ def test_nextqa_bad_rows(tmp_path: Path) -> None:
     assert "type 'XX' is none of CH, CW," in error_of("nextqa", tmp_path / "val.csv")
     write(tmp_path, {"val.csv": "id,q\n1,2\n"})
     assert "has no 'video'; is it of another format?" in error_of("nextqa", tmp_path / "val.csv")
+
+
+def test_the_page_has_every_format_and_its_example_is_a_configuration() -> None:
+    page = (Path(__file__).parents[2] / "docs/benchmark_formats.md").read_text()
+    assert [name for name in BENCHMARKS if f"`{name}`" not in page] == []
+    example = tomllib.loads(page.split("```toml")[1].split("```")[0])
+    sets = [EvaluationSet(**values) for values in example["evaluate"]["sets"]]
+    assert [(own.format in READERS, own.prompts) for own in sets] == [(True, "mvbench"), (True, "published")]
+    assert PromptSet(**example["prompts"]["mvbench"]).answer_start == "Best option:("

@@ -17,6 +17,8 @@ from engine.ingest.tables import Record, Row
 
 FILES = "the folder json of MVBench, with its 20 files, or one of these; videos: its folder video"
 CHARADES, CLEVRER, PERCEPTION = "star/Charades_v1_480", "clevrer/video_validation", "perception/videos"
+FRAMES_A_SECOND = "#fps=3"
+"""Behind the names of Episodic Reasoning, which are no files but folders of pictures (engine/decode/frame_folder.py)."""
 TASKS = {
     "action_sequence": ("Action Sequence", CHARADES, True),
     "action_prediction": ("Action Prediction", CHARADES, True),
@@ -71,7 +73,7 @@ def _row(published: Published, task: str, numbered_item: tuple[int, dict[str, An
     listed = "\n".join(f"({key}) {text}" for key, text in options.items())
     return {
         "clip_id": f"{task}/{number}",
-        "video": published.video(f"{folder}/{item['video']}", anywhere=False),
+        "video": published.video(f"{folder}/{item['video']}", FRAMES_A_SECOND, anywhere=False),
         "start_s": item["start"] if is_stretch else None,
         "end_s": item["end"] if is_stretch else None,
         "question": f"Question: {item['question']}\nOptions:\n{listed}",

@@ -35,7 +35,7 @@ MAPPING = "youtube_mapping.txt"
 
 @dataclass(frozen=True)
 class Dataset:
-    """Dataset("video", "mp4", question_word): how its videos are called, and its groups."""
+    """Dataset("video", ".mp4", question_word): how its videos are called, and its groups."""
 
     prefix: str
     """Before the name or number that an annotation has for the video."""
@@ -59,9 +59,9 @@ def numbered_type(item: dict[str, Any]) -> str:
     return TYPES[item["type"]]
 
 
-ACTIVITYNET = Dataset("v_", "mp4", numbered_type)
-MSVD = Dataset("vid", "avi", question_word)
-MSRVTT = Dataset("video", "mp4", question_word)
+ACTIVITYNET = Dataset("v_", ".mp4", numbered_type)
+MSVD = Dataset("vid", ".avi", question_word)
+MSRVTT = Dataset("video", ".mp4", question_word)
 
 
 def records(dataset: Dataset, published: Published) -> Iterator[Record]:

@@ -26,7 +26,6 @@ from engine.store.troubles import StorageError
 LETTERS = "ABCDEFGHIJ"
 BY_LETTER = "Answer with the option's letter from the given choices directly."
 """What lmms-eval writes behind the options of benchmarks that have no wording of their own."""
-PICTURES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
@@ -78,22 +77,20 @@ class Published:
                 raise
             return _Videos([])
 
-    def video(self, name: str, suffix: str = "mp4", anywhere: bool = True) -> str:
-        """The video with this name, whatever its suffix, or the folder of its frames; without it the usual name.
+    def video(self, name: str, suffix: str = ".mp4", anywhere: bool = True) -> str:
+        """The video with this name, whatever its suffix; where there is none its usual name.
 
         `anywhere`: it may lie in any folder below `videos`, if there is only one of this name.
         """
-        return self._videos.named(name, anywhere) or (name if is_video(name) else f"{name}.{suffix}")
+        return self._videos.named(name, anywhere) or (name if is_video(name) else f"{name}{suffix}")
 
 
 class _Videos:
-    """The names of the files below a folder, by what annotations call them."""
+    """The names of the videos below a folder, by what annotations call them."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        videos = [name for name in names if is_video(name)]
-        frames = {name.rpartition("/")[0] for name in names if name.lower().endswith(PICTURES)} - {""}
-        self._exact = {*videos, *frames}
-        self._by_stem = {_stem(name): name for name in reversed(videos)}
+        self._exact = set(filter(is_video, names))
+        self._by_stem = {_stem(name): name for name in sorted(self._exact, reverse=True)}
         counts = Counter(map(posixpath.basename, self._by_stem))
         self._by_name = {
             posixpath.basename(stem): name for stem, name in self._by_stem.items() if counts[posixpath.basename(stem)] == 1

@@ -24,7 +24,7 @@ FILES = (
 )
 KINDS = ("Object", "Number", "Color", "Location")
 COLUMNS = ("gif_name", "question", "answer")
-FRAMEQA = openqa.Dataset("", "gif", lambda item: "FrameQA")
+FRAMEQA = openqa.Dataset("", ".gif", lambda item: "FrameQA")
 
 
 def records(published: Published) -> Iterator[Record]:
@@ -46,7 +46,7 @@ def _row(published: Published, task: str, row: Row) -> Row:
         label, group = worded(Number(value=whole_number(row["answer"]), tolerance=0.0)), "Count"
     return {
         "clip_id": row["vid_id"],
-        "video": published.video(row["gif_name"], "gif"),
+        "video": published.video(row["gif_name"], ".gif"),
         "question": question,
         "label": label,
         "group": group,
