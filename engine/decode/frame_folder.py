@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 
-import av
-
 from engine.store.filesystems import Storage
 from engine.store.outage import Places
 from engine.store.sources import Source
@@ -55,7 +53,7 @@ class FrameFolder:
 
 @contextmanager
 def opened(places: Places, storage: Storage, video: str, whole_bytes: int) -> Iterator[Source]:
-    """A video as Places.opened gives it, or the pictures of a folder, which together may have `whole_bytes`. Raises StorageError."""
+    """A video as Places.opened gives it, or a folder's pictures, which may have `whole_bytes` together. Raises StorageError."""
     folder = frame_folder(video)
     if folder is None:
         with places.opened(video, whole_bytes) as source:
@@ -83,6 +81,8 @@ def _names(storage: Storage, folder: str) -> list[str]:
 
 def matroska(pictures: list[bytes], rate: Fraction) -> bytes:
     """A Matroska file that shows the pictures, each for 1/rate seconds."""
+    import av  # the parent's side does without FFmpeg but for these videos; what it puts here is not read by it
+
     file = io.BytesIO()
     with av.open(file, "w", format="matroska") as container:
         stream = container.add_mux_stream("mjpeg", rate=rate, width=UNSEEN_SIZE, height=UNSEEN_SIZE)

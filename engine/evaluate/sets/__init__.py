@@ -65,9 +65,8 @@ BENCHMARKS: dict[str, published.Format] = {
     "kinetics": published.Format(kinetics.records, kinetics.FILES),
 }
 """Published benchmarks: how each is read, and which files."""
-READERS: dict[str, Reader] = {"manifest": manifest.read} | {
-    name: partial(published.read_published, form) for name, form in BENCHMARKS.items()
-}
+_PUBLISHED: dict[str, Reader] = {name: partial(published.read_published, form) for name, form in BENCHMARKS.items()}
+READERS: dict[str, Reader] = {"manifest": manifest.read, **_PUBLISHED}
 
 
 def read_set(evaluation_set: EvaluationSet, question: str, storage: Storage) -> Iterator[Clip]:
