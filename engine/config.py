@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from engine.engines import OpenAI, Vllm
-from engine.judging import Judge
+from engine.judging import BenchmarkJudge, Judge
 from engine.section import Section, cost, identity
 from engine.store.filesystems import Storage, check_options
 from models.base import ChatSpec, Device, EngineSpec, FinetuneSpec, FrameChoice, ModelSpec, PoolingName, PoolMethod, PoolPlace
@@ -285,7 +285,7 @@ HELDOUT, TEST = "heldout", "test"
 
 
 class EvaluationSet(Section):
-    """Clips that a model is evaluated on. The first set of a run decides which cycle is promoted.
+    """Clips that a model is evaluated on (docs/benchmarks.md). The first set of a run decides which cycle is promoted.
 
     EvaluationSet(name="heldout"), EvaluationSet(name="mine", files="mine.jsonl", metrics=("accuracy", "accuracy_by_label"))
     """
@@ -299,9 +299,13 @@ class EvaluationSet(Section):
     videos: str = ""
     """Folder or URI that relative video paths start from; default: the folder of the files."""
     metrics: tuple[str, ...] = Field(default=("accuracy",), min_length=1)
-    """Names of engine/evaluate/metrics.py; the first one is the set's headline."""
+    """Names of engine/evaluate/metrics; the first one is the set's headline."""
     prompts: str = ""
     """How its clips are asked about, in the wording of training; default: generate.prompts."""
+    when: Literal["cycle", "end"] = "cycle"
+    """cycle: of the base and of every cycle. end: once when the loop has ended, of the first model and of the promoted one."""
+    judge: str = ""
+    """The model that judges its answers, at the server of [evaluate.judge]; default: that section's model."""
 
     @model_validator(mode="after")
     def _has_files(self) -> "EvaluationSet":
@@ -312,6 +316,8 @@ class EvaluationSet(Section):
                 f"evaluation set {self.name!r} {'names files' if self.files else 'names no files'}; the set heldout is the "
                 "held-out split of data.manifest, and every other set names its files"
             )
+        if self.name == HELDOUT and self.when == "end":
+            raise ValueError('the set heldout decides about each cycle; leave out when = "end"')
         return self
 
 
@@ -319,15 +325,24 @@ class Evaluate(Section):
     lora_alpha: float | None = Field(default=None, ge=0)
     """As generate.lora_alpha, for the evaluation sets; `starloop alpha-sweep` shows what it does."""
     sets: tuple[EvaluationSet, ...] = Field(default=(EvaluationSet(name=HELDOUT),), min_length=1)
-    """[[evaluate.sets]]: each is evaluated in every cycle. The first one has to be the held-out split."""
+    """[[evaluate.sets]]: any number. The first one is the held-out split, which need not be written down."""
+    only: bool = False
+    """The run evaluates its sets and ends: it has no manifest, no held-out split and no cycle. `starloop benchmark` sets it."""
+    judge: BenchmarkJudge = BenchmarkJudge()
+    sentence_model: str = "sentence-transformers/all-mpnet-base-v2"
+    """For the metric sts: folder or hub id of a model of sentence-transformers. EILEV's is the default."""
+    cross_encoder: str = "cross-encoder/stsb-roberta-large"
+    """For the metric sts_cross, likewise."""
+    bert_model: str = "roberta-large"
+    """For the metric bert_score: folder or hub id of an encoder."""
 
     @field_validator("sets")
     @classmethod
     def _distinct(cls, value: tuple[EvaluationSet, ...]) -> tuple[EvaluationSet, ...]:
         names = [evaluation_set.name for evaluation_set in value]
-        if names[0] != HELDOUT or len(set(names)) != len(names):
-            raise ValueError("the first of evaluate.sets is named heldout, and no name stands twice")
-        return value
+        if HELDOUT in names[1:] or len(set(names)) != len(names):
+            raise ValueError("heldout is the first of evaluate.sets, and no name stands twice")
+        return value if HELDOUT in names else (EvaluationSet(name=HELDOUT), *value)
 
 
 JUDGE = "judge"
@@ -744,7 +759,7 @@ class RunConfig(Section):
         """All evaluation sets: those of evaluate.sets, and the split that data.test sets apart, measured as the first one."""
         if self.data.test is None:
             return self.evaluate.sets
-        return (*self.evaluate.sets, self.evaluate.sets[0].model_copy(update={"name": TEST}))
+        return (*self.evaluate.sets, self.evaluate.sets[0].model_copy(update={"name": TEST, "when": "end"}))
 
     @model_validator(mode="after")
     def _one_test_set(self) -> "RunConfig":

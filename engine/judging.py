@@ -1,11 +1,14 @@
-"""[verify.judge]: which model judges answers that the rules leave open, and how it is asked (engine/verify/judge.py)."""
+"""[verify.judge] and [evaluate.judge]: which models judge answers, and how they are asked.
+
+The first one decides what is trained on (engine/verify/judge.py), the second one scores benchmarks (engine/evaluate/judge).
+"""
 
 from typing import Literal
 
 from pydantic import Field
 
 from engine.engines import Server
-from engine.section import cost
+from engine.section import Section, cost
 
 RUBRIC = (
     "You decide whether an answer about a video may be used to teach another model. You are given the question, the correct label "
@@ -34,3 +37,26 @@ class Judge(Server):
     """Of sampling; 0: the likeliest token each time."""
     omit: tuple[Literal["temperature", "seed"], ...] = cost(())
     """Keys that the server does not take."""
+
+
+class Wording(Section):
+    """[evaluate.judge.wordings.NAME]: another wording of a protocol, such as the one that a benchmark's authors released.
+
+    {question}, {answer} (the label's) and {prediction} are replaced; for vcg_consistency {question_2} and {prediction_2} too.
+    """
+
+    system: str = Field(min_length=1)
+    user: str = Field(min_length=1)
+
+
+class BenchmarkJudge(Server):
+    """An OpenAI-compatible server that scores answers to evaluation sets, for the metrics qa_* and vcg_* (docs/benchmarks.md)."""
+
+    max_tokens: int = Field(default=256, gt=0)
+    """Of its reply, its reasoning included."""
+    temperature: float = Field(default=0.0, ge=0)
+    """Of sampling; 0: the likeliest token each time."""
+    omit: tuple[Literal["temperature", "seed"], ...] = cost(())
+    """Keys that the server does not take."""
+    wordings: dict[str, Wording] = Field(default={})
+    """Other wordings by protocol: qa, vcg_correctness, vcg_detail, vcg_context, vcg_temporal, vcg_consistency."""

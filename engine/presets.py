@@ -124,8 +124,10 @@ def one_line(error: ValidationError) -> str:
 
 def _known_keys(section: tuple[int | str, ...]) -> list[str]:
     """
-    >>> _known_keys(("evaluate",)), _known_keys(("evaluate", "sets", 1))
-    (['lora_alpha', 'sets'], ['name', 'format', 'files', 'videos', 'metrics', 'prompts'])
+    >>> _known_keys(("evaluate",))
+    ['lora_alpha', 'sets', 'only', 'judge', 'sentence_model', 'cross_encoder', 'bert_model']
+    >>> _known_keys(("evaluate", "sets", 1))
+    ['name', 'format', 'files', 'videos', 'metrics', 'prompts', 'when', 'judge']
     >>> _known_keys(("prompts", "mine"))[:2]
     ['answer', 'rationalize']
     """

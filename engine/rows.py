@@ -284,6 +284,26 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeReply:
+    """What the judge of an evaluation set replied: a row of the files below RUN/judge, by which nothing is asked twice.
+
+    JudgeReply(key="9f3c...", protocol="qa", clip_id="msvd/12", text="{'pred': 'yes', 'score': 4}", model="gpt-3.5-turbo-0125", ...)
+    """
+
+    key: str
+    """Digest of the request: model, wording, question, label and answer."""
+    protocol: str
+    clip_id: str
+    text: str
+    model: str
+    """As its server calls it: a vendor resolves an alias."""
+    fingerprint: str
+    """Its version, where the server gives one."""
+    prompt_tokens: int
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audited:
     """A row of the file that people read and mark: an answer, its verdict, and room for theirs (docs/audit.md).
 
@@ -660,6 +680,6 @@ def defaults_of(row: type) -> dict[str, Any]:
     return {field.name: field.default for field in fields(row) if field.default is not MISSING}
 
 
-CLIPS, ATTEMPTS, EXAMPLES, TAKEAWAYS, PREFERENCES, NEAR_COPIES, EPISODES, NARRATED, UNUSED = (
-    schema_of(row) for row in (Clip, Attempt, Example, Takeaway, Preference, NearCopy, Episode, Narrated, Unused)
+CLIPS, ATTEMPTS, EXAMPLES, TAKEAWAYS, PREFERENCES, NEAR_COPIES, EPISODES, NARRATED, UNUSED, JUDGE_REPLIES = (
+    schema_of(row) for row in (Clip, Attempt, Example, Takeaway, Preference, NearCopy, Episode, Narrated, Unused, JudgeReply)
 )

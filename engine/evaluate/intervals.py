@@ -1,30 +1,39 @@
-"""The interval of a metric, 95 %: Wilson's, for as many independent clips as the videos are worth.
+"""The interval of a metric, 95 %: Wilson's for shares, for as many independent clips as the videos are worth; else a bootstrap.
 
 Clips of one video are right or wrong together, so 100 clips of 10 videos tell less than 100 clips of 100. How much less shows in
 the variance between videos (the design effect); Wilson's interval for the effective number of clips is the one that covers well at
 small counts and near 0 and 1 (Dean and Pagano, "Evaluating confidence interval methods for binomial proportions in clustered
-surveys", 2015), with Student's quantile in place of the normal one where clips share videos.
+surveys", 2015), with Student's quantile in place of the normal one where clips share videos. What is no share is computed again on
+resamples of the videos, each with all its clips.
 """
 
 import math
+from collections.abc import Iterator
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.evaluate.metrics import Metric, value_of
 from engine.evaluate.outcomes import Outcomes
 
 COVERAGE = 0.95
+RESAMPLES = 1000
 Z = NormalDist().inv_cdf(0.5 + COVERAGE / 2)
 
 
 def interval(metric: Metric, outcomes: Outcomes) -> tuple[float, float]:
-    """Lower and upper end; (0.0, 1.0) where there is no clip."""
-    if not len(outcomes.ids):
-        return 0.0, 1.0
-    weights, value, num_videos = metric(outcomes), value_of(metric, outcomes), outcomes.num_videos
+    """Lower and upper end; the metric's bounds where no clip has a value."""
+    if not len(outcomes.ids) or not metric.counted(outcomes).any():
+        return metric.bounds
+    return _of_share(metric, outcomes) if metric.is_share else bootstrap(metric, outcomes)
+
+
+def _of_share(metric: Metric, outcomes: Outcomes) -> tuple[float, float]:
+    outcomes = outcomes.taken(np.flatnonzero(metric.counted(outcomes)))
+    weights, value, num_videos = metric.weights(outcomes), value_of(metric, outcomes), outcomes.num_videos
     is_clustered = num_videos < len(outcomes.ids)
-    residuals = outcomes.by_video(weights * (outcomes.right - value))
+    residuals = outcomes.by_video(weights * (metric.values(outcomes) - value))
     variance = float(np.dot(residuals, residuals)) * (num_videos / (num_videos - 1) if is_clustered and num_videos > 1 else 1.0)
     of_clips = 1 / float(np.dot(weights, weights))
     of_videos = 1 / float(np.dot(shares := outcomes.by_video(weights), shares))
@@ -32,6 +41,25 @@ def interval(metric: Metric, outcomes: Outcomes) -> tuple[float, float]:
     effective = min(of_clips, value * (1 - value) / variance) if variance > 1e-15 else of_videos
     quantile = student(num_videos - 1) if is_clustered else Z
     return wilson(value, effective, quantile)
+
+
+def bootstrap(metric: Metric, outcomes: Outcomes) -> tuple[float, float]:
+    """The middle 95 % of the metric on resamples of the videos; its bounds where there is one video."""
+    if outcomes.taken(np.flatnonzero(metric.counted(outcomes))).num_videos < 2:
+        return metric.bounds
+    value = metric.of(outcomes)
+    values = [value(counts) for counts in resamples(outcomes)]
+    tail = (1 - COVERAGE) / 2
+    low, high = np.quantile(values, (tail, 1 - tail))
+    return float(low), float(high)
+
+
+def resamples(outcomes: Outcomes) -> Iterator[NDArray[np.float64]]:
+    """How often each clip counts in each resample of the videos; the same ones each time for the same clips."""
+    draw, num_videos = np.random.default_rng(0), outcomes.num_videos
+    for _ in range(RESAMPLES):
+        of_videos = np.bincount(draw.integers(num_videos, size=num_videos), minlength=num_videos)
+        yield of_videos[outcomes.video_numbers].astype(np.float64)
 
 
 def wilson(share: float, count: float, quantile: float = Z) -> tuple[float, float]:

@@ -1,9 +1,10 @@
-"""What a model's answers to an evaluation set came to, clip by clip, in arrays: 25 bytes a clip."""
+"""What a model's answers to an evaluation set came to, clip by clip, in arrays: 33 bytes a clip, and 8 a measured column."""
 
 from array import array
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,21 @@ WRONG, RIGHT, FAILED = 0, 1, 2
 
 @dataclass(frozen=True)
 class Outcomes:
-    """One entry a clip in each array, in the same order; ids, videos and labels as hashes."""
+    """One entry a clip in each array, in the same order; ids, videos, labels and groups as hashes."""
 
     ids: NDArray[np.uint64]
     videos: NDArray[np.uint64]
     labels: NDArray[np.uint64]
     states: NDArray[np.uint8]
+    groups: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    """Empty: the clips have none."""
+    columns: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """float64[clips, K] by source: what was measured of each answer beside its verdict (engine/evaluate/scores)."""
+
+    @property
+    def cells(self) -> NDArray[np.uint64]:
+        """The group of each clip."""
+        return self.groups if len(self.groups) else np.zeros(len(self.ids), np.uint64)
 
     @property
     def right(self) -> NDArray[np.float64]:
@@ -54,15 +64,23 @@ class Outcomes:
 
     def taken(self, places: NDArray[np.intp]) -> "Outcomes":
         """The clips at these places, in this order."""
-        return Outcomes(self.ids[places], self.videos[places], self.labels[places], self.states[places])
+        groups = self.groups[places] if len(self.groups) else self.groups
+        columns = {source: values[places] for source, values in self.columns.items()}
+        return Outcomes(self.ids[places], self.videos[places], self.labels[places], self.states[places], groups, columns)
+
+    def answered(self) -> "Outcomes":
+        """The clips whose videos could be used."""
+        return self.taken(np.flatnonzero(self.states != FAILED))
 
 
 class Recorder:
     """Records the clips of a step piece by piece: recorder.add(clips, attempts); recorder.outcomes()."""
 
     def __init__(self) -> None:
-        self._ids, self._videos, self._labels = array("Q"), array("Q"), array("Q")
+        self._ids, self._videos, self._labels, self._groups = array("Q"), array("Q"), array("Q"), array("Q")
         self._states = array("B")
+        self.group_names: dict[int, str] = {}
+        """By their hashes; empty where no clip has a group."""
 
     def add(self, clips: Sequence[Clip], attempts: Sequence[Attempt] | Sequence[Outcome]) -> None:
         """The clips of a piece, and all attempts at them."""
@@ -72,21 +90,42 @@ class Recorder:
             self._ids.append(hash_of(clip.clip_id))
             self._videos.append(hash_of(object_key(clip.video)))
             self._labels.append(hash_of(name_of(clip.label)))
+            self._groups.append(group := hash_of(clip.group))
+            if clip.group:
+                self.group_names[group] = clip.group
             self._states.append(RIGHT if outcome == "kept" else FAILED if outcome == "failed" else WRONG)
 
-    def outcomes(self) -> Outcomes:
-        ids, videos, labels = (np.frombuffer(values, np.uint64) for values in (self._ids, self._videos, self._labels))
-        return Outcomes(ids, videos, labels, np.frombuffer(self._states, np.uint8))
+    def outcomes(self, columns: Mapping[str, NDArray[np.float64]] | None = None) -> Outcomes:
+        hashes = (self._ids, self._videos, self._labels, self._groups)
+        ids, videos, labels, groups = (np.frombuffer(values, np.uint64) for values in hashes)
+        return Outcomes(ids, videos, labels, np.frombuffer(self._states, np.uint8), groups, columns or {})
 
 
-def read_outcomes(store: Store, step: str, parts: Iterator[tuple[str, list[Clip]]]) -> Outcomes:
-    """Of a sealed evaluation. Raises StorageError where one of its files is not what was sealed."""
+class Columns(Protocol):
+    """What is measured of answers beside their verdicts, by source: engine/evaluate/scores."""
+
+    def add(self, clips: Sequence[Clip], attempts: Sequence[Attempt]) -> None: ...
+
+    def by_source(self) -> dict[str, NDArray[np.float64]]: ...
+
+
+def read_outcomes(store: Store, step: str, parts: Iterator[tuple[str, list[Clip]]], columns: Columns | None = None) -> Outcomes:
+    """Of a sealed evaluation. Raises StorageError where one of its files is not what was sealed.
+
+    `columns`: measure its answers again, which need not be kept.
+    """
     records: dict[int, list[FileRecord]] = {}
     for path, record in (read_index(store, step) or {}).items():
         if span := span_of(path):
             records.setdefault(span.part_number, []).append(record)
     recorder = Recorder()
     for path, clips in parts:
-        pieces = parallel_map(partial(read_rows, store, Outcome), records.get(number_of(path), []))
-        recorder.add(clips, [attempt for piece in pieces for attempt in piece])
-    return recorder.outcomes()
+        files = records.get(number_of(path), [])
+        if columns is None:
+            outcomes = parallel_map(partial(read_rows, store, Outcome), files)
+            recorder.add(clips, [outcome for piece in outcomes for outcome in piece])
+        else:
+            attempts = [attempt for piece in parallel_map(partial(read_rows, store, Attempt), files) for attempt in piece]
+            recorder.add(clips, attempts)
+            columns.add(clips, attempts)
+    return recorder.outcomes(columns.by_source() if columns else None)

@@ -1,7 +1,8 @@
 """Is one model better than another on the same clips? A paired test with videos as its units, and how small a gain it can show.
 
 Where a model is no better, the difference of a video is as often for it as against it: the p-value is the share of all signs of the
-videos' differences that give a sum as large. Where every video with a difference has one clip, that is McNemar's exact test.
+videos' differences that give a sum as large. Where every video with a difference has one clip, that is McNemar's exact test. Of a
+metric that is no mean, such as a rank correlation, it is the share of resamples of the videos that show no gain.
 """
 
 import math
@@ -11,13 +12,16 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.evaluate.intervals import resamples
 from engine.evaluate.metrics import Metric
-from engine.evaluate.outcomes import FAILED, RIGHT, Outcomes
+from engine.evaluate.outcomes import FAILED, Outcomes
 
 LARGEST_SUM = 20_000
 """Up to this sum of the videos' differences, in clips, all signs are counted; beyond it, DRAWS of them are drawn."""
 DRAWS = 99_999
 """With the observed signs among them, the test keeps its level."""
+FEW_SIZES, FEWER_DRAWS = 200, 9_999
+"""Of more sizes than these, which scores have and shares have not, fewer signs are drawn: seconds, not minutes."""
 POWER = 0.8
 SPOILED = 0.1
 """Share of the clips that a better model answers right no more, where nothing is measured yet: the gain is over it."""
@@ -35,9 +39,9 @@ class Comparison:
     """Clips that both models answered; one that failed for either says nothing about them."""
     videos: int
     won: int
-    """Clips that only the new model answered right."""
+    """Clips that the new model answered better; of a share, those that only it answered right."""
     lost: int
-    """Clips that only the other one answered right."""
+    """Clips that the other one answered better."""
     gain: float
     """Of the metric, on these clips."""
     p: float
@@ -48,20 +52,43 @@ def compare(step: str, metric: Metric, old: Outcomes, new: Outcomes) -> Comparis
     """`old` and `new`: of the same clips, in any order."""
     old, new = old.sorted(), new.sorted()
     assert np.array_equal(old.ids, new.ids), f"{step} asked about other clips"
-    both = (old.states != FAILED) & (new.states != FAILED)
-    shared = Outcomes(new.ids[both], new.videos[both], new.labels[both], new.states[both])
-    won = (new.states[both] == RIGHT) & (old.states[both] != RIGHT)
-    lost = (new.states[both] != RIGHT) & (old.states[both] == RIGHT)
-    gains = metric(shared) * (won.astype(np.float64) - lost)
+    both = (old.states != FAILED) & (new.states != FAILED) & metric.counted(old) & metric.counted(new)
+    old, new = (own.taken(np.flatnonzero(both)) for own in (old, new))
+    gain, p = _of_statistic(metric, old, new) if metric.statistic else _of_mean(metric, old, new)
+    differences = _differences(metric, old, new)
     return Comparison(
         step=step,
-        clips=len(shared.ids),
-        videos=shared.num_videos,
-        won=int(won.sum()),
-        lost=int(lost.sum()),
-        gain=float(gains.sum()),
-        p=sign_test(shared.by_video(gains)),
+        clips=len(new.ids),
+        videos=new.num_videos,
+        won=int((differences > 0).sum()),
+        lost=int((differences < 0).sum()),
+        gain=gain,
+        p=p,
     )
+
+
+def _differences(metric: Metric, old: Outcomes, new: Outcomes) -> NDArray[np.float64]:
+    """By how much each clip is better; of a statistic, whose clips have no number of their own, by their verdicts."""
+    if metric.statistic:
+        return new.right - old.right
+    return (metric.values(new) - metric.values(old)) * (-1 if metric.falls else 1)
+
+
+def _of_mean(metric: Metric, old: Outcomes, new: Outcomes) -> tuple[float, float]:
+    gains = metric.weights(new) * _differences(metric, old, new)
+    return float(gains.sum()), sign_test(new.by_video(gains))
+
+
+def _of_statistic(metric: Metric, old: Outcomes, new: Outcomes) -> tuple[float, float]:
+    sign, before, after = -1 if metric.falls else 1, metric.of(old), metric.of(new)
+
+    def gain(counts: NDArray[np.float64]) -> float:
+        return sign * (after(counts) - before(counts))
+
+    if new.num_videos < 2:
+        return gain(np.ones(len(new.ids))), 1.0
+    drawn = np.array([gain(counts) for counts in resamples(new)])
+    return gain(np.ones(len(new.ids))), float((1 + (drawn <= 0).sum()) / (1 + len(drawn)))
 
 
 def sign_test(differences: NDArray[np.float64]) -> float:
@@ -80,10 +107,11 @@ def sign_test(differences: NDArray[np.float64]) -> float:
     sizes, counts = np.unique(np.abs(units), return_counts=True)
     if (sizes == np.round(sizes)).all() and (len(sizes) == 1 or np.dot(sizes, counts) <= LARGEST_SUM):
         return _counted(sizes.astype(np.int64), counts, int(units.sum()))
-    draw, sums = np.random.default_rng(0), np.zeros(DRAWS)
+    draws = DRAWS if len(sizes) <= FEW_SIZES else FEWER_DRAWS
+    draw, sums = np.random.default_rng(0), np.zeros(draws)
     for size, count in zip(sizes, counts, strict=True):
-        sums += size * (2.0 * draw.binomial(count, 0.5, DRAWS) - count)
-    return float(1 + (sums >= units.sum() - 1e-7).sum()) / (1 + DRAWS)
+        sums += size * (2.0 * draw.binomial(count, 0.5, draws) - count)
+    return float(1 + (sums >= units.sum() - 1e-7).sum()) / (1 + draws)
 
 
 def _counted(sizes: NDArray[np.int64], counts: NDArray[np.intp], observed: int) -> float:

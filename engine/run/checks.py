@@ -3,17 +3,21 @@
 import json
 from collections.abc import Mapping
 
-from engine.config import TEST, RunConfig
+from engine.config import HELDOUT, JUDGE, TEST, RunConfig
 from engine.episodes.lengths import refuse_shots
+from engine.evaluate.judge.protocols import refuse_unknown_wordings
 from engine.evaluate.metrics import metric_of
+from engine.evaluate.scores import refuse_missing
 from engine.evaluate.sets import read_set
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.splits import refuse_empty
 from engine.ingest.step import inputs_of
+from engine.labels import has_reference
 from engine.language import parse
 from engine.language.words import refuse_unknown_language
 from engine.presets import differing_keys
+from engine.rows import Clip
 from engine.run import elsewhere
 from engine.run.engines import refuse_missing_engine
 from engine.run.plan import BASE, INGEST, TRAIN, name_of, needs_no_evaluation, so_far
@@ -32,19 +36,15 @@ from models.registry import check
 
 def check_inputs(config: RunConfig, until: str) -> None:
     """Raises ValueError for what cannot work, before the run's folder is claimed by it."""
-    card = Card()
-    for _ in manifest.read_manifest(config.data, config.access(), card):
-        pass
-    try:
-        refuse_empty(card.counts(), [*splits_for(until), *([TEST] if config.data.test is not None and not until else [])])
-    except ValueError as error:
-        raise ValueError("; ".join([str(error), *card.notes()])) from None
+    if not config.evaluate.only:
+        check_manifest(config, until)
     refuse_unknown_names(config)
     refuse_bad_sets(config)
     refuse_no_examples(config.mixture, config.access())
     for folder in config.select.benchmarks:
         videos_in(folder, config.access())
-    refuse_tiny(config)
+    if not config.evaluate.only:
+        refuse_tiny(config)
     refuse_missing_engine(config)
     greet_elsewhere(config, {}, until)
     afford(config, TRAIN in splits_for(until))
@@ -54,18 +54,49 @@ def check_inputs(config: RunConfig, until: str) -> None:
             check(spec)
 
 
+def check_manifest(config: RunConfig, until: str) -> None:
+    """Raises ValueError for a manifest that the run cannot be made from."""
+    card = Card()
+    for clip in manifest.read_manifest(config.data, config.access(), card):
+        refuse_undecided(config, clip)
+    try:
+        refuse_empty(card.counts(), [*splits_for(until), *([TEST] if config.data.test is not None and not until else [])])
+    except ValueError as error:
+        raise ValueError("; ".join([str(error), *card.notes()])) from None
+
+
+def refuse_undecided(config: RunConfig, clip: Clip) -> None:
+    """Raises ValueError for a clip whose label no rule decides about, where nothing else is to decide."""
+    if not has_reference(clip.label):
+        return
+    if clip.split == TRAIN and config.generates and JUDGE not in config.verify.stages:
+        raise ValueError(
+            f"clip {clip.clip_id!r}: no rule decides about a label of kind reference, so nothing of it could be trained on; name a "
+            'judge, verify.stages = ["rules", "judge"] (docs/judge.md), or leave such clips out'
+        )
+    if clip.split in (HELDOUT, TEST) and not metric_of(config.evaluate.sets[0].metrics[0]).source:
+        raise ValueError(
+            f"clip {clip.clip_id!r} is held out, and no rule decides about a label of kind reference; measure the set heldout by "
+            "another metric, such as rouge_l or qa_score (docs/benchmarks.md), or leave such clips out"
+        )
+
+
 def greet_elsewhere(config: RunConfig, sealed: Mapping[str, Seal], until: str) -> str:
     """What models on other machines will be asked, in one line; "" where none is, or none any more.
 
     Raises ValueError where one refuses a test question, ModelAway where it does not answer.
     """
-    if TRAIN not in splits_for(until):
-        return ""
-    lines = []
+    unsealed = [step for step in so_far(config, sealed) if step.name not in sealed]
+    lines = [elsewhere.scored(config, step.split) for step in unsealed if elsewhere.scores(config, step)]
+    if lines:
+        elsewhere.greet_scorer(config)
+        lines = list(dict.fromkeys(lines))
+    if TRAIN not in splits_for(until) or config.evaluate.only:
+        return "; ".join(lines)
     if elsewhere.is_asked(config) and name_of(0, "generate") not in sealed:
         elsewhere.greet(config)
         lines.append(elsewhere.questions(config))
-    if elsewhere.judges(config) and any(step.kind == "generate" and step.name not in sealed for step in so_far(config, sealed)):
+    if elsewhere.judges(config) and any(step.kind == "generate" for step in unsealed):
         elsewhere.greet_judge(config)
         lines.append(elsewhere.judged(config))
     return "; ".join(lines)
@@ -103,9 +134,12 @@ def refuse_unknown_names(config: RunConfig) -> None:
     refuse_unknown_language(config.verify.language)
     parse.of(config.verify.parser)  # before a GPU is asked for
     refuse_missing_trackers(config.run.trackers)
-    for evaluation_set in config.evaluate.sets:
-        for name in evaluation_set.metrics:
-            metric_of(name)
+    refuse_unknown_wordings(config.evaluate.judge.wordings)
+    for evaluation_set in config.sets[1:] if config.evaluate.only else config.sets:
+        refuse_missing(config.evaluate, evaluation_set, [metric_of(name) for name in evaluation_set.metrics])
+    headline = metric_of(config.evaluate.sets[0].metrics[0])
+    if headline.falls:
+        raise ValueError(f"the set heldout is measured by {headline.name}, of which less is better; name another metric before it")
 
 
 def refuse_bad_sets(config: RunConfig) -> None:
@@ -131,6 +165,8 @@ def refuse_changed_inputs(config: RunConfig, store: Store, ingested: Seal, until
 def refuse_empty_splits(ingested: Seal, until: str) -> None:
     """Raises ValueError where ingest has left a split empty that is needed: all of its videos may be copies of the other one's."""
     sizes = {split: sum(parts) for split, parts in ingested.facts["parts"].items()}
+    if TRAIN not in sizes:  # of a run that only evaluates
+        return
     refuse_empty(sizes, [*splits_for(until), *([TEST] if TEST in sizes and not until else [])])
 
 

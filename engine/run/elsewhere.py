@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from engine.config import JUDGE, RunConfig
 from engine.decode.frames import describe
-from engine.run.plan import TRAIN
+from engine.evaluate.metrics import metric_of
+from engine.evaluate.scores import JUDGED, judge_of
+from engine.run.plan import TRAIN, Step
 from engine.verify.judge import client_of
 from engine.verify.judging import OPEN, JudgeSpec
 from models.base import EngineSpec, ModelAway, ModelSpec, Unanswerable
@@ -66,14 +68,34 @@ def judged(config: RunConfig) -> str:
 
 def greet_judge(config: RunConfig) -> str:
     """The model that answers. Raises ValueError where it refuses a test question, ModelAway where none answers."""
-    spec = JudgeSpec.of(config.verify.judge, config.run.seed)
+    return _greet(JudgeSpec.of(config.verify.judge, config.run.seed))
+
+
+def scores(config: RunConfig, step: Step) -> bool:
+    """Whether the judge of [evaluate.judge] is asked in a step."""
+    names = (name for own in config.sets if own.name == step.split for name in own.metrics)
+    return step.kind == "evaluate" and any(metric_of(name).source in JUDGED for name in names)
+
+
+def scored(config: RunConfig, evaluation_set: str) -> str:
+    """What that judge is asked, in one line."""
+    judge = judge_of(config.evaluate, next(own for own in config.sets if own.name == evaluation_set))
+    return f"{judge.name} scores the answers to {evaluation_set}"
+
+
+def greet_scorer(config: RunConfig) -> str:
+    """As greet_judge, of the judge of [evaluate.judge]."""
+    return _greet(JudgeSpec.of(config.evaluate.judge, config.run.seed, "evaluate.judge"))
+
+
+def _greet(spec: JudgeSpec) -> str:
     endpoint = replace(spec.endpoint, patience_s=min(spec.endpoint.patience_s, GREETING_S))
     with client_of(spec, endpoint) as client:
         try:
             # its list of models is not looked at: servers have none, or one without the model that they serve (transformers serve)
             return client.start(client.greeting()).result().model or spec.endpoint.model
         except Unanswerable as error:
-            raise ValueError(f"a test question to the judge failed: {error.detail}; see [verify.judge]") from None
+            raise ValueError(f"a test question to the judge failed: {error.detail}; see [{spec.endpoint.section}]") from None
         except ModelAway as error:
             if client.is_refused:
                 raise ValueError(str(error)) from None

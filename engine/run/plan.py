@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.config import HELDOUT, TEST, Loop, RunConfig
+from engine.config import HELDOUT, Loop, RunConfig
 from engine.run.promotion import History, final_cycle, stall
 from engine.run.seals import Seal
 from models.registry import ELSEWHERE
@@ -171,6 +171,8 @@ def so_far(config: RunConfig, sealed: Mapping[str, Seal]) -> list[Step]:
     """All steps up to and including the cycle that is not evaluated yet, in order."""
     done, empty = history(sealed), without_examples(sealed)
     steps = [Step(name=INGEST, kind="ingest", cycle=-1, inputs=()), *_evaluations(config, None)]
+    if config.evaluate.only:
+        return steps
     for cycle in range(min(len(done.cycles), final_cycle(config.loop, done)) + 1):
         planned = cycle_steps(config, done.until(cycle), cycle)
         steps += [step for step in planned if cycle != empty or step.kind in ("generate", "select")]
@@ -178,25 +180,27 @@ def so_far(config: RunConfig, sealed: Mapping[str, Seal]) -> list[Step]:
 
 
 def has_ended(config: RunConfig, sealed: Mapping[str, Seal]) -> bool:
-    """Whether no cycle is to come; the test split may still be."""
+    """Whether no cycle is to come; the sets that are asked at the end may still be."""
+    if config.evaluate.only:
+        return all(step.name in sealed for step in _evaluations(config, None))
     done = history(sealed)
     return BASE in sealed and (len(done.cycles) > final_cycle(config.loop, done) or without_examples(sealed) is not None)
 
 
 def last_steps(config: RunConfig, done: History) -> list[Step]:
-    """What follows when the loop has ended, where data.test sets clips apart: the first model and the promoted one are asked."""
-    if config.data.test is None:
-        return []
-    first = Step(name=name_of(-1, "evaluate", TEST), kind="evaluate", cycle=-1, inputs=(INGEST, BASE), split=TEST)
-    if (best := done.best_cycle) < 0:
-        return [first]
-    trained = name_of(best, "train")
-    inputs = (INGEST, trained, name_of(best, "evaluate"), first.name)
-    name = name_of(best, "evaluate", TEST)
-    return [
-        first,
-        Step(name=name, kind="evaluate", cycle=best, inputs=inputs, model=trained, split=TEST, compared=first.name),
-    ]
+    """What follows when the loop has ended, for the sets of when = "end": the first model and the promoted one are asked."""
+    best = done.best_cycle
+    trained, steps = name_of(best, "train"), []
+    for split in (own.name for own in config.sets if own.when == "end"):
+        first = Step(name=name_of(-1, "evaluate", split), kind="evaluate", cycle=-1, inputs=(INGEST, BASE), split=split)
+        steps.append(first)
+        if best >= 0:
+            inputs = (INGEST, trained, name_of(best, "evaluate"), first.name)
+            name = name_of(best, "evaluate", split)
+            steps.append(
+                Step(name=name, kind="evaluate", cycle=best, inputs=inputs, model=trained, split=split, compared=first.name)
+            )
+    return steps
 
 
 def following(step: Step, steps: Sequence[Step]) -> list[Step]:
@@ -215,10 +219,11 @@ def following(step: Step, steps: Sequence[Step]) -> list[Step]:
 
 
 def _evaluations(config: RunConfig, trained: Step | None, compared: str = "") -> list[Step]:
-    """One step for each evaluation set but the test split: of the base, or of what was `trained`."""
+    """One step for each evaluation set that is asked in every cycle: of the base, or of what was `trained`."""
     cycle, of_model, is_final = (-1, (), False) if trained is None else (trained.cycle, (trained.name,), trained.final)
     steps = []
-    for name in (evaluation_set.name for evaluation_set in config.evaluate.sets):
+    sets = config.evaluate.sets[1:] if config.evaluate.only else [own for own in config.evaluate.sets if own.when == "cycle"]
+    for name in (own.name for own in sets):
         against = compared if name == HELDOUT else ""
         steps.append(
             Step(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.config import TEST, RunConfig
-from engine.run.plan import BASE, CYCLE_KINDS, history, name_of, stopped_because, unrationalized, without_examples
+from engine.run.plan import BASE, CYCLE_KINDS, has_ended, history, name_of, stopped_because, unrationalized, without_examples
 from engine.run.promotion import History
 from engine.run.seals import Seal
 
@@ -32,7 +32,7 @@ def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         "best_interval": _interval(sealed.get(name_of(past.best_cycle, "evaluate"))),
         "best_cycle": past.best_cycle,
         "best_model": f"{name_of(past.best_cycle, 'train')}/model" if past.best_cycle >= 0 else None,
-        "stopped_because": stopped_because(config.loop, sealed),
+        "stopped_because": "all sets are evaluated" if is_over(config, sealed) else stopped_because(config.loop, sealed),
         "note": "; ".join(filter(None, [_note(sealed), unrationalized(config), _kept(config, past, sealed)])),
         "parent": config.parent.run or None,
         "heldout_clips": base.facts["clips"] if base else None,
@@ -40,6 +40,11 @@ def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         "test": _set(config, TEST, past.best_cycle, sealed) or None,
         "cycles": cycles,
     }
+
+
+def is_over(config: RunConfig, sealed: Mapping[str, Seal]) -> bool:
+    """Whether a run that only evaluates has done so."""
+    return config.evaluate.only and has_ended(config, sealed)
 
 
 def set_names(config: RunConfig) -> list[str]:

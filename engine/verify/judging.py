@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from engine.judging import Judge
+from engine.judging import BenchmarkJudge, Judge
 from engine.labels import Label
 from engine.rows import Usage, Verdict
 from engine.verify.reference import NO_RULE
@@ -51,11 +51,12 @@ class JudgeSpec:
     price_out: float = 0.0
 
     @classmethod
-    def of(cls, section: Judge, run_seed: int) -> Self:
-        values = section.model_dump()
+    def of(cls, section: Judge | BenchmarkJudge, run_seed: int, name: str = "verify.judge") -> Self:
+        """`name`: of the section, for messages. The wordings of a benchmark's judge are not among its values."""
+        values = {"rubric": ""} | section.model_dump(exclude={"wordings"})
         endpoint = {name: values.pop(name) for name in ("url", "model", "key_env", "concurrency", "patience_s", "timeout_s")}
         body = json.dumps(values.pop("body"), sort_keys=True)
-        return cls(endpoint=Endpoint(**endpoint, section="verify.judge"), run_seed=run_seed, body=body, **values)
+        return cls(endpoint=Endpoint(**endpoint, section=name), run_seed=run_seed, body=body, **values)
 
 
 def case_text(question: str, label: Label, answer: str) -> str:
@@ -70,7 +71,11 @@ def case_text(question: str, label: Label, answer: str) -> str:
 
 def request_body(spec: JudgeSpec, content: str | list[dict[str, Any]], seed: int) -> dict[str, Any]:
     """The JSON of the request, without the model. `content`: of the user's turn."""
-    system = f"{spec.rubric}\n\n{FORMAT}"
+    return chat_body(spec, f"{spec.rubric}\n\n{FORMAT}", content, seed)
+
+
+def chat_body(spec: JudgeSpec, system: str, content: str | list[dict[str, Any]], seed: int) -> dict[str, Any]:
+    """As request_body, with another system text."""
     body = {
         "messages": [{"role": "system", "content": system}, {"role": "user", "content": content}],
         "temperature": spec.temperature,

@@ -1,11 +1,11 @@
-"""Commands about models and adapters: alpha-sweep, convert, export, few-shot, icl, make-base."""
+"""Commands about models and adapters: alpha-sweep, benchmark, convert, export, few-shot, icl, make-base."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jobs.commands.app import MODELS, LogFormat, Run, Settings, command
+from jobs.commands.app import MODELS, AsJson, Config, DryRun, LogFormat, Run, Settings, command
 
 
 @command(MODELS, ["alpha-sweep runs/mine", "alpha-sweep runs/mine --alpha 4 --alpha 8 --cycle 0"], name="alpha-sweep")
@@ -22,6 +22,56 @@ def alpha_sweep(
     from jobs import alpha_sweep
 
     alpha_sweep.alpha_sweep(run, cycle, alpha, settings)
+
+
+@command(
+    MODELS,
+    [
+        "benchmark tiny --files runs/demo/manifest.jsonl --metric accuracy --metric accuracy_by_group",
+        "benchmark runs/mine bench.toml --only mvbench --only tempcompass",
+        "benchmark models/pllava-7b/base --format mvbench --files MVBench/json --videos MVBench/video --json",
+    ],
+)
+def benchmark(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Folder, URI or hub id of a model, 'tiny', or a run: then its promoted model.")
+    ],
+    config: Config = None,
+    only: Annotated[list[str], typer.Option(metavar="NAME", help="A set of the configuration; default: all with files.")] = [],  # noqa: B006
+    files: Annotated[str, typer.Option(help="Files of a set that no configuration names.")] = "",
+    form: Annotated[str, typer.Option("--format", help="Their format (docs/benchmarks.md); default: manifest.")] = "",
+    videos: Annotated[str, typer.Option(help="Folder or URI of their videos; default: the folder of the files.")] = "",
+    metric: Annotated[list[str], typer.Option(help="What they are measured by; repeat it for several. Default: accuracy.")] = [],  # noqa: B006
+    prompts: Annotated[str, typer.Option(help="The prompt set by which they are asked; default: generate.prompts.")] = "",
+    name: Annotated[str, typer.Option(help="Name of that set; default: its format, or its file.")] = "",
+    adapter: Annotated[str, typer.Option(help="An adapter on MODEL, e.g. RUN/cycle-000/train/model.")] = "",
+    out: Annotated[str, typer.Option(help="Folder or URI for answers and figures; default: runs/bench/MODEL.")] = "",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    settings: Settings = [],  # noqa: B006
+    log_format: LogFormat = "text",
+) -> None:
+    """Evaluate a model on benchmarks. The same command continues, and asks neither model nor judge twice."""
+    from jobs import benchmark
+
+    benchmark.run(
+        benchmark.Benchmark(
+            model=model,
+            config=config,
+            adapter=adapter,
+            only=tuple(only),
+            name=name,
+            form=form,
+            files=files,
+            videos=videos,
+            metrics=tuple(metric),
+            prompts=prompts,
+            out=out,
+            is_dry=dry_run,
+            as_json=as_json,
+        ),
+        settings,
+    )
 
 
 @command(MODELS, ["convert ermu2001/pllava-7b --out models/pllava-7b", "convert s3://bucket/pllava-7b --out s3://bucket/converted"])

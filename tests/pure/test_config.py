@@ -169,7 +169,8 @@ def test_the_configuration_decides_the_device() -> None:
 @pytest.mark.parametrize(
     ("sets", "message"),
     [
-        ("[{name = 'mine', files = 'a.csv'}]", "the first of evaluate.sets is named heldout"),
+        ("[{name = 'mine', files = 'a.csv'}, {name = 'heldout'}]", "heldout is the first of evaluate.sets"),
+        ("[{name = 'heldout', when = 'end'}]", "the set heldout decides about each cycle"),
         ("[{name = 'heldout'}, {name = 'heldout'}]", "no name stands twice"),
         ("[{name = 'heldout'}, {name = 'mine'}]", "'mine' names no files"),
         ("[{name = 'heldout', files = 'a.csv'}]", "'heldout' names files"),

@@ -7,10 +7,11 @@ import pyarrow as pa
 import pytest
 
 from builders import a_clip, a_seal, an_attempt
-from engine.config import EvaluationSet
+from engine.evaluate.figures import figures
+from engine.evaluate.intervals import interval
 from engine.evaluate.metrics import METRICS, metric_of, value_of
 from engine.evaluate.outcomes import Recorder
-from engine.evaluate.step import facts_of
+from engine.evaluate.step import comparison_of
 from engine.ingest import clips as parts
 from engine.ingest.pieces import cut
 from engine.presets import load_config
@@ -44,11 +45,14 @@ def test_accuracy_by_label_gives_each_label_the_same_weight() -> None:
 
 def test_no_clips_are_no_division_by_zero() -> None:
     assert [value(name, [], []) for name in METRICS] == [0.0] * len(METRICS)
+    assert [interval(metric, Recorder().outcomes()) for metric in METRICS.values()] == [m.bounds for m in METRICS.values()]
 
 
 def test_an_unknown_metric_is_one_line_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="names the metric 'bleu'; known are accuracy, accuracy_by_label"):
-        metric_of("bleu")
+    with pytest.raises(ValueError, match=r"names the metric 'cider'; known are accuracy, qa_accuracy, .* NAME_by_group"):
+        metric_of("cider")
+    with pytest.raises(ValueError, match="names the metric 'spearman_by_group'"):
+        metric_of("spearman_by_group")
 
 
 def work_on(store: Store, clips: list[Clip], step: Step, **loop: str) -> Work:
@@ -80,11 +84,13 @@ def test_an_evaluation_is_compared_with_the_best_one_before(tmp_path: Path, prom
     work = work_on(Store(str(tmp_path)), clips, EVALUATION, promote=promote)
     recorder = Recorder()
     recorder.add(clips, [an_attempt(name, **(WRONG if name == "e" else {})) for name in "abcde"])
-    facts = facts_of(work, EvaluationSet(name="heldout", metrics=("accuracy", "accuracy_by_label")), recorder.outcomes())
+    metrics = [metric_of(name) for name in ("accuracy", "accuracy_by_label")]
+    outcomes = recorder.outcomes()
+    facts = figures(metrics, outcomes, recorder.group_names) | comparison_of(work, metrics, outcomes, None)
     assert (facts["accuracy"], facts["videos"]) == (0.8, 2)
     assert facts["metrics"].keys() == facts["intervals"].keys() == {"accuracy", "accuracy_by_label"}
     assert facts["comparison"] == {
         "step": BASE, "clips": 5, "videos": 2, "won": 3, "lost": 0, "gain": pytest.approx(0.6), "p": 0.25, "level": level,
     }  # fmt: skip
     alone = replace(EVALUATION, name="base/evaluate", compared="")
-    assert "comparison" not in facts_of(replace(work, step=alone), EvaluationSet(name="heldout"), recorder.outcomes())
+    assert comparison_of(replace(work, step=alone), metrics, outcomes, None) == {}
