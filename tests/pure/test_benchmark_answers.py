@@ -177,7 +177,7 @@ def test_finediving_asks_for_the_scores_of_the_test_split(tmp_path: Path) -> Non
 def test_kinetics_is_asked_as_a_question(tmp_path: Path) -> None:
     write(tmp_path, {"validate.csv": "label,youtube_id,time_start,time_end,split\ndoing yoga,abc,3,13,validate\n"})
     [clip] = clips_of("kinetics", tmp_path / "validate.csv", write(tmp_path / "val", {"abc_000003_000013.mp4": None}))
-    assert (clip.video, clip.group) == (str(tmp_path / "val/abc_000003_000013.mp4"), "doing yoga")
+    assert clip.video == str(tmp_path / "val/abc_000003_000013.mp4")
     assert clip.label == Keywords(text="doing yoga")
     assert "yoga" not in clip.question
     assert json.loads(json.dumps(clip.to_row()))["split"] != "heldout"

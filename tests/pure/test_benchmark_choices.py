@@ -90,7 +90,7 @@ def test_star_asks_about_stretches_in_four_types(tmp_path: Path) -> None:
     assert (first.video, first.start_s, first.end_s) == (str(tmp_path / "Charades/6H78U.mp4"), 11.1, 19.6)
     lines = "A. The closet.\nB. The blanket.\nC. The food.\nD. The table."
     assert first.question == f"Which object was tidied up?\n{lines}\n{LETTER}"
-    assert (first.label.text, first.group, second.group) == ("B. The blanket.", "Interaction/T1", "Feasibility/T6")
+    assert (first.label.text, first.group, second.group) == ("B. The blanket.", "Interaction", "Feasibility")
     write(tmp_path, {"STAR_test.json": [STAR | {"choices": CHOICES}]})
     assert "STAR_test.json item 0 has no 'answer'" in error_of("star", tmp_path / "STAR_test.json")
     write(tmp_path, {"STAR_val.json": [item | {"question_id": "7"}]})

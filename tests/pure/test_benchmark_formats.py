@@ -5,10 +5,15 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from benchmarks import LETTER, clips_of, error_of, write
-from engine.config import EvaluationSet, PromptSet
+from engine.config import Data, EvaluationSet, PromptSet
 from engine.evaluate.sets import BENCHMARKS, READERS, mvbench
+from engine.evaluate.sets.published import Published
 from engine.labels import Choice, Reference
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 
 
 def mvbench_items(task: str) -> list[dict[str, Any]]:
@@ -172,6 +177,22 @@ def test_nextqa_bad_rows(tmp_path: Path) -> None:
     assert "type 'XX' is none of CH, CW," in error_of("nextqa", tmp_path / "val.csv")
     write(tmp_path, {"val.csv": "id,q\n1,2\n"})
     assert "has no 'video'; is it of another format?" in error_of("nextqa", tmp_path / "val.csv")
+
+
+def test_videos_are_found_by_name_where_there_is_only_one(tmp_path: Path) -> None:
+    videos = write(tmp_path / "videos", {"a/one.webm": None, "a/two.mp4": None, "b/two.mp4": None, "three.MKV": None})
+    published = Published(Data(manifest="val.csv", videos=str(videos)), Storage())
+    assert [published.video(name) for name in ("one", "two", "three", "b/two", "four")] == [
+        "a/one.webm", "two.mp4", "three.MKV", "b/two.mp4", "four.mp4",
+    ]  # fmt: skip
+    nowhere = Published(Data(manifest="val.csv", videos=str(tmp_path / "nowhere")), Storage())
+    assert nowhere.video("one", ".avi") == "one.avi"
+
+
+def test_videos_in_storage_that_is_away_are_an_error_and_not_missing() -> None:
+    away = Storage({"s3": {"endpoint_url": "http://127.0.0.1:9", "anon": True}}, patience_s=0.0)
+    with pytest.raises(StorageError, match="s3://bucket/videos"):
+        Published(Data(manifest="val.csv", videos="s3://bucket/videos"), away).video("one")
 
 
 def test_the_page_has_every_format_and_its_example_is_a_configuration() -> None:

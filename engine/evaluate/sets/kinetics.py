@@ -18,6 +18,6 @@ FILES = "validate.csv of Kinetics; videos: CLASS/YOUTUBE_ID_000001_000011.mp4, o
 
 def records(published: Published) -> Iterator[Record]:
     def row(row: Row) -> Row:
-        return row | {"video": published.video(row["video"]), "group": row["label"]["text"], "split": None}
+        return row | {"video": published.video(row["video"]), "split": None}
 
     return each(kinetics.records(published.source()), row)

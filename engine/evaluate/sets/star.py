@@ -2,9 +2,9 @@
 
 STAR_val.json: [{"question_id": "Interaction_T1_13", "question", "video_id": "6H78U", "start", "end", "answer", "choices": [...]}]
 
-Its answers are read as `starloop ingest --format star` reads them. A group is the question's type and template, "Interaction/T1".
-The types are Interaction, Sequence, Prediction and Feasibility; the challenge reports their accuracies and the mean of the four.
-The question ends with lmms-eval's wording; there is no published one.
+Its questions are read as `starloop ingest --format star` reads them. A group is the question's type: Interaction, Sequence,
+Prediction or Feasibility. The challenge reports their accuracies and the mean of the four, which is accuracy_by_group. The
+question ends with lmms-eval's wording; there is no published one.
 """
 
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ def records(published: Published) -> Iterator[Record]:
 
 
 def _row(published: Published, row: Row) -> Row:
-    kind, _, rest = row["clip_id"].partition("_")
+    kind = row["clip_id"].partition("_")[0]
     if kind not in TYPES:
         raise ValueError(f"question_id {row['clip_id']!r} begins with none of {', '.join(TYPES)}")
     row["question"] += f"\n{BY_LETTER}"
-    return row | {"video": published.video(row["video"]), "group": f"{kind}/{rest.partition('_')[0]}", "split": None}
+    return row | {"video": published.video(row["video"]), "group": kind, "split": None}
