@@ -112,6 +112,8 @@ def test_charades_sta_is_measured_by_overlap(tmp_path: Path) -> None:
     assert '"person turn a light on."' in second.question
     assert "charades_sta_test.txt line 1: 'AO8RW' is not written as" in bad(tmp_path, "AO8RW\n")
     assert "line 1: video ZZZZZ is not in Charades_v1_test.csv or" in bad(tmp_path, "ZZZZZ 0 1##he runs\n")
+    write(tmp_path, {"Charades_v1_test.csv": "id,script\nAO8RW,x\n"})
+    assert "Charades_v1_test.csv has no columns id and length, only id, script;" in bad(tmp_path, lines)
     (tmp_path / "Charades_v1_test.csv").unlink()
     assert "no Charades_v1_test.csv beside" in error_of("charades-sta", tmp_path / "charades_sta_test.txt")
 

@@ -73,6 +73,9 @@ def test_mvbench_refuses_what_is_not_all_of_it(tmp_path: Path) -> None:
         tmp_path, {"action_count.json": [{"video": "a.mp4", "question": "How many?", "candidates": ["1", "2", "2"], "answer": "2"}]}
     )
     [clip] = clips_of("mvbench", tmp_path / "action_count.json")
+    many = {"video": "a.mp4", "question": "How many?", "candidates": [str(number) for number in range(11)], "answer": "2"}
+    write(tmp_path, {"moving_count.json": [many]})
+    assert "item 0: it has 11 options; at most 10 can be lettered" in error_of("mvbench", tmp_path / "moving_count.json")
     assert clip.label == Choice(option="C", options={"A": "1", "B": "2", "C": "2"})
 
 

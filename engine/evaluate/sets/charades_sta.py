@@ -42,7 +42,9 @@ def _lengths_s(published: Published) -> dict[str, float]:
     paths = [path for path in map(published.beside, LENGTHS) if published.has(path)]
     if not paths:
         raise ValueError(f"no {LENGTHS[0]} beside {published.data.manifest}; it is in Charades.zip of Charades and has the lengths")
-    rows = (row for path in paths for _, row in published.source(path).csv(("id", "length")) if isinstance(row, dict))
+    rows = [row for path in paths for _, row in published.source(path).csv(("id", "length")) if isinstance(row, dict)]
+    if wrong := next((row for row in rows if not {"id", "length"} <= set(row)), None):
+        raise ValueError(f"{LENGTHS[0]} has no columns id and length, only {', '.join(wrong)}; take the one in Charades.zip")
     return {row["id"]: float(row["length"]) for row in rows}
 
 

@@ -75,7 +75,7 @@ def _answers(published: Published) -> dict[str, Any]:
     if not name.endswith("_q.json"):
         return {}
     path = published.beside(f"{name.removesuffix('_q.json')}_a.json")
-    items = (item for _, item in published.source(path).json_items() if not isinstance(item, ValueError))
+    items = (item for _, item in published.source(path).json_items() if isinstance(item, dict))
     return {str(item.get("question_id")): item for item in items}
 
 

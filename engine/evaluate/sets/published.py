@@ -131,10 +131,13 @@ def numbered(items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 
 
 def options_of(texts: Sequence[Any]) -> dict[str, str]:
-    """
+    """By letter. Raises ValueError for more options than letters.
+
     >>> options_of(["a cup", 2])
     {'A': 'a cup', 'B': '2'}
     """
+    if len(texts) > len(LETTERS):
+        raise ValueError(f"it has {len(texts)} options; at most {len(LETTERS)} can be lettered")
     return {letter: str(text).strip() for letter, text in zip(LETTERS, texts, strict=False)}
 
 
