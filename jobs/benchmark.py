@@ -69,7 +69,7 @@ def _ignore(progress: object) -> None:
 
 
 def subject_of(options: Benchmark, access: Storage, settings: list[str]) -> tuple[Subject, RunConfig]:
-    """What is evaluated, and how it is asked: as the file says; for a run, with its own [model], and without a file all of its own."""
+    """What is evaluated, and how it is asked: as the file says; a run has its own [model], and without a file all else, too."""
     if not is_run(options.model, access):
         return Subject(name=options.model, base=options.model, adapter=options.adapter), load_config(options.config, settings)
     if options.adapter:
@@ -136,12 +136,12 @@ def lines_of(result: Mapping[str, Any]) -> Iterator[Table | str]:
     if failed := sum(result["failed"].values()):
         names = ", ".join(f"{name} {values['answered']:.4g}" for name, values in result["metrics"].items())
         yield (
-            f"{failed} of {result['clips']} clips failed ({reasons(result['failed'])}), and count as wrong; over those that could be "
-            f"answered: {names}"
+            f"{failed} of {result['clips']} clips failed ({reasons(result['failed'])}), and count as wrong; over those that could "
+            f"be answered: {names}"
         )
     if judge := result["judge"]:
         yield (
-            f"{judge['judge']} gave {judge['marks']} marks, {judge['new']} of them now, as {', '.join(judge['models'])}; "
+            f"{judge['judge']} gave {judge['marks']} marks, {judge['new']} of them new, as {', '.join(judge['models'])}; "
             f"{judge['prompt_tokens']:,} prompt and {judge['reply_tokens']:,} reply tokens"
         )
         if line := warning_of(judge):

@@ -15,7 +15,8 @@ def preview(config: RunConfig, until: str) -> None:
         console.print(line)
     if looked.is_new:
         clips = ", ".join(f"{count:,} {split}" for split, count in of_manifest(config).clips.items())
-        console.print(f"clips      {clips}; `starloop plan` with the same configuration estimates hours, storage and money")
+        plan = "" if config.evaluate.only else "; `starloop plan` with the same configuration estimates hours, storage and money"
+        console.print(f"clips      {clips}{plan}")
     console.print("nothing is changed: this was --dry-run")
 
 

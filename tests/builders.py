@@ -11,7 +11,7 @@ from engine.decode.decoder import DecodeLimits
 from engine.decode.stage import DecodeSettings
 from engine.ingest.clips import path_of, write_parts
 from engine.ingest.pieces import cut
-from engine.labels import Keywords
+from engine.labels import Keywords, Label
 from engine.rows import ATTEMPTS, Attempt, Clip
 from engine.run.plan import INGEST, name_of
 from engine.run.seals import Seal, write_seal
@@ -31,14 +31,14 @@ def a_label(text: str = "rising", **fields: Any) -> Keywords:
     return Keywords(text=text, **fields)
 
 
-def a_clip(clip_id: str = "a", label: str = "rising", **fields: Any) -> Clip:
+def a_clip(clip_id: str = "a", label: str | Label = "rising", **fields: Any) -> Clip:
     defaults: dict[str, Any] = {
         "clip_id": clip_id,
         "video": f"/videos/{clip_id}.mp4",
         "start_s": None,
         "end_s": None,
         "question": "What is the action?",
-        "label": a_label(label),
+        "label": a_label(label) if isinstance(label, str) else label,
         "split": "train",
         "verb": "",
         "noun": "",

@@ -89,6 +89,9 @@ def of_manifest(config: RunConfig) -> Workload:
     Raises ValueError where there is no manifest, or no usable row in it.
     """
     data, storage = config.data, config.access()
+    if config.evaluate.only:
+        clips = {own.name: _count(config, own.name, storage) for own in config.evaluate.sets[1:]}
+        return Workload(clips=clips, known_s=0.0, of_known_length=0, origin=config.evaluate.sets[1].files)
     if not data.manifest:
         raise ValueError("no manifest: set data.manifest=FILE, or plan on paper with --clips NUMBER")
     card, read = Card(), _Counted()

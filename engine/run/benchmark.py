@@ -13,9 +13,10 @@ from engine.config import HELDOUT, EvaluationSet, Parent, Run, RunConfig
 from engine.connection import connect
 from engine.presets import differing_keys
 from engine.run import loop
+from engine.run.lease import Lease
 from engine.run.plan import history, name_of, next_step
 from engine.run.resources import needs
-from engine.run.seals import Seal, read_seal
+from engine.run.seals import SEAL, Seal, read_seal
 from engine.run.work import Progress, pieces_of, read_seals, run_config
 from engine.store.documents import to_json
 from engine.store.files import Store
@@ -23,6 +24,9 @@ from engine.store.filesystems import Storage
 from models.endpoint.answers import json_object
 
 RESULT = "benchmark.json"
+MEASURED = ("judge", "sentence_model", "cross_encoder", "bert_model")
+MEASURED_OF_SET = ("metrics", "judge", "when")
+"""Keys of [evaluate] and of a set that decide nothing about answers, and so may change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +73,7 @@ def benchmark(configs: Sequence[RunConfig], report: Callable[[Progress], None]) 
     """The result of each set, as soon as it is there. Raises ValueError for what a user got wrong, before anything is asked."""
     stores = [Store(config.run.uri, config.access()) for config in configs]
     for config, store in zip(configs, stores, strict=True):
-        refuse_another(config, store)
+        open_again(config, store)
     with ExitStack() as stack:
         for config, store in zip(configs, stores, strict=True):
             if (seal := _seal(config, store)) is None:
@@ -83,14 +87,34 @@ def benchmark(configs: Sequence[RunConfig], report: Callable[[Progress], None]) 
             yield result
 
 
-def refuse_another(config: RunConfig, store: Store) -> None:
-    """Raises ValueError where the folder has answers of another model, or to another set."""
+def open_again(config: RunConfig, store: Store) -> None:
+    """Prepare a folder that was begun: where only metrics or the judge are others, the same answers are measured anew.
+
+    Raises ValueError where the folder has answers of another model, to another set or to another wording.
+    """
     if store.read("config.json") is None:
         return
-    if changed := differing_keys(run_config(store).identity(), config.identity()):
+    begun, wanted = (_decided(own) for own in (run_config(store), config))
+    if changed := differing_keys(begun["answers"], wanted["answers"]):
         raise ValueError(
-            f"{store.url()} was begun with another model, set or wording ({'; '.join(changed)}); choose another --out, or delete it"
+            f"{store.url()} has answers of another model, set or wording ({'; '.join(changed)}); choose another --out, or delete it"
         )
+    if begun != wanted:
+        with Lease(store) as lease:
+            lease.confirm()
+            store.write("config.json", to_json(config.model_dump(mode="json"), indent=1))
+            store.delete(f"{step_of(config)}/{SEAL}")
+
+
+def _decided(config: RunConfig) -> dict[str, Any]:
+    """What decides the answers, and what decides only how they are measured."""
+    identity = config.identity()
+    evaluate = identity["evaluate"]
+    chosen = dict(evaluate["sets"][1])
+    measured = {name: chosen.pop(name) for name in MEASURED_OF_SET}
+    measured |= {name: evaluate.get(name) for name in MEASURED}
+    answers = identity | {"evaluate": {"lora_alpha": evaluate["lora_alpha"]}, "set": chosen}
+    return {"answers": answers, "measured": measured}
 
 
 def _seal(config: RunConfig, store: Store) -> Seal | None:

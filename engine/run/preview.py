@@ -66,7 +66,7 @@ def _next(config: RunConfig, sealed: Mapping[str, Seal], until: str) -> list[str
 
 
 def _more(config: RunConfig, sealed: Mapping[str, Seal], until: str) -> int:
-    if has_ended(config, sealed) or next_step(config, sealed, until) is None:
+    if config.evaluate.only or has_ended(config, sealed) or next_step(config, sealed, until) is None:
         return 0
     planned = {step.cycle for step in so_far(config, sealed)}
     last = config.loop.max_cycles - 1
