@@ -2,6 +2,7 @@
 
 stage      what Ray runs: a row of clips in, the same row with frames and failures; videos_of reads them back
 decoder    the parent's side: reads the bytes, keeps the clock, checks what the child sends
+frame_folder  a folder of numbered pictures as a video
 process    the life of one decoding process: start, exchange bytes, cause of death
 protocol   the messages between parent and child
 child      the decoding process itself: no credentials, no files, no network

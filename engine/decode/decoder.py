@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.decode.frame_folder import is_object, opened
 from engine.decode.frames import frame_count
 from engine.decode.process import PROGRAM, ChildDied, ChildProcess, ChildTimeout, NotStarted
 from engine.decode.protocol import FIRST_READ_BYTES, LARGEST_RANGE, LARGEST_TEXT, LENGTH, NO_BYTES, RANGE, json_object, parse_header
@@ -67,7 +68,8 @@ class ChildDecoder:
         tolerance_s: float = 0.0,
         program: Sequence[str] = ("-c", PROGRAM),
     ) -> None:
-        self._places, self._limits, self._backend, self._program = Places(storage), limits, backend, program
+        self._storage, self._places = storage, Places(storage)
+        self._limits, self._backend, self._program = limits, backend, program
         self._tolerance_s = tolerance_s
         self._child: ChildProcess | None = None
         self.bytes_read = 0
@@ -91,7 +93,7 @@ class ChildDecoder:
 
     def expect(self, clips: Sequence[Clip | Window]) -> None:
         """Name the clips that are decoded next: their videos tell storage that is away from one video that cannot be read."""
-        self._places.expect(clip.video for clip in clips)
+        self._places.expect(filter(is_object, (clip.video for clip in clips)))
 
     def decode(self, clip: Clip | Window, spec: FrameSpec, jitter_seed: int | None = None, etag: str = "") -> ClipRead | Failure:
         """The clip's frames, or why there are none. With an etag, only of that version of the video.
@@ -104,14 +106,15 @@ class ChildDecoder:
         not_started: NotStarted | None = None
         for _ in range(TRIES):
             try:
-                with self._places.opened(clip.video, self._limits.read_bytes) as source:
+                with opened(self._places, self._storage, clip.video, self._limits.read_bytes) as source:
                     if etag and source.etag != etag:
                         return Failure(kind="replaced", detail=f"{clip.video} is not what the answer was about; restore it")
                     try:
                         result = self._exchange(source, self._request(clip, source, spec, jitter_seed))
                     finally:
                         self.bytes_read += source.bytes_read
-                self._places.note(clip.video)
+                if is_object(clip.video):
+                    self._places.note(clip.video)
                 return result
             except ChildDied as died:
                 self.close()

@@ -15,7 +15,7 @@ from engine.language.retraction import AUXILIARIES, dismissed_after, is_alternat
 from engine.language.scope import CLAUSE_STARTS, DENIED, OPEN
 
 _AFTER_KEY = regex.compile(r"\s*[).:\]]")
-_LETTER_CUES = frozenset("option choice letter answer is it's".split())
+_LETTER_CUES = frozenset("option choice letter answer caption sentence is it's".split())
 _ARTICLES = frozenset("a i".split())
 _BECAUSE = frozenset("because since as which for so and".split())
 _BESIDE = frozenset("or and maybe perhaps possibly both either neither nor not over than but".split())

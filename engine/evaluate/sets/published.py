@@ -1,0 +1,168 @@
+"""What the readers of published benchmarks share: their files, the names of their videos, and questions with options.
+
+A format's records(published) yields rows with a manifest's columns, and its FILES says which files it reads. Nothing is downloaded.
+Videos that annotations name without a suffix are looked for below the set's `videos`; one that is not there keeps its usual name,
+and becomes a failed row of kind `missing`.
+"""
+
+import os
+import posixpath
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+from engine.config import Data
+from engine.ingest.adapters.source import Source, worded
+from engine.ingest.folders import files_under, is_video
+from engine.ingest.manifest import folder_of, read_manifest
+from engine.ingest.tables import Record
+from engine.labels import Choice, Reference
+from engine.rows import Clip
+from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
+
+LETTERS = "ABCDEFGHIJ"
+BY_LETTER = "Answer with the option's letter from the given choices directly."
+"""What lmms-eval writes behind the options of benchmarks that have no wording of their own."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A benchmark's files, and its videos: Published(Data(manifest="STAR_val.json", videos="Charades_v1_480"), Storage())"""
+
+    data: Data
+    storage: Storage
+
+    def source(self, path: str = "") -> Source:
+        """A file of it; "": the one that the set's `files` names."""
+        return Source(path=path or self.data.manifest, storage=self.storage)
+
+    def beside(self, name: str) -> str:
+        """A file in the same folder as the set's `files`, or above it: beside("../meta_info.json")."""
+        folder = self.data.manifest.rstrip("/").rpartition("/")[0]
+        protocol, separator, path = folder.rpartition("://")
+        return protocol + separator + (posixpath.normpath(f"{path}/{name}") if path else name)
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a file."""
+        try:
+            with self.storage.file(path):
+                return True
+        except StorageError as error:
+            if error.trouble != "missing":
+                raise
+            return False
+
+    def near_videos(self, name: str) -> str:
+        """The path of a file in the folder of the videos, or beside that folder; "" where there is none."""
+        folder = folder_of(self.data).rstrip("/")
+        paths = (f"{folder}/{name}", f"{folder.rpartition('/')[0]}/{name}")
+        return next((path for path in paths if self.has(path)), "")
+
+    def files_below(self) -> list[str] | None:
+        """The files of the folder that the set's `files` names; None for a single file."""
+        return files_under(self.data.manifest, self.storage)
+
+    @cached_property
+    def _videos(self) -> "_Videos":
+        """None where the folder is empty, is not there or may not be listed. Raises StorageError where storage does not answer."""
+        try:
+            return _Videos(files_under(folder_of(self.data), self.storage) or [])
+        except ValueError:
+            return _Videos([])
+        except StorageError as error:
+            if error.trouble not in ("missing", "denied"):
+                raise
+            return _Videos([])
+
+    def video(self, name: str, suffix: str = ".mp4", anywhere: bool = True) -> str:
+        """The video with this name, whatever its suffix; where there is none its usual name.
+
+        `anywhere`: it may lie in any folder below `videos`, if there is only one of this name.
+        """
+        return self._videos.named(name, anywhere) or (name if is_video(name) else f"{name}{suffix}")
+
+
+class _Videos:
+    """The names of the videos below a folder, by what annotations call them."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._exact = set(filter(is_video, names))
+        self._by_stem = {_stem(name): name for name in sorted(self._exact, reverse=True)}
+        counts = Counter(map(posixpath.basename, self._by_stem))
+        self._by_name = {
+            posixpath.basename(stem): name for stem, name in self._by_stem.items() if counts[posixpath.basename(stem)] == 1
+        }
+
+    def named(self, name: str, anywhere: bool) -> str:
+        if name in self._exact:
+            return name
+        by_name = self._by_name.get(posixpath.basename(_stem(name)), "") if anywhere else ""
+        return self._by_stem.get(_stem(name)) or by_name
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0] if is_video(name) else name
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a benchmark is read, and which files: Format(mvbench.records, mvbench.FILES)"""
+
+    records: Callable[[Published], Iterator[Record]]
+    files: str
+
+
+def read_published(form: Format, data: Data, storage: Storage) -> Iterator[Clip]:
+    """The clips of a benchmark. Raises ValueError in one line, which ends with the files that the format reads."""
+    published = Published(data, storage)
+    try:
+        yield from read_manifest(data, storage, records=partial(form.records, published))
+    except ValueError as error:
+        raise ValueError(f"{error}. This format reads: {form.files}") from None
+
+
+def numbered(items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Each annotation with its number, from 0, or its error."""
+    for number, (place, item) in enumerate(items):
+        yield place, item if isinstance(item, ValueError) else (number, item)
+
+
+def options_of(texts: Sequence[Any]) -> dict[str, str]:
+    """By letter. Raises ValueError for more options than letters.
+
+    >>> options_of(["a cup", 2])
+    {'A': 'a cup', 'B': '2'}
+    """
+    if len(texts) > len(LETTERS):
+        raise ValueError(f"it has {len(texts)} options; at most {len(LETTERS)} can be lettered")
+    return {letter: str(text).strip() for letter, text in zip(LETTERS, texts, strict=False)}
+
+
+def choice(options: Mapping[str, str], key: str) -> dict[str, Any]:
+    """The label's value where the option `key` is correct."""
+    return worded(Choice(option=key, options=dict(options)))
+
+
+def nth_choice(options: Mapping[str, str], number: Any) -> dict[str, Any]:
+    """The label's value where the option with this number, from 0, is correct. Raises ValueError for a number without an option."""
+    keys = list(options)
+    if not str(number).strip().isdecimal() or int(number) >= len(keys):
+        raise ValueError(f"the answer {number!r} is none of the options 0 to {len(keys) - 1}")
+    return choice(options, keys[int(number)])
+
+
+def reference(answers: Sequence[Any]) -> dict[str, Any]:
+    """The label's value of answers in free words, of which each is right."""
+    text, *aliases = dict.fromkeys(str(answer).strip() for answer in answers)
+    return worded(Reference(text=text, aliases=tuple(aliases)))
+
+
+def question_of(question: str, options: Mapping[str, str], ending: str = BY_LETTER) -> str:
+    """
+    >>> question_of("What is it?", {"A": "a cup", "B": "a door"}, "Best option:")
+    'What is it?\\nA. a cup\\nB. a door\\nBest option:'
+    """
+    return "\n".join([question.strip(), *(f"{key}. {text}" for key, text in options.items()), ending])
