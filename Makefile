@@ -65,7 +65,7 @@ all-rest: $(READY)
 
 test-similarity: $(SIMILARITY)    ## the tests that need sentence-transformers or a real judge, in an environment of their own: minutes
 	.venv/similarity/bin/python -m pytest -m similarity tests/engine/test_similarity.py tests/engine/test_text_metrics.py \
-		tests/pure/test_few_shot_metrics.py tests/engine/test_real_judge.py
+		tests/engine/test_real_judge.py
 
 test-loaders: $(LOADERS)  ## the tests that other tools read what a run leaves, in an environment of their own: a minute
 	PYTHONPATH=.:tests .venv/loaders/bin/python -m pytest -m loaders tests/export

@@ -14,6 +14,7 @@ adapters       which LoRA adapters are merged, and how
 processing     chats to token ids
 passages       the tokens of a text that is read as an answer
 samples        how a sample of several turns is shown to the model
+chats          texts that are read as the answer after shots, all behind one prefix
 replies        token ids of an answer to the reply: cut at stop texts and where another turn begins
 checkpoints    opens a checkpoint and refuses it where something is missing; its digest
 published      config.json of published checkpoints

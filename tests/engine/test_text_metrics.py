@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from engine.evaluate import text_metrics
+from engine.evaluate.few_shot.gains import Gain, trends
 from engine.evaluate.text_metrics import bert_score, bleu, refuse_missing, rouge_l, sts_bi, sts_cross
 
 GOLDS = ["The camera wearer opens a door.", "a door", "picks up the knife and cuts the onion in the kitchen"]
@@ -112,3 +113,17 @@ def test_a_real_bi_encoder_is_near_a_paraphrase(tmp_path: Path) -> None:
     assert near > 0.8 > 0.3 > far
     with pytest.raises(ValueError, match=r"cannot be loaded as a SentenceTransformer"):
         text_metrics.sts_bi(golds, golds, str(tmp_path / "nothing"))
+
+
+@pytest.mark.similarity
+def test_a_trend_is_the_line_over_the_logarithm_of_training_clips() -> None:
+    fields = {"set": "rare", "queries": 1, "before": 0.0, "after": 0.0}
+    table = [Gain(kind="verb", name=name, trained=2**i, gain=0.1 + i / 10, **fields) for i, name in enumerate("abcd")]  # type: ignore[arg-type]
+    table += [
+        Gain(kind="verb", name="new", trained=0, gain=9.0, **fields),
+        Gain(kind="noun", name="x", trained=15, gain=0.1, **fields),
+    ]  # type: ignore[arg-type]
+    by_kind = trends(table)["rare"]
+    assert by_kind.keys() == {"verb"}, "a single noun has no trend, and a class without a training clip no logarithm"
+    assert (by_kind["verb"].classes, by_kind["verb"].r_squared, by_kind["verb"].spearman) == (4, 1.0, 1.0)
+    assert by_kind["verb"].slope == pytest.approx(0.1 / 0.693147, abs=1e-5)

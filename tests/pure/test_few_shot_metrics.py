@@ -137,15 +137,3 @@ def test_a_correlation_needs_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(ValueError, match=r"correlation needs the package scipy: pip install 'starloop\[metrics\]'"):
         trends([])
-
-
-@pytest.mark.similarity
-def test_a_trend_is_the_line_over_the_logarithm_of_training_clips() -> None:
-    rows, trained = [], []
-    for number, (name, gain) in enumerate({"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4}.items()):
-        rows += [a_row(0, name, rouge_l=0.0), a_row(16, name, rouge_l=gain)]
-        trained += [a_clip(f"{name}{i}", verb=name, noun="x") for i in range(2**number)]
-    found = trends(gains(rows, trained, "rouge_l"))["rare"]
-    assert found.keys() == {"verb"}, "a single noun has no trend"
-    assert (found["verb"].classes, found["verb"].r_squared, found["verb"].spearman) == (4, 1.0, 1.0)
-    assert found["verb"].slope == pytest.approx(0.1 / 0.693147, abs=1e-5)
