@@ -14,7 +14,7 @@ PURE := tests/pure engine/verify engine/language engine/run/plan.py engine/prese
 	engine/metrics engine/generate/measures.py engine/episodes engine/evaluate/few_shot/curve.py jobs/view.py
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: demo ablations icl icl-ablations test test-run test-ray test-rest test-pure test-all all-run all-ray all-rest test-similarity test-loaders test-parse test-native test-vllm test-browser test-skypilot test-hosts test-prometheus test-trackers chaos bench \
+.PHONY: demo ablations icl icl-ablations test test-run test-ray test-rest test-pure test-all all-run all-ray all-rest test-similarity test-loaders test-parse test-native test-vllm test-browser test-skypilot test-hosts test-prometheus test-trackers test-lmms chaos bench \
 	verdict-bench copies-bench check format tree monitoring docs pictures base clean
 
 demo: $(READY)            ## render a labelled world, and let a tiny model teach itself the labels
@@ -85,6 +85,9 @@ test-parse: $(READY)      ## the tests of verify.parser, in an environment with 
 
 test-dpo: $(READY)        ## the tests of preference pairs that need trl: a minute, and 6 GB the first time
 	PYTHONPATH=.:tests $$($(BIN)/python tests/environments/build.py dpo) -m pytest -m dpo tests/dpo
+
+test-lmms: $(READY)       ## lmms-eval itself on the tiny model, beside our own benchmark: a minute, and 6 GB the first time
+	PYTHONPATH=.:tests $$($(BIN)/python tests/environments/build.py lmms) -m pytest -m lmms -W ignore tests/lmms
 
 test-trackers: $(READY)   ## the trackers beside a real MLflow server, W&B offline, trackio and TensorBoard: a minute, and 1 GB the first time
 	PYTHONPATH=.:tests $$($(BIN)/python tests/environments/build.py trackers) -m pytest --confcutdir=tests/trackers tests/trackers

@@ -22,7 +22,11 @@ WIDTH = 110
 WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text", types.NoneType: "not set", Any: "any value"}
 OPTIONAL = ", or not set"
 BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-ENTRY = {"prompts": "[prompts.NAME]", "evaluate.sets": "[[evaluate.sets]]"}
+ENTRY = {
+    "prompts": "[prompts.NAME]",
+    "evaluate.sets": "[[evaluate.sets]]",
+    "evaluate.judge.wordings": "[evaluate.judge.wordings.NAME]",
+}
 """Keys that hold sections of their own, which a file writes as often as it likes."""
 
 

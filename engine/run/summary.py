@@ -173,7 +173,7 @@ def result_of(seal: Seal) -> str:
     """
     results = results_of(seal)
     if results["accuracy"] is not None:
-        return f"accuracy {results['accuracy']:.3f}"
+        return f"{next(iter(seal.facts.get('metrics', ())), 'accuracy').replace('_', ' ')} {results['accuracy']:.3f}"
     return "" if results["loss_first"] is None else f"loss {results['loss_first']} -> {results['loss_last']}"
 
 

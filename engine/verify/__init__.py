@@ -4,6 +4,7 @@ stages        the verifiers that judge an answer, one after another
 rules         the first stage: the rules below
 judge         the second stage, where it is named: a model behind a server
 judging       what the judge is asked, and what its reply means
+asking        how a judge is reached
 library       verify() with defaults, for notebooks and scripts
 verdict       verify(): presets, checks of every answer, then the rule of the label's kind
 keywords      keyword labels: the words occur together and are asserted
@@ -21,6 +22,7 @@ timestamp     timestamp labels: within a tolerance in seconds
 time_range    time range labels: intersection over union
 box           box labels: intersection over union, several formats
 sentences     sentence labels: a clause with the same meaning for each, in order if required
+reference     free answers: only the same words are kept, and no rule decides about others
 sequence      class sequence labels: the classes happen in order
 enumeration   reject answers that enumerate many classes
 repetition    reject answers that repeat themselves or break off

@@ -10,17 +10,15 @@ from collections import OrderedDict
 from typing import Any
 
 from engine.rows import Usage, Verdict
+from engine.verify.asking import client_of
 from engine.verify.judging import OPEN, REFUSED, JudgeSpec, case_text, request_body, verdict_of
 from engine.verify.stages import Case
 from engine.verify.verdict import VerifySpec
 from models.base import Unanswerable, Video
-from models.endpoint.address import Endpoint
-from models.endpoint.client import ChatClient
 from models.endpoint.messages import parts_of, text_part
 
 REMEMBERED = 4096
 """Replies that an actor keeps: a piece that did not fit a GPU's memory is answered again in halves, and is not judged again."""
-PROBE_TOKENS = 16
 
 
 class Judge:
@@ -83,12 +81,6 @@ def fewer(video: Video, most: int) -> Video:
         return video
     chosen = [(2 * place + 1) * total // (2 * most) for place in range(most)]
     return Video(video.frames[chosen], tuple(video.times_s[number] for number in chosen))
-
-
-def client_of(spec: JudgeSpec, endpoint: Endpoint | None = None) -> ChatClient:
-    """`endpoint`: another one than the specification's, such as one with less patience."""
-    probe = request_body(spec, "Is anybody there? Reply with one word.", 0) | {spec.max_tokens_key: PROBE_TOKENS}
-    return ChatClient(endpoint or spec.endpoint, probe)
 
 
 def build(spec: VerifySpec) -> Judge:

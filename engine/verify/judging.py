@@ -9,11 +9,10 @@ from typing import Any, Self
 from engine.judging import BenchmarkJudge, Judge
 from engine.labels import Label
 from engine.rows import Usage, Verdict
-from engine.verify.reference import NO_RULE
 from models.endpoint.address import Endpoint
 from models.endpoint.answers import Completion
 
-OPEN = frozenset({"label_open", "no_single_answer", NO_RULE})
+OPEN = frozenset({"label_open", "no_single_answer", "no_rule"})
 """Reasons of the rules for what they could not decide: the label is left open, there are several answers, or it is a reference."""
 KEEP, DROP, UNCLEAR, REFUSED = "judge_keep", "judge_drop", "judge_unclear", "judge_refused"
 """Reasons of a judge. unclear: its reply has no verdict. refused: its server does not answer this question. With both, the verdict

@@ -6,8 +6,6 @@ from engine.labels import Reference
 from engine.language.words import label_words
 from engine.rows import Verdict
 
-NO_RULE = "no_rule"
-"""The reason of an answer that no rule decides about."""
 EXCERPT_CHARS = 80
 
 
@@ -21,4 +19,4 @@ def verify_reference(text: str, answer_words: Sequence[str], label: Reference) -
     """
     if any(list(answer_words) == list(label_words(reference)) for reference in label.texts):
         return Verdict(keep=True, reason="contains_label", score=1.0, extracted=text.strip(), spans=((0, len(text)),))
-    return Verdict(keep=False, reason=NO_RULE, score=0.0, extracted=text.strip()[:EXCERPT_CHARS])
+    return Verdict(keep=False, reason="no_rule", score=0.0, extracted=text.strip()[:EXCERPT_CHARS])

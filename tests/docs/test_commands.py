@@ -28,6 +28,7 @@ NOT_QUICK = {
     "make-base": "trains",
     "few-shot": "asks a model",
     "alpha-sweep": "asks a model",
+    "benchmark": "asks a model",
     "doctor": "starts a Ray, or loads a model",
     "convert": "reads a published checkpoint",
     "submit": "needs a cluster",

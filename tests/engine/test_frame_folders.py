@@ -3,6 +3,7 @@
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import fsspec
@@ -39,7 +40,7 @@ def frames(tmp_path: Path) -> Path:
     return folder
 
 
-def read(video: str, backend: Backend = "pyav", read_bytes: int = LIMITS.read_bytes, **window: float) -> ClipRead | Failure:
+def read(video: str, backend: Backend = "pyav", read_bytes: int = LIMITS.read_bytes, **window: Any) -> ClipRead | Failure:
     with ChildDecoder(Storage(), replace(LIMITS, read_bytes=read_bytes), backend) as decoder:
         return decoder.decode(a_clip(video=video, **window), SPEC)
 

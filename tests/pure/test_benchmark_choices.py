@@ -1,6 +1,7 @@
 """Pins how further multiple-choice benchmarks are read, and that answers to them are judged as the published scorers judge them."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +11,7 @@ from benchmarks import LETTER, clips_of, error_of, scored, write
 from engine.labels import Choice
 from engine.verify.verdict import VerifySpec, verify
 
-MME = {
+MME: dict[str, Any] = {
     "video_id": "001",
     "duration": "short",
     "domain": "Knowledge",
@@ -37,7 +38,7 @@ def test_videomme_as_parquet_and_as_json(tmp_path: Path) -> None:
 
 
 def test_videomme_with_subtitles(tmp_path: Path) -> None:
-    items = [MME | {"questions": [ASKED | {"options": FOUR}]}]
+    items: list[dict[str, Any]] = [MME | {"questions": [ASKED | {"options": FOUR}]}]
     items.append(MME | {"url": "https://y.com/watch?v=none", "questions": [ASKED | {"question_id": "002-1", "options": FOUR}]})
     srt = '1\n00:00:00,480 --> 00:00:03,120\n<font size=".72c">Hi, 4.</font>\n\n2\n00:00:03,120 --> 00:00:05,000\n20 more\n'
     write(tmp_path, {"videomme.json": items, "subtitle/fFj-9.srt": srt, "data/fFj-9.mp4": None})

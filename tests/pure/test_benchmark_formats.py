@@ -196,6 +196,8 @@ def test_videos_in_storage_that_is_away_are_an_error_and_not_missing() -> None:
     away = Storage({"s3": {"endpoint_url": "http://127.0.0.1:9", "anon": True}}, patience_s=0.0)
     with pytest.raises(StorageError, match="s3://bucket/videos"):
         Published(Data(manifest="val.csv", videos="s3://bucket/videos"), away).video("one")
+    s3, _ = away.filesystem("s3://bucket/videos")
+    s3.close_session(s3.loop, s3._s3)
 
 
 def test_the_page_has_every_format_and_its_example_is_a_configuration() -> None:

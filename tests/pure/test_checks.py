@@ -1,11 +1,13 @@
 """Pins what is checked before a run's folder is claimed: what cannot work is one line, and nothing large is fetched for it."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from engine.presets import load_config
 from engine.run import checks
+from engine.run.checks import check_manifest
 from models.base import ModelSpec
 
 TINY = "model.allow_tiny=true"
@@ -61,3 +63,26 @@ def test_an_evaluation_set_that_cannot_be_read_is_named(manifest: str) -> None:
     sets = "evaluate.sets=[{name='heldout'}, {name='kitchen', files='gone.csv'}]"
     with pytest.raises(ValueError, match=r"evaluation set 'kitchen' \(evaluate.sets\): no such file: gone.csv"):
         checks.check_inputs(load_config(None, [manifest, sets]), "")
+
+
+def a_free_answer(tmp_path: Path, split: str) -> list[str]:
+    label = {"kind": "reference", "text": "a man rides a horse"}
+    rows = [{"video": f"{split}.mp4", "label": label, "split": split}]
+    rows += [{"video": f"{name}.mp4", "label": "riding", "split": name} for name in ("train", "heldout") if name != split]
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return [f"data.manifest={tmp_path / 'm.jsonl'}"]
+
+
+def test_free_answers_are_neither_trained_on_nor_held_out_without_somebody_who_decides(tmp_path: Path) -> None:
+    train = a_free_answer(tmp_path, "train")
+    with pytest.raises(ValueError, match=r"clip 'train': no rule decides about a label of kind reference, .*; name a judge, "):
+        check_manifest(load_config(None, train), "")
+    judge = ["verify.judge.url=http://h:1/v1", "verify.judge.model=m", 'verify.stages=["rules", "judge"]']
+    check_manifest(load_config(None, [*train, *judge]), "")
+    check_manifest(load_config(None, [*train, "select.source=template"]), "")
+    heldout = a_free_answer(tmp_path, "heldout")
+    with pytest.raises(
+        ValueError, match=r"clip 'heldout' is held out, and no rule decides about a label of kind reference; measure"
+    ):
+        check_manifest(load_config(None, heldout), "")
+    check_manifest(load_config(None, [*heldout, "evaluate.sets=[{name='heldout', metrics=['rouge_l']}]"]), "")

@@ -11,6 +11,7 @@ from engine.evaluate.figures import figures
 from engine.evaluate.intervals import interval
 from engine.evaluate.metrics import METRICS, metric_of, value_of
 from engine.evaluate.outcomes import Recorder
+from engine.evaluate.scores.measuring import Measuring
 from engine.evaluate.step import comparison_of
 from engine.ingest import clips as parts
 from engine.ingest.pieces import cut
@@ -86,11 +87,11 @@ def test_an_evaluation_is_compared_with_the_best_one_before(tmp_path: Path, prom
     recorder.add(clips, [an_attempt(name, **(WRONG if name == "e" else {})) for name in "abcde"])
     metrics = [metric_of(name) for name in ("accuracy", "accuracy_by_label")]
     outcomes = recorder.outcomes()
-    facts = figures(metrics, outcomes, recorder.group_names) | comparison_of(work, metrics, outcomes, None)
+    facts = figures(metrics, outcomes, recorder.group_names) | comparison_of(work, Measuring(work.config, metrics, None), outcomes)
     assert (facts["accuracy"], facts["videos"]) == (0.8, 2)
     assert facts["metrics"].keys() == facts["intervals"].keys() == {"accuracy", "accuracy_by_label"}
     assert facts["comparison"] == {
         "step": BASE, "clips": 5, "videos": 2, "won": 3, "lost": 0, "gain": pytest.approx(0.6), "p": 0.25, "level": level,
     }  # fmt: skip
     alone = replace(EVALUATION, name="base/evaluate", compared="")
-    assert comparison_of(replace(work, step=alone), metrics, outcomes, None) == {}
+    assert comparison_of(replace(work, step=alone), Measuring(work.config, metrics, None), outcomes) == {}

@@ -11,6 +11,7 @@ from engine.run.plan import (
     Step,
     cycle_steps,
     following,
+    has_ended,
     history,
     next_step,
     refuse_gaps,
@@ -243,3 +244,28 @@ def test_every_evaluation_set_has_a_step_in_each_cycle_and_the_first_one_decides
 def test_of_equal_cycles_the_earlier_one_is_the_best() -> None:
     assert a_history(0.4, 0.8, 0.8).best_cycle == 0
     assert a_history(0.8, 0.8).best_cycle == -1
+
+
+def test_a_set_of_the_end_is_asked_of_the_first_model_and_the_promoted_one_once() -> None:
+    sets = "[{name = 'mine', files = 'mine.jsonl', when = 'end'}, {name = 'other', files = 'b.jsonl'}]"
+    settings = load_config(None, ["loop.max_cycles=2", "data.test=0.1", f"evaluate.sets={sets}"])
+    assert [own.name for own in settings.evaluate.sets] == ["heldout", "mine", "other"], (
+        "the held-out split need not be written down"
+    )
+    order, sealed = play(settings, 0.4, [0.8, 0.7])
+    assert [name for name in order if name.endswith("-mine")] == ["base/evaluate-mine", "cycle-000/evaluate-mine"]
+    assert [name for name in order if name.endswith("-other")] == [
+        f"{at}/evaluate-other" for at in ("base", "cycle-000", "cycle-001")
+    ]
+    assert order[-4:] == ["base/evaluate-mine", "cycle-000/evaluate-mine", "base/evaluate-test", "cycle-000/evaluate-test"]
+    step = next(step for step in so_far(settings, sealed) if step.name == "cycle-000/evaluate-mine")
+    assert (step.compared, step.model, step.split) == ("base/evaluate-mine", "cycle-000/train", "mine")
+
+
+def test_a_run_that_only_evaluates_ends_with_its_sets() -> None:
+    sets = "[{name = 'a', files = 'a.jsonl', when = 'end'}, {name = 'b', files = 'b.jsonl'}]"
+    settings = load_config(None, ["evaluate.only=true", f"evaluate.sets={sets}"])
+    order, sealed = play(settings, 0.4, [])
+    assert order == ["ingest", "base/evaluate-a", "base/evaluate-b"]
+    assert has_ended(settings, sealed)
+    assert not has_ended(settings, {INGEST: sealed[INGEST]})

@@ -15,7 +15,7 @@ from engine.evaluate.judge.protocols import WORDINGS, Mark, Question, mark_of
 from engine.judging import Wording
 from engine.rows import JUDGE_REPLIES, JudgeReply
 from engine.store.files import Store, digest
-from engine.verify.judge import client_of
+from engine.verify.asking import client_of
 from engine.verify.judging import MILLION, JudgeSpec, chat_body
 from models.base import ModelAway, Unanswerable
 from models.endpoint.answers import Completion

@@ -58,10 +58,9 @@ def bleu(values: Array, counts: Array) -> float:
     """BLEU of the corpus, 0..100, from its sums: matches and n-grams of each order, then the words of answers and of references."""
     from sacrebleu.metrics.bleu import BLEU  # optional: the extra "metrics"
 
-    sums = counts @ values
-    matches, totals = sums[:ORDERS].tolist(), sums[ORDERS : 2 * ORDERS].tolist()
-    given, wanted = sums[2 * ORDERS :]
-    return float(BLEU.compute_bleu(matches, totals, float(given), float(wanted), smooth_method="exp").score)
+    sums = [round(total) for total in (counts @ values).tolist()]
+    matches, totals, (given, wanted) = sums[:ORDERS], sums[ORDERS : 2 * ORDERS], sums[2 * ORDERS :]
+    return float(BLEU.compute_bleu(matches, totals, given, wanted, smooth_method="exp").score)
 
 
 def mean_of_all(values: Array, counts: Array) -> float:

@@ -5,6 +5,7 @@ ranges    how much the time range that an answer gives overlaps the label's
 words     ROUGE-L and BLEU
 meaning   BERTScore, and sentence models as bi- and as cross-encoder
 judged    what the judge of [evaluate.judge] says (engine/evaluate/judge)
+measuring what measures the answers to one set
 """
 
 import importlib

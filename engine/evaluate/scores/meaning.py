@@ -55,14 +55,18 @@ def _loaded(metric: str, name: str, kind: str) -> Any:
 
 def _bert_score(means: Means) -> Any:
     from torchmetrics.functional.text.bert import bert_score  # optional; bert-score itself has had no release since 2023
+    from transformers import AutoModel, AutoTokenizer
+
+    try:
+        model, tokenizer = (part.from_pretrained(means.bert_model) for part in (AutoModel, AutoTokenizer))
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"the metric bert_score: the model {means.bert_model!r} cannot be loaded: {reason}") from None
 
     def likeness(pairs: Pairs) -> Array:
-        answers, wanted = ([pair[place] for pair in pairs] for place in (0, 1))
-        try:
-            scores = bert_score(answers, wanted, model_name_or_path=means.bert_model, truncation=True, verbose=False)
-        except OSError as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"the metric bert_score: the model {means.bert_model!r} cannot be loaded: {reason}") from None
-        return np.asarray(scores["f1"], dtype=np.float64).reshape(-1)
+        """One pair at a time: of several, torchmetrics 1.9 sorts answers and references by length, each by itself."""
+        own: dict[str, Any] = {"model": model.eval(), "user_tokenizer": tokenizer, "truncation": True}
+        scores = [bert_score([answer], [reference], **own)["f1"] for answer, reference in pairs]
+        return np.array([float(score) for score in scores])
 
     return likeness
