@@ -65,5 +65,5 @@ def test_meaning_is_near_where_the_words_are_and_an_empty_answer_has_none(minilm
 
 
 def test_a_model_that_is_not_there_is_one_line() -> None:
-    with pytest.raises(ValueError, match=r"the metric sts: the model '/no/where' cannot be loaded: "):
+    with pytest.raises(ValueError, match=r"STS: '/no/where' cannot be loaded as a SentenceTransformer: "):
         scores_of([metric_of("sts")], Means(sentence_model="/no/where"))

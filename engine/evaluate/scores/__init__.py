@@ -38,7 +38,7 @@ SOURCES = {
 }
 """Source -> the module that has build(source, Means) -> Source."""
 JUDGED = frozenset({"qa", "vcg"})
-PACKAGES = {"bleu": "sacrebleu", "bert_score": "torchmetrics", "sts": "sentence_transformers", "sts_cross": "sentence_transformers"}
+PACKAGES = {"bleu": "sacrebleu", "sts": "sentence_transformers", "sts_cross": "sentence_transformers"}
 """That a source imports; all are in the extra "metrics"."""
 
 

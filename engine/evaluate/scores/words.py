@@ -5,17 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from engine.episodes.narration import rouge_l_f1
 from engine.evaluate.scores import Array, Means, Row, Source, references
+from engine.evaluate.text_metrics import rouge_l
 
 
-def rouge_l(rows: Sequence[Row]) -> Array:
-    best = [max(rouge_l_f1(reference, attempt.text) for reference in references(clip)) for clip, attempt in rows]
+def nearest(rows: Sequence[Row]) -> Array:
+    texts = [references(clip) for clip, _ in rows]
+    best = [max(rouge_l(own, [attempt.text] * len(own))) for own, (_, attempt) in zip(texts, rows, strict=True)]
     return np.array(best, dtype=np.float64).reshape(-1, 1)
 
 
 def build(source: str, means: Means) -> Source:
-    return Source(10, _bleu_of()) if source == "bleu" else Source(1, rouge_l)
+    return Source(10, _bleu_of()) if source == "bleu" else Source(1, nearest)
 
 
 def _bleu_of() -> Any:
