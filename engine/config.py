@@ -520,6 +520,8 @@ class Train(Section):
     """Minimum learning rate as a share of lr, for warm-up and decay; PLLaVA's code has 0.25."""
     weight_decay: float = 0.02
     """AdamW's."""
+    decay: Literal["matrices", "all"] = "all"
+    """Which trained weights it shrinks. matrices: no biases and no norms, as PLLaVA's optimizer. all: every one."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm, over all weights."""
     method: Literal["lora", "full"] = "lora"

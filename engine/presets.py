@@ -16,7 +16,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "select": {"min_grounding": "off", "near_copies": "ignore"},
         "verify": {"preset": "paper"},
         "loop": {"max_cycles": 3, "promote": "best"},
-        "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0},
+        "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0, "decay": "matrices"},
         "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published"},
     },
     "code": {
@@ -24,7 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "select": {"min_grounding": "off", "near_copies": "ignore"},
         "verify": {"preset": "code"},
         "loop": {"max_cycles": 10, "promote": "best", "final_direct_only": False},
-        "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0},
+        "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0, "decay": "matrices"},
         "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published"},
     },
 }
