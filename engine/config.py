@@ -13,7 +13,18 @@ from engine.engines import OpenAI, Vllm
 from engine.judging import Judge
 from engine.section import Section, cost, identity
 from engine.store.filesystems import Storage, check_options
-from models.base import ChatSpec, Device, EngineSpec, FinetuneSpec, FrameChoice, ModelSpec, PoolingName, PoolMethod, PoolPlace
+from models.base import (
+    Augment,
+    ChatSpec,
+    Device,
+    EngineSpec,
+    FinetuneSpec,
+    FrameChoice,
+    ModelSpec,
+    PoolingName,
+    PoolMethod,
+    PoolPlace,
+)
 from models.registry import can_score, engines
 
 
@@ -512,6 +523,10 @@ class Train(Section):
     moments: Literal["random", "middle"] = "random"
     """Which moment an example shows of each of the equal parts of its clip. random: another one in each epoch (PLLaVA's training).
     middle: always the one that answers are given on; then each decoding process keeps clips, as many as limits.keep_bytes holds."""
+    augment: Augment = "none"
+    """Whether pictures are changed at random in training. published: as PLLaVA trained its 7B and 13B: a part of half to all of the
+    picture, the same in all frames of a clip, mirrored in half of the cases, and normalized with ImageNet's means instead of the
+    checkpoint's. It swaps left and right, which are labels. Episodes, answers and evaluations are never changed."""
     lr: float = Field(default=2e-5, gt=0)
     """Highest learning rate, after the warm-up; then it falls as a cosine."""
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
@@ -552,8 +567,15 @@ class Train(Section):
             dropout=self.lora_dropout,
             method=self.method,
             projector=self.projector,
+            augment=self.augment,
             gradient_checkpointing=self.gradient_checkpointing,
         )
+
+    @model_validator(mode="after")
+    def _draws_parts_and_moments(self) -> "Train":
+        if self.augment == "published" and self.moments != "random":
+            raise ValueError('augment = "published" draws another part of the picture each time; leave moments = "middle" out')
+        return self
 
     @model_validator(mode="after")
     def _divides(self) -> "Train":
