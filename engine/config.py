@@ -452,7 +452,15 @@ class Mixture(Section):
     instruct: float = Field(default=0.0, ge=0, le=100)
     """Conversations from mixture.examples."""
     examples: str = ""
-    """Parquet of examples that `starloop ingest --format instruct` wrote."""
+    """Parquet of examples that `starloop ingest --format instruct` wrote, or a folder of such files, in which each file is a set of
+    its name, unless its rows name theirs."""
+    collections: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(default={})
+    """How often the conversations of a set are seen, times `instruct`: {caption_webvid = 0.25, vqa_tgif_frame_qa = 2.0}. Those of
+    sets that are not named are seen `instruct` times."""
+
+    def conversation_weight(self, collection: str) -> float:
+        """How often a conversation of that set is seen in an epoch."""
+        return self.instruct * self.collections.get(collection, 1.0)
 
 
 class Episodes(Section):
