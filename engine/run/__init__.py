@@ -21,6 +21,7 @@ doctor     preflight checks
 resources  what a run needs of CPUs, GPUs and their memory
 costs      GPU time of a clip, by the operations of the model's matrices
 sweep      one adapter evaluated at many LoRA alphas
+question   one question about one video, to a run's promoted model or to another one, without Ray
 rehearsal  three training steps of a configuration on a shrunk model
 measures   the metrics that follow from a step's progress and from its seal
 trackers   who receives a run's figures, beside the terminal

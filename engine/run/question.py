@@ -196,5 +196,6 @@ def answer(model: Respondent, window: Window, question: str, sampling: Sampling,
             f"the device's memory does not hold the answer ({error}); lower --max-tokens or model.num_frames"
         ) from None
     seconds = {"decode": decoded_at - began, "load": loaded_at - decoded_at, "answer": time.monotonic() - loaded_at}
-    times_s = tuple(round((window.start_s or 0.0) + time_s, 6) for time_s in video.times_s)
-    return Answered(video=video, times_s=times_s, prompt=prompt, reply=reply, digest=llm.digest, seconds=seconds)
+    shown = Video(video.frames[:1], video.times_s[:1]) if video.is_picture else video  # a picture stands at all moments
+    times_s = tuple(round((window.start_s or 0.0) + time_s, 6) for time_s in shown.times_s)
+    return Answered(video=shown, times_s=times_s, prompt=prompt, reply=reply, digest=llm.digest, seconds=seconds)

@@ -20,6 +20,7 @@ from jobs.commands.complete import complete_run
 from lived import write_run
 from models.base import Device, FinetuneSpec, ModelSpec
 from models.registry import trainee, version
+from talks import write_picture
 from worlds import shapes
 
 QUESTION = "What is the action in this video?"
@@ -82,6 +83,12 @@ def test_frames_as_jpeg(videos: Path, tmp_path: Path) -> None:
         "tiny", str(videos / "train-00000.mp4"), QUESTION, "--frames-out", str(tmp_path / "f"), "--frames-as", "jpeg"
     )
     assert {Path(name).read_bytes()[:3] for name in values["files"]} == {b"\xff\xd8\xff"}
+
+
+def test_a_picture_is_one_frame(tmp_path: Path) -> None:
+    write_picture(tmp_path / "p.jpg", shapes.scene(5, 1))
+    values = asked_json("tiny", str(tmp_path / "p.jpg"), "What is shown?", "--frames-out", str(tmp_path / "f"))
+    assert (values["times_s"], len(values["files"])) == ([0.0], 1)
 
 
 def test_a_run_answers_with_its_promoted_model_as_it_was_trained(run: Path, videos: Path) -> None:

@@ -12,11 +12,13 @@ import pytest
 from command import starloop
 from engine.config import Mixture
 from engine.ingest.adapters.collections import VIDEOS, collections_in
-from engine.rows import EXAMPLES, Example
+from engine.rows import Example
 from engine.select.conversations import read_conversations, refuse_no_examples
+from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.train.batches import Material
 from engine.train.mixture import Stream, order
+from engine.train.tables import map_tables
 
 ITEMS: dict[str, list[dict[str, Any]]] = {
     "caption_textvr": [{"video": "a/1.mp4", "QA": [{"i": "Describe the video.", "q": "", "a": "A shop sign."}]}],
@@ -93,8 +95,10 @@ def test_two_files_of_one_set_are_refused(magic: Path) -> None:
 
 
 def test_each_set_is_seen_as_often_as_its_weight_says(magic: Path) -> None:
+    """Of the tables as ranks map them."""
     ingest(magic)
-    material = Material(pq.read_table(magic / "it.parquet", schema=EXAMPLES), None)
+    store = Store(str(magic))
+    material = Material(*map_tables(store, store.describe(["it.parquet"])[0], None))
     mixture = Mixture(instruct=2.0, collections={"vqa_tgif_frame_qa": 0.25, "caption_textvr": 3.0})
     streams = material.streams(mixture)
     assert streams[2:] == [Stream(2.0, [[1]]), Stream(6.0, [[0]]), Stream(0.5, [[2, 3]])]
