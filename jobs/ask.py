@@ -39,6 +39,10 @@ def ask(model: str, video: str, question: str, options: AskOptions, settings: li
         raise ValueError('the question is empty; write it in quotes, such as "What happens?"')
     picture_format = _format_of(options)
     chosen = respondent(model, load_config(options.config, settings), settings, options.prompts, options.adapter)
+    if options.config and chosen.origin:
+        raise ValueError(
+            f"--config {options.config}: {model} is a run, which has a configuration of its own; change keys with --set"
+        )
     if warning := tiny_on_others(chosen, video):
         print(f"warning: {warning}", file=sys.stderr)
     window = Window(video=str(Path(video).expanduser()) if "://" not in video else video, start_s=options.start,

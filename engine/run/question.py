@@ -47,7 +47,8 @@ class Respondent:
     origin: str
     """Which model of a run it is; "" for a model that was named itself."""
     prompts: str
-    """The prompt set's name; "": the question is asked as it is."""
+    """The prompt set's name: of what is no run the one that --prompts names, or a configuration's own. "": the question is asked as
+    it is."""
     wording: str
     """Which of its wordings: "answer", or "train", in which a run's model was trained and evaluated."""
 
@@ -66,6 +67,7 @@ def respondent(model: str, config: RunConfig, settings: Sequence[str], prompts: 
     store = _run_at(model, config)
     if store is None:
         _refuse_unknown(prompts, config)
+        prompts = prompts or (config.generate.prompts if config.generate.prompts in config.prompts else "")
         spec = config.spec(model, adapter or None, config.generate.lora_alpha, prompts)
         return Respondent(config=config, spec=spec, origin="", prompts=prompts, wording="answer")
     if adapter:

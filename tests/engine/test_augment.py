@@ -21,6 +21,7 @@ from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.train.processes import run_ranks
 from models.base import Device, Evenly, FinetuneSpec, FrameSpec, ModelSpec, Square, Stretch, Turn, Video
+from models.native import trainee as native
 from models.registry import frame_spec, load, trainee
 from ranks import train_on_files
 from videos import turn
@@ -155,3 +156,9 @@ def test_moments_in_the_middle_are_refused() -> None:
         load_config(None, ["train.augment=published", "train.moments=middle"])
     assert load_config(None, []).train.augment == "none"
     assert {load_config(None, [f"preset={preset}"]).train.augment for preset in ("paper", "code")} == {"none"}
+
+
+def test_a_model_whose_frames_have_sizes_of_their_own_is_refused() -> None:
+    finetune = FinetuneSpec(rank=2, alpha=2.0, dropout=0.0, augment="published")
+    with pytest.raises(ValueError, match=r"^Qwen/Qwen3-VL: train.augment = 'published' is for PLLaVA and LLaVA, .*; leave it out$"):
+        native.check(ModelSpec(base="Qwen/Qwen3-VL"), finetune)

@@ -118,6 +118,9 @@ def test_prompt_sets_of_a_file(videos: Path, tmp_path: Path) -> None:
     )
     assert values["prompt"] == f"{QUESTION} Look twice."
     assert values["answer"].startswith("The blue")
+    (tmp_path / "d.toml").write_text((tmp_path / "c.toml").read_text() + '[generate]\nprompts = "careful"\nrationalize = false\n')
+    own = asked_json("tiny", str(videos / "train-00000.mp4"), QUESTION, "--config", str(tmp_path / "d.toml"))
+    assert (own["prompts"], own["prompt"]) == ("careful", f"{QUESTION} Look twice.")
 
 
 def test_an_answer_that_is_cut_off_says_so(videos: Path) -> None:
@@ -148,6 +151,10 @@ WRONG: list[tuple[Sequence[str], str]] = [
     (("tiny", "{video}", QUESTION, "--gpu"), "; give the process a GPU, or compute on the CPU: "),
     (("{run}/cycle-000/train/model", "{video}", QUESTION), "/cycle-000/train/model is an adapter; name its run, or its base with "),
     (("{run}", "{video}", QUESTION, "--adapter", "a"), "is a run, whose promoted model is asked; name the adapter's base instead"),
+    (
+        ("{run}", "{video}", QUESTION, "--config", "jobs/configs/pllava-7b.toml"),
+        " is a run, which has a configuration of its own; ",
+    ),
     (("docs", "{video}", QUESTION), "docs has no config.json; is it a checkpoint's folder?"),
 ]
 
