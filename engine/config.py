@@ -13,7 +13,17 @@ from engine.engines import OpenAI, Vllm
 from engine.judging import BenchmarkJudge, Judge
 from engine.section import Section, cost, identity
 from engine.store.filesystems import Storage, check_options
-from models.base import ChatSpec, Device, EngineSpec, FinetuneSpec, ModelSpec, PoolingName, PoolMethod, PoolPlace
+from models.base import (
+    Augment,
+    ChatSpec,
+    Device,
+    EngineSpec,
+    FinetuneSpec,
+    ModelSpec,
+    PoolingName,
+    PoolMethod,
+    PoolPlace,
+)
 from models.registry import can_score, engines
 
 
@@ -465,7 +475,15 @@ class Mixture(Section):
     instruct: float = Field(default=0.0, ge=0, le=100)
     """Conversations from mixture.examples."""
     examples: str = ""
-    """Parquet of examples that `starloop ingest --format instruct` wrote, or a folder of such files."""
+    """Parquet of examples that `starloop ingest --format instruct` wrote, or a folder of such files, in which each file is a set of
+    its name, unless its rows name theirs."""
+    collections: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(default={})
+    """How often the conversations of a set are seen, times `instruct`: {caption_webvid = 0.25, vqa_tgif_frame_qa = 2.0}. Those of
+    sets that are not named are seen `instruct` times."""
+
+    def conversation_weight(self, collection: str) -> float:
+        """How often a conversation of that set is seen in an epoch."""
+        return self.instruct * self.collections.get(collection, 1.0)
 
 
 class Episodes(Section):
@@ -591,6 +609,10 @@ class Train(Section):
     moments: Literal["random", "middle"] = "random"
     """Which moment an example shows of each of the equal parts of its clip. random: another one in each epoch (PLLaVA's training).
     middle: always the one that answers are given on; then each decoding process keeps clips, as many as limits.keep_bytes holds."""
+    augment: Augment = "none"
+    """Whether pictures are changed at random in training. published: as PLLaVA trained its 7B and 13B: a part of half to all of the
+    picture, the same in all frames of a clip, mirrored in half of the cases, and normalized with ImageNet's means instead of the
+    checkpoint's. It swaps left and right, which are labels. Episodes, answers and evaluations are never changed."""
     lr: float = Field(default=2e-5, gt=0)
     """Highest learning rate, after the warm-up; then it falls as a cosine."""
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
@@ -599,6 +621,8 @@ class Train(Section):
     """Minimum learning rate as a share of lr, for warm-up and decay; PLLaVA's code has 0.25."""
     weight_decay: float = 0.02
     """AdamW's."""
+    decay: Literal["matrices", "all"] = "all"
+    """Which trained weights it shrinks. matrices: no biases and no norms, as PLLaVA's optimizer. all: every one."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm, over all weights."""
     method: Literal["lora", "full"] = "lora"
@@ -629,8 +653,15 @@ class Train(Section):
             dropout=self.lora_dropout,
             method=self.method,
             projector=self.projector,
+            augment=self.augment,
             gradient_checkpointing=self.gradient_checkpointing,
         )
+
+    @model_validator(mode="after")
+    def _draws_parts_and_moments(self) -> "Train":
+        if self.augment == "published" and self.moments != "random":
+            raise ValueError('augment = "published" draws another part of the picture each time; leave moments = "middle" out')
+        return self
 
     @model_validator(mode="after")
     def _divides(self) -> "Train":

@@ -18,7 +18,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "select": {"min_grounding": "off", "near_copies": "ignore"},
         "verify": {"preset": "paper", **MODELS},
         "loop": {"max_cycles": 3, "promote": "last", "min_delta": 0.0, "patience": 0},
-        "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0},
+        "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0, "decay": "matrices"},
         "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published", "common_by": "clip"},
     },
     "code": {
@@ -26,7 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "select": {"min_grounding": "off", "near_copies": "ignore"},
         "verify": {"preset": "code", **MODELS},
         "loop": {"max_cycles": 10, "promote": "last", "min_delta": 0.0, "patience": 0, "final_direct_only": False},
-        "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0},
+        "train": {"batch_rows": 128, "lr": 2e-5, "epochs": 1.0, "weight_decay": 0.0, "decay": "matrices"},
         "episodes": {"shots": (16,), "exclude": "nothing", "same_narrator": False, "wordings": "published", "common_by": "clip"},
     },
 }

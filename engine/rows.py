@@ -406,6 +406,8 @@ class Example:
     """Number of the turn that shows the video, 0 for the first."""
     instruction: str = ""
     """The beginning of the prompt, where that is an instruction: some chats write it before the video (docs/prompts.md)."""
+    collection: str = ""
+    """Of a conversation, the set that it is from, such as caption_webvid: mixture.collections weighs it."""
     people: str = ""
     """confirmed: a person agrees with the verifiers that the answer is to be kept. overridden: they had rejected it, and a person
     keeps it. "": nobody was asked (docs/audit.md)."""

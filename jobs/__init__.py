@@ -25,6 +25,7 @@ compare      prints what differs between two runs
 lineage      prints what an example was made from, and which models were trained on it
 export_data  takes kept rows away in the format of another tool
 audit        answers for people to read, and what their words make of the verifiers
+ask          asks a model one question about one video
 alpha_sweep  evaluates one adapter at many LoRA alphas
 benchmark    evaluates a model, or a run's promoted model, on evaluation sets
 lmms_eval_plugin our checkpoints for lmms-eval's tasks

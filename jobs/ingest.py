@@ -1,7 +1,6 @@
 """Check a manifest or a dataset's own annotations, fix the split, and write clips; or write conversations as examples."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,17 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.ingest import manifest as manifests
-from engine.ingest.adapters import ADAPTERS, FORMATS, adapter, instruct, table
+from engine.ingest.adapters import ADAPTERS, FORMATS, adapter, table
 from engine.ingest.adapters.source import Source
-from engine.ingest.adapters.turns import Refused
 from engine.ingest.card import Card
 from engine.ingest.clips import PART_CLIPS
 from engine.ingest.listing import BUDGET_S, LISTED_FOLDERS, Listing
 from engine.ingest.own import folder_notes, ignored_files, own_records
 from engine.ingest.skipped import Skipped
 from engine.ingest.splits import split_named
+from engine.ingest.talks import Talks
 from engine.presets import load_config
-from engine.rows import CLIPS, EXAMPLES, Example, FollowUp
+from engine.rows import CLIPS, EXAMPLES
 from engine.store.documents import to_json
 from engine.store.files import Store
 from engine.store.filesystems import Storage
@@ -154,64 +153,6 @@ def _write(store: Store, name: str, table: bytes, facts: dict[str, Any], is_dry:
     a_console().print(f"wrote {store.url(name)} and its data card {card}")
 
 
-class Talks:
-    """Conversations as examples, counted while they stream."""
-
-    def __init__(self, source: Source, data: Any, skipped: Skipped | None, listing: Listing) -> None:
-        self._source, self._data, self._skipped, self._listing = source, data, skipped, listing
-        self._counts, self._bad = Counter[str](), Counter[str]()
-
-    def rows(self) -> Iterator[dict[str, Any]]:
-        for example in self._listing.counted(self._examples()):
-            yield example.to_row()
-        if self._skipped is not None and self._skipped.count and not self._counts:
-            raise ValueError(f"all {self._skipped.count} conversations are bad; the first: {self._skipped.first[0]}")
-
-    def _examples(self) -> Iterator[Example]:
-        for place, row in instruct.records(self._source):
-            try:
-                example = self._example(place, row)
-            except ValueError as error:
-                if self._skipped is None:
-                    raise
-                self._skipped.add(error)
-                self._bad[getattr(error, "reason", "malformed")] += 1
-                continue
-            self._counts.update(examples=1, turns=len(example.turns), text_only=int(not example.video))
-            yield example
-
-    @property
-    def num_shown(self) -> int:
-        """Conversations about a video or picture."""
-        return self._counts["examples"] - self._counts["text_only"]
-
-    def _example(self, place: str, row: dict[str, Any] | ValueError) -> Example:
-        if isinstance(row, ValueError):
-            raise row
-        video = manifests.locate(row["video"], self._data) if row["video"] else ""
-        try:
-            refuse_odd(video)
-        except ValueError as error:
-            raise Refused("odd_video", f"{place}: video {error}") from None
-        (prompt, answer), *later = row["turns"]
-        return Example(
-            example_id=row["clip_id"],
-            clip_id=row["clip_id"],
-            video=video,
-            start_s=row["start_s"],
-            end_s=row["end_s"],
-            prompt=prompt,
-            answer=answer,
-            source="instruct",
-            follow_ups=tuple(FollowUp(prompt=question, answer=reply) for question, reply in later),
-            shown_in=row["shown_in"],
-            instruction=row["instruction"],
-        )
-
-    def facts(self) -> dict[str, Any]:
-        return dict(self._counts) | {"bad_rows_by_reason": dict(self._bad)}
-
-
 def _report(facts: dict[str, Any], skipped: Skipped | None, listing: Listing) -> dict[str, Any]:
     """The facts of the data card, which are printed in short."""
     facts |= {
@@ -227,6 +168,8 @@ def _report(facts: dict[str, Any], skipped: Skipped | None, listing: Listing) ->
         console.print("bad rows by reason: " + ", ".join(f"{reason} {count}" for reason, count in bad.items()))
     if left_out := facts.get("left_out"):
         console.print("annotations that the format's selection leaves out: " + reasons(left_out))
+    if collections := facts.get("collections"):
+        console.print("conversations by set: " + ", ".join(f"{name} {count}" for name, count in collections.items()))
     if kinds := facts.get("kinds"):
         console.print("labels by kind: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
     if listing.missing.count:

@@ -28,6 +28,10 @@ FrameChoice = Literal["moments", "published", "spread"]
 spread: from the first frame to the last one, as EILEV's code does."""
 
 
+Augment = Literal["none", "published"]
+"""How a finetune changes pictures. published: as PLLaVA's 7B and 13B: random parts, mirrored at random, and ImageNet's means."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatSpec:
     """How a chat is written around its questions.
@@ -186,6 +190,8 @@ class FrameSpec:
 
     choose: Evenly | ByIndex | PerSecond
     size: Square | Stretch | KeepAspect
+    augment: bool = False
+    """Whether a random part of the picture is watched, mirrored or not, where the moments are random too: training alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -315,6 +321,7 @@ class FinetuneSpec:
     """lora: a LoRA on q and v of the LLM. full: all of the LLM, as in Video-STaR; then rank, alpha and dropout have no meaning."""
     projector: bool = True
     """Whether the projector is trained too, in full."""
+    augment: Augment = "none"
     gradient_checkpointing: bool = False
     """Keep only what enters each layer, and compute the layer again for the backward pass."""
 

@@ -21,8 +21,8 @@ def refuse_missing_gpu(device: Device) -> None:
     except (RuntimeError, AssertionError) as error:  # a torch built for CPUs asserts
         reason = _first_line(error)
         raise ValueError(
-            f"the model is to run on {device.kind!r}, and torch cannot use it: {reason}; give the process a GPU, or set "
-            "cluster.generator_gpus = 0 to run on the CPU"
+            f"the model is to run on {device.kind!r}, and torch cannot use it: {reason}; give the process a GPU, or "
+            "compute on the CPU: cluster.generator_gpus = 0, or `starloop ask` without --gpu"
         ) from None
 
 

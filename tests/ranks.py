@@ -17,7 +17,7 @@ from engine.train.backends import load_backend
 from engine.train.checkpoint import State
 from engine.train.feed import Row
 from engine.train.job import Rank
-from models.base import Device, FinetuneSpec, FrameSpec, Video
+from models.base import Device, FinetuneSpec, FrameSpec, Turn, Video
 from models.registry import trainee
 
 
@@ -60,6 +60,23 @@ def buffer_dtypes(rank: Rank, case: Case) -> dict[str, str]:
         module: Any = trainee(case.model, lora, 0, device, read_weights).module
     backend.start(module, case.train, device)
     return {name: str(buffer.dtype) for name, buffer in module.named_buffers() if buffer.is_floating_point()}
+
+
+def kept_by_decay(rank: Rank, case: Case) -> dict[str, float]:
+    """What an optimizer step without a gradient leaves of each trained parameter, as a share, in float32; by name."""
+    device, backend, lora = Device("cpu", "float32"), load_backend("deepspeed"), FinetuneSpec(rank=4, alpha=4.0, dropout=0.0)
+    backend.join(device)
+    with backend.building(case.train, device, rank.rank) as read_weights:
+        student = trainee(case.model, lora, 0, device, read_weights)
+    session = backend.start(student.module, case.train, device)
+    with session.gathered() as trained:
+        before = {name: parameter.detach().clone() for name, parameter in trained.items()}
+    batch = student.batch([], [[Turn(None, "What?", "It.")]])
+    del batch["labels"]
+    session.backward(session.logits(batch).sum() * 0, 1.0, last=True)
+    session.step(0.1)
+    with session.gathered() as trained:
+        return {name: float(parameter.norm() / before[name].norm()) for name, parameter in trained.items() if before[name].any()}
 
 
 class OneBadRank:

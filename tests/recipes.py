@@ -7,7 +7,7 @@ from engine.presets import load_config
 from engine.run.resources import afford
 
 CONFIGS = Path("jobs/configs")
-PLLAVA = ["llava-onevision-7b-pooled", "pllava-13b", "pllava-34b", "pllava-7b", "videostar-pllava-7b"]
+PLLAVA = ["llava-onevision-7b-pooled", "pllava-13b", "pllava-34b", "pllava-7b", "recaption-pllava-7b", "videostar-pllava-7b"]
 NATIVE = ["internvl3.5-8b", "llava-onevision-7b", "qwen3-vl-8b", "smolvlm2-2.2b"]
 
 

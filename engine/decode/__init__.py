@@ -22,6 +22,7 @@ media      container checks: allowed formats and codecs, the stream that is watc
 cut        whether a file ends before its container says
 jpeg       the segments of a JPEG file's first picture
 pixels     the bounds on what is decoded for a clip
+crop       the random part of a picture that a finetune may watch: a pure function
 resize     pictures to the size and the orientation in which the model watches them
 frames     which moments, which size: pure functions
 signature  what a clip's frames look like, in a kilobyte

@@ -40,7 +40,8 @@ class Request:
     spec: FrameSpec
     backend: Backend
     jitter_seed: int | None
-    """None: the mid-points of the parts of the window."""
+    """Of random moments, and of a random part of the picture where spec.augment says so. None: the mid-points of the parts of the
+    window, and the whole picture."""
     frame_pixels: int
     """Most pixels that a frame of the video may have, before it is decoded."""
     decode_pixels: int
@@ -51,13 +52,14 @@ class Request:
     def to_json(self) -> bytes:
         parts = {"choose": self.spec.choose, "size": self.spec.size}
         spec = {name: {"type": type(part).__name__, **asdict(part)} for name, part in parts.items()}
-        return json.dumps(asdict(self) | {"spec": spec}).encode()
+        return json.dumps(asdict(self) | {"spec": spec | {"augment": self.spec.augment}}).encode()
 
     @classmethod
     def from_json(cls, body: bytes) -> Self:
         value = json.loads(body)
+        augment = value["spec"].pop("augment")
         parts = {name: SPEC_PARTS[part.pop("type")](**part) for name, part in value["spec"].items()}
-        return cls(**value | {"spec": FrameSpec(**parts)})
+        return cls(**value | {"spec": FrameSpec(**parts, augment=augment)})
 
 
 def moments_of(request: Request, first_s: float, last_s: float) -> list[float]:

@@ -6,9 +6,10 @@ import av
 import numpy as np
 from av.sidedata.sidedata import SideData, Type
 
+from engine.decode.crop import Crop, drawn_crop
 from engine.decode.frames import display_size
 from engine.decode.request import Frames, Request, Unusable
-from models.base import Square
+from models.base import KeepAspect, Square
 
 LONGEST_PIXEL = 10
 """A pixel that is said to be longer than this many times its other side is taken for a square: the header is wrong."""
@@ -31,6 +32,10 @@ class Resizer:
         if frame.is_corrupt:
             raise Unusable("codec", f"{request.video} is damaged at {frame.time} s; fetch it again")
         stored = max(1, round(frame.width * self._pixel_aspect)), frame.height
+        if request.spec.augment and request.jitter_seed is not None:
+            assert not isinstance(size, KeepAspect), "a family whose frames have no one size refuses train.augment"
+            sides = (size.size_px, size.size_px) if isinstance(size, Square) else (size.width_px, size.height_px)
+            return cut_out(frame, drawn_crop(*stored, request.jitter_seed), sides, stored)
         if isinstance(size, Square):
             return square(frame, size.size_px, stored)
         turn = _display_matrix(frame)
@@ -51,6 +56,20 @@ def square(frame: av.VideoFrame, size_px: int, stored: tuple[int, int] | None = 
     width, height = (max(size_px, round(side * scale)) for side in stored)
     top, left = (height - size_px) // 2, (width - size_px) // 2
     return turned(_scaled(frame, width, height)[top : top + size_px, left : left + size_px], _display_matrix(frame))
+
+
+def cut_out(frame: av.VideoFrame, crop: Crop, sides: tuple[int, int], stored: tuple[int, int]) -> Frames:
+    """uint8[H,W,3] of a part of the picture, scaled to `sides`, (width, height) as it is shown; then mirrored or not.
+
+    `stored`: as in `square`; the part is one of the picture as it is stored.
+    """
+    turn = _display_matrix(frame)
+    width, height = _swapped(sides, _swaps_sides(turn))
+    across, down = width / crop.width, height / crop.height
+    whole = max(width, round(stored[0] * across)), max(height, round(stored[1] * down))
+    left, top = min(round(crop.left * across), whole[0] - width), min(round(crop.top * down), whole[1] - height)
+    shown = turned(_scaled(frame, *whole)[top : top + height, left : left + width], turn)
+    return shown[:, ::-1] if crop.is_mirrored else shown
 
 
 def turned(pixels: Frames, turn: tuple[int, ...]) -> Frames:

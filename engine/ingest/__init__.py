@@ -19,6 +19,7 @@ listing       which videos are missing, by the listings of their folders
 skipped       what was left out, counted
 hashes        64-bit hashes in arrays, by which millions of clips are counted
 clips         the clips of a run, in parts of one split each
+talks         conversations -> training examples; a folder of VideoChat2-IT's sets
 pieces        the clips that travel, are generated and are written together
 adapters      datasets as they are published -> rows with a manifest's columns, one file a format
 """

@@ -81,7 +81,9 @@ def trained(sources: Sources, step: Step, example: Example) -> str | None:
     if unused := _unused(sources.store, train, example.example_id):
         return f"left out by {train} as {unused.reason}: {unused.detail}"
     mixture = config.mixture
-    weight = {"instruct": mixture.instruct, "narration": 0.0}.get(example.source, getattr(mixture, example.mode))
+    weight = {"instruct": mixture.conversation_weight(example.collection), "narration": 0.0}.get(
+        example.source, getattr(mixture, example.mode)
+    )
     if not weight:
         return f"not used by {train}: its source has the weight 0 in [mixture]"
     return f"trained on by {train}, {weight * config.train.epochs:g} times"

@@ -22,6 +22,7 @@ resources  what a run needs of CPUs, GPUs and their memory
 costs      GPU time of a clip, by the operations of the model's matrices
 sweep      one adapter evaluated at many LoRA alphas
 benchmark  a model on evaluation sets, without a loop
+question   one question about one video, to a run's promoted model or to another one, without Ray
 rehearsal  three training steps of a configuration on a shrunk model
 measures   the metrics that follow from a step's progress and from its seal
 trackers   who receives a run's figures, beside the terminal

@@ -8,6 +8,7 @@ feed        a rank's micro-batches, decoded beside it
 batches     examples and episodes as samples of turns
 mixture     the order of the rows, and each rank's share of it
 schedule    the learning rate
+decay       the parameters that weight decay shrinks
 tables      the select step's tables, memory-mapped
 checkpoint  where a finetune continues, and the adapter at its end
 job         values that travel between driver and ranks

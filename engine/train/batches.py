@@ -64,7 +64,7 @@ class Material:
         streams = [
             Stream(mixture.direct, [_true_rows(pc.and_(verified, pc.equal(mode, "direct")))]),
             Stream(mixture.rationalized, [_true_rows(pc.and_(verified, pc.equal(mode, "rationalized")))]),
-            Stream(mixture.instruct, [_true_rows(pc.equal(source, "instruct"))]),
+            *self._conversations(mixture, pc.equal(source, "instruct")),
         ]
         if self._episodes is not None:
             epochs = self._episodes["epoch"].to_numpy()
@@ -72,6 +72,17 @@ class Material:
             passes = [[first + int(row) for row in (epochs == epoch).nonzero()[0]] for epoch in sorted({*epochs.tolist()})]
             streams.append(Stream(mixture.episodes, passes))
         return streams
+
+    def _conversations(self, mixture: Mixture, is_instruct: pa.ChunkedArray) -> list[Stream]:
+        """Those of sets without a weight of their own, then each set with one."""
+        if not mixture.collections:
+            return [Stream(mixture.instruct, [_true_rows(is_instruct)])]
+        collection, names = self._examples["collection"], sorted(mixture.collections)
+        is_other = pc.and_not(is_instruct, pc.is_in(collection, pa.array(names)))
+        return [Stream(mixture.instruct, [_true_rows(is_other)])] + [
+            Stream(mixture.conversation_weight(name), [_true_rows(pc.and_(is_instruct, pc.equal(collection, name)))])
+            for name in names
+        ]
 
     def shots(self, row: int) -> int:
         """Number of clips that the row shows before its query."""

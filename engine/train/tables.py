@@ -30,6 +30,7 @@ EXAMPLE_COLUMNS = [
     "follow_ups",
     "shown_in",
     "instruction",
+    "collection",
     "source",
     "mode",
 ]

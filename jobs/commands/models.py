@@ -1,11 +1,72 @@
-"""Commands about models and adapters: alpha-sweep, benchmark, convert, export, few-shot, icl, make-base."""
+"""Commands about models and adapters: ask, alpha-sweep, benchmark, convert, export, few-shot, icl, make-base."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jobs.commands.app import MODELS, AsJson, Config, DryRun, LogFormat, Run, Settings, command
+from jobs.commands.app import MODELS, AsJson, Config, DryRun, LogFormat, Run, Settings, command, not_empty
+from jobs.commands.complete import complete_run
+
+
+@command(
+    MODELS,
+    [
+        'ask runs/demo video.mp4 "What happens?"',
+        'ask models/pllava-7b/base video.mp4 "What is cooked here?" --start 60 --end 90 --gpu',
+        'ask s3://bucket/runs/a s3://bucket/videos/a.mp4 "Why does it fall?" --frames-out looked-at --json',
+    ],
+)
+def ask(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A run, whose promoted model is asked; or 'tiny', a checkpoint's folder or URI, or a hub id.",
+            callback=not_empty,
+            autocompletion=complete_run,
+        ),
+    ],
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="A video or a picture: file or URI.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="In quotes.")],
+    start: Annotated[float | None, typer.Option(help="Second of the file at which the clip begins; default: its start.")] = None,
+    end: Annotated[float | None, typer.Option(help="Second at which the clip ends; default: the file's end.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens of the answer; default: generate.max_tokens.")] = None,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0: the likeliest token each time.")] = 0.0,
+    prompts: Annotated[
+        str,
+        typer.Option(
+            help="Prompt set: strict, published, or the NAME of a section [prompts.NAME]. Default: a run's own, as it was trained; "
+            "for other models the question as it is."
+        ),
+    ] = "",
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file, for what is no run: its [model], [prompts.NAME], [limits].")
+    ] = None,
+    adapter: Annotated[str, typer.Option(help="An adapter on MODEL, e.g. RUN/cycle-000/train/model.")] = "",
+    frames_out: Annotated[Path | None, typer.Option(help="New folder for the frames that were looked at.")] = None,
+    frames_as: Annotated[str, typer.Option(metavar="png|jpeg", help="Format of these frames.")] = "png",
+    gpu: Annotated[bool, typer.Option("--gpu", help="Compute on this machine's GPU; default: on the CPU.")] = False,
+    as_json: AsJson = False,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Ask a model one question about one video: the answer, and the seconds of the frames that it watched. Starts no Ray."""
+    from jobs import ask
+
+    options = ask.AskOptions(
+        start=start,
+        end=end,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        prompts=prompts,
+        config=config,
+        adapter=adapter,
+        frames_out=frames_out,
+        frames_as=frames_as,
+        gpu=gpu,
+        as_json=as_json,
+    )
+    ask.ask(model, video, question, options, settings)
 
 
 @command(MODELS, ["alpha-sweep runs/mine", "alpha-sweep runs/mine --alpha 4 --alpha 8 --cycle 0"], name="alpha-sweep")

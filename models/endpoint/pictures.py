@@ -19,10 +19,11 @@ JPEG_SCALE = 2
 def encoded(frames: NDArray[np.uint8], picture_format: PictureFormat, scale: int = JPEG_SCALE) -> Iterator[str]:
     """Base64 of each frame, uint8[T,H,W,3]. `scale`: FFmpeg's quantizer scale for JPEG, 2 (best) to 31."""
     for frame in frames:
-        yield base64.b64encode(_encoded(frame, picture_format, scale)).decode()
+        yield base64.b64encode(file_bytes(frame, picture_format, scale)).decode()
 
 
-def _encoded(frame: NDArray[np.uint8], picture_format: PictureFormat, scale: int) -> bytes:
+def file_bytes(frame: NDArray[np.uint8], picture_format: PictureFormat, scale: int = JPEG_SCALE) -> bytes:
+    """The frame, uint8[H,W,3], as a file."""
     name, pixel_format = ENCODERS[picture_format]
     context = av.CodecContext.create(name, "w")
     context.height, context.width = frame.shape[:2]

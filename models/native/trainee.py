@@ -27,6 +27,10 @@ UNSEEN = [Turn(0, "?", ".", learned=False)]
 
 def check(spec: ModelSpec, finetune: FinetuneSpec) -> None:
     """Raises ValueError for a finetune that the model cannot have. No weights are read, and nothing is computed."""
+    if finetune.augment == "published":
+        raise ValueError(
+            f"{spec.base_name}: train.augment = 'published' is for PLLaVA and LLaVA, whose frames have one size; leave it out"
+        )
     processor, model = processor_of(spec), empty_model(spec)
     changed_parts(model, spec, finetune)
     shown = [[noise(*smallest_shape(processor.frames))]]

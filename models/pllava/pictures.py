@@ -11,6 +11,8 @@ from models.pllava.architecture import Architecture, section
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Per channel of RGB, of the pictures that OpenAI's CLIP was trained on (openai/CLIP, clip/clip.py)."""
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""With which PLLaVA's 7B and 13B were trained (dataset/__init__.py), although they answer with CLIP's."""
 SIGLIP_MEAN = SIGLIP_STD = (0.5, 0.5, 0.5)
 STRETCHING = ("Siglip", "LlavaOnevision")
 """How the names of processors begin that make the whole picture a square, where their files say nothing of sizes."""

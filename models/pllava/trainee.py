@@ -8,7 +8,7 @@ import models.pllava.lean_import  # noqa: F401  # before transformers' own model
 # isort: split
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor
 from models.base import Device, FinetuneSpec, FrameSpec, ModelSpec, Sample, Video
 from models.pllava import loading
 from models.pllava.checkpoints import LORA_TARGETS, PROJECTOR
+from models.pllava.pictures import IMAGENET_MEAN, IMAGENET_STD
 from models.pllava.processing import PllavaProcessor
 from models.pllava.samples import View, exchanges_of, ids_of, refuse_long, too_long, views_of
 from models.pllava.size import refuse_full
@@ -39,6 +40,8 @@ def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, 
         raise ValueError(f"{spec.base_name}: a LoRA goes on q_proj and v_proj, and its {kind} LLM has none; use another base")
     if finetune.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
+    if finetune.augment == "published":
+        processor = replace(processor, image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD)
     torch.manual_seed(seed)
     adapter = LoraConfig(
         r=finetune.rank,
@@ -48,7 +51,8 @@ def trainee(spec: ModelSpec, finetune: FinetuneSpec, seed: int, device: Device, 
         modules_to_save=[PROJECTOR] if finetune.projector else None,
         base_model_name_or_path=spec.base_name,
     )
-    return PllavaTrainee(get_peft_model(model, adapter, autocast_adapter_dtype=False), processor, spec.base_name)
+    frames = replace(processor.frame_spec, augment=finetune.augment == "published")
+    return PllavaTrainee(get_peft_model(model, adapter, autocast_adapter_dtype=False), processor, spec.base_name, frames)
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,7 @@ class PllavaTrainee:
     module: Any
     processor: PllavaProcessor
     base_name: str
-
-    @property
-    def frames(self) -> FrameSpec:
-        return self.processor.frame_spec
+    frames: FrameSpec
 
     @property
     def context_tokens(self) -> int:

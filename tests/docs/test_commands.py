@@ -27,6 +27,7 @@ NOT_QUICK = {
     "icl": "trains",
     "make-base": "trains",
     "few-shot": "asks a model",
+    "ask": "asks a model",
     "alpha-sweep": "asks a model",
     "benchmark": "asks a model",
     "doctor": "starts a Ray, or loads a model",

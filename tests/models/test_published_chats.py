@@ -15,6 +15,7 @@ from transformers import AutoTokenizer
 
 from engine.config import RunConfig
 from engine.generate.prompts import Prompts, answer_prompt, train_prompt, wording_of
+from engine.presets import load_config
 from llavas import write_tokenizer
 from models.base import ChatSpec, Sampling, Turn
 from models.pllava.architecture import VideoShape
@@ -297,3 +298,14 @@ def test_a_prompt_set_is_wording_and_chat() -> None:
     generating, evaluating = config.spec("x"), config.spec("x", prompts=config.prompts_of("heldout"))
     assert generating.chat == ChatSpec(form="pllava-vicuna")
     assert (evaluating.chat.opening, evaluating.chat.answer_start) == ("{video}{turn}", "Best option:(")
+
+
+def test_the_recaption_recipe_asks_as_published() -> None:
+    """Its chat is that of docs/prompts.md, and its question the one of tasks/eval/recaption, greedy in 400 tokens."""
+    config, page = load_config(Path("jobs/configs/recaption-pllava-7b.toml"), []), page_config("pllava-vicuna", "recaption")
+    assert config.spec("x").chat == page.spec("x", prompts="recaption").chat
+    prompt = answer_prompt(wording_of(config, "recaption"), config.data.question)
+    assert prompt.splitlines()[0].endswith("and Then, make your response with a elaborate paragraph.")
+    assert prompt.endswith("# Task\nDescribe the background, characters and the actions in the provided video.\n")
+    assert [line[:2] for line in prompt.splitlines()] == ["Yo", "# ", "1.", "2.", "3.", "# ", "De"]
+    assert (config.generate.temperature, config.generate.max_tokens, config.generate.rationalize) == (0.0, 400, False)

@@ -31,7 +31,7 @@ def spec_of(recipe: Path) -> ModelSpec:
 
 
 def test_there_are_recipes() -> None:
-    assert len(RECIPES) == 4
+    assert len(RECIPES) == 5
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)

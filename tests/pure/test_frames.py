@@ -140,7 +140,7 @@ def test_a_request_travels_as_json(choose_by: Evenly | PerSecond, size: Square |
         size=12,
         start_s=None,
         end_s=2.5,
-        spec=FrameSpec(choose=choose_by, size=size),
+        spec=FrameSpec(choose=choose_by, size=size, augment=True),
         backend="pyav",
         jitter_seed=3,
         frame_pixels=5,

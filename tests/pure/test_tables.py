@@ -23,7 +23,7 @@ def an_example(number: int, **fields: Any) -> dict[str, Any]:
     defaults = {
         "example_id": f"e{number}", "clip_id": f"c{number}", "video": f"{number}.mp4", "start_s": None, "end_s": 1.5, "prompt": "?",
         "answer": f"{number}!", "source": "star", "cycle": 0, "mode": "direct" if number % 3 else "rationalized", "seed": 0,
-        "model": "", "etag": "", "follow_ups": [], "shown_in": 0, "instruction": "", "people": "",
+        "model": "", "etag": "", "follow_ups": [], "shown_in": 0, "instruction": "", "people": "", "collection": "",
     }  # fmt: skip
     return defaults | fields
 
@@ -108,7 +108,7 @@ def test_a_table_that_was_replaced_is_refused(written: tuple[Store, FileRecord, 
 
 def test_a_table_of_an_older_version_trains_with_the_defaults(written: tuple[Store, FileRecord, FileRecord]) -> None:
     store, _, episodes = written
-    older = store.read_table("examples.parquet").drop_columns(["follow_ups", "shown_in", "instruction"])
+    older = store.read_table("examples.parquet").drop_columns(["follow_ups", "shown_in", "instruction", "collection"])
     store.write_table("examples.parquet", older)
     examples = store.describe(["examples.parquet"])[0]
     material = Material(*map_tables(store, examples, episodes))

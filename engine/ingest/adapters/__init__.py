@@ -10,6 +10,7 @@ epic         EPIC-KITCHENS-100: CSV
 temporal     ActivityNet, THUMOS, HACS, COIN, YouCook2, and captions in that style (Charades-STA, ActivityNet Captions): JSON
 videostar    Video-STaR's own annotations, and its kinds of questions about STAR, FineDiving, Something-Something, MOMA, Ego-Exo4D
 instruct     LLaVA, ShareGPT, OpenAI's messages, VideoChat2-IT, VideoInstruct: conversations; they become examples, not clips
+collections  VideoChat2-IT as a folder: its sets, and the folders of their videos
 turns        the turns of a conversation in each of these forms
 source       an adapter's input, and what adapters share: questions, files, names
 """

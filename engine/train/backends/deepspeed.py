@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from engine.config import Train
 from engine.train.backends.base import Cut, Session
+from engine.train.decay import groups_of
 from models.base import Device
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def start(module: Any, train: Train, device: Device) -> Session:
     refuse_other_dtypes(module, device.dtype)
     engine, *_ = deepspeed.initialize(
         model=module,
-        model_parameters=[parameter for parameter in module.parameters() if parameter.requires_grad],
+        model_parameters=groups_of(((name, own) for name, own in module.named_parameters() if own.requires_grad), train),
         config=deepspeed_config(train, device.dtype),
     )
     _restart_adam(engine)
