@@ -51,7 +51,7 @@ class Clip:
     narrator: str
     """Who narrated it, "" if unknown. An episode may use the shots of one narrator only."""
     group: str = ""
-    """The cell of a benchmark that it belongs to, such as "action/fine-grained action"; "" outside of benchmarks."""
+    """By which it is counted: the dataset of a mixed manifest, or the cell of a benchmark, "action/fine-grained action"."""
 
     def to_row(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names_of(Clip)} | {"label": labels.to_json(self.label)}
