@@ -30,7 +30,7 @@ SITUATION = {
     "rel_pairs": [["o000", "o027"]],
     "verbs": [],
 }
-STAR = {
+STAR: dict[str, Any] = {
     "question_id": "Interaction_T1_13",
     "question": "Which object was tidied up by the person?",
     "video_id": "6H78U",
@@ -51,7 +51,7 @@ DIVE = {
     "start_frame": 100,
     "end_frame": 107,
 }
-SOMETHING = {
+SOMETHING: dict[str, Any] = {
     "id": "78687",
     "label": "holding potato next to vicks vaporub bottle",
     "template": "Holding [something] next to [something]",
