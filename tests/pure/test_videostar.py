@@ -254,9 +254,8 @@ def ego_exo(folder: Path, *descriptions: dict[str, Any]) -> Path:
     take = {"take_uid": "u1", "take_name": "t1", "root_dir": "takes/t1", "duration_sec": 100.0, "frame_aligned_videos": cameras}
     folder.mkdir(exist_ok=True)
     (folder.parent / "takes.json").write_text(json.dumps([take]))
-    annotations = {
-        "u1": [{"rejected": False, "descriptions": [*descriptions]}, {"rejected": True, "descriptions": [*descriptions]}]
-    }
+    rejected = {"rejected": True, "descriptions": [a_description("C says no")]}
+    annotations = {"u1": [{"rejected": False, "descriptions": [*descriptions]}, rejected]}
     path = folder / "atomic_descriptions_train.json"
     path.write_text(json.dumps({"annotations": annotations, "ds": "x"}))
     return path
