@@ -51,7 +51,7 @@ class Clip:
     narrator: str
     """Who narrated it, "" if unknown. An episode may use the shots of one narrator only."""
     group: str = ""
-    """The cell of a benchmark that it belongs to, such as "action/fine-grained action"; "" outside of benchmarks."""
+    """By which it is counted: the dataset of a mixed manifest, or the cell of a benchmark, "action/fine-grained action"."""
     verb_class: str = ""
     """The class of the verb as the dataset names it, such as "put_(place,_leave,_drop)"; "": it has no other name than `verb`."""
     noun_class: str = ""

@@ -5,48 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    BertTokenizerFast,
-    DistilBertConfig,
-    DistilBertForQuestionAnswering,
-    DistilBertForSequenceClassification,
-)
+from transformers import BertTokenizerFast, DistilBertForQuestionAnswering, DistilBertForSequenceClassification
 
 from engine.labels import Keywords, Sentences, TimeRange
 from engine.language import entailment, spans
 from engine.verify.tools import OWN_STOP_WORDS, ToolSpec
 from engine.verify.tools import of as tools_of
 from engine.verify.verdict import VerifySpec, verify
-
-WORDS = (
-    "[PAD] [UNK] [CLS] [SEP] [MASK] the a cup sits on table what is there ? . from 0 1 2 5 8 to ##s this example he runs jumps"
-).split()
-
-
-def a_config(**fields: object) -> DistilBertConfig:
-    return DistilBertConfig(vocab_size=len(WORDS), dim=8, n_heads=2, hidden_dim=16, max_position_embeddings=64, **fields)
-
-
-def save_tokenizer(folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(WORDS))
-    BertTokenizerFast(vocab=str(folder / "vocab.txt"), do_lower_case=True, model_max_length=64).save_pretrained(folder)
-
-
-def a_reader(folder: Path, *sought: str) -> str:
-    """A model without layers that takes the words in `sought` for the start and the end of every answer."""
-    save_tokenizer(folder)
-    model = DistilBertForQuestionAnswering(a_config(n_layers=0))
-    with torch.no_grad():
-        embeddings = model.distilbert.embeddings
-        embeddings.position_embeddings.weight.zero_()
-        embeddings.word_embeddings.weight.copy_(torch.eye(8)[1].repeat(len(WORDS), 1))
-        for word in sought:
-            embeddings.word_embeddings.weight[WORDS.index(word)] = torch.eye(8)[0]
-        model.qa_outputs.weight.copy_(torch.stack([torch.eye(8)[0], torch.eye(8)[0]]) * 20)
-        model.qa_outputs.bias.zero_()
-    model.save_pretrained(folder)
-    return str(folder)
+from readers import a_config, a_reader, save_tokenizer
 
 
 def a_classifier(folder: Path, classes: tuple[str, ...] = ("contradiction", "neutral", "entailment")) -> str:
@@ -145,7 +111,8 @@ def test_a_classifier_label_goes_by_entailment(tmp_path: Path) -> None:
     best = scores.argmax(axis=1)
     expected = bool((scores.max(axis=1) >= 0.25).all() and best[1] >= best[0])
     verdict = verify(text, "", label, "direct", True, VerifySpec(preset="code", entailment_model=folder))
-    assert (verdict.keep, verdict.score) == (expected, pytest.approx(float(np.mean(scores.max(axis=1)))))
+    assert verdict.keep is expected
+    assert verdict.score == pytest.approx(float(np.mean(scores.max(axis=1))))
     by_words = verify(text, "", label, "direct", True, VerifySpec(preset="code"))
     assert by_words.score != pytest.approx(verdict.score), "without a model its sentences are compared"
 

@@ -30,7 +30,7 @@ SITUATION = {
     "rel_pairs": [["o000", "o027"]],
     "verbs": [],
 }
-STAR = {
+STAR: dict[str, Any] = {
     "question_id": "Interaction_T1_13",
     "question": "Which object was tidied up by the person?",
     "video_id": "6H78U",
@@ -51,7 +51,7 @@ DIVE = {
     "start_frame": 100,
     "end_frame": 107,
 }
-SOMETHING = {
+SOMETHING: dict[str, Any] = {
     "id": "78687",
     "label": "holding potato next to vicks vaporub bottle",
     "template": "Holding [something] next to [something]",
@@ -89,7 +89,8 @@ def test_star_has_seven_questions(tmp_path: Path) -> None:
     items = ("Holding some clothes", "Tidying some clothes")
     assert actions.label == Sentences(key="unique_actions", items=items), "in the order of the frames, each once"
     assert ["0.375" in actions.question, "0.5" in actions.question] == [True, True], "frames 360 and 480 of 960, as shares"
-    assert (actions.start_s, actions.end_s) == (None, None), "times count from the video's start"
+    windows = {(clip.start_s, clip.end_s) for clip in (actions, interval, of_qa)}
+    assert windows == {(None, None)}, "their times count from the video's start"
     expected = TimeRange(key="temporal_range", start_s=12.0, end_s=16.0, duration_s=32.0)
     assert interval.label == of_qa.label == expected
     assert ", ".join(items) in interval.question
@@ -253,9 +254,8 @@ def ego_exo(folder: Path, *descriptions: dict[str, Any]) -> Path:
     take = {"take_uid": "u1", "take_name": "t1", "root_dir": "takes/t1", "duration_sec": 100.0, "frame_aligned_videos": cameras}
     folder.mkdir(exist_ok=True)
     (folder.parent / "takes.json").write_text(json.dumps([take]))
-    annotations = {
-        "u1": [{"rejected": False, "descriptions": [*descriptions]}, {"rejected": True, "descriptions": [*descriptions]}]
-    }
+    rejected = {"rejected": True, "descriptions": [a_description("C says no")]}
+    annotations = {"u1": [{"rejected": False, "descriptions": [*descriptions]}, rejected]}
     path = folder / "atomic_descriptions_train.json"
     path.write_text(json.dumps({"annotations": annotations, "ds": "x"}))
     return path

@@ -26,7 +26,7 @@ KINDS = ("action_at", "time_of")
 def records(source: Source) -> Iterator[Record]:
     pools, takes = wordings(source), _takes(source)
     annotated = ((f"{source.path} take {uid}", (uid, rounds)) for uid, rounds in source.json_pairs("annotations"))
-    return each(parts(annotated, lambda pair: _questions(*pair, takes)), lambda question: _row(source, pools, *question))
+    return each(parts(annotated, lambda pair: _questions(pair[0], pair[1], takes)), lambda question: _row(source, pools, *question))
 
 
 @dataclass(frozen=True, kw_only=True)
