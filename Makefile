@@ -64,7 +64,8 @@ all-rest: $(READY)
 	nice $(PYTEST) -m "not ray and not similarity and not hosts"
 
 test-similarity: $(SIMILARITY)    ## the tests that need sentence-transformers or a real judge, in an environment of their own: minutes
-	.venv/similarity/bin/python -m pytest -m similarity tests/engine/test_similarity.py tests/engine/test_text_metrics.py tests/engine/test_scored_texts.py \
+	.venv/similarity/bin/python -m pytest -m similarity tests/engine/test_similarity.py tests/engine/test_text_metrics.py \
+		tests/engine/test_reference_metrics.py \
 		tests/engine/test_real_judge.py
 
 test-loaders: $(LOADERS)  ## the tests that other tools read what a run leaves, in an environment of their own: a minute

@@ -46,7 +46,9 @@ class Wording(Section):
     """
 
     system: str = Field(min_length=1)
+    """What the judge is to do."""
     user: str = Field(min_length=1)
+    """The case, with its places, and the form of the reply."""
 
 
 class BenchmarkJudge(Server):

@@ -17,7 +17,7 @@ from jobs import benchmark as job
 from loops import Finished, attempts_of
 from models.base import ModelAway
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 STEP = "base/evaluate-shapes"
 PROBE = "Is anybody there? Reply with one word."
 

@@ -24,7 +24,7 @@ from jobs.commands.complete import complete_clip, complete_run, complete_setting
 from lived import write_run
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-CHANGING = ["selftrain", "generate", "train", "evaluate", "ingest", "extend", "failures", "submit", "gc"]
+CHANGING = ["selftrain", "generate", "train", "evaluate", "benchmark", "ingest", "extend", "failures", "submit", "gc"]
 """Commands that change or start something which may not be wanted. Others only write a file or a folder that is named by --out."""
 
 
