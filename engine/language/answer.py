@@ -44,6 +44,8 @@ class Answer:
         self.language = language
         self.question = question
         self.words = words(text)
+        self._known_stances: dict[tuple[int, frozenset[str]], bytearray] = {}
+        self._known_breaks: dict[tuple[int, int], list[bool]] = {}
 
     @cached_property
     def word_spans(self) -> list[tuple[int, int]]:
@@ -75,11 +77,6 @@ class Answer:
             flags[:revoked] = bytes([DENIED]) * revoked
         self._known_stances[first, own] = flags
         return flags
-
-    @cached_property
-    def _known_stances(self) -> dict[tuple[int, frozenset[str]], bytearray]:
-        """The results of `stances_in`: a label may occur many times in a sentence."""
-        return {}
 
     @cached_property
     def revocation(self) -> tuple[int, int] | None:
@@ -183,11 +180,6 @@ class Answer:
             if match.start() >= self.word_spans[i - 1][1]:  # punctuation within a word does not count
                 flags[i - first] = True
         return flags
-
-    @cached_property
-    def _known_breaks(self) -> dict[tuple[int, int], list[bool]]:
-        """The results of `breaks`."""
-        return {}
 
     @cached_property
     def referents(self) -> dict[int, tuple[range, ...]]:

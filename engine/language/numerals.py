@@ -46,6 +46,9 @@ _NUMERAL = regex.compile(
     regex.IGNORECASE,
 )
 
+_JOINT, _DECIMAL_COMMA, _GROUPING = (regex.compile(pattern) for pattern in (r"[\s-]+", r"\d+,\d{1,2}", r"[,\s]"))
+"""Between the words of a numeral; digits whose comma is a decimal one; what groups digits."""
+
 
 @dataclass(frozen=True)
 class Numeral:
@@ -67,7 +70,7 @@ def numerals(text: str) -> Iterator[Numeral]:
     [0.75, 1, 2, 1.0, 2.0, 3.0]
     """
     for match in _NUMERAL.finditer(text):
-        word = regex.split(r"[\s-]+", (match["words"] or match["few"] or "").casefold())[0]
+        word = _JOINT.split((match["words"] or match["few"] or "").casefold())[0]
         yield Numeral(_value(match), match.start(), match.end(), word, match["part"] is not None)
 
 
@@ -99,14 +102,14 @@ def _whole(match: "regex.Match[str]") -> float:
         return 2 if match["few"].casefold().endswith("of") else 1
     if match["han"]:
         return han_number(match["han"])
-    return float(spelled_number(regex.split(r"[\s-]+", match["words"].casefold())))
+    return float(spelled_number(_JOINT.split(match["words"].casefold())))
 
 
 def _digits(text: str) -> float:
     """The value of digits: a comma before one or two of them is a decimal comma."""
-    if regex.fullmatch(r"\d+,\d{1,2}", text):
+    if _DECIMAL_COMMA.fullmatch(text):
         return float(text.replace(",", "."))
-    return float(regex.sub(r"[,\s]", "", text))
+    return float(_GROUPING.sub("", text))
 
 
 def spelled_number(number_words: Sequence[str]) -> int:

@@ -1,6 +1,7 @@
 """Whether an action in an answer is done by somebody else than the question asks about, if the answer names both."""
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 from engine.language.answer import Answer
 from engine.language.scope import CLAUSE_STARTS, PERSON_PRONOUNS
@@ -137,6 +138,7 @@ def _subject(before: Sequence[str]) -> list[str]:
     return [*phrase[:-1], *details, phrase[-1]] if phrase else []
 
 
+@lru_cache(maxsize=1 << 12)
 def _asks_about_one(question: str) -> bool:
     """Whether the question is about one person: "What is he doing?", "What does the man do?"; not "What are they doing?"."""
     words = label_words(question)
@@ -145,12 +147,13 @@ def _asks_about_one(question: str) -> bool:
     return bool(behind) and behind[0] in ("he", "she", *SUBJECT_STARTS)
 
 
-def _asked_subject(question: str) -> list[str]:
-    """The subject of the question: ["red", "shirt", "man"] of "What is the man in the red shirt doing?"; [] for anybody."""
+@lru_cache(maxsize=1 << 12)
+def _asked_subject(question: str) -> tuple[str, ...]:
+    """The subject of the question: ("red", "shirt", "man") of "What is the man in the red shirt doing?"; () for anybody."""
     words = label_words(question)
     start = next((i + 1 for i, word in enumerate(words) if word in ("is", "are", "does", "do", "did", "was", "were", "will")), None)
     if start is None:
-        return []
+        return ()
     end = next((i for i in range(len(words) - 1, start - 1, -1) if words[i] in ("doing", "do", "happening", "performing")), None)
     subject = _subject(words[start : end if end is not None else start])
-    return [] if not subject or subject[-1] in GENERIC else subject
+    return () if not subject or subject[-1] in GENERIC else tuple(subject)

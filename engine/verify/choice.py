@@ -91,10 +91,13 @@ def _verdict(answer: Answer, label: Choice, chosen: set[str]) -> Verdict:
 
 def _chosen_keys(answer: Answer, label: Choice, is_announced: bool) -> set[str]:
     """Keys of the options that the text asserts by letter; without any letter, by words."""
-    by_letter, by_words = _keys_by_letter(answer, label, is_announced), _keys_by_words(answer, label)
+    by_letter = _keys_by_letter(answer, label, is_announced)
+    if len(by_letter) > 1:
+        return by_letter
+    by_words = _keys_by_words(answer, label)
     if not by_letter:
         return by_words
-    if len(by_letter) == 1 and by_words and not by_letter <= by_words and not _are_reasons(answer, label, by_words):
+    if by_words and not by_letter <= by_words and not _are_reasons(answer, label, by_words):
         return by_letter | by_words  # "B. running", where A is running
     return by_letter
 
@@ -116,9 +119,8 @@ def _keys_by_words(answer: Answer, label: Choice) -> set[str]:
     ignored.
     """
     option_texts = tuple(label.options.values())
-    literal = {key for key, text in label.options.items() if _has_literally(answer, text)}
     asserted = {key for key, text in label.options.items() if verify_keywords(answer, _keywords(text), others=option_texts).keep}
-    asserted = (asserted & literal) or asserted
+    asserted = {key for key in asserted if _has_literally(answer, label.options[key])} or asserted
     asserted = {key for key in asserted if not _is_compared_with(answer, label.options[key])} or asserted
     option_words = {key: set(label_words(text)) for key, text in label.options.items()}
     return {key for key in asserted if not any(option_words[key] < option_words[other] for other in asserted)}

@@ -24,6 +24,8 @@ def enumeration_around(answer: Answer, span: tuple[int, int], label_texts: Seque
     ((0, 5), None)
     """
     items = _items(answer)
+    if len(items) <= MANY_ACTIONS:
+        return None
     starts_ends = ((answer.word_spans[first][0], answer.word_spans[end - 1][1]) for first, end in items)
     own_index = next((i for i, (start, end) in enumerate(starts_ends) if start <= span[0] < end), None)
     if own_index is None:

@@ -17,6 +17,8 @@ RESULTS = tuple((pronoun, auxiliary, "been") for pronoun in ("which", "that") fo
 FILMS = frozenset("film movie video clip documentary show match game series recording".split())
 """What somebody in the video watches."""
 VIDEOS = frozenset("video clip footage recording film".split())
+EDGES = frozenset("before until after once".split())
+"""Before VIDEOS."""
 ENDING = frozenset("ends ended end over finishes finished stops stopped".split())
 """Behind VIDEOS."""
 PAST_ADVERBS = frozenset("earlier yesterday ago beforehand previously".split())
@@ -78,7 +80,7 @@ def is_at_another_time(answer: Answer, i: int) -> bool:
     is_anterior = is_result or before[-1:] == ["had"] or (before[-1:] == ["already"] and not HAVE.isdisjoint(before[-2:]))
     follows_event = not {"after", "once"}.isdisjoint(answer.words[first:i])
     behind = answer.words[i + 1 : end]
-    is_before = any(_is_off_screen(behind[j:]) for j in range(min(8, len(behind))))
+    is_before = not EDGES.isdisjoint(behind[:8]) and any(_is_off_screen(behind[j:]) for j in range(min(8, len(behind))))
     is_past = _is_long_ago(answer.words[max(first, i - FILM_REACH) : i]) or _is_dated(behind[: PAST_REACH + 1])
     return (
         (is_anterior and not follows_event)
@@ -114,7 +116,7 @@ def _is_off_screen(words: Sequence[str]) -> bool:
     [True, False, True]
     """
     video = next((j for j in (1, 2) if words[j : j + 1] and words[j] in VIDEOS), None)
-    if video is None or words[0] not in ("before", "until", "after", "once"):
+    if video is None or words[0] not in EDGES:
         return False
     behind = words[video + 1 : video + 4]
     return any(word in ENDING for word in behind) if words[0] in ("after", "once") else not any(word in ENDING for word in behind)

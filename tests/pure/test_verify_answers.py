@@ -1,9 +1,13 @@
 """Pins how the answer is found within a text, and how labels and languages are read: structure, remarks, articles, word forms."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from engine.labels import Choice, Keywords, Label, Number, TimeRange
-from engine.language import parse
+from engine.language import hedges, parse
+from engine.language.answer import Answer
 from engine.language.structure.stated import LONGEST_CHARS, stated
 from engine.language.words import refuse_unknown_language
 from engine.verify.verdict import VerifySpec, verify
@@ -102,3 +106,22 @@ def test_what_is_not_known_or_not_there_is_refused() -> None:
         refuse_unknown_language("xx")
     with pytest.raises(ValueError, match="write spacy:MODEL"):
         parse.of("stanza:en")
+
+
+def test_no_other_words_open_a_scope() -> None:
+    """The lists of openers only save time: a word that is missing there would be passed over in silence."""
+    lines = (Path(__file__).parents[1] / "verdicts" / "keywords.jsonl").read_text(encoding="utf-8").splitlines()
+    for answer in (Answer(json.loads(line)["text"]) for line in lines):
+        for first, end in answer.sentences:
+            words, breaks = answer.words[first:end], answer.breaks(first, end)
+            for i, word in enumerate(words):
+                following = words[i + 1] if i + 1 < len(words) else ""
+                assert word in hedges.OPENERS or hedges.open_scope(words, breaks, i, following) is None, (word, words)
+
+
+def test_a_fragment_behind_a_colon_is_parsed_alone() -> None:
+    parsed: list[str] = []
+    answer = Answer("At 0:05, action : flying kite, location", "?", lambda text: parsed.append(text) or ())
+    answer.parsed(answer.words.index("kite"))
+    answer.parsed(answer.words.index("action"))
+    assert parsed == ["flying kite, location", "At 0:05, action : flying kite, location"]
