@@ -38,7 +38,7 @@ MENDED = {
     "<pre>": '<pre tabindex="0">',
     '<div class="table-wrapper ': '<div tabindex="0" class="table-wrapper ',
 }
-"""What Sphinx and furo write, and what axe-core asks for: what scrolls is reached by keys, headings and asides say which they are."""
+"""What Sphinx and furo write, and what axe-core asks for: keys reach what scrolls, headings and asides say which they are."""
 KEYS = "\n## All keys\n\nWritten from the classes of the configuration. Keys with a star may change within a run.\n\n"
 
 

@@ -8,6 +8,7 @@ judging    the section of the judge
 config     RunConfig: everything that decides a run
 presets    how a configuration is read
 reference  every key of it with default, type and meaning, as TOML or as a page
+quantities numbers with the noun that they count
 rows       every table's columns
 labels     what a human said about a clip: one class for each kind
 memory     what a long-lived process keeps

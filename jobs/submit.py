@@ -4,7 +4,6 @@ The same run submitted again continues it, as a new job; while its job is runnin
 """
 
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -112,13 +111,14 @@ def logs(run_or_job: str, address: str) -> None:
 
 
 def stop(run_or_job: str, address: str) -> None:
-    """Stop a job. What its run has written stays, and the run can be continued."""
+    """Stop a job. What its run has written stays, and the run can be continued. A job that has ended is as it should be."""
     from jobs.job_server import JobServer
 
     server = JobServer(address)
     job = server.find(run_or_job)
     if job.status.is_terminal():
-        sys.exit(f"{job.submission_id} has ended already, as {job.status}")
+        print(f"nothing to stop: {job.submission_id} has ended already, as {job.status}")
+        return
     server.call(lambda: server.client.stop_job(job.submission_id))
     print(f"{job.submission_id} is told to stop; submit the same run again to continue it")
 

@@ -104,7 +104,7 @@ def seal_attempts(
     step, names = name_of(0, "generate"), []
     for piece, _ in cut(path_of("train", 0), clips, piece_clips):
         ids = {clip.clip_id for clip in clips[piece.start : piece.start + piece.count]}
-        rows = [attempt.to_row() for attempt in attempts if attempt.clip_id in ids]
+        rows = [attempt.to_row() | {"piece_id": piece.piece_id} for attempt in attempts if attempt.clip_id in ids]
         names.append(f"{pieces_of(step)}/{piece.file_name}")
         store.write_table(names[-1], pa.Table.from_pylist(rows, schema=ATTEMPTS))
     index = [asdict(record) for record in store.describe(names)]

@@ -117,7 +117,8 @@ def _seal_pieces(store: Store, step: str, clips: Sequence[Clip], attempts: Seque
     """All clips in one piece."""
     [(piece, _)] = cut(path_of(clips[0].split, 0), clips, len(clips))
     path = f"{pieces_of(step)}/{piece.file_name}"
-    store.write_table(path, pa.Table.from_pylist([attempt.to_row() for attempt in attempts], schema=ATTEMPTS))
+    rows = [attempt.to_row() | {"piece_id": piece.piece_id} for attempt in attempts]
+    store.write_table(path, pa.Table.from_pylist(rows, schema=ATTEMPTS))
     index = pa.Table.from_pylist([asdict(record) for record in store.describe([path])], schema=FILES)
     store.write_table(f"{step}/{INDEX}", index)
     store.write(f"{step}/model.json", to_json(MODEL))

@@ -100,7 +100,7 @@ def _pieces(store: Store, step: str, split: str, clips: Sequence[Clip], answered
     for piece, _ in cut(path_of(split, 0), clips, 4):
         ids = {clip.clip_id for clip in clips[piece.start : piece.start + piece.count]}
         names.append(f"{pieces_of(step)}/{piece.file_name}")
-        rows = [attempt.to_row() for attempt in answered if attempt.clip_id in ids]
+        rows = [attempt.to_row() | {"piece_id": piece.piece_id} for attempt in answered if attempt.clip_id in ids]
         store.write_table(names[-1], pa.Table.from_pylist(rows, schema=ATTEMPTS))
     records = [asdict(record) for record in store.describe(names)]
     store.write_table(f"{step}/{INDEX}", pa.Table.from_pylist(records, schema=FILES))

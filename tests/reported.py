@@ -25,6 +25,27 @@ LABELS = ("rising", "sinking", "moving left", "blinking")
 HOSTILE = "</script><img src=x onerror=alert(1)> =1+1 \U0001f3ac 'quoted' \"twice\" and some more words of it"
 HIDDEN = "shrinking"
 """A label that the held-out clips have and the train clips lack."""
+_POINT: dict[str, Any] = {
+    "set": "rare",
+    "control": "",
+    "queries": 20,
+    "verb": 0.5,
+    "noun": 0.5,
+    "rouge_l": 0.5,
+    "sts": None,
+    "failed": 0,
+    "short": 0,
+}
+CURVE: dict[str, Any] = {
+    "model": "tiny",
+    "adapter": "cycle-000/train/model",
+    "points": [
+        *(_POINT | {"shots": shots, "both": both, "both_error": 0.1, "by_class": 0} for shots, both in ((0, 0.05), (4, 0.45))),
+        _POINT | {"control": "shuffled", "shots": 4, "both": 0.3, "both_error": 0.1, "by_class": 0},
+    ],
+    "baselines": {"rare": {"ceiling": {"0": 0.0, "4": 0.79}, "counting": {"0": 0.0, "4": 0.24}}},
+}
+"""What `starloop few-shot` writes, as far as the report reads it."""
 
 
 def a_run(

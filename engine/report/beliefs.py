@@ -8,6 +8,7 @@ from typing import Any, Literal
 from engine.audit.audit import Audit
 from engine.evaluate.paired import smallest_gain
 from engine.generate.samples import RATIONALIZED_SHARE, TEMPLATE_SHARE
+from engine.quantities import quantity
 from engine.report.counts import LabelRow, StepCounts
 from engine.report.figures import comparison_text, interval_text
 from engine.run.promotion import EVERY_CYCLE
@@ -134,7 +135,7 @@ def _ablations(evidence: Evidence) -> Iterator[Belief]:
         )
     else:
         name, value = max(measured.items(), key=lambda item: item[1])
-        figure = f"this run {own:.3f}; the best of {len(measured)} ablations, {name.replace('_', ' ')}, {value:.3f}"
+        figure = f"this run {own:.3f}; the best of {quantity(len(measured), 'ablation')}, {name.replace('_', ' ')}, {value:.3f}"
         yield Belief(level="fine", name="Better than without its parts", figure=figure)
 
 
@@ -143,10 +144,11 @@ def _labels(evidence: Evidence) -> Iterator[Belief]:
     unkept = [row for row in evidence.labels if row.train_clips and row.kept == 0]
     if untrained:
         clips = sum(row.heldout_clips for row in untrained)
+        sizes = f"{quantity(len(untrained), 'label')} ({quantity(clips, 'held-out clip')})"
         yield Belief(
             level="doubt",
             name="Labels without training clips",
-            figure=f"{len(untrained)} labels ({clips} held-out clips): {_named(row.label for row in untrained)}",
+            figure=f"{sizes}: {_named(row.label for row in untrained)}",
             advice="The run cannot learn them; add clips of these labels, or leave them out of the held-out split.",
         )
     if unkept:

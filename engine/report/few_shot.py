@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from engine.quantities import quantity
 from engine.report.curve import BASELINES
 from engine.run.plan import name_of
 from engine.run.seals import Seal
@@ -63,7 +64,8 @@ def _of_points(where: str, value: Mapping[str, Any]) -> Iterator[Curve]:
             lines |= {line: {int(shots): (share, 0.0) for shots, share in by_shots.items()}} if by_shots else {}
         queries, failed = of_set[0]["queries"], max(point["failed"] for point in of_set)
         adapter = f" with {value['adapter']}" if value["adapter"] else ""
-        about = f"{value['model']}{adapter}; {queries:,} queries{f', of which {failed:,} without a usable video' if failed else ''}"
+        unusable = f", of which {failed:,} without a usable video" if failed else ""
+        about = f"{value['model']}{adapter}; {quantity(queries, 'query')}{unusable}"
         yield Curve(where=where, set=name, about=about, lines=lines)
 
 
@@ -72,7 +74,7 @@ def _of_seeds(where: str, value: Mapping[str, Any]) -> Iterator[Curve]:
     for name, variants in value.items():
         lines = {title: {int(shots): (share, 0.0) for shots, share in of["curve"].items()} for title, of in variants.items()}
         seeds = max(of.get("seeds", 0) for of in variants.values())
-        yield Curve(where=where, set=name, about=f"means over {seeds} seeds, by what was trained on", lines=lines)
+        yield Curve(where=where, set=name, about=f"means over {quantity(seeds, 'seed')}, by what was trained on", lines=lines)
 
 
 def episode_rows(sealed: Mapping[str, Seal], summary: Mapping[str, Any]) -> list[dict[str, Any]]:

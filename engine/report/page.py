@@ -19,6 +19,7 @@ from markupsafe import Markup
 from engine.audit.audit import Audit
 from engine.config import RunConfig
 from engine.generate.judged import line_of
+from engine.quantities import quantity
 from engine.report import charts, tables
 from engine.report.beliefs import Belief
 from engine.report.counts import LabelRow, StepCounts
@@ -143,6 +144,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         count=lambda value: f"{value:,}",
+        quantity=quantity,
         share=lambda value: "" if value is None else f"{value:.3f}",
         signed=lambda value: "" if value is None else f"{value:+.3f}",
         percent=lambda part, whole: f"{part / whole:.1%}".replace("%", " %") if whole else "",
@@ -176,7 +178,7 @@ def headline_of(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         "best": summary["best_accuracy"],
         "base_interval": summary["base_interval"],
         "best_interval": summary["best_interval"],
-        "clips": f"{summary['heldout_clips']:,} clips that no finetune saw",
+        "clips": f"{quantity(summary['heldout_clips'], 'clip')} that no finetune saw",
         "comparison": summary["cycles"][summary["best_cycle"]]["comparison"] if summary["best_cycle"] >= 0 else None,
         "chosen_by": None,
     }
@@ -193,6 +195,7 @@ def facts_of(parts: Parts) -> list[tuple[str, str]]:
     versions = parts.commands[-1].get("versions", {}) if parts.commands else {}
     ingested = sealed[INGEST].counts
     clips = ", ".join(f"{ingested[split]:,} {split}" for split in ("train", "heldout", "test") if ingested.get(split))
+    sizes = [quantity(ingested.get(f"{noun}s", 0), noun) for noun in ("label", "video")]
     generate = sealed.get(name_of(0, "generate"))
     model = (generate or sealed.get(BASE) or sealed[INGEST]).facts.get("model", {})
     digest = f" (digest {model['digest']})" if model.get("digest") else ""
@@ -207,7 +210,7 @@ def facts_of(parts: Parts) -> list[tuple[str, str]]:
         ("Command", parts.commands[0].get("command", "") if parts.commands else ""),
         ("Last command", _ended(parts.commands) if parts.commands else ""),
         ("Model", f"{config.model.base}{digest}{instruct}; engine {config.generate.engine}"),
-        ("Data", f"{config.data.manifest}: {clips}; {ingested.get('labels', 0):,} labels, {ingested.get('videos', 0):,} videos"),
+        ("Data", f"{config.data.manifest}: {clips}; {', '.join(sizes)}"),
         ("Preset and seed", f"{config.preset}, seed {config.run.seed}"),
         ("Continues", f"{config.parent.run} ({config.parent.model or 'its base'})" if config.parent.run else ""),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.quantities import quantity
 from engine.report.counts import UNTOLD, StepCounts
 from engine.report.reasons import in_words
 from engine.run.plan import CYCLE_KINDS, name_of
@@ -133,7 +134,7 @@ def work_rows(summary: Mapping[str, Any], sealed: Mapping[str, Seal], counts: Ma
             yield {
                 "step": step,
                 "seconds": seal.seconds,
-                "done": f"{clips:,} clips" if clips else f"{steps:,} steps" if steps else "",
+                "done": quantity(clips, "clip") if clips else quantity(steps, "step") if steps else "",
                 "rate": f"{done / seal.seconds:,.1f} a second" if done and seal.seconds else "",
                 "tokens": of_step.tokens if of_step else None,
                 "cost": _cost(seal),
@@ -161,13 +162,13 @@ def lineage_rows(sealed: Mapping[str, Seal], summary: Mapping[str, Any]) -> list
         generate, select = sealed.get(name_of(cycle, "generate")), sealed.get(name_of(cycle, "select"))
         evaluate = sealed.get(name_of(cycle, "evaluate"))
         answered = generate.facts.get("model", {}).get("digest", "") if generate else ""
-        examples = select.counts.get("examples", 0) if select else 0
+        examples = quantity(select.counts.get("examples", 0) if select else 0, "example")
         direct = " of direct answers alone" if of["direct_only"] else ""
         rows.append(
             {
                 "cycle": str(cycle),
                 "answers": f"by model {answered}" if answered else "those of the cycle before" if select else "",
-                "trained": f"from the base, on {examples:,} examples{direct}" if name_of(cycle, "train") in sealed else "",
+                "trained": f"from the base, on {examples}{direct}" if name_of(cycle, "train") in sealed else "",
                 "model": evaluate.facts.get("model", {}).get("digest", "") if evaluate else "",
                 "promoted": "promoted" if cycle == summary["best_cycle"] else "",
             }

@@ -28,6 +28,7 @@ measures   the metrics that follow from a step's progress and from its seal
 trackers   who receives a run's figures, beside the terminal
 opentelemetry  the tracker of that name: spans and metrics
 logs       what a command leaves about itself in the run's folder
+command_line  the command line of the process, without secrets
 place      what of the cluster a step may use, and that the step before has let go of it
 waiting    what a step lacks, from its begin to its end, and for how long at most
 elsewhere  what a model on another machine is asked, and whether it answers

@@ -1,5 +1,6 @@
 """A headless Chromium, and the report of a small run in it. All is skipped where Chromium or its driver is not installed."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from engine.report.build import report_page
 from engine.run.refresh import subject_of
 from engine.run.work import read_seals, run_config
 from engine.store.files import Store
-from reported import a_run
+from reported import CURVE, a_run
 from videos import write_counting
 
 CHROMIUM = os.environ.get("STARLOOP_TEST_CHROMIUM") or next(
@@ -41,6 +42,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = folder / "run"
     a_run(run, videos=folder)
     store = Store(str(run))
+    store.write("few-shot/curve.json", json.dumps(CURVE).encode())
     (run / "report.html").write_text(report_page(subject_of(store, run_config(store), read_seals(store))))
     return run
 

@@ -23,6 +23,7 @@ from engine.run import loop
 from engine.run.catalog import runs_below
 from engine.run.doctor import examine
 from engine.run.lease import Fenced, Lease
+from engine.run.refresh import inputs_of
 from engine.run.seals import read_seal
 from engine.store.files import Store
 from engine.store.filesystems import Storage
@@ -30,6 +31,7 @@ from engine.store.troubles import StorageError
 from loops import Finished, attempts_of, examples_of, settings
 from models.base import Evenly, FrameSpec, Square
 from object_store import BUCKET, READER_KEY, READER_SECRET, Swift
+from reported import a_run
 from videos import remux, write_noisy
 
 pytestmark = pytest.mark.timeout(400)
@@ -307,6 +309,26 @@ def test_runs_in_a_bucket_are_listed_with_their_sizes(s3: Storage) -> None:
     run.write("config.json", config := RunConfig().model_dump_json().encode())
     assert (store.folders(""), store.total_bytes()) == (["a", "team"], 2 + len(config))
     assert [below.url() for below in runs_below(store)] == [run.url()]
+
+
+def test_a_run_in_a_bucket_has_its_report(s3: Storage, swift: Swift, tmp_path: Path) -> None:
+    """As a user: the whole command, into the run and into a file of this machine; the digests of its steps are in the bucket."""
+    a_run(tmp_path / "run", train=1_100, heldout=24, piece_clips=550)
+    filesystem, root = s3.filesystem(f"s3://{BUCKET}/reported")
+    filesystem.put(f"{tmp_path / 'run'}/", root, recursive=True)
+    option = options([f"storage.s3.endpoint_url={swift.endpoint}"])
+    into_run = starloop("report", f"s3://{BUCKET}/reported", *option)
+    assert (into_run.returncode, into_run.stderr) == (0, "")
+    assert into_run.stdout.startswith(f"open s3://{BUCKET}/reported/report.html (")
+    store = Store(f"s3://{BUCKET}/reported", s3)
+    page = store.read("report.html") or b""
+    assert b"train-00002" in page
+    assert inputs_of(page)
+    assert store.names("report") == [f"cycle-00{number}-generate{end}.pq" for number in (0, 1) for end in ("-attempts", "")]
+    into_file = starloop("report", f"s3://{BUCKET}/reported/", "--out", str(tmp_path / "page.html"), *option)
+    assert into_file.returncode == 0, into_file.stderr
+    assert inputs_of((tmp_path / "page.html").read_bytes()) == inputs_of(page)
+    assert f"s3://{BUCKET}/reported".encode() in page
 
 
 def test_a_lease_on_s3(s3: Storage) -> None:

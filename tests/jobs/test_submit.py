@@ -123,7 +123,8 @@ def test_a_run_is_sent_and_continued(
     other = starloop("attach", "s3://elsewhere/run", "--address", job_server)
     assert f"has no job of s3://elsewhere/run; it has {job[:-1]}2 of {copy.folder}" in other.stderr
     stopped = starloop("stop", str(copy.folder), "--address", job_server)
-    assert f"{job[:-1]}2 has ended already, as SUCCEEDED" in stopped.stderr
+    assert (stopped.returncode, stopped.stderr) == (0, "")
+    assert f"nothing to stop: {job[:-1]}2 has ended already, as SUCCEEDED" in stopped.stdout
     (sent / "bad.toml").write_text('[data]\nmanifest = "nowhere.csv"\n')
     failed = starloop("submit", "bad.toml", "--set", f"run.uri={tmp_path / 'bad'}", "--address", job_server, cwd=sent)
     assert failed.returncode == 1

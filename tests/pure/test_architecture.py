@@ -15,7 +15,7 @@ SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.p
 ROOMS = [
     (
         "engine.labels", "engine.rows", "engine.section", "engine.engines", "engine.judging", "engine.config", "engine.presets",
-        "engine.reference",
+        "engine.reference", "engine.quantities",
         "engine.memory", "engine.flow", "engine.connection", "engine.store", "engine.logs", "engine.nodes",
     ),
     ("engine.metrics",),

@@ -38,7 +38,7 @@ from engine.run.work import read_seals, run_config
 from engine.store.files import Store
 from engine.verify.verdict import VerifySpec
 from jobs.report import report
-from reported import HIDDEN, HOSTILE, a_run
+from reported import CURVE, HIDDEN, HOSTILE, a_run
 
 NO = {"outcome": "rejected", "reason": "label_missing"}
 ROOT = Path(__file__).parents[2]
@@ -210,7 +210,7 @@ def test_doubts_name_their_figure(folder: Path) -> None:
     ]
     formed = the_beliefs(folder, generated={0: hinted}, labels=labels, audits=[an_audit(0.6)], ignores_copies=True)
     doubts = {name: belief.figure for name, belief in formed.items() if belief.level == "doubt"}
-    assert doubts["Labels without training clips"] == "1 labels (7 held-out clips): x"
+    assert doubts["Labels without training clips"] == "1 label (7 held-out clips): x"
     assert doubts["Labels of which nothing is kept"].endswith("not one kept answer: y")
     assert doubts["Mostly rationalized"].startswith("cycle 0: 6 of 6 clips")
     assert "Kept answers share a template" in doubts
@@ -226,7 +226,7 @@ def test_doubts_name_their_figure(folder: Path) -> None:
 def test_ablations_that_do_as_well_are_named(folder: Path) -> None:
     worse = {"template_finetuning": {"best_accuracy": 0.1}, "unfinished": {"best_accuracy": None}}
     assert the_beliefs(folder, beside=worse)["Better than without its parts"].figure.endswith(
-        "1 ablations, template finetuning, 0.100"
+        "1 ablation, template finetuning, 0.100"
     )
     formed = the_beliefs(folder, beside=worse | {"without_grounding": {"best_accuracy": 1.0}})
     assert formed["An ablation does as well"].figure.endswith("; without grounding 1.000")
@@ -471,28 +471,6 @@ def test_the_first_screen_says_how_the_run_was_called(tmp_path: Path) -> None:
 
 def facts_in(html: str) -> dict[str, str]:
     return {name: unescape(value) for name, value in re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html)}
-
-
-POINT = {
-    "set": "rare",
-    "control": "",
-    "queries": 20,
-    "verb": 0.5,
-    "noun": 0.5,
-    "rouge_l": 0.5,
-    "sts": None,
-    "failed": 0,
-    "short": 0,
-}
-CURVE = {
-    "model": "tiny",
-    "adapter": "cycle-000/train/model",
-    "points": [
-        *(POINT | {"shots": shots, "both": both, "both_error": 0.1, "by_class": 0} for shots, both in ((0, 0.05), (4, 0.45))),
-        POINT | {"control": "shuffled", "shots": 4, "both": 0.3, "both_error": 0.1, "by_class": 0},
-    ],
-    "baselines": {"rare": {"ceiling": {"0": 0.0, "4": 0.79}, "counting": {"0": 0.0, "4": 0.24}}},
-}
 
 
 def test_a_few_shot_curve_in_the_runs_folder_is_shown_with_its_baselines(tmp_path: Path) -> None:
