@@ -25,7 +25,7 @@ from engine.rows import CLIPS, EXAMPLES
 from engine.store.documents import to_json
 from engine.store.files import Store
 from engine.store.filesystems import Storage
-from engine.store.locations import local_path, refuse_odd
+from engine.store.locations import local_path
 from jobs.view import a_console, reasons
 
 
