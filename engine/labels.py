@@ -250,6 +250,7 @@ class Reference:
 
     __pydantic_config__: ClassVar[ConfigDict] = FINITE
     kind: Literal["reference"] = "reference"
+    key: str = field(default="", repr=False)
     text: Text
     aliases: tuple[Text, ...] = ()
     """What other people answered."""

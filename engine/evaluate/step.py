@@ -10,7 +10,7 @@ from engine.evaluate.judge.asker import warning_of
 from engine.evaluate.outcomes import Outcomes, Recorder, read_outcomes
 from engine.evaluate.paired import compare
 from engine.evaluate.scores.measuring import Measuring, measuring
-from engine.generate.attempts import attempt_split, counts_of, spec_of
+from engine.generate.attempts import Tally, attempt_split, counts_of, spec_of
 from engine.generate.one_model import read_model
 from engine.generate.prompts import wording_of
 from engine.run.promotion import level_of
@@ -30,7 +30,7 @@ def evaluate(work: Work) -> StepResult:
 
     with measuring(work.config, evaluation_set, work.store, report) as measures:
         scores = measures.scores(measures.metrics)
-        tallies = [recorder, scores] if scores else [recorder]
+        tallies: list[Tally] = [recorder, *([scores] if scores else [])]
         ledger = attempt_split(work, spec_of(work, as_trained, 0.0, rationalize=False), tallies)
         outcomes = recorder.outcomes(scores.by_source() if scores else None)
         judged = {"judge": measures.asker.facts()} if measures.asker else {}

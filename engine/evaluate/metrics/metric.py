@@ -67,7 +67,8 @@ class Metric:
     def counted(self, outcomes: Outcomes) -> NDArray[np.bool_]:
         """Which clips have a value."""
         values = self.values(outcomes)
-        return ~(np.isnan(values).all(axis=1) if values.ndim == 2 else np.isnan(values))
+        without: NDArray[np.bool_] = np.isnan(values)
+        return np.logical_not(without.all(axis=1) if without.ndim == 2 else without)
 
     def weights(self, outcomes: Outcomes) -> Array:
         """float64[N] of a mean; 0 for a clip without a value."""

@@ -41,7 +41,7 @@ class Answers:
         answered = [number for number, (_, attempt) in enumerate(rows) if attempt.outcome != "failed"]
         marks = self._asker.marks([question_of("qa", *rows[number]) for number in answered])
         for number, mark in zip(answered, marks, strict=True):
-            values[number] = (np.nan, np.nan) if mark is None else (float(mark.is_right), mark.score)
+            values[number] = (np.nan, np.nan) if mark is None else (float(bool(mark.is_right)), mark.score)
         return values
 
 
