@@ -27,7 +27,7 @@ def verify_number(answer: Answer, question: str, label: Number) -> Verdict:
     if number is not None and _counts_others(answer, question, number):
         if label.value == 1 and _is_one(answer, question):
             return Verdict(keep=True, reason="contains_label", score=1.0, extracted="")
-        number, stated = None, []
+        number, stated = None, ()
     if number is None and label.value == 0 and _says_none(answer, question, stated):
         return Verdict(keep=True, reason="contains_label", score=1.0, extracted="")
     if number is None:
