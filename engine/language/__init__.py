@@ -27,5 +27,7 @@ parse         a dependency parse of English sentences, where the configuration n
 spans         the span of a text that answers a question, by a model
 entailment    how far parts of a text entail a sentence, by a model
 similarity    how similar two sentences are: ROUGE-L recall, or the cosine of a sentence model
+entailment    how far parts of a text entail a sentence, by a model for natural language inference
+spans         the span of a text that answers a question, by a model for extractive question answering
 narration     Ego4D narrations as plain sentences
 """
