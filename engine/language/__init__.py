@@ -24,8 +24,6 @@ ranges        time ranges of a clip that a text states
 relevance     which of several positions in a text is nearest to the words of the question
 order         the chronological order of events: before, after, first, last
 parse         a dependency parse of English sentences, where the configuration names a parser
-spans         the span of a text that answers a question, by a model
-entailment    how far parts of a text entail a sentence, by a model
 similarity    how similar two sentences are: ROUGE-L recall, or the cosine of a sentence model
 entailment    how far parts of a text entail a sentence, by a model for natural language inference
 spans         the span of a text that answers a question, by a model for extractive question answering

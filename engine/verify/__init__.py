@@ -29,8 +29,6 @@ enumeration   reject answers that enumerate many classes
 repetition    reject answers that repeat themselves or break off
 turns         reject answers that go on as their own user
 leakage       reject rationalizations that reveal the hint or only copy it
-same_or_not   labels that say whether two things are the same
-tools         what the published rules use beside the text: models, stop words
 published     Video-STaR's rules for all kinds, as in its paper and its code
 tools         what the published rules use beside the text: models, and a list of stop words
 """
