@@ -63,10 +63,8 @@ def digest_of(
         is_candidate = clips.hashes[start : start + len(of_part)] <= last_hash
         ids = pa.array([clip.clip_id for clip, is_one in zip(of_part, is_candidate, strict=True) if is_one], pa.string())
         read = parallel_map(partial(_read, store, ids), pieces.get(part, ()), store.calls_at_once)
-        traces = list[Trace]()
-        for of_piece, table in read:
-            traces += of_piece
-            tables.append(table)
+        traces = [trace for of_piece, _ in read for trace in of_piece]
+        tables += _joined([table for _, table in read])
         endings = counts.add(of_part, traces)
         if is_generate:
             strata.add(of_part, traces)
@@ -74,7 +72,7 @@ def digest_of(
     return Digest(
         counts=counts,
         endings=Endings(names=list(numbers), codes=codes),
-        attempts=pa.concat_tables(tables, promote_options="default").combine_chunks() if tables else ATTEMPTS.empty_table(),
+        attempts=next(iter(_joined(tables)), ATTEMPTS.empty_table()),
         last_hash=last_hash,
         sample=sample_from(store, seal, strata) if is_generate else None,
     )
@@ -84,6 +82,12 @@ def _read(store: Store, ids: pa.Array, record: FileRecord) -> tuple[list[Trace],
     """The traces of a piece, and all of its attempts at the clips of these ids."""
     table = store.read_table(record)
     return rows_in(table, Trace, store.url(record.path)), table.filter(pc.is_in(table["clip_id"], ids))
+
+
+def _joined(tables: Sequence[pa.Table]) -> list[pa.Table]:
+    """One table of all their rows, or none: a table of a piece takes 40 kB, whatever it holds."""
+    with_rows = [table for table in tables if table.num_rows]
+    return [pa.concat_tables(with_rows, promote_options="default").combine_chunks()] if with_rows else []
 
 
 def _coded(clips: Sequence[Clip], endings: Mapping[str, str], numbers: dict[str, int]) -> list[int]:
