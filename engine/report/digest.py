@@ -62,7 +62,7 @@ def digest_of(
     for part, start, of_part in clips.parts():
         is_candidate = clips.hashes[start : start + len(of_part)] <= last_hash
         ids = pa.array([clip.clip_id for clip, is_one in zip(of_part, is_candidate, strict=True) if is_one], pa.string())
-        read = parallel_map(partial(_read, store, ids), pieces.get(part, ()), store.calls_at_once)
+        read = list(parallel_map(partial(_read, store, ids), pieces.get(part, ()), store.calls_at_once))
         traces = [trace for of_piece, _ in read for trace in of_piece]
         tables += _joined([table for _, table in read])
         endings = counts.add(of_part, traces)

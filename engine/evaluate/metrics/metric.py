@@ -82,6 +82,7 @@ class Metric:
         counted = self.counted(outcomes)
         if self.statistic is None:
             weights, values = self.weights(outcomes), np.nan_to_num(self.values(outcomes))
+            weights /= weights.max(initial=0.0) or 1.0  # even weights are whole numbers then, and 8 of 20 is 0.4 to the last digit
             return lambda counts: _mean(weights * counts, values)
         statistic, rows = self.statistic, self.values(outcomes)[counted]
         return lambda counts: statistic(rows, counts[counted]) if counts[counted].any() else 0.0
