@@ -77,7 +77,7 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
                     seconds=time.monotonic() - started,
                 )
             )
-        stop_if_unusable(job, rank, state, is_last=step + 1 == len(steps))
+        stop_if_unusable(job, rank, state, sum(map(len, steps[: step + 1])), is_last=step + 1 == len(steps))
         is_warned = listener.is_preempted()
         is_new, was_warned = is_warned and not was_warned, is_warned
         if step + 1 < len(steps) and (is_new or (step + 1) % train.checkpoint_every_steps == 0):
@@ -99,12 +99,12 @@ def _student(job: TrainJob, rank: Rank) -> tuple[Trainee, Session]:
     return student, backend.start(student.module, train, job.device)
 
 
-def stop_if_unusable(job: TrainJob, rank: Rank, state: State, is_last: bool) -> None:
+def stop_if_unusable(job: TrainJob, rank: Rank, state: State, num_samples: int, is_last: bool) -> None:
     """Raises ValueError, on all ranks in the same step, where too many of the samples so far could not be used, or all of them.
 
     What they were is written first. The checkpoint goes: its counts would stop the finetune again.
     """
-    if (reason := unusable(job, state, is_last)) is None:
+    if (reason := unusable(job, state, num_samples, is_last)) is None:
         return
     write_unused(job, rank, state)
     if rank.rank == 0:
@@ -115,11 +115,10 @@ def stop_if_unusable(job: TrainJob, rank: Rank, state: State, is_last: bool) -> 
     )
 
 
-def unusable(job: TrainJob, state: State, is_last: bool) -> str | None:
-    """The reason to stop, or None."""
+def unusable(job: TrainJob, state: State, num_samples: int, is_last: bool) -> str | None:
+    """The reason to stop, or None. `num_samples`: of the steps so far."""
     fed = Fed(*state.fed)
     failed = {name: count for name, count in (("without a usable video", fed.undecodable), ("too long", fed.too_long)) if count}
-    num_samples = len(state.losses) * job.train.batch_rows
     if (reason := too_many_failed(failed, num_samples, job.failure_rate, "samples")) is not None:
         return reason
     if is_last and all(loss is None for loss in state.losses):

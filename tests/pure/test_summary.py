@@ -1,10 +1,14 @@
 """Pins the summary: the figures that the table, summary.json and the report show, from the seals of a run."""
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 from rich.table import Table
 
 from builders import a_clip, a_seal, an_attempt
 from engine.generate.groups import Groups
+from engine.generate.scores import Groundings
 from engine.presets import load_config
 from engine.run.plan import BASE, INGEST
 from engine.run.summary import summarize
@@ -51,6 +55,22 @@ def test_yields_are_counted_by_dataset_in_both_readings() -> None:
         "direct": 0.2, "rationalized": 0.4, "rationalized_of_rejected": 0.6667,
     }  # fmt: skip
     assert (cycle["groups"][""]["rejected"], cycle["groups"][""]["rationalized_of_rejected"]) == (1, 0.0)
+
+
+def test_answers_are_ungrounded_only_where_a_threshold_was_set() -> None:
+    """The answers and pairs of a dozen clips are too few for a rate, and enough for a number of nats."""
+    few = Groundings(0, scores=Counter({-199: 1, 69: 6}), mismatched=Counter({-257: 20, 77: 8})).facts()
+    generate = a_seal("cycle-000/generate", **ACCOUNTS, grounding=few)
+    select = a_seal("cycle-000/select", examples=7, episodes=0, direct_only=False)
+    sealed = {seal.step: seal for seal in (generate, replace(select, counts={"ungrounded": 0}))}
+
+    def grounding(setting: str) -> dict[str, int | None]:
+        config = load_config(None, [f"select.min_grounding={setting}"])
+        return dict(summarize(config, sealed)["cycles"][0]["grounding"])
+
+    counted = {"scored": 7, "unscored": 0, "mismatched": 28}
+    assert grounding("fdr 0.05") == counted | {"ungrounded": None}
+    assert grounding("0.5") == counted | {"ungrounded": 0}
 
 
 def test_without_groups_nothing_is_counted_by_them() -> None:
