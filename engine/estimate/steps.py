@@ -213,6 +213,8 @@ class Estimator:
     @property
     def clip_bytes(self) -> Band:
         """Of a clip's video, if it is read once from its first to its last second."""
+        if self.workload.video_bytes is not None:
+            return exactly(self.workload.video_bytes)
         return self.workload.clip_s(self.machine.assumed) * self.machine.assumed["video_bytes_per_s"]
 
     def optimizer_steps(self, step: Step) -> Band:

@@ -5,8 +5,9 @@ Shapes: B examples of a micro-batch, L tokens, V vocabulary.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from engine.train.checkpoint import State, resume, save_adapter, write_checkpoin
 from engine.train.feed import Decode, Prepared, Share, micro_batches
 from engine.train.job import Fed, Listener, Rank, StepRecord, TrainJob
 from engine.train.mixture import order
+from engine.train.pulse import Pulse
 from engine.train.schedule import learning_rate
 from engine.train.tables import map_tables, remove_files
 from models.base import Trainee
@@ -54,15 +56,20 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
     remaining = range(len(state.losses), len(steps))
     was_warned = False
     stream = micro_batches(job, material, work, remaining, student, decode)
+    pulse = Pulse(listener.note if rank.rank == 0 else lambda line: None, len(steps))
     for step in remaining:
         started = time.monotonic()
         torch.manual_seed(derive_seed(job.seed, step, f"rank-{rank.rank}", "direct"))  # dropout, the same on a resumed run
         micro_batches_rows = work.micro_batches(step)
-        batches = [next(stream) for _ in micro_batches_rows]
+        batches = []
+        for _ in micro_batches_rows:
+            batches.append(next(stream))
+            pulse.tell(step, len(batches), len(micro_batches_rows), "decoded")
         state.unused |= {row.example_id: [row.reason, row.detail] for prepared in batches for row in prepared.unused}
         rate = learning_rate(step, len(steps), train)
         watch = Watch(f"{job.out}: step {step + 1}", rate, [material.ids(rows) for rows in micro_batches_rows])
-        loss, tokens, norm, fed = _optimizer_step(session, batches, rate, watch)
+        loss, tokens, norm, fed = _optimizer_step(session, batches, rate, watch, partial(pulse.tell, step))
+        pulse.restart()
         state.losses.append(loss)
         state.fed = [total + count for total, count in zip(state.fed, fed, strict=True)]
         if rank.rank == 0:
@@ -165,7 +172,7 @@ class Watch:
 
 
 def _optimizer_step(
-    session: Session, micro_batches: Sequence[Prepared], learning_rate: float, watch: Watch
+    session: Session, micro_batches: Sequence[Prepared], learning_rate: float, watch: Watch, tell: Callable[[int, int, str], None]
 ) -> tuple[float | None, int, float, list[int]]:
     """One optimizer step over the rank's micro-batches: the mean over all answer tokens of all ranks.
 
@@ -188,6 +195,7 @@ def _optimizer_step(
         summed = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=-100, reduction="sum")
         session.backward(summed, num_tokens, last=index == len(batches) - 1)
         sums.append(summed.detach())
+        tell(len(sums), len(batches), "trained on")
     total = torch.stack(sums).sum()
     torch.distributed.all_reduce(total)
     loss = total.item() / num_tokens
