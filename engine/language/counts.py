@@ -143,10 +143,12 @@ def _clause(answer: Answer, number: StatedNumber) -> Sequence[str]:
     """The words between the punctuation or conjunctions around the number."""
     first, end = answer.sentence_of(number.position)
     breaks = answer.breaks(first, end)
-    is_edge = [breaks[i - first] or answer.words[i] == "and" or answer.words[i] in CLAUSE_STARTS for i in range(first, end)]
-    start = max((i for i in range(first, number.position + 1) if is_edge[i - first]), default=first)
-    behind = answer.next_word(number.end)
-    stop = min((i for i in range(behind, end) if is_edge[i - first]), default=end)
+
+    def is_edge(i: int) -> bool:
+        return breaks[i - first] or answer.words[i] == "and" or answer.words[i] in CLAUSE_STARTS
+
+    start = next(filter(is_edge, range(number.position, first - 1, -1)), first)
+    stop = next(filter(is_edge, range(answer.next_word(number.end), end)), end)
     return answer.words[start:stop]
 
 

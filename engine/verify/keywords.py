@@ -140,12 +140,12 @@ def _pattern_verdict(answer: Answer, pattern: LabelPattern) -> Verdict:
     missing = Verdict(keep=False, reason="label_missing", score=score, extracted="")
     if score < 1:
         return missing
-    last: Verdict | None = None
-    for chosen in occurrences(answer, pattern, positions):
+    verdict: Verdict | None = None
+    for chosen in reversed(occurrences(answer, pattern, positions)):
         verdict = _occurrence_verdict(answer, pattern, chosen)
-        if last is None or verdict.reason != "label_open":
-            last = verdict
-    return last or _phrase_verdict(answer, pattern)
+        if verdict.reason != "label_open":
+            return verdict
+    return verdict or _phrase_verdict(answer, pattern)
 
 
 def _occurrence_verdict(answer: Answer, pattern: LabelPattern, chosen: list[int]) -> Verdict:
