@@ -5,6 +5,7 @@ attempts   a split's clips through decode, generate and write; the evaluate step
 generator  the GPU actor
 spec       what a generator is told
 prompts    the prompts
+hints      labels and questions as Video-STaR's release writes them
 seeds      the seed of each random choice
 watch      counts how often a piece was begun
 one_model  a step asks one model
@@ -16,5 +17,6 @@ samples    a few kept and dropped answers to read, and what is suspicious about 
 tokens     what the answers of a server took
 judged     what the judge said, what that took, and how often it agrees with the rules
 measures   the metrics that follow from pieces, and where the generators' time goes
+groups     what each dataset of a mixed manifest yields
 ledger     the accounts: every clip is kept, dropped or failed
 """

@@ -25,5 +25,7 @@ relevance     which of several positions in a text is nearest to the words of th
 order         the chronological order of events: before, after, first, last
 parse         a dependency parse of English sentences, where the configuration names a parser
 similarity    how similar two sentences are: ROUGE-L recall, or the cosine of a sentence model
+entailment    how far parts of a text entail a sentence, by a model for natural language inference
+spans         the span of a text that answers a question, by a model for extractive question answering
 narration     Ego4D narrations as plain sentences
 """

@@ -24,11 +24,13 @@ box           box labels: intersection over union, several formats
 sentences     sentence labels: a clause with the same meaning for each, in order if required
 reference     free answers: only the same words are kept, and no rule decides about others
 sequence      class sequence labels: the classes happen in order
+same_or_not   whether two things are the same: the last mention decides
 enumeration   reject answers that enumerate many classes
 repetition    reject answers that repeat themselves or break off
 turns         reject answers that go on as their own user
 leakage       reject rationalizations that reveal the hint or only copy it
 published     Video-STaR's rules for all kinds, as in its paper and its code
+tools         what the published rules use beside the text: models, and a list of stop words
 """
 
 import sys

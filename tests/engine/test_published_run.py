@@ -23,7 +23,7 @@ GENERATE = "cycle-000/generate"
 def a_run(folder: Path, world: Path, label: dict[str, Any], *more: str) -> RunConfig:
     """Eight train clips, of two datasets: four of actions that the base knows by name, four of others."""
     rows = [json.loads(line) for line in world.read_text().splitlines()]
-    train = [row for row in rows if row["split"] == "train" and (world.parent / row["video"]).stat().st_size > 10_000]
+    train = [row for row in rows if row["split"] == "train"][6:]  # three of the first six have no usable video
     known = [row for row in train if row["label"] in KNOWN_NAMES][:4]
     chosen = known + [row for row in train if row["label"] not in KNOWN_NAMES][:4]
     chosen += [next(row for row in rows if row["split"] == "heldout")]

@@ -125,7 +125,8 @@ def test_a_judge_that_goes_away_loses_nothing_and_equal_questions_are_asked_once
         server.trouble_of, before = lambda body: "", len(set(server.answered))
         again = asker_of(server, tmp_path)
         assert again.marks(questions) == [Mark(3, True)] * 12
-        assert (again.account.new, before) == (6 - before, 3)
+        assert again.account.new == 6 - before, "of six different questions"
+        assert 3 <= before < 6
         again.close()
         asked = len(server.asked)
         last = asker_of(server, tmp_path)
