@@ -343,6 +343,11 @@ def test_a_report_is_made_again_only_where_its_run_differs(tmp_path: Path) -> No
     refresh_report(store, config, sealed)
     assert store.read("report.html") == html.encode()
     assert {strip.picture for strip in strips_in(html).values()} == {"/9j/"}
+    command = "logs/00001/command.json"
+    told = json.loads(store.read(command) or b"{}")
+    store.write(command, json.dumps(told | {"outcome": "interrupted"}).encode())
+    assert inputs_of(html.encode()) != subject_of(store, config, sealed).inputs, "the page says how the last command ended"
+    store.write(command, json.dumps(told).encode())
     sample = sample_of(store, sealed, "cycle-001/generate")
     take_back(store, sealed, str(_marked(tmp_path, sample.rows)))
     assert inputs_of(html.encode()) != subject_of(store, config, sealed).inputs
