@@ -187,6 +187,10 @@ PLACEHOLDER = "BUCKET"
 """What shipped configurations have in place of a name of one's own."""
 
 
+def has_placeholder(uri: str) -> bool:
+    return PLACEHOLDER in uri.partition("://")[2].split("/")
+
+
 def refuse_placeholder(key: str, uri: str, remedy: str = "") -> None:
     """Raises ValueError for a URI of a shipped configuration that nobody has filled in. `remedy`: another one than the key.
 
@@ -195,5 +199,5 @@ def refuse_placeholder(key: str, uri: str, remedy: str = "") -> None:
     ValueError: data.manifest is 's3://BUCKET/manifest.parquet', and BUCKET is a placeholder; name your own, --set data.manifest=...
     >>> refuse_placeholder("data.manifest", "s3://bucket/manifest.parquet")
     """
-    if PLACEHOLDER in uri.partition("://")[2].split("/"):
+    if has_placeholder(uri):
         raise ValueError(f"{key} is {uri!r}, and {PLACEHOLDER} is a placeholder; name your own, --set {key}=...{remedy}")

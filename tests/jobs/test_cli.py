@@ -124,7 +124,8 @@ def test_a_manifest_that_changed_is_not_ignored(tmp_path: Path) -> None:
 
 
 def test_a_placeholder_of_a_shipped_configuration_is_named() -> None:
-    assert_one_line(starloop("plan", "jobs/configs/pllava-7b.toml"), "BUCKET is a placeholder; name your own", "--clips 10000")
+    for what in ("BUCKET is a placeholder; name your own", "or plan on paper with --clips 10000"):
+        assert_one_line(starloop("plan", "jobs/configs/pllava-7b.toml"), what)
     sets = options(["data.manifest=m.csv"])
     assert_one_line(starloop("generate", "jobs/configs/pllava-7b.toml", *sets), "run.uri is 's3://BUCKET/runs/pllava-7b'")
 
