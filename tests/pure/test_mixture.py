@@ -63,3 +63,8 @@ def test_the_order_stays_what_it_was() -> None:
         [14, 113, 7, 114, 16, 109, 111, 101, 19, 115, 106, 118, 13, 0, 116, 17],
         [105, 117, 11, 112, 3, 9, 10, 100],
     ]
+
+
+def test_half_an_epoch_feeds_half_of_the_rows() -> None:
+    assert [len(step) for step in order([Stream(1.0, [range(10)])], 0.5, 4, seed=0)] == [4, 1]
+    assert [len(step) for step in order([Stream(1.0, [range(3)])], 0.1, 4, seed=0)] == [1], "at least one row"
