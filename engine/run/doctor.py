@@ -22,6 +22,7 @@ from engine.nodes.look import take_inventory
 from engine.nodes.placement import demands, placed
 from engine.nodes.probe import troubles
 from engine.nodes.shortage import refusal, too_small
+from engine.quantities import quantity
 from engine.rows import Clip
 from engine.run import elsewhere, engines
 from engine.run.checks import refuse_bad_sets, refuse_tiny, refuse_undecided, refuse_unknown_names
@@ -224,7 +225,7 @@ def what_can_be_seen(loop: Loop, clips: int, videos: int, has_fixed_splits: bool
     >>> what_can_be_seen(Loop(), 400, 200).detail
     '400 clips of 200 videos: a cycle that gains 0.114 or more is promoted at least four times in five (one answer in 10 spoiled)'
     """
-    what, of = "held-out split", f"{clips} clips of {videos} videos"
+    what, of = "held-out split", f"{quantity(clips, 'clip')} of {quantity(videos, 'video')}"
     if loop.promote == "last":
         return Finding(what, f'{of}: with loop.promote = "last" they decide nothing: every cycle is promoted')
     if loop.promote == "best":
