@@ -65,8 +65,8 @@ def load_attempts(
 
     Args:
         run: Folder or URI of a run: "runs/demo", "s3://bucket/runs/demo".
-        cycle: Whose answers; default: the cycle whose model is promoted, or the latest one where none is. -1: the base's, of an
-            evaluation set.
+        cycle: Whose answers; default: the cycle whose model is promoted, or the latest one with examples where none is. -1: the
+            base's, of an evaluation set.
         split: "train", or an evaluation set such as "heldout".
         outcome: "kept", "rejected" or "failed"; default: all.
         storage: fsspec's options by protocol, where a run's URI needs some.
@@ -99,7 +99,7 @@ def load_examples(run: str, cycle: int | None = None, storage: Options | None = 
 
     Args:
         run: Folder or URI of a run.
-        cycle: Whose select step; default: the cycle whose model is promoted, or the latest one where none is.
+        cycle: Whose select step; default: the cycle whose model is promoted, or the latest one with rows where none is.
         storage: fsspec's options by protocol, where a run's URI needs some.
 
     Returns:

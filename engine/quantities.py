@@ -1,6 +1,6 @@
 """Numbers with the noun that they count, as sentences have them."""
 
-IRREGULAR = {"query": "queries"}
+IRREGULAR = {"query": "queries", "micro-batch": "micro-batches"}
 
 
 def quantity(number: int, noun: str) -> str:

@@ -19,6 +19,7 @@ from engine.run.resources import budget, refuse_odd_shares
 from engine.run.work import read_seals, run_config
 from engine.store.documents import to_json
 from engine.store.files import Store
+from engine.store.locations import has_placeholder
 from engine.store.troubles import StorageError
 from engine.store.weights import local
 from jobs.estimates import show
@@ -86,6 +87,8 @@ def look_at_run(config: RunConfig) -> tuple[Observed, str]:
 
     Raises ValueError where it was begun with another configuration.
     """
+    if has_placeholder(config.run.uri):
+        return Observed(), ""
     store = Store(config.run.uri, replace(config.access(), patience_s=min(LOOK_S, config.limits.storage_patience_s)))
     try:
         if store.read("config.json") is None:

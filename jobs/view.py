@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.logs.lines import LOGGERS
+from engine.quantities import quantity
 from engine.report.figures import comparison_text, intervals_line
 from engine.run.work import Progress
 from jobs import json_log
@@ -168,11 +169,13 @@ def print_summary(summary: Mapping[str, Any], console: Console | None = None) ->
         console.print(_table(summary))
     if summary["base_accuracy"] is None:
         return
-    where = f"cycle {summary['best_cycle']}" if summary["best_cycle"] >= 0 else "the base itself"
-    console.print(
-        f"held-out accuracy {summary['base_accuracy']:.3f} -> {summary['best_accuracy']:.3f} ({where}) "
-        f"on {summary['heldout_clips']} clips; stopped because: {summary['stopped_because']}"
-    )
+    clips = quantity(summary["heldout_clips"], "clip")
+    if all(cycle["heldout_accuracy"] is None for cycle in summary["cycles"]):
+        console.print(f"held-out accuracy of the base {summary['base_accuracy']:.3f} on {clips}; {_end(summary)}")
+    else:
+        where = f"cycle {summary['best_cycle']}" if summary["best_cycle"] >= 0 else "the base itself"
+        accuracies = f"{summary['base_accuracy']:.3f} -> {summary['best_accuracy']:.3f} ({where})"
+        console.print(f"held-out accuracy {accuracies} on {clips}; {_end(summary)}")
     cycles = [(cycle["cycle"], comparison_text(cycle["comparison"])) for cycle in summary["cycles"]]
     for text in filter(None, [intervals_line(summary), *(f"  cycle {cycle}: {text}" for cycle, text in cycles if text)]):
         console.print(text)
@@ -186,6 +189,15 @@ def print_summary(summary: Mapping[str, Any], console: Console | None = None) ->
         console.print(f"the promoted model is {summary['best_model']}, an adapter on the base")
     for name, ablation in summary.get("ablations", {}).items():
         console.print(f"  {name.replace('_', ' ')}: {ablation['base_accuracy']:.3f} -> {ablation['best_accuracy']:.3f}")
+
+
+def _end(summary: Mapping[str, Any]) -> str:
+    """
+    >>> _end({"stopped_because": "plateau"}), _end({"stopped_because": "not finished"})
+    ('stopped because: plateau', 'the run is not finished')
+    """
+    reason = summary["stopped_because"]
+    return "the run is not finished" if reason == "not finished" else f"stopped because: {reason}"
 
 
 def headline_of(test: Mapping[str, Any]) -> str:
@@ -216,14 +228,11 @@ def _table(summary: Mapping[str, Any]) -> Table:
         table.add_column(column, justify="left" if column in ("dropped", "failed") else "right", overflow="fold")
     for cycle in summary["cycles"]:
         loss = "" if cycle["loss_first"] is None else f"{cycle['loss_first']:.2f} -> {cycle['loss_last']:.2f}"
-        accuracy = cycle["heldout_accuracy"]
+        accuracy, has_asked = cycle["heldout_accuracy"], "generate" in cycle["seconds"]
+        counts = [str(cycle[name]) for name in ("clips", "direct_kept", "rationalized_kept")]
         table.add_row(
             f"{cycle['cycle']}{' *' if cycle['cycle'] == summary['best_cycle'] else ''}",
-            str(cycle["clips"]),
-            str(cycle["direct_kept"]),
-            str(cycle["rationalized_kept"]),
-            reasons(cycle["dropped"]),
-            reasons(cycle["failed"]),
+            *([*counts, reasons(cycle["dropped"]), reasons(cycle["failed"])] if has_asked else ["-"] * 5),
             str(cycle["examples"] if cycle["examples"] is not None else ""),
             loss,
             "" if accuracy is None else f"{accuracy:.3f}",

@@ -12,6 +12,7 @@ from builders import a_clip, a_seal, an_attempt
 from engine.config import RunConfig
 from engine.evaluate.intervals import wilson
 from engine.generate.ledger import balance
+from engine.generate.scores import Groundings
 from engine.ingest.clips import PART_CLIPS, path_of, write_parts
 from engine.ingest.pieces import cut
 from engine.presets import load_config
@@ -153,7 +154,9 @@ def _answered(
             store.write_table(names[-1], pa.Table.from_pylist(rows, schema=ATTEMPTS))
     index = [asdict(record) for record in store.describe(names)]
     store.write_table(f"{step}/{INDEX}", pa.Table.from_pylist(index, schema=FILES))
-    accounts = asdict(balance(attempts)) | {"grounding": {"scored": 90, "unscored": 0}}
+    groundings = Groundings(attempts[0].cycle)
+    groundings.add(clips, attempts)
+    accounts = asdict(balance(attempts)) | {"grounding": groundings.facts()}
     seal = replace(a_seal(step, **accounts | facts), files=store.describe([f"{step}/{INDEX}"]), seconds=12.5)
     write_seal(store, seal)
 

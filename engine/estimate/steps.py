@@ -160,7 +160,7 @@ class Estimator:
         adapter = float(size.trained_params * value_bytes)
         checkpoints, state = steps / float(train.checkpoint_every_steps), adapter + size.trained_params * 3 * FP32
         shots = max(config.episodes.shots) if config.mixture.episodes else 0
-        shown = steps * float(train.batch_rows * (shots + 1))
+        shown = self.rows_fed(step) * float(shots + 1)
         return StepEstimate(
             step=step.name,
             kind=step.kind,
@@ -213,21 +213,27 @@ class Estimator:
     @property
     def clip_bytes(self) -> Band:
         """Of a clip's video, if it is read once from its first to its last second."""
+        if self.workload.video_bytes is not None:
+            return exactly(self.workload.video_bytes)
         return self.workload.clip_s(self.machine.assumed) * self.machine.assumed["video_bytes_per_s"]
 
     def optimizer_steps(self, step: Step) -> Band:
-        """As engine/train/mixture.py cuts the epochs of its rows; conversations (mixture.instruct) are not counted."""
+        """As engine/train/mixture.py cuts the rows that it feeds."""
+        batch_rows = self.config.train.batch_rows
+        return at_all_corners(lambda rows: max(1, math.ceil(rows / batch_rows)), [self.rows_fed(step)])
+
+    def rows_fed(self, step: Step) -> Band:
+        """Of all epochs; conversations (mixture.instruct) are not counted."""
         config, assumed = self.config, self.machine.assumed
         mixture, clips = config.mixture, float(self.workload.clips[TRAIN])
         again = 0.0 if step.final or not config.generate.rationalize else mixture.rationalized
 
-        def steps(direct: float, rationalized: float) -> float:
+        def rows(direct: float, rationalized: float) -> float:
             kept = direct * mixture.direct + (1 - direct) * rationalized * again if config.generates else mixture.direct
-            rows = clips * (kept + mixture.episodes)
-            return max(1, math.ceil(round(config.train.epochs * rows) / config.train.batch_rows))
+            return max(1, round(config.train.epochs * clips * (kept + mixture.episodes)))
 
         first = step.cycle == 0
-        return at_all_corners(steps, [assumed["direct_share" if first else "later_direct_share"], assumed["rationalized_share"]])
+        return at_all_corners(rows, [assumed["direct_share" if first else "later_direct_share"], assumed["rationalized_share"]])
 
     def _piece_bytes(self, pieces: int, questions: Band, clips: int) -> Band:
         answer = self.machine.assumed["answer_tokens"].at_most(self.config.generate.max_tokens)

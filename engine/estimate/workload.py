@@ -1,5 +1,6 @@
 """Clips and hours: of a manifest, whose videos stay closed, or on paper."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +16,14 @@ from engine.ingest.manifest import Rows
 from engine.ingest.own import own_records
 from engine.ingest.splits import DEFAULT_SHARE, refuse_empty
 from engine.ingest.tables import Record
+from engine.rows import Clip
 from engine.run.plan import INGEST, TRAIN
 from engine.run.seals import Seal
 from engine.store.filesystems import Storage
+from engine.store.locations import local_path, refuse_placeholder
+
+MOST_SIZES = 20_000
+"""Files whose size is looked up: a second on a disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +37,8 @@ class Workload:
     of_known_length: int
     origin: str
     notes: tuple[str, ...] = ()
+    video_bytes: float | None = None
+    """Of a clip's video, on average; None where not all are files of this machine that are clips as a whole."""
 
     @property
     def num_clips(self) -> int:
@@ -94,10 +102,12 @@ def of_manifest(config: RunConfig) -> Workload:
         return Workload(clips=clips, known_s=0.0, of_known_length=0, origin=config.evaluate.sets[1].files)
     if not data.manifest:
         raise ValueError("no manifest: set data.manifest=FILE, or plan on paper with --clips NUMBER")
-    card, read = Card(), _Counted()
+    refuse_placeholder("data.manifest", data.manifest, ", or plan on paper with --clips 10000")
+    card, read, sizes = Card(), _Counted(), _Sizes()
     rows = Rows(data, partial(read.records, data, storage), Copies())
     for _, clip in rows.clips():
         card.add(clip)
+        sizes.add(clip)
     facts = card.facts()
     refuse_empty(facts, [TRAIN, HELDOUT])
     bad = read.counts[0] - len(card)
@@ -116,7 +126,27 @@ def of_manifest(config: RunConfig) -> Workload:
         of_known_length=len(card) - facts["clips_of_unknown_length"],
         origin=data.manifest,
         notes=tuple(notes),
+        video_bytes=sizes.mean,
     )
+
+
+class _Sizes:
+    """Bytes of videos that are files of this machine, up to a clip whose size is not known."""
+
+    def __init__(self) -> None:
+        self._total, self._count, self._are_known = 0, 0, True
+
+    def add(self, clip: Clip) -> None:
+        if not self._are_known:
+            return
+        path = local_path(clip.video) if clip.start_s is None and clip.end_s is None else None
+        self._are_known = path is not None and self._count < MOST_SIZES and os.path.isfile(path)
+        if self._are_known and path is not None:
+            self._total, self._count = self._total + os.path.getsize(path), self._count + 1
+
+    @property
+    def mean(self) -> float | None:
+        return self._total / self._count if self._are_known and self._count else None
 
 
 def _splits(config: RunConfig) -> list[str]:

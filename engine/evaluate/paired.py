@@ -5,6 +5,7 @@ videos' differences that give a sum as large. Where every video with a differenc
 metric that is no mean, such as a rank correlation, it is the share of resamples of the videos that show no gain.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cache
@@ -192,3 +193,13 @@ def smallest_gain(videos: int, level: float, spoiled: float = SPOILED) -> float 
         middle = (low + high) // 2
         low, high = (low, middle) if power(videos, middle / 1000, level, spoiled) >= POWER else (middle, high)
     return high / 1000
+
+
+@cache
+def fewest_videos(level: float, spoiled: float = SPOILED) -> int:
+    """The least number of videos that show any gain.
+
+    >>> fewest_videos(0.025)
+    12
+    """
+    return next(videos for videos in itertools.count(1) if smallest_gain(videos, level, spoiled) is not None)

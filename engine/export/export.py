@@ -11,7 +11,7 @@ from engine import __version__
 from engine.export.data_card import data_card, place
 from engine.export.folder import Folder, Shard, opened
 from engine.export.formats import LAYOUTS, TEXT_ROWS, Form, dataset_info, for_hub, path_of, shown_as
-from engine.export.kept import Source
+from engine.export.kept import Source, rows_by_cycle
 from engine.export.tables import WRITERS, write_parquet
 from engine.export.tar import write_tar
 from engine.rows import Failure, Takeaway
@@ -39,9 +39,13 @@ class Exported:
 def export(source: Source, form: Form, out: Store, splits: Sequence[str] = (TRAIN,), shard_rows: int | None = None) -> Exported:
     """Write the folder; a folder that an export was stopped in is gone on with, file by file.
 
-    Raises ValueError for a folder that holds something else, StorageError where storage fails: then the same call goes on.
+    Raises ValueError for a split without rows, which no reader loads, and for a folder that holds something else. Raises
+    StorageError where storage fails: then the same call goes on.
     """
     counts = {split: source.count(split) for split in dict.fromkeys(splits)}
+    for split, count in counts.items():
+        if not count:
+            raise ValueError(_without_rows(source, split))
     rows_each = LAYOUTS[form].shard_rows and (shard_rows or LAYOUTS[form].shard_rows)
     with opened(out, _about(source, form, list(counts), rows_each)) as folder:
         is_new = not folder.is_complete
@@ -54,6 +58,15 @@ def export(source: Source, form: Form, out: Store, splits: Sequence[str] = (TRAI
     failures = sum((Counter(shard.failures) for shard in folder.shards.values()), Counter[str]())
     rows = {split: sum(shard.rows for shard in folder.shards.values() if shard.split == split) for split in counts}
     return Exported(uri=folder.store.url(), cycle=source.cycle, rows=rows, failures=dict(failures), is_new=is_new)
+
+
+def _without_rows(source: Source, split: str) -> str:
+    """What is missing, and where there are rows."""
+    lack = f"cycle {source.cycle} of {source.store.url()} has no rows of {split}, so nothing is written"
+    if split != TRAIN:
+        return f"{lack}: none of its answers there is kept; leave --split {split} out"
+    others = ", ".join(f"--cycle {cycle} has {count}" for cycle, count in rows_by_cycle(source.sealed).items() if count)
+    return f"{lack}; {others or 'no cycle has any: the report says why answers were dropped'}"
 
 
 def _about(source: Source, form: Form, splits: list[str], shard_rows: int | None) -> dict[str, Any]:

@@ -210,12 +210,24 @@ def selected_cycles(sealed: Mapping[str, Seal]) -> list[int]:
 
 
 def default_cycle(sealed: Mapping[str, Seal]) -> int:
-    """The cycle whose model is promoted, since its rows have made that model; where none is, the latest that has chosen rows.
+    """The cycle whose model is promoted, since its rows have made that model; where none is, the latest that has rows.
 
-    0 where no cycle has.
+    Where no cycle has rows, the latest that has looked for them; 0 where none has.
 
     >>> default_cycle({})
     0
     """
     best = history(sealed).best_cycle
-    return best if best >= 0 else max(selected_cycles(sealed), default=0)
+    if best >= 0:
+        return best
+    rows = rows_by_cycle(sealed)
+    return max((cycle for cycle, count in rows.items() if count), default=max(rows, default=0))
+
+
+def rows_by_cycle(sealed: Mapping[str, Seal]) -> dict[int, int]:
+    """How many train rows each cycle has chosen.
+
+    >>> rows_by_cycle({})
+    {}
+    """
+    return {cycle: sealed[name_of(cycle, "select")].counts.get("examples", 0) for cycle in selected_cycles(sealed)}

@@ -78,6 +78,11 @@ class Card:
         return next((int(hashes[at]) for at in np.flatnonzero(hashes[1:] == hashes[:-1])[:1]), None)
 
     @property
+    def has_fixed_splits(self) -> bool:
+        """Whether the manifest names the split of every row, so that no share decides."""
+        return self.division is not None and self.division.smallest is None
+
+    @property
     def has_several_splits(self) -> bool:
         return len(self._splits) > 1
 

@@ -20,7 +20,7 @@ from engine.ingest.tables import Record, Row
 from engine.labels import Keywords, plain
 from engine.rows import Clip
 from engine.store.filesystems import Storage
-from engine.store.locations import name_below, refuse_odd
+from engine.store.locations import name_below, refuse_odd, refuse_placeholder
 from engine.verify.keywords import mentions
 
 T = TypeVar("T")
@@ -41,6 +41,7 @@ def read_manifest(
     """
     if not data.manifest:
         raise ValueError("no manifest: set data.manifest to a CSV, TSV, JSONL or Parquet file with the columns video and label")
+    refuse_placeholder("data.manifest", data.manifest)
     card = Card() if card is None else card
     records = records or partial(own_records, data.manifest, storage)
     rows = Rows(data, records, card.copies)

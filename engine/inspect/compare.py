@@ -25,12 +25,9 @@ from engine.run.summary import summarize
 from engine.run.work import read_seals, run_config
 from engine.store.files import Store
 
+OF_ANSWERS = ("clips", "direct_kept", "rationalized_kept", "dropped", "failed")
 YIELDS = (
-    "clips",
-    "direct_kept",
-    "rationalized_kept",
-    "dropped",
-    "failed",
+    *OF_ANSWERS,
     "examples",
     "direct_only",
     "loss_last",
@@ -130,10 +127,17 @@ def yields(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[dict[str, Any
         if a[name] != b[name]:
             yield {"cycle": None, "name": name, "a": a[name], "b": b[name]}
     for number in range(max(len(a["cycles"]), len(b["cycles"]))):
-        own, other = (run["cycles"][number] if number < len(run["cycles"]) else {} for run in (a, b))
+        own, other = (_own_counts(run["cycles"][number]) if number < len(run["cycles"]) else {} for run in (a, b))
         for name in YIELDS:
             if own.get(name) != other.get(name):
                 yield {"cycle": number, "name": name, "a": own.get(name), "b": other.get(name)}
+
+
+def _own_counts(cycle: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A cycle that asked nothing has no answers of its own: the counts in its summary are of the cycle before."""
+    if "generate" in cycle["seconds"]:
+        return cycle
+    return {name: value for name, value in cycle.items() if name not in OF_ANSWERS}
 
 
 def _outcomes(store: Store, sealed: Mapping[str, Seal], step: str, measured_as: tuple[RunConfig, EvaluationSet]) -> Outcomes | None:

@@ -107,6 +107,16 @@ class Answer:
         """The characters between the word and the word before it."""
         return self.text[self.word_spans[position - 1][1] if position else 0 : self.word_spans[position][0]]
 
+    def is_in_compound(self, position: int) -> bool:
+        """Whether a hyphen joins the word to a neighbour, as "up" of "make-up" and "push-up": then it is no preposition.
+
+        >>> answer = Answer("He puts on make-up, on-screen - on a chair.")
+        >>> [answer.is_in_compound(i) for i in (2, 4, 5, 7)]
+        [False, True, True, False]
+        """
+        behind = self.gap_before(position + 1) if position + 1 < len(self.words) else ""
+        return (position > 0 and self.gap_before(position) == "-") or behind == "-"
+
     def excerpt(self, first: int, last: int) -> str:
         """The text from word `first` to word `last`, both included."""
         start, end = self.span_of(first, last)

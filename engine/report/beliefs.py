@@ -8,6 +8,7 @@ from typing import Any, Literal
 from engine.audit.audit import Audit
 from engine.evaluate.paired import smallest_gain
 from engine.generate.samples import RATIONALIZED_SHARE, TEMPLATE_SHARE
+from engine.generate.scores import FEWEST_MISMATCHED
 from engine.quantities import quantity
 from engine.report.counts import LabelRow, StepCounts
 from engine.report.figures import comparison_text, interval_text
@@ -66,12 +67,12 @@ def _gain(evidence: Evidence) -> Iterator[Belief]:
         )
         return
     least = smallest_gain(clips, LEVEL)
-    sees = "no gain at all" if least is None else f"gains of {least:.3f} or more, four times out of five"
+    sees = "no gain that a test tells from chance" if least is None else f"gains of {least:.3f} or more, four times out of five"
     if least is None or least > 0.25:
         yield Belief(
             level="doubt",
             name="Held-out set too small",
-            figure=f"{clips} clips show {sees}",
+            figure=f"{quantity(clips, 'clip')} can show {sees}",
             advice="Set more videos apart (data.heldout), and do not compare runs by this figure.",
         )
     if summary["best_cycle"] < 0:
@@ -79,7 +80,7 @@ def _gain(evidence: Evidence) -> Iterator[Belief]:
             yield Belief(
                 level="note",
                 name="No cycle is promoted",
-                figure=f"no cycle is shown to be better than the base on {clips} clips, which show {sees}",
+                figure=f"no cycle is shown to be better than the base on {clips} clips, which can show {sees}",
                 advice="The base stays the run's model. Read what was kept: a model learns nothing from answers that it knew.",
             )
         return
@@ -89,11 +90,11 @@ def _gain(evidence: Evidence) -> Iterator[Belief]:
         yield Belief(
             level="doubt",
             name="Held-out set too small for the gain",
-            figure=f"{gain:+.3f} on {clips} clips, which show {sees}; {comparison_text(comparison) or 'no test was made'}",
+            figure=f"{gain:+.3f} on {clips} clips, which can show {sees}; {comparison_text(comparison) or 'no test was made'}",
             advice="Take the gain for chance. Set more videos apart (data.heldout), or promote by a test (loop.promote).",
         )
     else:
-        figure = f"{gain:+.3f} on {clips} clips, which show {sees}; {comparison_text(comparison)}"
+        figure = f"{gain:+.3f} on {clips} clips, which can show {sees}; {comparison_text(comparison)}"
         yield Belief(level="fine", name="The gain is larger than chance", figure=figure)
 
 
@@ -213,6 +214,14 @@ def _grounding(evidence: Evidence) -> Iterator[Belief]:
             continue
         ungrounded = grounding["ungrounded"]
         if ungrounded is None:
+            if _lacks_pairs(cycle):
+                yield Belief(
+                    level="note",
+                    name="Grounding is not judged",
+                    figure=f"cycle {cycle['cycle']}: {grounding['mismatched']} pairs of an answer with another video are too few "
+                    f"for a threshold, which needs {FEWEST_MISMATCHED}; no answer is left out for it",
+                    advice="More clips give more pairs. Until then compare an answer's grounding with its mismatched pairs.",
+                )
             continue
         share = ungrounded / grounding["scored"]
         figure = (
@@ -223,6 +232,11 @@ def _grounding(evidence: Evidence) -> Iterator[Belief]:
             yield Belief(level="doubt", name="Ungrounded answers", figure=figure, advice=advice)
         else:
             yield Belief(level="fine", name="Answers fit their own videos", figure=f"{figure} and are left out")
+
+
+def _lacks_pairs(cycle: Mapping[str, Any]) -> bool:
+    """Whether answers were chosen, and no threshold was set since too few pairs do not belong together."""
+    return "select" in cycle["seconds"] and cycle["grounding"].get("mismatched", FEWEST_MISMATCHED) < FEWEST_MISMATCHED
 
 
 def _copies(evidence: Evidence) -> Iterator[Belief]:
@@ -263,7 +277,7 @@ def _people(evidence: Evidence) -> Iterator[Belief]:
             level="note",
             name="Nobody has read a sample",
             figure="how often the verifiers are right on these answers is unknown",
-            advice="Mark the fifty answers under Audit, at the end of this page, and hand the file back: it takes ten minutes.",
+            advice="Mark the answers under Audit, at the end of this page, and hand the file back: it takes ten minutes.",
         )
     for audit in audits:
         assert audit.precision is not None

@@ -157,7 +157,8 @@ def refuse_changed_inputs(config: RunConfig, store: Store, ingested: Seal, until
         if ingested.facts["inputs"][name] != fingerprint:
             files = {evaluation_set.name: evaluation_set.files for evaluation_set in config.evaluate.sets}
             path = files.get(name) or config.data.manifest
-            raise ValueError(f"{path} has changed since {store.url()} read it; restore it or choose another run.uri")
+            again = "" if name in files else f", or continue the run with what it holds now: `starloop extend {store.url()} {path}`"
+            raise ValueError(f"{path} has changed since {store.url()} read it; restore it or choose another run.uri{again}")
     refuse_empty_splits(ingested, until)
 
 
@@ -204,8 +205,10 @@ def continued(store: Store, config: RunConfig) -> RunConfig:
     if config.data.heldout is None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"heldout": begun.data.heldout})})
     if changed := differing_keys(begun.identity(), config.identity()):
+        is_manifest = [line.partition(":")[0] for line in changed] == ["data.manifest"]
+        again = f", or continue the run with it: `starloop extend {store.uri} {config.data.manifest}`" if is_manifest else ""
         raise ValueError(
-            f"{store.uri} was begun with another configuration ({'; '.join(changed)}); restore it or choose another run.uri"
+            f"{store.uri} was begun with another configuration ({'; '.join(changed)}); restore it or choose another run.uri{again}"
         )
     return config
 

@@ -15,13 +15,14 @@ from engine.decode.decoder import ChildDecoder, ClipRead
 from engine.decode.frames import describe
 from engine.decode.process import ChildProcess, NotStarted
 from engine.decode.stage import DecodeSettings
-from engine.evaluate.paired import SPOILED, smallest_gain
+from engine.evaluate.paired import SPOILED, fewest_videos, smallest_gain
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.nodes.look import take_inventory
 from engine.nodes.placement import demands, placed
 from engine.nodes.probe import troubles
 from engine.nodes.shortage import refusal, too_small
+from engine.quantities import quantity
 from engine.rows import Clip
 from engine.run import elsewhere, engines
 from engine.run.checks import refuse_bad_sets, refuse_tiny, refuse_undecided, refuse_unknown_names
@@ -32,6 +33,7 @@ from engine.run.work import decoding_of
 from engine.select.signed import videos_in
 from engine.store.files import Store
 from engine.store.filesystems import Storage
+from engine.store.locations import refuse_placeholder
 from engine.store.troubles import StorageError
 from engine.store.weights import local
 from models.base import Device, Evenly, FrameSpec, ModelAway, ModelSpec, Square
@@ -147,6 +149,7 @@ def _settings(address: str, environment: Mapping[str, str]) -> Iterator[Finding]
 
 
 def _run_folder(store: Store) -> Iterator[Finding]:
+    refuse_placeholder("run.uri", store.url())
     probe, data = f".doctor-{uuid.uuid4().hex}", b"starloop doctor was here"
     has_run, is_new = store.read("config.json") is not None, not os.path.exists(store.url())
     try:
@@ -210,16 +213,19 @@ def _manifest(config: RunConfig, storage: Storage, sample: list[Clip]) -> Iterat
     for note in card.notes():
         yield Finding("manifest", note)
     if videos := card.heldout_videos():
-        yield what_can_be_seen(config.loop, counts["heldout"], videos)
+        yield what_can_be_seen(config.loop, counts["heldout"], videos, card.has_fixed_splits)
 
 
-def what_can_be_seen(loop: Loop, clips: int, videos: int) -> Finding:
+def what_can_be_seen(loop: Loop, clips: int, videos: int, has_fixed_splits: bool = False) -> Finding:
     """The smallest gain that the held-out set shows; as if the clips of one video were right or wrong together.
+
+    `has_fixed_splits`: the manifest names the split of each row, as what `starloop ingest` writes does, so that data.heldout alone
+    moves none.
 
     >>> what_can_be_seen(Loop(), 400, 200).detail
     '400 clips of 200 videos: a cycle that gains 0.114 or more is promoted at least four times in five (one answer in 10 spoiled)'
     """
-    what, of = "held-out split", f"{clips} clips of {videos} videos"
+    what, of = "held-out split", f"{quantity(clips, 'clip')} of {quantity(videos, 'video')}"
     if loop.promote == "last":
         return Finding(what, f'{of}: with loop.promote = "last" they decide nothing: every cycle is promoted')
     if loop.promote == "best":
@@ -227,7 +233,10 @@ def what_can_be_seen(loop: Loop, clips: int, videos: int) -> Finding:
         return Finding(what, f"{of}: {luck}")
     gain = smallest_gain(videos, level_of(loop))
     if gain is None:
-        remedy = 'hold out more videos (data.heldout), or set loop.promote = "best"'
+        share = "set data.heldout to a larger share"
+        if has_fixed_splits:
+            share = "its split column decides: `starloop ingest` the table without one again, with --set data.heldout=0.3 or more"
+        remedy = f'hold out {fewest_videos(level_of(loop))} videos or more ({share}), or set loop.promote = "best"'
         return Finding(what, f"{of} are too few to show that a cycle is better: none would be promoted", remedy)
     often = f"promoted at least four times in five (one answer in {1 / SPOILED:.0f} spoiled)"
     return Finding(what, f"{of}: a cycle that gains {gain:g} or more is {often}")

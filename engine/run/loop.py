@@ -36,6 +36,7 @@ from engine.run.trackers import Tracked, TrackedRun, refuse_missing_trackers, tr
 from engine.run.waiting import Waiting
 from engine.run.work import CHECKPOINTS, RESUME, Progress, Work, read_seals
 from engine.store.files import Store, digest
+from engine.store.locations import refuse_placeholder
 from engine.store.troubles import StorageError
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") 
 
     Raises ValueError for what a user got wrong, StorageError where storage fails, Fenced where another driver took over.
     """
+    refuse_placeholder("run.uri", config.run.uri)
     store = Store(config.run.uri, config.access())
     if store.read("config.json") is None:
         check_inputs(config, until)
@@ -121,6 +123,7 @@ class Driver:
                 report=self._tell,
                 reviews=reviews,
                 check=self._check,
+                at_work=self._at_work,
             )
             result = DO[step.kind](work)
         seal = Seal(
@@ -175,6 +178,10 @@ class Driver:
         if self._waiting:
             self._waiting.check()
 
+    def _at_work(self) -> None:
+        if self._waiting:
+            self._waiting.progress()
+
     def _tell(self, progress: Progress) -> None:
         self._lease.check()
         measure_progress(progress)
@@ -192,7 +199,7 @@ def _advance(driver: Driver, config: RunConfig, until: str) -> dict[str, Seal]:
             sealed[step.name] = driver.do(step, sealed)
             if step.name == INGEST:
                 refuse_empty_splits(sealed[INGEST], until)
-            if step.kind == "evaluate":
+            if step.kind == "evaluate" and next_step(config, sealed, until) is not None:  # else the command's end writes it
                 driver.report(sealed)
     return sealed
 

@@ -27,7 +27,7 @@ REPORT = "report.html"
 CURVE, ICL = "curve.json", "icl.json"
 STEPS = re.compile(r"ingest$|base$|cycle-\d+$|logs$|lease$|report$|audit$|tensorboard$|trackers$|export$|videos$")
 """Folders of a run in which no curve lies."""
-PAGE_VERSION = 2
+PAGE_VERSION = 3
 """Counts up where the same run gives another page."""
 HEAD_BYTES = 4096
 """Of a page, that hold the digest of what it was made of."""
@@ -62,16 +62,17 @@ def subject_of(store: Store, config: RunConfig, sealed: Mapping[str, Seal]) -> S
     step, beside, curves = next_step(config, sealed), _beside(store), _curves(store)
     audited = [*store.names(SAMPLES), *(asdict(record) for record in records_of(store))]
     outputs = [[name, seal.output, seal.seconds] for name, seal in sealed.items()]
+    commands = _commands(store)
     return Subject(
         store=store,
         config=config,
         summary=summary,
         sealed=sealed,
-        commands=_commands(store),
+        commands=commands,
         beside=beside,
         curves=curves,
         next_step="" if step is None else step.name,
-        inputs=digest([PAGE_VERSION, summary, outputs, audited, beside, curves]),
+        inputs=digest([PAGE_VERSION, summary, outputs, audited, beside, curves, [of.get("outcome") for of in commands]]),
     )
 
 

@@ -5,9 +5,11 @@ from typing import Any
 
 from engine.config import TEST, RunConfig
 from engine.generate.groups import yields_of
+from engine.generate.scores import Groundings
 from engine.run.plan import BASE, CYCLE_KINDS, has_ended, history, name_of, stopped_because, unrationalized, without_examples
 from engine.run.promotion import History
 from engine.run.seals import Seal
+from engine.select.grounded import Gate
 
 LOSS_STEPS = 5
 """Training steps at each end whose losses are averaged: the loss of a single step depends too much on its batch."""
@@ -25,7 +27,7 @@ def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
     base = sealed.get(BASE)
     cycles: list[dict[str, Any]] = []
     while name_of(len(cycles), "select") in sealed or name_of(len(cycles), "generate") in sealed:
-        cycles.append(_cycle(len(cycles), sealed))
+        cycles.append(_cycle(len(cycles), sealed, config.select.min_grounding))
     return {
         "base_accuracy": past.base if base else None,
         "base_interval": _interval(base),
@@ -102,7 +104,7 @@ def _kept(config: RunConfig, past: History, sealed: Mapping[str, Seal]) -> str:
     return f"no cycle is better than the promoted model of {config.parent.run}, which stays promoted: {config.parent.model}"
 
 
-def _cycle(cycle: int, sealed: Mapping[str, Seal]) -> dict[str, Any]:
+def _cycle(cycle: int, sealed: Mapping[str, Seal], min_grounding: float | str) -> dict[str, Any]:
     generate, select, train, evaluate = (sealed.get(name_of(cycle, kind)) for kind in CYCLE_KINDS)
     accounts = (generate or select).facts if (generate or select) else {}  # type: ignore[union-attr]
     first, last = _ends(train.facts["losses"] if train else [])
@@ -118,7 +120,7 @@ def _cycle(cycle: int, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         "direct_right": accounts.get("direct_right"),
         "groups": {name: yields_of(counts) for name, counts in (generate.facts.get("groups", {}) if generate else {}).items()},
         "asked": generate.facts.get("asked") if generate else None,
-        "grounding": _grounding(generate, select),
+        "grounding": _grounding(generate, select, min_grounding),
         "judge": generate.facts.get("judge") if generate else None,
         "examples": select.facts["examples"] if select else None,
         "direct_only": bool(select.facts["direct_only"]) if select else None,
@@ -140,13 +142,19 @@ def _near_copies(counts: Mapping[str, int]) -> dict[str, int]:
     return {name.removeprefix("near_copies."): count for name, count in counts.items() if name.startswith("near_copies.")}
 
 
-def _grounding(generate: Seal | None, select: Seal | None) -> dict[str, Any] | None:
-    """{"scored", "unscored", "ungrounded"}: kept answers with a score, without one, and rejected by select.min_grounding."""
+def _grounding(generate: Seal | None, select: Seal | None, min_grounding: float | str) -> dict[str, Any] | None:
+    """{"scored", "unscored", "mismatched", "ungrounded"}: kept answers with a score and without one, pairs of a text with another
+    video, and answers that select.min_grounding rejects; that is null until they are chosen, and where no threshold was set."""
     facts = generate.facts.get("grounding") if generate else None
     if not facts:
         return None
-    return {name: facts[name] for name in ("scored", "unscored")} | {
-        "ungrounded": select.counts.get("ungrounded") if select else None
+    groundings = Groundings.of(facts)
+    has_threshold = groundings.cycle in Gate.of(min_grounding, [facts]).least
+    return {
+        "scored": groundings.scores.total(),
+        "unscored": groundings.unscored,
+        "mismatched": groundings.mismatched.total(),
+        "ungrounded": select.counts.get("ungrounded") if select and has_threshold else None,
     }
 
 

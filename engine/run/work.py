@@ -81,6 +81,8 @@ class Work:
     """Of a select step: the files with people's words about answers (engine/audit/reviews.py)."""
     check: Callable[[], None] = lambda: None
     """Raises where the step has to stop, also while it makes no progress: nobody else may wait for ever."""
+    at_work: Callable[[], None] = lambda: None
+    """Tells that its processes are at work, where there is no progress that can be counted yet."""
 
     def part_sizes(self) -> dict[str, list[int]]:
         """Clips in each part, by split."""

@@ -181,3 +181,23 @@ def _web_key(uri: str, protocol: str, same: str) -> str:
 @lru_cache(maxsize=4096)
 def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
+
+
+PLACEHOLDER = "BUCKET"
+"""What shipped configurations have in place of a name of one's own."""
+
+
+def has_placeholder(uri: str) -> bool:
+    return PLACEHOLDER in uri.partition("://")[2].split("/")
+
+
+def refuse_placeholder(key: str, uri: str, remedy: str = "") -> None:
+    """Raises ValueError for a URI of a shipped configuration that nobody has filled in. `remedy`: another one than the key.
+
+    >>> refuse_placeholder("data.manifest", "s3://BUCKET/manifest.parquet")
+    Traceback (most recent call last):
+    ValueError: data.manifest is 's3://BUCKET/manifest.parquet', and BUCKET is a placeholder; name your own, --set data.manifest=...
+    >>> refuse_placeholder("data.manifest", "s3://bucket/manifest.parquet")
+    """
+    if has_placeholder(uri):
+        raise ValueError(f"{key} is {uri!r}, and {PLACEHOLDER} is a placeholder; name your own, --set {key}=...{remedy}")

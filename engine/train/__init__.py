@@ -6,6 +6,7 @@ trainer     Ray Train around the ranks; what they report; what ends the step
 worker      what every rank runs: optimizer steps
 feed        a rank's micro-batches, decoded beside it
 batches     examples and episodes as samples of turns
+pulse       what is said of an optimizer step that takes long
 mixture     the order of the rows, and each rank's share of it
 schedule    the learning rate
 decay       the parameters that weight decay shrinks

@@ -20,23 +20,23 @@ class Stream:
 
 
 def order(streams: Sequence[Stream], epochs: float, batch_rows: int, seed: int) -> list[list[int]]:
-    """Rows of each optimizer step: shuffled epochs, end to end, cut into full batches; at least one step.
+    """Rows of each optimizer step: shuffled epochs, end to end, cut into batches; the last one is what is left, at least one row.
 
     In an epoch each stream gives weight x rows: its passes are shuffled one by one and laid end to end, and an epoch continues
-    where the last one stopped. A pure function of its arguments; the last step is filled up from the next epoch.
+    where the last one stopped. A pure function of its arguments.
 
-    >>> [len(step) for step in order([Stream(1.0, [range(10)])], 2.0, 4, seed=0)]
-    [4, 4, 4, 4, 4]
+    >>> [len(step) for step in order([Stream(1.0, [range(9)])], 2.0, 4, seed=0)]
+    [4, 4, 4, 4, 2]
     >>> sorted(order([Stream(1.0, [[0, 1]]), Stream(2.0, [[7], [8]])], 1.0, 4, seed=0)[0])
     [0, 1, 7, 8]
     """
     streams = [stream for stream in streams if stream.weight and stream.passes and len(stream.passes[0])]
     num_rows = sum(stream.weight * len(stream.passes[0]) for stream in streams)
-    num_steps = max(1, -(-round(epochs * num_rows) // batch_rows))
+    total = max(1, round(epochs * num_rows))
     sources = [_endless(stream, f"{seed}/{number}") for number, stream in enumerate(streams)]
     fed: list[int] = []
     epoch = 0
-    while len(fed) < num_steps * batch_rows:
+    while len(fed) < total:
         rows: list[int] = []
         for stream, source in zip(streams, sources, strict=True):
             rows_per_epoch = stream.weight * len(stream.passes[0])
@@ -44,7 +44,7 @@ def order(streams: Sequence[Stream], epochs: float, batch_rows: int, seed: int) 
         random.Random(f"{seed}/{epoch}").shuffle(rows)
         fed += rows
         epoch += 1
-    return [fed[i * batch_rows : (i + 1) * batch_rows] for i in range(num_steps)]
+    return [fed[start : min(start + batch_rows, total)] for start in range(0, total, batch_rows)]
 
 
 def _endless(stream: Stream, seed: str) -> Iterator[int]:
@@ -56,10 +56,13 @@ def _endless(stream: Stream, seed: str) -> Iterator[int]:
 
 
 def share(step: Sequence[int], rank: int, world_size: int, micro_batch_rows: int) -> list[list[int]]:
-    """A rank's micro-batches of a step: every world_size-th row.
+    """A rank's micro-batches of a step: every world_size-th row. All ranks have as many, of which the last may be empty.
 
     >>> share([5, 6, 7, 8], rank=1, world_size=2, micro_batch_rows=1)
     [[6], [8]]
+    >>> share([5, 6, 7], rank=1, world_size=2, micro_batch_rows=1)
+    [[6], []]
     """
     rows_of_rank = list(step[rank::world_size])
-    return [rows_of_rank[i : i + micro_batch_rows] for i in range(0, len(rows_of_rank), micro_batch_rows)]
+    most = len(step[::world_size])  # of rank 0
+    return [rows_of_rank[start : start + micro_batch_rows] for start in range(0, most, micro_batch_rows)]

@@ -1,13 +1,21 @@
 """The train step: finetune the base on what select wrote, and leave an adapter."""
 
+import logging
 from dataclasses import asdict
 
+from engine.config import Train
 from engine.metrics import emit
 from engine.metrics.table import CLIPS_ENCODED, CLIPS_SHOWN
+from engine.quantities import quantity
 from engine.run.seals import read_seal
 from engine.run.work import Progress, StepResult, Work, unused_of
 from engine.store.weights import CARD
 from engine.train.job import StepRecord, TrainJob
+
+log = logging.getLogger(__name__)
+
+FEWEST_STEPS = 10
+"""Optimizer steps below which a finetune is called a small one: a warm-up and a cosine need some."""
 
 
 def train(work: Work) -> StepResult:
@@ -38,8 +46,10 @@ def train(work: Work) -> StepResult:
         decode_cpus=config.cluster.decode_cpus,
         decode_selector=config.cluster.decode_selector,
     )
-    follow = Follow(lambda record: work.report(progress_of(step.name, record)), work.check)
+    follow = Follow(lambda record: work.report(progress_of(step.name, record)), work.check, work.at_work)
     trained = finetune(job, config.cluster, follow, config.limits.resource_patience_s)
+    if line := few_steps(len(trained.losses), trained.fed.shown, config.train):
+        log.warning("%s: %s", step.name, line)
     # a card of a finetune that was undone is no part of this one, and is written again when this one is evaluated
     files = [f"{step.name}/model/{name}" for name in work.store.names(f"{step.name}/model") if name != CARD]
     files.append(unused_of(step.name))
@@ -49,6 +59,24 @@ def train(work: Work) -> StepResult:
     counts = {"steps": len(trained.losses)} | asdict(trained.fed) | {"unused": unused}
     losses = [None if loss is None else round(loss, 6) for loss in trained.losses]
     return StepResult(files=files, counts=counts, facts={"losses": losses})
+
+
+def few_steps(num_steps: int, samples: int, train: Train) -> str:
+    """What to know of a finetune that hardly changes a model; "" where it has steps enough.
+
+    >>> few_steps(1, 7, Train())
+    '7 samples were 1 optimizer step of up to 128 (train.batch_rows), which changes a model little: lower it, or raise train.epochs'
+    >>> few_steps(150, 2400, Train())
+    ''
+    """
+    if num_steps >= FEWEST_STEPS:
+        return ""
+    steps = quantity(num_steps, "optimizer step")
+    verb = "was" if samples == 1 else "were"
+    return (
+        f"{quantity(samples, 'sample')} {verb} {steps} of up to {train.batch_rows} (train.batch_rows), which "
+        f"change{'s' if num_steps == 1 else ''} a model little: lower it, or raise train.epochs"
+    )
 
 
 def progress_of(step: str, record: StepRecord) -> Progress:

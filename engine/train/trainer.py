@@ -131,6 +131,8 @@ class Follow:
     reported again. The records that a Meter has not passed on when its process dies are lost; LOSSES has all losses."""
     check: Callable[[], None] = lambda: None
     """Called every POLL_S: raises where the finetune has to stop."""
+    on_work: Callable[[], None] = lambda: None
+    """Called after a note of the ranks, which tells that they are at work."""
 
 
 def finetune(job: TrainJob, cluster: Cluster, follow: Follow, patience_s: float = 0.0) -> Trained:
@@ -205,6 +207,7 @@ def _follow(trainer: TorchTrainer, meter: Any, name: str, follow: Follow) -> Non
         num_notes += len(notes)
         for line in notes:
             log.info("%s: %s", name, line)
+            follow.on_work()
         for record in records:
             last_step = record.step
             follow.on_step(record)

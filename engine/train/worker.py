@@ -5,8 +5,9 @@ Shapes: B examples of a micro-batch, L tokens, V vocabulary.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from engine.train.checkpoint import State, resume, save_adapter, write_checkpoin
 from engine.train.feed import Decode, Prepared, Share, micro_batches
 from engine.train.job import Fed, Listener, Rank, StepRecord, TrainJob
 from engine.train.mixture import order
+from engine.train.pulse import Pulse
 from engine.train.schedule import learning_rate
 from engine.train.tables import map_tables, remove_files
 from models.base import Trainee
@@ -54,15 +56,20 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
     remaining = range(len(state.losses), len(steps))
     was_warned = False
     stream = micro_batches(job, material, work, remaining, student, decode)
+    pulse = Pulse(listener.note if rank.rank == 0 else lambda line: None, len(steps))
     for step in remaining:
         started = time.monotonic()
         torch.manual_seed(derive_seed(job.seed, step, f"rank-{rank.rank}", "direct"))  # dropout, the same on a resumed run
         micro_batches_rows = work.micro_batches(step)
-        batches = [next(stream) for _ in micro_batches_rows]
+        batches = []
+        for _ in micro_batches_rows:
+            batches.append(next(stream))
+            pulse.tell(step, len(batches), len(micro_batches_rows), "decoded")
         state.unused |= {row.example_id: [row.reason, row.detail] for prepared in batches for row in prepared.unused}
         rate = learning_rate(step, len(steps), train)
         watch = Watch(f"{job.out}: step {step + 1}", rate, [material.ids(rows) for rows in micro_batches_rows])
-        loss, tokens, norm, fed = _optimizer_step(session, batches, rate, watch)
+        loss, tokens, norm, fed = _optimizer_step(session, batches, rate, watch, partial(pulse.tell, step))
+        pulse.restart()
         state.losses.append(loss)
         state.fed = [total + count for total, count in zip(state.fed, fed, strict=True)]
         if rank.rank == 0:
@@ -77,7 +84,7 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
                     seconds=time.monotonic() - started,
                 )
             )
-        stop_if_unusable(job, rank, state, is_last=step + 1 == len(steps))
+        stop_if_unusable(job, rank, state, sum(map(len, steps[: step + 1])), is_last=step + 1 == len(steps))
         is_warned = listener.is_preempted()
         is_new, was_warned = is_warned and not was_warned, is_warned
         if step + 1 < len(steps) and (is_new or (step + 1) % train.checkpoint_every_steps == 0):
@@ -99,12 +106,12 @@ def _student(job: TrainJob, rank: Rank) -> tuple[Trainee, Session]:
     return student, backend.start(student.module, train, job.device)
 
 
-def stop_if_unusable(job: TrainJob, rank: Rank, state: State, is_last: bool) -> None:
+def stop_if_unusable(job: TrainJob, rank: Rank, state: State, num_samples: int, is_last: bool) -> None:
     """Raises ValueError, on all ranks in the same step, where too many of the samples so far could not be used, or all of them.
 
     What they were is written first. The checkpoint goes: its counts would stop the finetune again.
     """
-    if (reason := unusable(job, state, is_last)) is None:
+    if (reason := unusable(job, state, num_samples, is_last)) is None:
         return
     write_unused(job, rank, state)
     if rank.rank == 0:
@@ -115,11 +122,10 @@ def stop_if_unusable(job: TrainJob, rank: Rank, state: State, is_last: bool) -> 
     )
 
 
-def unusable(job: TrainJob, state: State, is_last: bool) -> str | None:
-    """The reason to stop, or None."""
+def unusable(job: TrainJob, state: State, num_samples: int, is_last: bool) -> str | None:
+    """The reason to stop, or None. `num_samples`: of the steps so far."""
     fed = Fed(*state.fed)
     failed = {name: count for name, count in (("without a usable video", fed.undecodable), ("too long", fed.too_long)) if count}
-    num_samples = len(state.losses) * job.train.batch_rows
     if (reason := too_many_failed(failed, num_samples, job.failure_rate, "samples")) is not None:
         return reason
     if is_last and all(loss is None for loss in state.losses):
@@ -166,7 +172,7 @@ class Watch:
 
 
 def _optimizer_step(
-    session: Session, micro_batches: Sequence[Prepared], learning_rate: float, watch: Watch
+    session: Session, micro_batches: Sequence[Prepared], learning_rate: float, watch: Watch, tell: Callable[[int, int, str], None]
 ) -> tuple[float | None, int, float, list[int]]:
     """One optimizer step over the rank's micro-batches: the mean over all answer tokens of all ranks.
 
@@ -189,6 +195,7 @@ def _optimizer_step(
         summed = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=-100, reduction="sum")
         session.backward(summed, num_tokens, last=index == len(batches) - 1)
         sums.append(summed.detach())
+        tell(len(sums), len(batches), "trained on")
     total = torch.stack(sums).sum()
     torch.distributed.all_reduce(total)
     loss = total.item() / num_tokens

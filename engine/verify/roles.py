@@ -55,8 +55,8 @@ def _has_same_arguments(answer: Answer, pattern: LabelPattern, position_of: Mapp
         return _is_object(answer, position_of[verb], direct)
     position = position_of[verb]
     if not objects:  # "arm wrestling" is not wrestling with an arm
-        between = answer.words[position + 1 : max(subjects)]
-        return all(word in ("by", "of") or word not in OTHER_PREPOSITIONS for word in between)
+        between = range(position + 1, max(subjects))
+        return all(answer.words[i] in ("by", "of") or not _is_preposition(answer, i) for i in between)
     if is_passive(answer, position):
         return max(objects) < position < min(subjects) and "by" in answer.words[position : min(subjects)]
     if max(objects) < position and max(subjects) < position:  # "the dog that the cat is chasing"
@@ -121,7 +121,7 @@ def _reaches(answer: Answer, verb: int, noun: int) -> bool:
         position = verb + 1 + k
         if word in SUBORDINATORS or word.endswith(("self", "selves")) or (word == "as" and answer.gap_before(position).strip()):
             return False
-        if word in OTHER_PREPOSITIONS and word not in INSTRUMENTAL and has_object:
+        if has_object and word not in INSTRUMENTAL and _is_preposition(answer, position):
             return False
         is_new_verb = word == "and" and len(between) > k + 2 and between[k + 2] in ARTICLES and between[k + 1] not in ARTICLES
         if is_new_verb and between[k + 1].endswith(("s", "ed", "ing")):
@@ -156,12 +156,16 @@ def _has_particle(answer: Answer, pattern: LabelPattern, position_of: Mapping[in
         behind = answer.words[stop + 1 : stop + 3]
         return answer.gap_before(stop + 1).strip() != "" if _is_end(answer, stop) else not behind or behind[0] not in ARTICLES
     if target > stop:
-        return not any(word in OTHER_PREPOSITIONS for word in answer.words[stop + 2 : target] if word not in pattern.words)
+        return not any(_is_preposition(answer, i) for i in range(stop + 2, target) if answer.words[i] not in pattern.words)
     if not ARTICLES.isdisjoint(answer.words[start + 1 : stop]):
         return False  # "picks up the bowl and puts the lid down"
     behind = answer.words[stop + 1 : stop + 2]  # the noun stands before the verb: "takes off the jacket and puts on slippers"
     is_end = not behind or bool(answer.gap_before(stop + 1).strip()) or behind[0] in CLAUSE_STARTS or behind[0] == "and"
     return is_end or behind[0] in OTHER_PREPOSITIONS
+
+
+def _is_preposition(answer: Answer, position: int) -> bool:
+    return answer.words[position] in OTHER_PREPOSITIONS and not answer.is_in_compound(position)
 
 
 def _is_end(answer: Answer, position: int) -> bool:
@@ -178,7 +182,7 @@ def _is_governed(answer: Answer, before_noun: Sequence[str], noun_position: int)
     for i in range(noun_position - 1, max(-1, noun_position - 1 - PREPOSITION_REACH), -1):
         if answer.words[i] in synonyms:
             return "out" not in answer.words[max(0, i - 1) : noun_position] or "out" in synonyms
-        if answer.words[i] in OTHER_PREPOSITIONS and answer.words[i] not in before_noun:
+        if answer.words[i] not in before_noun and _is_preposition(answer, i):
             return False
     return False
 

@@ -2,6 +2,7 @@
 recipe does; a checkpoint is continued only where it can be; and the configuration decides the device.
 """
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from safetensors import safe_open
 
 from engine.config import Train
 from engine.presets import load_config
-from engine.run.rehearsal import DEVICE, Case, Outcome, rehearse, run_case
+from engine.run.rehearsal import DEVICE, Case, Outcome, rehearse, run_case, write_examples
 from engine.store.files import Store
 from engine.train.processes import RankFailed, run_ranks
 from models.base import Device, ModelSpec
@@ -139,6 +140,19 @@ def test_another_number_of_workers_starts_from_step_0_where_they_partition(tmp_p
     assert continued == pytest.approx(alone[2:], rel=3e-3)
     assert notes == ["the checkpoint of step 2 cannot be continued: world_size was 1 and is 2; starting from step 0"]
     assert restarted == pytest.approx(parted, rel=3e-3)
+
+
+@pytest.mark.parametrize("stage", [0, pytest.param(2, marks=pytest.mark.slow), 3])
+def test_a_last_step_with_fewer_rows_than_ranks_trains_as_on_one_rank(stage: int, tmp_path: Path) -> None:
+    """Five examples, four a step: the second step has one row, and the other rank runs its layers without loss."""
+    cases = [a_case(tmp_path, str(ranks), zero_stage=stage, num_workers=ranks, warmup_ratio=0.0) for ranks in (1, 2)]
+    for case in cases:
+        write_examples(case.store, 5)
+    [(alone, _)] = run_ranks(1, DEVICE, train_once, cases[:1], timeout_s=300)
+    [(shared, _)] = run_ranks(2, DEVICE, train_once, cases[1:], timeout_s=300)
+    assert len(alone) == 2
+    assert shared == pytest.approx(alone, rel=3e-3)
+    assert [json.loads(case.store.read("train/losses.json") or b"")["fed"] for case in cases] == [[0, 0, 5, 5, 0]] * 2
 
 
 def test_the_configuration_decides_the_device(tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ def test_a_finetune_without_videos_stops_at_the_limit_and_not_at_its_end(tmp_pat
     store = Store(str(tmp_path))
     store.write("examples.parquet", b"")
     job = a_train_job(store, Train(batch_rows=20))
-    assert unusable(job, State(losses=[1.0] * 5, fed=[50, 0, 0, 0, 0]), is_last=False) is None
-    stopped = unusable(job, State(losses=[1.0] * 5, fed=[50, 0, 0, 0, 1]), is_last=False)
+    assert unusable(job, State(losses=[1.0] * 5, fed=[50, 0, 0, 0, 0]), 100, is_last=False) is None
+    stopped = unusable(job, State(losses=[1.0] * 5, fed=[50, 0, 0, 0, 1]), 100, is_last=False)
     assert stopped == "51 of 100 samples failed (without a usable video 50, too long 1), more than limits.failure_rate = 0.5"
 
 
@@ -59,8 +59,8 @@ def test_a_finetune_that_learned_nothing_is_an_error_however_small(tmp_path: Pat
     store = Store(str(tmp_path))
     store.write("examples.parquet", b"")
     job, state = a_train_job(store, Train(batch_rows=4)), State(losses=[None, None], fed=[8, 0, 0, 0, 0])
-    assert unusable(job, state, is_last=False) is None
-    assert unusable(job, state, is_last=True) == "none of 8 samples has an answer to learn from (without a usable video 8)"
+    assert unusable(job, state, 8, is_last=False) is None
+    assert unusable(job, state, 8, is_last=True) == "none of 8 samples has an answer to learn from (without a usable video 8)"
 
 
 @pytest.mark.slow

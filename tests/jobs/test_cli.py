@@ -115,7 +115,19 @@ def test_a_manifest_that_changed_is_not_ignored(tmp_path: Path) -> None:
     manifest.write_text("video,label\na.mp4,x\n")
     loop.run(load_config(None, sets), lambda progress: None, until="ingest")
     manifest.write_text("video,label\na.mp4,y\n")
-    assert_one_line(starloop("generate", *options(sets)), "m.csv has changed since")
+    remedy = f"or continue the run with what it holds now: `starloop extend {tmp_path}/r {manifest}`"
+    for what in ("m.csv has changed since", remedy):
+        assert_one_line(starloop("generate", *options(sets)), what)
+    (tmp_path / "other.csv").write_text("video,label\na.mp4,y\n")
+    other = [f"data.manifest={tmp_path}/other.csv", *sets[1:]]
+    assert_one_line(starloop("generate", *options(other)), f"`starloop extend {tmp_path}/r {tmp_path}/other.csv`")
+
+
+def test_a_placeholder_of_a_shipped_configuration_is_named() -> None:
+    for what in ("BUCKET is a placeholder; name your own", "or plan on paper with --clips 10000"):
+        assert_one_line(starloop("plan", "jobs/configs/pllava-7b.toml"), what)
+    sets = options(["data.manifest=m.csv"])
+    assert_one_line(starloop("generate", "jobs/configs/pllava-7b.toml", *sets), "run.uri is 's3://BUCKET/runs/pllava-7b'")
 
 
 def test_a_run_of_one_cycle_says_before_it_generates_that_nothing_is_rationalized(

@@ -51,6 +51,19 @@ def test_the_demo_is_planned_by_shipped_measurements(manifest: Path, tmp_path: P
     assert not (tmp_path / "r").exists(), "nothing is written"
 
 
+def test_the_bytes_of_files_on_this_machine_are_known(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"{number}.mp4").write_bytes(b"x" * 1000)
+    rows = "".join(f"{number}.mp4,x,{'train' if number < 15 else 'heldout'}\n" for number in range(20))
+    (tmp_path / "m.csv").write_text(f"video,label,split\n{rows}")
+    sets = options([f"data.manifest={tmp_path}/m.csv", f"run.uri={tmp_path}/r", "model.allow_tiny=true"])
+    evaluated = next(step for step in planned(*sets)["steps"] if step["step"] == "base/evaluate")
+    assert evaluated["bytes_read"] == {"low": 5000.0, "expected": 5000.0, "high": 5000.0}
+    (tmp_path / "0.mp4").unlink()
+    evaluated = next(step for step in planned(*sets)["steps"] if step["step"] == "base/evaluate")
+    assert evaluated["bytes_read"]["high"] > 5000, "one size is not known"
+
+
 def test_a_published_recipe_is_planned_without_the_hub(tmp_path: Path) -> None:
     prices = tmp_path / "prices.toml"
     prices.write_text('currency = "EUR"\ngb_month = 0.02\n[gpu_hour]\nH100 = 2.5\n')

@@ -1,6 +1,7 @@
 """Pins which rows are taken away and what is in them: examples of the promoted cycle, each with its label and its verdict."""
 
 import json
+import re
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -8,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from builders import a_clip, an_attempt
-from engine.export.export import typed_first
+from engine.export.export import export, typed_first
 from engine.export.formats import for_hub, for_llava, for_messages, for_sharegpt, path_of, pattern_of
 from engine.export.kept import Source, default_cycle, taken
+from engine.export.run_card import run_card
 from engine.rows import Example, FollowUp, Takeaway
 from engine.run.collected import note_collected
 from engine.run.plan import name_of
@@ -79,6 +81,20 @@ def test_the_promoted_cycle_is_taken_and_without_one_the_latest(tmp_path: Path) 
     assert default_cycle(worse) == 1
     with pytest.raises(ValueError, match=r"cycle 7 of .* has no select step that is complete; cycles with one: 0, 1"):
         replace(source, cycle=7)
+
+
+def test_a_cycle_without_rows_is_passed_over_and_refused_by_name(tmp_path: Path) -> None:
+    source = a_source(tmp_path)
+    unpromoted = {name: seal for name, seal in source.sealed.items() if name != name_of(0, "evaluate")}
+    last = name_of(1, "select")
+    nothing = replace(unpromoted[last], counts={"examples": 0}, facts=unpromoted[last].facts | {"examples": 0})
+    sealed = unpromoted | {last: nothing}
+    assert default_cycle(sealed) == 0, "the later cycle chose nothing"
+    with pytest.raises(ValueError, match=r"cycle 1 of .* has no rows of train, so nothing is written; --cycle 0 has 4$"):
+        export(replace(source, sealed=sealed, cycle=1), "parquet", Store(str(tmp_path / "out")))
+    assert not (tmp_path / "out").exists()
+    [card] = re.findall(r"config_name: (\S+)\s+default: true", run_card(source.config, sealed, "runs/demo").decode())
+    assert card == "examples-000", "load_dataset(RUN) takes it"
 
 
 def test_rows_come_piece_by_piece(tmp_path: Path) -> None:

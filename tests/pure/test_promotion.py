@@ -119,7 +119,12 @@ def test_what_a_held_out_set_can_show() -> None:
     assert power(200, least, 0.025) >= 0.8 > power(200, least - 0.001, 0.025)
     assert smallest_gain(4000, 0.025) == pytest.approx(0.5 * (smallest_gain(1000, 0.025) or 0), abs=1e-3)
     assert "a cycle that gains 0.114 or more is promoted at least four times in five" in what_can_be_seen(Loop(), 200, 200).detail
-    assert what_can_be_seen(Loop(), 5, 5).remedy.startswith("hold out more videos")
+    few = "hold out 12 videos or more (set data.heldout to a larger share), or"
+    assert what_can_be_seen(Loop(), 5, 5).remedy.startswith(few)
+    assert what_can_be_seen(Loop(), 11, 11).remedy.startswith(few)
+    assert what_can_be_seen(Loop(), 12, 12).remedy == ""
+    fixed = what_can_be_seen(Loop(), 5, 5, has_fixed_splits=True).remedy
+    assert "`starloop ingest` the table without one again, with --set data.heldout=0.3 or more" in fixed
     assert "counts as better about every other time" in what_can_be_seen(Loop(promote="best"), 5, 5).detail
 
 

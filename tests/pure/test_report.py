@@ -215,12 +215,28 @@ def test_doubts_name_their_figure(folder: Path) -> None:
     assert doubts["Mostly rationalized"].startswith("cycle 0: 6 of 6 clips")
     assert "Kept answers share a template" in doubts
     assert doubts["People disagree with what is kept"] == "s: precision 0.600 (0.100 to 0.950), by 9 answers that people have read"
-    assert doubts["Held-out set too small"].startswith("24 clips show")
+    assert doubts["Held-out set too small"].startswith("24 clips can show")
     assert formed["Near-copies are not looked for"].level == "note"
     assert formed["Best of several cycles"].figure.startswith("the figure is the best of 2 cycles")
     assert [belief.level for belief in formed.values()] == sorted(
         (belief.level for belief in formed.values()), key=["doubt", "note", "fine"].index
     )
+
+
+def test_answers_are_said_to_fit_their_videos_only_where_a_threshold_was_set(folder: Path) -> None:
+    store = Store(str(folder))
+    summary = dict(subject_of(store, run_config(store), read_seals(store)).summary)
+    first, *rest = (cycle | {"grounding": None} for cycle in summary["cycles"])
+    first |= {"grounding": {"scored": 7, "unscored": 0, "mismatched": 28, "ungrounded": None}}
+    few = the_beliefs(folder, summary=summary | {"cycles": [first, *rest]})
+    assert few["Grounding is not judged"].level == "note"
+    assert few["Grounding is not judged"].figure.startswith("cycle 0: 28 pairs of an answer with another video are too few")
+    assert few["Grounding is not judged"].figure.endswith("which needs 100; no answer is left out for it")
+    assert "Answers fit their own videos" not in few
+    judged = first | {"grounding": {"scored": 90, "unscored": 0, "mismatched": 360, "ungrounded": 1}}
+    formed = the_beliefs(folder, summary=summary | {"cycles": [judged, *rest]})
+    assert formed["Answers fit their own videos"].level == "fine"
+    assert "Grounding is not judged" not in formed
 
 
 def test_ablations_that_do_as_well_are_named(folder: Path) -> None:
@@ -327,6 +343,11 @@ def test_a_report_is_made_again_only_where_its_run_differs(tmp_path: Path) -> No
     refresh_report(store, config, sealed)
     assert store.read("report.html") == html.encode()
     assert {strip.picture for strip in strips_in(html).values()} == {"/9j/"}
+    command = "logs/00001/command.json"
+    told = json.loads(store.read(command) or b"{}")
+    store.write(command, json.dumps(told | {"outcome": "interrupted"}).encode())
+    assert inputs_of(html.encode()) != subject_of(store, config, sealed).inputs, "the page says how the last command ended"
+    store.write(command, json.dumps(told).encode())
     sample = sample_of(store, sealed, "cycle-001/generate")
     take_back(store, sealed, str(_marked(tmp_path, sample.rows)))
     assert inputs_of(html.encode()) != subject_of(store, config, sealed).inputs

@@ -1,14 +1,18 @@
 """Pins the summary: the figures that the table, summary.json and the report show, from the seals of a run."""
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 from rich.table import Table
 
 from builders import a_clip, a_seal, an_attempt
 from engine.generate.groups import Groups
+from engine.generate.scores import Groundings
 from engine.presets import load_config
 from engine.run.plan import BASE, INGEST
 from engine.run.summary import summarize
-from jobs.view import a_console
+from jobs.view import a_console, print_summary
 
 ACCOUNTS = {"clips": 6, "direct_kept": 2, "rationalized_kept": 1, "dropped": {"label_missing": 2}, "failed": {"missing": 1}}
 
@@ -53,6 +57,22 @@ def test_yields_are_counted_by_dataset_in_both_readings() -> None:
     assert (cycle["groups"][""]["rejected"], cycle["groups"][""]["rationalized_of_rejected"]) == (1, 0.0)
 
 
+def test_answers_are_ungrounded_only_where_a_threshold_was_set() -> None:
+    """The answers and pairs of a dozen clips are too few for a rate, and enough for a number of nats."""
+    few = Groundings(0, scores=Counter({-199: 1, 69: 6}), mismatched=Counter({-257: 20, 77: 8})).facts()
+    generate = a_seal("cycle-000/generate", **ACCOUNTS, grounding=few)
+    select = a_seal("cycle-000/select", examples=7, episodes=0, direct_only=False)
+    sealed = {seal.step: seal for seal in (generate, replace(select, counts={"ungrounded": 0}))}
+
+    def grounding(setting: str) -> dict[str, int | None]:
+        config = load_config(None, [f"select.min_grounding={setting}"])
+        return dict(summarize(config, sealed)["cycles"][0]["grounding"])
+
+    counted = {"scored": 7, "unscored": 0, "mismatched": 28}
+    assert grounding("fdr 0.05") == counted | {"ungrounded": None}
+    assert grounding("0.5") == counted | {"ungrounded": 0}
+
+
 def test_without_groups_nothing_is_counted_by_them() -> None:
     groups = Groups()
     groups.add([a_clip("6")], [an_attempt("6")])
@@ -84,6 +104,30 @@ def test_a_run_of_one_cycle_notes_that_nothing_is_rationalized(settings: list[st
     note = summarize(load_config(None, settings), {})["note"]
     assert ("the only cycle is the last one, which uses direct attempts only, so nothing is rationalized" in note) == is_noted
     assert bool(note) == is_noted
+
+
+def test_a_cycle_that_asked_nothing_shows_no_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    seals = [
+        a_seal(INGEST),
+        a_seal(BASE, accuracy=0.25, clips=4),
+        a_seal("cycle-000/generate", **ACCOUNTS),
+        a_seal("cycle-000/select", **ACCOUNTS, examples=3, episodes=0, direct_only=False),
+        a_seal("cycle-000/train", losses=[1.0]),
+        a_seal("cycle-000/evaluate", accuracy=0.25, clips=4),
+        a_seal("cycle-001/select", **ACCOUNTS, examples=2, episodes=0, direct_only=True),
+    ]
+    print_summary(summarize(load_config(None, []), {seal.step: seal for seal in seals}))
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[1:4] for row in rows if row[:1] == ["0"]] == [["6", "2", "1"]]
+    assert [row[1:7] for row in rows if row[:1] == ["1"]] == [["-", "-", "-", "-", "-", "2"]]
+
+
+def test_before_a_finetune_no_gain_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    seals = [a_seal(INGEST), a_seal(BASE, accuracy=0.25, clips=1), a_seal("cycle-000/generate", **ACCOUNTS)]
+    print_summary(summarize(load_config(None, []), {seal.step: seal for seal in seals}))
+    printed = capsys.readouterr().out
+    assert "held-out accuracy of the base 0.250 on 1 clip; the run is not finished" in printed
+    assert "->" not in printed
 
 
 def test_text_from_data_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
