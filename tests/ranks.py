@@ -107,7 +107,7 @@ def stopped_by(rank: Rank, norm: float) -> tuple[str, bool]:
     session: Any = OneBadRank(rank, norm)
     watch = Watch("train: step 7", 3e-4, [[f"clip-{rank.rank}-{number}" for number in range(2)]])
     try:
-        _optimizer_step(session, [Prepared(batch=batch, fed=Fed(), unused=[])], 3e-4, watch)
+        _optimizer_step(session, [Prepared(batch=batch, fed=Fed(), unused=[])], 3e-4, watch, lambda *_: None)
     except ValueError as error:
         return str(error), session.stepped
     return "", session.stepped
