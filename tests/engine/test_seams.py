@@ -128,7 +128,7 @@ def test_a_benchmark_is_one_reader_and_a_line(tmp_path: Path, monkeypatch: pytes
         ("/videos/a.mp4", "What is it?", "rising"),
         ("/videos/b.mp4", "And this?", "sinking"),
     ]
-    with pytest.raises(ValueError, match="has format 'other'; known are manifest, .*, toy"):
+    with pytest.raises(ValueError, match=r"has format 'other'; known are manifest, .*, toy"):
         sets.read_set(chosen.model_copy(update={"format": "other"}), "", Storage())
 
 
