@@ -14,8 +14,10 @@ from rich.table import Table
 from engine.config import EvaluationSet, RunConfig
 from engine.evaluate.judge.asker import warning_of
 from engine.presets import load_config, one_line, with_settings
-from engine.run.benchmark import Subject, benchmark, configured, is_run, promoted
+from engine.run.benchmark import Subject, benchmark, configured, promoted
+from engine.run.catalog import is_run
 from engine.store.documents import to_json
+from engine.store.files import Store
 from engine.store.filesystems import Storage
 from jobs.preview import preview
 from jobs.view import View, reasons
@@ -70,7 +72,7 @@ def _ignore(progress: object) -> None:
 
 def subject_of(options: Benchmark, access: Storage, settings: list[str]) -> tuple[Subject, RunConfig]:
     """What is evaluated, and how it is asked: as the file says; a run has its own [model], and without a file all else, too."""
-    if not is_run(options.model, access):
+    if not is_run(Store(options.model, access)):
         return Subject(name=options.model, base=options.model, adapter=options.adapter), load_config(options.config, settings)
     if options.adapter:
         raise ValueError(

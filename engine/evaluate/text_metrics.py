@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -144,15 +145,19 @@ def refuse_missing(metrics: Sequence[str]) -> None:
         "correlation": "scipy",
     }
     for metric in metrics:
-        _imported(libraries[metric], metric)
+        if find_spec(libraries[metric]) is None:
+            raise _missing(libraries[metric], metric)
+
+
+def _missing(module: str, metric: str) -> ValueError:
+    return ValueError(f"{metric} needs the package {module.replace('_', '-')}: pip install 'starloop[metrics]'")
 
 
 def _imported(module: str, metric: str) -> Any:
     try:
         return import_module(module)
     except ImportError:
-        package = module.partition(".")[0].replace("_", "-")
-        raise ValueError(f"{metric} needs the package {package}: pip install 'starloop[metrics]'") from None
+        raise _missing(module, metric) from None
 
 
 @lru_cache(maxsize=4)

@@ -13,13 +13,14 @@ import pyarrow.parquet as pq
 
 from engine import labels
 from engine.config import RunConfig
-from engine.generate.prompts import train_prompt, wording_of
+from engine.generate.prompts import wording_of
 from engine.ingest.clips import read_parts
 from engine.rows import Answer, Clip, Example, Takeaway
 from engine.run.collected import collected_of
 from engine.run.plan import INGEST, TRAIN, history, name_of, so_far
 from engine.run.seals import Seal
 from engine.run.work import pieces_of
+from engine.select.choose import example_of
 from engine.select.survivors import Pieces
 from engine.store.files import RESTORE, FileRecord, Store
 from engine.store.troubles import StorageError
@@ -112,22 +113,7 @@ class Source:
             for answer in answers:
                 if answer.outcome == "kept":
                     clip = by_id[answer.clip_id]
-                    example = Example(
-                        example_id=f"{clip.clip_id}/{answer.cycle}/{split}",
-                        clip_id=clip.clip_id,
-                        video=clip.video,
-                        start_s=clip.start_s,
-                        end_s=clip.end_s,
-                        prompt=train_prompt(prompts, clip.question, clip.label),
-                        answer=answer.text,
-                        source="star",
-                        cycle=answer.cycle,
-                        mode=answer.mode,
-                        seed=answer.seed,
-                        model=answer.model,
-                        etag=answer.etag,
-                    )
-                    yield taken(example, clip, answer, self.store.url())
+                    yield taken(example_of(clip, answer, prompts, split), clip, answer, self.store.url())
 
     def _generated(self) -> list[str]:
         """The generate steps that the select step chose from, without those whose pieces `starloop gc` has deleted."""

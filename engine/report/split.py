@@ -54,11 +54,11 @@ class SplitClips:
 
     def clips(self, rows: Collection[int]) -> dict[int, Clip]:
         """Some of the clips, by their number in the split. Their parts are read."""
-        wanted: dict[int, list[int]] = {}
+        rows_by_part: dict[int, list[int]] = {}
         for row in sorted(rows):
-            wanted.setdefault(bisect_right(self._starts, row) - 1, []).append(row)
+            rows_by_part.setdefault(bisect_right(self._starts, row) - 1, []).append(row)
         clips: dict[int, Clip] = {}
-        for place, of_part in wanted.items():
+        for place, of_part in rows_by_part.items():
             start = self._starts[place]
             table = self._store.read_table(self.records[place]).take(pa.array([row - start for row in of_part]))
             clips |= dict(zip(of_part, from_table(table), strict=True))

@@ -21,7 +21,6 @@ from engine.run.work import Progress, pieces_of, read_seals, run_config
 from engine.store.documents import to_json
 from engine.store.files import Store
 from engine.store.filesystems import Storage
-from models.endpoint.answers import json_object
 
 RESULT = "benchmark.json"
 MEASURED = ("judge", "sentence_model", "cross_encoder", "bert_model")
@@ -39,12 +38,6 @@ class Subject:
     adapter: str = ""
     run: str = ""
     """The run whose promoted model it is; "": of none."""
-
-
-def is_run(name: str, storage: Storage) -> bool:
-    """Whether a folder or URI holds a run; a model's folder has a config.json too."""
-    value = json_object(Store(name, storage).read("config.json") or b"")
-    return "loop" in value and "generate" in value
 
 
 def promoted(uri: str, storage: Storage) -> tuple[Subject, RunConfig]:
@@ -94,12 +87,12 @@ def open_again(config: RunConfig, store: Store) -> None:
     """
     if store.read("config.json") is None:
         return
-    begun, wanted = (_decided(own) for own in (run_config(store), config))
-    if changed := differing_keys(begun["answers"], wanted["answers"]):
+    begun, current = (_decided(own) for own in (run_config(store), config))
+    if changed := differing_keys(begun["answers"], current["answers"]):
         raise ValueError(
             f"{store.url()} has answers of another model, set or wording ({'; '.join(changed)}); choose another --out, or delete it"
         )
-    if begun != wanted:
+    if begun != current:
         with Lease(store) as lease:
             lease.confirm()
             store.write("config.json", to_json(config.model_dump(mode="json"), indent=1))

@@ -3,7 +3,6 @@
 The video is decoded before any weight is read, so that what is wrong with it is known in a second.
 """
 
-import json
 import re
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from engine.generate.prompts import answer_prompt, train_prompt, wording_of
 from engine.generate.seeds import derive_seed
 from engine.presets import with_settings
 from engine.rows import Failure, Window
+from engine.run.catalog import is_run
 from engine.run.plan import Step, history, name_of
 from engine.run.work import Work, decoding_of, read_seals, run_config
 from engine.store.files import Store
@@ -82,14 +82,11 @@ def _run_at(model: str, config: RunConfig) -> Store | None:
     if not (Path(model).expanduser().is_dir() or "://" in model):
         return None
     store = Store(str(Path(model).expanduser()) if "://" not in model else model.rstrip("/"), config.access())
-    data = store.read("config.json")
-    if data is None and store.read("adapter_config.json") is not None:
+    if is_run(store):
+        return store
+    if store.read("config.json") is None and store.read("adapter_config.json") is not None:
         raise ValueError(f"{model} is an adapter; name its run, or its base with --adapter {model}")
-    try:
-        values = json.loads(data or b"{}")
-    except ValueError:
-        return None
-    return store if isinstance(values, dict) and "run" in values and "model_type" not in values else None
+    return None
 
 
 def _refuse_unknown(prompts: str, config: RunConfig) -> None:

@@ -31,7 +31,7 @@ def select(
     for attempt in attempts:
         if attempt.outcome == "kept" and attempt.mode in modes:
             kept.setdefault(attempt.clip_id, []).append(attempt)
-    return [_example(clip, preferred(kept[clip.clip_id], prefer), prompts) for clip in clips if clip.clip_id in kept]
+    return [example_of(clip, preferred(kept[clip.clip_id], prefer), prompts) for clip in clips if clip.clip_id in kept]
 
 
 def preferred(kept: Sequence[Attempt | Answer], prefer: Sequence[Prefer]) -> Attempt | Answer:
@@ -62,9 +62,10 @@ def pass_rate(attempts: Sequence[Attempt] | Sequence[Answer]) -> float | None:
     return sum(outcomes) / len(outcomes) if outcomes else None
 
 
-def _example(clip: Clip, attempt: Attempt | Answer, prompts: Prompts) -> Example:
+def example_of(clip: Clip, attempt: Attempt | Answer, prompts: Prompts, origin: str = "") -> Example:
+    """The example that a kept attempt makes. `origin`: the last part of its id; default: the attempt's mode."""
     return Example(
-        example_id=f"{clip.clip_id}/{attempt.cycle}/{attempt.mode}",
+        example_id=f"{clip.clip_id}/{attempt.cycle}/{origin or attempt.mode}",
         clip_id=clip.clip_id,
         video=clip.video,
         start_s=clip.start_s,

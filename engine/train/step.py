@@ -20,10 +20,8 @@ FEWEST_STEPS = 10
 
 def train(work: Work) -> StepResult:
     """Finetune from the base, never from the last cycle's model."""
-    from engine.train.trainer import (
-        Follow,
-        finetune,
-    )  # imports torch and Ray Train, which a driver that only generates does not need
+    # it imports torch and Ray Train, which a driver that only generates does not need
+    from engine.train.trainer import Follow, finetune
 
     step, config = work.step, work.config
     selected = read_seal(work.store, step.inputs[0])

@@ -10,7 +10,8 @@ import pytest
 from chat_server import KEY_ENV, MODEL, ChatServer, question_in
 from engine.config import RunConfig
 from engine.presets import load_config
-from engine.run.benchmark import benchmark, configured, is_run, promoted
+from engine.run.benchmark import benchmark, configured, promoted
+from engine.run.catalog import is_run
 from engine.store.files import Store
 from engine.store.filesystems import Storage
 from jobs import benchmark as job
@@ -117,8 +118,8 @@ def test_a_runs_promoted_model_is_evaluated_as_the_run_evaluates_it(
     path = tmp_path / "own.jsonl"
     path.write_text("".join(json.dumps(row | {"video": str(world.parent / row["video"])}) + "\n" for row in rows))
     run = str(undisturbed.folder)
-    assert is_run(run, Storage())
-    assert not is_run("models/tiny/weights", Storage())
+    assert is_run(Store(run))
+    assert not is_run(Store("models/tiny/weights"))
     options = job.Benchmark(model=run, files=str(path), metrics=("accuracy",))
     subject, config = job.subject_of(options, Storage(), [])
     assert subject.adapter == promoted(run, Storage())[0].adapter != ""

@@ -9,7 +9,6 @@ measuring what measures the answers to one set
 """
 
 import importlib
-import importlib.util
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import Evaluate, EvaluationSet
+from engine.evaluate import text_metrics
 from engine.evaluate.judge.asker import Asker
 from engine.evaluate.metrics import Metric
 from engine.judging import BenchmarkJudge
@@ -38,8 +38,8 @@ SOURCES = {
 }
 """Source -> the module that has build(source, Means) -> Source."""
 JUDGED = frozenset({"qa", "vcg"})
-PACKAGES = {"bleu": "sacrebleu", "sts": "sentence_transformers", "sts_cross": "sentence_transformers"}
-"""That a source imports; all are in the extra "metrics"."""
+OF_TEXTS = {"bleu": "bleu", "bert_score": "bert_score", "sts": "sts_bi", "sts_cross": "sts_cross"}
+"""Source -> the function of engine/evaluate/text_metrics.py that it is, whose libraries the extra "metrics" has."""
 
 
 def _as_they_are(values: Array) -> Array:
@@ -114,10 +114,8 @@ def refuse_missing(evaluate: Evaluate, evaluation_set: EvaluationSet, metrics: S
     """Raises ValueError where a metric needs a package that is not installed, or a judge that is not named."""
     judge = judge_of(evaluate, evaluation_set)
     for metric in metrics:
-        package = PACKAGES.get(metric.source, "")
-        if package and importlib.util.find_spec(package) is None:
-            name = package.replace("_", "-")
-            raise ValueError(f"the metric {metric.name} needs the package {name}: pip install 'starloop[metrics]'")
+        if metric.source in OF_TEXTS:
+            text_metrics.refuse_missing([OF_TEXTS[metric.source]])
         if metric.source in JUDGED and not (judge.url and judge.model):
             raise ValueError(
                 f"evaluation set {evaluation_set.name!r}: the metric {metric.name} needs a judge; give --set "

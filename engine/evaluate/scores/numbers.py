@@ -14,8 +14,8 @@ from engine.rows import Attempt
 def measure(rows: Sequence[Row]) -> Array:
     """Columns given, label, label, label. The label is NaN where it is no number: then the clip counts in no figure."""
     pairs = [(_given(attempt), clip.label.value) if isinstance(clip.label, Number) else (np.nan, np.nan) for clip, attempt in rows]
-    given, wanted = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
-    return np.stack([given, wanted, wanted, wanted], axis=1)
+    given, gold = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
+    return np.stack([given, gold, gold, gold], axis=1)
 
 
 def _given(attempt: Attempt) -> float:
