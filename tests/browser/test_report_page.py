@@ -36,7 +36,7 @@ def test_filters_are_of_the_same_attempt(page: Any) -> None:
     choose(page, "mode", "rationalized")
     assert count(page) == 0
     page.get_by_role("button", name="Clear").click()
-    page.wait_for_function("document.querySelector('#clip-count').textContent.startsWith('64')")
+    page.locator("#clip-count", has_text=re.compile("^64 ")).wait_for()
     choose(page, "split", "heldout")
     choose(page, "label", "shrinking")
     assert count(page) == 2
