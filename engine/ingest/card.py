@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.ingest.copies import Copies
-from engine.ingest.hashes import SPLIT_BITS, Distinct, Hashes, hash_of, in_several, ordered, starts, with_split, without_split
+from engine.ingest.hashes import SPLIT_BITS, Distinct, Hashes, hash_of, in_several, shares, starts, with_split, without_split
 from engine.ingest.listing import Listing
 from engine.ingest.splits import DEFAULT_SHARE, Division
 from engine.labels import Keywords, Label, TimeRange, Timestamp
@@ -74,8 +74,7 @@ class Card:
 
     def id_twice(self) -> int | None:
         """The hash of a clip_id that two clips have; None if each has its own."""
-        hashes = ordered(self._ids)
-        return next((int(hashes[at]) for at in np.flatnonzero(hashes[1:] == hashes[:-1])[:1]), None)
+        return next((int(ids[at]) for ids in shares(self._ids) for at in np.flatnonzero(ids[1:] == ids[:-1])[:1]), None)
 
     @property
     def has_fixed_splits(self) -> bool:
@@ -92,8 +91,7 @@ class Card:
 
     def heldout_videos(self) -> int:
         """Videos with a clip in the split that decides which cycle is promoted."""
-        videos = ordered(self._videos)
-        return int(((videos[starts(videos)] & np.uint64(3)) == SPLIT_BITS["heldout"]).sum())
+        return sum(int(((videos[starts(videos)] & np.uint64(3)) == SPLIT_BITS["heldout"]).sum()) for videos in shares(self._videos))
 
     def windows_of_two_labels(self) -> set[int]:
         """The hashes, as window_of gives them, of what has two labels."""
@@ -109,17 +107,22 @@ class Card:
             several.update(shown[1:][(shown[1:] == shown[:-1]) & (meant[1:] != meant[:-1])].tolist())
         return several
 
-    def _classes(self) -> NDArray[np.uint64]:
-        """The hashes of all labels, sorted."""
-        return ordered(self._window_labels) & ~np.uint64(HELDOUT_BIT | OTHER_BIT)
+    def _classes(self) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
+        """The hash of each label, sorted, and how many clips it has."""
+        classes, sizes = [np.empty(0, np.uint64)], [np.empty(0, np.intp)]
+        for labels in shares(self._window_labels):
+            labels &= ~np.uint64(HELDOUT_BIT | OTHER_BIT)
+            classes.append(labels[starts(labels)])
+            sizes.append(np.diff(starts(labels), append=len(labels)))
+        return np.concatenate(classes), np.concatenate(sizes)
 
     def counts(self) -> dict[str, int]:
-        labels = self._classes()
+        _, sizes = self._classes()
         return {
             "clips": len(self),
-            "videos": len(starts(ordered(self._videos) | np.uint64(3))),
-            "labels": len(starts(labels)),
-            "labels_with_one_clip": int((np.diff(starts(labels), append=len(labels)) == 1).sum()),
+            "videos": sum(len(starts(videos | np.uint64(3))) for videos in shares(self._videos)),
+            "labels": len(sizes),
+            "labels_with_one_clip": int((sizes == 1).sum()),
             "train": self._splits["train"],
             "heldout": self._splits["heldout"],
         } | ({"test": self._splits["test"]} if self._splits["test"] else {})
@@ -169,8 +172,8 @@ class Card:
         """ "" where one of the splits is empty: then the other one comes from another manifest."""
         if not self.has_both_splits:
             return ""
-        labels = self._window_labels.values()
-        classes = np.unique(labels[labels & np.uint64(OTHER_BIT) == 0])
+        several = [labels[starts(labels)] for labels in shares(self._window_labels)]
+        classes = np.concatenate([labels[labels & np.uint64(OTHER_BIT) == 0] for labels in several])
         heldout = (classes & np.uint64(HELDOUT_BIT)).astype(bool)
         unseen = np.setdiff1d(classes[heldout] & ~np.uint64(HELDOUT_BIT), classes[~heldout])
         if not len(unseen):
@@ -184,11 +187,9 @@ class Card:
 
     def facts(self) -> dict[str, Any]:
         """The counts, kinds and most frequent labels, as they are written to the card's JSON file."""
-        hashes = self._classes()
-        firsts = starts(hashes)
-        sizes = np.diff(firsts, append=len(hashes))
+        classes, sizes = self._classes()
         largest = np.argsort(-sizes, kind="stable")[:SHOWN]
-        named = sorted((-int(sizes[at]), self._names.get(int(hashes[firsts[at]]), "?")) for at in largest)
+        named = sorted((-int(sizes[at]), self._names.get(int(classes[at]), "?")) for at in largest)
         return self.counts() | {
             "kinds": dict(sorted(self._kinds.items())),
             "questions": len(self._questions),

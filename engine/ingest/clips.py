@@ -8,6 +8,8 @@ from engine.rows import CLIPS, Clip
 from engine.store.files import FileRecord, Store
 
 PART_CLIPS = 8192
+ROWS_AT_ONCE = 512
+"""Clips that wait as objects, which take ten times the memory of their table."""
 
 
 def path_of(split: str, number: int) -> str:
@@ -20,22 +22,45 @@ def path_of(split: str, number: int) -> str:
 
 def write_parts(store: Store, clips: Iterable[Clip], splits: Sequence[str] = ("train", "heldout")) -> dict[str, list[int]]:
     """Write the clips, in their order, by split; returns how many clips each part of a split holds."""
-    waiting: dict[str, list[Clip]] = {split: [] for split in splits}
-    sizes: dict[str, list[int]] = {split: [] for split in splits}
-
-    def flush(split: str) -> None:
-        if waiting[split]:
-            store.write_table(path_of(split, len(sizes[split])), to_table(waiting[split]))
-            sizes[split].append(len(waiting[split]))
-            waiting[split].clear()
-
+    parts = {split: _Parts(store, split) for split in splits}
     for clip in clips:
-        waiting[clip.split].append(clip)
-        if len(waiting[clip.split]) == PART_CLIPS:
-            flush(clip.split)
-    for split in waiting:
-        flush(split)
-    return sizes
+        parts[clip.split].add(clip)
+    return {split: written.end() for split, written in parts.items()}
+
+
+class _Parts:
+    """The parts of a split, of which one is being filled."""
+
+    def __init__(self, store: Store, split: str) -> None:
+        self._store, self._split = store, split
+        self._sizes: list[int] = []
+        self._tables: list[pa.Table] = []
+        self._clips: list[Clip] = []
+
+    def add(self, clip: Clip) -> None:
+        self._clips.append(clip)
+        if len(self._clips) == ROWS_AT_ONCE:
+            self._settle()
+        if len(self._tables) * ROWS_AT_ONCE == PART_CLIPS:
+            self._write()
+
+    def end(self) -> list[int]:
+        """Write what is left; returns the sizes of all parts."""
+        self._settle()
+        self._write()
+        return self._sizes
+
+    def _settle(self) -> None:
+        if self._clips:
+            self._tables.append(to_table(self._clips))
+            self._clips.clear()
+
+    def _write(self) -> None:
+        if self._tables:
+            table = pa.concat_tables(self._tables).combine_chunks()
+            self._store.write_table(path_of(self._split, len(self._sizes)), table)
+            self._sizes.append(table.num_rows)
+            self._tables.clear()
 
 
 def read_parts(store: Store, split: str, written: Iterable[FileRecord]) -> Iterator[tuple[str, list[Clip]]]:

@@ -1,12 +1,16 @@
 """64-bit hashes in arrays, by which millions of clips are counted; the last two bits of some say which split the clip is in."""
 
 import hashlib
+import mmap
 from array import array
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-CHUNK = 1 << 13
+CHUNK = 1 << 17
+SHARE_BITS = 5
+"""The first bits of a hash, by which its share of all is sorted."""
 SPLIT_BITS = {"train": 0, "heldout": 1, "test": 2}
 """The last two bits of a hash with its split."""
 
@@ -32,7 +36,8 @@ def without_split(number: int) -> int:
 class Hashes:
     """Many hashes in the order in which they were appended: 8 bytes each, whose place in memory never moves.
 
-    One long array would be copied as it grows, and leave holes behind it that nothing fits into.
+    One long array would be copied as it grows. Each chunk is a mapping of its own, not a part of the heap, so what the card of one
+    reading took is the system's again before the next one: there freed chunks stayed, with the rows' objects between them.
 
     >>> hashes = Hashes()
     >>> for number in (7, 3, 7):
@@ -42,25 +47,28 @@ class Hashes:
     """
 
     def __init__(self) -> None:
-        self._full: list[array[int]] = []
-        self._last = array("Q")
+        self._mapped: list[memoryview] = []
+        self._free = 0
+        """Places in the last chunk."""
 
     def __len__(self) -> int:
-        return CHUNK * len(self._full) + len(self._last)
+        return CHUNK * len(self._mapped) - self._free
 
     def append(self, number: int) -> None:
-        self._last.append(number)
-        if len(self._last) == CHUNK:
-            self._full.append(self._last)
-            self._last = array("Q")
+        if not self._free:
+            self._mapped.append(memoryview(mmap.mmap(-1, 8 * CHUNK, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)).cast("Q"))
+            self._free = CHUNK
+        self._mapped[-1][CHUNK - self._free] = number
+        self._free -= 1
 
     def values(self) -> NDArray[np.uint64]:
         """A copy, in one piece."""
-        return np.concatenate(self.chunks())
+        return np.concatenate([np.empty(0, np.uint64), *self.chunks()])
 
     def chunks(self) -> list[NDArray[np.uint64]]:
-        """Views of them, while nothing is appended."""
-        return [np.frombuffer(chunk, np.uint64) for chunk in (*self._full, self._last)]
+        """Views of them."""
+        views = [np.frombuffer(chunk, np.uint64) for chunk in self._mapped]
+        return [*views[:-1], *(view[: CHUNK - self._free] for view in views[-1:])]
 
 
 class Distinct:
@@ -96,6 +104,15 @@ def ordered(hashes: Hashes) -> NDArray[np.uint64]:
     return values
 
 
+def shares(hashes: Hashes) -> Iterator[NDArray[np.uint64]]:
+    """The same, a share after another: an order of all at once takes as much memory as the hashes."""
+    shift = np.uint64(64 - SHARE_BITS)
+    for share in range(1 << SHARE_BITS):
+        values = np.concatenate([np.empty(0, np.uint64), *(chunk[chunk >> shift == share] for chunk in hashes.chunks())])
+        values.sort()
+        yield values
+
+
 def starts(values: NDArray[np.uint64]) -> NDArray[np.intp]:
     """The index at which each run of equal values begins."""
     return np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])[: len(values)])
@@ -103,6 +120,8 @@ def starts(values: NDArray[np.uint64]) -> NDArray[np.intp]:
 
 def in_several(hashes: Hashes) -> list[int]:
     """The hashes, without their splits, that are there with several splits."""
-    values = ordered(hashes)
-    differ = values[1:] ^ values[:-1]
-    return [int(value) << 2 for value in np.unique(values[1:][(differ > 0) & (differ <= 3)] >> np.uint64(2))]
+    several = list[int]()
+    for values in shares(hashes):
+        differ = values[1:] ^ values[:-1]
+        several += [int(value) << 2 for value in np.unique(values[1:][(differ > 0) & (differ <= 3)] >> np.uint64(2))]
+    return several

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from engine.store.troubles import StorageError
 
-BATCH_ROWS = 8192
+BATCH_ROWS = 1024
 BATCH_BYTES = 64 << 20
 """Bytes that are read at once, where rows are long: a table may have gigabytes of them."""
 EMBEDDED_BYTES = 4096
