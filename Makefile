@@ -14,7 +14,7 @@ PURE := tests/pure engine/verify engine/language engine/run/plan.py engine/prese
 	engine/metrics engine/generate/measures.py engine/episodes engine/evaluate/few_shot/curve.py jobs/view.py
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: demo ablations icl icl-ablations test test-run test-ray test-rest test-pure test-all all-run all-ray all-rest test-similarity test-loaders test-parse test-native test-vllm test-browser test-skypilot test-hosts test-prometheus test-trackers test-lmms chaos bench \
+.PHONY: demo ablations icl icl-ablations test test-run test-ray test-rest test-pure test-all all-run all-ray all-rest test-similarity test-loaders test-parse test-native test-vllm test-browser test-skypilot test-hosts test-prometheus test-trackers test-lmms chaos science bench \
 	verdict-bench copies-bench check format tree monitoring docs pictures base clean
 
 demo: $(READY)            ## render a labelled world, and let a tiny model teach itself the labels
@@ -105,6 +105,9 @@ test-prometheus: $(READY) ## the tests with a real Prometheus, of Debian, which 
 test-browser: $(READY)    ## the tests of report.html in a real Chromium, which the system must have: a minute
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[browser]"
 	$(PYTEST) -m browser tests/browser
+
+science: $(READY)        ## what the papers and we claim, tried with three seeds on two small worlds: a table, in some 40 minutes
+	PYTHONPATH=.:tests $(BIN)/python tests/bench/science.py
 
 verdict-bench: $(READY)   ## precision and recall of the verdicts by kind, over tests/verdicts
 	PYTHONPATH=. $(BIN)/python tests/bench/verdicts.py --right

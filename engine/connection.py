@@ -64,6 +64,8 @@ def connect(address: str, cpus: float = 0, gpus: float = 0, run: str = "") -> It
         yield ray.cluster_resources()
         return
     remote = address or os.environ.get("RAY_ADDRESS")
+    if remote:
+        refuse_missing_token()
     is_answered = _refuse_absent(remote) if remote else False
     for name in ("ray.data", "ray._private.authentication"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -101,6 +103,13 @@ def connect(address: str, cpus: float = 0, gpus: float = 0, run: str = "") -> It
             yield resources
     finally:
         ray.shutdown()
+
+
+def refuse_missing_token() -> None:
+    """Raises ValueError where the token's file is named and not there: the cluster would say no more than that it wants one."""
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH", "")
+    if path and not os.environ.get("RAY_AUTH_TOKEN") and not os.path.isfile(path):
+        raise ValueError(f"RAY_AUTH_TOKEN_PATH names {path}, which is no file; correct it, or set RAY_AUTH_TOKEN")
 
 
 def is_local(address: str) -> bool:

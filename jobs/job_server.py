@@ -15,7 +15,7 @@ from aiohttp import ClientError
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient
 
-from engine.connection import RUN
+from engine.connection import RUN, refuse_missing_token
 from jobs.exits import Exit
 from jobs.json_log import say
 
@@ -51,6 +51,7 @@ class JobServer:
 
     def __init__(self, address: str) -> None:
         self.address = checked_address(address)
+        refuse_missing_token()
         os.environ["RAY_API_SERVER_ADDRESS"] = self.address  # Ray lets RAY_ADDRESS outrank the address that it is given
         with self._errors_named():
             self.client = _Client(self.address)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from engine.presets import load_config
 from engine.report.build import report_page
-from engine.run.refresh import REPORT, subject_of
+from engine.run.reports import REPORT, subject_of
 from engine.run.work import read_seals, run_config
 from engine.store.files import Store
 from jobs.runs import size_of

@@ -11,6 +11,8 @@ from typing import Any, BinaryIO, Literal, cast
 from engine import labels
 from engine.language import parse, similarity
 from engine.language.words import ENGLISH, refuse_unknown_language
+from engine.verify import tools
+from engine.verify.tools import ToolSpec
 from engine.verify.verdict import VerifySpec, verify
 
 CASE_KEYS = ("text", "question", "label", "hint", "finished")
@@ -18,16 +20,46 @@ CASE_KEYS = ("text", "question", "label", "hint", "finished")
 CARRIED_KEYS = ("id", "why", "keep", "reason", "score", "extracted", "places", "preset", "similarity", "parser")
 """id and why (a remark) may hold anything. The others are what this command adds: its output may be judged again by other rules."""
 
+NO_TOOLS = ToolSpec()
 
-def spec_of(preset: str = "strict", sentence_model: str = "", parser: str = "", language: str = ENGLISH) -> VerifySpec:
-    """Raises ValueError for a preset or a language that does not exist, and a model that cannot be loaded."""
+
+def published_tools(span_model: str, entailment_model: str, stop_words: str) -> ToolSpec:
+    """Raises ValueError for stop words that do not exist."""
+    if stop_words not in ("own", "spacy"):
+        raise ValueError(f"--stop-words {stop_words} is no list of stop words; choose own or spacy")
+    known = cast(Literal["own", "spacy"], stop_words)
+    return ToolSpec(span_model=span_model, entailment_model=entailment_model, stop_words=known)
+
+
+def spec_of(
+    preset: str = "strict", sentence_model: str = "", parser: str = "", language: str = ENGLISH, published: ToolSpec = NO_TOOLS
+) -> VerifySpec:
+    """`published`: what only the published rules use.
+
+    Raises ValueError for a preset or a language that does not exist, and for a model that cannot be loaded or that the preset does
+    not use.
+    """
     if preset not in ("strict", "paper", "code"):
         raise ValueError(f"--preset {preset} is not a preset; choose strict, paper or code")
+    if preset == "strict" and published != NO_TOOLS:
+        raise ValueError(
+            "--span-model, --entailment-model and --stop-words are of the published rules; add --preset paper or --preset code"
+        )
     similarity.of(sentence_model)
     parse.of(parser)
     refuse_unknown_language(language)
-    known_preset = cast(Literal["strict", "paper", "code"], preset)
-    return VerifySpec(preset=known_preset, sentence_model=sentence_model, parser=parser, language=language)
+    spec = VerifySpec(
+        preset=cast(Literal["strict", "paper", "code"], preset),
+        sentence_model=sentence_model,
+        parser=parser,
+        language=language,
+        span_model=published.span_model,
+        entailment_model=published.entailment_model,
+        stop_words=published.stop_words,
+    )
+    if preset != "strict":
+        tools.of(spec.tools)
+    return spec
 
 
 def verify_cases(cases: Path, spec: VerifySpec, explain: bool, skip_bad: bool) -> None:

@@ -13,6 +13,7 @@ from engine.evaluate.scores.measuring import Measuring, measuring
 from engine.generate.attempts import Tally, attempt_split, counts_of, spec_of
 from engine.generate.one_model import read_model
 from engine.generate.prompts import wording_of
+from engine.generate.reuse import Origins, source_of, write_reused
 from engine.run.promotion import level_of
 from engine.run.work import Progress, StepResult, Work
 
@@ -20,18 +21,24 @@ log = logging.getLogger(__name__)
 
 
 def evaluate(work: Work) -> StepResult:
-    """The same actors as in generation: greedy, asked as training asks, without a hint and without a second chance."""
+    """The same actors as in generation: greedy, asked as training asks, without a hint and without a second chance.
+
+    Of a run that continues another one, clips whose answers by the same model stand are not asked again.
+    """
     prompts = wording_of(work.config, work.config.prompts_of(work.step.split))
     evaluation_set, total = set_named(work.config.sets, work.step.split), sum(work.part_sizes()[work.step.split])
-    as_trained, recorder = replace(prompts, answer=prompts.train, rationalize=""), Recorder()
+    as_trained, recorder, origins = replace(prompts, answer=prompts.train, rationalize=""), Recorder(), Origins()
+    spec = spec_of(work, as_trained, 0.0, rationalize=False)
+    if source := source_of(work):
+        write_reused(work, spec, source)
 
     def report(marks: int) -> None:
         work.report(Progress(step=work.step.name, unit="answers", done=marks, total=max(marks, total)))
 
     with measuring(work.config, evaluation_set, work.store, report) as measures:
         scores = measures.scores(measures.metrics)
-        tallies: list[Tally] = [recorder, *([scores] if scores else [])]
-        ledger = attempt_split(work, spec_of(work, as_trained, 0.0, rationalize=False), tallies)
+        tallies: list[Tally] = [recorder, origins, *([scores] if scores else [])]
+        ledger = attempt_split(work, spec, tallies)
         outcomes = recorder.outcomes(scores.by_source() if scores else None)
         judged = {"judge": measures.asker.facts()} if measures.asker else {}
         compared = comparison_of(work, measures, outcomes)
@@ -39,7 +46,11 @@ def evaluate(work: Work) -> StepResult:
         log.warning("%s: %s", work.step.name, line)
     measured = figures(measures.metrics, outcomes, recorder.group_names) | compared | judged
     facts = measured | {"model": read_model(work.store, work.step.name)}
-    return StepResult(files=list(work.groups().values()), counts=counts_of(ledger), facts=facts | asdict(ledger))
+    counts = counts_of(ledger)
+    if source:
+        counts |= {"reused": origins.reused}
+        log.info("answers to %d of %d clips are those of %s/%s", origins.reused, ledger.clips, work.config.parent.run, source)
+    return StepResult(files=list(work.groups().values()), counts=counts, facts=facts | asdict(ledger))
 
 
 def comparison_of(work: Work, measures: Measuring, outcomes: Outcomes) -> dict[str, Any]:

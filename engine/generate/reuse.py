@@ -1,8 +1,11 @@
 """Attempts of the run that this one continues, reused by content: a clip that did not change is not asked again.
 
-They are written as pieces before anything is generated, so the flow takes them for what an earlier command has done.
+The first cycle takes those of the last generate step, and the evaluation of the model that the run begins with those of the step in
+which that model was evaluated. They are written as pieces before anything is generated, so the flow takes them for what an earlier
+command has done.
 """
 
+import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +22,7 @@ from engine.ingest.clips import read_parts
 from engine.ingest.hashes import hash_of
 from engine.ingest.pieces import Piece, cut, number_of, piece_of, span_of
 from engine.rows import ATTEMPTS, Attempt, Clip
-from engine.run.plan import INGEST, TRAIN
+from engine.run.plan import INGEST, TRAIN, name_of
 from engine.run.seals import read_seal
 from engine.run.work import Progress, Work, pieces_of, read_index, read_piece, spans_by_part
 from engine.store.files import FileRecord, Store, digest
@@ -62,11 +65,11 @@ def answers(clip: Clip, attempts: Sequence[Attempt], wording: Prompts) -> bool:
 
 
 class Past:
-    """The attempts of a sealed generate step by the content of their clips: 12 bytes a clip, and pieces are read when needed."""
+    """The attempts of a sealed step by the content of their clips: 12 bytes a clip, and pieces are read when needed."""
 
-    def __init__(self, store: Store, step: str) -> None:
-        """Raises StorageError where a part or the index is not what was sealed."""
-        self._store, self._step = store, step
+    def __init__(self, store: Store, step: str, split: str = TRAIN) -> None:
+        """`split`: whose clips it asked about. Raises StorageError where a part or the index is not what was sealed."""
+        self._store, self._step, self._split = store, step, split
         self._records: list[FileRecord] = []
         self._cache: dict[int, dict[str, list[Attempt]]] = {}
         contents, pieces = array("Q"), array("I")
@@ -84,7 +87,7 @@ class Past:
         assert ingested is not None, f"{self._store.url()} has no clips"
         records = {span_of(path): record for path, record in index.items()}
         spans = spans_by_part(index)
-        for path, clips in read_parts(self._store, TRAIN, ingested.files):
+        for path, clips in read_parts(self._store, self._split, ingested.files):
             for span in sorted(spans.get(number_of(path), ())):
                 self._records.append(records[span])
                 for clip in clips[span.start : span.end]:
@@ -137,30 +140,41 @@ class Origins:
             self.by_model[attempt.model] = self.by_model.get(attempt.model, 0) + 1
 
 
-def continues(work: Work) -> bool:
-    """Whether the step is the one that reuses attempts of another run."""
-    return bool(work.config.parent.step) and work.step.kind == "generate" and work.step.cycle == 0
+def source_of(work: Work) -> str:
+    """The step of the other run whose attempts this step may reuse; "" for a step that reuses none."""
+    parent, step = work.config.parent, work.step
+    if not parent.step:
+        return ""
+    if step.kind == "generate":
+        return parent.step if step.cycle == 0 else ""
+    if step.cycle >= 0:
+        return ""
+    own = re.match(r"cycle-(\d+)/", parent.model.removeprefix(f"{parent.run}/"))
+    evaluated = name_of(int(own[1]) if own else -1, "evaluate", step.split)
+    return evaluated if read_seal(Store(parent.run, work.store.storage), evaluated) else ""
 
 
-def write_reused(work: Work, spec: GenerateSpec) -> None:
-    """Write pieces of attempts that stand, of all clips of the step that have no piece yet."""
+def write_reused(work: Work, spec: GenerateSpec, source: str) -> None:
+    """Write pieces of attempts of the step `source` that stand, of all clips of this step that have no piece yet."""
     parent, folder = work.config.parent, pieces_of(work.step.name)
     written = spans_by_part(work.store.names(folder))
-    store, past, done = Store(parent.run, spec.storage), None, 0
-    total = sum(work.part_sizes()[work.step.split])
+    store, past = Store(parent.run, spec.storage), None
+    total, done = sum(work.part_sizes()[work.step.split]), sum(span.count for spans in written.values() for span in spans)
     for path, clips in work.parts(work.step.split):
         gaps = [piece for piece, is_written in cut(path, clips, CLIPS_AT_ONCE, written.get(number_of(path), ())) if not is_written]
         if gaps and past is None:
-            past = Past(store, parent.step)
+            past = Past(store, source, work.step.split)
         for gap in gaps:
             assert past is not None
             reused = standing(past, clips[gap.start : gap.start + gap.count], spec)
-            pieces = _pieces(path, clips, gap.start, [bool(attempts) for attempts in reused], work.config.generate.piece_clips)
-            origin = store.url(parent.step)
-            rows = (_table(piece, reused[piece.start - gap.start :][: piece.count], origin) for piece in pieces)
+            pieces = list(
+                _pieces(path, clips, gap.start, [bool(attempts) for attempts in reused], work.config.generate.piece_clips)
+            )
+            origin = store.url(source)
+            rows = (_table(piece, reused[piece.start - gap.start :][: piece.count], origin, spec.cycle) for piece in pieces)
             for _ in parallel_map(lambda row: work.store.create_table(f"{folder}/{row[0]}", row[1]), rows):
                 pass
-        done += len(clips)
+            done += sum(piece.count for piece in pieces)
         work.report(Progress(step=work.step.name, unit="clips", done=done, total=total, before=done))
 
 
@@ -191,13 +205,13 @@ def _pieces(path: str, clips: Sequence[Clip], start: int, stands: Sequence[bool]
             yield piece_of(path, clips, start + piece[0], len(piece))
 
 
-def _table(piece: Piece, reused: Sequence[list[Attempt]], origin: str) -> tuple[str, pa.Table]:
+def _table(piece: Piece, reused: Sequence[list[Attempt]], origin: str, cycle: int) -> tuple[str, pa.Table]:
     """Name and rows of a piece's file. An attempt that the other run had reused itself keeps its origin.
 
-    Its cycle is this run's first one: by it the latest attempt is chosen where several cycles' are at hand.
+    `cycle`: this step's: by it the latest attempt is chosen where several cycles' are at hand.
     """
     rows = [
-        replace(attempt, piece_id=piece.piece_id, cycle=0, origin=attempt.origin or origin).to_row()
+        replace(attempt, piece_id=piece.piece_id, cycle=cycle, origin=attempt.origin or origin).to_row()
         for attempts in reused
         for attempt in attempts
     ]

@@ -8,7 +8,8 @@ work       what every step is given and what it returns; reading seals, indexes 
 seals      the record whose presence means that a step is complete
 lease      one driver per run
 summary    the run's facts, from its seals
-refresh    summary.json and report.html, written again where they differ
+refresh    summary.json and cards, written again where they differ; and the report
+reports    report.html, written where it would say something else; that of a large run by a process of its own
 preview    what the next command would do
 status     what is done, what comes next, and which files are damaged
 damage     files that are not what their step wrote, by their sizes or by their contents

@@ -27,7 +27,8 @@ from engine.run.logs import RunLogs
 from engine.run.measures import measure_progress, measure_seal
 from engine.run.place import place, refuse_other_nodes
 from engine.run.plan import INGEST, TRAIN, Kind, Step, next_step, refuse_gaps, unrationalized
-from engine.run.refresh import refresh, refresh_report
+from engine.run.refresh import refresh
+from engine.run.reports import Writing, begin_report
 from engine.run.resources import afford, needs
 from engine.run.seals import Seal, write_seal
 from engine.run.steps import DO
@@ -86,11 +87,16 @@ class Driver:
         self._stack, self._is_connected = ExitStack(), False
         self._waiting: Waiting | None = None
         """Of a step that uses Ray."""
+        self._writing = Writing()
+        """The report after the last evaluation."""
 
     def __enter__(self) -> "Driver":
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, kind: Any, *error: Any) -> None:
+        if kind is None:
+            self._end_report()
+        self._writing.stop()
         emit.flush()
         self._stack.close()
 
@@ -151,10 +157,13 @@ class Driver:
 
     def report(self, sealed: Mapping[str, Seal]) -> None:
         """The report as it is by now. What cannot be reported now, the end of the run reports or says: it costs no run its way."""
-        try:
-            refresh_report(self._store, self._config, sealed)
-        except (ValueError, StorageError) as error:
-            log.warning("report.html could not be written: %s", error)
+        self._end_report()
+        with _warned():
+            self._writing = begin_report(self._store, self._config, sealed)
+
+    def _end_report(self) -> None:
+        with _warned():
+            self._writing.wait()
 
     @contextmanager
     def _placed(self, step: Step, config: RunConfig) -> Iterator[RunConfig]:
@@ -189,6 +198,14 @@ class Driver:
             self._waiting.progress()
         self._logs.progress(progress)
         self._trackers.report(progress)
+
+
+@contextmanager
+def _warned() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, StorageError) as error:
+        log.warning("report.html could not be written: %s", error)
 
 
 def _advance(driver: Driver, config: RunConfig, until: str) -> dict[str, Seal]:

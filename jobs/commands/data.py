@@ -86,8 +86,12 @@ def verify(
     sentence_model: Annotated[str, typer.Option(help="Folder or hub id of a sentence-transformers model; default: ROUGE-L.")] = "",
     parser: Annotated[str, typer.Option(help="A dependency parser, spacy:MODEL; default: the rules alone.")] = "",
     language: Annotated[str, typer.Option(help="Code of the answers' language, for the forms of its words.")] = "en",
+    span_model: Annotated[str, typer.Option(help="Published rules: a model for extractive question answering.")] = "",
+    entailment_model: Annotated[str, typer.Option(help="Published rules: a model for natural language inference.")] = "",
+    stop_words: Annotated[str, typer.Option(help="Published rules: own, or spacy.")] = "own",
 ) -> None:
     """Try label rules without a GPU. Prints each line again, with keep, reason, score and the extracted text."""
     from jobs import verify
 
-    verify.verify_cases(cases, verify.spec_of(preset, sentence_model, parser, language), explain, skip_bad)
+    published = verify.published_tools(span_model, entailment_model, stop_words)
+    verify.verify_cases(cases, verify.spec_of(preset, sentence_model, parser, language, published), explain, skip_bad)

@@ -14,7 +14,7 @@ from engine.report.build import report_page
 from engine.report.frames import MOST_BYTES
 from engine.report.strips import Strip
 from engine.rows import Clip, Window
-from engine.run.refresh import subject_of
+from engine.run.reports import subject_of
 from engine.run.work import read_seals, run_config
 from engine.store.files import Store
 from reported import a_run

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.report.build import report_page
-from engine.run.refresh import subject_of
+from engine.run.reports import subject_of
 from engine.run.work import read_seals, run_config
 from engine.store.files import Store
 from reported import CURVE, a_run

@@ -19,7 +19,7 @@ from loops import SETTINGS, attempts_of
 from worlds.shapes import KNOWN_NAMES
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
-GENERATE = "cycle-000/generate"
+GENERATE, EVALUATE, BASE = "cycle-000/generate", "cycle-000/evaluate", "base/evaluate"
 
 
 def write(manifest: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -74,10 +74,16 @@ def test_a_run_is_extended_night_after_night(world: Path, tmp_path: Path, ray_cl
     assert {name: sealed.counts[name] for name in counts} == counts
     assert "answers of 8 clips are those of" in done.stdout
     assert (summary["parent"], summary["heldout_clips"]) == (parent.url(), len(heldout))
-    # new clips are asked of the promoted model, with which the child's cycles are compared, too
+    # new clips are asked of the promoted model, with which the child's cycles are compared, too: its answers are known
     assert run_config(child).parent.model == parent.url("cycle-000/train/model")
     generated = {row["model"] for row in after.values() if not row["origin"]}
-    assert generated == {read_model(child, GENERATE)["digest"]} == {read_model(child, "base/evaluate")["digest"]}
+    assert generated == {read_model(child, GENERATE)["digest"]} == {read_model(parent, EVALUATE)["digest"]}
+    evaluated, based = read_seal(parent, EVALUATE), read_seal(child, BASE)
+    assert evaluated is not None
+    assert based is not None
+    assert based.counts["reused"] == len(heldout)
+    assert based.facts["accuracy"] == evaluated.facts["accuracy"]
+    assert {(row["origin"], row["cycle"]) for row in attempts_of(child, BASE)} == {(parent.url(EVALUATE), -1)}
     assert read_seal(parent, INGEST) is not None
 
     done = starloop("extend", str(run), str(manifest), cwd=tmp_path)

@@ -23,7 +23,7 @@ from engine.run import loop
 from engine.run.catalog import runs_below
 from engine.run.doctor import examine
 from engine.run.lease import Fenced, Lease
-from engine.run.refresh import inputs_of
+from engine.run.reports import inputs_of
 from engine.run.seals import read_seal
 from engine.store.files import Store
 from engine.store.filesystems import Storage

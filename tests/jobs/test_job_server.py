@@ -58,6 +58,13 @@ def test_a_server_that_refuses_is_one_line(status: int, body: str, line: str) ->
     assert address in str(caught.value)
 
 
+def test_a_token_file_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/nowhere/token")
+    with pytest.raises(ValueError, match=r"^RAY_AUTH_TOKEN_PATH names /nowhere/token, which is no file; correct it"):
+        JobServer("http://127.0.0.1:8265")
+
+
 def test_a_head_that_does_not_answer_is_one_line_within_ten_seconds() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -145,7 +145,7 @@ def test_reused_attempts_are_written_as_pieces_that_name_their_origin_and_only_o
     step = Step(name=GENERATE, kind="generate", cycle=0, inputs=(INGEST,))
     work = Work(step=step, identity="", config=config, store=store, report=lambda progress: None)
     for _ in range(2):
-        write_reused(work, a_generate_spec(store=store))
+        write_reused(work, a_generate_spec(store=store), GENERATE)
     planned = list(work.pieces())
     assert [("".join(clip.clip_id for clip in piece.clips), piece.is_written) for piece in planned] == [
         ("ab", True), ("c", False), ("de", True), ("fg", False)

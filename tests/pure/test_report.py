@@ -32,10 +32,12 @@ from engine.report.spans import deciding_spans, segments
 from engine.report.strips import Strip
 from engine.report.tables import Yield, confusion_of, funnel_of, yield_of
 from engine.rows import FAILURES, Attempt, Judgement, Trace
+from engine.run import reports
 from engine.run.collected import note_collected
-from engine.run.refresh import inputs_of, refresh_report, subject_of
+from engine.run.reports import begin_report, inputs_of, subject_of
 from engine.run.work import read_seals, run_config
 from engine.store.files import Store
+from engine.store.troubles import StorageError
 from engine.verify.verdict import VerifySpec
 from jobs.report import report
 from reported import CURVE, HIDDEN, HOSTILE, a_run
@@ -340,7 +342,7 @@ def test_a_report_is_made_again_only_where_its_run_differs(tmp_path: Path) -> No
     html = html_of(store)
     store.write("report.html", html.encode())
     assert inputs_of(html.encode()) == subject_of(store, config, sealed).inputs != ""
-    refresh_report(store, config, sealed)
+    begin_report(store, config, sealed).wait()
     assert store.read("report.html") == html.encode()
     assert {strip.picture for strip in strips_in(html).values()} == {"/9j/"}
     command = "logs/00001/command.json"
@@ -351,6 +353,26 @@ def test_a_report_is_made_again_only_where_its_run_differs(tmp_path: Path) -> No
     sample = sample_of(store, sealed, "cycle-001/generate")
     take_back(store, sealed, str(_marked(tmp_path, sample.rows)))
     assert inputs_of(html.encode()) != subject_of(store, config, sealed).inputs
+
+
+def test_a_process_of_its_own_writes_the_report_of_many_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "MANY_CLIPS", 1)
+    a_run(tmp_path)
+    store = Store(str(tmp_path))
+    config, sealed = run_config(store), read_seals(store)
+    writing = begin_report(store, config, sealed)
+    assert store.read("report.html") is None, "the caller goes on meanwhile"
+    writing.wait()
+    assert inputs_of(store.read("report.html")) == subject_of(store, config, sealed).inputs
+    begin_report(store, config, sealed).wait()  # which has nothing to do
+
+    store.delete("report.html")
+    store.write(sealed["ingest"].files[0].path, b"damaged")
+    with pytest.raises(StorageError, match=r"is not what its step wrote|differs|damaged"):
+        begin_report(store, config, sealed).wait()
+    stopped = begin_report(store, config, sealed)
+    stopped.stop()
+    stopped.wait()
 
 
 def _marked(folder: Path, rows: Any) -> Path:

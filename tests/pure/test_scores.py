@@ -114,6 +114,22 @@ def test_the_figures_say_what_failed_and_have_each_group() -> None:
     assert figures([metric_of("accuracy")], recorder.outcomes(), many)["groups"] == {}
 
 
+def test_groups_that_begin_alike_are_one_more_figure() -> None:
+    """NExT-QA reports causal questions, TempCompass an aspect: several cells each, every question with the same weight."""
+    recorder, outcome = Recorder(), {"r": "kept", "w": "rejected"}
+    for group, letters in {"C/CH": "rrrw", "C/CW": "w", "D/DO": "r", "Count": "w"}.items():
+        clips = [a_clip(f"{group}{number}", group=group) for number in range(len(letters))]
+        recorder.add(clips, [an_attempt(c.clip_id, outcome=outcome[state]) for c, state in zip(clips, letters, strict=True)])
+    groups = figures([metric_of("accuracy")], recorder.outcomes(), recorder.group_names)["groups"]
+    assert {name: (of["clips"], of["metrics"]["accuracy"]) for name, of in groups.items()} == {
+        "C/": (5, 0.6),
+        "C/CH": (4, 0.75),
+        "C/CW": (1, 0.0),
+        "Count": (1, 0.0),
+        "D/DO": (1, 1.0),
+    }
+
+
 def test_batches_are_measured_in_their_order() -> None:
     clips = [a_clip(str(number), label=Number(value=number)) for number in range(2 * BATCH_ROWS + 3)]
     scores = scores_of([METRICS["spearman"]], Means())

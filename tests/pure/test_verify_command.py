@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from jobs.verify import spec_of, verify_cases
+from engine.verify.tools import ToolSpec
+from jobs.verify import published_tools, spec_of, verify_cases
 
 CASE = {"text": "He dives.", "question": "What?", "label": {"kind": "keywords", "text": "diving"}, "hint": False, "id": 7}
 
@@ -42,6 +43,14 @@ def test_a_file_without_cases_is_no_silence(tmp_path: Path, capsys: Any) -> None
 def test_what_was_judged_may_be_judged_again(tmp_path: Path, capsys: Any) -> None:
     (row,) = run(tmp_path, capsys, CASE, explain=True)
     assert run(tmp_path, capsys, row, explain=True) == [row]
+
+
+def test_models_of_the_published_rules_are_refused_elsewhere() -> None:
+    with pytest.raises(ValueError, match="are of the published rules; add --preset paper"):
+        spec_of("strict", published=published_tools("a-model", "", "own"))
+    with pytest.raises(ValueError, match="--stop-words nltk is no list of stop words; choose own or spacy"):
+        published_tools("", "", "nltk")
+    assert spec_of("paper", published=published_tools("", "", "own")).tools == ToolSpec()
 
 
 def test_presets(tmp_path: Path, capsys: Any) -> None:
