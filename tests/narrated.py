@@ -47,8 +47,8 @@ def clips_of(world: int) -> list[Clip]:
     return clips
 
 
-def tried(seed: int, variant: str, settings: Sequence[str] = SHORTER) -> dict[str, Right]:
-    """By set, "common" and "rare": whether verb and noun are right after SHOTS shots."""
+def tried(seed: int, variant: str, settings: Sequence[str] = SHORTER) -> Right:
+    """By query of a rare action: whether verb and noun are right after SHOTS shots."""
     torch.set_num_threads(1)
     config = load_config(CONFIG, ["model.allow_tiny=true", f"run.seed={seed}", *settings, *VARIANTS[variant]])
     parts = divide(clips_of(seed), config.episodes, seed)
@@ -74,27 +74,25 @@ def trained(config: RunConfig, parts: Parts) -> ModelSpec:
     return finetuned(job)
 
 
-def answered(config: RunConfig, parts: Parts, model: ModelSpec) -> dict[str, Right]:
+def answered(config: RunConfig, parts: Parts, model: ModelSpec) -> Right:
     section = config.episodes.model_copy(update={"contexts": "bursty", "top_actions": None, "canonical": ""})
     maker = Maker([shot_of(clip) for clip in parts.pool], section, config.run.seed)
-    clips = {clip.clip_id: clip for clip in (*parts.pool, *(clip for queries in parts.sets.values() for clip in queries))}
+    clips = {clip.clip_id: clip for clip in (*parts.pool, *parts.sets["rare"])}
     contexts = [
         Context(
-            set=name,
+            set="rare",
             shots=SHOTS,
             query=clip.clip_id,
-            context=tuple(shot.removesuffix("/narration") for shot in maker.frozen(shot_of(clip), SHOTS, name).context),
+            context=tuple(shot.removesuffix("/narration") for shot in maker.frozen(shot_of(clip), SHOTS, "rare").context),
         )
-        for name, queries in parts.sets.items()
-        for clip in queries
+        for clip in parts.sets["rare"]
     ]
-    narrator = Narrator(_spec(config, model))
-    right: dict[str, Right] = {name: {} for name in parts.sets}
+    narrator, right = Narrator(_spec(config, model)), Right()
     for piece in pieces(contexts, clips, section, "science"):
         shown = [Decoded(video_of(window["video"]), "v1", False) for window in json.loads(piece["windows"])]
-        for row in json.loads(narrator(piece | frame_columns(shown))["rows"]):
-            if not row["control"]:
-                right[row["set"]][row["query"]] = row["verb_right"] and row["noun_right"]
+        asked = [question for question in json.loads(piece["questions"]) if not question["control"]]
+        for row in json.loads(narrator(piece | {"questions": json.dumps(asked)} | frame_columns(shown))["rows"]):
+            right[row["query"]] = row["verb_right"] and row["noun_right"]
     return right
 
 

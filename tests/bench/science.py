@@ -12,6 +12,7 @@ PYTHONPATH=.:tests python tests/bench/science.py [--seeds 3] [--markdown]
 
 import argparse
 import hashlib
+import math
 import os
 import tempfile
 import time
@@ -26,10 +27,10 @@ from typing import Any
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 import torch
-from scipy.stats import binomtest, t
 
 import narrated
 from bench import samples
+from engine.evaluate.intervals import student
 from engine.generate.scores import Groundings
 from engine.rows import Attempt, Clip, Example, Mode
 from engine.select.choose import from_template, select
@@ -153,7 +154,7 @@ class Claim:
     def interval(self) -> float:
         """Half of it, over the seeds."""
         values = self.differences
-        return float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+        return student(len(values) - 1) * stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
     @property
     def only(self) -> tuple[int, int]:
@@ -167,7 +168,8 @@ class Claim:
     @property
     def p(self) -> float:
         won, lost = self.only
-        return float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
+        as_uneven = range(max(won, lost), won + lost + 1)
+        return min(1.0, 2 * sum(math.comb(won + lost, count) for count in as_uneven) / 2 ** (won + lost))
 
     @property
     def result(self) -> str:
@@ -273,13 +275,12 @@ class Laboratory:
         """The three properties of its training data, on the narrated world: rare actions after 16 shots."""
         futures = {name: self.each(narrated.tried, lambda seed, name=name: name) for name in narrated.VARIANTS}
         arms = {name: self.done(name, own) for name, own in futures.items()}
-        worlds = {name: [own["rare"] for own in results] for name, results in arms.items()}
         texts = {
             "random contexts": "bursty contexts are needed",
             "12 commonest actions": "a long tail of actions is needed",
             "canonical narrations": "words whose meaning changes are needed",
         }
-        return [Claim("EILEV", text, narrated.EPISODES_ARM, name, worlds) for name, text in texts.items()]
+        return [Claim("EILEV", text, narrated.EPISODES_ARM, name, arms) for name, text in texts.items()]
 
 
 def _unnamed(seed: int, right: Right) -> Right:
