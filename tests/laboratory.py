@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pyarrow as pa
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from builders import DECODING, a_train_job, an_attempt
 from engine.config import Mixture, Train
@@ -34,6 +35,7 @@ from models.base import Device, FrameSpec, ModelSpec, Sampling, Video, VideoLLM
 from models.tiny.build import IMAGE_SIZE, NUM_FRAMES
 from worlds import narrators, shapes
 
+disable_progress_bar()
 CPU, TINY = Device("cpu", "float32"), ModelSpec(base="tiny")
 PIECE, COMPARED, TIMEOUT_S, NUM_NARRATED = 25, 4, 1800, 600
 SAMPLING, WORDING = Sampling(temperature=0.0, max_tokens=48), prompts.STRICT

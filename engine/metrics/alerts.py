@@ -105,7 +105,7 @@ def alerts(scale: float = 1.0) -> tuple[Alert, ...]:
             name="StarloopWaiting",
             severity="warning",
             holds_s=0,
-            query=f"{latest(WAITING, OF_STEP, for_='CPU|start|cluster|storage|lease')} > {1800 * scale:g}",
+            query=f"{latest(WAITING, OF_STEP, for_='CPU|start')} > {1800 * scale:g}",
             summary=step + " has waited {{ $value | humanizeDuration }} for its first result.",
             remedy="The driver's log says what for, once a minute.",
         ),

@@ -14,6 +14,8 @@ KEY_HASHES = 3
 """Smallest hashes that make a text's key: two texts have the same key if they share most of their shingles."""
 SALTS = ("first", "second")
 """One key of a text for each."""
+SHARE_BITS = 5
+"""Keys are ordered by shares, which their first bits decide."""
 AT_ONCE = 256
 """Texts whose keys are made together: arrays of so many stay in the processor's cache."""
 LETTERS = np.array([code if code >= 128 else ord(chr(code).lower()) if chr(code).isalnum() else 0 for code in range(256)], np.uint8)
@@ -60,10 +62,10 @@ class Duplicates:
         is_duplicate = np.zeros(len(self._keys[0]), dtype=bool)
         for keys in self._keys:
             values = np.frombuffer(keys, np.uint64)
-            _, first = np.unique(values, return_index=True)
-            is_first = np.zeros(len(values), dtype=bool)
-            is_first[first] = True
-            is_duplicate |= ~is_first
+            for share in range(1 << SHARE_BITS):  # an order of all keys at once takes more memory than the keys
+                places = np.flatnonzero(values >> np.uint64(64 - SHARE_BITS) == share)
+                _, first = np.unique(values[places], return_index=True)
+                is_duplicate[np.delete(places, first)] = True
         return int(is_duplicate.sum())
 
     def capped(self, most: int, ranks: Sequence[int]) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from jobs.commands.complete import complete_run
     MODELS,
     [
         'ask runs/demo video.mp4 "What happens?"',
-        'ask models/pllava-7b/base video.mp4 "What is cooked here?" --start 60 --end 90 --gpu',
+        'ask ermu2001/pllava-7b video.mp4 "What is cooked here?" --start 60 --end 90 --gpu',
         'ask s3://bucket/runs/a s3://bucket/videos/a.mp4 "Why does it fall?" --frames-out looked-at --json',
     ],
 )
@@ -90,7 +90,7 @@ def alpha_sweep(
     [
         "benchmark tiny --files runs/demo/manifest.jsonl --metric accuracy --metric accuracy_by_group",
         "benchmark runs/mine bench.toml --only mvbench --only tempcompass",
-        "benchmark models/pllava-7b/base --format mvbench --files MVBench/json --videos MVBench/video --json",
+        "benchmark ermu2001/pllava-7b --format mvbench --files MVBench/json --videos MVBench/video --json",
     ],
 )
 def benchmark(
@@ -135,7 +135,7 @@ def benchmark(
     )
 
 
-@command(MODELS, ["convert ermu2001/pllava-7b --out models/pllava-7b", "convert s3://bucket/pllava-7b --out s3://bucket/converted"])
+@command(MODELS, ["convert ermu2001/pllava-7b --out runs/pllava-7b", "convert s3://bucket/pllava-7b --out s3://bucket/converted"])
 def convert(
     source: Annotated[str, typer.Argument(help="Folder, URI or hub id of a released PLLaVA or of a LLaVA.")],
     out: Annotated[str, typer.Option(help="Folder or URI for base/ and, if the source has a LoRA, adapter/.")],
@@ -151,7 +151,7 @@ def convert(
     MODELS,
     [
         "export tiny --adapter runs/demo/cycle-000/train/model --out demo-merged",
-        "export models/pllava-7b/base --adapter s3://bucket/runs/a/cycle-001/train/model --alpha 4 --out merged",
+        "export llava-hf/llava-v1.6-vicuna-7b-hf --adapter s3://bucket/runs/a/cycle-001/train/model --alpha 4 --out merged",
     ],
 )
 def export(
@@ -170,7 +170,7 @@ def export(
 @command(
     MODELS,
     [
-        "few-shot episodes --out curve --set model.base=models/pllava-7b/base",
+        "few-shot episodes --out curve --set model.base=ermu2001/pllava-7b",
         "few-shot episodes --out curve --adapter runs/mine/cycle-000/train/model",
     ],
     name="few-shot",

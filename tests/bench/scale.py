@@ -44,6 +44,7 @@ from engine.metrics.clock import WorkClock
 from engine.presets import load_config
 from engine.run import loop
 from engine.run.failures import failures
+from engine.run.seals import read_seal
 from engine.run.status import status
 from engine.run.work import Progress, Work
 from engine.store.files import Store
@@ -187,6 +188,8 @@ def drive(folder: Path, phase: str, through: str, piece_clips: int) -> None:
     with counted_cpu() as cpu_s:
         _do(phase, store, sets, report, results)
         results["all_cpu_s"] = round(cpu_s(), 1)
+    if phase in PHASES and (seal := read_seal(store, PHASES[phase])) is not None:
+        results["sealed_s"] = seal.seconds  # of the step's last driver, without the report that the command waits for at its end
     memory = psutil.Process().memory_full_info()
     results |= {"seconds": round(time.monotonic() - began, 1), "driver_cpu_s": round(time.process_time(), 1)}
     results |= {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, "uss_mib": memory.uss >> 20}

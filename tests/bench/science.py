@@ -1,8 +1,9 @@
 """What the papers claim about their methods, and what we claim about ours, tried on worlds that a laptop can run: `make science`.
 
 Each claim compares two arms on the same clips, with three seeds; a seed is a world of its own. Printed for each: the shares that
-are right as means over the seeds, the difference with its 95 % interval over the seeds (Student's t), on how many clips only one
-of the two is right, and the exact two-sided p of that (McNemar). A claim holds, or fails, where p is under 0.05; else it is open.
+are right as means over the seeds, the difference with its 95 % interval over the seeds (Student's t), and on how many clips only
+one of the two is right, with the exact two-sided p of that (McNemar). A claim holds, or fails, where the interval leaves out 0;
+else it is open. The p counts clips and not seeds: it tells how sure it is that these models differ, not that other ones would.
 
 The loop's own functions run in one process each, without Ray: the demo's finetune of the tiny model (tests/laboratory.py). The
 narrated world's training is a third of that of `make icl`.
@@ -45,7 +46,6 @@ NUM_TRAIN, NUM_HELDOUT = 300, 200
 HELDOUT_WORLD = 5000
 """Added to the seed: the held-out clips are of another world."""
 BOTH_MODES: frozenset[Mode] = frozenset({"direct", "rationalized"})
-LEVEL = 0.05
 GATE = "fdr 0.05"
 Right = dict[str, bool]
 """By clip: whether its answer is right."""
@@ -173,7 +173,7 @@ class Claim:
 
     @property
     def result(self) -> str:
-        if self.p >= LEVEL:
+        if not abs(mean(self.differences)) > self.interval:
             return "open"
         return "holds" if mean(self.differences) > 0 else "fails"
 

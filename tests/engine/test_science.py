@@ -13,15 +13,17 @@ def claim(better: list[dict[str, bool]], worse: list[dict[str, bool]]) -> Claim:
     return Claim("ours", "one is better", "one", "other", {"one": better, "other": worse})
 
 
-def test_a_claim_is_open_until_chance_is_unlikely() -> None:
-    few = claim([WORSE | {"b": True}, WORSE | {"b": True}], [WORSE, WORSE])
-    assert few.differences == [0.25, 0.25]
-    assert few.only == (2, 0)
-    assert few.p == 0.5
+def test_a_claim_is_open_until_the_seeds_agree() -> None:
+    few = claim([WORSE | {"b": True}, WORSE], [WORSE, WORSE])
+    assert few.differences == [0.25, 0.0]
+    assert few.only == (1, 0)
+    assert few.p == 1.0
     assert few.result == "open"
-    many = [{str(number): number % 2 == 0 for number in range(40)}, {str(number): number % 2 == 1 for number in range(40)}]
-    assert claim([dict.fromkeys(world, True) for world in many], many).result == "holds"
-    assert claim(many, [dict.fromkeys(world, True) for world in many]).result == "fails"
+    assert claim([WORSE] * 3, [WORSE] * 3).result == "open"
+    better = [WORSE | {"b": True, "c": True}, WORSE | {"b": True, "c": True}]
+    assert claim(better, [WORSE, WORSE]).result == "holds"
+    assert claim([WORSE, WORSE], better).result == "fails"
+    assert claim([WORSE, WORSE], better).p == 0.125
 
 
 def test_the_interval_is_students_over_the_seeds() -> None:
