@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ def subject_of(options: Benchmark, access: Storage, settings: list[str]) -> tupl
             f"--adapter {options.adapter}: {options.model} is a run, whose promoted model has one; name a base instead"
         )
     subject, config = promoted(options.model, access)
+    if not subject.adapter:
+        print(f"no cycle of {options.model} is promoted: its base {subject.base} is asked", file=sys.stderr)
     if options.config is None:
         return subject, with_settings(config, settings)
     model = [f"model.{key}={_toml(value)}" for key, value in config.model.model_dump(mode="json").items() if value is not None]

@@ -4,8 +4,10 @@ lmms-eval finds it by the entry point lmms_eval.models. A video is decoded, watc
 with the task's own wording; only lmms-eval imports this file.
 """
 
+import os
 from typing import Any
 
+import torch
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 from lmms_eval.models.registry_v2 import ModelManifest
@@ -29,16 +31,22 @@ def manifest() -> ModelManifest:
 
 
 class Starloop(lmms):  # type: ignore[misc]
-    """Answers one request after another; with `accelerate launch` each process answers its share on a GPU of its own."""
+    """Answers one request after another, in one process."""
 
     is_simple = False
 
-    def __init__(self, pretrained: str, adapter: str = "", device: str = "cpu", batch_size: int = 1, **settings: Any) -> None:
-        """`settings`: keys of [model], such as num_frames=16. Raises ValueError for one that is none."""
+    def __init__(self, pretrained: str, adapter: str = "", device: str = "", batch_size: int = 1, **settings: Any) -> None:
+        """`device`: by default a GPU where there is one. `settings`: keys of [model], such as num_frames=16.
+
+        Raises ValueError for one that is none, and where several processes are launched.
+        """
         super().__init__()
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise ValueError("starloop answers in one process; start lmms-eval without `accelerate launch`")
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         texts = [f"model.{key}={value}" for key, value in settings.items()]
         self._config: RunConfig = load_config(None, [f"model.base={pretrained}", "model.allow_tiny=true", *texts])
-        storage, gpus = self._config.access(), 0.0 if device == "cpu" else 1.0
+        storage, gpus = self._config.access(), 0.0 if self.device == "cpu" else 1.0
         spec = self._config.spec(pretrained, adapter or None, self._config.evaluate.lora_alpha)
         self._llm = load(local(spec, storage), self._config.model.device(gpus), EngineSpec(gpus=gpus))
         decoding = decoding_of(self._config)

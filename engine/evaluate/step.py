@@ -13,7 +13,7 @@ from engine.evaluate.scores.measuring import Measuring, measuring
 from engine.generate.attempts import Tally, attempt_split, counts_of, spec_of
 from engine.generate.one_model import read_model
 from engine.generate.prompts import wording_of
-from engine.generate.reuse import Origins, source_of, write_reused
+from engine.generate.reuse import Origins, reused_step, write_reused
 from engine.run.promotion import level_of
 from engine.run.work import Progress, StepResult, Work
 
@@ -29,7 +29,7 @@ def evaluate(work: Work) -> StepResult:
     evaluation_set, total = set_named(work.config.sets, work.step.split), sum(work.part_sizes()[work.step.split])
     as_trained, recorder, origins = replace(prompts, answer=prompts.train, rationalize=""), Recorder(), Origins()
     spec = spec_of(work, as_trained, 0.0, rationalize=False)
-    if source := source_of(work):
+    if source := reused_step(work):
         write_reused(work, spec, source)
 
     def report(marks: int) -> None:

@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from engine.config import RunConfig
+from engine.decode.frame_folder import opened
 from engine.generate.prompts import Prompts, answer_prompt, rationalize_prompt
 from engine.generate.spec import GenerateSpec
 from engine.ingest.clips import read_parts
@@ -24,14 +26,17 @@ from engine.ingest.pieces import Piece, cut, number_of, piece_of, span_of
 from engine.rows import ATTEMPTS, Attempt, Clip
 from engine.run.plan import INGEST, TRAIN, name_of
 from engine.run.seals import read_seal
-from engine.run.work import Progress, Work, pieces_of, read_index, read_piece, spans_by_part
+from engine.run.work import Progress, Work, pieces_of, read_index, read_piece, run_config, spans_by_part
 from engine.store.files import FileRecord, Store, digest
 from engine.store.filesystems import Storage
+from engine.store.outage import Places
 from engine.store.parallel import parallel_map
 from engine.store.troubles import StorageError
 
 CLIPS_AT_ONCE = 1024
 """Clips whose attempts are in memory at once: in another order than before, each may be in a piece of its own."""
+FOLDER_BYTES = 1 << 30
+"""Of the pictures of a video that is a folder: all of them are read to know its version."""
 CACHED_PIECES = 64
 """Pieces that stay in memory for the next clips, beside those that hold the present ones."""
 
@@ -140,7 +145,7 @@ class Origins:
             self.by_model[attempt.model] = self.by_model.get(attempt.model, 0) + 1
 
 
-def source_of(work: Work) -> str:
+def reused_step(work: Work) -> str:
     """The step of the other run whose attempts this step may reuse; "" for a step that reuses none."""
     parent, step = work.config.parent, work.step
     if not parent.step:
@@ -149,9 +154,16 @@ def source_of(work: Work) -> str:
         return parent.step if step.cycle == 0 else ""
     if step.cycle >= 0:
         return ""
+    if measured_as(run_config(Store(parent.run, work.store.storage)), step.split) != measured_as(work.config, step.split):
+        return ""
     own = re.match(r"cycle-(\d+)/", parent.model.removeprefix(f"{parent.run}/"))
     evaluated = name_of(int(own[1]) if own else -1, "evaluate", step.split)
     return evaluated if read_seal(Store(parent.run, work.store.storage), evaluated) else ""
+
+
+def measured_as(config: RunConfig, split: str) -> tuple[object, ...]:
+    """What decides the answers of an evaluation beside the sections that `starloop extend` compares."""
+    return config.evaluate.lora_alpha, config.prompts_of(split)
 
 
 def write_reused(work: Work, spec: GenerateSpec, source: str) -> None:
@@ -190,7 +202,7 @@ def standing(past: Past, clips: Sequence[Clip], spec: GenerateSpec) -> list[list
 def _etag(storage: Storage, video: str) -> str:
     """The version of a video that is there now; "" where it cannot be opened: decoding it then says why."""
     try:
-        with storage.opened(video) as source:
+        with opened(Places(storage), storage, video, FOLDER_BYTES) as source:
             return source.etag
     except StorageError as error:
         if error.trouble == "exhausted":

@@ -11,7 +11,7 @@ from engine.generate.judged import line_of as judge_line
 from engine.generate.lineage import LINEAGE, lineage_of, read_changes, reuse_line
 from engine.generate.one_model import read_model
 from engine.generate.prompts import wording_of
-from engine.generate.reuse import Origins, source_of, write_reused
+from engine.generate.reuse import Origins, reused_step, write_reused
 from engine.generate.samples import Samples
 from engine.generate.scores import Groundings
 from engine.generate.tokens import Tokens, line_of
@@ -30,7 +30,7 @@ def generate(work: Work) -> StepResult:
     groundings = Groundings(work.step.cycle)
     is_first = bool(work.config.parent.run) and work.step.cycle == 0
     changes = read_changes(work.store) if is_first else {}
-    if source := source_of(work):
+    if source := reused_step(work):
         write_reused(work, spec, source)
     judged, groups = Judged(), Groups()
     ledger = attempt_split(work, spec, [samples, tokens, origins, groundings, judged, groups])

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from engine.config import HELDOUT, TEST, RunConfig
-from engine.evaluate.sets import read_set
+from engine.config import HELDOUT, TEST, EvaluationSet, RunConfig
+from engine.evaluate.sets import files_beside, read_set
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.clips import path_of, write_parts
@@ -13,6 +13,7 @@ from engine.ingest.own import fingerprint, folder_notes, ignored_files
 from engine.rows import Clip
 from engine.run.plan import TRAIN
 from engine.run.work import StepResult, Work
+from engine.store.files import digest
 from engine.verify.tools import needs
 
 log = logging.getLogger(__name__)
@@ -20,10 +21,19 @@ log = logging.getLogger(__name__)
 
 def inputs_of(config: RunConfig) -> dict[str, str]:
     """Fingerprints of what ingest reads: the manifest, and the files of each other evaluation set by its name."""
-    sets = {evaluation_set.name: evaluation_set for evaluation_set in config.evaluate.sets if evaluation_set.files}
-    data = {} if config.evaluate.only else {"manifest": config.data}
-    data |= {name: config.data.model_copy(update={"manifest": own.files}) for name, own in sets.items()}
-    return {name: fingerprint(section, config.access()) for name, section in data.items()}
+    manifests = {} if config.evaluate.only else {"manifest": _fingerprint(config, config.data.manifest)}
+    return manifests | {own.name: _of_set(config, own) for own in config.evaluate.sets if own.files}
+
+
+def _of_set(config: RunConfig, own: EvaluationSet) -> str:
+    """With the files beside its own that decide its clips, where there are any."""
+    beside = [_fingerprint(config, path) for path in files_beside(own, config.access())]
+    fingerprint_of_files = _fingerprint(config, own.files)
+    return digest([fingerprint_of_files, *beside]) if beside else fingerprint_of_files
+
+
+def _fingerprint(config: RunConfig, path: str) -> str:
+    return fingerprint(config.data.model_copy(update={"manifest": path}), config.access())
 
 
 def ingest(work: Work) -> StepResult:

@@ -41,7 +41,7 @@ class Subject:
 
 
 def promoted(uri: str, storage: Storage) -> tuple[Subject, RunConfig]:
-    """A run's promoted model, and the run's configuration. Raises ValueError where it has trained none."""
+    """A run's promoted model, or where none is promoted what the run began with; and the run's configuration."""
     store = Store(uri, storage)
     config, best = run_config(store), history(read_seals(store)).best_cycle
     adapter = store.url(f"{name_of(best, 'train')}/model") if best >= 0 else config.parent.model
@@ -95,8 +95,8 @@ def open_again(config: RunConfig, store: Store) -> None:
     if begun != current:
         with Lease(store) as lease:
             lease.confirm()
+            store.delete(f"{step_of(config)}/{SEAL}")  # first: a seal beside the new configuration would count as its own
             store.write("config.json", to_json(config.model_dump(mode="json"), indent=1))
-            store.delete(f"{step_of(config)}/{SEAL}")
 
 
 def _decided(config: RunConfig) -> dict[str, Any]:

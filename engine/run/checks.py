@@ -158,7 +158,8 @@ def refuse_changed_inputs(config: RunConfig, store: Store, ingested: Seal, until
             files = {evaluation_set.name: evaluation_set.files for evaluation_set in config.evaluate.sets}
             path = files.get(name) or config.data.manifest
             again = "" if name in files else f", or continue the run with what it holds now: `starloop extend {store.url()} {path}`"
-            raise ValueError(f"{path} has changed since {store.url()} read it; restore it or choose another run.uri{again}")
+            beside = ", or a file beside it," if name in files else ""
+            raise ValueError(f"{path}{beside} has changed since {store.url()} read it; restore it or choose another run.uri{again}")
     refuse_empty_splits(ingested, until)
 
 

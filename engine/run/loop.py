@@ -94,11 +94,13 @@ class Driver:
         return self
 
     def __exit__(self, kind: Any, *error: Any) -> None:
-        if kind is None:
-            self._end_report()
-        self._writing.stop()
-        emit.flush()
-        self._stack.close()
+        try:
+            if kind is None:
+                self._end_report()
+        finally:
+            self._writing.stop()
+            emit.flush()
+            self._stack.close()
 
     def sealed(self) -> dict[str, Seal]:
         """What is sealed by now, also by a driver that held the lease before. Deletes the checkpoints of sealed train steps."""

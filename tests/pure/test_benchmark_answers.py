@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 
 from benchmarks import LETTER, clips_of, error_of, write
+from engine.config import Evaluate, EvaluationSet, RunConfig
+from engine.evaluate.sets import files_beside
+from engine.ingest.step import inputs_of
 from engine.labels import Choice, Keywords, Number, Reference, TimeRange
+from engine.store.filesystems import Storage
 from engine.verify.verdict import VerifySpec, verify
 
 ASKED = [
@@ -35,6 +39,18 @@ def test_activitynet_qa(tmp_path: Path) -> None:
     assert f"no such file: {tmp_path}/test_a.json" in error_of("activitynet-qa", tmp_path / "test_q.json")
 
 
+def test_a_file_beside_the_questions_counts_as_a_part_of_them(tmp_path: Path) -> None:
+    """Else a corrected file of answers would leave the old figures standing."""
+    write(tmp_path, {"test_q.json": ASKED, "test_a.json": ANSWERED})
+    sets = EvaluationSet(name="mine", format="activitynet-qa", files=str(tmp_path / "test_q.json"), videos="/videos")
+    assert files_beside(sets, Storage()) == [str(tmp_path / "test_a.json")]
+    config = RunConfig().model_copy(update={"evaluate": Evaluate(sets=(EvaluationSet(name="heldout"), sets), only=True)})
+    before = inputs_of(config)
+    write(tmp_path, {"test_a.json": ANSWERED[::-1]})
+    assert before.keys() == inputs_of(config).keys() == {"mine"}
+    assert before != inputs_of(config)
+
+
 def test_msvd_qa_and_msrvtt_qa_in_both_forms(tmp_path: Path) -> None:
     item = {"id": 201450, "video_id": 1451, "question": "who is playing a guitar?", "answer": "man"}
     write(tmp_path, {"test_qa.json": [item], "videos/vid1451.avi": None, "videos/-4ws_5_15.avi": None})
@@ -50,6 +66,10 @@ def test_msvd_qa_and_msrvtt_qa_in_both_forms(tmp_path: Path) -> None:
     write(tmp_path, {"test_a.json": [{"answer": "yes", "question_id": "q1"}]})
     [other] = clips_of("msrvtt-qa", tmp_path / "test_q.json", "/msrvtt")
     assert (other.video, other.group) == ("/msrvtt/video7010.mp4", "other")
+    write(tmp_path, {"test_q.json": [{"video_name": "-4ws_5_15", "question": "is he singing?", "question_id": "q1"}]})
+    assert [clip.video for clip in clips_of("msvd-qa", tmp_path / "test_q.json", tmp_path / "videos")] == [named.video]
+    [missing] = clips_of("msvd-qa", tmp_path / "test_q.json", "/msvd")
+    assert missing.video == "/msvd/-4ws_5_15.avi"
 
 
 def test_tgif_qa(tmp_path: Path) -> None:

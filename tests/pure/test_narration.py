@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -203,6 +204,8 @@ def test_too_many_queries_without_a_video_are_a_reason_for_no_curve() -> None:
     answers = [row(shots, False, False, "missing" if i < 30 else "", query=str(i)) for i in range(100) for shots in (0, 4)]
     assert too_many_unusable(answers, 0.2) == "30 of 100 clips failed (missing 30), more than limits.failure_rate = 0.2"
     assert too_many_unusable(answers, 0.5) is None
+    looked_at_none = [*answers, *(replace(each, control="majority", failure="") for each in answers if each.shots)]
+    assert too_many_unusable(looked_at_none, 0.2) == too_many_unusable(answers, 0.2)
 
 
 def test_a_curve_is_means_by_set_control_and_shots() -> None:
@@ -210,6 +213,8 @@ def test_a_curve_is_means_by_set_control_and_shots() -> None:
         [row(4, True, True), row(4, True, False), row(0, False, False, "missing"), row(4, False, True, shown=3), row(4, True, True)]
     )
     assert (none.shots, none.queries, none.both, none.failed, none.short) == (0, 1, 0.0, 1, 0)
+    [gone] = curve([row(4, False, False, "missing", shown=0)])
+    assert (gone.failed, gone.short) == (1, 0), "counted once"
     assert (four.short, four.by_class) == (1, 0)
     assert (four.verb, four.noun, four.both, four.rouge_l, four.sts) == (0.75, 0.75, 0.5, 0.5, None)
     assert four.both_error == pytest.approx(0.49)

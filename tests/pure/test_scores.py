@@ -13,6 +13,7 @@ from engine.evaluate.metrics.statistics import mean_of_all, mean_of_columns, rel
 from engine.evaluate.outcomes import Outcomes, Recorder
 from engine.evaluate.paired import compare
 from engine.evaluate.scores import BATCH_ROWS, Means, scores_of
+from engine.evaluate.scores.numbers import measure
 from engine.labels import Number, Reference, TimeRange
 from engine.rows import Attempt, Clip
 
@@ -29,10 +30,10 @@ def measured(names: str, clips: list[Clip], attempts: list[Attempt]) -> Outcomes
 
 
 def scored(given: list[str], labels: list[float]) -> Outcomes:
-    """Answers whose deciding stretch is given, "" for none and "!" for a clip that failed."""
+    """Answers of these texts, "" for none and "!" for a clip that failed."""
     clips = [a_clip(str(number), label=Number(value=value)) for number, value in enumerate(labels)]
     attempts = [
-        an_attempt(clip.clip_id, **(FAILED if text == "!" else {"detail": text})) for clip, text in zip(clips, given, strict=True)
+        an_attempt(clip.clip_id, **(FAILED if text == "!" else {"text": text})) for clip, text in zip(clips, given, strict=True)
     ]
     return measured("spearman relative_l2", clips, attempts)
 
@@ -44,6 +45,22 @@ def test_ranks_of_scores_with_ties_and_without_an_answer() -> None:
     doubled = np.concatenate([values, values[:1]])
     assert spearman(values, np.array([2.0, 1, 1, 1])) == pytest.approx(spearman(doubled, np.ones(5)))
     assert spearman(np.array([[1.0, 1.0], [1.0, 2.0]]), np.ones(2)) == 0.0
+
+
+def test_resamples_without_a_number_rank_nothing() -> None:
+    outcomes = scored(["3 points", *["nothing is said"] * 30], [float(number) for number in range(31)])
+    low, high = interval(metric_of("spearman"), outcomes)
+    assert (low, high) == (0.0, 0.0), "one clip has a number, and most resamples have none"
+
+
+def test_the_number_that_is_given_is_read_alike_by_all_presets() -> None:
+    """Published rules keep a text with any fitting number, and write all of them down."""
+    clip = a_clip(label=Number(value=65.6))
+    text = "On a scale from 1 to 100, the answer is 65.6."
+    attempt = an_attempt(clip.clip_id, text=text, detail="1, 100, 65.6")
+    assert measure([(clip, attempt)])[0, 0] == 65.6
+    rejected = an_attempt(clip.clip_id, text="It goes on and on", detail="3.5 somersaults", outcome="rejected", reason="cut_off")
+    assert np.isnan(measure([(clip, rejected)])[0, 0])
 
 
 def test_the_relative_error_is_squared_over_the_range_of_the_labels_and_no_number_is_all_of_it() -> None:
@@ -136,7 +153,7 @@ def test_batches_are_measured_in_their_order() -> None:
     assert scores is not None
     for start in range(0, len(clips), 100):
         piece = clips[start : start + 100]
-        scores.add(piece, [an_attempt(clip.clip_id, detail=clip.clip_id) for clip in piece])
+        scores.add(piece, [an_attempt(clip.clip_id, text=clip.clip_id) for clip in piece])
     values = scores.by_source()["numbers"]
     assert np.array_equal(values[:, 0], np.arange(len(clips)))
     assert (values[0, 2], values[0, 3]) == (0, len(clips) - 1)

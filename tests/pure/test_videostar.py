@@ -244,6 +244,39 @@ def test_moma_takes_ten_of_a_kind_and_leaves_out_what_is_unsure(tmp_path: Path) 
     path.write_text(json.dumps(moma(times=(12.0, 14.0, 99.0))))
     with pytest.raises(ValueError, match="99 s is not within 10 to 20 s"):
         clips_of(path, "videostar-moma")
+    skipped = Skipped()
+    clips = clips_of(path, "videostar-moma", skipped)
+    assert {"a1/sequence", "s1/relation/h0/0", "s1/relation/h1/0"} <= set(clips), "the other questions of the activity stay"
+    assert "s1/relation/h2/0: 99 s is not within 10 to 20 s" in " ".join(skipped.first)
+
+
+def test_moma_asks_what_comes_next_where_that_is_always_the_same(tmp_path: Path) -> None:
+    [video] = moma()
+    names = ("serve", "rally", "serve", "celebrate")
+    video["activity"]["sub_activities"] = [
+        {"id": f"s{number}", "class_name": name, "start_time": number, "end_time": number + 1, "higher_order_interactions": []}
+        for number, name in enumerate(names, 5)
+    ]
+    path = tmp_path / "anns.json"
+    path.write_text(json.dumps([video]))
+    clips = clips_of(path, "videostar-moma")
+    assert clips["a1/after"].label == Sentences(key="action_after_action", items=("serve",), reads="span")
+    assert "rally" in clips["a1/after"].question
+    before = clips["a1/before"]
+    assert isinstance(before.label, Sentences)
+    assert before.label.items == ("serve",)
+    assert "rally" in before.question or "celebrate" in before.question
+
+
+def test_a_stretch_or_a_frame_without_extent_is_one_bad_row(tmp_path: Path) -> None:
+    path, video = tmp_path / "anns.json", moma()
+    video[0]["activity"]["sub_activities"][1] |= {"start_time": 12.0, "end_time": 12.0}
+    path.write_text(json.dumps(video))
+    with pytest.raises(ValueError, match="its stretch from 12 to 12 s is empty"):
+        clips_of(path, "videostar-moma")
+    path.write_text(json.dumps([moma()[0] | {"width": 0, "height": 0}]))
+    with pytest.raises(ValueError, match="its frame of 0 x 0 pixels has no area"):
+        clips_of(path, "videostar-moma")
 
 
 def ego_exo(folder: Path, *descriptions: dict[str, Any]) -> Path:
@@ -264,6 +297,15 @@ def ego_exo(folder: Path, *descriptions: dict[str, Any]) -> Path:
 def a_description(text: str = "C puts a pan on the stove", time_s: float = 50.0, **fields: Any) -> dict[str, Any]:
     usual = {"best_exo": {"cam_id": "cam01"}, "ego_visible": True, "unsure": False, "subject": "C"}
     return {"text": text, "timestamp": time_s} | usual | fields
+
+
+def test_a_bad_description_of_ego_exo4d_is_one_bad_row(tmp_path: Path) -> None:
+    elsewhere = a_description("C stirs", best_exo={"cam_id": "cam09"}, ego_visible=False)
+    path = ego_exo(tmp_path / "annotations", elsewhere, a_description(time_s=None), a_description("C looks"))  # type: ignore[arg-type]
+    skipped = Skipped()
+    clips = clips_of(path, "videostar-egoexo4d", skipped)
+    assert {name.split("/")[2] for name in clips} == {"2"}
+    assert "u1/0/0/exo has no 'cam09'" in " ".join(skipped.first)
 
 
 def test_ego_exo4d_asks_what_happens_when_in_each_view(tmp_path: Path) -> None:

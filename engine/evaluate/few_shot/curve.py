@@ -190,7 +190,7 @@ class Point:
 
 def too_many_unusable(rows: Iterable[Narrated], limit: float) -> str | None:
     """The reason not to draw a curve, if more than the share `limit` of the queries have no usable video; else None."""
-    failure = {(row.set, row.query): row.failure for row in rows}
+    failure = {(row.set, row.query): row.failure for row in rows if row.control != MAJORITY}  # which looks at no video
     return too_many_failed(Counter(filter(None, failure.values())), len(failure), limit)
 
 
@@ -221,7 +221,7 @@ def curve(rows: Iterable[Narrated], with_bleu: bool = False, classes: ClassTexts
                 verb_f1=_f1([(row.verb_class, row.chosen_verb) for row in answers], verbs),
                 noun_f1=_f1([(row.noun_class, row.chosen_noun) for row in answers], nouns),
                 failed=sum(bool(row.failure) for row in answers),
-                short=sum(row.shown < shots for row in answers),
+                short=sum(row.shown < shots and not row.failure for row in answers),
                 by_class=sum(row.by_class for row in answers),
             )
         )

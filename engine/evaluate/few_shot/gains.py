@@ -51,29 +51,30 @@ def measure_of(rows: Iterable[Narrated]) -> str:
 
 
 def gains(rows: Sequence[Narrated], trained: Iterable[Clip], measure: str) -> list[Gain]:
-    """Of each set, verb and noun, by training clips: those of the answers without a control. Empty for a single number of shots."""
+    """Of each set, verb and noun, by training clips: those of the answers without a control, between a set's
+    fewest and most shots. Empty for a single number of shots."""
     plain = [row for row in rows if not row.control]
     actions = [clip.action for clip in trained]
     counts = {"verb": Counter(verb for verb, _ in actions), "noun": Counter(noun for _, noun in actions)}
-    shots = sorted({row.shots for row in plain})
-    if len(shots) < 2:
-        return []
-    values: dict[tuple[str, str, str], dict[int, list[float]]] = defaultdict(lambda: {shots[0]: [], shots[-1]: []})
+    shots = {name: sorted({row.shots for row in plain if row.set == name}) for name in {row.set for row in plain}}
+    values: dict[tuple[str, str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in plain:
-        if row.shots in (shots[0], shots[-1]):
-            for kind, name in (("verb", row.verb_class), ("noun", row.noun_class)):
-                if name:
-                    values[row.set, kind, name][row.shots].append(float(getattr(row, measure)))
+        for kind, name in (("verb", row.verb_class), ("noun", row.noun_class)):
+            if name:
+                values[row.set, kind, name][row.shots].append(float(getattr(row, measure)))
     table = []
     for (set_name, kind, name), of_shots in values.items():
-        before, after = (sum(of_shots[number]) / max(1, len(of_shots[number])) for number in (shots[0], shots[-1]))
+        fewest, most = shots[set_name][0], shots[set_name][-1]
+        if fewest == most or not of_shots[fewest] or not of_shots[most]:
+            continue
+        before, after = (sum(of_shots[number]) / len(of_shots[number]) for number in (fewest, most))
         table.append(
             Gain(
                 set=set_name,
                 kind=kind,
                 name=name,
                 trained=counts[kind][name],
-                queries=len(of_shots[shots[-1]]),
+                queries=len(of_shots[most]),
                 before=round(before, 4),
                 after=round(after, 4),
                 gain=round(after - before, 4),

@@ -4,9 +4,11 @@ A judge that is away is waited for, and then the step stops with what it has rep
 not what was asked for, and a question that its server refuses, are counted and have no mark.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +17,7 @@ from engine.evaluate.judge.protocols import WORDINGS, Mark, Question, mark_of
 from engine.judging import Wording
 from engine.rows import JUDGE_REPLIES, JudgeReply
 from engine.store.files import Store, digest
+from engine.store.parallel import parallel_map
 from engine.verify.asking import client_of
 from engine.verify.judging import MILLION, JudgeSpec, chat_body
 from models.base import ModelAway, Unanswerable
@@ -49,7 +52,7 @@ class Asker:
         """`report`: is told how many marks there are by now; it may raise."""
         self.spec, self.account = spec, Account()
         self._wordings, self._store, self._report = {**WORDINGS, **wordings}, store, report
-        self._replies = {reply.key: reply for reply in _read(store)}
+        self._replies = dict(_read(store))
         self._client: ChatClient | None = None
 
     def close(self) -> None:
@@ -72,7 +75,7 @@ class Asker:
         refused = self._ask({key: (questions[number], bodies[number]) for key, number in open_keys.items()})
         marks = []
         for key, question in zip(keys, questions, strict=True):
-            marks.append(None if key in refused else self._mark(question, self._replies[key]))
+            marks.append(None if key in refused else self._mark(question, *self._replies[key]))
             self.account.marks += 1
         self.account.refused += sum(key in refused for key in keys)
         return marks
@@ -81,12 +84,12 @@ class Asker:
         wording = self._wordings[question.protocol]
         return chat_body(self.spec, wording.system, question.text(wording.user), self.spec.run_seed)
 
-    def _mark(self, question: Question, reply: JudgeReply) -> Mark | None:
-        self.account.models[f"{reply.model} ({reply.fingerprint})" if reply.fingerprint else reply.model] = None
-        mark = mark_of(question.protocol, reply.text)
+    def _mark(self, question: Question, text: str, model: str) -> Mark | None:
+        self.account.models[model] = None
+        mark = mark_of(question.protocol, text)
         if mark is None:
             self.account.unclear += 1
-            self.account.example = self.account.example or " ".join(reply.text.split())[:200]
+            self.account.example = self.account.example or " ".join(text.split())[:200]
         return mark
 
     def _ask(self, requests: Mapping[str, tuple[Question, dict[str, Any]]]) -> set[str]:
@@ -113,7 +116,7 @@ class Asker:
             return
         rows = pa.Table.from_pylist([asdict(reply) for reply in replies], schema=JUDGE_REPLIES)
         self._store.write_table(f"{REPLIES}/{digest([reply.key for reply in replies])}.parquet", rows)
-        self._replies |= {reply.key: reply for reply in replies}
+        self._replies |= {reply.key: (reply.text, _model_of(reply.model, reply.fingerprint)) for reply in replies}
         self.account.new += len(replies)
         self.account.prompt_tokens += sum(reply.prompt_tokens for reply in replies)
         self.account.reply_tokens += sum(reply.num_tokens for reply in replies)
@@ -171,6 +174,16 @@ def _reply(key: str, question: Question, completion: Completion) -> JudgeReply:
     )
 
 
-def _read(store: Store) -> list[JudgeReply]:
-    tables = (store.read_table(f"{REPLIES}/{name}") for name in store.names(REPLIES) if name.endswith(".parquet"))
-    return [JudgeReply(**row) for table in tables for row in table.to_pylist()]
+def _model_of(model: str, fingerprint: str) -> str:
+    """One text for all replies of a model: a run may have a million of them."""
+    return sys.intern(f"{model} ({fingerprint})" if fingerprint else model)
+
+
+def _read(store: Store) -> Iterator[tuple[str, tuple[str, str]]]:
+    """The key, text and model of each reply that is kept."""
+    names = (f"{REPLIES}/{name}" for name in store.names(REPLIES) if name.endswith(".parquet"))
+    for table in parallel_map(
+        partial(store.read_table, columns=["key", "text", "model", "fingerprint"]), names, store.calls_at_once
+    ):
+        for row in table.to_pylist():
+            yield row["key"], (row["text"], _model_of(row["model"], row["fingerprint"]))

@@ -16,12 +16,14 @@ ORDERS = 4
 def spearman(values: Array, counts: Array) -> float:
     """Spearman's rank correlation of columns 0 (given) and 1 (label), with mean ranks for ties; 0.0 where either is constant.
 
+    A resample may hold none of the clips that have a number: 0.0 then, too.
+
     >>> spearman(np.array([[1.0, 10.0], [2.0, 30.0], [3.0, 20.0]]), np.ones(3))
     0.5
     """
     pairs = values[~np.isnan(values[:, :2]).any(axis=1)]
     counts = counts[~np.isnan(values[:, :2]).any(axis=1)]
-    if len(pairs) < 2:
+    if len(pairs) < 2 or not counts.any():
         return 0.0
     ranks = np.stack([_ranks(pairs[:, column], counts) for column in (0, 1)])
     centred = ranks - np.average(ranks, axis=1, weights=counts)[:, None]

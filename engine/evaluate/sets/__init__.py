@@ -69,6 +69,14 @@ _PUBLISHED: dict[str, Reader] = {name: partial(published.read_published, form) f
 READERS: dict[str, Reader] = {"manifest": manifest.read, **_PUBLISHED}
 
 
+def files_beside(evaluation_set: EvaluationSet, storage: Storage) -> list[str]:
+    """Files that decide a set's clips beside its own `files`: answers, times, lengths."""
+    if evaluation_set.format not in BENCHMARKS:
+        return []
+    data = Data(manifest=evaluation_set.files, videos=evaluation_set.videos)
+    return published.files_beside(BENCHMARKS[evaluation_set.format], data, storage)
+
+
 def read_set(evaluation_set: EvaluationSet, question: str, storage: Storage) -> Iterator[Clip]:
     """The clips of a set that names its files. Raises ValueError for an unknown format and for what is wrong in the files."""
     if evaluation_set.format not in READERS:

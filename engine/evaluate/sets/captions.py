@@ -29,7 +29,8 @@ def records(published: Published) -> Iterator[Record]:
     is_text = published.data.manifest.endswith(".txt")
     captions = dict[str, list[str]]()
     for video, caption in _of_text(published) if is_text else _of_json(published):
-        captions.setdefault(video, []).append(caption)
+        if any(map(str.isalnum, caption)):  # among the hundred thousands of them are some of dots alone
+            captions.setdefault(video, []).append(caption)
     return each(((f"{published.data.manifest} video {item[0]}", item) for item in captions.items()), partial(_row, published))
 
 

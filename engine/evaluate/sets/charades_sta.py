@@ -3,9 +3,10 @@
 charades_sta_test.txt: AO8RW 0.0 6.9##a person is putting a book on a shelf.
 Charades_v1_test.csv, of Charades itself: id, ..., length; the annotations do not say how long a video is
 
-Some ends are later than the video's; they stay as they are, and count as its end. Published are the shares of first answers whose
-overlap with the annotation reaches 0.3, 0.5 and 0.7 (recall_0.3 ...) and the mean overlap (miou). There is no published wording;
-the question is that of `starloop ingest --format temporal`, which reads Charades-STA in the form of ActivityNet Captions.
+Some ends are later than the video's; they stay as they are, and count as its end. A stretch that ends before it begins is left out,
+as 2D-TAN's loader does. Published are the shares of first answers whose overlap with the annotation reaches 0.3, 0.5 and 0.7
+(recall_0.3 ...) and the mean overlap (miou). There is no published wording; the question is that of `starloop ingest --format
+temporal`, which reads Charades-STA in the form of ActivityNet Captions.
 """
 
 import re
@@ -48,7 +49,7 @@ def _lengths_s(published: Published) -> dict[str, float]:
     return {row["id"]: float(row["length"]) for row in rows}
 
 
-def _row(published: Published, lengths_s: dict[str, float], numbered_line: tuple[int, str]) -> Row:
+def _row(published: Published, lengths_s: dict[str, float], numbered_line: tuple[int, str]) -> Row | None:
     number, line = numbered_line
     match = _LINE.fullmatch(line.strip())
     if match is None:
@@ -56,6 +57,8 @@ def _row(published: Published, lengths_s: dict[str, float], numbered_line: tuple
     video, start_s, end_s = match[1], float(match[2]), float(match[3])
     if video not in lengths_s:
         raise ValueError(f"video {video} is not in {' or '.join(LENGTHS)}, which has its length")
+    if start_s >= end_s:
+        return None
     duration_s = max(lengths_s[video], end_s)
     return {
         "clip_id": f"{video}/{number}",

@@ -2,8 +2,8 @@
 
 validate.csv of Kinetics-400/600/700, as `starloop ingest --format kinetics` reads it: label,youtube_id,time_start,time_end,split.
 Video-STaR's questions were never released (orrzohar/Video-STaR, issue 3), and a judge decided; here they are our own templates,
-the label is the class with its aliases, and accuracy is by rules. qa_accuracy and qa_score ask a judge. There is one group a
-class.
+the label is the class with its aliases, and accuracy is by rules. qa_accuracy and qa_score ask a judge. There are
+no groups.
 """
 
 from collections.abc import Iterator

@@ -38,9 +38,11 @@ class Dataset:
     """Dataset("video", ".mp4", question_word): how its videos are called, and its groups."""
 
     prefix: str
-    """Before the name or number that an annotation has for the video."""
+    """Before what an annotation calls the video."""
     suffix: str
     group: Callable[[dict[str, Any]], str]
+    before_numbers_only: bool = False
+    """Whether an annotation that has no number has the video's whole name."""
 
 
 def question_word(item: dict[str, Any]) -> str:
@@ -60,8 +62,8 @@ def numbered_type(item: dict[str, Any]) -> str:
 
 
 ACTIVITYNET = Dataset("v_", ".mp4", numbered_type)
-MSVD = Dataset("vid", ".avi", question_word)
-MSRVTT = Dataset("video", ".mp4", question_word)
+MSVD = Dataset("vid", ".avi", question_word, before_numbers_only=True)
+MSRVTT = Dataset("video", ".mp4", question_word, before_numbers_only=True)
 
 
 def records(dataset: Dataset, published: Published) -> Iterator[Record]:
@@ -94,12 +96,22 @@ def _row(published: Published, dataset: Dataset, answers: dict[str, Any], clip_n
         if item["question_id"] not in answers:
             raise ValueError(f"the file of answers has none of question {item['question_id']}; take both from the same version")
         item |= answers[item["question_id"]]
-    name = str(item["video_name"] if "video_name" in item else item["video_id"])
-    name = name if name.startswith(dataset.prefix) else f"{dataset.prefix}{name}"
     return {
         "clip_id": str(item["question_id"] if "question_id" in item else item["id"]),
-        "video": published.video(clip_names.get(name, name), dataset.suffix),
+        "video": _video(published, dataset, clip_names, str(item["video_name"] if "video_name" in item else item["video_id"])),
         "question": item["question"],
         "label": reference([item["answer"]]),
         "group": dataset.group(item),
     }
+
+
+def _video(published: Published, dataset: Dataset, clip_names: dict[str, str], name: str) -> str:
+    """The first of the names that a video may have for which there is one; else its usual name.
+
+    An ActivityNet id may begin with "v_" itself; MSVD's test_q.json has "-4wsuPCjDBc_5_15", and its test_qa.json a number.
+    """
+    prefixed = f"{dataset.prefix}{name}"
+    is_whole = name.startswith(dataset.prefix) or (dataset.before_numbers_only and not name.isdigit())
+    usual = name if is_whole else prefixed
+    names = [clip_names.get(usual, usual), prefixed, name]
+    return published.video(next(filter(published.has_video, names), names[0]), dataset.suffix)

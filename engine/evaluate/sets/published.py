@@ -5,11 +5,12 @@ Videos that annotations name without a suffix are looked for below the set's `vi
 and becomes a failed row of kind `missing`.
 """
 
+import contextlib
 import os
 import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
@@ -34,6 +35,8 @@ class Published:
 
     data: Data
     storage: Storage
+    also_read: dict[str, None] = field(default_factory=dict)
+    """The files beside `files` that were asked for so far, whether they are there or not."""
 
     def source(self, path: str = "") -> Source:
         """A file of it; "": the one that the set's `files` names."""
@@ -43,7 +46,9 @@ class Published:
         """A file in the same folder as the set's `files`, or above it: beside("../meta_info.json")."""
         folder = self.data.manifest.rstrip("/").rpartition("/")[0]
         protocol, separator, path = folder.rpartition("://")
-        return protocol + separator + (posixpath.normpath(f"{path}/{name}") if path else name)
+        named = protocol + separator + (posixpath.normpath(f"{path}/{name}") if path else name)
+        self.also_read[named] = None
+        return named
 
     def has(self, path: str) -> bool:
         """Whether there is such a file."""
@@ -67,7 +72,7 @@ class Published:
 
     @cached_property
     def _videos(self) -> "_Videos":
-        """None where the folder is empty, is not there or may not be listed. Raises StorageError where storage does not answer."""
+        """None of them where the folder is not there or may not be listed. Raises StorageError where storage does not answer."""
         try:
             return _Videos(files_under(folder_of(self.data), self.storage) or [])
         except ValueError:
@@ -76,6 +81,9 @@ class Published:
             if error.trouble not in ("missing", "denied"):
                 raise
             return _Videos([])
+
+    def has_video(self, name: str) -> bool:
+        return bool(self._videos.named(name, anywhere=True))
 
     def video(self, name: str, suffix: str = ".mp4", anywhere: bool = True) -> str:
         """The video with this name, whatever its suffix; where there is none its usual name.
@@ -122,6 +130,14 @@ def read_published(form: Format, data: Data, storage: Storage) -> Iterator[Clip]
         yield from read_manifest(data, storage, records=partial(form.records, published))
     except ValueError as error:
         raise ValueError(f"{error}. This format reads: {form.files}") from None
+
+
+def files_beside(form: Format, data: Data, storage: Storage) -> list[str]:
+    """The files that the format reads beside the set's own, of those that are there; they are asked for before the first row."""
+    published = Published(data, storage)
+    with contextlib.suppress(ValueError):  # which reading the set raises
+        next(iter(form.records(published)), None)
+    return [path for path in list(published.also_read) if published.has(path)]
 
 
 def numbered(items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

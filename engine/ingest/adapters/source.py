@@ -151,18 +151,32 @@ def parts(items: Iterable[tuple[str, Any]], split: Callable[[Any], list[tuple[st
         else:
             for name, part in named:
                 where = f"{place} {name}"
-                yield where, ValueError(f"{where}: {part}") if isinstance(part, ValueError) else part
+                yield where, _at(where, part) if isinstance(part, ValueError) else part
 
 
 def _tried(place: str, make: Callable[[Any], Result], item: Any) -> Result | ValueError:
+    made = attempted(lambda: make(item))
+    return _at(place, made) if isinstance(made, ValueError) else made
+
+
+def _at(place: str, error: ValueError) -> ValueError:
+    """
+    >>> _at("item 3", ValueError("has no 'q'")), _at("item 3", ValueError("its box has no area"))
+    (ValueError("item 3 has no 'q'"), ValueError('item 3: its box has no area'))
+    """
+    return ValueError(f"{place}{' ' if str(error).startswith(('has no ', 'is not an annotation')) else ': '}{error}")
+
+
+def attempted(make: Callable[[], Result]) -> Result | ValueError:
+    """What `make` returns, or why an annotation cannot be made use of."""
     try:
-        return make(item)
+        return make()
     except KeyError as error:
-        return ValueError(f"{place} has no {error}; is it of another format?")
-    except (TypeError, AttributeError, IndexError) as error:
-        return ValueError(f"{place} is not an annotation of this format: {error}")
+        return ValueError(f"has no {error}; is it of another format?")
+    except (TypeError, AttributeError, IndexError, ArithmeticError) as error:
+        return ValueError(f"is not an annotation of this format: {error}")
     except ValueError as error:
-        return ValueError(f"{place}: {error}")
+        return error
 
 
 def ask(templates: Sequence[str], clip_id: str, label: Any) -> str:

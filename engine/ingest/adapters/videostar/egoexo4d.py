@@ -6,11 +6,12 @@ release's four kinds for an LLM to verify (commentary, good execution, tips, pro
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from engine.ingest.adapters.source import Source, each, parts, worded
+from engine.ingest.adapters.source import Source, attempted, each, parts, worded
 from engine.ingest.adapters.videostar.parts import drawn, moment, sentence_label
 from engine.ingest.adapters.videostar.questions import Pools, worded_question, wordings
 from engine.ingest.json_rows import json_items
@@ -45,24 +46,47 @@ def _questions(uid: str, rounds: list[dict[str, Any]], takes: dict[str, dict[str
     """What is rejected or unsure is left out, and so is a text that one view has already."""
     if uid not in takes:
         raise ValueError(f"take {uid} is not in takes.json")
-    described: dict[tuple[str, str], Described] = {}
+    described: dict[Any, Described | ValueError] = {}
     for place, of_round in enumerate(rounds):
         for number, description in enumerate(() if of_round.get("rejected") else of_round["descriptions"]):
-            for view, path in () if description.get("unsure") else _views(takes[uid], description):
-                text, name, time_s = _plain(description["text"]), f"{uid}/{place}/{number}/{view}", float(description["timestamp"])
-                subject = Described(name=name, take=takes[uid], time_s=time_s, text=text, path=path)
-                described.setdefault((text, path), subject)
-    return [(f"{subject.name} {kind}", (subject, kind)) for subject in described.values() for kind in KINDS]
+            for view, path_of in () if description.get("unsure") else VIEWS.items():
+                name = f"{uid}/{place}/{number}/{view}"
+                subject = attempted(partial(_described, name, takes[uid], description, path_of))
+                if isinstance(subject, ValueError):
+                    described[name] = subject
+                elif subject is not None:
+                    described.setdefault((subject.text, subject.path), subject)
+    return [
+        (str(key), subject) if isinstance(subject, ValueError) else (f"{subject.name} {kind}", (subject, kind))
+        for key, subject in described.items()
+        for kind in (KINDS if isinstance(subject, Described) else KINDS[:1])
+    ]
 
 
-def _views(take: dict[str, Any], description: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Name and path below the data set's folder of each view in which it can be seen."""
-    cameras, best = take["frame_aligned_videos"], (description.get("best_exo") or {}).get("cam_id")
-    if best:
-        yield "exo", f"{take['root_dir']}/{cameras[best]['0']['relative_path']}"
+def _described(
+    name: str, take: dict[str, Any], description: dict[str, Any], path_of: Callable[[dict[str, Any], dict[str, Any]], str]
+) -> Described | None:
+    """None where it cannot be seen in this view."""
+    path = path_of(take["frame_aligned_videos"], description)
+    if not path:
+        return None
+    text, time_s = _plain(description["text"]), float(description["timestamp"])
+    return Described(name=name, take=take, time_s=time_s, text=text, path=f"{take['root_dir']}/{path}")
+
+
+def _from_outside(cameras: dict[str, Any], description: dict[str, Any]) -> str:
+    """The video of the camera that shows it best; "" where none is named."""
+    best = (description.get("best_exo") or {}).get("cam_id")
+    return str(cameras[best]["0"]["relative_path"]) if best else ""
+
+
+def _of_wearer(cameras: dict[str, Any], description: dict[str, Any]) -> str:
     wearers = [streams for name, streams in cameras.items() if "aria" in name.casefold()]
-    if description.get("ego_visible") and wearers:
-        yield "ego", f"{take['root_dir']}/{wearers[0]['rgb']['relative_path']}"
+    return str(wearers[0]["rgb"]["relative_path"]) if description.get("ego_visible") and wearers else ""
+
+
+VIEWS = {"exo": _from_outside, "ego": _of_wearer}
+"""How each view of a description is found: its video below the take's folder."""
 
 
 def _row(source: Source, pools: Pools, subject: Described, kind: str) -> Row:

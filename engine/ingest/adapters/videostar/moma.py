@@ -5,12 +5,13 @@ hold the same, and how two relate; at most ten questions of each, as in the rele
 release loses. What is called unsure or unclassified is left out, as the release means to.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
+from itertools import groupby, pairwise
 from typing import Any
 
-from engine.ingest.adapters.source import Source, each, parts, worded
+from engine.ingest.adapters.source import Source, attempted, each, parts, worded
 from engine.ingest.adapters.videostar.parts import comparison, drawn, in_square, moment, sentence_label, written
 from engine.ingest.adapters.videostar.questions import Pools, worded_question, wordings
 from engine.ingest.tables import Record, Row
@@ -34,6 +35,10 @@ class Question:
     values: dict[str, Any]
 
 
+Draft = tuple[str, Callable[[], Question]]
+"""The clip_id of a question, and what makes it: one that its annotation does not allow is one bad row."""
+
+
 @dataclass(frozen=True)
 class Sighting:
     """An actor at a moment, in corners of pixels."""
@@ -49,11 +54,14 @@ def records(source: Source) -> Iterator[Record]:
 
 def _questions(item: dict[str, Any]) -> list[tuple[str, Any]]:
     activity = item["activity"]
-    questions = chain(_of_activity(activity), *(_of_part(item, part) for part in activity["sub_activities"]))
-    return [(f"question {question.clip_id}", (item, question)) for question in questions if not _is_unsure(question)]
+    drafts = [*_of_activity(activity), *(draft for part in activity["sub_activities"] for draft in _of_part(item, part))]
+    made = [(f"question {clip_id}", attempted(make)) for clip_id, make in drafts]
+    return [(name, of if isinstance(of, ValueError) else (item, of)) for name, of in made if not _is_unsure(of)]
 
 
-def _is_unsure(question: Question) -> bool:
+def _is_unsure(question: Question | ValueError) -> bool:
+    if isinstance(question, ValueError):
+        return False
     texts = (question.label.text, *map(str, question.values.values()))
     return any(word in text.casefold() for word in UNSURE for text in texts)
 
@@ -72,53 +80,71 @@ def _row(source: Source, pools: Pools, item: dict[str, Any], question: Question)
     }
 
 
-def _of_activity(activity: dict[str, Any]) -> Iterator[Question]:
-    window = _window(activity)
-    in_time = sorted(activity["sub_activities"], key=lambda part: float(part["start_time"]))
-    names = tuple(dict.fromkeys(part["class_name"] for part in in_time))
-    if not names:
+def _of_activity(activity: dict[str, Any]) -> Iterator[Draft]:
+    window, name = _window(activity), activity["id"]
+    in_time = [part["class_name"] for part in sorted(activity["sub_activities"], key=lambda part: float(part["start_time"]))]
+    if not in_time:
         return
-    name = activity["id"]
-    sequence = ClassSequence(key="action_sequence", items=names)
-    yield Question(clip_id=f"{name}/sequence", kind="sequence", window=window, label=sequence, values={})
-    if len(names) < 2:
-        return
-    places = range(len(names) - 1)
-    after, before = drawn(places, name, "after"), drawn(places, name, "before")
-    label = sentence_label("action_after_action", names[after + 1], "span")
-    yield Question(clip_id=f"{name}/after", kind="after", window=window, label=label, values={"action": names[after]})
-    label = sentence_label("action_before_action", names[before], "span")
-    yield Question(clip_id=f"{name}/before", kind="before", window=window, label=label, values={"action": names[before + 1]})
+    sequence = ClassSequence(key="action_sequence", items=tuple(dict.fromkeys(in_time)))
+    yield f"{name}/sequence", partial(_question, f"{name}/sequence", "sequence", window, sequence)
+    pairs = list(pairwise(action for action, _ in groupby(in_time)))
+    for kind, key, known in (
+        ("after", "action_after_action", _with_one(pairs)),
+        ("before", "action_before_action", _with_one((after, before) for before, after in pairs)),
+    ):
+        # of what comes last, or first, nothing can be asked
+        usable = [action for action in known if action != (in_time[-1] if kind == "after" else in_time[0])]
+        if usable:
+            action = drawn(usable, name, kind)
+            label = sentence_label(key, known[action], "span")
+            yield f"{name}/{kind}", partial(_question, f"{name}/{kind}", kind, window, label, action=action)
 
 
-def _of_part(item: dict[str, Any], part: dict[str, Any]) -> Iterator[Question]:
+def _with_one(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The neighbour of each action that has the same one wherever it happens.
+
+    >>> _with_one([("serve", "rally"), ("rally", "serve"), ("serve", "celebrate")])
+    {'rally': 'serve'}
+    """
+    neighbours: dict[str, dict[str, None]] = {}
+    for action, neighbour in pairs:
+        neighbours.setdefault(action, {})[neighbour] = None
+    return {action: next(iter(names)) for action, names in neighbours.items() if len(names) == 1}
+
+
+def _question(clip_id: str, kind: str, window: tuple[float, float], label: Label, **values: Any) -> Question:
+    return Question(clip_id=clip_id, kind=kind, window=window, label=label, values=values)
+
+
+def _of_part(item: dict[str, Any], part: dict[str, Any]) -> Iterator[Draft]:
     sightings: dict[str, list[Sighting]] = {}
     for at in part["higher_order_interactions"]:
         for actor in at["actors"]:
             sightings.setdefault(actor["id"], []).append(Sighting(at, actor))
-    for questions in (_locations(item, part, sightings), _comparisons(item, part, sightings), _relations(item, part)):
-        yield from _at_most(list(questions))
+    for drafts in (_locations(item, part, sightings), _comparisons(item, part, sightings), _relations(item, part)):
+        yield from _at_most(list(drafts))
 
 
-def _at_most(questions: list[Question]) -> list[Question]:
+def _at_most(drafts: Sequence[Draft]) -> list[Draft]:
     """MOST of them, drawn by their ids, in their order."""
-    drawn_ids = sorted((drawn(range(2**32), question.clip_id, "most"), question.clip_id) for question in questions)[:MOST]
-    return [question for question in questions if question.clip_id in {clip_id for _, clip_id in drawn_ids}]
+    drawn_ids = sorted((drawn(range(2**32), clip_id, "most"), clip_id) for clip_id, _ in drafts)[:MOST]
+    return [draft for draft in drafts if draft[0] in {clip_id for _, clip_id in drawn_ids}]
 
 
-def _locations(item: dict[str, Any], part: dict[str, Any], sightings: dict[str, list[Sighting]]) -> Iterator[Question]:
+def _locations(item: dict[str, Any], part: dict[str, Any], sightings: dict[str, list[Sighting]]) -> Iterator[Draft]:
     """Of who is seen more than twice: at one moment shown, at another one asked for."""
     for name, seen_at in sightings.items():
         if len(seen_at) > 2:
             clip_id = f"{part['id']}/location/{name}"
-            first, second = _two(seen_at, clip_id)
-            box, values = _place(item, second.actor), _shown(item, part, first) | {"object": first.actor["class_name"]}
-            values |= {"other_time": _time(part, second.moment)}
-            label = Box(key="location", box=box)
-            yield Question(clip_id=clip_id, kind="location", window=_window(part), label=label, values=values)
+            yield clip_id, partial(_location, item, part, clip_id, *_two(seen_at, clip_id))
 
 
-def _comparisons(item: dict[str, Any], part: dict[str, Any], sightings: dict[str, list[Sighting]]) -> Iterator[Question]:
+def _location(item: dict[str, Any], part: dict[str, Any], clip_id: str, first: Sighting, second: Sighting) -> Question:
+    values = _shown(item, part, first) | {"object": first.actor["class_name"], "other_time": _time(part, second.moment)}
+    return _question(clip_id, "location", _window(part), Box(key="location", box=_place(item, second.actor)), **values)
+
+
+def _comparisons(item: dict[str, Any], part: dict[str, Any], sightings: dict[str, list[Sighting]]) -> Iterator[Draft]:
     """One actor at two moments, where seen more than twice; and two actors, where there are at least three."""
     for name, seen_at in sightings.items():
         clip_id, pairs = f"{part['id']}/comparison/{name}", list[tuple[str, Sighting, Sighting]]()
@@ -129,26 +155,29 @@ def _comparisons(item: dict[str, Any], part: dict[str, Any], sightings: dict[str
             other = sightings[drawn(others, clip_id, "other")]
             pairs.append(("other", drawn(seen_at, clip_id, "first"), drawn(other, clip_id, "second")))
         for which, first, second in pairs:
-            other_values = _shown(item, part, second)
-            values = _shown(item, part, first) | {"other_box": other_values["box"], "other_time": other_values["time"]}
-            label = All(labels=comparison(first.actor["class_name"], second.actor["class_name"]))
-            yield Question(clip_id=f"{clip_id}/{which}", kind="same_object", window=_window(part), label=label, values=values)
+            yield f"{clip_id}/{which}", partial(_comparison, item, part, f"{clip_id}/{which}", first, second)
 
 
-def _relations(item: dict[str, Any], part: dict[str, Any]) -> Iterator[Question]:
+def _comparison(item: dict[str, Any], part: dict[str, Any], clip_id: str, first: Sighting, second: Sighting) -> Question:
+    other_values = _shown(item, part, second)
+    values = _shown(item, part, first) | {"other_box": other_values["box"], "other_time": other_values["time"]}
+    label = All(labels=comparison(first.actor["class_name"], second.actor["class_name"]))
+    return _question(clip_id, "same_object", _window(part), label, **values)
+
+
+def _relations(item: dict[str, Any], part: dict[str, Any]) -> Iterator[Draft]:
     for at in part["higher_order_interactions"]:
-        entities = {entity["id"]: entity for entity in (*at["actors"], *at["objects"])}
         for number, relation in enumerate((*at["relationships"], *at["transitive_actions"])):
-            first, second = entities[relation["source_id"]], entities[relation["target_id"]]
-            text = relation["class_name"].replace("[src]", first["class_name"]).replace("[trg]", second["class_name"])
-            values = {"first": _named(item, first), "second": _named(item, second), "time": _time(part, at)}
-            yield Question(
-                clip_id=f"{part['id']}/relation/{at['id']}/{number}",
-                kind="relation",
-                window=_window(part),
-                label=sentence_label("relationship_interation", text),
-                values=values,
-            )
+            clip_id = f"{part['id']}/relation/{at['id']}/{number}"
+            yield clip_id, partial(_relation, item, part, clip_id, at, relation)
+
+
+def _relation(item: dict[str, Any], part: dict[str, Any], clip_id: str, at: dict[str, Any], relation: dict[str, Any]) -> Question:
+    entities = {entity["id"]: entity for entity in (*at["actors"], *at["objects"])}
+    first, second = entities[relation["source_id"]], entities[relation["target_id"]]
+    text = relation["class_name"].replace("[src]", first["class_name"]).replace("[trg]", second["class_name"])
+    values = {"first": _named(item, first), "second": _named(item, second), "time": _time(part, at)}
+    return _question(clip_id, "relation", _window(part), sentence_label("relationship_interation", text), **values)
 
 
 def _two(seen_at: list[Sighting], clip_id: str) -> tuple[Sighting, Sighting]:

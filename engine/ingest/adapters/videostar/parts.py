@@ -27,12 +27,16 @@ def drawn(choices: Sequence[T], clip_id: str, purpose: str = "") -> T:
 
 
 def in_square(box: Sequence[float], width: float, height: float) -> Corners:
-    """Corners in pixels -> shares of the frame padded to a square, moved into it. Raises ValueError for a box without area.
+    """Corners in pixels -> shares of the frame padded to a square, moved into it.
+
+    Raises ValueError for a box or a frame without area.
 
     >>> in_square((0, 0, 100, 50), 100, 50)
     (0.0, 0.25, 1.0, 0.75)
     """
     x1, y1, x2, y2 = (float(value) for value in box)
+    if not width > 0 or not height > 0:
+        raise ValueError(f"its frame of {width:g} x {height:g} pixels has no area")
     side = max(width, height)
     across, down = (side - width) / 2, (side - height) / 2
     shares = [(x1 + across) / side, (y1 + down) / side, (x2 + across) / side, (y2 + down) / side]
@@ -48,11 +52,13 @@ def written(box: Corners) -> str:
 
 
 def moment(time_s: float, start_s: float, end_s: float) -> str:
-    """A time as a share of the stretch from start to end. Raises ValueError outside of it.
+    """A time as a share of the stretch from start to end. Raises ValueError outside of it, and for an empty one.
 
     >>> moment(5, 4, 8)
     '0.25'
     """
+    if not start_s < end_s:
+        raise ValueError(f"its stretch from {start_s:g} to {end_s:g} s is empty")
     if not start_s <= time_s <= end_s:
         raise ValueError(f"{time_s:g} s is not within {start_s:g} to {end_s:g} s")
     return share(time_s - start_s, end_s - start_s)
