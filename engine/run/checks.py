@@ -8,7 +8,7 @@ from engine.episodes.lengths import refuse_shots
 from engine.evaluate.judge.protocols import refuse_unknown_wordings
 from engine.evaluate.metrics import metric_of
 from engine.evaluate.scores import refuse_missing
-from engine.evaluate.sets import read_set
+from engine.evaluate.sets import files_beside, read_set
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.splits import refuse_empty
@@ -155,11 +155,10 @@ def refuse_changed_inputs(config: RunConfig, store: Store, ingested: Seal, until
     """Raises ValueError where the manifest or an evaluation set is not what ingest read, or has no clips for what is asked."""
     for name, fingerprint in inputs_of(config).items():
         if ingested.facts["inputs"][name] != fingerprint:
-            files = {evaluation_set.name: evaluation_set.files for evaluation_set in config.evaluate.sets}
-            path = files.get(name) or config.data.manifest
+            files = {own.name: [own.files, *files_beside(own, config.access())] for own in config.evaluate.sets if own.files}
+            path = " or ".join(files.get(name, [config.data.manifest]))
             again = "" if name in files else f", or continue the run with what it holds now: `starloop extend {store.url()} {path}`"
-            beside = ", or a file beside it," if name in files else ""
-            raise ValueError(f"{path}{beside} has changed since {store.url()} read it; restore it or choose another run.uri{again}")
+            raise ValueError(f"{path} has changed since {store.url()} read it; restore it or choose another run.uri{again}")
     refuse_empty_splits(ingested, until)
 
 

@@ -155,8 +155,30 @@ def parts(items: Iterable[tuple[str, Any]], split: Callable[[Any], list[tuple[st
 
 
 def _tried(place: str, make: Callable[[Any], Result], item: Any) -> Result | ValueError:
-    made = attempted(lambda: make(item))
-    return _at(place, made) if isinstance(made, ValueError) else made
+    try:
+        return make(item)
+    except UNREADABLE as error:
+        return _at(place, _problem(error))
+
+
+def attempted(make: Callable[[], Result]) -> Result | ValueError:
+    """What `make` returns, or why an annotation cannot be made use of."""
+    try:
+        return make()
+    except UNREADABLE as error:
+        return _problem(error)
+
+
+UNREADABLE = (KeyError, TypeError, AttributeError, IndexError, ArithmeticError, ValueError)
+"""What an annotation of another form than expected leads to."""
+
+
+def _problem(error: Exception) -> ValueError:
+    if isinstance(error, ValueError):
+        return error
+    if isinstance(error, KeyError):
+        return ValueError(f"has no {error}; is it of another format?")
+    return ValueError(f"is not an annotation of this format: {error}")
 
 
 def _at(place: str, error: ValueError) -> ValueError:
@@ -165,18 +187,6 @@ def _at(place: str, error: ValueError) -> ValueError:
     (ValueError("item 3 has no 'q'"), ValueError('item 3: its box has no area'))
     """
     return ValueError(f"{place}{' ' if str(error).startswith(('has no ', 'is not an annotation')) else ': '}{error}")
-
-
-def attempted(make: Callable[[], Result]) -> Result | ValueError:
-    """What `make` returns, or why an annotation cannot be made use of."""
-    try:
-        return make()
-    except KeyError as error:
-        return ValueError(f"has no {error}; is it of another format?")
-    except (TypeError, AttributeError, IndexError, ArithmeticError) as error:
-        return ValueError(f"is not an annotation of this format: {error}")
-    except ValueError as error:
-        return error
 
 
 def ask(templates: Sequence[str], clip_id: str, label: Any) -> str:

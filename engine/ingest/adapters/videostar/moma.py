@@ -55,8 +55,8 @@ def records(source: Source) -> Iterator[Record]:
 def _questions(item: dict[str, Any]) -> list[tuple[str, Any]]:
     activity = item["activity"]
     drafts = [*_of_activity(activity), *(draft for part in activity["sub_activities"] for draft in _of_part(item, part))]
-    made = [(f"question {clip_id}", attempted(make)) for clip_id, make in drafts]
-    return [(name, of if isinstance(of, ValueError) else (item, of)) for name, of in made if not _is_unsure(of)]
+    questions = ((f"question {clip_id}", attempted(make)) for clip_id, make in drafts)
+    return [(name, of if isinstance(of, ValueError) else (item, of)) for name, of in questions if not _is_unsure(of)]
 
 
 def _is_unsure(question: Question | ValueError) -> bool:
