@@ -36,7 +36,11 @@ class AuditOptions:
 
 def audit(run: str, options: AuditOptions, settings: list[str]) -> None:
     store = Store(run.rstrip("/") or run, load_config(None, settings).access())
-    lines = _take_back(store, options.overrides) if options.overrides else _draw(store, options)
+    lines = list[str]()
+    if options.overrides:
+        lines = _take_back(store, options.overrides)
+    elif not options.as_json:  # a script that asks for figures draws nothing
+        lines = _draw(store, options)
     results = audits(store, read_seals(store))
     _refresh(store)
     if options.as_json:

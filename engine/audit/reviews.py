@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from engine.generate.reuse import content_of
 from engine.rows import Answer, Clip, Example, Review
+from engine.run.seals import Seal
 from engine.store.documents import to_json
 from engine.store.files import FileRecord, Store, digest
 
@@ -55,6 +56,15 @@ def add(store: Store, reviews: Sequence[Review], source: str) -> list[Review]:
     while fresh and not store.create(f"{FOLDER}/{number:05d}.json", data):
         number += 1  # somebody else has handed a file in at the same time
     return fresh
+
+
+def unheard(store: Store, sealed: Mapping[str, Seal]) -> int:
+    """How many answers have a word that the run's last select step was not given."""
+    selects = [seal for name, seal in sealed.items() if name.endswith("/select")]
+    heard = [record for record in selects[-1].files if record.path.endswith(f"/{APPLIED}")] if selects else []
+    given = {row["answer"]: row for record in heard for row in json.loads(store.read_recorded(record))}
+    words = read(store, records_of(store))
+    return sum(given.get(answer) != asdict(review) for answer, review in words.items())
 
 
 def copy(store: Store, continuation: Store) -> None:

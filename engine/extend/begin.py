@@ -126,7 +126,10 @@ def begin(parent: Store, extension: Extension, access: Storage) -> RunConfig | N
     with Comparison() as comparison:
         comparison.read(clips_of(data, known, access), known, Ready(past, rationalizes(new)))
         log.info("%s", line_of(comparison.changes, extension.manifest, parent.uri))
-        if not is_change(comparison.changes):
+        words = reviews.unheard(parent, sealed)
+        if words:
+            log.info("people's words that no select step has heard: %d", words)
+        if not is_change(comparison.changes) and not words:
             log.info("nothing to do: %s changes no clip of %s", extension.manifest, parent.uri)
             return None
         refuse_empty(comparison.sizes(), [*comparison.changes])

@@ -92,15 +92,15 @@ def warning_of(facts: Mapping[str, Any]) -> str:
 
     >>> judged = Judged()
     >>> judged.outcomes["sampled"].update(keep=1, unclear=26)
-    >>> print(warning_of(judged.facts("m at u")))
-    26 of 27 replies of the judge had no verdict, so the rules' stands; read some in the attempts, and change verify.judge.rubric
+    >>> print(warning_of(judged.facts("m at u"))[:98])
+    26 of 27 replies of the judge had no verdict, so the rules' stands; read some in the attempts, and
     """
     unclear = sum(facts[why]["unclear"] for why in (SAMPLED, OPEN))
     if 2 * unclear <= facts["answers"]:
         return ""
     return (
         f"{unclear} of {facts['answers']} replies of the judge had no verdict, so the rules' stands; read some in the attempts, "
-        "and change verify.judge.rubric"
+        "and begin a run (run.uri) with another verify.judge.rubric"
     )
 
 

@@ -20,6 +20,11 @@ _CUE = regex.compile(
     r"|\bcomes?\s+(?:out\s+)?to\b|\b(?:for|making|giving)\s+a\s+(?:grand\s+)?total\s+of\b|\btotal(?:ing|ling)\b",
     regex.IGNORECASE,
 )
+_LABELLED = regex.compile(
+    r"(?:^|[\n;,.]|\band\b|\bthe\b|[-*•])\s*(?:(?:total\s+)?(?:number|count|amount)\s+of\s+)?((?:[\w-]+\s+){0,2}[\w-]+)\s*(?::|=|\bis\b|\bare\b)\s*$",
+    regex.IGNORECASE,
+)
+"""Text before a number that says what it counts: "Number of people: ", "people = ", "the number of people is "."""
 _RESTATED = regex.compile(r"\b(?:i\.\s?e\.|that\s+is|in\s+other\s+words),?\s+(?:a\s+total\s+of\s+|\w+ly\s+)?$", regex.IGNORECASE)
 """Text before a number that sums up what stands before it."""
 _CONCLUDING = frozenset("so therefore thus hence overall final finally total altogether conclude conclusion answer score".split())
@@ -36,7 +41,8 @@ ADJECTIVE_WEIGHT = 2
 def answered_number(answer: Answer, question: str, stated: Sequence[StatedNumber]) -> StatedNumber | None:
     """The number that the text gives as its answer; None if it asserts no value.
 
-    Of several asserted values the first rule that finds one decides: the number behind the last "answer is" or "correct count is";
+    Of several asserted values the first rule that finds one decides: of counts that are told by name ("People: 3, dogs: 2") that of
+    what is asked for; the number behind the last "answer is" or "correct count is";
     the one in a clause that sums up; of those that count what the question asks for, the one whose clause has most words of the
     question; of the numbers nearest to the question's words the last in a sentence that concludes, else the last. Parts of a whole
     ("half of it") count if no other number is asserted.
@@ -47,6 +53,8 @@ def answered_number(answer: Answer, question: str, stated: Sequence[StatedNumber
         return parts[0] if len(parts) == 1 else None
     if len(asserted) == 1:
         return asserted[0]
+    if labelled := _labelled(answer, question, asserted):
+        return labelled
     if announced := _announced(answer, asserted):
         return announced
     weights = _topic_weights(question)
@@ -77,6 +85,18 @@ def asked_noun(question: str) -> str:
 
 def is_stated(answer: Answer, number: StatedNumber) -> bool:
     return answer.stances[number.position] not in (DENIED, OPEN)
+
+
+def _labelled(answer: Answer, question: str, asserted: Sequence[StatedNumber]) -> StatedNumber | None:
+    """The one count of what is asked for, where several things are counted by name."""
+    noun = asked_noun(question)
+    before = [answer.text[max(0, number.start - CUE_REACH) : number.start] for number in asserted]
+    names = [match[1].split()[-1].casefold() if (match := _LABELLED.search(text)) else "" for text in before]
+    if not noun or sum(map(bool, names)) < 2:
+        return None
+    forms = frozenset(lemmas(noun))
+    own = [number for number, name in zip(asserted, names, strict=True) if name and not forms.isdisjoint(lemmas(name))]
+    return own[0] if len(own) == 1 else None
 
 
 def _announced(answer: Answer, asserted: Sequence[StatedNumber]) -> StatedNumber | None:

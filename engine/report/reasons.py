@@ -6,6 +6,7 @@ IN_WORDS = {
     "runs_on": "The answer goes on with a turn of its user.",
     "cut_off": "The answer was cut off at the token limit, or breaks off in the middle.",
     "repetition": "The answer repeats itself in a loop.",
+    "unseen": "The answer says that its model has not seen the video.",
     "gives_away_hint": "The answer shows that its model was told the label.",
     "copies_hint": "The answer says nothing beyond the hint that it was given.",
     "label_missing": "The label's words are not in the answer.",

@@ -1,6 +1,7 @@
 """Preflight: checks what would go wrong before it costs anything. A finding is ok, or says what is wrong and what to do."""
 
 import importlib.metadata
+import math
 import os
 import re
 import shutil
@@ -213,16 +214,16 @@ def _manifest(config: RunConfig, storage: Storage, sample: list[Clip]) -> Iterat
     for note in card.notes():
         yield Finding("manifest", note)
     if videos := card.heldout_videos():
-        yield what_can_be_seen(config.loop, counts["heldout"], videos, card.has_fixed_splits)
+        yield what_can_be_seen(config.loop, counts["heldout"], videos, counts["videos"], card.has_fixed_splits)
 
 
-def what_can_be_seen(loop: Loop, clips: int, videos: int, has_fixed_splits: bool = False) -> Finding:
+def what_can_be_seen(loop: Loop, clips: int, videos: int, all_videos: int, has_fixed_splits: bool = False) -> Finding:
     """The smallest gain that the held-out set shows; as if the clips of one video were right or wrong together.
 
-    `has_fixed_splits`: the manifest names the split of each row, as what `starloop ingest` writes does, so that data.heldout alone
-    moves none.
+    `all_videos`: of the manifest. `has_fixed_splits`: the manifest names the split of each row, as what `starloop ingest` writes
+    does, so that data.heldout alone moves none.
 
-    >>> what_can_be_seen(Loop(), 400, 200).detail
+    >>> what_can_be_seen(Loop(), 400, 200, 1000).detail
     '400 clips of 200 videos: a cycle that gains 0.114 or more is promoted at least four times in five (one answer in 10 spoiled)'
     """
     what, of = "held-out split", f"{quantity(clips, 'clip')} of {quantity(videos, 'video')}"
@@ -233,10 +234,16 @@ def what_can_be_seen(loop: Loop, clips: int, videos: int, has_fixed_splits: bool
         return Finding(what, f"{of}: {luck}")
     gain = smallest_gain(videos, level_of(loop))
     if gain is None:
-        share = "set data.heldout to a larger share"
-        if has_fixed_splits:
-            share = "its split column decides: `starloop ingest` the table without one again, with --set data.heldout=0.3 or more"
-        remedy = f'hold out {fewest_videos(level_of(loop))} videos or more ({share}), or set loop.promote = "best"'
+        fewest = fewest_videos(level_of(loop))
+        share = math.ceil(100 * fewest / max(1, all_videos)) / 100
+        if share >= 1:
+            how = f"the manifest has {quantity(all_videos, 'video')} in all, so add videos"
+        elif has_fixed_splits:
+            again = f"`starloop ingest` the table without one again, with --set data.heldout={share:g} or more"
+            how = f"its split column decides: {again}"
+        else:
+            how = f"set data.heldout={share:g} or more"
+        remedy = f'hold out {quantity(fewest, "video")} or more ({how}), or set loop.promote = "best"'
         return Finding(what, f"{of} are too few to show that a cycle is better: none would be promoted", remedy)
     often = f"promoted at least four times in five (one answer in {1 / SPOILED:.0f} spoiled)"
     return Finding(what, f"{of}: a cycle that gains {gain:g} or more is {often}")

@@ -28,6 +28,7 @@ same_or_not   whether two things are the same: the last mention decides
 enumeration   reject answers that enumerate many classes
 repetition    reject answers that repeat themselves or break off
 turns         reject answers that go on as their own user
+unseen        reject answers that say they have not seen the video
 leakage       reject rationalizations that reveal the hint or only copy it
 published     Video-STaR's rules for all kinds, as in its paper and its code
 tools         what the published rules use beside the text: models, and a list of stop words

@@ -38,6 +38,7 @@ from engine.verify.sequence import verify_sequence
 from engine.verify.time_range import verify_time_range
 from engine.verify.timestamp import verify_timestamp
 from engine.verify.turns import next_turn
+from engine.verify.unseen import unseen_span
 
 COMPARED_BY_WORDS = (Keywords, Choice, Sentences, ClassSequence, SameOrNot, Reference)
 """Kinds of label for which an answer with the same words is the label itself; a number also has a sign."""
@@ -97,6 +98,8 @@ def verify(text: str, question: str, label: Label, mode: Mode, finished: bool, s
     if not is_label and (repeated := repeated_range(answer)):
         first, end = repeated
         return _rejected("repetition", " ".join(answer.words[first:end]), answer.span_of(first, end - 1))
+    if span := unseen_span(text):
+        return _rejected("unseen", text[span[0] : span[1]], span)
     if mode == "rationalized":
         if span := revealing_span(text):
             return _rejected("gives_away_hint", text[span[0] : span[1]], span)

@@ -106,7 +106,9 @@ def audit(
     cycle: Annotated[int | None, typer.Option(min=0, help="Whose generate step; default: the latest that is complete.")] = None,
     out: Annotated[Path, typer.Option(help="The file that people edit, .csv or .jsonl.")] = Path("audit.csv"),
     overrides: Annotated[str, typer.Option(metavar="FILE", help="Take such a file back: its words override the verdicts.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each audited step.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object for each audited step; without --overrides nothing is drawn.")
+    ] = False,
     settings: Settings = [],  # noqa: B006
 ) -> None:
     """Draw answers for people to read; take their words back; print precision and recall of the verifiers."""

@@ -310,6 +310,21 @@ def test_wrong_runs_are_refused_in_a_line(run: Store, tmp_path: Path) -> None:
         assert "\n" not in str(refused.value)
 
 
+def test_people_s_words_alone_are_a_reason_to_continue(run: Store, tmp_path: Path) -> None:
+    """They are read at a run's end, when no select step is left that would hear them."""
+    same = a_manifest(tmp_path, [clip for split in ("train", "heldout") for clip in from_table(run.read_table(path_of(split, 0)))])
+    assert begin(run, asked(run, same), Storage()) is None
+    reviews.add(run, [Review(answer="a1", clip_id="a", people="drop", note="")], "audit.csv")
+    assert reviews.unheard(run, read_seals(run)) == 1
+    assert begin(run, asked(run, same), Storage()) is not None
+    run.write(
+        "cycle-000/select/reviews.json", json.dumps([{"answer": "a1", "clip_id": "a", "people": "drop", "note": ""}]).encode()
+    )
+    heard = a_seal("cycle-000/select", direct_only=True, examples=3, episodes=0)
+    sealed = read_seals(run) | {"cycle-000/select": replace(heard, files=run.describe(["cycle-000/select/reviews.json"]))}
+    assert reviews.unheard(run, sealed) == 0
+
+
 def test_a_promoted_model_that_is_gone_is_named(run: Store, tmp_path: Path) -> None:
     run.delete("cycle-000/train/model")
     with pytest.raises(ValueError, match=r"cycle-000/train/model is gone, the promoted model of"):

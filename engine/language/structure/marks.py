@@ -13,14 +13,14 @@ _NO = (
     r"|not\s+(?:present|shown|visible)|✗|✘|❌|✕|✖|☒|×|\[\s*\]"
 )
 _MARK = rf"(?P<no>{_NO})|(?P<yes>{_YES})"
-_JOINT = r"\s*(?:[:=|]|->|→|=>|[–—]|\s-)\s*(?:this\s+is\s+|it\s+is\s+|that\s+is\s+|is\s+)?"
+_JOINT = r"\s*(?:[:=|]|\((?=[^(),;:\n]{1,20}\))|->|→|=>|[–—]|\s-)\s*(?:this\s+is\s+|it\s+is\s+|that\s+is\s+|is\s+)?"
 _END = r"(?=\s*(?:$|[.,;:!()|–—]|-\s|\s-|because\b|since\b|as\b))"
 _MARKED = re.compile(
-    rf"(?:^\W{{0,6}}|(?<=[,;])\s+)(?P<name>[^:=|→–—\n]{{1,90}}?){_JOINT}[*_`\s]*(?:{_MARK})(?:(?<=\w)\b|(?<=\W))[*_`]*{_END}",
+    rf"(?:^\W{{0,6}}|(?<=[,;])\s+)(?P<name>(?:[A-H][).:]\s*)?[^:=|→–—\n]{{1,90}}?){_JOINT}[*_`\s]*(?:{_MARK})(?:(?<=\w)\b|(?<=\W))[*_`]*{_END}",
     re.IGNORECASE,
 )
 """A name, then a mark, then perhaps a reason: "- (A) He runs: incorrect, he stands."."""
-_JOINED = re.compile(r"[:=|→–—]|->|\s-")
+_JOINED = re.compile(r"[:=|→–—(]|->|\s-")
 """What every joint between a name and its mark holds."""
 _LISTED = re.compile(r"\s*(?:[-*•|(]|\d+[.)]|[A-H][).:]|option\b)", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.;!]\s")
@@ -31,7 +31,8 @@ _CONTEXT_LINE = re.compile(
 _BOX_LINE = re.compile(r"^\s*+(?:(?:[-*•]|\d+[.)])\s*+)?\[\s*(?P<tick>[xX✓✔]?)\s*\]\s*(?P<name>\S.*)$")
 _TICKED = re.compile(r"(?P<name>[^\n,;✓✔✅☑✗✘❌✕✖☒]{1,60}?)\s*[:=(-]?\s*(?:(?P<yes>[✓✔✅☑])|(?P<no>[✗✘❌✕✖☒]))")
 _SHARED = re.compile(
-    r"(?P<name>(?:P\()?[^\W\d][^\n,;.:=()%|]{0,60}?\)?)(?:\s*(?:[:=(|]|->|→|[–—])\s*|\s+)(?:about\s+|~\s*)?"
+    r"(?P<name>(?:P\()?[^\W\d][^\n,;.:=()%|]{0,60}?\)?)(?:\s*(?:[:=(|]|->|→|[–—])\s*|\s+)"
+    r"(?P<kind>(?:confidence|probability|prob|likelihood|certainty|score)\s*[:=]?\s*)?(?:about\s+|~\s*)?"
     r"(?P<value>\d{1,3}(?:\.\d+)?\s*%|[01]?\.\d+|[01])\)?(?=\s*(?:$|[,;.|)]|and\b|\n))",
     re.MULTILINE,
 )
@@ -58,6 +59,10 @@ def without_rejected(text: str) -> str:
     ['-', 'diving:', 'yes']
     >>> without_rejected("diving: 8%, swimming: 92%").split()
     [',', 'swimming:', '92%']
+    >>> without_rejected("diving (confidence: 0.1), swimming (confidence: 0.7)").split()
+    [',', 'swimming', '(confidence:', '0.7)']
+    >>> without_rejected("A: diving (incorrect)\\nB: swimming (correct)").split()
+    ['B:', 'swimming', '(correct)']
     >>> without_rejected("| running | ✗ |\\n| diving | ✓ |").split()
     ['|', 'diving', '|', '✓', '|']
     """
@@ -104,10 +109,11 @@ def _ticked(text: str) -> Iterator[Candidate]:
 
 
 def _shares(text: str) -> list[Candidate]:
-    """Candidates with a share each that sum up to about one."""
+    """Candidates with a share each that sum up to about one, or that is called a confidence or score."""
     matches = list(_SHARED.finditer(text)) if re.search(r"%|\d\.\d", text) else []
     values = [float(m["value"].rstrip("% ")) / (100 if "%" in m["value"] else 1) for m in matches]
-    if len(matches) < 2 or not SHARE_SUMS[0] <= sum(values) <= SHARE_SUMS[1]:
+    is_sum = SHARE_SUMS[0] <= sum(values) <= SHARE_SUMS[1]
+    if len(matches) < 2 or not (is_sum or all(match["kind"] for match in matches)):
         return []
     highest = max(values)
     is_single = values.count(highest) == 1
