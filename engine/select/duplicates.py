@@ -14,8 +14,8 @@ KEY_HASHES = 3
 """Smallest hashes that make a text's key: two texts have the same key if they share most of their shingles."""
 SALTS = ("first", "second")
 """One key of a text for each."""
-SHARE_BITS = 5
-"""Keys are ordered by shares, which their first bits decide."""
+RUNS, FEWEST_IN_RUN = 32, 1 << 14
+"""Keys are ordered by so many stretches: an order of all of them at once takes four times the memory of the keys."""
 AT_ONCE = 256
 """Texts whose keys are made together: arrays of so many stay in the processor's cache."""
 LETTERS = np.array([code if code >= 128 else ord(chr(code).lower()) if chr(code).isalnum() else 0 for code in range(256)], np.uint8)
@@ -59,14 +59,7 @@ class Duplicates:
         1
         """
         self._settle()
-        is_duplicate = np.zeros(len(self._keys[0]), dtype=bool)
-        for keys in self._keys:
-            values = np.frombuffer(keys, np.uint64)
-            for share in range(1 << SHARE_BITS):  # an order of all keys at once takes more memory than the keys
-                places = np.flatnonzero(values >> np.uint64(64 - SHARE_BITS) == share)
-                _, first = np.unique(values[places], return_index=True)
-                is_duplicate[np.delete(places, first)] = True
-        return int(is_duplicate.sum())
+        return int(np.logical_or.reduce([repeated(np.frombuffer(keys, np.uint64)) for keys in self._keys]).sum())
 
     def capped(self, most: int, ranks: Sequence[int]) -> NDArray[np.bool_]:
         """Which texts stay where at most so many of each group of near-duplicates do: those of the lowest ranks, one for each text.
@@ -101,6 +94,26 @@ class Duplicates:
                 groups = first[inverse]
             if np.array_equal(before, groups):
                 return groups
+
+
+def repeated(values: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which values are there before.
+
+    >>> repeated(np.array([7, 3, 7, 3, 9], np.uint64)).tolist()
+    [False, False, True, True, False]
+    """
+    is_repeated = np.ones(len(values), dtype=bool)
+    known = list[NDArray[np.uint64]]()
+    length = max(FEWEST_IN_RUN, -(-len(values) // RUNS))
+    for start in range(0, len(values), length):
+        distinct, first = np.unique(values[start : start + length], return_index=True)
+        is_new = np.ones(len(distinct), dtype=bool)
+        for before in known:
+            is_new &= before[np.minimum(np.searchsorted(before, distinct), len(before) - 1)] != distinct
+        is_repeated[start + first[is_new]] = False
+        if is_new.any():
+            known.append(distinct[is_new])
+    return is_repeated
 
 
 def shingles_of(texts: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
