@@ -6,7 +6,7 @@ one of the two is right, with the exact two-sided p of that (McNemar). A claim h
 else it is open. The p counts clips and not seeds: it tells how sure it is that these models differ, not that other ones would.
 
 The loop's own functions run in one process each, without Ray: the demo's finetune of the tiny model (tests/laboratory.py). The
-narrated world's training is a third of that of `make icl`.
+narrated world's training is two fifths of that of `make icl`.
 
 PYTHONPATH=.:tests python tests/bench/science.py [--seeds 3] [--markdown]
 """
