@@ -20,7 +20,7 @@ import pytest
 
 from command import ROOT, options, process
 from engine.store.files import Store
-from hosts import Host, Hosts, why_not
+from hosts import Hosts, why_not
 from loops import SETTINGS, outcome, write_world
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900), pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")]
@@ -83,11 +83,6 @@ class Job:
         store = Store(str(self.folder))
         self.until(lambda: len(store.names(folder)) >= count, 400)
 
-    def stop(self) -> None:
-        done = process("stop", str(self.folder), "--address", self._hosts.job_server)
-        assert done.returncode == 0, done.stderr
-        self.process.wait(60)
-
 
 @contextmanager
 def submitted(hosts: Hosts, folder: Path, settings: list[str]) -> Iterator[Job]:
@@ -125,19 +120,12 @@ def test_stages_run_where_their_labels_say_and_lost_hosts_are_named_and_replaced
     assert alone.returncode == 0, alone.stderr[-3000:]
     used = {host.address: pool for pool, host in pools.hosts.items()}
     with submitted(pools, tmp_path / "first", [*settings, *SELECTORS, "cluster.generator_actors=auto"]) as job:
-        job.until(
-            lambda: "base/evaluate  starting" in job.log, 240
-        )  # two jobs that unpack the same files at once hinder each other
-        with submitted(pools, tmp_path / "second", [*settings, *SELECTORS]) as other:
-            job.until(lambda: "held by job" in job.log + other.log, 240)
-            waits, holds = (job, other) if "held by job" in job.log else (other, job)
-            assert re.search(
-                rf"waits: 1 of 1 generators has no place: what they need is held by job \w+ \({holds.folder}\)", waits.log
-            )
-            other.stop()
-        for moment, pool, count in (("cycle-000/generate/pieces", "generate", 2), ("cycle-000/train", "train", 1)):
+        for step, moment, pool, count in (
+            ("cycle-000/generate", "cycle-000/generate/pieces", "generate", 2),
+            ("cycle-000/train", "cycle-000/train", "train", 1),
+        ):
             job.until_files(moment, count)
-            replaced_by(pools, pool, job, pools.hosts[pool])
+            replaced_by(pools, pool, job, step)
             used[pools.hosts[pool].address] = pool
         assert job.process.wait(400) == 0, job.log[-6000:]
     print(job.log)
@@ -156,15 +144,28 @@ def test_stages_run_where_their_labels_say_and_lost_hosts_are_named_and_replaced
     }, places
 
 
-def replaced_by(hosts: Hosts, pool: str, job: Job, lost: Host) -> None:
-    """Kill the host of a pool, see that the log names it and what is waited for, and start another one.
+def test_two_runs_on_one_place_name_each_other(pools: Hosts, manifest: str, tmp_path: Path) -> None:
+    settings = [*RUN, f"data.manifest={manifest}", *SELECTORS]
+    with submitted(pools, tmp_path / "first", settings) as job:
+        # two jobs that unpack the same files at once hinder each other
+        job.until(lambda: "base/evaluate  starting" in job.log, 240)
+        with submitted(pools, tmp_path / "second", settings) as other:
+            job.until(lambda: "held by job" in job.log + other.log, 240)
+            waits, holds = (job, other) if "held by job" in job.log else (other, job)
+            assert re.search(
+                rf"waits: 1 of 1 generators has no place: what they need is held by job \w+ \({holds.folder}\)", waits.log
+            )
+
+
+def replaced_by(hosts: Hosts, pool: str, job: Job, step: str) -> None:
+    """Kill the host of a pool while the step needs it, see that the log names it and what is waited for, and start another one.
 
     Seconds are those of the log's own clock: on a busy head Ray's job server sends lines late.
     """
-    before, killed = len(job.log), time.localtime()
+    before, killed, address = len(job.log), time.localtime(), hosts.hosts[pool].address
     hosts.kill(pool)
-    silent = rf"(\d\d:\d\d:\d\d)  .*node {re.escape(lost.address)} .*(does not answer|died)"
-    waits = rf"(\d\d:\d\d:\d\d)  .*no node has {POOL}={pool}; each waits for 1 CPU on a node with"
+    silent = rf"(\d\d:\d\d:\d\d)  {step}: node {re.escape(address)} .*(does not answer|died)"
+    waits = rf"(\d\d:\d\d:\d\d)  {step} .*no node has {POOL}={pool}; each waits for 1 CPU on a node with"
     received_s = [job.until(partial(_found, job, before, line), 120) for line in (silent, waits)]
     named_s, waits_s = (_seconds_between(killed, _found(job, before, line)) for line in (silent, waits))
     print(
