@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from engine.language.negators import denies
 from engine.language.scope import DENIED, NEGATING_PAIRS, OPEN, PERSON_PRONOUNS, THING_PRONOUNS, Scope
-from engine.language.unreal import DEPICTIONS, is_omitted
+from engine.language.unreal import DEPICTIONS, PRINTS, is_omitted
 
 HEDGES = frozenset(
     "might may maybe perhaps possibly either whether if unless could potentially possible usually typically normally".split()
@@ -90,6 +90,8 @@ def open_scope(words: Sequence[str], breaks: Sequence[bool], i: int, following: 
         return Scope(OPEN, "unsure", i)
     if word in ("shows", "showing", "depicts", "of") and not DEPICTIONS.isdisjoint(words[max(0, i - 6) : i]):
         return Scope(OPEN, "unsure", i)
+    if word == "to" and i and words[i - 1] == "according" and not PRINTS.isdisjoint(words[i + 1 : i + 4]):
+        return Scope(OPEN, "unsure", i)  # "according to the caption, he dives"
     if (i and (words[i - 1], word) in ASKING_PAIRS) or (word == "possible" and following.endswith("s")):
         return Scope(OPEN, "unsure", i)
     if word in DIFFICULT and following == "to" and words[i + 2 : i + 3] and not {*words[i + 2 : i + 4]} & (MISSING | {"anything"}):

@@ -15,6 +15,9 @@ REVISED = frozenset("counted chose considered picked saw took read".split())
 GUESSES = frozenset("guess answer thought impression assumption idea instinct".split())
 EARLY = frozenset("first initial initially original originally earlier".split())
 """Before GUESSES that "was" follows."""
+OTHERS = frozenset("people others many some most viewers someone anyone everyone".split())
+OPINING = frozenset("say think guess assume believe expect".split())
+"""Behind OTHERS and "would": their opinion, which is not the text's."""
 WISHING = frozenset("wish wishes wished wishing hope hopes hoped hoping pray prays prayed praying".split())
 """Before a clause, or "for"."""
 MIMICKING = frozenset(
@@ -23,7 +26,7 @@ MIMICKING = frozenset(
 )
 PREPARING = frozenset("ready prepare prepares prepared preparing wait waits waited waiting".split())
 """Before "for" and a verb."""
-GOVERNORS = LETTING | BELIEVED | REVISED | WISHING | MIMICKING | {"was", "were", "used", "for"}
+GOVERNORS = LETTING | BELIEVED | REVISED | WISHING | MIMICKING | OPINING | {"was", "were", "used", "for"}
 """All words at which such a scope may start."""
 CLAUSE_SUBJECTS = frozenset("a an that he she they it the this there his her their".split())
 HABITUAL = PEOPLE | {"i", "we", "who"}
@@ -51,6 +54,8 @@ def supposed_scope(words: Sequence[str], breaks: Sequence[bool], i: int) -> Scop
         return Scope(OPEN, "infinitive", i) if following == "to" and before and before[-1] in HABITUAL else None
     elif word in MIMICKING:
         return Scope(OPEN, "verb", i) if not before or before[-1] not in ARTICLES else None
+    elif word in OPINING and "would" in before:
+        is_supposed = not OTHERS.isdisjoint(before)
     elif word in WISHING:
         is_supposed = following in CLAUSE_SUBJECTS or following == "for"
     elif word in BELIEVED | REVISED:

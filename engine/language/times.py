@@ -25,8 +25,9 @@ _UNITS = {
 }
 _GLUED = regex.compile(r"(?<![\p{L}\d])(\d+)\s?m(?:in)?\s?(\d+(?:\.\d+)?)\s?s(?:ec)?\b", regex.IGNORECASE)
 _LENGTH_BEFORE = regex.compile(
-    r"\b(?:lasts?|lasting|lasted|takes?|taking|took|spans?|for|every|within|duration\s+of|length\s+of|total\s+of|per|first|last|another|next)"
-    r"(?:\s+(?:the|about|around|approximately|roughly|only|a|some|is|of|first|last|next))*\s*$",
+    r"\b(?:lasts?|lasting|lasted|takes?|taking|took|needs?|needed|requires?|required|spends?|spent|spans?|for|every|within|duration\s+of"
+    r"|length\s+of|total\s+of|per|first|last|another|next)(?:\s+(?:him|her|it|them|me|you|us|the\s+\p{L}+))?"
+    r"(?:\s+(?:the|about|around|approximately|roughly|only|just|a|some|is|of|first|last|next))*\s*$",
     regex.IGNORECASE,
 )
 _LENGTH_AFTER = regex.compile(

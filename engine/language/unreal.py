@@ -43,7 +43,10 @@ DEPICTIONS = frozenset("poster painting drawing billboard statue".split())
 """Pictures: what they show does not happen in the video."""
 PRINTS = frozenset("sign banner placard shirt caption subtitle title headline text word words".split())
 """Things with a text on them: what they say does not happen either."""
-SAYING = frozenset("say says saying said read reads reading".split())
+SAYING = frozenset(
+    "say says saying said read reads reading claim claims claimed state states stated suggest suggests suggested announces "
+    "announced".split()
+)
 NEARLY = frozenset("almost nearly practically virtually".split())
 """Adverbs before a verb that does not happen."""
 DEGREES = frozenset("kind sort of a bit little much just somewhat".split())

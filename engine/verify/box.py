@@ -23,6 +23,8 @@ _UNSEPARATED = regex.compile(r"(?<![\d.])" + r"\s+".join([r"((?:0?\.\d+|[01]\.\d
 _PAIR = regex.compile(rf"[\[(]\s*({_VALUE}){_SEP}({_VALUE})\s*[\])]")
 _CENTRE = regex.compile(rf"\bcent(?:er|re)(?:ed|d)?\b[^\[(]{{0,20}}[\[(]\s*({_VALUE}){_SEP}({_VALUE})\s*[\])]", regex.IGNORECASE)
 _CORNERS = regex.compile(r"(?:bottom|lower)[\s-]*right", regex.IGNORECASE)
+_TO = regex.compile(r"\s*(?:,?\s*(?:to|and|through)\b|-+>?|–|—|→|,|;)\s*", regex.IGNORECASE)
+"""Between two corners: "(0.1, 0.2) to (0.5, 0.6)"."""
 _NAMES = {
     spelling: name
     for name, spellings in {
@@ -95,7 +97,8 @@ def boxes(text: str, label_format: BoxFormat) -> list[StatedBox]:
     """
     if named := _named_box(text):
         return [named]
-    if (pairs := list(_PAIR.finditer(text))) and len(pairs) == 2 and _CORNERS.search(text):
+    pairs = list(_PAIR.finditer(text))
+    if len(pairs) == 2 and (_CORNERS.search(text) or _TO.fullmatch(text, pairs[0].end(), pairs[1].start())):
         first, second = pairs
         coordinates = (_number(first[1]), _number(first[2]), _number(second[1]), _number(second[2]))
         return [StatedBox(coordinates, "xyxy", (first.start(), second.end()))]

@@ -112,11 +112,14 @@ def parse_reply(text: str) -> tuple[bool, str] | None:
     (True, 'it says so')
     >>> parse_reply("<think>drop? no</think> **Keep**"), parse_reply("Verdict: drop."), parse_reply("I would keep or drop it")
     ((True, ''), (False, ''), None)
+    >>> parse_reply('{"Verdict": "KEEP"}')
+    (True, '')
     >>> parse_reply('{"verdict": "keep"} {"verdict": "drop"}'), parse_reply('{"verdict": "keep" or "drop"}'), parse_reply("")
     (None, None, None)
     """
     stated = _THOUGHT.sub("", text)
-    verdicts = [(word, str(value.get("reason") or "")) for value in _objects(stated) if (word := _word(value.get("verdict")))]
+    replies = [{key.casefold(): value for key, value in reply.items()} for reply in _objects(stated)]
+    verdicts = [(word, str(reply.get("reason") or "")) for reply in replies if (word := _word(reply.get("verdict")))]
     if verdicts:
         word, reason = verdicts[-1]
         return (word == "keep", " ".join(reason.split())) if len({word for word, _ in verdicts}) == 1 else None

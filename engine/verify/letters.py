@@ -24,7 +24,7 @@ COMPARING = frozenset("than beats".split())
 """Words before the letter that another one is preferred to."""
 AFFIRMING = frozenset("correct right best better true accurate appropriate fits fit matches match suits it".split())
 """Words behind a letter that choose it, unless they are denied: "B is the better choice", "so B it is"."""
-TEMPTING = frozenset("tempting close plausible eliminated dismissed".split())
+TEMPTING = frozenset("tempting close plausible eliminated dismissed out".split())
 """Words behind a letter and a form of "be" that reject it."""
 PREDICATE_WORDS = 8
 
@@ -101,7 +101,7 @@ def _is_asserted(answer: Answer, i: int, letters: Collection[str]) -> bool:
     if before and before[-1] in EXCEPTING:  # "everything except B is wrong"
         return rejects(answer.words[first:end])
     if is_alternative(answer.words[first:end], answer.breaks(first, end), i - first, i - first):
-        return any(word == "or" and answer.words[j - 1] == "a" for j, word in enumerate(answer.words[i + 1 : end], i + 1))
+        return False
     return _stance(answer, i) not in (DENIED, OPEN) and not _is_dismissed(answer, i, letters)
 
 

@@ -3,15 +3,17 @@
 from engine.labels import SameOrNot
 from engine.language.answer import Answer
 from engine.language.scope import ASSERTED, DENIED
+from engine.language.words import label_words
 from engine.rows import Verdict
 
-SAME = frozenset("same identical".split())
-DIFFERENT = frozenset("different differ differs distinct".split())
+SAME = frozenset("same identical alike".split())
+DIFFERENT = frozenset("different differ differs distinct difference differences".split())
 ASIDE = frozenset(
     "time times moment moments way ways place places room scene scenes direction directions video frame frames size colour color "
     "angle angles view views viewpoint viewpoints position positions pose poses".split()
 )
 """Behind "same" these say nothing about the things themselves: "at the same time"."""
+YES_OR_NO = {"yes": True, "yeah": True, "yep": True, "no": False, "nope": False}
 
 
 def verify_same_or_not(answer: Answer, label: SameOrNot) -> Verdict:
@@ -20,8 +22,12 @@ def verify_same_or_not(answer: Answer, label: SameOrNot) -> Verdict:
     True
     >>> verify_same_or_not(Answer("They are the same."), SameOrNot(same=False)).reason
     'other_answer'
+    >>> verify_same_or_not(Answer("No, one is a cup.", "Are they identical?"), SameOrNot(same=False)).keep
+    True
     """
     stated = [(place, same) for place in range(len(answer.words)) if (same := _stated(answer, place)) is not None]
+    if not stated and (same := _confirmed(answer)) is not None:
+        stated = [(0, same)]
     if not stated:
         return Verdict(keep=False, reason="no_answer", score=0.0, extracted="")
     place, same = stated[-1]
@@ -38,3 +44,12 @@ def _stated(answer: Answer, place: int) -> bool | None:
     if stance not in (ASSERTED, DENIED):
         return None
     return (word in SAME) == (stance == ASSERTED)
+
+
+def _confirmed(answer: Answer) -> bool | None:
+    """What a "yes" or "no" at the text's start says about a question for one of the two: "Are they the same?"."""
+    asked_same, asked_different = (not names.isdisjoint(label_words(answer.question)) for names in (SAME, DIFFERENT))
+    confirms = YES_OR_NO.get(answer.words[0]) if answer.words else None
+    if confirms is None or asked_same == asked_different:
+        return None
+    return confirms == asked_same
