@@ -16,8 +16,10 @@ GUESSES = frozenset("guess answer thought impression assumption idea instinct".s
 EARLY = frozenset("first initial initially original originally earlier".split())
 """Before GUESSES that "was" follows."""
 OTHERS = frozenset("people others many some most viewers someone anyone everyone".split())
-OPINING = frozenset("say think guess assume believe expect".split())
-"""Behind OTHERS and "would": their opinion, which is not the text's."""
+OPINING = frozenset("say says think thinks guess guesses assume assumes believe believes expect expects".split())
+"""Behind OTHERS: their opinion, which is not the text's."""
+THINKING = frozenset("thinks believes assumes guesses supposes suspects imagines".split())
+"""Before a clause: somebody's opinion, too."""
 WISHING = frozenset("wish wishes wished wishing hope hopes hoped hoping pray prays prayed praying".split())
 """Before a clause, or "for"."""
 MIMICKING = frozenset(
@@ -26,13 +28,13 @@ MIMICKING = frozenset(
 )
 PREPARING = frozenset("ready prepare prepares prepared preparing wait waits waited waiting".split())
 """Before "for" and a verb."""
-GOVERNORS = LETTING | BELIEVED | REVISED | WISHING | MIMICKING | OPINING | {"was", "were", "used", "for"}
+GOVERNORS = LETTING | BELIEVED | REVISED | WISHING | MIMICKING | OPINING | THINKING | {"was", "were", "used", "for"}
 """All words at which such a scope may start."""
 CLAUSE_SUBJECTS = frozenset("a an that he she they it the this there his her their".split())
 HABITUAL = PEOPLE | {"i", "we", "who"}
 """Before "used to": a habit of the past. A tool is "used to" do something now."""
-REACH = 3
-"""Maximum words from "I" to its verb, from "first" to "was", from "too" to "for"."""
+REACH, OPINION_REACH = 3, 5
+"""Maximum words from "I" to its verb, from "first" to "was", from "too" to "for"; from "many" to "say"."""
 
 
 def supposed_scope(words: Sequence[str], breaks: Sequence[bool], i: int) -> Scope | None:
@@ -54,8 +56,8 @@ def supposed_scope(words: Sequence[str], breaks: Sequence[bool], i: int) -> Scop
         return Scope(OPEN, "infinitive", i) if following == "to" and before and before[-1] in HABITUAL else None
     elif word in MIMICKING:
         return Scope(OPEN, "verb", i) if not before or before[-1] not in ARTICLES else None
-    elif word in OPINING and "would" in before:
-        is_supposed = not OTHERS.isdisjoint(before)
+    elif _is_opinion(words, i, following):
+        is_supposed = True
     elif word in WISHING:
         is_supposed = following in CLAUSE_SUBJECTS or following == "for"
     elif word in BELIEVED | REVISED:
@@ -65,6 +67,13 @@ def supposed_scope(words: Sequence[str], breaks: Sequence[bool], i: int) -> Scop
         is_start = word in SUPPOSING and (i == 0 or breaks[i])
         is_supposed = following in CLAUSE_SUBJECTS and (is_start or before[-1:] in (("us",), ("let's",), ["us"], ["let's"]))
     return Scope(OPEN, "maybe", i) if is_supposed else None
+
+
+def _is_opinion(words: Sequence[str], i: int, following: str) -> bool:
+    """Whether the word at position i governs what somebody thinks: "many would say", "her friend thinks that"."""
+    if words[i] in OPINING and not OTHERS.isdisjoint(words[max(0, i - OPINION_REACH) : i]):
+        return True
+    return words[i] in THINKING and following in CLAUSE_SUBJECTS
 
 
 def _purpose_scope(before: Sequence[str], following: str, i: int) -> Scope | None:

@@ -102,7 +102,8 @@ def _is_asserted(answer: Answer, i: int, letters: Collection[str]) -> bool:
         return rejects(answer.words[first:end])
     if is_alternative(answer.words[first:end], answer.breaks(first, end), i - first, i - first):
         return False
-    return _stance(answer, i) not in (DENIED, OPEN) and not _is_dismissed(answer, i, letters)
+    is_supposed = "if" in answer.words[first:i] and "would" in answer.words[i + 1 : min(end, i + 3)]
+    return _stance(answer, i) not in (DENIED, OPEN) and not is_supposed and not _is_dismissed(answer, i, letters)
 
 
 def _is_conceded(answer: Answer, i: int) -> bool:

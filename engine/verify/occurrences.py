@@ -19,6 +19,8 @@ MIN_SPLIT_LETTERS = 6
 """Minimum letters of a label word that an answer may write as two words."""
 BESIDE = frozenset("by next beside near behind under top front alongside".split())
 """Prepositions between verb and noun behind which the noun is where it happens, and not its object."""
+ADJECTIVES_TOO = frozenset(["top", "front"])
+"""Of these the ones that are prepositions only before "of": not in "on the top shelf"."""
 
 
 def label_word_positions(answer: Answer, word: str, may_be_split: bool = True, may_be_pronoun: bool = True) -> list[int]:
@@ -64,7 +66,8 @@ def _stand_together(answer: Answer, pattern: LabelPattern, chosen: list[int]) ->
             return False
         if _starts_other_action(between) or "who" in between or "whose" in between:
             return False
-        if not BESIDE.isdisjoint(between) and BESIDE.isdisjoint(pattern.words) and between[0] not in BESIDE:
+        is_beside = any(word in BESIDE and (word not in ADJECTIVES_TOO or "of" in between[k + 1 : k + 2]) for k, word in enumerate(between))
+        if is_beside and BESIDE.isdisjoint(pattern.words) and between[0] not in BESIDE:
             return False
     return has_same_roles(answer, pattern, dict(zip(pattern.content, chosen, strict=True)))
 

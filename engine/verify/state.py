@@ -23,6 +23,7 @@ OCCASIONS = frozenset(
 )
 """Nouns behind an -ing form that are the action itself: "a diving competition"."""
 ACTING = PEOPLE | OCCASIONS
+TIMES = frozenset("during throughout until since".split())
 INSERTED_WORDS = 5
 """Maximum words of an insertion behind its first participle."""
 
@@ -60,7 +61,7 @@ def is_property(answer: Answer, i: int, own: Collection[str]) -> bool:
     if before in ("of", "with") and _is_adjective(answer, i):
         return True
     is_first = i == answer.sentence_of(i)[0] or before in ("of", "with")
-    return word.endswith(("ed", "en")) and (is_first or is_existential or _follows_verb(answer, i))
+    return word.endswith(("ed", "en")) and lemmas(word) != {word} and (is_first or is_existential or _follows_verb(answer, i))
 
 
 def _follows_verb(answer: Answer, i: int) -> bool:
@@ -94,4 +95,4 @@ def is_preposition(word: str) -> bool:
 
 
 def is_grammatical(word: str) -> bool:
-    return word in FUNCTION_WORDS or is_preposition(word) or word in CLAUSE_STARTS
+    return word in FUNCTION_WORDS or is_preposition(word) or word in CLAUSE_STARTS or word in TIMES

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from engine import labels
 from engine.labels import Keywords
+from engine.language.words import ENGLISH
 from engine.rows import Mode
 from engine.verify.verdict import VerifySpec, verify
 
@@ -66,10 +67,11 @@ def right(parser: str) -> None:
 
     The rules were written with all of them in sight, except "held out": docs/labels.md has its figures before it was opened.
     """
-    spec, counts = VerifySpec(parser=parser), dict[str, Counter[tuple[bool, bool]]]()
+    counts = dict[str, Counter[tuple[bool, bool]]]()
     for path in sorted(VERDICTS_FOLDER.glob("*.jsonl")):
         for case in map(json.loads, path.open(encoding="utf-8")):
             mode: Mode = "rationalized" if case["hint"] else "direct"
+            spec = VerifySpec(parser=parser, language=case.get("language", ENGLISH))
             keep = verify(case["text"], case["question"], labels.parse(case["label"]), mode, True, spec).keep
             origin = case.get("id", {"set": "old", "style": "all"})
             for name in (path.stem, f"{origin['set']}: {origin['style']}", "all cases"):

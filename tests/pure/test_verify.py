@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def test_the_cases_of_the_suite(name: str) -> None:
     wrong = []
     for number, case in enumerate(CASES[name], 1):
         mode: Mode = "rationalized" if case["hint"] else "direct"
-        verdict = verify(case["text"], case["question"], labels.parse(case["label"]), mode, True, STRICT)
+        spec = replace(STRICT, language=case.get("language", STRICT.language))
+        verdict = verify(case["text"], case["question"], labels.parse(case["label"]), mode, True, spec)
         is_open = "open" in case.get("id", {})
         if (verdict.keep is not case["keep"]) is not is_open:
             wrong.append(f"line {number}: {'open, and right' if is_open else verdict.reason}, and {case['why']}")
