@@ -84,9 +84,13 @@ def a_place(demand: Demand) -> str:
     """
     >>> a_place(Demand(what="", count=1, each={"CPU": 1, "GPU": 1}, selector={"pool": "train"}, keys="", runs_as="ranks"))
     '1 GPU and 1 CPU on a node with pool=train'
+    >>> a_place(Demand(what="", count=1, each={}, selector={"pool": "generate"}, keys="", runs_as="tasks"))
+    'a node with pool=generate'
     """
-    where = f" on a node with {conditions(demand.selector)}" if demand.selector else ""
-    return amounts(demand.each) + where
+    node = f"a node with {conditions(demand.selector)}" if demand.selector else ""
+    if not any(demand.each.values()):
+        return node or "a node"
+    return amounts(demand.each) + (f" on {node}" if node else "")
 
 
 def amounts(resources: Resources) -> str:
