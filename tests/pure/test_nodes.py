@@ -13,6 +13,7 @@ from engine.metrics.table import GENERATOR_DEATHS, WAITING, Metric
 from engine.nodes.demand import Demand
 from engine.nodes.inventory import Growth, Inventory, Node, Pending, Process
 from engine.nodes.placement import demands, placed
+from engine.nodes.probe import COMPUTES, DECODES, Part, differences, part_of
 from engine.nodes.shortage import refusal, shortage, too_small
 from engine.run.waiting import Waiting
 
@@ -367,3 +368,28 @@ def test_a_line_names_the_nodes_that_died_lately_and_at_most_six(caplog: pytest.
     assert line.count(" died ") == 6
     assert ", 3 more, and the nodes hold 0 at most" in line
     assert "10.0.0.1 " not in line
+
+
+@pytest.mark.parametrize(
+    ("pool", "total", "packages", "uses_gpus"),
+    [
+        ("decode", GPU_NODE, DECODES, False),
+        ("generate", GPU_NODE, COMPUTES, True),
+        ("train", GPU_NODE, COMPUTES, False),  # train_gpus = 0
+        ("generate", {"CPU": 4.0}, COMPUTES, False),
+        ("web", GPU_NODE, (), False),
+    ],
+)
+def test_a_node_is_examined_for_what_its_labels_let_it_do(
+    pool: str, total: dict[str, float], packages: tuple[str, ...], uses_gpus: bool
+) -> None:
+    selectors = {name: {"starloop/pool": name.partition("_")[0]} for name in ("decode_selector", "train_selector")}
+    cluster = Cluster(generator_gpus=1, train_gpus=0, generator_selector=GENERATE, **selectors)
+    assert part_of(a_node(1, total, {"starloop/pool": pool}), cluster) == Part(packages=packages, uses_gpus=uses_gpus)
+
+
+def test_a_node_that_only_decodes_may_have_another_torch() -> None:
+    here, there = {"python": "3.11.2", "av": "15", "torch": "2.13.0"}, {"python": "3.11.2", "av": "15", "torch": "2.4.0"}
+    assert list(differences(here, there, DECODES, False)) == []
+    assert [line.partition(",")[0] for line in differences(here, there, COMPUTES, False)] == ["has torch 2.4.0"]
+    assert len(list(differences(here, there | {"python": "3.12.1"}, DECODES, False))) == 1
