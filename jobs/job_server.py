@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
@@ -211,6 +211,20 @@ def job_id(run: str, earlier: Sequence[str]) -> str:
     """
     numbers = [int(name.rpartition("-")[2]) for name in earlier if name.rpartition("-")[2].isdigit()]
     return f"starloop-{hashlib.sha256(run_name(run).encode()).hexdigest()[:10]}-{max(numbers, default=0) + 1}"
+
+
+def stopped(job: str, metadata: Mapping[str, str]) -> str:
+    """What becomes of a job that is stopped. KubeRay deletes the clusters of jobs that succeed or fail, and of no others.
+
+    >>> stopped("starloop-de961c6972-1", {RUN: "s3://bucket/runs/a", CONFIGURATION: "6f"})
+    'starloop-de961c6972-1 is told to stop; submit the same run again to continue it'
+    >>> stopped("starloop-x7k2p", {RUN: "s3://bucket/runs/a"}).partition("; ")[2]
+    'a RayJob that began it keeps its cluster until kubectl delete rayjob; kubectl apply then continues the run'
+    """
+    line = f"{job} is told to stop; "
+    if CONFIGURATION in metadata:
+        return f"{line}submit the same run again to continue it"
+    return f"{line}a RayJob that began it keeps its cluster until kubectl delete rayjob; kubectl apply then continues the run"
 
 
 def started(job: JobDetails) -> str:

@@ -112,7 +112,7 @@ def logs(run_or_job: str, address: str) -> None:
 
 def stop(run_or_job: str, address: str) -> None:
     """Stop a job. What its run has written stays, and the run can be continued. A job that has ended is as it should be."""
-    from jobs.job_server import JobServer
+    from jobs.job_server import JobServer, stopped
 
     server = JobServer(address)
     job = server.find(run_or_job)
@@ -120,7 +120,7 @@ def stop(run_or_job: str, address: str) -> None:
         print(f"nothing to stop: {job.submission_id} has ended already, as {job.status}")
         return
     server.call(lambda: server.client.stop_job(job.submission_id))
-    print(f"{job.submission_id} is told to stop; submit the same run again to continue it")
+    print(stopped(job.submission_id, job.metadata))
 
 
 def list_jobs(run: str, address: str, as_json: bool) -> None:

@@ -14,6 +14,8 @@ class WebServer:
 
     def __init__(self, folder: Path) -> None:
         self.is_away = False
+        self.denied: set[str] = set()
+        """Names of files to which it answers 403, whatever the way."""
         self.is_over = threading.Event()
         self.requests: Counter[str] = Counter()
         """By path."""
@@ -66,6 +68,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(503, b"")
         elif not file.is_file():
             self._send(404, b"no such file")
+        elif name in self.server_of_tests.denied:
+            self._send(403, b"")
         elif way.isdecimal():
             self._send(int(way), b"an error page")
         elif hasattr(self, f"_{way}"):

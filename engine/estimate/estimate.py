@@ -14,6 +14,7 @@ from engine.estimate.points import OnPaper, on_paper
 from engine.estimate.prices import Prices
 from engine.estimate.steps import Estimator, Requests, StepEstimate
 from engine.estimate.workload import Workload
+from engine.nodes.demand import share_nodes
 from engine.run.plan import TRAIN
 from models.base import ModelSize
 
@@ -106,7 +107,7 @@ def make_estimate(inputs: Inputs, is_on_paper: bool) -> Estimate:
     steps = _steps(replace(inputs, assumed=assumed))
     left = [_rest_of(step, inputs) for step in steps if step.step not in observed.sealed]
     summed = {name: _sum(left, name) for name in ("questions", "seconds", "gpu_hours", "bytes_kept", "bytes_read")}
-    held = max((step.gpus for step in steps), default=0.0)
+    held = _held_gpus(config, steps)
     requests = Requests()
     for step in left:
         requests += step.requests if step.is_sure else _without_low(step.requests)
@@ -135,6 +136,14 @@ def make_estimate(inputs: Inputs, is_on_paper: bool) -> Estimate:
         notes=_notes(inputs, steps),
     )
     return replace(estimate, costs=_costs(estimate, inputs.prices, config))
+
+
+def _held_gpus(config: RunConfig, steps: Sequence[StepEstimate]) -> float:
+    """Of a cluster that holds every step. Where no node may both generate and train, it has GPUs for each."""
+    training = max((step.gpus for step in steps if step.kind == "train"), default=0.0)
+    others = max((step.gpus for step in steps if step.kind != "train"), default=0.0)
+    may_share = share_nodes(config.cluster.generator_selector, config.cluster.train_selector)
+    return max(training, others) if may_share else training + others
 
 
 def _steps(inputs: Inputs) -> list[StepEstimate]:
@@ -253,6 +262,9 @@ def _notes(inputs: Inputs, steps: Sequence[StepEstimate]) -> list[str]:
         notes.append(
             f"{', '.join(maybe)}: only if the cycle before gains loop.min_delta = {config.loop.min_delta:g}; low ends leave it out"
         )
+    cluster = config.cluster
+    if cluster.generator_selector != cluster.train_selector and share_nodes(cluster.generator_selector, cluster.train_selector):
+        notes.append("by their labels, nodes may generate and train, so GPUs held from start to end are counted once for both")
     if config.mixture.instruct:
         notes.append("conversations (mixture.instruct) are not counted among the rows of a finetune")
     if config.generate.engine == "vllm":

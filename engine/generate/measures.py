@@ -76,7 +76,6 @@ class Measures:
             sum(stage.actors for stage in stages if stage.name == "generate"),
             add=lambda cause, seconds: emit.count(IDLE_SECONDS, step, seconds, cause=cause),
             busy=lambda seconds: emit.count(BUSY_SECONDS, step, seconds),
-            died=lambda: emit.count(GENERATOR_DEATHS, step, 1),
         )
 
     def begins(self, at: float) -> None:

@@ -5,6 +5,7 @@ which that model was evaluated. They are written as pieces before anything is ge
 command has done.
 """
 
+import logging
 import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ from engine.store.filesystems import Storage
 from engine.store.outage import Places
 from engine.store.parallel import parallel_map
 from engine.store.troubles import StorageError
+
+log = logging.getLogger(__name__)
 
 CLIPS_AT_ONCE = 1024
 """Clips whose attempts are in memory at once: in another order than before, each may be in a piece of its own."""
@@ -196,18 +199,24 @@ def standing(past: Past, clips: Sequence[Clip], spec: GenerateSpec) -> list[list
     attempts = [of if answers(clip, of, spec.prompts) else [] for clip, of in zip(clips, attempts, strict=True)]
     videos = list(dict.fromkeys(clip.video for clip, of in zip(clips, attempts, strict=True) if of))
     etags = dict(zip(videos, parallel_map(partial(_etag, spec.storage), videos), strict=True))
+    denied = [error for error in etags.values() if isinstance(error, StorageError) and error.trouble == "denied"]
+    if denied:
+        log.warning(
+            "%s: %d of %d videos may not be read by this driver, so their clips are asked again: %s",
+            spec.step, len(denied), len(videos), denied[0],
+        )  # fmt: skip
     return [of if of and of[0].etag == etags[clip.video] else [] for clip, of in zip(clips, attempts, strict=True)]
 
 
-def _etag(storage: Storage, video: str) -> str:
-    """The version of a video that is there now; "" where it cannot be opened: decoding it then says why."""
+def _etag(storage: Storage, video: str) -> str | StorageError:
+    """The version of a video that is there now, or why it cannot be opened: decoding it then says so of each clip."""
     try:
         with opened(Places(storage), storage, video, FOLDER_BYTES) as source:
             return source.etag
     except StorageError as error:
         if error.trouble == "exhausted":
             raise
-        return ""
+        return error
 
 
 def _pieces(path: str, clips: Sequence[Clip], start: int, stands: Sequence[bool], most: int) -> Iterator[Piece]:

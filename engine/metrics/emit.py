@@ -61,11 +61,7 @@ class Reporter:
         return {"run": self.run} | of_step | dict(labels)
 
     def wait(self, step: str, kind: str, seconds: float) -> None:
-        self._waiting = {key: since for key, since in self._waiting.items() if key == (step, kind)}
-        if seconds > 0:
-            self._waiting.setdefault((step, kind), time.monotonic() - seconds)
-        else:
-            self._waiting.clear()
+        self._waiting = {(step, kind): time.monotonic() - seconds} if seconds > 0 else {}
 
     def flush(self, is_last: bool = False) -> None:
         """Give Ray what changed. Ray loses what it is told before it is connected, so nothing is sent until then."""

@@ -40,7 +40,7 @@ class Pool:
 
 @dataclass
 class IdleAccount:
-    """Of one flow after another of a step. `add` receives a cause and seconds; `busy` receives seconds; `died` a dead process.
+    """Of one flow after another of a step. `add` receives a cause and seconds, `busy` receives seconds.
 
     account.begins(0.0); account.observe(1.0, Pool(1, 0, False)); account.piece(worked); account.ends(9.0)
     """
@@ -48,7 +48,6 @@ class IdleAccount:
     actors: int
     add: Add
     busy: Callable[[float], None]
-    died: Callable[[], None]
     _slots: dict[str, Slot] = field(default_factory=dict)
     _began: float | None = None
     """None: nothing is under way."""
@@ -84,7 +83,6 @@ class IdleAccount:
             self._idle("starting", worked.ready - self._began)
         elif slot.process != worked.process:
             self._idle("dead", worked.ready - slot.ended)
-            self.died()
         self._gap(max(worked.idle_from, self._began), worked.begun, worked.input_ready)
         self.busy(worked.busy_s)
         self._slots[worked.actor] = Slot(worked.process, max(worked.ended, slot.ended if slot else 0.0))

@@ -73,7 +73,9 @@ IDLE_SECONDS = _counter(
     "generator_idle_seconds", "s", "generate",
     "Seconds in which generators had no piece, by cause: starting, no_input, output_blocked, handover, dead.", "cause",
 )  # fmt: skip
-GENERATOR_DEATHS = _counter("generator_deaths", "processes", "generate", "Generators that died and were started again.")
+GENERATOR_DEATHS = _counter(
+    "generator_deaths", "processes", "generate", "Generators that died and were started again, those that load included."
+)
 OPTIMIZER_STEPS = _counter("optimizer_steps", "steps", "train", "Optimizer steps.")
 QUEUE = _gauge("queue_pieces", "pieces", "head", "Pieces that wait for a stage of the flow, by stage.", "stage")
 RUNNING = _gauge("step_running", "0 or 1", "head", "1 while the driver does the step.")

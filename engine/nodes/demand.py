@@ -43,6 +43,26 @@ def matches(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
     return True
 
 
+def share_nodes(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
+    """Whether there may be a node that both selectors select.
+
+    >>> share_nodes({"pool": "in(generate, one)"}, {"pool": "in(train, one)"}), share_nodes({}, {"pool": "train"})
+    (True, True)
+    >>> share_nodes({"pool": "generate"}, {"pool": "train"}), share_nodes({"pool": "!train"}, {"pool": "train"})
+    (False, False)
+    """
+    for key in first.keys() & second.keys():
+        (first_excludes, ours), (second_excludes, theirs) = _parsed(first[key]), _parsed(second[key])
+        if first_excludes and second_excludes:
+            continue
+        left = (
+            set(theirs) - set(ours) if first_excludes else set(ours) - set(theirs) if second_excludes else set(ours) & set(theirs)
+        )
+        if not left:
+            return False
+    return True
+
+
 def _parsed(condition: str) -> tuple[bool, list[str]]:
     """Whether the values are excluded, and the values, in order."""
     parsed = SELECTED.fullmatch(condition)
@@ -84,9 +104,13 @@ def a_place(demand: Demand) -> str:
     """
     >>> a_place(Demand(what="", count=1, each={"CPU": 1, "GPU": 1}, selector={"pool": "train"}, keys="", runs_as="ranks"))
     '1 GPU and 1 CPU on a node with pool=train'
+    >>> a_place(Demand(what="", count=1, each={}, selector={"pool": "generate"}, keys="", runs_as="tasks"))
+    'a node with pool=generate'
     """
-    where = f" on a node with {conditions(demand.selector)}" if demand.selector else ""
-    return amounts(demand.each) + where
+    node = f"a node with {conditions(demand.selector)}" if demand.selector else ""
+    if not any(demand.each.values()):
+        return node or "a node"
+    return amounts(demand.each) + (f" on {node}" if node else "")
 
 
 def amounts(resources: Resources) -> str:

@@ -27,10 +27,12 @@ class Node:
     is_leaving: bool = False
     """It is drained: what runs there may end, and nothing new starts."""
     is_silent: bool = False
-    """Processes of this job are there, and its Ray takes no connection. Ray takes it for dead after 15 s, or a minute.
+    """Its Ray takes no connection. Ray takes it for dead after 15 s, or a minute.
 
     It counts as lost meanwhile: its processes have no place, and it offers none.
     """
+    is_given_back: bool = False
+    """It is dead because the autoscaler gave it back: nothing ran there."""
 
     def __str__(self) -> str:
         own = [f"{key}={value}" for key, value in self.labels.items() if not key.startswith(OWN_LABELS)]
@@ -51,6 +53,10 @@ class Process:
     selector: Mapping[str, str] = field(default_factory=dict)
     """Of canonical conditions; {} for ranks, whose placement group has it."""
     runs_as: RunsAs = "actors"
+    actor_id: str = ""
+    """It stays when the process is started anew."""
+    restarts: int = 0
+    """How often Ray started it anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +114,18 @@ class Inventory:
         return sum(rooms)
 
     def waiting(self, demand: Demand) -> int:
-        """How many of the demand's processes have no place."""
+        """How many of the demand's processes have no place. Tasks may run on each silent node: Ray does not tell where they are."""
         mine = [p for p in self.pending if p.runs_as == demand.runs_as and p.job in ("", self.job)]
         num_requested = sum(p.count for p in mine if demand.runs_as == "ranks" or _is_of(p, demand))
         present = {node.node_id for node in self.nodes if not node.is_silent}
-        own = [p for p in self.processes if p.runs_as == demand.runs_as and p.job == self.job]
-        num_lost = sum(p.node_id not in present and _is_of(p, demand) for p in own)
+        num_lost = sum(p.node_id not in present for p in self.own(demand))
+        if demand.runs_as == "tasks":
+            num_lost += sum(node.is_silent and matches(node.labels, demand.selector) for node in self.nodes)
         return min(num_requested + num_lost, demand.count)
+
+    def own(self, demand: Demand) -> list[Process]:
+        """This job's processes that ask for what the demand asks for."""
+        return [p for p in self.processes if p.runs_as == demand.runs_as and p.job == self.job and _is_of(p, demand)]
 
     def described(self) -> str:
         """The nodes in one line: one by one where they are few, else counted by labels and size."""

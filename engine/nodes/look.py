@@ -31,10 +31,13 @@ def take_inventory() -> Inventory:
     resources = reply.cluster_resource_state
     leaving = state.get_draining_nodes()
     processes, waiting = _actors()
-    own = {process.node_id for process in processes if process.job == ray.get_runtime_context().get_job_id()}
-    ports = {node["NodeID"]: node["NodeManagerPort"] for node in ray.nodes() if node["Alive"] and node["NodeID"] in own}
+    known = ray.nodes()
+    ports = {node["NodeID"]: node["NodeManagerPort"] for node in known if node["Alive"]}
     silent = _silent({node.node_id.hex(): node.node_ip_address for node in resources.node_states}, ports)
-    states = [(_node(node, leaving, silent), node.status == autoscaler_pb2.NodeStatus.DEAD) for node in resources.node_states]
+    given_back = {node["NodeID"] for node in known if node["DeathReason"] == common_pb2.NodeDeathInfo.AUTOSCALER_DRAIN_IDLE}
+    states = [
+        (_node(node, leaving, silent, given_back), node.status == autoscaler_pb2.NodeStatus.DEAD) for node in resources.node_states
+    ]
     return Inventory(
         job=ray.get_runtime_context().get_job_id(),
         nodes=tuple(node for node, is_dead in states if not is_dead),
@@ -47,7 +50,7 @@ def take_inventory() -> Inventory:
     )
 
 
-def _node(node: Any, leaving: Mapping[str, int], silent: Set[str]) -> Node:
+def _node(node: Any, leaving: Mapping[str, int], silent: Set[str], given_back: Set[str]) -> Node:
     total = dict(node.total_resources)
     return Node(
         node_id=node.node_id.hex(),
@@ -58,6 +61,7 @@ def _node(node: Any, leaving: Mapping[str, int], silent: Set[str]) -> Node:
         is_head="node:__internal_head__" in total,
         is_leaving=node.node_id.hex() in leaving,
         is_silent=node.node_id.hex() in silent,
+        is_given_back=node.node_id.hex() in given_back,
     )
 
 
@@ -90,7 +94,16 @@ def _actors() -> tuple[tuple[Process, ...], tuple[Pending, ...]]:
         job, node_id = actor.job_id.hex(), actor.address.node_id.hex()
         if actor.address.worker_id:
             processes.append(
-                Process(name=actor.class_name, job=job, node_id=node_id, each=each, selector=selector, runs_as=runs_as)
+                Process(
+                    name=actor.class_name,
+                    job=job,
+                    node_id=node_id,
+                    each=each,
+                    selector=selector,
+                    runs_as=runs_as,
+                    actor_id=actor.actor_id.hex(),
+                    restarts=actor.num_restarts,
+                )
             )
         else:
             waiting.append(Pending(each=each, selector=selector, job=job, runs_as="actors"))

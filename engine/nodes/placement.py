@@ -74,7 +74,15 @@ def _decode_selector(cluster: Cluster, inventory: Inventory) -> tuple[dict[str, 
 
 
 def demands(cluster: Cluster, kind: str, workers: int) -> list[Demand]:
-    """What a step of this kind needs at once, or it would wait for ever: its processes, and one decode task beside them."""
+    """What a step of this kind needs at once, or it would wait for ever: its processes, and one task of each kind beside them."""
+    decode = Demand(
+        what="decode tasks",
+        count=1,
+        each={"CPU": cluster.decode_cpus},
+        selector=cluster.decode_selector,
+        keys="cluster.decode_cpus or decode_selector",
+        runs_as="tasks",
+    )
     if kind == "train":
         processes = Demand(
             what="training workers",
@@ -84,21 +92,21 @@ def demands(cluster: Cluster, kind: str, workers: int) -> list[Demand]:
             keys="train.num_workers, cluster.train_cpus, train_gpus or train_selector",
             runs_as="ranks",
         )
-    else:
-        processes = Demand(
-            what="generators",
-            count=cluster.num_generators,
-            each=generator_needs(cluster),
-            selector=cluster.generator_selector,
-            keys="cluster.generator_actors, generator_cpus, generator_gpus or generator_selector",
-            runs_as="actors",
-        )
-    decode = Demand(
-        what="decode tasks",
+        return [processes, decode]
+    processes = Demand(
+        what="generators",
+        count=cluster.num_generators,
+        each=generator_needs(cluster),
+        selector=cluster.generator_selector,
+        keys="cluster.generator_actors, generator_cpus, generator_gpus or generator_selector",
+        runs_as="actors",
+    )
+    write = Demand(  # what remains once all generators have ended
+        what="write tasks",
         count=1,
-        each={"CPU": cluster.decode_cpus},
-        selector=cluster.decode_selector,
-        keys="cluster.decode_cpus or decode_selector",
+        each={},
+        selector=cluster.generator_selector,
+        keys="cluster.generator_selector",
         runs_as="tasks",
     )
-    return [processes, decode]
+    return [processes, decode, write]

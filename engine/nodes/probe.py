@@ -9,6 +9,7 @@ import importlib.util
 import platform
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,16 @@ def _cuda_of_driver() -> str:
 
 
 def troubles(inventory: Inventory, cluster: Cluster) -> Iterator[str]:
-    """One line for each node that cannot do what its labels let it do, with the remedy. All nodes are asked at the same time."""
-    work = [node for node in inventory.nodes if node.total.get("CPU") and not node.is_leaving]
+    """One line for each node that cannot do what its labels let it do, with the remedy. All nodes are asked at the same time.
+
+    Nodes to which the run may give no work are left alone: they may be another team's.
+    """
+    parts = {node.node_id: part_of(node, cluster) for node in inventory.nodes}
+    work = [node for node in inventory.nodes if node.total.get("CPU") and not node.is_leaving and parts[node.node_id].packages]
     here = examine(COMPUTES, has_gpus=False)
     answers = {node.node_id: _remote(node) for node in work}
     ray.wait([*answers.values()], num_returns=len(answers), timeout=ANSWER_S) if answers else None
     for node in work:
-        computes = any(matches(node.labels, selector) for selector in (cluster.generator_selector, cluster.train_selector))
         try:
             of_node = ray.get(answers[node.node_id], timeout=0)
         except (GetTimeoutError, NodeDiedError, TaskUnschedulableError):
@@ -70,9 +74,32 @@ def troubles(inventory: Inventory, cluster: Cluster) -> Iterator[str]:
         except RayError as error:
             yield f"node {node} cannot run Starloop: {_last_line(error)}; {ONE_IMAGE}"
             continue
-        uses_gpus = bool(node.total.get("GPU")) and bool(cluster.generator_gpus or cluster.train_gpus)
-        for line in differences(here, of_node, COMPUTES if computes else DECODES, uses_gpus):
+        part = parts[node.node_id]
+        for line in differences(here, of_node, part.packages, part.uses_gpus):
             yield f"node {node} {line}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What a node's labels let a run do there: Part(packages=DECODES, uses_gpus=False)"""
+
+    packages: tuple[str, ...]
+    """Empty where they let it do nothing."""
+    uses_gpus: bool
+
+
+def part_of(node: Node, cluster: Cluster) -> Part:
+    """
+    >>> pools = Cluster(decode_selector={"pool": "decode"}, generator_selector={"pool": "gpu"}, train_selector={"pool": "gpu"})
+    >>> [part_of(Node(node_id="", address="", labels={"pool": pool}), pools).packages[:6][-1:] for pool in ("decode", "gpu", "web")]
+    [('pydantic',), ('torch',), ()]
+    """
+    generates, trains, decodes = (
+        matches(node.labels, selector) for selector in (cluster.generator_selector, cluster.train_selector, cluster.decode_selector)
+    )
+    gpus = (generates and cluster.generator_gpus) or (trains and cluster.train_gpus)
+    packages = COMPUTES if generates or trains else DECODES if decodes else ()
+    return Part(packages=packages, uses_gpus=bool(gpus and node.total.get("GPU")))
 
 
 def _remote(node: Node) -> Any:
@@ -93,7 +120,7 @@ def differences(here: Mapping[str, str], there: Mapping[str, str], needed: tuple
     for name in needed:
         if name in here and name not in there:
             yield f"has no {name}, and the driver has {here[name]}; {ONE_IMAGE}"
-    for name in sorted(here.keys() & there.keys()):
+    for name in sorted({"python", *needed} & here.keys() & there.keys()):
         if here[name] != there[name]:
             yield f"has {name} {there[name]}, and the driver has {here[name]}; {ONE_IMAGE}"
     if not uses_gpus or "torch" not in there:

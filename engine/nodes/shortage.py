@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.nodes.demand import Demand, a_place, amounts, conditions
-from engine.nodes.inventory import Growth, Inventory, Node
+from engine.nodes.inventory import NAMED_NODES, Growth, Inventory, Node
 
 Cause = Literal["labels", "nodes", "others"]
 """labels: no node has them. nodes: there are too few, or they are too small. others: other work holds them."""
@@ -32,18 +32,16 @@ class Shortage:
 def shortage(
     demands: Sequence[Demand], inventory: Inventory, gone_s: Mapping[str, float] | None = None, is_idle: bool = True
 ) -> Shortage | None:
-    """The first demand that has no place, or None. Tasks take turns: they are short where no node holds one, or where
+    """The first demand that has no place, or None. Tasks take turns: those that wait are short where no node holds one, or where
     actors hold all of it while the step `is_idle`.
 
     `gone_s`: seconds since the death of each node, by its id, for those that died while the step was at work.
     """
     for demand in demands:
-        fits, missing = inventory.capacity(demand), inventory.waiting(demand)
-        is_tasks = demand.runs_as == "tasks"
-        if is_tasks and fits and not (is_idle and missing and not inventory.beside_actors(demand)):
-            continue
-        if missing or is_tasks:
-            return _described(demand, inventory, missing or 1, gone_s or {})
+        missing = inventory.waiting(demand)
+        takes_turns = demand.runs_as == "tasks" and inventory.capacity(demand)
+        if missing and not (takes_turns and (not is_idle or inventory.beside_actors(demand))):
+            return _described(demand, inventory, missing, gone_s or {})
     return None
 
 
@@ -62,15 +60,25 @@ def _described(demand: Demand, inventory: Inventory, missing: int, gone_s: Mappi
 
 def _reason(demand: Demand, inventory: Inventory, gone_s: Mapping[str, float]) -> tuple[Cause, str]:
     fits = inventory.capacity(demand)
-    gone = [f"node {_named(node)} died {gone_s[node.node_id]:.0f} s ago" for node in inventory.dead if node.node_id in gone_s]
+    died = sorted((node for node in inventory.dead if node.node_id in gone_s), key=lambda node: gone_s[node.node_id])
+    gone = [f"node {_named(node)} died {gone_s[node.node_id]:.0f} s ago" for node in died]
     silent = [f"node {_named(node)} does not answer" for node in inventory.nodes if node.is_silent]
     leaving = [f"node {_named(node)} is being drained" for node in inventory.nodes if node.is_leaving]
-    events = ", ".join([*gone, *silent, *leaving])
+    events = ", ".join(bounded([*gone, *silent, *leaving]))
     if demand.selector and not inventory.matching(demand.selector):
         return "labels", f"{f'{events}, and ' if events else ''}no node has {conditions(demand.selector)}"
     if fits < demand.count:
         return "nodes", f"{f'{events}, and ' if events else ''}the nodes {_that_match(demand)}hold {fits} at most"
     return "others", f"what they need is held by {inventory.holders(demand)}"
+
+
+def bounded(events: Sequence[str]) -> list[str]:
+    """
+    >>> bounded([str(number) for number in range(8)])
+    ['0', '1', '2', '3', '4', '5', '2 more']
+    """
+    rest = len(events) - NAMED_NODES
+    return [*events[:NAMED_NODES], *([f"{rest} more"] if rest > 0 else [])]
 
 
 def _named(node: Node) -> str:
@@ -95,7 +103,8 @@ def _of_the_autoscaler(growth: Growth | None) -> str:
 def refusal(shortage: Shortage, inventory: Inventory) -> str:
     """What was asked, what exists, and what to change."""
     demand = shortage.demand
-    request = f"{demand.count} {demand.what} of {a_place(demand)}"
+    number = "" if demand.runs_as == "tasks" else f"{demand.count} "
+    request = f"{number}{demand.what} {'of' if any(demand.each.values()) else 'on'} {a_place(demand)}"
     changes = {
         "labels": f"give a node these labels (ray start --labels), or correct {demand.keys}",
         "nodes": f"add nodes, or lower {demand.keys}",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from engine.metrics import emit
+from engine.metrics.table import GENERATOR_DEATHS
 from engine.nodes.demand import Demand
 from engine.nodes.inventory import Inventory, Node
 from engine.nodes.look import take_inventory
@@ -21,6 +22,8 @@ LOOK_S, FIRST_S, THEN_S = 2.0, 4.0, 60.0
 """Seconds between two looks; until a shortage is named, because processes come and go; between two lines about one shortage."""
 IDLE_S = 20.0
 """A step that has done nothing for so long may lack decode tasks, too."""
+RECENT_S = 300.0
+"""How long the lines of what is waited for name a node that died."""
 
 
 class Waiting:
@@ -34,9 +37,11 @@ class Waiting:
         self._has_progress = False
         self._refusal = ""
         self._known_dead: set[str] | None = None
-        """Nodes that were dead when the step began."""
+        """Dead nodes that were logged, or were dead when the step began."""
         self._died: dict[str, float] = {}
-        """When a node was first seen dead, by its id."""
+        """When a node was first seen dead, by its id: those of the last RECENT_S."""
+        self._restarts: dict[str, int] | None = None
+        """How often each generator was started anew, by its actor's id."""
         self._named: set[str] = set()
         """Nodes that were named because they do not answer."""
         self._left: set[str] = set()
@@ -69,15 +74,15 @@ class Waiting:
         while not self._ended.wait(LOOK_S):
             try:
                 inventory = take_inventory()
+                if not self._ended.is_set():
+                    self.look(inventory, time.monotonic())
             except Exception as error:  # Ray is being shut down, or its head does not answer: the step notices it itself
-                log.debug("%s: the cluster could not be looked at: %s", self._step, error)
-                continue
-            if not self._ended.is_set():
-                self.look(inventory, time.monotonic())
+                log.debug("%s: the cluster could not be looked at: %s: %s", self._step, type(error).__name__, error)
 
     def look(self, inventory: Inventory, now: float) -> None:
         """Compare what the step asks for with what there is, and log what a reader should know."""
         self._note_nodes(inventory, now)
+        self._count_deaths(inventory)
         gone_s = {node_id: now - died for node_id, died in self._died.items()}
         before = self._shortage
         current = shortage(self._demands, inventory, gone_s, is_idle=now - self._progressed > IDLE_S)
@@ -90,8 +95,9 @@ class Waiting:
         self._last_seen = now
         if before is None:
             self._since, self._logged = now, 0.0
+        idle_s = max(0.0, now - max(self._since, self._progressed))
+        emit.waiting(self._step, "GPU" if self._shortage.demand.each.get("GPU") else "CPU", idle_s)
         self._tell(self._shortage, before, now)
-        idle_s = now - max(self._since, self._progressed)
         if self._patience_s and idle_s > self._patience_s:
             self._refusal = (
                 f"{self._step} did nothing for {idle_s:.0f} s (limits.resource_patience_s): {refusal(self._shortage, inventory)}; "
@@ -99,7 +105,6 @@ class Waiting:
             )
 
     def _tell(self, lack: Shortage, before: Shortage | None, now: float) -> None:
-        emit.waiting(self._step, "GPU" if lack.demand.each.get("GPU") else "CPU", now - self._since)
         is_other = before is None or (before.cause, before.demand) != (lack.cause, lack.demand)
         if now - self._since < FIRST_S or (self._logged and not is_other and now - self._logged < THEN_S):
             return
@@ -121,13 +126,18 @@ class Waiting:
             )
 
     def _note_nodes(self, inventory: Inventory, now: float) -> None:
-        """Log each node that has died or is drained, once."""
+        """Log each node that has died or is drained, once; what the autoscaler gives back is no loss."""
         dead = {node.node_id: node for node in inventory.dead}
         if self._known_dead is None:
             self._known_dead = {*dead}
-        for node_id in dead.keys() - self._known_dead - self._died.keys():
-            self._died[node_id] = now
-            log.warning("%s: node %s died", self._step, _labelled(dead[node_id]))
+        self._died = {node_id: died for node_id, died in self._died.items() if now - died <= RECENT_S}
+        for node_id in dead.keys() - self._known_dead:
+            if dead[node_id].is_given_back:
+                log.info("%s: node %s was idle, and the autoscaler gave it back", self._step, _labelled(dead[node_id]))
+            else:
+                self._died[node_id] = now
+                log.warning("%s: node %s died", self._step, _labelled(dead[node_id]))
+        self._known_dead |= dead.keys()
         for node in inventory.nodes:
             if not node.is_silent:
                 self._silent.pop(node.node_id, None)
@@ -140,7 +150,19 @@ class Waiting:
                 )
             if node.is_leaving and node.node_id not in self._left:
                 self._left.add(node.node_id)
-                log.warning("%s: node %s is being drained; what runs there is done again elsewhere", self._step, node)
+                if node.free == node.total:
+                    log.info("%s: node %s is being drained; nothing runs there", self._step, node)
+                else:
+                    log.warning("%s: node %s is being drained; what runs there is done again elsewhere", self._step, node)
+
+    def _count_deaths(self, inventory: Inventory) -> None:
+        """Count the generators that Ray has started anew: also those that die while they load their model, again and again."""
+        actors = [process for demand in self._demands if demand.runs_as == "actors" for process in inventory.own(demand)]
+        known = self._restarts if self._restarts is not None else {actor.actor_id: actor.restarts for actor in actors}
+        deaths = sum(max(0, actor.restarts - known.get(actor.actor_id, 0)) for actor in actors)
+        if deaths:
+            emit.count(GENERATOR_DEATHS, self._step, deaths)
+        self._restarts = known | {actor.actor_id: actor.restarts for actor in actors}
 
 
 def _labelled(node: Node) -> str:

@@ -74,7 +74,7 @@ class Observed:
 
     def __init__(self) -> None:
         self.idle, self.busy_s, self._lock = Counter[str](), 0.0, threading.Lock()
-        self._account = IdleAccount(ACTORS, self._add, self._busy, died=lambda: None)
+        self._account = IdleAccount(ACTORS, self._add, self._busy)
         self.worked: list[Worked] = []
 
     def begins(self, at: float) -> None:

@@ -170,6 +170,45 @@ def image_of(group: Manifest) -> str:
     return image
 
 
+@overlays
+def test_a_pod_drains_for_as_long_as_its_grace_lasts_but_for_the_end_itself(overlay: str) -> None:
+    for group in groups(cluster_of(ray_object(built(overlay)))):
+        pod = group["template"]["spec"]
+        (drain_s,) = [
+            float(item["value"]) for item in pod["containers"][0]["env"] if item["name"] == "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"
+        ]
+        assert 60 < drain_s < pod["terminationGracePeriodSeconds"] - 10
+
+
+def test_ray_reads_how_long_a_pod_drains() -> None:
+    import ray._private.ray_constants as constants
+
+    assert constants.RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S > 0
+
+
+@pytest.mark.parametrize("overlay", ["many-nodes-spot", "nightly", "standing-cluster", "vllm"])
+def test_a_job_begins_with_its_head_alone(overlay: str) -> None:
+    """KubeRay submits no job before all replicas run, and ingest needs no GPU."""
+    workers = cluster_of(ray_object(built(overlay)))["workerGroupSpecs"]
+    assert {group["groupName"]: group["replicas"] for group in workers} == {"decode": 0, "generate": 0, "train": 0}
+
+
+def test_a_night_that_fails_is_not_tried_again_and_a_run_is() -> None:
+    """A refusal by another night's lease would be the same, on five clusters with GPUs."""
+    assert job_of(ray_object(built("nightly")))["backoffLimit"] == 0
+    assert job_of(ray_object(built("many-nodes-spot")))["backoffLimit"] > 0
+
+
+@overlays
+def test_the_dns_is_reached_as_pods_and_on_the_node_itself(overlay: str) -> None:
+    rules = the("NetworkPolicy", built(overlay), "starloop-egress")["spec"]["egress"]
+    rules += the("NetworkPolicy", built(overlay), "starloop")["spec"]["egress"]
+    (dns,) = [rule for rule in rules if {"protocol": "UDP", "port": 53} in rule.get("ports", [])]
+    assert {"protocol": "TCP", "port": 53} in dns["ports"]
+    assert [peer["podSelector"]["matchLabels"] for peer in dns["to"] if "podSelector" in peer] == [{"k8s-app": "kube-dns"}]
+    assert {"169.254.20.10/32", "169.254.169.254/32"} <= {peer["ipBlock"]["cidr"] for peer in dns["to"] if "ipBlock" in peer}
+
+
 @pytest.mark.parametrize("overlay", [name for name, kind in KINDS.items() if kind != "RayCluster"])
 def test_a_jobs_cluster_is_deleted_by_rules_that_exclude_no_other_field(overlay: str) -> None:
     """CEL rules of the CRD and checks of the operator, which no JSON schema holds."""

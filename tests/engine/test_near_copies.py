@@ -30,6 +30,7 @@ from engine.store.filesystems import Storage
 from models.base import ModelSpec
 from models.registry import frame_spec
 from textured import FAMILY, textured
+from web_server import WebServer
 from worlds.shapes import render, scene, write_video
 
 GENERATE = "cycle-000/generate"
@@ -279,6 +280,26 @@ def test_clips_that_nobody_was_asked_about_are_decoded_once(tmp_path: Path) -> N
     for name in ("held", "secret", "old"):
         (tmp_path / f"{name}.mp4").unlink()
     assert selected(tmp_path / "run", clips, "data.test=0.1")[0] == ["c", "e"], "nothing is opened a second time"
+
+
+def test_a_video_that_storage_does_not_give_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Else one cycle without the right to read would leave its copies in for ever."""
+    for number, name in enumerate(["held", "other"]):
+        write_video(scene(3, number), tmp_path / f"{name}.mp4")
+    nothing = frames_of(0)[:0]
+    with WebServer(tmp_path) as web:
+        clips = {
+            "a": (a_clip("a", "x"), watched(tmp_path / "held.mp4")[:, :, ::-1]),
+            "b": (a_clip("b", "y"), frames_of(2)),
+            "h": (a_clip("h", "z", split="heldout", video=web.url("dated/held.mp4")), nothing),
+            "i": (a_clip("i", "z", split="heldout", video=web.url("dated/other.mp4")), nothing),
+        }
+        web.denied = {"held.mp4"}
+        assert selected(tmp_path / "run", clips)[0] == ["a", "b"]
+        assert [message.partition(" of these")[0] for message in caplog.messages] == ["cycle-000/select: storage did not give 1"]
+        web.denied, requests = set(), web.requests["/dated/other.mp4"]
+        assert selected(tmp_path / "run", clips)[0] == ["b"]
+        assert web.requests["/dated/other.mp4"] == requests, "is not opened a second time"
 
 
 def test_a_folder_without_videos_is_no_benchmark(tmp_path: Path) -> None:

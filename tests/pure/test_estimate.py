@@ -57,6 +57,17 @@ def an_estimate(
     return make_estimate(inputs, is_on_paper=False)
 
 
+def test_gpus_that_are_held_add_up_where_no_node_may_generate_and_train() -> None:
+    def held(train: str, generate: str) -> tuple[float, bool]:
+        selectors = [f'cluster.{name}_selector={{"pool" = "{pool}"}}' for name, pool in (("train", train), ("generator", generate))]
+        estimate = an_estimate(a_config("train.num_workers=4", *selectors))
+        return estimate.held_gpus, any("counted once for both" in note for note in estimate.notes)
+
+    assert held("train", "generate") == (6.0, False)
+    assert held("in(train,one)", "in(generate,one)") == (4.0, True)
+    assert held("gpus", "gpus") == (4.0, False)
+
+
 def test_operations_of_encoding_and_reading() -> None:
     assert encoding_flops(SIZE) == 2 * (1000 + 300) * 4 * 9
     assert reading_flops(SIZE, 10) == 2 * 7000 * 10 + 4 * 3 * 16 * 50

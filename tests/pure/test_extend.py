@@ -29,7 +29,9 @@ from engine.run.seals import Seal, read_seal, write_seal
 from engine.run.work import INDEX, Work, pieces_of, read_piece, read_seals
 from engine.store.files import FILES, Store
 from engine.store.filesystems import Storage
+from engine.store.troubles import REMEDY
 from loops import a_generate_spec
+from web_server import WebServer
 
 GENERATE = "cycle-000/generate"
 
@@ -119,6 +121,24 @@ def test_an_attempt_stands_for_its_content_its_prompt_and_the_version_of_its_vid
     Path(clips[3].video).unlink()
     reused = standing(past, [*now, *clips_in(tmp_path, "g")], a_generate_spec())
     assert reused == [[attempts[4]], [attempts[0]], [], [], [], [], []]
+
+
+@pytest.mark.waits
+def test_videos_that_the_driver_may_not_read_are_counted_in_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Their clips are generated for again, night after night, and nothing else would say so."""
+    for name in "abc":
+        (tmp_path / f"{name}.mp4").write_text(name)
+    with WebServer(tmp_path) as web:
+        clips = [a_clip(name, video=web.url(f"dated/{name}.mp4")) for name in "abc"]
+        attempts = [direct(clip) for clip in clips]
+        past = Past(a_run(tmp_path, clips, attempts), GENERATE)
+        assert standing(past, clips, a_generate_spec()) == [[attempt] for attempt in attempts]
+        assert caplog.messages == []
+        web.denied = {"a.mp4", "c.mp4"}
+        assert standing(past, clips, a_generate_spec()) == [[], [attempts[1]], []]
+    (line,) = caplog.messages
+    assert "2 of 3 videos may not be read by this driver, so their clips are asked again: cannot " in line
+    assert line.endswith(REMEDY["denied"])
 
 
 def test_a_rationalization_stands_only_with_its_hint(tmp_path: Path) -> None:

@@ -86,17 +86,14 @@ class Account:
     """An IdleAccount, and what it has added."""
 
     def __init__(self, actors: int) -> None:
-        self.idle, self.busy, self.deaths = Counter[str](), 0.0, 0
-        self.of = IdleAccount(actors, add=self._add, busy=self._busy, died=self._died)
+        self.idle, self.busy = Counter[str](), 0.0
+        self.of = IdleAccount(actors, add=self._add, busy=self._busy)
 
     def _add(self, cause: str, seconds: float) -> None:
         self.idle[cause] += seconds
 
     def _busy(self, seconds: float) -> None:
         self.busy += seconds
-
-    def _died(self) -> None:
-        self.deaths += 1
 
 
 def worked(actor: str, begun: float, ended: float, idle_from: float, input_ready: float = 0.0, process: str = "1") -> Worked:
@@ -135,7 +132,6 @@ def test_a_killed_generator_is_dead_until_its_replacement_has_the_model() -> Non
     account.of.piece(worked("b", 3.0, 6.0, idle_from=3.0))
     account.of.observe(9.0, Pool(2, 1, False))  # b died, too, and is not back when all is done
     account.of.ends(10.0)
-    assert account.deaths == 1
     assert account.idle == {"starting": 6.0, "dead": 4.0 + 4.0}
     assert account.busy + sum(account.idle.values()) == 2 * 10.0
 

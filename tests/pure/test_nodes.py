@@ -1,15 +1,19 @@
 """Pins what is said of a demand that has no place, how many generators a cluster holds, and where decode may run."""
 
 import logging
+import threading
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from engine.config import Cluster
+from engine.metrics import emit
+from engine.metrics.table import GENERATOR_DEATHS, WAITING, Metric
 from engine.nodes.demand import Demand
 from engine.nodes.inventory import Growth, Inventory, Node, Pending, Process
 from engine.nodes.placement import demands, placed
+from engine.nodes.probe import COMPUTES, DECODES, Part, differences, part_of
 from engine.nodes.shortage import refusal, shortage, too_small
 from engine.run.waiting import Waiting
 
@@ -239,3 +243,153 @@ def test_a_wait_does_not_end_between_a_death_and_the_new_request(caplog: pytest.
         "cycle-000/train goes on",
     ]
     assert caplog.messages[-1] == "cycle-000/train goes on: all training workers have their place after 14 s"
+
+
+def written(selector: dict[str, str], count: int = 1) -> Pending:
+    return Pending(each={}, selector=selector, count=count)
+
+
+def test_write_tasks_that_no_node_takes_are_named_once_the_generators_have_ended() -> None:
+    needed, decoding = generators(2, selector=GENERATE), a_node(1, {"CPU": 4.0}, {"starloop/pool": "decode"})
+    lack = shortage(needed, an_inventory(decoding, dead=(a_node(3, {}, GENERATE),), pending=(written(GENERATE, 5),)), {"id-3": 8.2})
+    assert lack is not None
+    assert str(lack) == (
+        "write tasks have no place: node 10.0.0.3 (starloop/pool=generate) died 8 s ago, and no node has starloop/pool=generate; "
+        "each waits for a node with starloop/pool=generate; no autoscaler adds nodes to this cluster"
+    )
+    assert refusal(lack, an_inventory(decoding)).startswith(
+        "it asks for write tasks on a node with starloop/pool=generate, and node 10.0.0.3 "
+    )
+    assert refusal(lack, an_inventory(decoding)).endswith("or correct cluster.generator_selector")
+
+
+def test_a_step_that_only_counts_what_is_written_waits_for_no_node_that_was_given_back() -> None:
+    assert shortage(generators(2, selector=GENERATE), an_inventory(a_node(1, {"CPU": 4.0}))) is None
+
+
+def test_a_step_whose_writes_have_no_place_ends_with_the_patience() -> None:
+    waiting = Waiting("cycle-000/generate", generators(1, selector=GENERATE), patience_s=30.0)
+    lost = an_inventory(dead=(a_node(3, {}, GENERATE),), pending=(written(GENERATE),))
+    for second in range(2, 40, 2):
+        waiting.look(lost, waiting._began + second)
+    with pytest.raises(ValueError, match="it asks for write tasks on a node with starloop/pool=generate"):
+        waiting.check()
+
+
+def test_tasks_on_a_silent_host_have_lost_their_place_though_ray_names_none() -> None:
+    decode = {"starloop/pool": "decode"}
+    needed = demands(Cluster(decode_selector=decode, generator_selector=GENERATE), "generate", 1)
+    answering = a_node(1, {"CPU": 4.0}, GENERATE)
+    lack = shortage(needed, an_inventory(answering, a_node(2, {"CPU": 4.0}, decode, is_silent=True)))
+    assert str(lack).startswith(
+        "decode tasks have no place: node 10.0.0.2 (starloop/pool=decode) does not answer, and no node has "
+    )
+    assert shortage(needed, an_inventory(answering, a_node(2, {"CPU": 4.0}, decode))) is None
+
+
+def test_a_look_that_fails_does_not_end_the_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.run.waiting.LOOK_S", 0.001)
+    monkeypatch.setattr("engine.run.waiting.take_inventory", an_inventory)
+    waiting = Waiting("cycle-000/generate", generators(1), patience_s=30.0)
+    looks, both = list[float](), threading.Event()
+
+    def look(inventory: Inventory, now: float) -> None:
+        looks.append(now)
+        if len(looks) > 1:
+            both.set()
+        raise KeyError("id-7")
+
+    monkeypatch.setattr(waiting, "look", look)
+    with waiting:
+        assert both.wait(20)
+
+
+def reported(metric: Metric) -> list[float]:
+    """The values of a metric that the reporter of this process has."""
+    emit._REPORTER._note_waiting()
+    return [value for (known, _), value in emit._REPORTER.board.values().items() if known is metric]
+
+
+def test_a_shortage_in_which_the_step_goes_on_is_no_waiting_time() -> None:
+    waiting = Waiting("cycle-000/generate", generators(2), patience_s=3000.0)
+    half = an_inventory(a_node(1, {"CPU": 2.0, "GPU": 1.0}), pending=(waits(1),))
+    with emit.reporting("first"):
+        for second in range(2, 400, 2):
+            waiting._progressed, waiting._has_progress = waiting._began + second - 1, True
+            waiting.look(half, waiting._began + second)
+        assert reported(WAITING) == [pytest.approx(1.0, abs=0.5)]
+        for second in range(400, 500, 2):
+            waiting.look(half, waiting._began + second)
+        assert reported(WAITING) == [pytest.approx(101.0, abs=0.5)]
+
+
+def test_each_restart_of_a_generator_is_a_death_also_while_it_loads_its_model() -> None:
+    waiting = Waiting("cycle-000/generate", generators(1), patience_s=30.0)
+    own = Process(name="MapWorker", job="01", node_id="id-1", each={"CPU": 1.0, "GPU": 1.0}, actor_id="a", restarts=4)
+    looks = ((own,), (), (replace(own, actor_id="b", restarts=0),), (replace(own, actor_id="b", restarts=3),), ())
+    with emit.reporting("first"):
+        for number, processes in enumerate(looks):
+            others = (replace(own, job="02", restarts=9), replace(own, each={}, name="Watch", restarts=9))
+            inventory = an_inventory(a_node(1, GPU_NODE), processes=(*processes, *others))
+            waiting.look(inventory, waiting._began + 2 * number)
+        assert reported(GENERATOR_DEATHS) == [3.0]
+
+
+def test_what_the_autoscaler_gives_back_is_no_loss(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    waiting = Waiting("cycle-000/generate", generators(1), patience_s=30.0)
+    waiting.progress()
+    node = a_node(2, {"CPU": 4.0}, {"starloop/pool": "decode"})
+    busy = replace(a_node(3, GPU_NODE, GENERATE, is_leaving=True), free={"CPU": 16.0, "GPU": 7.0})
+    first = an_inventory(a_node(1, GPU_NODE), node)
+    leaving = an_inventory(a_node(1, GPU_NODE), replace(node, is_leaving=True), busy)
+    gone = an_inventory(a_node(1, GPU_NODE), dead=(replace(node, total={}, free={}, is_given_back=True),))
+    for number, inventory in enumerate((first, leaving, gone, gone)):
+        waiting.look(inventory, waiting._began + 2 * number)
+    assert [(record.levelname, record.message.partition(": ")[2]) for record in caplog.records] == [
+        ("INFO", "node 10.0.0.2 (starloop/pool=decode, 4 CPUs) is being drained; nothing runs there"),
+        (
+            "WARNING",
+            "node 10.0.0.3 (starloop/pool=generate, 8 GPUs and 16 CPUs) is being drained; what runs there is done again elsewhere",
+        ),
+        ("INFO", "node 10.0.0.2 (starloop/pool=decode) was idle, and the autoscaler gave it back"),
+    ]
+    assert waiting._died == {}
+
+
+def test_a_line_names_the_nodes_that_died_lately_and_at_most_six(caplog: pytest.LogCaptureFixture) -> None:
+    waiting = Waiting("cycle-000/generate", generators(1), patience_s=3000.0)
+    old, new = a_node(1, {}), tuple(a_node(number, {}) for number in range(2, 11))
+    waiting.look(an_inventory(), waiting._began)
+    waiting.look(an_inventory(dead=(old,)), waiting._began + 2)
+    for second in (400, 402, 404, 406):
+        waiting.look(an_inventory(dead=(old, *new), pending=(waits(1),)), waiting._began + second)
+    (line,) = [message for message in caplog.messages if " waits: " in message]
+    assert line.count(" died ") == 6
+    assert ", 3 more, and the nodes hold 0 at most" in line
+    assert "10.0.0.1 " not in line
+
+
+@pytest.mark.parametrize(
+    ("pool", "total", "packages", "uses_gpus"),
+    [
+        ("decode", GPU_NODE, DECODES, False),
+        ("generate", GPU_NODE, COMPUTES, True),
+        ("train", GPU_NODE, COMPUTES, False),  # train_gpus = 0
+        ("generate", {"CPU": 4.0}, COMPUTES, False),
+        ("web", GPU_NODE, (), False),
+    ],
+)
+def test_a_node_is_examined_for_what_its_labels_let_it_do(
+    pool: str, total: dict[str, float], packages: tuple[str, ...], uses_gpus: bool
+) -> None:
+    selectors = {name: {"starloop/pool": name.partition("_")[0]} for name in ("decode_selector", "train_selector")}
+    cluster = Cluster(generator_gpus=1, train_gpus=0, generator_selector=GENERATE, **selectors)
+    assert part_of(a_node(1, total, {"starloop/pool": pool}), cluster) == Part(packages=packages, uses_gpus=uses_gpus)
+
+
+def test_a_node_that_only_decodes_may_have_another_torch() -> None:
+    here, there = {"python": "3.11.2", "av": "15", "torch": "2.13.0"}, {"python": "3.11.2", "av": "15", "torch": "2.4.0"}
+    assert list(differences(here, there, DECODES, False)) == []
+    assert [line.partition(",")[0] for line in differences(here, there, COMPUTES, False)] == ["has torch 2.4.0"]
+    assert len(list(differences(here, there | {"python": "3.12.1"}, DECODES, False))) == 1
