@@ -165,7 +165,7 @@ def replaced_by(hosts: Hosts, pool: str, job: Job, step: str) -> None:
     before, killed, address = len(job.log), time.localtime(), hosts.hosts[pool].address
     hosts.kill(pool)
     silent = rf"(\d\d:\d\d:\d\d)  {step}: node {re.escape(address)} .*(does not answer|died)"
-    waits = rf"(\d\d:\d\d:\d\d)  {step} .*no node has {POOL}={pool}; each waits for 1 CPU on a node with"
+    waits = rf"(\d\d:\d\d:\d\d)  {step} .*no node has {POOL}={pool}; each waits for (1 CPU on )?a node with"
     received_s = [job.until(partial(_found, job, before, line), 120) for line in (silent, waits)]
     named_s, waits_s = (_seconds_between(killed, _found(job, before, line)) for line in (silent, waits))
     print(
