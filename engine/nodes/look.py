@@ -31,12 +31,12 @@ def take_inventory() -> Inventory:
     resources = reply.cluster_resource_state
     leaving = state.get_draining_nodes()
     processes, waiting = _actors()
-    known = ray.nodes()
-    ports = {node["NodeID"]: node["NodeManagerPort"] for node in known if node["Alive"]}
+    known = {node["NodeID"]: node for node in ray.nodes()}
+    ports = {node_id: node["NodeManagerPort"] for node_id, node in known.items() if node["Alive"]}
     silent = _silent({node.node_id.hex(): node.node_ip_address for node in resources.node_states}, ports)
-    given_back = {node["NodeID"] for node in known if node["DeathReason"] == common_pb2.NodeDeathInfo.AUTOSCALER_DRAIN_IDLE}
     states = [
-        (_node(node, leaving, silent, given_back), node.status == autoscaler_pb2.NodeStatus.DEAD) for node in resources.node_states
+        (_node(node, known.get(node.node_id.hex(), {}), leaving, silent), node.status == autoscaler_pb2.NodeStatus.DEAD)
+        for node in resources.node_states
     ]
     return Inventory(
         job=ray.get_runtime_context().get_job_id(),
@@ -50,18 +50,19 @@ def take_inventory() -> Inventory:
     )
 
 
-def _node(node: Any, leaving: Mapping[str, int], silent: Set[str], given_back: Set[str]) -> Node:
+def _node(node: Any, known: Mapping[str, Any], leaving: Mapping[str, int], silent: Set[str]) -> Node:
+    """`known`: the node as Ray's table of nodes has it, which keeps the labels of dead ones, and why they died."""
     total = dict(node.total_resources)
     return Node(
         node_id=node.node_id.hex(),
         address=node.node_ip_address,
-        labels=dict(node.labels),
+        labels=dict(node.labels) or known.get("Labels", {}),
         total=total,
         free=dict(node.available_resources),
         is_head="node:__internal_head__" in total,
         is_leaving=node.node_id.hex() in leaving,
         is_silent=node.node_id.hex() in silent,
-        is_given_back=node.node_id.hex() in given_back,
+        is_given_back=known.get("DeathReason") == common_pb2.NodeDeathInfo.AUTOSCALER_DRAIN_IDLE,
     )
 
 

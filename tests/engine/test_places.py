@@ -1,11 +1,16 @@
 """Pins what is read of a real Ray, a flow that is ended while it waits, GPUs that are handed over, and the probe of nodes."""
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from command import ROOT
 from engine import flow
@@ -20,6 +25,10 @@ from engine.run.plan import Step
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 NOWHERE = {"starloop/pool": "in(nowhere)"}
+
+
+def as_it_is(row: dict[str, Any]) -> dict[str, Any]:
+    return row
 
 
 class Idle:
@@ -45,6 +54,39 @@ def test_a_flow_that_waits_for_a_node_is_ended_by_its_check(ray_cluster: None) -
         "starloop/pool=in(nowhere); no autoscaler adds nodes to this cluster"
     ]
     assert flow.CHECKS == []
+
+
+def test_a_task_that_asks_for_no_resource_and_waits_for_a_label_is_read_of_ray(ray_cluster: None) -> None:
+    """As the writes of a generate step, once Ray Data has given the generators back."""
+    demand = Demand(what="write tasks", count=1, each={}, selector=NOWHERE, keys="", runs_as="tasks")
+
+    def check() -> None:
+        if (lack := shortage([demand], take_inventory())) is not None:
+            raise ValueError(str(lack))
+
+    stage = flow.Stage(name="write", work=as_it_is, cpus=0, node_labels=NOWHERE)
+    with pytest.raises(
+        ValueError, match=r"^write tasks have no place: no node has starloop/pool=in\(nowhere\); each waits for a node"
+    ):
+        list(flow.run([{"row": 1}], [stage], flow.Manner(check=check)))
+
+
+def test_restarts_of_an_actor_that_never_gets_ready_are_read_of_ray(ray_cluster: None, tmp_path: Path) -> None:
+    @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
+    class Loading:
+        def __init__(self) -> None:
+            (tmp_path / str(time.time_ns())).touch()
+            if len(list(tmp_path.iterdir())) < 3:
+                os._exit(1)
+
+        def ready(self) -> bool:
+            return True
+
+    actor = Loading.remote()
+    assert ray.get(actor.ready.remote(), timeout=120)
+    (process,) = [process for process in take_inventory().processes if process.name.endswith("Loading")]
+    assert (process.restarts, bool(process.actor_id)) == (2, True)
+    ray.kill(actor)
 
 
 def test_a_selector_that_this_machine_does_not_fulfil_is_refused_before_the_step(ray_cluster: None) -> None:
@@ -88,6 +130,40 @@ def test_gpus_that_an_earlier_step_keeps_end_the_next_one_with_their_holders() -
     refused, free = [json.loads(line) for line in done.stdout.splitlines()]
     assert refused.startswith("cycle-000/train: processes of an earlier step still hold GPUs after 1 s: Generator with 1 GPU on ")
     assert free == "free"
+
+
+SCALE_DOWN = """
+import json, time
+import ray
+from ray._raylet import GcsClient
+from ray.cluster_utils import Cluster
+from ray.core.generated import autoscaler_pb2
+from engine.nodes.look import take_inventory
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+try:
+    ray.init(address=cluster.address, log_to_driver=False)
+    given_back, killed = [cluster.add_node(num_cpus=1, labels={"pool": name}) for name in ("idle", "killed")]
+    cluster.wait_for_nodes()
+    IDLE = autoscaler_pb2.DrainNodeReason.DRAIN_NODE_REASON_IDLE_TERMINATION
+    GcsClient(address=cluster.address).drain_node(given_back.node_id, IDLE, "idle", 0)
+    cluster.remove_node(killed, allow_graceful=False)
+    while len(dead := take_inventory().dead) < 2:
+        time.sleep(0.2)
+    print(json.dumps({node.labels["pool"]: node.is_given_back for node in dead}))
+finally:
+    ray.shutdown()
+    cluster.shutdown()
+"""
+
+
+def test_a_node_that_the_autoscaler_gives_back_is_told_from_one_that_is_lost() -> None:
+    with tempfile.TemporaryDirectory(prefix="sl-") as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", SCALE_DOWN], cwd=ROOT, env=os.environ | {"RAY_TMPDIR": folder}, capture_output=True, text=True,
+            timeout=200,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == {"idle": True, "killed": False}
 
 
 OTHER_RAY = """
