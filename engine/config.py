@@ -871,6 +871,11 @@ class RunConfig(Section):
         kept = mixture.direct or mixture.rationalized or (mixture.episodes and self.episodes.answers == "kept")
         return self.select.source == "star" and bool(kept)
 
+    @property
+    def learns_from_hints(self) -> bool:
+        """Whether finetunes use answers that were given with a hint: as examples, or as shots of episodes."""
+        return bool(self.mixture.rationalized or (self.mixture.episodes and self.episodes.answers == "kept"))
+
     @model_validator(mode="after")
     def _mixed(self) -> "RunConfig":
         mixture = self.mixture
