@@ -39,6 +39,7 @@ def _repeated(config: RunConfig) -> str:
     if loop.patience < 2 or loop.promote == "last" or config.generate.temperature or not config.generates:
         return ""
     return (
-        f"loop.patience is {loop.patience} and generate.temperature is 0: after a cycle that is not promoted, the next one asks the "
-        "same model, gets the same answers, and trains on the same examples; set generate.temperature, such as 0.7, or loop.patience=1"
+        f"loop.patience is {loop.patience} and generate.temperature is 0: after a cycle that is not promoted, the next one asks "
+        "the same model, gets the same answers, and trains on the same examples; set generate.temperature, such as 0.7, or "
+        "loop.patience=1"
     )

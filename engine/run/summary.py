@@ -13,12 +13,12 @@ from engine.run.seals import Seal
 from engine.select.grounded import Gate
 
 LEFT_OUT = {
-    "ungrounded": "ungrounded answers",
-    "people.dropped": "answers that people dropped",
-    "pass_rate_dropped": "clips outside of select.pass_rate",
-    "near_duplicates_dropped": "near-duplicate answers",
-    "over_limit": "clips over the limit of their label",
-    "unused": "unusable examples",
+    "ungrounded": "ungrounded",
+    "people.dropped": "dropped by people",
+    "pass_rate_dropped": "outside of select.pass_rate",
+    "near_duplicates_dropped": "with near-duplicate answers",
+    "over_limit": "over the limit of their label",
+    "unused": "unusable",
 }
 """Counts of a select step, in words."""
 LOSS_STEPS = 5
@@ -107,7 +107,7 @@ def _note(config: RunConfig, sealed: Mapping[str, Seal]) -> str:
     left_out = [f"{count} {words}" for name, words in LEFT_OUT.items() if (count := selected.counts.get(name))]
     copies = _near_copies(selected.counts) if config.select.near_copies == "drop" else {}
     # of train clips that are near-copies of one another, one stays
-    left_out += [f"{count} near-copies of {name}" for name, count in copies.items() if not name.startswith(TRAIN)]
+    left_out += [f"{count} nearly the same as clips of {name}" for name, count in copies.items() if not name.startswith(TRAIN)]
     why = f" (left out: {', '.join(left_out)})" if left_out else ""
     have = (
         f"{kept} have a kept attempt, and none of these is left to train on{why}" if kept else "none has a kept attempt to train on"

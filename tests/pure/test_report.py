@@ -202,7 +202,8 @@ def the_beliefs(folder: Path, **fields: Any) -> dict[str, Belief]:
 
 def an_audit(precision: float) -> Audit:
     strata = {"kept direct": Stratum(size=9, judged=9, people_keep=8)}
-    return Audit(step="s", strata=strata, rows=[], unsure=0, precision=Estimate(precision, 0.1, 0.95), recall=None)
+    estimate = Estimate(precision, 0.1, 0.95)
+    return Audit(step="s", strata=strata, rows=[], unsure=0, reused=0, is_random=True, precision=estimate, recall=None)
 
 
 def test_doubts_name_their_figure(folder: Path) -> None:
@@ -278,7 +279,7 @@ def test_a_gain_is_that_over_the_base_and_not_over_the_cycle_before(folder: Path
     assert formed["The gain is larger than chance"].figure.startswith("+0.550 on 400 clips, which can show gains of")
     assert formed["The gain is larger than chance"].figure.endswith("220 clips better and 0 worse than base, p = 1e-60")
     assert "Held-out set too small for the gain" not in formed
-    fallen = summary["cycles"][:-1] + [summary["cycles"][-1] | {"over_base": over_base | {"gain": -0.1, "won": 0, "p": 1.0}}]
+    fallen = [*summary["cycles"][:-1], summary["cycles"][-1] | {"over_base": over_base | {"gain": -0.1, "won": 0, "p": 1.0}}]
     assert (
         the_beliefs(folder, summary=summary | {"cycles": fallen})["The promoted cycle is no better than the base"].level == "doubt"
     )
