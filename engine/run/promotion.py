@@ -38,8 +38,13 @@ class History:
 
     def until(self, cycle: int) -> "History":
         """As it was before a cycle was evaluated."""
-        cycles, only_direct, tested, gained = (of[:cycle] for of in (self.cycles, self.only_direct, self.tested, self.gained))
-        return replace(self, cycles=cycles, only_direct=only_direct, tested=tested, gained=gained)
+        return replace(
+            self,
+            cycles=self.cycles[:cycle],
+            only_direct=self.only_direct[:cycle],
+            tested=self.tested[:cycle],
+            gained=self.gained[:cycle],
+        )
 
     @property
     def best_cycle(self) -> int:
