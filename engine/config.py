@@ -682,10 +682,11 @@ class Loop(Section):
     most 5 %. docs/promotion.md has the test, and `starloop doctor` says the smallest gain that the held-out set can show. best: one
     whose accuracy is the highest so far. last: every cycle, whatever its accuracy, as Video-STaR's loop goes."""
     min_delta: float = Field(default=0.005, ge=0)
-    """Minimum gain of held-out accuracy over the best so far; a cycle below it counts as one without progress, and so does one that
-    is not promoted by loop.promote = "significant"."""
+    """Minimum gain of held-out accuracy over the best so far, on the clips that both answered; a cycle below it counts as one
+    without progress, and so does one that is not promoted by loop.promote = "significant"."""
     patience: int = Field(default=1, ge=0)
-    """The loop ends after so many cycles without progress. 0: never; it makes max_cycles cycles."""
+    """The loop ends after so many cycles without progress. 0: never; it makes max_cycles cycles. More than 1 needs
+    generate.temperature above 0: without it the cycle after one that is not promoted has the same answers again."""
     final_direct_only: bool = True
     """Make the last finetune of direct attempts only (Video-STaR section 2.2)."""
 
@@ -870,6 +871,11 @@ class RunConfig(Section):
         mixture = self.mixture
         kept = mixture.direct or mixture.rationalized or (mixture.episodes and self.episodes.answers == "kept")
         return self.select.source == "star" and bool(kept)
+
+    @property
+    def learns_from_hints(self) -> bool:
+        """Whether finetunes use answers that were given with a hint: as examples, or as shots of episodes."""
+        return bool(self.mixture.rationalized or (self.mixture.episodes and self.episodes.answers == "kept"))
 
     @model_validator(mode="after")
     def _mixed(self) -> "RunConfig":

@@ -482,7 +482,7 @@ class Takeaway:
     detail: str
     """The stretch of the answer that decided."""
     score: float | None
-    """0..1: share of the label that the answer contains; None where there is no verdict."""
+    """0..1: share of the label that the answer contains; None where there is no verdict, or a person's."""
     support: float | None
     """By how much the answer is likelier with its own video than with others, in nats (docs/grounding.md)."""
     people: str

@@ -1,17 +1,21 @@
 """Draws answers of a run for people to read, takes their words back, and prints what these make of the verifiers."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from engine.audit import sheet
 from engine.audit.audit import Audit, audits, draw, step_of, take_back, to_value
+from engine.config import RunConfig
 from engine.presets import load_config
 from engine.report.people import audit_lines
 from engine.run.lease import lease_state
-from engine.run.plan import next_step, so_far
+from engine.run.plan import has_ended, history, name_of, next_step, so_far
+from engine.run.promotion import final_cycle
 from engine.run.refresh import refresh
+from engine.run.seals import Seal
 from engine.run.work import read_seals, run_config
 from engine.store.documents import to_json
 from engine.store.files import Store
@@ -94,15 +98,24 @@ def _take_back(store: Store, path: str) -> list[str]:
     config = run_config(store)
     sealed = read_seals(store)
     fresh = take_back(store, sealed, os.path.expanduser(path))
-    step = next_step(config, sealed)
-    selects = [step.name for step in so_far(config, sealed) if step.kind == "select" and step.name not in sealed]
     if not fresh:
         return [f"{path} says nothing new"]
+    return [f"{len(fresh)} words are taken over; {counts_from(config, sealed, bool(lease_state(store).holder), store.uri)}"]
+
+
+def counts_from(config: RunConfig, sealed: Mapping[str, Seal], is_driven: bool, run: str) -> str:
+    """In which select step new words count. `is_driven`: a driver is at work, and a select that is next has read its words."""
+    step, continuation = next_step(config, sealed), f"starloop extend {run} MANIFEST, with the same manifest"
     if step is None:
-        when = f"the run is complete, so they count in one that continues it (starloop extend {store.uri} MANIFEST)"
-    else:
-        when = f"they count from {selects[0]} on" if selects else "they count in the next select step"
-    return [f"{len(fresh)} words are taken over; {when}"]
+        return f"the run is complete, so they count in one that continues it ({continuation})"
+    waiting = [of for of in so_far(config, sealed) if of.kind == "select" and of.name not in sealed]
+    if waiting and not (is_driven and step.kind == "select"):
+        return f"they count from {waiting[0].name} on"
+    under_way = f"{step.name} has read its words already, so " if step.kind == "select" else ""
+    if has_ended(config, sealed) or step.cycle >= final_cycle(config.loop, history(sealed)):
+        return f"{under_way}the run has no select step to come, and they count in one that continues it ({continuation})"
+    later = name_of(step.cycle + 1, "select")
+    return f"{under_way}they count from {later} on; if the loop ends before it, in a run that continues this one ({continuation})"
 
 
 def _refresh(store: Store) -> None:

@@ -1,7 +1,7 @@
 """The sample of a run's generate step, and what people make of it. Reads what is sealed; writes below audit/ alone."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -23,6 +23,8 @@ from engine.store.parallel import parallel_map
 SAMPLES = "audit/samples"
 SIZE, SEED = 50, 1
 """Of the sample in a run's report, and the defaults of `starloop audit`: they are the same one."""
+FEW_REUSED = 0.1
+"""Largest share of words that are reused, of those of a sample that is read in part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,11 @@ class Audit:
     rows: list[Audited]
     """All that were drawn, with people's words."""
     unsure: int
+    reused: int
+    """Words about texts that had one already: it came with another step's sample, or from the run that this one continues."""
+    is_random: bool
+    """Whether the rows with a word are a random sample. Those with reused words alone are none: their texts are the ones that no
+    cycle changes, and they say nothing about the others."""
     precision: Estimate | None
     recall: Estimate | None
     groups: list[Group] = field(default_factory=list)
@@ -184,16 +191,41 @@ def take_back(store: Store, sealed: Mapping[str, Seal], path: str) -> list[Revie
 def audits(store: Store, sealed: Mapping[str, Seal]) -> list[Audit]:
     """One for each sealed generate step of which a sample was drawn, in the order of the cycles."""
     samples = [sample for sample in samples_of(store) if sample.step in sealed and sealed[sample.step].output == sample.output]
-    words = reviews.read(store, reviews.records_of(store)) if samples else {}
-    return [
-        _audit(step, [sample for sample in samples if sample.step == step], words) for step in sorted({s.step for s in samples})
-    ]
+    drawn = {step: [sample for sample in samples if sample.step == step] for step in sorted({s.step for s in samples})}
+    files = [reviews.read(store, [record]) for record in reviews.records_of(store)] if samples else []
+    own = words_by_step(files, {step: {row.answer for sample in of_step for row in sample.rows} for step, of_step in drawn.items()})
+    words = {answer: word for of_file in files for answer, word in of_file.items()}
+    return [_audit(step, of_step, words, own[step]) for step, of_step in drawn.items()]
 
 
-def _audit(step: str, samples: list[Sample], words: Mapping[str, Review]) -> Audit:
-    """Several samples of a step are one: attempts drawn by several seeds are a random sample of their strata, too."""
+def words_by_step(files: Sequence[Collection[str]], drawn: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
+    """For each step the answers about which people's first word came in a file about its own sample.
+
+    `files`: the answers that each file that came back brought, the earliest first. `drawn`: those of each step's samples, in the
+    order of the cycles. A file is about the first step whose samples have all of its answers.
+
+    >>> words_by_step([{"a", "b"}, {"c"}, {"z", "d"}], {"cycle-000": {"a", "b"}, "cycle-001": {"a", "c", "d"}})
+    {'cycle-000': {'a', 'b'}, 'cycle-001': {'c'}}
+    """
+    own, known = {step: set[str]() for step in drawn}, set[str]()
+    for answers in files:
+        step = next((step for step, rows in drawn.items() if set(answers) <= set(rows)), None)
+        if step is not None:
+            own[step] |= set(answers) - known
+        known |= set(answers)
+    return own
+
+
+def _audit(step: str, samples: list[Sample], words: Mapping[str, Review], own: Collection[str]) -> Audit:
+    """Several samples of a step are one: attempts drawn by several seeds are a random sample of their strata, too.
+
+    `own`: the answers about which people's first word came with a sample of this step.
+    """
     drawn = {(row.clip_id, row.mode, row.seed): row for sample in samples for row in sample.rows}
     rows = [_with_word(row, words) for row in drawn.values()]
+    worded = [row for row in rows if row.people]
+    reused = sum(row.answer not in own for row in worded)
+    is_random = len(worded) == len(rows) or reused <= FEW_REUSED * len(worded)
     rated = [_rated(row) for row in rows if row.people in ("keep", "drop")]
     strata = strata_of(samples[0].strata, rated)
     return Audit(
@@ -201,10 +233,12 @@ def _audit(step: str, samples: list[Sample], words: Mapping[str, Review]) -> Aud
         strata=strata,
         rows=rows,
         unsure=sum(row.people == "unsure" for row in rows),
-        precision=precision(strata),
-        recall=recall(strata),
-        groups=groups_of(rated),
-        judge=agreement([(row.judge_keep, row.people_keep) for row in rated if row.judge_keep is not None]),
+        reused=reused,
+        is_random=is_random,
+        precision=precision(strata) if is_random else None,
+        recall=recall(strata) if is_random else None,
+        groups=groups_of(rated) if is_random else [],
+        judge=agreement([(row.judge_keep, row.people_keep) for row in rated if row.judge_keep is not None]) if is_random else None,
     )
 
 

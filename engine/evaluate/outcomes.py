@@ -87,13 +87,17 @@ class Recorder:
         of_clip = {attempt.clip_id: attempt.outcome for attempt in attempts}
         for clip in clips:
             outcome = of_clip[clip.clip_id]
-            self._ids.append(hash_of(clip.clip_id))
-            self._videos.append(hash_of(object_key(clip.video)))
-            self._labels.append(hash_of(name_of(clip.label)))
-            self._groups.append(group := hash_of(clip.group))
-            if clip.group:
-                self.group_names[group] = clip.group
-            self._states.append(RIGHT if outcome == "kept" else FAILED if outcome == "failed" else WRONG)
+            self.record(clip, RIGHT if outcome == "kept" else FAILED if outcome == "failed" else WRONG)
+
+    def record(self, clip: Clip, state: int) -> None:
+        """An answer to a clip."""
+        self._ids.append(hash_of(clip.clip_id))
+        self._videos.append(hash_of(object_key(clip.video)))
+        self._labels.append(hash_of(name_of(clip.label)))
+        self._groups.append(group := hash_of(clip.group))
+        if clip.group:
+            self.group_names[group] = clip.group
+        self._states.append(state)
 
     def outcomes(self, columns: Mapping[str, NDArray[np.float64]] | None = None) -> Outcomes:
         hashes = (self._ids, self._videos, self._labels, self._groups)

@@ -14,6 +14,7 @@ from engine.generate.attempts import Tally, attempt_split, counts_of, spec_of
 from engine.generate.one_model import read_model
 from engine.generate.prompts import wording_of
 from engine.generate.reuse import Origins, reused_step, write_reused
+from engine.run.plan import BASE
 from engine.run.promotion import level_of
 from engine.run.work import Progress, StepResult, Work
 
@@ -54,14 +55,22 @@ def evaluate(work: Work) -> StepResult:
 
 
 def comparison_of(work: Work, measures: Measuring, outcomes: Outcomes) -> dict[str, Any]:
-    """{"comparison"} of the headline with the best model before, whose answers are measured again; {} where the plan names none."""
+    """{"comparison"} of the headline with the best model before; {} where the plan names none.
+
+    {"over_base"} is the same with the base, where that is another model. The answers of both are measured again.
+    """
+    headline = measures.metrics[0]
+
+    def compared_with(step: str, level: float | None) -> dict[str, Any]:
+        before = read_outcomes(work.store, step, work.parts(work.step.split), measures.scores([headline]))
+        return asdict(compare(step, headline, before, outcomes)) | {"level": level}
+
     if not work.step.compared:
         return {}
-    headline = measures.metrics[0]
-    before = read_outcomes(work.store, work.step.compared, work.parts(work.step.split), measures.scores([headline]))
-    comparison = compare(work.step.compared, headline, before, outcomes)
     decides = work.config.loop.promote != "best"
-    return {"comparison": asdict(comparison) | {"level": level_of(work.config.loop) if decides else None}}
+    comparison = compared_with(work.step.compared, level_of(work.config.loop) if decides else None)
+    others = BASE in work.step.inputs and work.step.compared != BASE
+    return {"comparison": comparison} | ({"over_base": compared_with(BASE, None)} if others else {})
 
 
 def set_named(sets: tuple[EvaluationSet, ...], name: str) -> EvaluationSet:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine import labels
+from engine.audit.reviews import KEPT, OVERRIDDEN
 from engine.config import RunConfig
 from engine.generate.prompts import wording_of
 from engine.ingest.clips import read_parts
@@ -130,7 +131,13 @@ class Source:
 
 
 def taken(example: Example, clip: Clip | None, answer: Answer | None, run: str) -> Takeaway:
-    """`clip`: None for a conversation. `answer`: the one that the example is made of, None where none was generated, or is gone."""
+    """`clip`: None for a conversation. `answer`: the one that the example is made of, None where none was generated, or is gone.
+
+    The verdict on an answer that a person keeps is the person's: what the verifiers rejected it for is none of it.
+    """
+    reason, detail, score = (answer.reason, answer.detail, answer.score) if answer else ("", "", None)
+    if example.people == OVERRIDDEN:
+        reason, detail, score = KEPT, "", None
     return Takeaway(
         example_id=example.example_id,
         clip_id=example.clip_id,
@@ -145,9 +152,9 @@ def taken(example: Example, clip: Clip | None, answer: Answer | None, run: str) 
         answer=example.answer,
         follow_ups=example.follow_ups,
         shown_in=example.shown_in,
-        reason=answer.reason if answer else "",
-        detail=answer.detail if answer else "",
-        score=answer.score if answer else None,
+        reason=reason,
+        detail=detail,
+        score=score,
         support=answer.support if answer else None,
         people=example.people,
         source=example.source,

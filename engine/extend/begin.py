@@ -11,9 +11,11 @@ from engine.extend.compare import Comparison, Ready, clips_of, is_change, line_o
 from engine.extend.known import Known
 from engine.generate.lineage import MANIFEST
 from engine.generate.reuse import Past
+from engine.ingest.listing import Listing
 from engine.ingest.splits import refuse_empty
 from engine.presets import differing_keys, with_settings
 from engine.run import loop
+from engine.run.checks import check_settings
 from engine.run.children import note_child
 from engine.run.plan import history, name_of, next_step, refuse_gaps
 from engine.run.seals import Seal
@@ -123,8 +125,10 @@ def begin(parent: Store, extension: Extension, access: Storage) -> RunConfig | N
     data, model = new.data.model_copy(update={"manifest": extension.manifest}), promoted_model(parent, old, sealed)
     source, others = source_of(old, new, sealed)
     known, past = Known(parent), Past(parent, source) if source else None
+    listing = Listing(access)
     with Comparison() as comparison:
-        comparison.read(clips_of(data, known, access), known, Ready(past, rationalizes(new)))
+        clips = clips_of(data, known, access)
+        comparison.read(listing.counted(clips) if extension.is_dry else clips, known, Ready(past, rationalizes(new)))
         log.info("%s", line_of(comparison.changes, extension.manifest, parent.uri))
         words = reviews.unheard(parent, sealed)
         if words:
@@ -136,6 +140,14 @@ def begin(parent: Store, extension: Extension, access: Storage) -> RunConfig | N
         if others:
             log.info("no answer is reused, because they were made with other settings: %s", "; ".join(others))
         if extension.is_dry:
+            check_settings(new.model_copy(update={"run": new.run.model_copy(update={"uri": out.uri}), "data": data}), "")
+            if listing.missing.count:
+                count, first = listing.missing.count, listing.first_missing
+                log.info(
+                    "clips without a video, which would fail: %d; the first one that is missing: %s",
+                    count,
+                    first,
+                )
             log.info("would begin %s, with %s", out.uri, model or new.model.instruct or new.model.base)
             return None
         comparison.write(out)

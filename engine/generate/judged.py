@@ -6,13 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.config import JUDGE
-from engine.evaluate.intervals import wilson
+from engine.evaluate.intervals import interval
+from engine.evaluate.metrics import accuracy, value_of
+from engine.evaluate.outcomes import RIGHT, WRONG, Outcomes, Recorder
 from engine.rows import Attempt, Clip
 
 SAMPLED, OPEN = "sampled", "open"
 """Why the judge was asked: the rules keep the answer, and it is in the sample; or they leave it open."""
 OUTCOMES = ("keep", "drop", "unclear", "refused")
 """Its reasons without judge_."""
+DECIDED = {"keep": RIGHT, "drop": WRONG}
+"""Those that agree with a rule's keep, or do not."""
 
 
 @dataclass
@@ -23,14 +27,19 @@ class Judged:
     prompt: int = 0
     answer: int = 0
     cost: float = 0.0
+    sampled: Recorder = field(default_factory=Recorder)
+    """Of each answer of the sample that it decided about, whether it keeps it."""
 
     def add(self, clips: Sequence[Clip], attempts: Sequence[Attempt]) -> None:
         """The clips of a piece, and all attempts at them."""
+        by_id = {clip.clip_id: clip for clip in clips}
         for attempt in attempts:
             for judgement in attempt.judgements if not attempt.origin else ():
                 if judgement.stage == JUDGE:
-                    why = SAMPLED if attempt.judgements[0].keep else OPEN
-                    self.outcomes[why][judgement.reason.removeprefix("judge_")] += 1
+                    why, outcome = SAMPLED if attempt.judgements[0].keep else OPEN, judgement.reason.removeprefix("judge_")
+                    self.outcomes[why][outcome] += 1
+                    if why == SAMPLED and outcome in DECIDED:
+                        self.sampled.record(by_id[attempt.clip_id], DECIDED[outcome])
                     self.prompt += judgement.prompt_tokens
                     self.answer += judgement.num_tokens
                     self.cost += judgement.cost
@@ -43,8 +52,6 @@ class Judged:
         >>> facts = judged.facts("m at u")
         >>> facts["answers"], facts["sampled"], facts["open"]["keep"], facts["cost"]
         (12, {'keep': 9, 'drop': 1, 'unclear': 2, 'refused': 0}, 0, 0.25)
-        >>> facts["agreement"]
-        {'count': 10, 'share': 0.9, 'low': 0.5958, 'high': 0.9821}
         """
         counts = {why: {name: self.outcomes[why][name] for name in OUTCOMES} for why in (SAMPLED, OPEN)}
         return {
@@ -54,17 +61,19 @@ class Judged:
             "prompt_tokens": self.prompt,
             "answer_tokens": self.answer,
             "cost": round(self.cost, 6),
-            "agreement": _agreement(counts[SAMPLED]),
+            "agreement": _agreement(self.sampled.outcomes()),
         }
 
 
-def _agreement(sampled: Mapping[str, int]) -> dict[str, Any] | None:
-    """With the rules, on the sample of what they keep; None where the judge decided about none."""
-    if not (count := sampled["keep"] + sampled["drop"]):
+def _agreement(sampled: Outcomes) -> dict[str, Any] | None:
+    """With the rules, on the sample of what they keep; None where the judge decided about none.
+
+    All kept answers to a clip of the sample are judged, and they are alike: the interval is by video, as that of an accuracy is.
+    """
+    if not (count := len(sampled.ids)):
         return None
-    share = sampled["keep"] / count
-    low, high = wilson(share, count)
-    return {"count": count, "share": round(share, 4), "low": round(low, 4), "high": round(high, 4)}
+    low, high = interval(accuracy, sampled)
+    return {"count": count, "share": round(value_of(accuracy, sampled), 4), "low": round(low, 4), "high": round(high, 4)}
 
 
 def line_of(facts: Mapping[str, Any]) -> str:

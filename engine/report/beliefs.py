@@ -16,8 +16,6 @@ from engine.run.promotion import EVERY_CYCLE
 
 MOST_NAMED = 6
 PERCENT = re.compile(r"(?<=\d)%")
-LEVEL = 0.025
-"""The p-value above which a gain is taken for chance; of two cycles that may be promoted each is tested at half of 0.05."""
 FAILED_SHARE, UNGROUNDED_SHARE, PRECISION = 0.02, 0.05, 0.9
 """Above the first two, and below the third, the report doubts."""
 
@@ -42,6 +40,8 @@ class Evidence:
     generated: Mapping[int, StepCounts]
     """By cycle, of its generate step."""
     audits: Sequence[Audit]
+    level: float
+    """The p-value above which the promoted cycle's gain over the base is taken for chance."""
     beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Summaries of ablations, by name."""
     ignores_copies: bool = False
@@ -66,13 +66,14 @@ def _gain(evidence: Evidence) -> Iterator[Belief]:
             advice="Go on with the run: until then the figures below only say what the verifiers keep.",
         )
         return
-    least = smallest_gain(clips, LEVEL)
+    least = smallest_gain(summary["heldout_videos"] or clips, evidence.level)
     sees = "no gain that a test tells from chance" if least is None else f"gains of {least:.3f} or more, four times out of five"
+    power = f"{_of_videos(clips, summary['heldout_videos'])}, which can show {sees}"
     if least is None or least > 0.25:
         yield Belief(
             level="doubt",
             name="Held-out set too small",
-            figure=f"{quantity(clips, 'clip')} can show {sees}",
+            figure=power.replace(", which can", " can"),
             advice="Set more videos apart (data.heldout), and do not compare runs by this figure.",
         )
     if summary["best_cycle"] < 0:
@@ -80,22 +81,38 @@ def _gain(evidence: Evidence) -> Iterator[Belief]:
             yield Belief(
                 level="note",
                 name="No cycle is promoted",
-                figure=f"no cycle is shown to be better than the base on {clips} clips, which can show {sees}",
+                figure=f"no cycle is shown to be better than the base on {power}",
                 advice="The base stays the run's model. Read what was kept: a model learns nothing from answers that it knew.",
             )
         return
-    comparison = summary["cycles"][summary["best_cycle"]]["comparison"]
-    gain = summary["best_accuracy"] - summary["base_accuracy"]
-    if not comparison or comparison["p"] > LEVEL:
+    comparison = summary["cycles"][summary["best_cycle"]]["over_base"]
+    gain = comparison["gain"] if comparison else summary["best_accuracy"] - summary["base_accuracy"]
+    figure = f"{gain:+.3f} on {power}; {comparison_text(comparison) or 'no test against the base was made'}"
+    if gain <= 0:
+        yield Belief(
+            level="doubt",
+            name="The promoted cycle is no better than the base",
+            figure=figure,
+            advice='Use the base. With loop.promote = "last" every cycle is promoted, whatever its accuracy.',
+        )
+    elif not comparison or comparison["p"] > evidence.level:
         yield Belief(
             level="doubt",
             name="Held-out set too small for the gain",
-            figure=f"{gain:+.3f} on {clips} clips, which can show {sees}; {comparison_text(comparison) or 'no test was made'}",
+            figure=figure,
             advice="Take the gain for chance. Set more videos apart (data.heldout), or promote by a test (loop.promote).",
         )
     else:
-        figure = f"{gain:+.3f} on {clips} clips, which can show {sees}; {comparison_text(comparison)}"
         yield Belief(level="fine", name="The gain is larger than chance", figure=figure)
+
+
+def _of_videos(clips: int, videos: int | None) -> str:
+    """
+    >>> _of_videos(400, 100), _of_videos(400, 400), _of_videos(1, None)
+    ('400 clips of 100 videos', '400 clips', '1 clip')
+    """
+    of = f" of {quantity(videos, 'video')}" if videos not in (None, clips) else ""
+    return f"{quantity(clips, 'clip')}{of}"
 
 
 def _choice(evidence: Evidence) -> Iterator[Belief]:

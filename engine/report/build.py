@@ -19,6 +19,7 @@ from engine.report.stories import Teller, audit_value
 from engine.report.strips import Strip
 from engine.rows import Clip, Window
 from engine.run.plan import BASE, INGEST, TRAIN, name_of
+from engine.run.promotion import level_of_gain
 from engine.run.seals import Seal
 from engine.store.files import Store
 
@@ -77,6 +78,7 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
         labels=labels,
         generated=generated,
         audits=audited,
+        level=level_of_gain(subject.config.loop),
         beside=subject.beside,
         ignores_copies=subject.config.select.near_copies == "ignore",
     )

@@ -179,7 +179,7 @@ def headline_of(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         "base_interval": summary["base_interval"],
         "best_interval": summary["best_interval"],
         "clips": f"{quantity(summary['heldout_clips'], 'clip')} that no finetune saw",
-        "comparison": summary["cycles"][summary["best_cycle"]]["comparison"] if summary["best_cycle"] >= 0 else None,
+        "comparison": summary["cycles"][summary["best_cycle"]]["over_base"] if summary["best_cycle"] >= 0 else None,
         "chosen_by": None,
     }
     if not (test := summary["test"]):

@@ -12,6 +12,13 @@ def audit_lines(audit: Audit) -> list[str]:
     lines = [f"{audit.step}: people have judged {judged} of {len(audit.rows)} answers that were drawn of {total:,}{unsure}"]
     if not judged:
         return lines
+    if not audit.is_random:
+        unread = len(audit.rows) - judged - audit.unsure
+        lines.append(
+            f"no figures yet: {audit.reused} of these words came with another sample, which had the same texts, and texts that do "
+            f"not change are no random sample; read the other {unread} rows, too"
+        )
+        return lines
     lines.append(f"precision of what the verifiers keep: {_estimate_text(audit.precision, 'no kept answer is judged yet')}")
     lines.append(f"recall of what people would keep: {_estimate_text(audit.recall, 'kept and dropped answers have to be judged')}")
     if audit.judge:

@@ -82,13 +82,11 @@ class Teller:
         return {name: content for name, content in value.items() if content not in (None, "", [], False, 0)}
 
     def _use(self, attempt: Attempt) -> str:
-        """What select made of a kept attempt; "" of others, and before it is asked."""
-        if attempt.outcome != "kept":
-            return ""
+        """What select made of an attempt that is kept, by the verifiers or by a person; "" of others, and before it is asked."""
         key = (attempt.clip_id, attempt.cycle, attempt.mode, attempt.seed)
         if cycles := self.uses.trained.get(key):
             return f"trained on in cycle {' and '.join(map(str, cycles))}"
-        return "kept, and not trained on" if attempt.cycle in self.uses.selected else ""
+        return "kept, and not trained on" if attempt.outcome == "kept" and attempt.cycle in self.uses.selected else ""
 
 
 def _strip(strip: Strip) -> dict[str, Any]:

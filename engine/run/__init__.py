@@ -19,6 +19,7 @@ children   which runs continue a run
 collect    what of finished runs nobody needs any more, by rule
 collected  what gc has deleted of a sealed step
 doctor     preflight checks
+caveats    what a configuration gives up, or pays for in vain
 resources  what a run needs of CPUs, GPUs and their memory
 costs      GPU time of a clip, by the operations of the model's matrices
 sweep      one adapter evaluated at many LoRA alphas

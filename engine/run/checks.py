@@ -38,6 +38,11 @@ def check_inputs(config: RunConfig, until: str) -> None:
     """Raises ValueError for what cannot work, before the run's folder is claimed by it."""
     if not config.evaluate.only:
         check_manifest(config, until)
+    check_settings(config, until)
+
+
+def check_settings(config: RunConfig, until: str) -> None:
+    """As `check_inputs`, of all but the manifest."""
     refuse_unknown_names(config)
     refuse_bad_sets(config)
     refuse_no_examples(config.mixture, config.access())

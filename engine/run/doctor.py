@@ -26,8 +26,8 @@ from engine.nodes.shortage import refusal, too_small
 from engine.quantities import quantity
 from engine.rows import Clip
 from engine.run import elsewhere, engines
+from engine.run.caveats import caveats
 from engine.run.checks import refuse_bad_sets, refuse_tiny, refuse_undecided, refuse_unknown_names
-from engine.run.plan import unrationalized
 from engine.run.promotion import level_of
 from engine.run.resources import afford, needs
 from engine.run.work import decoding_of
@@ -73,7 +73,7 @@ def examine(config: RunConfig, model: bool = True) -> Iterator[Finding]:
     sample: list[Clip] = []
     yield from _guarded("manifest", "correct data.manifest", lambda: _manifest(config, storage, sample))
     yield from _guarded("names and sets", "correct the key that is named", lambda: _names_and_sets(config))
-    if line := unrationalized(config):
+    for line in caveats(config):
         yield Finding("loop", line)
     yield from _guarded("budget", "see [model], [generate], [train] and cluster.gpu_memory_gib", lambda: _budget(config))
     yield from _guarded("engine", "see generate.engine and cluster.generator_python", lambda: _engine(config))

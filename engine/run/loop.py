@@ -13,6 +13,7 @@ from engine.audit.reviews import records_of
 from engine.config import RunConfig
 from engine.connection import connect
 from engine.metrics import emit
+from engine.run.caveats import caveats
 from engine.run.checks import (
     check_inputs,
     claim,
@@ -26,7 +27,7 @@ from engine.run.lease import Lease
 from engine.run.logs import RunLogs
 from engine.run.measures import measure_progress, measure_seal
 from engine.run.place import place, refuse_other_nodes
-from engine.run.plan import INGEST, TRAIN, Kind, Step, next_step, refuse_gaps, unrationalized
+from engine.run.plan import INGEST, TRAIN, Kind, Step, next_step, refuse_gaps
 from engine.run.refresh import refresh
 from engine.run.reports import Writing, begin_report
 from engine.run.resources import afford, needs
@@ -64,7 +65,7 @@ def run(config: RunConfig, report: Callable[[Progress], None], until: str = "") 
     else:
         refuse_missing_trackers(config.run.trackers)
         budget = afford(config, TRAIN in splits_for(until))
-        lines = [*budget, unrationalized(config), greet_elsewhere(config, sealed, until)]
+        lines = [*budget, *caveats(config), greet_elsewhere(config, sealed, until)]
         with ExitStack() as stack:
             stack.enter_context(emit.reporting(store.url(), config.cluster.metrics_port))
             lease = stack.enter_context(Lease(store, on_beat=emit.lease_renewed, on_loss=emit.lease_lost))

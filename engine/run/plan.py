@@ -45,7 +45,8 @@ class Step:
     split: str = TRAIN
     """Whose clips it works on: those of the train split, or of an evaluation set."""
     compared: str = ""
-    """The evaluation of the promoted model before, on the same clips, with which this one is compared; "": none is."""
+    """The evaluation of the promoted model before, on the same clips, with which this one is compared; "": none is. A cycle's
+    held-out answers are compared with the base's, too."""
 
 
 def asks_elsewhere(config: RunConfig, step: Step) -> bool:
@@ -71,6 +72,7 @@ def history(sealed: Mapping[str, Seal]) -> History:
     cycles: list[float] = []
     only_direct: list[bool] = []
     tested: list[bool | None] = []
+    gained: list[float | None] = []
     while True:
         evaluated, selected = (sealed.get(name_of(len(cycles), kind)) for kind in ("evaluate", "select"))
         if evaluated is None or selected is None:
@@ -79,12 +81,14 @@ def history(sealed: Mapping[str, Seal]) -> History:
         cycles.append(float(evaluated.facts["accuracy"]))
         comparison = evaluated.facts.get("comparison", {})  # older runs have none
         tested.append(None if (level := comparison.get("level")) is None else comparison["p"] <= level)
+        gained.append(comparison.get("gain"))
     base = sealed.get(BASE)
     return History(
         base=float(base.facts["accuracy"]) if base else 0.0,
         cycles=tuple(cycles),
         only_direct=tuple(only_direct),
         tested=tuple(tested),
+        gained=tuple(gained),
     )
 
 
@@ -93,21 +97,6 @@ def without_examples(sealed: Mapping[str, Seal]) -> int | None:
     cycle = len(history(sealed).cycles)
     selected = sealed.get(name_of(cycle, "select"))
     return cycle if selected is not None and not selected.facts["examples"] + selected.facts["episodes"] else None
-
-
-def unrationalized(config: RunConfig) -> str:
-    """What a configuration gives up whose first cycle is its last, in one line; "" for others.
-
-    >>> unrationalized(RunConfig()), unrationalized(RunConfig(loop=Loop(max_cycles=1)))[:52]
-    ('', 'loop.max_cycles is 1: the only cycle is the last one')
-    """
-    loop = config.loop
-    if loop.max_cycles > 1 or not loop.final_direct_only or not config.generate.rationalize or not config.generates:
-        return ""
-    return (
-        "loop.max_cycles is 1: the only cycle is the last one, which uses direct attempts only, so nothing is rationalized; for "
-        "rationalizations set loop.max_cycles=2 or more, or loop.final_direct_only=false"
-    )
 
 
 def stopped_because(loop: Loop, sealed: Mapping[str, Seal]) -> str:
@@ -225,17 +214,17 @@ def _evaluations(config: RunConfig, trained: Step | None, compared: str = "") ->
     steps = []
     sets = config.evaluate.sets[1:] if config.evaluate.only else [own for own in config.evaluate.sets if own.when == "cycle"]
     for name in (own.name for own in sets):
-        against = compared if name == HELDOUT else ""
+        against = [compared, BASE] if compared and name == HELDOUT else []
         steps.append(
             Step(
                 name=name_of(cycle, "evaluate", name),
                 kind="evaluate",
                 cycle=cycle,
-                inputs=(INGEST, *of_model, *filter(None, [against])),
+                inputs=(INGEST, *of_model, *dict.fromkeys(against)),
                 model=trained.name if trained else "",
                 final=is_final,
                 split=name,
-                compared=against,
+                compared=against[0] if against else "",
             )
         )
     return steps

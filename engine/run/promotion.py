@@ -14,6 +14,8 @@ FALSE_PROGRESS = 0.05
 """Most probability of a promotion in a run without any true gain."""
 EVERY_CYCLE = 1.0
 """A level that every cycle reaches."""
+ROUNDING = 1e-9
+"""Sums of shares that are equal may differ by less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +32,19 @@ class History:
     tested: tuple[bool | None, ...] = ()
     """Whether each of these cycles was better than the best before it, by a test. None, or shorter: the accuracies alone decide."""
 
+    gained: tuple[float | None, ...] = ()
+    """By how much each of these cycles was better than the best before it, on the clips that both answered: a clip that failed for
+    one of the two says nothing. None, or shorter: their accuracies differ by so much."""
+
     def until(self, cycle: int) -> "History":
         """As it was before a cycle was evaluated."""
-        cycles, only_direct, tested = self.cycles[:cycle], self.only_direct[:cycle], self.tested[:cycle]
-        return replace(self, cycles=cycles, only_direct=only_direct, tested=tested)
+        return replace(
+            self,
+            cycles=self.cycles[:cycle],
+            only_direct=self.only_direct[:cycle],
+            tested=self.tested[:cycle],
+            gained=self.gained[:cycle],
+        )
 
     @property
     def best_cycle(self) -> int:
@@ -52,8 +63,7 @@ class History:
 
     def gains(self, cycle: int, min_delta: float) -> bool:
         """Whether a cycle was better than the best before it, and by no less than min_delta."""
-        best, test = self.until(cycle).best, self._test(cycle)
-        return test is not False and self.cycles[cycle] >= best + min_delta
+        return self._test(cycle) is not False and self._gain(cycle, self.until(cycle).best) >= min_delta - ROUNDING
 
     def stalled(self, min_delta: float, patience: int) -> bool:
         """Whether none of the last `patience` cycles gained."""
@@ -62,7 +72,11 @@ class History:
 
     def _is_better(self, cycle: int, best: float) -> bool:
         test = self._test(cycle)
-        return self.cycles[cycle] > best if test is None else test
+        return self._gain(cycle, best) > ROUNDING if test is None else test
+
+    def _gain(self, cycle: int, best: float) -> float:
+        measured = self.gained[cycle] if cycle < len(self.gained) else None
+        return self.cycles[cycle] - best if measured is None else measured
 
     def _test(self, cycle: int) -> bool | None:
         return self.tested[cycle] if cycle < len(self.tested) else None
@@ -104,3 +118,17 @@ def level_of(loop: Loop) -> float:
         return EVERY_CYCLE
     without_gain = 1 + loop.final_direct_only if loop.patience == 1 else loop.max_cycles
     return FALSE_PROGRESS / min(without_gain, loop.max_cycles)
+
+
+def level_of_gain(loop: Loop) -> float:
+    """The p-value above which the promoted cycle's gain over the base is taken for chance.
+
+    It is that of the promotion. Where no test decides, it is FALSE_PROGRESS, shared out over the cycles among which the best one is
+    chosen; the last one is chosen among none.
+
+    >>> level_of_gain(Loop()), level_of_gain(Loop(promote="last", max_cycles=10)), level_of_gain(Loop(promote="best", max_cycles=5))
+    (0.025, 0.05, 0.01)
+    """
+    if loop.promote == "significant":
+        return level_of(loop)
+    return FALSE_PROGRESS / (loop.max_cycles if loop.promote == "best" else 1)

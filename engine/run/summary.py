@@ -6,18 +6,28 @@ from typing import Any
 from engine.config import TEST, RunConfig
 from engine.generate.groups import yields_of
 from engine.generate.scores import Groundings
-from engine.run.plan import BASE, CYCLE_KINDS, has_ended, history, name_of, stopped_because, unrationalized, without_examples
+from engine.run.caveats import caveats
+from engine.run.plan import BASE, CYCLE_KINDS, TRAIN, has_ended, history, name_of, stopped_because, without_examples
 from engine.run.promotion import History
 from engine.run.seals import Seal
 from engine.select.grounded import Gate
 
+LEFT_OUT = {
+    "ungrounded": "ungrounded",
+    "people.dropped": "dropped by people",
+    "pass_rate_dropped": "outside of select.pass_rate",
+    "near_duplicates_dropped": "with near-duplicate answers",
+    "over_limit": "over the limit of their label",
+    "unused": "unusable",
+}
+"""Counts of a select step, in words."""
 LOSS_STEPS = 5
 """Training steps at each end whose losses are averaged: the loss of a single step depends too much on its batch."""
 
 
 def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
     """{"base_accuracy", "base_interval", "best_accuracy", "best_interval", "best_cycle", "best_model", "stopped_because", "note",
-    "parent", "heldout_clips", "sets", "test", "cycles"}
+    "parent", "heldout_clips", "heldout_videos", "sets", "test", "cycles"}
 
     best_cycle is -1 and best_model null if no cycle is better than the base. In a run that continues another one ("parent", its
     URI) the base is that one's promoted model. "test": as an entry of "sets", of the clips that data.test sets apart; null until
@@ -36,9 +46,10 @@ def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
         "best_cycle": past.best_cycle,
         "best_model": f"{name_of(past.best_cycle, 'train')}/model" if past.best_cycle >= 0 else None,
         "stopped_because": "all sets are evaluated" if is_over(config, sealed) else stopped_because(config.loop, sealed),
-        "note": "; ".join(filter(None, [_note(sealed), unrationalized(config), _kept(config, past, sealed)])),
+        "note": "; ".join(filter(None, [_note(config, sealed), *caveats(config), _kept(config, past, sealed)])),
         "parent": config.parent.run or None,
         "heldout_clips": base.facts["clips"] if base else None,
+        "heldout_videos": base.facts.get("videos") if base else None,
         "sets": {name: values for name in set_names(config) if (values := _set(config, name, past.best_cycle, sealed))},
         "test": _set(config, TEST, past.best_cycle, sealed) or None,
         "cycles": cycles,
@@ -84,15 +95,25 @@ def _interval(seal: Seal | None) -> list[float] | None:
     return list(seal.facts["intervals"][headline])
 
 
-def _note(sealed: Mapping[str, Seal]) -> str:
+def _note(config: RunConfig, sealed: Mapping[str, Seal]) -> str:
     """What a reader has to know of how the run ended; "" where there is nothing to say."""
     cycle = without_examples(sealed)
     if cycle is None:
         return ""
-    facts = sealed[name_of(cycle, "select")].facts
+    selected = sealed[name_of(cycle, "select")]
+    facts = selected.facts
     which = "on direct attempts alone " if facts["direct_only"] else ""
+    kept = facts.get("direct_kept", 0) + (0 if facts["direct_only"] else facts.get("rationalized_kept", 0))
+    left_out = [f"{count} {words}" for name, words in LEFT_OUT.items() if (count := selected.counts.get(name))]
+    copies = _near_copies(selected.counts) if config.select.near_copies == "drop" else {}
+    # of train clips that are near-copies of one another, one stays
+    left_out += [f"{count} nearly the same as clips of {name}" for name, count in copies.items() if not name.startswith(TRAIN)]
+    why = f" (left out: {', '.join(left_out)})" if left_out else ""
+    have = (
+        f"{kept} have a kept attempt, and none of these is left to train on{why}" if kept else "none has a kept attempt to train on"
+    )
     return (
-        f"cycle {cycle}'s finetune {which}was skipped: of {facts.get('clips', 0)} clips none has a kept attempt to train on, "
+        f"cycle {cycle}'s finetune {which}was skipped: of {facts.get('clips', 0)} clips {have}, "
         "so the run ends on its best model so far"
     )
 
@@ -129,8 +150,16 @@ def _cycle(cycle: int, sealed: Mapping[str, Seal], min_grounding: float | str) -
         "heldout_accuracy": evaluate.facts["accuracy"] if evaluate else None,
         "heldout_interval": _interval(evaluate),
         "comparison": evaluate.facts.get("comparison") if evaluate else None,
+        "over_base": _over_base(evaluate),
         "seconds": {kind: round(seal.seconds, 1) for kind in CYCLE_KINDS if (seal := sealed.get(name_of(cycle, kind)))},
     }
+
+
+def _over_base(evaluate: Seal | None) -> dict[str, Any] | None:
+    """The comparison with the base; None where none was made, as in a run of a version that compared with the best before alone."""
+    facts = evaluate.facts if evaluate else {}
+    comparison: dict[str, Any] | None = facts.get("over_base", facts.get("comparison"))
+    return comparison if comparison and comparison["step"] == BASE else None
 
 
 def _near_copies(counts: Mapping[str, int]) -> dict[str, int]:

@@ -93,7 +93,8 @@ def select_examples(work: Work) -> StepResult:
     facts = _accounts(work) if config.generates else {}
     total = {"examples": counts["direct"] + counts["rationalized"] + counts["instruct"]}
     always = {name: counts.pop(name, 0) for name in ("direct", "rationalized", "over_limit")}
-    facts |= total | {"direct_only": work.step.final or always["rationalized"] == 0, "episodes": counts["episodes"]}
+    direct_only = work.step.final or not always["rationalized"] or not config.learns_from_hints
+    facts |= total | {"direct_only": direct_only, "episodes": counts["episodes"]}
     rest = {"near_duplicates": duplicates.count(), "unused": len(unused)}
     rest |= {"preferences": pair_writer.count} if pair_writer else {}
     return StepResult(files=files, counts=total | always | rest | dict(counts), facts=facts)

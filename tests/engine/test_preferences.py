@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from builders import a_clip, an_attempt, seal_attempts
 from engine.presets import load_config
 from engine.rows import Attempt, Clip
@@ -55,3 +57,26 @@ def test_near_duplicate_answers_are_dropped_before_labels_are_capped(tmp_path: P
     assert (counts["examples"], counts["near_duplicates"], counts.get("near_duplicates_dropped")) == (5, 2, None)
     counts = selected(Store(str(tmp_path / "one")), clips, attempts, "select.near_duplicates=1", "select.max_per_label=3")
     assert (counts["examples"], counts["near_duplicates_dropped"], counts["over_limit"], counts["near_duplicates"]) == (3, 2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_direct"),
+    [
+        ([], False),
+        (["mixture.rationalized=0"], True),
+        (["mixture.rationalized=0", "mixture.episodes=1", "episodes.answers=kept", "episodes.shots=[0]"], False),
+    ],
+)
+def test_a_finetune_that_leaves_rationalizations_out_is_of_direct_answers_alone(
+    tmp_path: Path, settings: list[str], is_direct: bool
+) -> None:
+    """A loop that stalls after such a cycle has no other finetune of direct answers to make."""
+    clips = [a_clip("a", "x", verb="x", noun="a"), a_clip("b", "x", verb="x", noun="b")]
+    hinted = an_attempt("b", text="It rises, so x.", mode="rationalized")
+    attempts = [an_attempt("a", text="So x."), an_attempt("b", text="It sinks.", **NO), hinted]
+    seal_attempts(Store(str(tmp_path)), clips, attempts, 2, ACCOUNTS)
+    config = load_config(None, ["model.allow_tiny=true", *settings])
+    step = Step(name="cycle-000/select", kind="select", cycle=0, inputs=(INGEST, GENERATE))
+    work = Work(step=step, identity="x", config=config, store=Store(str(tmp_path)), report=lambda progress: None)
+    result = select_examples(work)
+    assert (result.counts["rationalized"], result.facts["direct_only"]) == (1, is_direct)

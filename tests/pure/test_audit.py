@@ -3,22 +3,29 @@
 import csv
 import io
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from builders import a_clip, a_label, an_attempt
+from builders import a_clip, a_label, a_seal, an_attempt
 from engine.audit import reviews, sheet
-from engine.audit.audit import audited
+from engine.audit.audit import SAMPLES, Sample, audited, audits
 from engine.audit.figures import Rated, Stratum, agreement, groups_of, precision, recall, strata_of
 from engine.audit.reviews import Overrides, add, answer_id, copy, read, records_of
 from engine.audit.strata import Strata, allocated
+from engine.config import RunConfig
+from engine.presets import load_config
+from engine.report.people import audit_lines
 from engine.rows import Answer, Attempt, Audited, Clip, Judgement, Review, names_of
+from engine.run.plan import next_step
+from engine.run.seals import Seal
 from engine.run.work import Work
+from engine.store.documents import to_json
 from engine.store.files import Store
 from engine.store.filesystems import Storage
+from jobs.audit import counts_from
 
 NO = {"outcome": "rejected", "reason": "label_missing"}
 
@@ -267,6 +274,55 @@ def test_the_intervals_cover_and_the_estimates_are_unbiased(kept_right: float, m
     assert covered.min() >= 88
 
 
+def a_sample(store: Store, cycle: int, *texts: str) -> Seal:
+    """Sample and seal of a generate step: kept answers to the clips c0, c1 and so on."""
+    sealed = a_seal(f"cycle-00{cycle}/generate")
+    rows = [replace(row, cycle=cycle) for row in rows_of(*texts)]
+    sample = Sample(step=sealed.step, output=sealed.output, seed=1, size=9, strata={"kept direct": 900}, rows=rows)
+    store.write(f"{SAMPLES}/{cycle}.json", to_json(asdict(sample)))
+    return sealed
+
+
+def handed_in(store: Store, first: int, *texts: str, word: str = "keep") -> None:
+    """Words about answers to the clips from the first one on."""
+    rows = [
+        audited(a_clip(f"c{number}"), an_attempt(f"c{number}", text=text)) for number, text in enumerate(texts, start=first) if text
+    ]
+    add(store, [Review(answer=row.answer, clip_id=row.clip_id, people=word, note="") for row in rows], "audit.csv")
+
+
+def test_words_about_texts_that_stay_the_same_are_no_random_sample_of_a_later_cycle() -> None:
+    """Cycle 1 has three texts of cycle 0 again. Cycle 0's words are all right there, and say nothing about the other four."""
+    store = Store("memory://audit-reused")
+    before = [f"text {number}" for number in range(6)]
+    after = [*before[:3], "new 3", "new 4", "new 5", "new 6"]
+    sealed = {seal.step: seal for seal in (a_sample(store, 0, *before), a_sample(store, 1, *after))}
+    handed_in(store, 0, *before)
+    first, second = audits(store, sealed)
+    assert first.precision is not None
+    assert (first.precision.value, first.reused, first.is_random) == (1.0, 0, True)
+    assert (second.precision, second.recall, second.groups, second.reused, second.judged) == (None, None, [], 3, 3)
+    line = "no figures yet: 3 of these words came with another sample, which had the same texts, and texts that do not change"
+    assert audit_lines(second)[1:] == [f"{line} are no random sample; read the other 4 rows, too"]
+    handed_in(store, 3, "new 3", "new 4", "new 5", word="drop")
+    assert audits(store, sealed)[1].precision is None, "half of the words are reused"
+    handed_in(store, 6, "new 6", word="drop")
+    whole = audits(store, sealed)[1]
+    assert whole.precision is not None
+    assert (whole.is_random, whole.reused, round(whole.precision.value, 3)) == (True, 3, round(3 / 7, 3))
+
+
+def test_a_few_reused_words_leave_a_sample_random_and_those_of_the_run_before_are_reused() -> None:
+    store = Store("memory://audit-few-reused")
+    texts = [f"text {number}" for number in range(30)]
+    sealed = {seal.step: seal for seal in (a_sample(store, 0, *texts),)}
+    handed_in(store, 0, "text 0", "another text of the run before")
+    assert (audits(store, sealed)[0].reused, audits(store, sealed)[0].precision) == (1, None)
+    handed_in(store, 1, *texts[1:10])
+    [audit] = audits(store, sealed)
+    assert (audit.reused, audit.judged, audit.is_random) == (1, 10, True)
+
+
 def a_rating(stratum: str, people_keep: bool, reason: str = "contains_label", judge_keep: bool | None = None) -> Rated:
     return Rated(stratum=stratum, reason=reason, kind="keywords", people_keep=people_keep, judge_keep=judge_keep)
 
@@ -306,6 +362,44 @@ def test_the_row_that_people_read_has_what_they_need() -> None:
         "", "kept", "contains_label", "rising", "It is rising.", "drop",
     )  # fmt: skip
     assert (row.video, row.start_s, row.end_s, row.kind) == ("/videos/a.mp4", 1.0, 4.0, "keywords")
+
+
+def sealed_until(last: str, *accuracies: float, max_cycles: int = 3) -> tuple[RunConfig, dict[str, Seal]]:
+    """The seals of a run up to a step, whose cycles have these accuracies and are promoted by them."""
+    config, sealed = load_config(None, ["loop.promote=best", f"loop.max_cycles={max_cycles}"]), dict[str, Seal]()
+    while last not in sealed and (step := next_step(config, sealed)) is not None:
+        accuracy = 0.4 if step.cycle < 0 else accuracies[step.cycle] if step.kind == "evaluate" else 0.0
+        sealed[step.name] = a_seal(step.name, accuracy=accuracy, direct_only=step.final, examples=9, episodes=0)
+    return config, sealed
+
+
+@pytest.mark.parametrize(
+    ("last", "is_driven", "line"),
+    [
+        ("cycle-000/generate", False, "they count from cycle-000/select on"),
+        ("cycle-000/generate", True, "cycle-000/select has read its words already, so they count from cycle-001/select on; if the"),
+        (
+            "cycle-000/select",
+            True,
+            "they count from cycle-001/select on; if the loop ends before it, in a run that continues this one",
+        ),
+        ("cycle-000/evaluate", True, "they count from cycle-001/select on"),
+        (
+            "cycle-001/generate",
+            True,
+            "cycle-001/select has read its words already, so the run has no select step to come, and they",
+        ),
+        ("cycle-001/select", False, "the run has no select step to come, and they count in one that continues it (starloop extend"),
+        (
+            "cycle-001/evaluate",
+            False,
+            "the run is complete, so they count in one that continues it (starloop extend runs/a MANIFEST",
+        ),
+    ],
+)
+def test_words_count_from_the_first_select_that_reads_them(last: str, is_driven: bool, line: str) -> None:
+    config, sealed = sealed_until(last, 0.6, 0.8, max_cycles=2)
+    assert counts_from(config, sealed, is_driven, "runs/a").startswith(line)
 
 
 def test_work_knows_of_no_words_by_itself() -> None:

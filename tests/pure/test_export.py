@@ -66,6 +66,18 @@ def test_the_verdict_is_that_of_the_answer_and_not_of_another_sample(tmp_path: P
     assert (row.seed, row.sample, row.support) == (7, 0, 3.0)
 
 
+def test_the_verdict_on_an_answer_that_a_person_keeps_is_the_persons() -> None:
+    example = Example(
+        example_id="a/0/direct", clip_id="a", video="/videos/a.mp4", start_s=1.0, end_s=2.0, prompt="What?", answer="It floats up.",
+        source="star", people="overridden",
+    )  # fmt: skip
+    rejected = an_attempt("a", outcome="rejected", reason="label_missing", detail="floats", score=0.5, text="It floats up.")
+    row = taken(example, a_clip("a"), rejected, "/runs/demo")
+    assert (row.reason, row.detail, row.score, row.people) == ("people_keep", "", None, "overridden")
+    confirmed = taken(replace(example, people="confirmed"), a_clip("a"), an_attempt("a"), "/runs/demo")
+    assert (confirmed.reason, confirmed.score) == ("contains_label", 1.0)
+
+
 def test_an_evaluation_set_gives_the_answers_that_its_labels_confirm(tmp_path: Path) -> None:
     source = a_source(tmp_path)
     [row] = source.rows("heldout")

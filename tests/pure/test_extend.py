@@ -57,7 +57,9 @@ def clips_in(folder: Path, names: str, **fields: object) -> list[Clip]:
 def a_run(folder: Path, clips: Sequence[Clip], attempts: Sequence[Attempt], settings: Sequence[str] = ()) -> Store:
     """A finished run of one cycle, whose model is better than the base."""
     store = Store(str(folder / "run"))
-    config = load_config(None, [f"run.uri={store.uri}", "data.manifest=m.csv", "loop.max_cycles=1", *settings])
+    config = load_config(
+        None, [f"run.uri={store.uri}", "data.manifest=m.csv", "loop.max_cycles=1", "model.allow_tiny=true", *settings]
+    )
     store.write("config.json", config.model_dump_json().encode())
     parts = write_parts(store, clips)
     seal(store, INGEST, [path_of(s, n) for s, sizes in parts.items() for n in range(len(sizes))], parts=parts, inputs={})
@@ -253,6 +255,22 @@ def test_a_dry_run_says_what_changes_and_writes_nothing(run: Store, tmp_path: Pa
     assert sorted(tmp_path.rglob("*")) == before
     assert caplog.messages[-1].startswith(f"would begin {run.uri}-001, with ")
     assert len(caplog.messages) == 2
+
+
+def test_a_dry_run_names_videos_that_are_gone(run: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    manifest = a_manifest(tmp_path, clips_in(tmp_path, "abcxyz"))
+    (tmp_path / "y.mp4").unlink()
+    with caplog.at_level("INFO", logger="engine"):
+        extend(replace(asked(run, manifest), is_dry=True), Storage(), lambda progress: None)
+    assert caplog.messages[1].startswith("clips without a video, which would fail: 1; the first")
+    assert caplog.messages[1].endswith(f"the first one that is missing: {tmp_path / 'y.mp4'}")
+
+
+def test_a_dry_run_refuses_what_the_new_run_would_be_refused_for(run: Store, tmp_path: Path) -> None:
+    manifest = a_manifest(tmp_path, clips_in(tmp_path, "abcxyz"))
+    settings = ["evaluate.sets=[{name='heldout', metrics=['relative_l2']}]"]
+    with pytest.raises(ValueError, match="the set heldout is measured by relative_l2, of which less is better"):
+        extend(replace(asked(run, manifest, settings=settings), is_dry=True), Storage(), lambda progress: None)
 
 
 def test_the_new_configuration_names_its_parent_and_begins_with_its_promoted_model(run: Store, tmp_path: Path) -> None:

@@ -179,12 +179,12 @@ def judged_attempt(rules_keep: bool, reason: str, **fields: Any) -> Attempt:
 
 def test_what_a_judge_took_is_counted_where_tokens_are() -> None:
     attempts = [
-        *(judged_attempt(True, "judge_keep") for _ in range(3)), judged_attempt(True, "judge_drop"),
+        *(judged_attempt(True, "judge_keep", clip_id=name) for name in "xyz"), judged_attempt(True, "judge_drop"),
         judged_attempt(False, "judge_keep"), judged_attempt(False, "judge_unclear"), judged_attempt(False, "judge_refused"),
         judged_attempt(False, "judge_keep", origin="runs/before"), an_attempt("b"), an_attempt("c", outcome="failed"),
     ]  # fmt: skip
     judged = Judged()
-    judged.add([], attempts)
+    judged.add([a_clip(name) for name in "axyz"], attempts)
     facts = judged.facts("m at u")
     assert facts == {
         "model": "m at u", "answers": 7, "prompt_tokens": 700, "answer_tokens": 70, "cost": 3.5,
@@ -197,3 +197,16 @@ def test_what_a_judge_took_is_counted_where_tokens_are() -> None:
     assert Judged().facts("m")["agreement"] is None
     counts = measured([attempt.to_row() for attempt in attempts[:3]])
     assert (counts["judge"], counts["judge_prompt"]) == (30, 300)
+
+
+def test_the_kept_answers_to_one_clip_are_one_piece_of_evidence_for_the_agreement() -> None:
+    """Eight samples of each of ten clips, of which the judge drops all of one clip: ten opinions and not eighty."""
+    clips, judged, single = [a_clip(str(number)) for number in range(10)], Judged(), Judged()
+    for clip in clips:
+        reason = "judge_drop" if clip.clip_id == "0" else "judge_keep"
+        judged.add([clip], [judged_attempt(True, reason, clip_id=clip.clip_id, sample=sample) for sample in range(8)])
+        single.add([clip], [judged_attempt(True, reason, clip_id=clip.clip_id)])
+    alike, alone = judged.facts("m")["agreement"], single.facts("m")["agreement"]
+    assert (alike["count"], alike["share"], alone["count"], alone["share"]) == (80, 0.9, 10, 0.9)
+    assert alike["low"] < 0.6, "and not 0.815, as of eighty answers"
+    assert (alone["low"], alone["high"]) == (0.5958, 0.9821)

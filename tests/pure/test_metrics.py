@@ -59,19 +59,23 @@ def test_an_unknown_metric_is_one_line_with_the_known_ones() -> None:
 def work_on(store: Store, clips: list[Clip], step: Step, **loop: str) -> Work:
     """A run with these held-out clips, whose base evaluation answered the first of them right."""
     sizes = parts.write_parts(store, clips)
-    path = parts.path_of("heldout", 0)
-    write_seal(store, replace(a_seal(INGEST, parts=sizes), files=store.describe([path])))
-    folder, names = pieces_of(BASE), []
-    for piece, _ in cut(path, clips, 2):
-        own = clips[piece.start : piece.start + piece.count]
-        rows = [an_attempt(clip.clip_id, **({} if clip is clips[0] else WRONG)).to_row() for clip in own]
-        names.append(f"{folder}/{piece.file_name}")
-        store.write_table(names[-1], pa.Table.from_pylist(rows, schema=ATTEMPTS))
-    index = [asdict(record) for record in store.describe(names)]
-    store.write_table(f"{BASE}/{INDEX}", pa.Table.from_pylist(index, schema=FILES))
-    write_seal(store, replace(a_seal(BASE), files=store.describe([f"{BASE}/{INDEX}"])))
+    write_seal(store, replace(a_seal(INGEST, parts=sizes), files=store.describe([parts.path_of("heldout", 0)])))
+    answer(store, BASE, clips, right=1)
     config = load_config(None, [f"loop.{key}={value}" for key, value in loop.items()])
     return Work(step=step, identity="", config=config, store=store, report=lambda progress: None)
+
+
+def answer(store: Store, step: str, clips: list[Clip], right: int) -> None:
+    """Write and seal an evaluation that answered the first so many clips right."""
+    names = []
+    for piece, _ in cut(parts.path_of("heldout", 0), clips, 2):
+        own = clips[piece.start : piece.start + piece.count]
+        rows = [an_attempt(clip.clip_id, **({} if clip in clips[:right] else WRONG)).to_row() for clip in own]
+        names.append(f"{pieces_of(step)}/{piece.file_name}")
+        store.write_table(names[-1], pa.Table.from_pylist(rows, schema=ATTEMPTS))
+    index = [asdict(record) for record in store.describe(names)]
+    store.write_table(f"{step}/{INDEX}", pa.Table.from_pylist(index, schema=FILES))
+    write_seal(store, replace(a_seal(step), files=store.describe([f"{step}/{INDEX}"])))
 
 
 EVALUATION = Step(
@@ -93,5 +97,23 @@ def test_an_evaluation_is_compared_with_the_best_one_before(tmp_path: Path, prom
     assert facts["comparison"] == {
         "step": BASE, "clips": 5, "videos": 2, "won": 3, "lost": 0, "gain": pytest.approx(0.6), "p": 0.25, "level": level,
     }  # fmt: skip
+    assert "over_base" not in facts, "it is that comparison"
     alone = replace(EVALUATION, name="base/evaluate", compared="")
     assert comparison_of(replace(work, step=alone), Measuring(work.config, metrics, None), outcomes) == {}
+
+
+def test_a_later_evaluation_is_compared_with_the_base_too(tmp_path: Path) -> None:
+    clips = [a_clip(name, "x", split="heldout") for name in "abcde"]
+    before = "cycle-000/evaluate"
+    step = replace(EVALUATION, name="cycle-001/evaluate", inputs=(INGEST, "cycle-001/train", before, BASE), compared=before)
+    work = work_on(Store(str(tmp_path)), clips, step)
+    answer(work.store, before, clips, right=4)
+    recorder = Recorder()
+    recorder.add(clips, [an_attempt(name) for name in "abcde"])
+    compared = comparison_of(work, Measuring(work.config, [metric_of("accuracy")], None), recorder.outcomes())
+    assert compared["comparison"] == {
+        "step": before, "clips": 5, "videos": 5, "won": 1, "lost": 0, "gain": pytest.approx(0.2), "p": 0.5, "level": 0.025,
+    }  # fmt: skip
+    assert compared["over_base"] == {
+        "step": BASE, "clips": 5, "videos": 5, "won": 4, "lost": 0, "gain": pytest.approx(0.8), "p": 1 / 16, "level": None,
+    }  # fmt: skip

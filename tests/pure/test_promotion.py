@@ -132,18 +132,20 @@ def test_what_a_held_out_set_can_show() -> None:
     assert "counts as better about every other time" in what_can_be_seen(Loop(promote="best"), 5, 5, 50).detail
 
 
-def a_tested_seal(step: str, accuracy: float, p: float, level: float | None = 0.025, **facts: Any) -> Seal:
-    comparison = {"step": BASE, "clips": 9, "videos": 9, "won": 3, "lost": 1, "gain": 0.1, "p": p, "level": level}
+def a_tested_seal(step: str, accuracy: float, p: float, gain: float, level: float | None = 0.025, **facts: Any) -> Seal:
+    comparison = {"step": BASE, "clips": 9, "videos": 9, "won": 3, "lost": 1, "gain": gain, "p": p, "level": level}
     return a_seal(step, accuracy=accuracy, comparison=comparison, **facts)
 
 
-def sealed_cycles(*results: tuple[float, float], level: float | None = 0.025) -> dict[str, Seal]:
-    seals = [a_seal("ingest"), a_seal(BASE, accuracy=0.5, clips=9)]
+def sealed_cycles(*results: tuple[float, float], level: float | None = 0.025, base: float = 0.5) -> dict[str, Seal]:
+    """Accuracy and p-value of each cycle. Where no clip failed, each gains what its accuracy is above the best before it."""
+    sealed = {seal.step: seal for seal in (a_seal("ingest"), a_seal(BASE, accuracy=base, clips=9))}
     for cycle, (measured, p) in enumerate(results):
-        name = f"cycle-00{cycle}"
-        seals += [a_seal(f"{name}/generate"), a_seal(f"{name}/select", direct_only=False, examples=9, episodes=0)]
-        seals += [a_seal(f"{name}/train", losses=[]), a_tested_seal(f"{name}/evaluate", measured, p, level)]
-    return {seal.step: seal for seal in seals}
+        name, gain = f"cycle-00{cycle}", measured - history(sealed).best
+        seals = [a_seal(f"{name}/generate"), a_seal(f"{name}/select", direct_only=False, examples=9, episodes=0)]
+        seals += [a_seal(f"{name}/train", losses=[]), a_tested_seal(f"{name}/evaluate", measured, p, gain, level)]
+        sealed |= {seal.step: seal for seal in seals}
+    return sealed
 
 
 def test_a_higher_accuracy_alone_promotes_nothing() -> None:
@@ -164,9 +166,24 @@ def test_a_cycle_is_compared_with_the_promoted_one_and_not_with_the_last() -> No
     config = load_config(None, ["loop.max_cycles=9", "loop.patience=2"])
     done = history(sealed_cycles((0.7, 0.001), (0.72, 0.3)))
     evaluation = cycle_steps(config, done, 2)[-1]
-    assert (evaluation.compared, evaluation.inputs) == ("cycle-000/evaluate", ("ingest", "cycle-002/train", "cycle-000/evaluate"))
-    first = cycle_steps(config, replace(done, cycles=(), only_direct=(), tested=()), 0)[-1]
-    assert first.compared == BASE
+    assert evaluation.compared == "cycle-000/evaluate"
+    assert evaluation.inputs == ("ingest", "cycle-002/train", "cycle-000/evaluate", BASE), "its gain over the base is tested, too"
+    first = cycle_steps(config, replace(done, cycles=(), only_direct=(), tested=(), gained=()), 0)[-1]
+    assert (first.compared, first.inputs) == (BASE, ("ingest", "cycle-000/train", BASE))
+
+
+def test_clips_that_failed_take_nothing_from_a_gain() -> None:
+    """Base .90; the cycle has .95 of what it answered, and a tenth timed out: .855 of all clips."""
+    for level, p in ((0.025, 0.001), (None, 0.5)):
+        sealed = sealed_cycles((0.855, p), level=level, base=0.9)
+        sealed["cycle-000/evaluate"] = a_tested_seal("cycle-000/evaluate", 0.855, p, 0.05, level)
+        done = history(sealed)
+        assert (done.best_cycle, stall(Loop(min_delta=0.005), done), stall(Loop(min_delta=0.06), done)) == (0, None, 0)
+
+
+def test_a_gain_of_nothing_is_none_however_its_sum_is_rounded() -> None:
+    done = History(base=0.5, cycles=(0.5,), only_direct=(False,), tested=(None,), gained=(2.8e-17,))
+    assert (done.best_cycle, replace(done, gained=(0.005 - 1e-17,)).gains(0, 0.005)) == (-1, True)
 
 
 def test_the_published_presets_promote_every_cycle_and_make_all_of_them() -> None:
@@ -207,7 +224,7 @@ def test_the_test_split_is_opened_once_and_last(capsys: pytest.CaptureFixture[st
         names.append((step.name, step.split, step.model, step.compared))
         intervals = {"accuracy": (0.4, 0.6)}
         metrics = {"accuracy": 0.5}
-        sealed[step.name] = a_tested_seal(step.name, 0.5, 0.01, None, clips=20, intervals=intervals, metrics=metrics)
+        sealed[step.name] = a_tested_seal(step.name, 0.5, 0.01, 0.1, None, clips=20, intervals=intervals, metrics=metrics)
     assert names == [
         ("base/evaluate-test", "test", "", ""),
         ("cycle-000/evaluate-test", "test", "cycle-000/train", "base/evaluate-test"),

@@ -19,6 +19,7 @@ from builders import a_clip, a_seal, an_attempt
 from engine.audit.audit import Audit, audits, sample_of, take_back
 from engine.audit.figures import Estimate, Stratum
 from engine.audit.sheet import to_csv
+from engine.evaluate.paired import smallest_gain
 from engine.ingest.hashes import hash_of
 from engine.report import digest
 from engine.report.beliefs import Belief, Evidence, beliefs
@@ -34,6 +35,7 @@ from engine.report.tables import Yield, confusion_of, funnel_of, yield_of
 from engine.rows import FAILURES, Attempt, Judgement, Trace
 from engine.run import reports
 from engine.run.collected import note_collected
+from engine.run.plan import BASE
 from engine.run.reports import begin_report, inputs_of, subject_of
 from engine.run.work import read_seals, run_config
 from engine.store.files import Store
@@ -194,13 +196,14 @@ def test_every_reason_and_kind_of_failure_is_put_in_words() -> None:
 def the_beliefs(folder: Path, **fields: Any) -> dict[str, Belief]:
     store = Store(str(folder))
     summary = subject_of(store, run_config(store), read_seals(store)).summary
-    defaults: dict[str, Any] = {"summary": summary, "labels": [], "generated": {}, "audits": []}
+    defaults: dict[str, Any] = {"summary": summary, "labels": [], "generated": {}, "audits": [], "level": 0.025}
     return {belief.name: belief for belief in beliefs(Evidence(**defaults | fields))}
 
 
 def an_audit(precision: float) -> Audit:
     strata = {"kept direct": Stratum(size=9, judged=9, people_keep=8)}
-    return Audit(step="s", strata=strata, rows=[], unsure=0, precision=Estimate(precision, 0.1, 0.95), recall=None)
+    estimate = Estimate(precision, 0.1, 0.95)
+    return Audit(step="s", strata=strata, rows=[], unsure=0, reused=0, is_random=True, precision=estimate, recall=None)
 
 
 def test_doubts_name_their_figure(folder: Path) -> None:
@@ -251,15 +254,49 @@ def test_ablations_that_do_as_well_are_named(folder: Path) -> None:
     assert "Better than without its parts" not in formed
 
 
+def with_figures(folder: Path, comparison: dict[str, Any], **figures: Any) -> dict[str, Any]:
+    """The run's summary, with other figures of its best cycle's comparison with the base."""
+    store = Store(str(folder))
+    summary = dict(subject_of(store, run_config(store), read_seals(store)).summary)
+    cycles = [dict(of, over_base=dict(of["over_base"], **comparison)) for of in summary["cycles"]]
+    return summary | {"cycles": cycles} | figures
+
+
 def test_a_gain_that_may_be_chance_is_doubted(folder: Path) -> None:
-    summary = dict(subject_of(Store(str(folder)), run_config(Store(str(folder))), read_seals(Store(str(folder)))).summary)
     assert the_beliefs(folder)["The gain is larger than chance"].level == "fine"
-    best = summary["best_cycle"]
-    cycles = [dict(of, comparison=dict(of["comparison"], p=0.2)) for of in summary["cycles"]]
-    formed = the_beliefs(folder, summary=summary | {"cycles": cycles, "heldout_clips": 400})
-    assert best >= 0
+    formed = the_beliefs(folder, summary=with_figures(folder, {"p": 0.2}, heldout_clips=400, heldout_videos=400))
     assert formed["Held-out set too small for the gain"].level == "doubt"
     assert "Held-out set too small" not in formed
+
+
+def test_a_gain_is_that_over_the_base_and_not_over_the_cycle_before(folder: Path) -> None:
+    """Preset paper: base .40, cycles .90, .95, .95. The last one is no better than the second, and far better than the base."""
+    over_base = {"step": BASE, "clips": 400, "videos": 400, "won": 220, "lost": 0, "gain": 0.55, "p": 1e-60, "level": None}
+    summary = with_figures(folder, {}, base_accuracy=0.4, best_accuracy=0.95, heldout_clips=400, heldout_videos=400)
+    summary["cycles"][-1] |= {"comparison": over_base | {"step": "cycle-000/evaluate", "gain": 0.0, "p": 0.6, "level": 1.0}}
+    summary["cycles"][-1] |= {"over_base": over_base}
+    formed = the_beliefs(folder, summary=summary, level=0.05)
+    assert formed["The gain is larger than chance"].figure.startswith("+0.550 on 400 clips, which can show gains of")
+    assert formed["The gain is larger than chance"].figure.endswith("220 clips better and 0 worse than base, p = 1e-60")
+    assert "Held-out set too small for the gain" not in formed
+    fallen = [*summary["cycles"][:-1], summary["cycles"][-1] | {"over_base": over_base | {"gain": -0.1, "won": 0, "p": 1.0}}]
+    assert (
+        the_beliefs(folder, summary=summary | {"cycles": fallen})["The promoted cycle is no better than the base"].level == "doubt"
+    )
+
+
+def test_what_can_be_shown_follows_from_the_videos_and_from_the_runs_level(folder: Path) -> None:
+    """The clips of one video are right or wrong together, as `starloop doctor` counts them."""
+    p = {"p": 0.03}
+    formed = the_beliefs(folder, summary=with_figures(folder, p, heldout_clips=400, heldout_videos=100), level=0.05)
+    assert formed["The gain is larger than chance"].figure.startswith(
+        "+0.400 on 400 clips of 100 videos, which can show gains of 0.15"
+    )
+    assert f"gains of {smallest_gain(100, 0.05):.3f} or more" in formed["The gain is larger than chance"].figure
+    few = the_beliefs(folder, summary=with_figures(folder, p, heldout_clips=400, heldout_videos=20), level=0.05)
+    assert few["Held-out set too small"].figure.startswith("400 clips of 20 videos can show")
+    stricter = the_beliefs(folder, summary=with_figures(folder, p, heldout_clips=400, heldout_videos=100), level=0.025)
+    assert stricter["Held-out set too small for the gain"].level == "doubt"
 
 
 def test_the_page_may_load_nothing_and_runs_no_other_script(html: str) -> None:

@@ -10,6 +10,7 @@ from builders import a_clip, a_seal, an_attempt
 from engine.generate.groups import Groups
 from engine.generate.scores import Groundings
 from engine.presets import load_config
+from engine.run.caveats import caveats
 from engine.run.plan import BASE, INGEST
 from engine.run.summary import summarize
 from jobs.view import a_console, print_summary
@@ -104,6 +105,58 @@ def test_a_run_of_one_cycle_notes_that_nothing_is_rationalized(settings: list[st
     note = summarize(load_config(None, settings), {})["note"]
     assert ("the only cycle is the last one, which uses direct attempts only, so nothing is rationalized" in note) == is_noted
     assert bool(note) == is_noted
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_noted"),
+    [
+        (["mixture.rationalized=0"], True),
+        (["mixture.rationalized=0", "generate.rationalize=false"], False),
+        (["mixture.rationalized=0", "mixture.episodes=1", "episodes.answers=kept"], False),
+        (["mixture.rationalized=0", "mixture.episodes=1"], True),
+    ],
+)
+def test_hints_that_no_finetune_uses_are_noted(settings: list[str], is_noted: bool) -> None:
+    assert (
+        "answers are generated with a hint, and no finetune uses them" in "".join(caveats(load_config(None, settings)))
+    ) == is_noted
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_noted"),
+    [
+        (["loop.patience=2"], True),
+        (["loop.patience=2", "loop.promote=best"], True),
+        (["loop.patience=2", "generate.temperature=0.7"], False),
+        (["loop.patience=2", "loop.promote=last"], False),
+        (["loop.patience=1"], False),
+    ],
+)
+def test_a_cycle_that_would_be_the_same_again_is_noted(settings: list[str], is_noted: bool) -> None:
+    assert ("the next one asks the same model, gets the same answers" in "".join(caveats(load_config(None, settings)))) == is_noted
+
+
+@pytest.mark.parametrize(
+    ("facts", "counts", "note"),
+    [
+        ({"direct_only": True, "direct_kept": 0}, {}, "of 6 clips none has a kept attempt to train on, so"),
+        (
+            {"direct_only": True, "direct_kept": 3},
+            {"ungrounded": 2, "near_copies.heldout": 1, "near_copies.train": 2, "over_limit": 0},
+            "of 6 clips 3 have a kept attempt, and none of these is left to train on (left out: 2 ungrounded, 1 nearly the same as "
+            "clips of heldout), so",
+        ),
+        (
+            {"direct_only": False, "direct_kept": 2, "rationalized_kept": 2},
+            {"pass_rate_dropped": 4},
+            "4 have a kept attempt, and none of these is left to train on (left out: 4 outside of select.pass_rate), so",
+        ),
+    ],
+)
+def test_a_finetune_that_is_skipped_names_what_left_it_nothing(facts: dict[str, int], counts: dict[str, int], note: str) -> None:
+    select = a_seal("cycle-000/select", **ACCOUNTS | facts, examples=0, episodes=0)
+    sealed = {seal.step: seal for seal in (a_seal(INGEST), a_seal(BASE, accuracy=0.5, clips=4), replace(select, counts=counts))}
+    assert note in summarize(load_config(None, ["loop.max_cycles=2"]), sealed)["note"]
 
 
 def test_a_cycle_that_asked_nothing_shows_no_answers(capsys: pytest.CaptureFixture[str]) -> None:
