@@ -17,7 +17,7 @@ from builders import an_attempt
 from engine.evaluate.intervals import wilson
 from engine.generate import prompts
 from engine.generate.grounding import Readings
-from engine.generate.scores import Groundings, threshold
+from engine.generate.scores import Groundings, bin_of, threshold
 from engine.generate.seeds import derive_seed
 from engine.rows import Attempt, Clip, Mode
 from engine.verify.verdict import VerifySpec, verify
@@ -107,12 +107,13 @@ def yields(llm: video_llm.PllavaVideoLLM, count: int, fog: float, sampling: Samp
     attempts = [of_clip for piece in pieces for of_clip in attempts_of(llm, *piece, sampling)]
     groundings = Groundings(0)
     groundings.add([], [attempt for of_clip in attempts for attempt in of_clip])
-    least = threshold(groundings, 0.05)
+    least = threshold(groundings.total(), 0.05)
     assert least is not None
     kept = [[attempt.outcome == "kept" for attempt in of_clip] for of_clip in attempts]
-    grounded = [[attempt.support is not None and attempt.support >= least for attempt in of_clip] for of_clip in attempts]
+    grounded = [[attempt.support is not None and bin_of(attempt.support) >= least for attempt in of_clip] for of_clip in attempts]
     print(f"\nan answer without a hint is right: {share_of(sum(sum(own[:MOST]) for own in kept), count * MOST)}")
-    print(f"least grounding at fdr 0.05: {least:.2f}")
+    supports = [attempt.support for of_clip in attempts for attempt in of_clip if attempt.support is not None]
+    print(f"least grounding at fdr 0.05: {min(own for own in supports if bin_of(own) >= least):.2f}")
     for name, right in (("kept by the rules", kept), ("and grounded", grounded)):
         rescued = [own for own in right if own[MOST] and not own[0]]
         print(f"{name}: without a hint {share_of(sum(own[0] for own in right), count)}; the hint rescues {len(rescued)} more")
