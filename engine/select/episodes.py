@@ -68,9 +68,11 @@ def drawn_epochs(
 ) -> Iterator[Iterator[Episode]]:
     """The episodes of each epoch, which are drawn when they are asked for.
 
-    `may_be_empty`: there are none where no answer is kept. Raises ValueError where there are no shots otherwise.
+    `may_be_empty`: there are none where no answer is kept of a clip with verb or noun. Raises ValueError where there are no such
+    shots otherwise.
     """
-    if not shots and section.answers == "kept" and may_be_empty:
+    has_actions = any(shot.footage.verb or shot.footage.noun for shot in shots)
+    if may_be_empty and section.answers == "kept" and not has_actions:
         return iter(())
     if not shots:
         what = "narration (the column description)" if section.answers == "narration" else "kept answer"

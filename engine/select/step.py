@@ -70,10 +70,12 @@ def select_examples(work: Work) -> StepResult:
             conversations = screen.keep_conversations(examples)
             counts.update(instruct=len(conversations))
             writer.write(conversations)
+    num_examples = counts["direct"] + counts["rationalized"] + counts["instruct"]
     if mixture.episodes:
         files.append(f"{work.step.name}/episodes.parquet")
         num_epochs = epochs_of(config.train.epochs, mixture.episodes)
-        epochs = drawn_epochs(shots.shots, config.episodes, config.run.seed, num_epochs, may_be_empty=not _is_first(work))
+        may_be_empty = not _is_first(work) or not num_examples  # a first cycle without any example is refused below
+        epochs = drawn_epochs(shots.shots, config.episodes, config.run.seed, num_epochs, may_be_empty)
         lengths = EpisodeLengths(config.spec(config.model.base), storage, shots.answers)
         with work.store.writing(files[-1]) as file:
             written, unused_episodes = write_episodes(file, epochs, lengths, config.limits.failure_rate)
@@ -88,13 +90,12 @@ def select_examples(work: Work) -> StepResult:
     screen.refuse(work.step.name)
     if config.select.min_grounding != "off":
         counts.update(ungrounded=ungrounded.total(), unscored=gate.unscored)
-    is_empty = not counts["direct"] + counts["rationalized"] + counts["instruct"] + counts["episodes"]
-    if is_empty and _is_first(work):
+    if not num_examples + counts["episodes"] and _is_first(work):
         raise ValueError(nothing_left(config, work.step.name, counts, len(dropped), unused))
     facts = _accounts(work) if config.generates else {}
     if ungrounded:
         facts["ungrounded"] = {str(cycle): count for cycle, count in sorted(ungrounded.items())}
-    total = {"examples": counts["direct"] + counts["rationalized"] + counts["instruct"]}
+    total = {"examples": num_examples}
     always = {name: counts.pop(name, 0) for name in ("direct", "rationalized", "over_limit")}
     facts |= total | {"direct_only": work.step.final or always["rationalized"] == 0, "episodes": counts["episodes"]}
     rest = {"near_duplicates": duplicates.count(), "unused": len(unused)}
@@ -147,8 +148,8 @@ def _copies(work: Work, read: Callable[[], Survivors], files: list[str], counts:
         others = without(read, left_out([copy for copy in copies if copy.where != TRAIN], work.config))
         of_copies = {name for copy in copies for name in (copy.clip_id, copy.copy_of)}
         within = _within(others, section.pass_rate, Counter())
-        ids = {survivor.clip.clip_id for _, survived in within() for survivor in survived}
-        copies = led_by_survivors(copies, ids & of_copies, work.config.run.seed)
+        names = (survivor.clip.clip_id for _, survived in within() for survivor in survived)
+        copies = led_by_survivors(copies, {name for name in names if name in of_copies}, work.config.run.seed)
     files.append(f"{work.step.name}/near_copies.parquet")
     work.store.write_table(files[-1], pa.Table.from_pylist([copy.to_row() for copy in copies], schema=NEAR_COPIES))
     counts.update(f"near_copies.{copy.where}" for copy in copies)

@@ -149,5 +149,5 @@ def test_episodes_of_kept_answers_are_an_empty_table_where_a_later_cycle_keeps_n
     assert (result.facts["examples"], result.facts["episodes"]) == (0, 0)
     assert Store(str(tmp_path)).read_table(f"{SELECT}/episodes.parquet").num_rows == 0
     first = [replace(attempt, cycle=0) for attempt in attempts[:1]]
-    with pytest.raises(ValueError, match="no train clip has a kept answer to make episodes of"):
+    with pytest.raises(ValueError, match="nothing is left to train on: nothing survived verification"):
         selected(Store(str(tmp_path / "first")), first, *settings)
