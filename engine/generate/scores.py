@@ -32,15 +32,17 @@ class Supports:
 
     unscored: int = 0
     """Kept answers without a score: their piece had no clips to compare with, or the model reads no texts."""
+    scored: int = 0
+    """Kept answers with a score."""
     scores: Counter[int] = field(default_factory=Counter)
-    """Kept answers by the bin of their support."""
+    """Distinct texts of each clip among these, by the bin of their support: samples that say the same word for word are one."""
     best: Counter[int] = field(default_factory=Counter)
     """Clips by the bin of the highest support of their kept answers."""
     mismatched: Counter[int] = field(default_factory=Counter)
-    """Pairs of a text and a video to which it does not belong."""
+    """Pairs of such a text and a video to which it does not belong."""
 
     def add(self, other: "Supports") -> None:
-        self.unscored += other.unscored
+        self.unscored, self.scored = self.unscored + other.unscored, self.scored + other.scored
         for name in BINNED:
             getattr(self, name).update(getattr(other, name))
 
@@ -61,6 +63,7 @@ class Groundings:
     def add(self, clips: Sequence[Clip], attempts: Sequence[Attempt]) -> None:
         """The clips of a piece, and all attempts at them."""
         best: dict[tuple[str, str, str], int] = {}
+        texts = set[tuple[str, str, str, str]]()
         for attempt in attempts:
             if attempt.outcome != "kept":
                 continue
@@ -68,7 +71,11 @@ class Groundings:
             if attempt.support is None or attempt.grounding is None:
                 own.unscored += 1
                 continue
+            own.scored += 1
             number, clip = bin_of(attempt.support), (attempt.model, attempt.mode, attempt.clip_id)
+            if (*clip, attempt.text) in texts:
+                continue
+            texts.add((*clip, attempt.text))
             own.scores[number] += 1
             own.mismatched.update(bin_of(value) for value in attempt.grounding.mismatched)
             best[clip] = max(number, best.get(clip, number))
@@ -78,11 +85,11 @@ class Groundings:
     def facts(self) -> dict[str, Any]:
         """For the step's seal."""
         supports = [
-            {"model": model, "mode": mode, "unscored": own.unscored}
+            {"model": model, "mode": mode, "scored": own.scored, "unscored": own.unscored}
             | {name: {str(number): count for number, count in sorted(getattr(own, name).items())} for name in BINNED}
             for (model, mode), own in sorted(self.supports.items())
         ]
-        return {"cycle": self.cycle, "scored": self.total().scores.total(), "unscored": self.total().unscored, "supports": supports}
+        return {"cycle": self.cycle, "scored": self.total().scored, "unscored": self.total().unscored, "supports": supports}
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "Groundings":
@@ -93,6 +100,7 @@ class Groundings:
             {
                 (row["model"], row["mode"]): Supports(
                     row["unscored"],
+                    row["scored"],
                     **{name: Counter({int(number): count for number, count in row[name].items()}) for name in BINNED},
                 )
                 for row in rows
@@ -119,20 +127,20 @@ def threshold(supports: Supports, rate: float) -> float | None:
     """The least bin of an answer, such that of the clips that have one an expected `rate` at most fits other videos as well.
 
     That is Benjamini and Hochberg's procedure (1995) on empirical p-values: a support's is the share of mismatched pairs that reach
-    it, (1 + those) / (1 + all). Each kept answer may be the one by which its clip passes wrongly, and a clip is one example however
-    many of its answers pass: so the expected errors are counted by answers, and what passes by clips. math.inf where no answer can
-    be told from mismatched pairs; None where there are too few of these.
+    it, (1 + those) / (1 + all). Each text may be the one by which its clip passes wrongly, and a clip is one example however many
+    of its texts pass: so the expected errors are counted by texts, and what passes by clips. math.inf where no text can be told
+    from mismatched pairs; None where there are too few of these.
 
     >>> good, bad, mismatched = Counter({300: 80}), Counter({-9: 20}), Counter({-9: 250, 0: 150})
     >>> threshold(Supports(scores=good + bad, best=good + bad, mismatched=mismatched), 0.05)
     300
     """
-    total, answers = supports.mismatched.total(), supports.scores.total()
-    if total < FEWEST_MISMATCHED or not answers:
+    total, texts = supports.mismatched.total(), supports.scores.total()
+    if total < FEWEST_MISMATCHED or not texts:
         return None
     least, passed, chance = math.inf, 0, 0
     for number in sorted(supports.scores.keys() | supports.mismatched.keys(), reverse=True):
         passed, chance = passed + supports.best[number], chance + supports.mismatched[number]
-        if supports.scores[number] and (1 + chance) / (1 + total) * answers <= rate * passed:
+        if supports.scores[number] and (1 + chance) / (1 + total) * texts <= rate * passed:
             least = number
     return least

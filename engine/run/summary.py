@@ -154,7 +154,7 @@ def _grounding(generate: Seal | None, select: Seal | None, min_grounding: float 
     total, models = groundings.total(), groundings.by_model(BOTH_MODES).values()
     is_gated = select is not None and Gate.of(min_grounding, [facts]).has_threshold
     return {
-        "scored": total.scores.total(),
+        "scored": total.scored,
         "unscored": total.unscored,
         "mismatched": max((own.mismatched.total() for own in models), default=0),
         "ungrounded": _ungrounded(select, groundings.cycle) if select and is_gated else None,

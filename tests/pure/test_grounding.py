@@ -150,7 +150,9 @@ def drawn_clips(num_clips: int, samples: int, share: float, seed: int) -> tuple[
             bad.add(clip_id)
         for sample in range(samples):
             own = drawn.gauss(0.0 if clip_id in bad else 6.0, 1.0)
-            attempts.append(an_attempt(clip_id, sample=sample, **grounded(own, mismatched=drawn.gauss(0.0, 0.8))))
+            attempts.append(
+                an_attempt(clip_id, sample=sample, text=f"Text {sample}.", **grounded(own, mismatched=drawn.gauss(0.0, 0.8)))
+            )
     return attempts, bad
 
 
@@ -209,11 +211,12 @@ def test_no_threshold_without_enough_mismatched_pairs_and_none_passes_where_none
 
 def test_counts_come_back_from_a_seal() -> None:
     groundings = Groundings(3)
-    groundings.add([], [an_attempt(sample=n, **grounded(value)) for n, value in enumerate((2.5, 4.0))])
+    samples = ("It rises.", 2.5), ("It goes up.", 4.0), ("It goes up.", 4.0)
+    groundings.add([], [an_attempt(sample=n, text=text, **grounded(value)) for n, (text, value) in enumerate(samples)])
     groundings.add([], [an_attempt("b"), an_attempt("c", outcome="rejected"), an_attempt("d", model="n", **grounded(1.0))])
     total = groundings.total()
-    assert (total.unscored, total.scores.total(), total.mismatched.total()) == (1, 3, 12)
-    assert total.best == {bin_of(4.0): 1, bin_of(1.0): 1}, "a clip counts once"
+    assert (total.unscored, total.scored, total.scores.total(), total.mismatched.total()) == (1, 4, 3, 12)
+    assert total.best == {bin_of(4.0): 1, bin_of(1.0): 1}, "a clip counts once, and so does a text"
     assert Groundings.of(groundings.facts()) == groundings
     assert Groundings.of(Groundings(0).facts()) == Groundings(0)
 
@@ -222,7 +225,7 @@ def test_a_seal_of_an_older_version_counts_answers_of_any_model() -> None:
     counts = {str(bin_of(6.0)): 40, str(bin_of(0.0)): 8}
     facts = {"cycle": 0, "scored": 48, "unscored": 2, "scores": counts, "mismatched": {str(bin_of(0.0)): 192}}
     own = Groundings.of(facts).supports[ANY, ANY]
-    assert own == Supports(2, Counter({bin_of(6.0): 40, bin_of(0.0): 8}), own.scores, Counter({bin_of(0.0): 192}))
+    assert own == Supports(2, 48, Counter({bin_of(6.0): 40, bin_of(0.0): 8}), own.scores, Counter({bin_of(0.0): 192}))
     gate = Gate.of("fdr 0.05", [facts], frozenset({"direct"}))
     answers = [an_answer(model="ab12", **grounded(value)) for value in (6.0, 0.0)]
     assert [answer.outcome for answer in gate.applied([], answers)] == ["kept", "rejected"]
@@ -266,7 +269,7 @@ def test_the_bin_below_the_threshold_is_rejected(number: int) -> None:
     inside, below = (math.sinh((number + share) / 64) / 8 for share in (0.5, -0.5))
     pairs = Counter({number - 1: 400})
     answers = Counter({number: 90, number - 1: 10})
-    least = threshold(Supports(0, answers, answers, pairs), 0.05)
+    least = threshold(Supports(0, 100, answers, answers, pairs), 0.05)
     gate = Gate(bins={(0, "m"): least or 0.0})
     assert [a.outcome for a in gate.applied([], [an_answer(support=inside), an_answer(support=below)])] == ["kept", "rejected"]
 

@@ -60,7 +60,7 @@ def test_yields_are_counted_by_dataset_in_both_readings() -> None:
 def test_answers_are_ungrounded_only_where_a_threshold_was_set() -> None:
     """The answers and pairs of a dozen clips are too few for a rate, and enough for a number of nats."""
     answers = Counter({-199: 1, 69: 6})
-    few = Groundings(0, {("m", "direct"): Supports(0, answers, answers, Counter({-257: 20, 77: 8}))}).facts()
+    few = Groundings(0, {("m", "direct"): Supports(0, 7, answers, answers, Counter({-257: 20, 77: 8}))}).facts()
     generate = a_seal("cycle-000/generate", **ACCOUNTS, grounding=few)
     select = a_seal("cycle-000/select", examples=7, episodes=0, direct_only=False)
     sealed = {seal.step: seal for seal in (generate, replace(select, counts={"ungrounded": 0}))}
@@ -78,7 +78,7 @@ def test_answers_are_ungrounded_only_where_a_threshold_was_set() -> None:
 def test_what_is_ungrounded_beside_the_scored_answers_is_of_the_same_cycle() -> None:
     """With select.carry_over a select step chooses from several cycles."""
     answers = Counter({69: 7})
-    generate = a_seal("cycle-001/generate", **ACCOUNTS, grounding=Groundings(1, {("m", "direct"): Supports(0, answers)}).facts())
+    generate = a_seal("cycle-001/generate", **ACCOUNTS, grounding=Groundings(1, {("m", "direct"): Supports(0, 7, answers)}).facts())
     select = replace(
         a_seal("cycle-001/select", examples=7, episodes=0, direct_only=False, ungrounded={"0": 40, "1": 3}),
         counts={"ungrounded": 43},
