@@ -430,28 +430,32 @@ class Select(Section):
     or only listed. With source = "template" nothing is compared."""
     train_copies: Literal["drop", "count"] = "count"
     """What near_copies = "drop" does with train clips that show nearly the same as another train clip with the same question and
-    label, in a file of its own: of those that hang together one stays, which the run's seed draws, or all do."""
+    label, in a file of its own: of those that hang together one stays, drawn by the run's seed among those with an example, or all
+    do."""
     benchmarks: tuple[str, ...] = ()
     """Folders or URIs of videos that near_copies looks for in the train split; each video is watched whole, and decoded once."""
     min_grounding: float | str = "fdr 0.05"
-    """Which kept attempts are grounded enough to be trained on. "fdr 0.05": of those that stay, an expected 5 % at most fit the
-    videos of other clips as well; the threshold follows from pairs of text and video that do not belong together, in each generate
-    step anew. A number: the least grounding, in nats. "off": all. Attempts without a score stay (docs/grounding.md)."""
+    """Which kept attempts are grounded enough to be trained on. "fdr 0.05": of the clips that keep one, an expected 5 % at most
+    keep it though it fits the videos of other clips as well; the threshold follows from pairs of text and video that do not belong
+    together, for each generate step and model anew. A number: the least grounding, in nats. "off": all. Attempts without a score
+    stay (docs/grounding.md)."""
     prefer: tuple[Prefer, ...] = ("vote", "grounding", "length")
-    """By what one of several kept samples of a clip is chosen, the first that tells them apart. vote: the answer that most of them
-    give. grounding: the highest. length: the fewest characters. Then the sample that was asked first."""
+    """By what one of several kept samples of a clip is chosen, the first that tells them apart. vote: the value that most of them
+    give, where the label allows several. grounding: the highest. length: the fewest characters. Then the sample that was asked
+    first."""
     pass_rate: tuple[float, float] | None = None
     """[lowest, highest] share of a clip's direct samples that are kept, of clips that are trained on: [0.1, 0.9] leaves out what is
-    never or always right, rationalized clips among them. It needs generate.samples > 1."""
+    never or always right, rationalized clips among them. The samples are those of the cycle whose attempt is trained on. It needs
+    generate.samples > 1."""
     carry_over: bool = False
     """For a clip without a kept attempt in this cycle, use the latest attempt that an earlier cycle kept."""
 
     @field_validator("min_grounding")
     @classmethod
     def _rates(cls, value: float | str) -> float | str:
-        if isinstance(value, str) and not re.fullmatch(r"off|fdr 0?\.\d+", value):
+        if isinstance(value, str) and not re.fullmatch(r"off|fdr 0?\.\d*[1-9]\d*", value):
             raise ValueError(
-                'write "fdr 0.05", which bounds the share of answers that fit other videos, a number of nats, or "off"'
+                'write "fdr 0.05", a share above 0 and below 1 of clips whose answer fits other videos, a number of nats, or "off"'
             )
         return value
 
@@ -876,6 +880,12 @@ class RunConfig(Section):
     def learns_from_hints(self) -> bool:
         """Whether finetunes use answers that were given with a hint: as examples, or as shots of episodes."""
         return bool(self.mixture.rationalized or (self.mixture.episodes and self.episodes.answers == "kept"))
+
+    @property
+    def scores_answers(self) -> bool:
+        """Whether a generate step may give kept answers a grounding. Only the first cycle is a server's that reads no texts."""
+        is_own_later = self.loop.max_cycles > 1 or bool(self.parent.model)
+        return bool(self.generate.compared("builtin" if is_own_later else self.generate.engine))
 
     @model_validator(mode="after")
     def _mixed(self) -> "RunConfig":

@@ -18,7 +18,7 @@ NUM_TRAIN, NUM_HELDOUT = 300, 200
 ABLATIONS = {
     "without_rationalization": ["generate.rationalize=false"],
     "template_finetuning": ["select.source=template", "loop.max_cycles=1"],
-    "without_grounding": ["generate.grounding=0"],
+    "without_grounding": ["generate.grounding=0", "select.min_grounding=off"],
     "one_warm_sample": ["generate.temperature=0.7"],
     "eight_warm_samples": ["generate.temperature=0.7", "generate.samples=8"],
 }

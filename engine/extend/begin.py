@@ -17,7 +17,7 @@ from engine.presets import differing_keys, with_settings
 from engine.run import loop
 from engine.run.checks import check_settings
 from engine.run.children import note_child
-from engine.run.plan import history, name_of, next_step, refuse_gaps
+from engine.run.plan import Step, history, name_of, next_step, refuse_gaps
 from engine.run.seals import Seal
 from engine.run.work import Progress, read_seals, run_config
 from engine.store.files import Store
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 ANSWERS = ("model", "generate", "prompts", "verify")
 """Sections that decide an answer and its verdict: where one of them differs, no attempt of before stands."""
+CHOICE = ("select", "mixture", "episodes")
+"""Sections that decide which answers are trained on."""
 FIXED = ("run.uri", "data.manifest", "parent")
 """Keys that the command line decides otherwise."""
 
@@ -62,7 +64,7 @@ def extend(extension: Extension, access: Storage, report: Callable[[Progress], N
         if extension.out:
             return latest
         parent = child
-    refuse_unfinished(parent)
+    refuse_unfinished(parent, extension.settings)
     begun = begin(parent, extension, access)
     if begun is None:
         return latest
@@ -77,7 +79,7 @@ def refuse_fixed(settings: list[str]) -> None:
 
 
 def places(extension: Extension, access: Storage) -> tuple[Store, Store | None]:
-    """The run that is continued, and its continuation if that has begun and is not complete."""
+    """The run that is continued, and its continuation if that has begun and can be brought to its end."""
     root = Store(extension.run.rstrip("/") or extension.run, access)
     if extension.out:
         child = Store(extension.out.rstrip("/") or extension.out, access)
@@ -86,7 +88,9 @@ def places(extension: Extension, access: Storage) -> tuple[Store, Store | None]:
         run_config(root)
         return root, child if is_child(child, root) else None
     parent = latest_of(root, access)
-    is_open = parent.url() != root.url() and next_step(run_config(parent), read_seals(parent)) is not None
+    config = run_config(parent)
+    step = next_step(config, read_seals(parent))
+    is_open = parent.url() != root.url() and step is not None and not chooses_otherwise(step, config, extension.settings)
     return parent, parent if is_open else None
 
 
@@ -110,15 +114,28 @@ def is_child(store: Store, parent: Store) -> bool:
     return True
 
 
-def refuse_unfinished(parent: Store) -> None:
+def refuse_unfinished(parent: Store, settings: list[str]) -> None:
+    """Raises ValueError, unless the run is complete, or `settings` choose otherwise from its answers."""
     config, sealed = run_config(parent), read_seals(parent)
     refuse_gaps(config, sealed)
-    if (step := next_step(config, sealed)) is not None:
+    step = next_step(config, sealed)
+    if step is not None and not chooses_otherwise(step, config, settings):
         raise ValueError(f"{parent.uri} is not finished, its next step is {step.name}; bring it to its end first, then extend it")
 
 
+def chooses_otherwise(step: Step | None, config: RunConfig, settings: list[str]) -> bool:
+    """Whether a run's next step is a select, and the settings make it another one.
+
+    Where a select step leaves nothing to train on, the run itself cannot go on: its settings are part of what it is.
+    """
+    if step is None or step.kind != "select":
+        return False
+    before, now = config.identity(), with_settings(config, settings).identity()
+    return any(before[name] != now[name] for name in CHOICE)
+
+
 def begin(parent: Store, extension: Extension, access: Storage) -> RunConfig | None:
-    """The configuration of the new run, whose clips are written; None where the manifest changes no clip, and with is_dry."""
+    """The configuration of the new run, whose clips are written; None where nothing changes, and with is_dry."""
     old, sealed = run_config(parent), read_seals(parent)
     out = Store(extension.out.rstrip("/") or following_uri(extension.run, parent), access)
     new = with_settings(old, extension.settings)
@@ -133,7 +150,8 @@ def begin(parent: Store, extension: Extension, access: Storage) -> RunConfig | N
         words = reviews.unheard(parent, sealed)
         if words:
             log.info("people's words that no select step has heard: %d", words)
-        if not is_change(comparison.changes) and not words:
+        is_stuck = chooses_otherwise(next_step(old, sealed), old, extension.settings)
+        if not is_change(comparison.changes) and not words and not is_stuck:
             log.info("nothing to do: %s changes no clip of %s", extension.manifest, parent.uri)
             return None
         refuse_empty(comparison.sizes(), [*comparison.changes])

@@ -1,11 +1,11 @@
 """The groundings of a step's kept answers, counted, and the threshold that follows from those of mismatched pairs: pure.
 
-A seal holds the counts, a few kilobytes for any number of clips. docs/grounding.md explains the threshold.
+A seal holds the counts by model and mode, a few kilobytes each for any number of clips. docs/grounding.md explains the threshold.
 """
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,72 +26,121 @@ def bin_of(support: float) -> int:
     return math.floor(BINS * math.asinh(FINE * support))
 
 
-def least_of(number: int) -> float:
-    """The least value of a bin.
+@dataclass
+class Supports:
+    """Of the kept answers of one model, in one mode or in several: counts by the bins of bin_of."""
 
-    >>> round(least_of(280), 2)
-    4.96
-    """
-    return math.sinh(number / BINS) / FINE
+    unscored: int = 0
+    """Kept answers without a score: their piece had no clips to compare with, or the model reads no texts."""
+    scored: int = 0
+    """Kept answers with a score."""
+    scores: Counter[int] = field(default_factory=Counter)
+    """Distinct texts of each clip among these, by the bin of their support: samples that say the same word for word are one."""
+    best: Counter[int] = field(default_factory=Counter)
+    """Clips by the bin of the highest support of their kept answers."""
+    mismatched: Counter[int] = field(default_factory=Counter)
+    """Pairs of such a text and a video to which it does not belong."""
+
+    def add(self, other: "Supports") -> None:
+        self.unscored, self.scored = self.unscored + other.unscored, self.scored + other.scored
+        for name in BINNED:
+            getattr(self, name).update(getattr(other, name))
+
+
+BINNED = ("scores", "best", "mismatched")
+ANY = ""
+"""The model and the mode of what the seals of older versions count, which told neither apart."""
 
 
 @dataclass
 class Groundings:
-    """Counts piece by piece; see Tally in engine/generate/attempts.py."""
+    """Counts piece by piece; see Tally in engine/generate/attempts.py. All attempts at a clip are in one piece."""
 
     cycle: int
-    unscored: int = 0
-    """Kept answers without a score: their piece had no clips to compare with, or the model reads no texts."""
-    scores: Counter[int] = field(default_factory=Counter)
-    """Kept answers by the bin of their support."""
-    mismatched: Counter[int] = field(default_factory=Counter)
-    """The same of texts with videos to which they do not belong."""
+    supports: dict[tuple[str, str], Supports] = field(default_factory=dict)
+    """By the digest of the model that answered, of which a continued run reuses attempts of several, and by mode."""
 
     def add(self, clips: Sequence[Clip], attempts: Sequence[Attempt]) -> None:
         """The clips of a piece, and all attempts at them."""
+        best: dict[tuple[str, str, str], int] = {}
+        texts = set[tuple[str, str, str, str]]()
         for attempt in attempts:
             if attempt.outcome != "kept":
                 continue
+            own = self.supports.setdefault((attempt.model, attempt.mode), Supports())
             if attempt.support is None or attempt.grounding is None:
-                self.unscored += 1
+                own.unscored += 1
                 continue
-            self.scores[bin_of(attempt.support)] += 1
-            self.mismatched.update(bin_of(value) for value in attempt.grounding.mismatched)
+            own.scored += 1
+            number, clip = bin_of(attempt.support), (attempt.model, attempt.mode, attempt.clip_id)
+            if (*clip, attempt.text) in texts:
+                continue
+            texts.add((*clip, attempt.text))
+            own.scores[number] += 1
+            own.mismatched.update(bin_of(value) for value in attempt.grounding.mismatched)
+            best[clip] = max(number, best.get(clip, number))
+        for (model, mode, _), number in best.items():
+            self.supports[model, mode].best[number] += 1
 
     def facts(self) -> dict[str, Any]:
         """For the step's seal."""
-        bins = {name: {str(number): count for number, count in sorted(getattr(self, name).items())} for name in BINNED}
-        return {"cycle": self.cycle, "scored": self.scores.total(), "unscored": self.unscored, **bins}
+        supports = [
+            {"model": model, "mode": mode, "scored": own.scored, "unscored": own.unscored}
+            | {name: {str(number): count for number, count in sorted(getattr(own, name).items())} for name in BINNED}
+            for (model, mode), own in sorted(self.supports.items())
+        ]
+        return {"cycle": self.cycle, "scored": self.total().scored, "unscored": self.total().unscored, "supports": supports}
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "Groundings":
-        """From a seal's facts."""
-        bins = {name: Counter({int(number): count for number, count in facts[name].items()}) for name in BINNED}
-        return cls(facts["cycle"], facts["unscored"], **bins)
+        """From a seal's facts. Those of an older version count each answer as its clip's only one."""
+        rows = facts["supports"] if "supports" in facts else [{"model": ANY, "mode": ANY, **facts, "best": facts["scores"]}]
+        return cls(
+            facts["cycle"],
+            {
+                (row["model"], row["mode"]): Supports(
+                    row["unscored"],
+                    row["scored"],
+                    **{name: Counter({int(number): count for number, count in row[name].items()}) for name in BINNED},
+                )
+                for row in rows
+            },
+        )
 
-    def below(self, least: float) -> int:
-        """How many kept answers have a score below `least`."""
-        return sum(count for number, count in self.scores.items() if math.isinf(least) or number < bin_of(least))
+    def by_model(self, modes: Container[str]) -> dict[str, Supports]:
+        """Of the answers of these modes."""
+        models: dict[str, Supports] = {}
+        for (model, mode), own in self.supports.items():
+            if mode == ANY or mode in modes:
+                models.setdefault(model, Supports()).add(own)
+        return models
+
+    def total(self) -> Supports:
+        """Of all models and modes."""
+        total = Supports()
+        for own in self.supports.values():
+            total.add(own)
+        return total
 
 
-BINNED = ("scores", "mismatched")
-
-
-def threshold(groundings: Groundings, rate: float) -> float | None:
-    """The least support at which an expected `rate` at most of the answers from there on fit other videos as well as their own.
+def threshold(supports: Supports, rate: float) -> float | None:
+    """The least bin of an answer, such that of the clips that have one an expected `rate` at most fits other videos as well.
 
     That is Benjamini and Hochberg's procedure (1995) on empirical p-values: a support's is the share of mismatched pairs that reach
-    it, (1 + those) / (1 + all). math.inf where no answer can be told from them; None where there are too few mismatched pairs.
+    it, (1 + those) / (1 + all). Each text may be the one by which its clip passes wrongly, and a clip is one example however many
+    of its texts pass: so the expected errors are counted by texts, and what passes by clips. math.inf where no text can be told
+    from mismatched pairs; None where there are too few of these.
 
-    >>> threshold(Groundings(0, scores=Counter({-9: 20, 300: 80}), mismatched=Counter({-9: 250, 0: 150})), 0.05) == least_of(300)
-    True
+    >>> good, bad, mismatched = Counter({300: 80}), Counter({-9: 20}), Counter({-9: 250, 0: 150})
+    >>> threshold(Supports(scores=good + bad, best=good + bad, mismatched=mismatched), 0.05)
+    300
     """
-    total, answers = groundings.mismatched.total(), groundings.scores.total()
-    if total < FEWEST_MISMATCHED or not answers:
+    total, texts = supports.mismatched.total(), supports.scores.total()
+    if total < FEWEST_MISMATCHED or not texts:
         return None
-    least, reached, chance = math.inf, 0, 0
-    for number in sorted(groundings.scores.keys() | groundings.mismatched.keys(), reverse=True):
-        reached, chance = reached + groundings.scores[number], chance + groundings.mismatched[number]
-        if reached and groundings.scores[number] and (1 + chance) / (1 + total) * answers <= rate * reached:
-            least = least_of(number)
+    least, passed, chance = math.inf, 0, 0
+    for number in sorted(supports.scores.keys() | supports.mismatched.keys(), reverse=True):
+        passed, chance = passed + supports.best[number], chance + supports.mismatched[number]
+        if supports.scores[number] and (1 + chance) / (1 + total) * texts <= rate * passed:
+            least = number
     return least

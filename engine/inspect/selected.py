@@ -11,11 +11,11 @@ from typing import Literal
 from engine.audit.reviews import Overrides
 from engine.config import RunConfig
 from engine.inspect.columns import rows_with
-from engine.rows import Answer, Attempt, Clip, Example, Mode, NearCopy, Review, Unused
+from engine.rows import Answer, Attempt, Clip, Example, NearCopy, Review, Unused
 from engine.run.plan import INGEST, Step, name_of
 from engine.run.seals import Seal
 from engine.run.work import unused_of
-from engine.select.choose import pass_rate
+from engine.select.choose import modes_of, pass_rate
 from engine.select.grounded import UNGROUNDED, Gate
 from engine.select.leaks import left_out
 from engine.store.files import Store
@@ -106,15 +106,16 @@ def _left_out(
     kept = [answer for answer in revised if answer.outcome == "kept"]
     if not kept:
         return _nothing_kept(answers, gated, revised)
-    modes: frozenset[Mode] = frozenset({"direct"}) if step.final else frozenset({"direct", "rationalized"})
-    if not any(answer.mode in modes for answer in kept):
+    kept = [answer for answer in kept if answer.mode in modes_of(step.final)]
+    if not kept:
         return "rationalized", "only a rationalized answer is kept, and the last finetune uses direct ones (loop.final_direct_only)"
-    return _capped(sources, step, clip, revised)
+    return _capped(sources, step, clip, revised, kept)
 
 
 def _gate(sources: Sources, step: Step) -> Gate:
     seals = [sources.sealed[name] for name in step.inputs if name != INGEST]
-    return Gate.of(sources.config.select.min_grounding, [seal.facts["grounding"] for seal in seals if "grounding" in seal.facts])
+    facts = [seal.facts["grounding"] for seal in seals if "grounding" in seal.facts]
+    return Gate.of(sources.config.select.min_grounding, facts, modes_of(step.final))
 
 
 def _nothing_kept(answers: Sequence[Answer], gated: Sequence[Answer], revised: Sequence[Answer]) -> tuple[Fate, str]:
@@ -135,16 +136,16 @@ def _near_copy(sources: Sources, step: Step, clip: Clip) -> NearCopy | None:
     return copies[0] if left_out(copies, sources.config) else None
 
 
-def _capped(sources: Sources, step: Step, clip: Clip, answers: Sequence[Answer]) -> tuple[Fate, str]:
+def _capped(sources: Sources, step: Step, clip: Clip, answers: Sequence[Answer], kept: Sequence[Answer]) -> tuple[Fate, str]:
+    """`kept`: those of the clip's answers that may become its example."""
     section, counts = sources.config.select, sources.sealed[step.name].counts
     if (band := section.pass_rate) is not None:
-        rate = pass_rate(answers)
+        rate = pass_rate(answers, max(answer.cycle for answer in kept))
         if rate is None or not band[0] <= rate <= band[1]:
             return (
                 "pass_rate",
                 f"its pass rate {'is unknown' if rate is None else f'{rate:g} is'} outside of {band[0]:g} to {band[1]:g}",
             )
-    kept = [answer for answer in answers if answer.outcome == "kept"]
     for answer in kept:
         if unused := _unused(sources.store, step.name, f"{clip.clip_id}/{answer.cycle}/{answer.mode}"):
             return "unused", f"left out as {unused.reason}: {unused.detail}"

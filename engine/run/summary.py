@@ -10,6 +10,7 @@ from engine.run.caveats import caveats
 from engine.run.plan import BASE, CYCLE_KINDS, TRAIN, has_ended, history, name_of, stopped_because, without_examples
 from engine.run.promotion import History
 from engine.run.seals import Seal
+from engine.select.choose import BOTH_MODES
 from engine.select.grounded import Gate
 
 LEFT_OUT = {
@@ -173,18 +174,27 @@ def _near_copies(counts: Mapping[str, int]) -> dict[str, int]:
 
 def _grounding(generate: Seal | None, select: Seal | None, min_grounding: float | str) -> dict[str, Any] | None:
     """{"scored", "unscored", "mismatched", "ungrounded"}: kept answers with a score and without one, pairs of a text with another
-    video, and answers that select.min_grounding rejects; that is null until they are chosen, and where no threshold was set."""
+    video (of the model that has most of them: a continued run reuses answers of several), and answers of this cycle that
+    select.min_grounding rejects; that is null until they are chosen, and where no threshold was set."""
     facts = generate.facts.get("grounding") if generate else None
     if not facts:
         return None
     groundings = Groundings.of(facts)
-    has_threshold = groundings.cycle in Gate.of(min_grounding, [facts]).least
+    total, models = groundings.total(), groundings.by_model(BOTH_MODES).values()
+    is_gated = select is not None and Gate.of(min_grounding, [facts]).has_threshold
     return {
-        "scored": groundings.scores.total(),
-        "unscored": groundings.unscored,
-        "mismatched": groundings.mismatched.total(),
-        "ungrounded": select.counts.get("ungrounded") if select and has_threshold else None,
+        "scored": total.scored,
+        "unscored": total.unscored,
+        "mismatched": max((own.mismatched.total() for own in models), default=0),
+        "ungrounded": _ungrounded(select, groundings.cycle) if select and is_gated else None,
     }
+
+
+def _ungrounded(select: Seal, cycle: int) -> int:
+    """Rejected answers of the cycle; with select.carry_over a select step rejects those of several. Older seals count all alike."""
+    if "ungrounded" in select.facts:
+        return int(select.facts["ungrounded"].get(str(cycle), 0))
+    return select.counts.get("ungrounded", 0)
 
 
 def has_report(summary: Mapping[str, Any]) -> bool:

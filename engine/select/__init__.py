@@ -3,7 +3,9 @@
 step           the driver: writes examples.parquet and episodes.parquet, counts, refuses an empty selection
 survivors      what each clip's attempts leave to train on, piece by piece
 choose         which attempt of a clip becomes its example, and how many examples a label may have: pure
+votes          what samples of a clip say, as values that can be counted: pure
 grounded       rejects kept answers that fit other videos as well as their own: pure
+causes         why a first cycle has no example: pure
 screen         leaves out what training could not use, with the reason of each
 lengths        which examples the base's chat cannot write, or are longer than its context
 duplicates     near-duplicate answers, counted and capped: pure

@@ -3,7 +3,6 @@
 import hashlib
 import math
 from array import array
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,8 +10,15 @@ import numpy as np
 from engine.config import Prefer
 from engine.generate.prompts import Prompts, train_prompt
 from engine.labels import name_of
-from engine.language.words import words
 from engine.rows import Answer, Attempt, Clip, Example, Mode
+from engine.select.votes import votes
+
+BOTH_MODES: frozenset[Mode] = frozenset({"direct", "rationalized"})
+
+
+def modes_of(is_final: bool) -> frozenset[Mode]:
+    """Of the attempts that a select step chooses from. `is_final`: its finetune is the last one, of direct attempts only."""
+    return frozenset({"direct"}) if is_final else BOTH_MODES
 
 
 def select(
@@ -31,10 +37,10 @@ def select(
     for attempt in attempts:
         if attempt.outcome == "kept" and attempt.mode in modes:
             kept.setdefault(attempt.clip_id, []).append(attempt)
-    return [example_of(clip, preferred(kept[clip.clip_id], prefer), prompts) for clip in clips if clip.clip_id in kept]
+    return [example_of(clip, preferred(clip, kept[clip.clip_id], prefer), prompts) for clip in clips if clip.clip_id in kept]
 
 
-def preferred(kept: Sequence[Attempt | Answer], prefer: Sequence[Prefer]) -> Attempt | Answer:
+def preferred(clip: Clip, kept: Sequence[Attempt | Answer], prefer: Sequence[Prefer]) -> Attempt | Answer:
     """The one of a clip's kept attempts that is trained on."""
     if len(kept) == 1:
         return kept[0]
@@ -42,23 +48,22 @@ def preferred(kept: Sequence[Attempt | Answer], prefer: Sequence[Prefer]) -> Att
     samples = [attempt for attempt in kept if (attempt.cycle, attempt.mode == "direct") == best]
     if len(samples) == 1:
         return samples[0]
-    votes = Counter(words(attempt.detail) for attempt in samples)
+    votes_of = votes(clip, samples)
     values: dict[Prefer, Callable[[Attempt | Answer], float]] = {
-        "vote": lambda attempt: votes[words(attempt.detail)],
+        "vote": lambda attempt: votes_of[attempt.sample],
         "grounding": lambda attempt: -math.inf if attempt.support is None else attempt.support,
         "length": lambda attempt: -len(attempt.text),
     }
     return max(samples, key=lambda attempt: (*(values[name](attempt) for name in prefer), -attempt.sample))
 
 
-def pass_rate(attempts: Sequence[Attempt] | Sequence[Answer]) -> float | None:
-    """The share of a clip's direct attempts that are kept, of the latest cycle that has some; None where none has.
+def pass_rate(attempts: Sequence[Attempt] | Sequence[Answer], cycle: int) -> float | None:
+    """The share of a clip's direct attempts of the cycle that are kept; None where it has none.
 
-    `attempts`: those at the clip.
+    `attempts`: those at the clip. `cycle`: that of the one that is trained on, which select.carry_over takes from an earlier one.
     """
     direct = [attempt for attempt in attempts if attempt.mode == "direct" and attempt.outcome != "failed"]
-    latest = max((attempt.cycle for attempt in direct), default=0)
-    outcomes = [attempt.outcome == "kept" for attempt in direct if attempt.cycle == latest]
+    outcomes = [attempt.outcome == "kept" for attempt in direct if attempt.cycle == cycle]
     return sum(outcomes) / len(outcomes) if outcomes else None
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import BinaryIO
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from engine.config import Episodes
 from engine.episodes.build import Maker, Shot, shot_of
 from engine.episodes.lengths import EpisodeLengths
-from engine.rows import EPISODES, Clip, Example, Unused
+from engine.rows import EPISODES, Clip, Episode, Example, Unused
 from engine.select.examples import ROW_GROUP
 
 
@@ -39,7 +39,7 @@ def epochs_of(train_epochs: float, weight: float) -> int:
 
 
 def write_episodes(
-    file: BinaryIO, maker: Maker, epochs: int, lengths: EpisodeLengths, failure_rate: float
+    file: BinaryIO, epochs: Iterable[Iterator[Episode]], lengths: EpisodeLengths, failure_rate: float
 ) -> tuple[Counter[str], list[Unused]]:
     """Write the episodes of all epochs that fit the model's context; returns counts, and the others.
 
@@ -47,8 +47,7 @@ def write_episodes(
     """
     counts, unused = Counter[str](), list[Unused]()
     with pq.ParquetWriter(file, EPISODES, compression="zstd") as writer:
-        for epoch in range(epochs):
-            drawn = maker.epoch(epoch)
+        for drawn in epochs:
             while of_any_length := list(islice(drawn, ROW_GROUP)):
                 unused += (too_long := lengths.too_long(of_any_length))
                 left_out = {row.example_id for row in too_long}
@@ -64,12 +63,21 @@ def write_episodes(
     return counts, unused
 
 
-def make_maker(shots: Sequence[Shot], section: Episodes, seed: int) -> Maker:
-    """Raises ValueError where there are no shots."""
+def drawn_epochs(
+    shots: Sequence[Shot], section: Episodes, seed: int, num_epochs: int, may_be_empty: bool
+) -> Iterator[Iterator[Episode]]:
+    """The episodes of each epoch, which are drawn when they are asked for.
+
+    `may_be_empty`: there are none where no answer is kept of a clip with verb or noun. Raises ValueError where there are no such
+    shots otherwise.
+    """
+    has_actions = any(shot.footage.verb or shot.footage.noun for shot in shots)
+    if may_be_empty and section.answers == "kept" and not has_actions:
+        return iter(())
     if not shots:
         what = "narration (the column description)" if section.answers == "narration" else "kept answer"
         raise ValueError(
             f"no train clip has a {what} to make episodes of; begin another run (run.uri) with other episodes.answers, or with "
             "mixture.episodes=0"
         )
-    return Maker(shots, section, seed)
+    return map(Maker(shots, section, seed).epoch, range(num_epochs))

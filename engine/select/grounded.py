@@ -1,12 +1,12 @@
 """Kept answers that fit other clips' videos as well as their own are rejected before one of a clip's answers is chosen: pure."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.generate.scores import Groundings, bin_of, threshold
-from engine.rows import Answer, Clip
+from engine.generate.scores import ANY, Groundings, bin_of, threshold
+from engine.rows import Answer, Clip, Mode
+from engine.select.choose import BOTH_MODES
 
 UNGROUNDED = "ungrounded"
 """The reason of an answer that select.min_grounding rejects."""
@@ -14,35 +14,46 @@ UNGROUNDED = "ungrounded"
 
 @dataclass(frozen=True)
 class Gate:
-    """The least support by cycle: Gate({0: 1.25}, {"ungrounded": 12, "unscored": 3}). Cycles that are not in it keep all."""
+    """Gate(least=2.5) compares supports; Gate(bins={(0, "ab12..."): 280}) their bins. It rejects what is below."""
 
-    least: Mapping[int, float]
-    counts: Mapping[str, int]
-    """Kept answers that it rejects, and those that have no score."""
+    least: float | None = None
+    """In nats, for all answers."""
+    bins: Mapping[tuple[int, str], float] = field(default_factory=dict)
+    """The least bin by cycle and model (ANY: all models of the cycle); math.inf: none passes. Of others all answers pass."""
+    modes: frozenset[Mode] = BOTH_MODES
+    """Of the answers that are chosen from; others stay as they are."""
+    unscored: int = 0
+    """Kept answers of these modes that have no score."""
 
     @classmethod
-    def of(cls, min_grounding: float | str, facts: Iterable[Mapping[str, Any]]) -> "Gate":
+    def of(cls, min_grounding: float | str, facts: Iterable[Mapping[str, Any]], modes: frozenset[Mode] = BOTH_MODES) -> "Gate":
         """`facts`: facts["grounding"] of the seals of the generate steps whose answers are chosen from, where they have it."""
         if min_grounding == "off":
-            return cls({}, {})
-        least, ungrounded, unscored = {}, 0, 0
+            return cls()
+        bins: dict[tuple[int, str], float] = {}
+        unscored = 0
         for groundings in map(Groundings.of, facts):
-            unscored += groundings.unscored
-            value = min_grounding if isinstance(min_grounding, float | int) else threshold(groundings, rate_of(min_grounding))
-            if value is not None:
-                least[groundings.cycle] = float(value)
-                ungrounded += groundings.below(value)
-        return cls(least, {"ungrounded": ungrounded, "unscored": unscored})
+            for model, supports in groundings.by_model(modes).items():
+                unscored += supports.unscored
+                if isinstance(min_grounding, str) and (least := threshold(supports, rate_of(min_grounding))) is not None:
+                    bins[groundings.cycle, model] = least
+        return cls(None if isinstance(min_grounding, str) else float(min_grounding), bins, modes, unscored)
+
+    @property
+    def has_threshold(self) -> bool:
+        return self.least is not None or bool(self.bins)
 
     def applied(self, clips: Sequence[Clip], answers: Sequence[Answer]) -> list[Answer]:
         """The answers at the clips, of which those that are kept and not grounded are rejected."""
         return [replace(answer, outcome="rejected", reason=UNGROUNDED) if self._rejects(answer) else answer for answer in answers]
 
     def _rejects(self, answer: Answer) -> bool:
-        least = self.least.get(answer.cycle)
-        if answer.outcome != "kept" or answer.support is None or least is None:
+        if answer.outcome != "kept" or answer.support is None or answer.mode not in self.modes:
             return False
-        return math.isinf(least) or bin_of(answer.support) < bin_of(least)
+        if self.least is not None:
+            return answer.support < self.least
+        least = self.bins.get((answer.cycle, answer.model), self.bins.get((answer.cycle, ANY)))
+        return least is not None and bin_of(answer.support) < least
 
 
 def rate_of(min_grounding: str) -> float:

@@ -3,8 +3,9 @@
 import hashlib
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
@@ -82,6 +83,35 @@ def _compared(train: Group, others: Group, seed: int) -> list[NearCopy]:
     for copy in _within(train, seed):
         copies.setdefault(copy.clip_id, copy)
     return list(copies.values())
+
+
+def led_by_survivors(copies: Sequence[NearCopy], survivors: Set[str], seed: int) -> list[NearCopy]:
+    """The copies, such that of train clips that hang together the first by rank stays that has an example, if one has.
+
+    `survivors`: the ids of the train clips with an example; a copy of an evaluation clip is none.
+    """
+    groups = defaultdict[str, list[str]](list)
+    for copy in copies:
+        if copy.where == TRAIN:
+            groups[copy.copy_of].append(copy.clip_id)
+    instead = {
+        leader: min(able, key=lambda name: rank_of(seed, name))
+        for leader, others in groups.items()
+        if leader not in survivors and (able := [name for name in others if name in survivors])
+    }
+    listed = {copy.clip_id for copy in copies if copy.where not in (TRAIN, RELABELLED)}
+    led = []
+    for copy in copies:
+        stays = instead.get(copy.copy_of if copy.where == TRAIN else copy.clip_id)
+        if stays is None or copy.where not in (TRAIN, RELABELLED):
+            led.append(copy)
+        elif copy.where == RELABELLED:
+            led.append(replace(copy, clip_id=stays))
+        elif copy.clip_id != stays:
+            led.append(replace(copy, copy_of=stays))
+        elif copy.copy_of not in listed:
+            led.append(replace(copy, clip_id=copy.copy_of, copy_of=stays))
+    return led
 
 
 def left_out(copies: Iterable[NearCopy], config: RunConfig) -> frozenset[str]:

@@ -16,18 +16,19 @@ from engine.config import Episodes
 from engine.episodes.build import narrated, narration
 from engine.episodes.lengths import EpisodeLengths
 from engine.generate.prompts import wording_of
-from engine.rows import NEAR_COPIES, UNUSED, Answer, Clip, Example, Mode, Unused
-from engine.run.plan import INGEST
+from engine.rows import NEAR_COPIES, UNUSED, Answer, Clip, Example, Unused
+from engine.run.plan import INGEST, TRAIN
 from engine.run.seals import read_seal
 from engine.run.work import StepResult, Work, unused_of
 from engine.select import survivors
-from engine.select.choose import Limit, pass_rate, rank_of, select
+from engine.select.causes import nothing_left
+from engine.select.choose import Limit, modes_of, pass_rate, rank_of, select
 from engine.select.conversations import read_conversations
 from engine.select.duplicates import Duplicates
-from engine.select.episodes import Shots, epochs_of, make_maker, write_episodes
+from engine.select.episodes import Shots, drawn_epochs, epochs_of, write_episodes
 from engine.select.examples import ExampleWriter
-from engine.select.grounded import Gate
-from engine.select.leaks import find_copies, left_out
+from engine.select.grounded import UNGROUNDED, Gate
+from engine.select.leaks import find_copies, led_by_survivors, left_out
 from engine.select.preferences import FILES as PAIR_FILES
 from engine.select.preferences import PreferenceWriter, preferences
 from engine.select.screen import Screen
@@ -50,13 +51,14 @@ def select_examples(work: Work) -> StepResult:
         Screen(config, work.decoding()),
     )
     files, unused_episodes = [f"{work.step.name}/examples.parquet"], list[Unused]()
-    dropped, gate = _copies(work, files, counts), _gate(work)
-    counts.update(gate.counts)
+    gate, ungrounded = _gate(work), Counter[int]()
     overrides = Overrides(reviews.read(work.store, work.reviews) if config.generates else {})
+    read = _reader(work, gate, overrides, ungrounded)
+    dropped = _copies(work, read, files, counts)
     with ExitStack() as stack:
         writer = stack.enter_context(ExampleWriter(stack.enter_context(work.store.writing(files[0]))))
         pair_writer = _pair_writer(work, stack, files) if config.generates else None
-        for clips, kept in _limited(work, without(_reader(work, gate, overrides), dropped), counts, screen):
+        for clips, kept in _limited(work, without(read, dropped), counts, screen):
             for survivor in kept:
                 duplicates.add(survivor.example.answer)
                 if pair_writer:
@@ -68,13 +70,15 @@ def select_examples(work: Work) -> StepResult:
             conversations = screen.keep_conversations(examples)
             counts.update(instruct=len(conversations))
             writer.write(conversations)
+    num_examples = counts["direct"] + counts["rationalized"] + counts["instruct"]
     if mixture.episodes:
         files.append(f"{work.step.name}/episodes.parquet")
-        maker = make_maker(shots.shots, config.episodes, config.run.seed)
+        num_epochs = epochs_of(config.train.epochs, mixture.episodes)
+        may_be_empty = not _is_first(work) or not num_examples  # a first cycle without any example is refused below
+        epochs = drawn_epochs(shots.shots, config.episodes, config.run.seed, num_epochs, may_be_empty)
         lengths = EpisodeLengths(config.spec(config.model.base), storage, shots.answers)
-        with work.store.writing(files[1]) as file:
-            epochs = epochs_of(config.train.epochs, mixture.episodes)
-            written, unused_episodes = write_episodes(file, maker, epochs, lengths, config.limits.failure_rate)
+        with work.store.writing(files[-1]) as file:
+            written, unused_episodes = write_episodes(file, epochs, lengths, config.limits.failure_rate)
         counts.update(written)
     if overrides.reviews:
         files.append(f"{work.step.name}/{APPLIED}")
@@ -84,14 +88,14 @@ def select_examples(work: Work) -> StepResult:
     unused = [*screen.unused, *unused_episodes]
     work.store.write_table(files[-1], pa.Table.from_pylist([row.to_row() for row in unused], schema=UNUSED))
     screen.refuse(work.step.name)
-    is_empty = not counts["direct"] + counts["rationalized"] + counts["instruct"] + counts["episodes"]
-    if is_empty and work.step.cycle == 0 and not work.step.final:
-        raise ValueError(
-            f"{work.step.name}: nothing survived verification{_left_out(unused)}{_ungrounded(gate)}, so there is nothing to train "
-            "on; see the reasons in the generate step's seal, and begin another run (run.uri) with other labels, prompts or rules"
-        )
+    if config.select.min_grounding != "off":
+        counts.update(ungrounded=ungrounded.total(), unscored=gate.unscored)
+    if not num_examples + counts["episodes"] and _is_first(work):
+        raise ValueError(nothing_left(config, work.step.name, counts, len(dropped), unused))
     facts = _accounts(work) if config.generates else {}
-    total = {"examples": counts["direct"] + counts["rationalized"] + counts["instruct"]}
+    if ungrounded:
+        facts["ungrounded"] = {str(cycle): count for cycle, count in sorted(ungrounded.items())}
+    total = {"examples": num_examples}
     always = {name: counts.pop(name, 0) for name in ("direct", "rationalized", "over_limit")}
     direct_only = work.step.final or not always["rationalized"] or not config.learns_from_hints
     facts |= total | {"direct_only": direct_only, "episodes": counts["episodes"]}
@@ -100,14 +104,9 @@ def select_examples(work: Work) -> StepResult:
     return StepResult(files=files, counts=total | always | rest | dict(counts), facts=facts)
 
 
-def _left_out(unused: Sequence[Unused]) -> str:
-    reasons = Counter(row.reason for row in unused)
-    return f" and {', '.join(f'{count} {reason}' for reason, count in reasons.items())} left out" if reasons else ""
-
-
-def _ungrounded(gate: Gate) -> str:
-    count = gate.counts.get("ungrounded")
-    return f" and {count} answers fit other videos as well as their own (select.min_grounding)" if count else ""
+def _is_first(work: Work) -> bool:
+    """Whether the step has to leave something: a later cycle, or the last one, may end the run without examples."""
+    return work.step.cycle == 0 and not work.step.final
 
 
 def _accounts(work: Work) -> dict[str, Any]:
@@ -137,11 +136,21 @@ def without(read: Callable[[], Survivors], dropped: frozenset[str]) -> Callable[
     return read_others if dropped else read
 
 
-def _copies(work: Work, files: list[str], counts: Counter[str]) -> frozenset[str]:
-    """Writes near_copies.parquet, and counts its rows; returns the ids of the clips that are left out for them."""
-    if work.config.select.near_copies == "ignore" or not work.config.generates:
+def _copies(work: Work, read: Callable[[], Survivors], files: list[str], counts: Counter[str]) -> frozenset[str]:
+    """Writes near_copies.parquet, and counts its rows; returns the ids of the clips that are left out for them.
+
+    `read`: the survivors, of which one stays where train clips are copies of each other.
+    """
+    section = work.config.select
+    if section.near_copies == "ignore" or not work.config.generates:
         return frozenset()
     copies = find_copies(work, [name for name in work.step.inputs if name != INGEST])
+    if section.near_copies == section.train_copies == "drop" and any(copy.where == TRAIN for copy in copies):
+        others = without(read, left_out([copy for copy in copies if copy.where != TRAIN], work.config))
+        of_copies = {name for copy in copies for name in (copy.clip_id, copy.copy_of)}
+        within = _within(others, section.pass_rate, Counter())
+        names = (survivor.clip.clip_id for _, survived in within() for survivor in survived)
+        copies = led_by_survivors(copies, {name for name in names if name in of_copies}, work.config.run.seed)
     files.append(f"{work.step.name}/near_copies.parquet")
     work.store.write_table(files[-1], pa.Table.from_pylist([copy.to_row() for copy in copies], schema=NEAR_COPIES))
     counts.update(f"near_copies.{copy.where}" for copy in copies)
@@ -196,9 +205,8 @@ def _distinct(work: Work, read: Callable[[], Survivors]) -> Callable[[Counter[st
 def _gate(work: Work) -> Gate:
     """What select.min_grounding rejects of the answers that the step chooses from."""
     seals = [read_seal(work.store, name) for name in work.step.inputs if name != INGEST and work.config.generates]
-    return Gate.of(
-        work.config.select.min_grounding, [seal.facts["grounding"] for seal in seals if seal and "grounding" in seal.facts]
-    )
+    facts = [seal.facts["grounding"] for seal in seals if seal and "grounding" in seal.facts]
+    return Gate.of(work.config.select.min_grounding, facts, modes_of(work.step.final))
 
 
 def _within(read: Callable[[], Survivors], band: tuple[float, float] | None, counts: Counter[str]) -> Callable[[], Survivors]:
@@ -208,7 +216,7 @@ def _within(read: Callable[[], Survivors], band: tuple[float, float] | None, cou
         assert band is not None
         counts.clear()
         for clips, survived in read():
-            rates = [pass_rate(survivor.attempts) for survivor in survived]
+            rates = [pass_rate(survivor.attempts, survivor.example.cycle) for survivor in survived]
             kept = [s for s, rate in zip(survived, rates, strict=True) if rate is not None and band[0] <= rate <= band[1]]
             counts["pass_rate_dropped"] += len(survived) - len(kept)
             yield clips, kept
@@ -216,22 +224,31 @@ def _within(read: Callable[[], Survivors], band: tuple[float, float] | None, cou
     return read_within if band is not None else read
 
 
-def _reader(work: Work, gate: Gate, overrides: Overrides) -> Callable[[], Survivors]:
-    """A function that reads the survivors of the train split, from the first to the last, each time that it is called."""
+def _reader(work: Work, gate: Gate, overrides: Overrides, ungrounded: Counter[int]) -> Callable[[], Survivors]:
+    """A function that reads the survivors of the train split, from the first to the last, each time that it is called.
+
+    `ungrounded`: answers that the gate rejects, by cycle, of the latest reading.
+    """
     section, generate = work.config.select, work.config.generate
     wording = wording_of(work.config, generate.prompts)
     if work.config.generates:
-        modes: frozenset[Mode] = frozenset({"direct"}) if work.step.final else frozenset({"direct", "rationalized"})
+        modes = modes_of(work.step.final)
         steps = [name for name in work.step.inputs if name != INGEST]
         pieces = survivors.Pieces(work.store, steps)
 
         def revise(clips: Sequence[Clip], attempts: Sequence[Answer]) -> list[Answer]:
-            return overrides.applied(clips, gate.applied(clips, attempts))  # people's word counts more than any figure
+            gated = gate.applied(clips, attempts)
+            ungrounded.update(answer.cycle for answer in gated if answer.reason == UNGROUNDED)
+            return overrides.applied(clips, gated)  # people's word counts more than any figure
 
         def choose(clips: Sequence[Clip], attempts: Sequence[Answer]) -> list[Example]:
             return overrides.marked(clips, select(clips, attempts, modes, wording, section.prefer))
 
-        return lambda: survivors.of_attempts(pieces, work.parts("train"), revise, choose)
+        def read() -> Survivors:
+            ungrounded.clear()
+            yield from survivors.of_attempts(pieces, work.parts("train"), revise, choose)
+
+        return read
     if section.source == "template":
         return lambda: survivors.of_labels(work.parts("train"), section.template, wording)
     return lambda: survivors.of_nothing(work.parts("train"))

@@ -41,15 +41,24 @@ def verify_number(answer: Answer, question: str, label: Number) -> Verdict:
             extracted=answer.text[number.start : number.end],
             spans=((number.start, number.end),),
         )
-    error = min(abs(value - label.value) for value in readings)
-    keep = error <= label.tolerance * abs(label.value) + EPSILON * max(1.0, abs(label.value))
+    nearest = min(readings, key=lambda value: abs(value - label.value))
+    keep = agrees(nearest, label)
     return Verdict(
         keep=keep,
         reason="contains_label" if keep else "wrong_number",
-        score=1.0 if keep else _closeness(error, label.value),
+        score=1.0 if keep else _closeness(abs(nearest - label.value), label.value),
         extracted=answer.text[number.start : number.end],
         spans=((number.start, number.end),),
     )
+
+
+def agrees(value: float, label: Number) -> bool:
+    """Whether the value is within the label's tolerance.
+
+    >>> agrees(21.0, Number(value=20.0)), agrees(21.5, Number(value=20.0))
+    (True, False)
+    """
+    return abs(value - label.value) <= label.tolerance * abs(label.value) + EPSILON * max(1.0, abs(label.value))
 
 
 def _readings(answer: Answer, question: str, number: StatedNumber) -> list[float]:

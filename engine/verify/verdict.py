@@ -44,6 +44,8 @@ COMPARED_BY_WORDS = (Keywords, Choice, Sentences, ClassSequence, SameOrNot, Refe
 """Kinds of label for which an answer with the same words is the label itself; a number also has a sign."""
 EXCERPT_CHARS, LONG_EXCERPT_CHARS = 40, 80
 """Characters of a rejected answer in `Verdict.extracted`."""
+PARTS = " | "
+"""Between what the parts of an `all` label found, in `Verdict.extracted`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +171,7 @@ def _combined(verdicts: list[Verdict]) -> Verdict:
     for verdict in verdicts:
         if not verdict.keep:
             return Verdict(keep=False, reason=verdict.reason, score=score, extracted=verdict.extracted, spans=verdict.spans)
-    extracted = " | ".join(verdict.extracted for verdict in verdicts)
+    extracted = PARTS.join(verdict.extracted for verdict in verdicts)
     spans = tuple(sorted({span for verdict in verdicts for span in verdict.spans}))
     return Verdict(keep=True, reason="contains_label", score=score, extracted=extracted, spans=spans)
 

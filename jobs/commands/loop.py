@@ -89,7 +89,10 @@ def extend(
     settings: Settings = [],  # noqa: B006
     log_format: LogFormat = "text",
 ) -> None:
-    """Continue a finished run with a changed manifest, as a new run whose cycle 0 generates for new and changed clips only."""
+    """Continue a finished run with a changed manifest, as a new run whose cycle 0 generates for new and changed clips only.
+
+    A run that stopped because select left nothing to train on is continued under another setting of it, with the same manifest.
+    """
     from jobs import extend
 
     extend.continue_run(extend.Continuation(run=run, manifest=manifest, out=out, is_dry=dry_run), settings)

@@ -24,7 +24,7 @@ from engine.estimate.compute import Asking
 from engine.estimate.hardware import GPUS, speed_of_gpus
 from engine.generate import prompts
 from engine.generate.grounding import Readings, reason_tokens
-from engine.generate.scores import Groundings, threshold
+from engine.generate.scores import Groundings, bin_of, threshold
 from engine.rows import Attempt, Clip
 from engine.verify.verdict import VerifySpec, verify
 from jobs.make_base import frames_of
@@ -217,12 +217,13 @@ def shipped(texts: Sequence[Text]) -> None:
     """As a run has it: columns, bins, the seal's threshold."""
     groundings = Groundings(0)
     groundings.add([], [text.attempt for text in texts])
-    least = threshold(groundings, RATE)
+    least = threshold(groundings.total(), RATE)
     assert least is not None
     faults = np.array([text.fault for text in texts])
     scores = np.array([text.attempt.support for text in texts])
-    print(f"as shipped: least {least:.2f}; found {(scores[faults != ''] < least).mean():.3f}", end="")
-    print(f", true ones lost {(scores[faults == ''] < least).mean():.3f}, faults left {(faults[scores >= least] != '').mean():.3f}")
+    bins = np.array([bin_of(score) for score in scores])
+    print(f"as shipped: least {scores[bins >= least].min():.2f}; found {(bins[faults != ''] < least).mean():.3f}", end="")
+    print(f", true ones lost {(bins[faults == ''] < least).mean():.3f}, faults left {(faults[bins >= least] != '').mean():.3f}")
 
 
 def counted() -> None:

@@ -21,8 +21,7 @@ import torch
 
 from engine.evaluate.intervals import wilson
 from engine.generate.scores import Groundings
-from engine.rows import Mode
-from engine.select.choose import select
+from engine.select.choose import BOTH_MODES, select
 from engine.select.grounded import Gate
 from laboratory import CPU, MOTIONS, TINY, WORDING, answers_of, as_answers, clips_of, demo_settings, trained
 from models.base import EngineSpec
@@ -51,8 +50,7 @@ def cycle(seed: int, num_train: int, num_heldout: int) -> list[Result]:
     results = []
     for value in GATES:
         gate = Gate.of(value, [groundings.facts()])
-        modes: frozenset[Mode] = frozenset({"direct", "rationalized"})
-        examples = select(clips, gate.applied(clips, as_answers(attempts)), modes, WORDING)
+        examples = select(clips, gate.applied(clips, as_answers(attempts)), BOTH_MODES, WORDING)
         llm = load(trained(examples, demo_settings(), seed), CPU)
         given = answers_of(llm, held_out, seed, hints=False, reads=False)
         right = [attempt.outcome == "kept" for attempt in given]

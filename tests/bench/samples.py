@@ -9,6 +9,7 @@ PYTHONPATH=.:tests python tests/bench/samples.py [--clips 200]
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,11 +18,13 @@ from builders import an_attempt
 from engine.evaluate.intervals import wilson
 from engine.generate import prompts
 from engine.generate.grounding import Readings
-from engine.generate.scores import Groundings, threshold
+from engine.generate.scores import Groundings
 from engine.generate.seeds import derive_seed
 from engine.rows import Attempt, Clip, Mode
+from engine.select.grounded import Gate
 from engine.verify.verdict import VerifySpec, verify
 from jobs.make_base import frames_of
+from laboratory import as_answers
 from models.base import Device, ModelSpec, Sampling, Video
 from models.pllava import video_llm
 from watching import videos_of
@@ -105,23 +108,40 @@ def share_of(hits: int, count: int) -> str:
 def yields(llm: video_llm.PllavaVideoLLM, count: int, fog: float, sampling: Sampling) -> None:
     pieces = [world_of(at, min(PIECE, count - at), fog) for at in range(0, count, PIECE)]
     attempts = [of_clip for piece in pieces for of_clip in attempts_of(llm, *piece, sampling)]
-    groundings = Groundings(0)
-    groundings.add([], [attempt for of_clip in attempts for attempt in of_clip])
-    least = threshold(groundings, 0.05)
-    assert least is not None
     kept = [[attempt.outcome == "kept" for attempt in of_clip] for of_clip in attempts]
-    grounded = [[attempt.support is not None and attempt.support >= least for attempt in of_clip] for of_clip in attempts]
     print(f"\nan answer without a hint is right: {share_of(sum(sum(own[:MOST]) for own in kept), count * MOST)}")
-    print(f"least grounding at fdr 0.05: {least:.2f}")
-    for name, right in (("kept by the rules", kept), ("and grounded", grounded)):
-        rescued = [own for own in right if own[MOST] and not own[0]]
-        print(f"{name}: without a hint {share_of(sum(own[0] for own in right), count)}; the hint rescues {len(rescued)} more")
+    for name, judged in (("kept by the rules", right_by_rules), ("and grounded", right_and_grounded)):
+        one = judged(attempts, 1)
+        rescued = [not own[0] and own[-1] for own in one]
+        print(f"{name}: without a hint {share_of(sum(own[0] for own in one), count)}; the hint rescues {sum(rescued)} more")
         for samples in (1, 2, 4, 8, 16):
-            hits = sum(any(own[:samples]) for own in right)
-            line = f"  {samples:2} samples: clips with a direct hit {share_of(hits, count)}"
-            if samples > 1 and rescued:
-                line += f"; of those rescued {share_of(sum(any(own[:samples]) for own in rescued), len(rescued))}"
+            hits = [any(own[:-1]) for own in judged(attempts, samples)]
+            line = f"  {samples:2} samples: clips with a direct hit {share_of(sum(hits), count)}"
+            if samples > 1 and any(rescued):
+                both = sum(hit for hit, is_rescued in zip(hits, rescued, strict=True) if is_rescued)
+                line += f"; of those rescued {share_of(both, sum(rescued))}"
             print(line)
+
+
+def run_with(attempts: Sequence[list[Attempt]], samples: int) -> list[list[Attempt]]:
+    """The attempts of a run with so many samples: the hint is last, and rejected where a sample is kept, since it is not given."""
+    hints = [
+        replace(own[MOST], outcome="rejected") if any(attempt.outcome == "kept" for attempt in own[:samples]) else own[MOST]
+        for own in attempts
+    ]
+    return [[*own[:samples], hint] for own, hint in zip(attempts, hints, strict=True)]
+
+
+def right_by_rules(attempts: Sequence[list[Attempt]], samples: int) -> list[list[bool]]:
+    return [[attempt.outcome == "kept" for attempt in own] for own in run_with(attempts, samples)]
+
+
+def right_and_grounded(attempts: Sequence[list[Attempt]], samples: int) -> list[list[bool]]:
+    """By the threshold of a run with so many samples."""
+    own_attempts, groundings = run_with(attempts, samples), Groundings(0)
+    groundings.add([], [attempt for own in own_attempts for attempt in own])
+    gate = Gate.of("fdr 0.05", [groundings.facts()])
+    return [[answer.outcome == "kept" for answer in gate.applied([], as_answers(own))] for own in own_attempts]
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ from bench import samples
 from engine.evaluate.intervals import student
 from engine.generate.scores import Groundings
 from engine.rows import Attempt, Clip, Example, Mode
-from engine.select.choose import from_template, select
+from engine.select.choose import BOTH_MODES, from_template, select
 from engine.select.grounded import Gate
 from laboratory import CPU, MOTIONS, TINY, WORDING, answers_of, as_answers, clips_of, demo_settings, trained
 from models.base import EngineSpec, ModelSpec, Sampling
@@ -45,7 +45,6 @@ from worlds.shapes import KNOWN_NAMES
 NUM_TRAIN, NUM_HELDOUT = 300, 200
 HELDOUT_WORLD = 5000
 """Added to the seed: the held-out clips are of another world."""
-BOTH_MODES: frozenset[Mode] = frozenset({"direct", "rationalized"})
 GATE = "fdr 0.05"
 Right = dict[str, bool]
 """By clip: whether its answer is right."""

@@ -191,7 +191,7 @@ def test_a_mixture_of_all_sources_is_fed_by_weight(built: Path, world: Path, tmp
             "end_s": None,
         }
         | {"prompt": "What colour is it?", "answer": "Red.", "source": "instruct", "cycle": 0, "mode": "direct", "seed": 0}
-        | {"model": "", "etag": "", "follow_ups": [], "shown_in": 0, "instruction": ""}
+        | {"model": "", "etag": "", "follow_ups": [], "shown_in": 0, "instruction": "", "collection": "", "people": ""}
         for i in range(6)
     ]
     Store(str(tmp_path)).write_table("talks.parquet", EXAMPLES.empty_table().from_pylist(rows, schema=EXAMPLES))

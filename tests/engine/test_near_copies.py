@@ -168,7 +168,15 @@ def watched(video: Path) -> Frames:
     return result.video.frames
 
 
-def write_pieces(store: Store, step: str, path: str, clips: list[Clip], frames: dict[str, Frames], facts: dict[str, Any]) -> None:
+def write_pieces(
+    store: Store,
+    step: str,
+    path: str,
+    clips: list[Clip],
+    frames: dict[str, Frames],
+    facts: dict[str, Any],
+    rejected: frozenset[str] = frozenset(),
+) -> None:
     names = []
     for piece, _ in cut(path, clips, 2):
         own = clips[piece.start : piece.start + piece.count]
@@ -177,6 +185,7 @@ def write_pieces(store: Store, step: str, path: str, clips: list[Clip], frames: 
                 clip.clip_id,
                 text=f"{clip.clip_id} {number}: it is {clip.label.text}",
                 signature=own_signature(frames[clip.clip_id]),
+                outcome="rejected" if clip.clip_id in rejected else "kept",
             )
             for number, clip in enumerate(own)
         ]
@@ -188,7 +197,7 @@ def write_pieces(store: Store, step: str, path: str, clips: list[Clip], frames: 
 
 
 def selected(
-    folder: Path, clips: dict[str, tuple[Clip, Frames]], *settings: str
+    folder: Path, clips: dict[str, tuple[Clip, Frames]], *settings: str, rejected: frozenset[str] = frozenset()
 ) -> tuple[list[str], dict[str, int], list[dict[str, Any]]]:
     """The clips that are trained on, the counts, and the table of near-copies."""
     store = Store(str(folder))
@@ -197,7 +206,7 @@ def selected(
     paths = [path_of(split, number) for split, sizes in parts.items() for number in range(len(sizes))]
     write_seal(store, replace(a_seal(INGEST, parts=parts), files=store.describe(paths)))
     frames = {clip.clip_id: own for clip, own in clips.values()}
-    write_pieces(store, GENERATE, path_of("train", 0), train, frames, ACCOUNTS)
+    write_pieces(store, GENERATE, path_of("train", 0), train, frames, ACCOUNTS, rejected)
     if heldout and all(len(frames[clip.clip_id]) for clip in heldout):
         write_pieces(store, BASE, path_of("heldout", 0), heldout, frames, {})
     config = load_config(None, ["model.allow_tiny=true", "select.near_copies=drop", *settings])
@@ -243,6 +252,15 @@ def test_of_train_clips_that_show_and_say_the_same_one_stays_where_the_key_says_
     assert (counts["near_copies.train"], counts["near_copies.train/relabelled"]) == (2, 2)
     kept, counts, again = selected(tmp_path / "count", clips)
     assert ({*kept}, again) == ({*clips}, table), "only counted"
+
+
+def test_the_train_clip_that_stays_is_one_with_a_kept_answer(tmp_path: Path) -> None:
+    clips = {name: (a_clip(name, "x"), frames_of(0)) for name in "abc"} | {"d": (a_clip("d", "x"), frames_of(5))}
+    for stays in "abc":
+        rejected = frozenset({"a", "b", "c"} - {stays})
+        kept, counts, table = selected(tmp_path / stays, clips, "select.train_copies=drop", rejected=rejected)
+        assert (kept, counts["near_copies.train"]) == ([stays, "d"], 2)
+        assert {(row["clip_id"], row["copy_of"]) for row in table} == {(name, stays) for name in rejected}
 
 
 def test_videos_of_a_benchmarks_folder_are_looked_for(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from builders import a_clip, a_seal, an_attempt
 from engine.audit import reviews
 from engine.config import Data, RunConfig
-from engine.extend.begin import Extension, begin, extend, places, source_of
+from engine.extend.begin import Extension, begin, extend, places, refuse_unfinished, source_of
 from engine.extend.compare import Comparison, Ready, clips_of
 from engine.extend.known import Known
 from engine.generate.lineage import CHANGED_CLIPS, MANIFEST, read_changes
@@ -368,3 +368,25 @@ def test_a_promoted_model_that_is_gone_is_named(run: Store, tmp_path: Path) -> N
     with pytest.raises(ValueError, match=r"cycle-000/train/model is gone, the promoted model of"):
         begin(run, asked(run, a_manifest(tmp_path, clips_in(tmp_path, "a"))), Storage())
     assert read_seal(run, GENERATE) is not None
+
+
+def test_a_run_whose_select_step_leaves_nothing_is_continued_under_another_setting(run: Store, tmp_path: Path) -> None:
+    """Its answers are there, and its own settings cannot change."""
+    for step in ("select", "train", "evaluate"):
+        run.delete(f"cycle-000/{step}")
+    same = a_manifest(tmp_path, [clip for split in ("train", "heldout") for clip in from_table(run.read_table(path_of(split, 0)))])
+    for settings in ([], ["train.lr=1e-3"], ["select.min_grounding=fdr 0.05"]):
+        with pytest.raises(ValueError, match="is not finished, its next step is cycle-000/select; bring it to its end first"):
+            extend(asked(run, same, settings=settings), Storage(), lambda progress: None)
+    wider = asked(run, same, settings=["select.min_grounding=off"])
+    refuse_unfinished(run, wider.settings)
+    config = begin(run, wider, Storage())
+    assert config is not None
+    assert (config.parent.step, config.parent.model, config.select.min_grounding) == (GENERATE, "", "off")
+    child = Store(config.run.uri)
+    child.write("config.json", config.model_dump_json().encode())
+    assert places(wider, Storage()) == (child, child), "the same command brings it to its end"
+    for name in (INGEST, BASE, GENERATE):
+        write_seal(child, a_seal(name, accuracy=0.5))
+    other = asked(run, same, settings=["select.near_copies=count"])
+    assert places(other, Storage()) == (child, None), "it may be stuck as well"

@@ -1,6 +1,11 @@
 """Pins which clips a text is compared with, what counts of it, the threshold's false-discovery rate, and what the gate rejects."""
 
+import math
 import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +13,10 @@ import pytest
 from builders import a_clip, an_attempt
 from engine.generate.grounding import Readings, others_of, reason_tokens
 from engine.generate.prompts import STRICT
-from engine.generate.scores import Groundings, bin_of, least_of, threshold
-from engine.presets import load_config
+from engine.generate.scores import ANY, Groundings, Supports, bin_of, threshold
+from engine.presets import load_config, with_settings
 from engine.rows import Answer, Attempt, Grounding
+from engine.select.choose import BOTH_MODES
 from engine.select.grounded import Gate
 from models.base import Likelihood
 
@@ -26,8 +32,8 @@ def grounded(support: float, mismatched: float = 0.0) -> dict[str, Any]:
     return {"grounding": a_grounding(support, mismatched), "support": support}
 
 
-def an_answer(**fields: Any) -> Answer:
-    row = an_attempt("a", **fields).to_row()
+def an_answer(clip_id: str = "a", **fields: Any) -> Answer:
+    row = an_attempt(clip_id, **fields).to_row()
     return Answer.from_row({name: row[name] for name in Answer.__dataclass_fields__})
 
 
@@ -130,61 +136,148 @@ def test_clips_with_the_same_question_come_first() -> None:
 def test_bins_rise_with_what_they_hold() -> None:
     values = sorted(random.Random(0).gauss(0, 10) for _ in range(500))
     assert [bin_of(value) for value in values] == sorted(bin_of(value) for value in values)
-    assert all(least_of(bin_of(value)) <= value for value in values)
-    assert all(bin_of(least_of(number) + 1e-9) == number for number in range(-300, 300))
+
+
+def drawn_clips(num_clips: int, samples: int, share: float, seed: int) -> tuple[list[Attempt], set[str]]:
+    """Clips with so many kept attempts each, and the ids of those of which all fit other videos as well.
+
+    The supports of such attempts are those of mismatched pairs.
+    """
+    drawn, attempts, bad = random.Random(seed), list[Attempt](), set[str]()
+    for number in range(num_clips):
+        clip_id = f"{samples}-{number}"
+        if drawn.random() < share:
+            bad.add(clip_id)
+        for sample in range(samples):
+            own = drawn.gauss(0.0 if clip_id in bad else 6.0, 1.0)
+            attempts.append(
+                an_attempt(clip_id, sample=sample, text=f"Text {sample}.", **grounded(own, mismatched=drawn.gauss(0.0, 0.8)))
+            )
+    return attempts, bad
+
+
+def bad_share(attempts: Sequence[Attempt], bad: set[str], modes: frozenset[Any] = frozenset({"direct"})) -> float:
+    """Of the clips that the gate leaves an answer, those that have none of their own."""
+    groundings = Groundings(0)
+    groundings.add([], attempts)
+    gate = Gate.of("fdr 0.05", [groundings.facts()], modes)
+    answers = [an_answer(a.clip_id, sample=a.sample, support=a.support) for a in attempts if a.mode in modes]
+    stay = {answer.clip_id for answer in gate.applied([], answers) if answer.outcome == "kept"}
+    return len(stay & bad) / len(stay)
 
 
 @pytest.mark.parametrize("faulty", [0.05, 0.3, 0.8])
-def test_the_share_of_answers_that_fit_other_videos_is_held(faulty: float) -> None:
+def test_the_share_of_clips_whose_answer_fits_other_videos_is_held(faulty: float) -> None:
     """Answers that fit other videos as well have the supports of mismatched pairs; of those that stay at most 5 % may be such."""
-    shares = []
-    for seed in range(40):
-        drawn = random.Random(seed)
-        groundings, kinds = Groundings(0), []
-        for _ in range(400):
-            is_faulty = drawn.random() < faulty
-            support = drawn.gauss(0.0 if is_faulty else 6.0, 1.0)
-            groundings.scores[bin_of(support)] += 1
-            kinds.append((support, is_faulty))
-            groundings.mismatched.update(bin_of(drawn.gauss(0.0, 1.0)) for _ in range(4))
-        least = threshold(groundings, 0.05)
-        assert least is not None
-        stay = [is_faulty for support, is_faulty in kinds if support >= least]
-        shares.append(sum(stay) / len(stay))
+    shares = [bad_share(*drawn_clips(200, 1, faulty, seed)) for seed in range(20)]
     assert sum(shares) / len(shares) < 0.055
+
+
+@pytest.mark.parametrize("bad_samples", [1, 8])
+def test_the_share_is_of_clips_however_many_attempts_each_has(bad_samples: int) -> None:
+    """30 clips with eight grounded attempts each, and 240 others: with one lucky attempt each, or with eight."""
+    shares = []
+    for seed in range(5):
+        good, _ = drawn_clips(30, 8, 0.0, seed)
+        attempts, bad = drawn_clips(240, bad_samples, 1.0, 100 + seed)
+        shares.append(bad_share([*good, *(replace(a, clip_id=f"bad {a.clip_id}") for a in attempts)], {f"bad {b}" for b in bad}))
+    assert sum(shares) / len(shares) < 0.055
+
+
+def test_attempts_of_a_mode_that_is_not_chosen_from_set_no_threshold() -> None:
+    """In the last finetune the rationalized answers, of which most fit other videos, do not count."""
+    direct = [an_attempt(f"d{number}", **grounded(2.0, mismatched=0.4)) for number in range(60)]
+    hinted = [an_attempt(f"r{number}", mode="rationalized", **grounded(0.0, mismatched=3.0)) for number in range(200)]
+    groundings = Groundings(0)
+    groundings.add([], [*direct, *hinted])
+    answers = [an_answer(f"d{number}", support=2.0) for number in range(60)]
+    kept = {
+        modes: Counter(answer.outcome for answer in Gate.of("fdr 0.05", [groundings.facts()], modes).applied([], answers))
+        for modes in (frozenset({"direct"}), BOTH_MODES)
+    }
+    assert kept == {frozenset({"direct"}): {"kept": 60}, BOTH_MODES: {"rejected": 60}}
 
 
 def test_no_threshold_without_enough_mismatched_pairs_and_none_passes_where_none_can_be_told() -> None:
     few = Groundings(0)
-    few.add([], [an_attempt(**grounded(9.0)) for _ in range(24)])
-    assert threshold(few, 0.05) is None
+    few.add([], [an_attempt(str(number), **grounded(9.0)) for number in range(24)])
+    assert threshold(few.total(), 0.05) is None
     blind = Groundings(0)
-    blind.add([], [an_attempt(**grounded(0.0, mismatched=1.0)) for _ in range(50)])
-    assert threshold(blind, 0.05) == float("inf")
-    assert Gate.of("fdr 0.05", [few.facts()]).least == {}
-    assert Gate.of("fdr 0.05", [blind.facts()]).counts == {"ungrounded": 50, "unscored": 0}
+    blind.add([], [an_attempt(str(number), **grounded(0.0, mismatched=1.0)) for number in range(50)])
+    assert threshold(blind.total(), 0.05) == math.inf
+    assert not Gate.of("fdr 0.05", [few.facts()]).has_threshold
+    assert Gate.of("fdr 0.05", [blind.facts()]).applied([], [an_answer(**grounded(0.0))])[0].outcome == "rejected"
 
 
 def test_counts_come_back_from_a_seal() -> None:
     groundings = Groundings(3)
-    groundings.add([], [an_attempt(**grounded(2.5)), an_attempt(), an_attempt(outcome="rejected")])
-    assert (groundings.unscored, groundings.scores.total(), groundings.mismatched.total()) == (1, 1, 4)
+    samples = ("It rises.", 2.5), ("It goes up.", 4.0), ("It goes up.", 4.0)
+    groundings.add([], [an_attempt(sample=n, text=text, **grounded(value)) for n, (text, value) in enumerate(samples)])
+    groundings.add([], [an_attempt("b"), an_attempt("c", outcome="rejected"), an_attempt("d", model="n", **grounded(1.0))])
+    total = groundings.total()
+    assert (total.unscored, total.scored, total.scores.total(), total.mismatched.total()) == (1, 4, 3, 12)
+    assert total.best == {bin_of(4.0): 1, bin_of(1.0): 1}, "a clip counts once, and so does a text"
     assert Groundings.of(groundings.facts()) == groundings
+    assert Groundings.of(Groundings(0).facts()) == Groundings(0)
+
+
+def test_a_seal_of_an_older_version_counts_answers_of_any_model() -> None:
+    counts = {str(bin_of(6.0)): 40, str(bin_of(0.0)): 8}
+    facts = {"cycle": 0, "scored": 48, "unscored": 2, "scores": counts, "mismatched": {str(bin_of(0.0)): 192}}
+    own = Groundings.of(facts).supports[ANY, ANY]
+    assert own == Supports(2, 48, Counter({bin_of(6.0): 40, bin_of(0.0): 8}), own.scores, Counter({bin_of(0.0): 192}))
+    gate = Gate.of("fdr 0.05", [facts], frozenset({"direct"}))
+    answers = [an_answer(model="ab12", **grounded(value)) for value in (6.0, 0.0)]
+    assert [answer.outcome for answer in gate.applied([], answers)] == ["kept", "rejected"]
+    assert gate.unscored == 2
+
+
+def test_each_model_has_its_own_threshold() -> None:
+    """A continued run reuses answers, whose supports are those of the model that gave them: here ten times as large."""
+    attempts = [
+        an_attempt(f"{model}{value:g}-{number}", model=model, **grounded(scale * value, mismatched=scale * 0.5))
+        for model, scale in (("old", 10.0), ("new", 1.0))
+        for value, count in ((6.0, 40), (0.0, 8))
+        for number in range(count)
+    ]
+    groundings = Groundings(0)
+    groundings.add([], attempts)
+    gate = Gate.of("fdr 0.05", [groundings.facts()])
+    answers = [an_answer(model=model, **grounded(5.9)) for model in ("old", "new")]
+    assert [answer.outcome for answer in gate.applied([], answers)] == ["rejected", "rejected"]
+    answers = [an_answer(model=model, **grounded(6.0)) for model in ("old", "new")]
+    assert [answer.outcome for answer in gate.applied([], answers)] == ["rejected", "kept"]
 
 
 def test_the_gate_rejects_what_is_below_and_leaves_what_has_no_score() -> None:
     groundings = Groundings(0)
-    attempts: list[Attempt] = [an_attempt(**grounded(6.0)) for _ in range(40)]
-    attempts += [an_attempt(**grounded(0.0)) for _ in range(8)] + [an_attempt()]
+    attempts: list[Attempt] = [an_attempt(f"a{number}", **grounded(6.0)) for number in range(40)]
+    attempts += [an_attempt(f"b{number}", **grounded(0.0)) for number in range(8)] + [an_attempt("c")]
     groundings.add([], attempts)
     gate = Gate.of("fdr 0.05", [groundings.facts()])
-    assert gate.counts == {"ungrounded": 8, "unscored": 1}
+    assert gate.unscored == 1
     answers = [an_answer(**grounded(6.0)), an_answer(**grounded(0.0)), an_answer(), an_answer(**grounded(0.0), cycle=1)]
     assert [(answer.outcome, answer.reason) for answer in gate.applied([], answers)] == [
         ("kept", "contains_label"), ("rejected", "ungrounded"), ("kept", "contains_label"), ("kept", "contains_label"),
     ]  # fmt: skip
-    assert Gate.of(6.5, [groundings.facts()]).counts == {"ungrounded": 48, "unscored": 1}
     assert Gate.of("off", [groundings.facts()]).applied([], answers) == answers
+
+
+@pytest.mark.parametrize("number", [-102, 10, 13, 95])
+def test_the_bin_below_the_threshold_is_rejected(number: int) -> None:
+    """Bins whose least value, computed and taken for a support again, falls into the bin below."""
+    inside, below = (math.sinh((number + share) / 64) / 8 for share in (0.5, -0.5))
+    pairs = Counter({number - 1: 400})
+    answers = Counter({number: 90, number - 1: 10})
+    least = threshold(Supports(0, 100, answers, answers, pairs), 0.05)
+    gate = Gate(bins={(0, "m"): least or 0.0})
+    assert [a.outcome for a in gate.applied([], [an_answer(support=inside), an_answer(support=below)])] == ["kept", "rejected"]
+
+
+def test_a_number_of_nats_is_compared_with_the_support_itself() -> None:
+    gate = Gate.of(2.5, [Groundings(0).facts()])
+    answers = [an_answer(support=value) for value in (2.5, 2.4999, 9.0)]
+    assert [answer.outcome for answer in gate.applied([], answers)] == ["kept", "rejected", "kept"]
 
 
 @pytest.mark.parametrize(
@@ -192,6 +285,8 @@ def test_the_gate_rejects_what_is_below_and_leaves_what_has_no_score() -> None:
     [
         ("generate.grounding=1", "at least 2 other clips"),
         ("select.min_grounding=fdr 5", "select.min_grounding = 'fdr 5': write \"fdr 0.05\""),
+        ("select.min_grounding=fdr 0.0", "above 0 and below 1"),
+        ("select.min_grounding=nan", "should be a finite number"),
         ("select.pass_rate=[0.9,0.1]", "give [lowest, highest]"),
         ("select.pass_rate=[0.1,0.9]", "generate.samples"),
         ("generate.samples=4", "generate.temperature"),
@@ -210,3 +305,24 @@ def test_a_server_cannot_be_asked_for_likelihoods() -> None:
     assert (own.compared("openai"), own.compared("builtin")) == (0, 4)
     paper = load_config(None, ["preset=paper"])
     assert (paper.generate.compared("builtin"), paper.select.min_grounding) == (0, "off")
+
+
+def test_a_threshold_where_nothing_is_scored_is_refused_when_somebody_wrote_it(tmp_path: Path) -> None:
+    server = ["generate.engine=openai", "generate.openai.url=http://h/v1", "generate.openai.model=m"]
+    fixed, never = ["select.min_grounding=2.5"], ["generate.grounding=0"]
+    with pytest.raises(
+        ValueError, match=r"select.min_grounding = 2.5 rejects nothing, since with generate.grounding = 0 no answer"
+    ):
+        load_config(None, [*never, *fixed])
+    with pytest.raises(ValueError, match=r"since with generate.engine = 'openai' no answer has a grounding"):
+        load_config(None, [*server, *fixed, "loop.max_cycles=1"])
+    path = tmp_path / "run.toml"
+    path.write_text('[select]\nmin_grounding = "fdr 0.1"\n')
+    with pytest.raises(ValueError, match="rejects nothing"):
+        load_config(path, never)
+    unscored = load_config(None, never)
+    with pytest.raises(ValueError, match="rejects nothing"):
+        with_settings(unscored, fixed)
+    assert with_settings(unscored, ["train.lr=1e-3"]).select.min_grounding == "fdr 0.05", "the default alone is no contradiction"
+    assert load_config(None, [*server, *fixed]).select.min_grounding == 2.5, "the run's own models are read from cycle 1 on"
+    assert load_config(path, [*never, "select.min_grounding=off"]).generate.grounding == 0

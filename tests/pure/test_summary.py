@@ -8,7 +8,7 @@ from rich.table import Table
 
 from builders import a_clip, a_seal, an_attempt
 from engine.generate.groups import Groups
-from engine.generate.scores import Groundings
+from engine.generate.scores import Groundings, Supports
 from engine.presets import load_config
 from engine.run.caveats import caveats
 from engine.run.plan import BASE, INGEST
@@ -60,7 +60,8 @@ def test_yields_are_counted_by_dataset_in_both_readings() -> None:
 
 def test_answers_are_ungrounded_only_where_a_threshold_was_set() -> None:
     """The answers and pairs of a dozen clips are too few for a rate, and enough for a number of nats."""
-    few = Groundings(0, scores=Counter({-199: 1, 69: 6}), mismatched=Counter({-257: 20, 77: 8})).facts()
+    answers = Counter({-199: 1, 69: 6})
+    few = Groundings(0, {("m", "direct"): Supports(0, 7, answers, answers, Counter({-257: 20, 77: 8}))}).facts()
     generate = a_seal("cycle-000/generate", **ACCOUNTS, grounding=few)
     select = a_seal("cycle-000/select", examples=7, episodes=0, direct_only=False)
     sealed = {seal.step: seal for seal in (generate, replace(select, counts={"ungrounded": 0}))}
@@ -72,6 +73,21 @@ def test_answers_are_ungrounded_only_where_a_threshold_was_set() -> None:
     counted = {"scored": 7, "unscored": 0, "mismatched": 28}
     assert grounding("fdr 0.05") == counted | {"ungrounded": None}
     assert grounding("0.5") == counted | {"ungrounded": 0}
+    assert grounding("off") == counted | {"ungrounded": None}
+
+
+def test_what_is_ungrounded_beside_the_scored_answers_is_of_the_same_cycle() -> None:
+    """With select.carry_over a select step chooses from several cycles."""
+    answers = Counter({69: 7})
+    generate = a_seal("cycle-001/generate", **ACCOUNTS, grounding=Groundings(1, {("m", "direct"): Supports(0, 7, answers)}).facts())
+    select = replace(
+        a_seal("cycle-001/select", examples=7, episodes=0, direct_only=False, ungrounded={"0": 40, "1": 3}),
+        counts={"ungrounded": 43},
+    )
+    seals = (a_seal("cycle-000/generate", **ACCOUNTS), generate, select)
+    config = load_config(None, ["select.min_grounding=0.5", "select.carry_over=true"])
+    counts = summarize(config, {seal.step: seal for seal in seals})["cycles"][1]["grounding"]
+    assert (counts["scored"], counts["ungrounded"]) == (7, 3)
 
 
 def test_without_groups_nothing_is_counted_by_them() -> None:
