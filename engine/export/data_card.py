@@ -95,7 +95,8 @@ def _yields(source: Source) -> dict[str, Any]:
     past = history(source.sealed)
     if BASE in source.sealed and source.cycle < len(past.cycles):
         promoted = "promoted" if past.best_cycle == source.cycle else "not promoted"
-        yields["held-out accuracy of the base, and after training on the rows"] = (
+        metric = source.config.sets[0].metrics[0].replace("_", " ")
+        yields[f"held-out {metric} of the base, and after training on the rows"] = (
             f"{past.base:.3f}, {past.cycles[source.cycle]:.3f} ({promoted})"
         )
     return yields

@@ -69,7 +69,7 @@ def _body(config: RunConfig, sealed: Mapping[str, Seal], cycle: int, run: str) -
     yield from ("", "## Evaluation", "")
     rows = [["base", f"{past.base:.3f}", "", ""], [f"cycle {cycle}", f"{evaluated['accuracy']:.3f}", *_compared(evaluated)]]
     yield from table(
-        ["held-out, " + f"{evaluated['clips']} clips", "accuracy", "95 % interval", "paired test with the best before"], rows
+        [f"held-out, {evaluated['clips']} clips", config.sets[0].metrics[0].replace("_", " "), "95 % interval", "paired test with the best before"], rows
     )
     yield from ("", "## Training", "")
     yield from table(["", ""], [[key, value] for key, value in _training(config, sealed, cycle, run).items()])

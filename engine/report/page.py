@@ -18,13 +18,14 @@ from markupsafe import Markup
 
 from engine.audit.audit import Audit
 from engine.config import RunConfig
+from engine.evaluate.metrics import metric_of
 from engine.generate.judged import line_of
 from engine.quantities import quantity
 from engine.report import charts, tables
 from engine.report.beliefs import Belief
 from engine.report.counts import LabelRow, StepCounts
 from engine.report.few_shot import Curve, contexts_line, episode_rows
-from engine.report.figures import comparison_text, interval_text
+from engine.report.figures import comparison_text, interval_text, measured_as
 from engine.report.people import audit_lines
 from engine.report.reasons import IN_WORDS, step_words
 from engine.report.strips import Strip
@@ -81,7 +82,7 @@ def page(parts: Parts) -> str:
             facts=facts_of(parts),
             doubts=sum(belief.level == "doubt" for belief in parts.beliefs),
             notes=sum(belief.level == "note" for belief in parts.beliefs),
-            accuracies=_accuracies(summary),
+            values=_values(summary),
             losses=_losses(parts.sealed, summary),
             funnels=[
                 (cycle, tables.funnel_of(cycle, counts, parts.sealed.get(name_of(cycle, "select"))))
@@ -173,7 +174,7 @@ def headline_of(summary: Mapping[str, Any]) -> dict[str, Any] | None:
     if summary["base_accuracy"] is None:
         return None
     heldout = {
-        "what": "Held-out accuracy",
+        "what": f"Held-out {measured_as(summary['metric'])}",
         "base": summary["base_accuracy"],
         "best": summary["best_accuracy"],
         "base_interval": summary["base_interval"],
@@ -186,7 +187,7 @@ def headline_of(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         return heldout
     own = {name: test[name] for name in ("base", "best", "base_interval", "best_interval", "comparison")}
     clips = f"{test['clips']:,} clips that were opened once, at the end"
-    return own | {"what": "Test accuracy", "clips": clips, "chosen_by": heldout}
+    return own | {"what": f"Test {measured_as(test['metric'])}", "clips": clips, "chosen_by": heldout}
 
 
 def facts_of(parts: Parts) -> list[tuple[str, str]]:
@@ -231,7 +232,7 @@ def _ended(commands: Sequence[Mapping[str, Any]]) -> str:
     return f"{what}; {command.get('outcome') or 'at work when this was written'}"
 
 
-def _accuracies(summary: Mapping[str, Any]) -> Markup | None:
+def _values(summary: Mapping[str, Any]) -> Markup | None:
     if summary["base_accuracy"] is None:
         return None
     low, high = summary["base_interval"] or (None, None)
@@ -242,7 +243,8 @@ def _accuracies(summary: Mapping[str, Any]) -> Markup | None:
             is_best = of["cycle"] == summary["best_cycle"]
             name = f"cycle {of['cycle']}"
             marks.append(charts.Mark(name=name, value=of["heldout_accuracy"], low=low, high=high, is_best=is_best))
-    return charts.accuracies(marks, "Held-out accuracy of the base and of each cycle, with 95 % intervals")
+    title = f"Held-out {measured_as(summary['metric'])} of the base and of each cycle, with 95 % intervals"
+    return charts.values(marks, title, metric_of(summary["metric"]).bounds)
 
 
 def _losses(sealed: Mapping[str, Seal], summary: Mapping[str, Any]) -> Markup | None:

@@ -139,6 +139,19 @@ class Asker:
         }
 
 
+def line_of(facts: Mapping[str, Any]) -> str:
+    """What the judge of an evaluation was asked, for a terminal.
+
+    >>> facts = {"judge": "m at u", "marks": 40, "new": 30, "unclear": 3, "refused": 0, "prompt_tokens": 9000, "reply_tokens": 400}
+    >>> print(line_of(facts | {"cost": 0.25}))
+    m at u was asked for 40 marks: 30 new replies, 3 unclear; 9,000 prompt and 400 reply tokens cost 0.25
+    """
+    counts = [f"{facts['new']:,} new replies", *(f"{facts[name]:,} {name}" for name in ("unclear", "refused") if facts[name])]
+    text = f"{facts['judge']} was asked for {facts['marks']:,} marks: {', '.join(counts)}"
+    cost = f" cost {facts['cost']:,.4g}" if facts["cost"] else ""
+    return f"{text}; {facts['prompt_tokens']:,} prompt and {facts['reply_tokens']:,} reply tokens{cost}"
+
+
 def warning_of(facts: Mapping[str, Any]) -> str:
     """What to do about replies without a mark; "" where all have one.
 
