@@ -11,7 +11,7 @@ from engine.export.formats import LAYOUTS, Form, pattern_of
 from engine.export.front import LICENSE_UNKNOWN, card, counted, size_category, split_name, table
 from engine.export.kept import Source
 from engine.run.plan import BASE, INGEST, TRAIN, history, so_far
-from engine.store.locations import local_path
+from engine.store.locations import local_path, masked
 
 COLUMNS = (
     ("video, start_s, end_s", "the video and the window in seconds of its file; empty: its start, its end"),
@@ -117,20 +117,30 @@ def _origin(source: Source, form: Form) -> dict[str, Any]:
         "run": place(source.store.url(), form),
         "identity of the select step": sealed[source.selected].output,
         "preset, seed": f"{config.preset}, {config.run.seed}",
-        "answered by": ", ".join(dict.fromkeys(f"{place(m['base'], form)} ({m['digest']}, {m.get('engine', '')})" for m in models)),
+        "answered by": ", ".join(dict.fromkeys(f"{_model(m, form)} ({m['digest']}, {m.get('engine', '')})" for m in models)),
         "verified by": ", ".join(config.verify.stages),
         "train clips of the manifest": sum(sealed[INGEST].facts["parts"].get(TRAIN, [])),
     }
 
 
 def place(uri: str, form: Form) -> str:
-    """A URI; in a folder for a hub, of a path of this machine its name alone.
+    """A URI without its login and query; in a folder for a hub, of a path of this machine its name alone.
 
     >>> place("/home/ann/clips.csv", "hub"), place("s3://b/clips.csv", "hub"), place("tiny", "hub")
     ('clips.csv', 's3://b/clips.csv', 'tiny')
     """
+    uri = masked(uri)
     is_path = "/" in uri and local_path(uri) is not None
     return uri.rstrip("/").rpartition("/")[2] if form == "hub" and is_path else uri
+
+
+def _model(model: Mapping[str, Any], form: Form) -> str:
+    """A hub id, which has a revision, is no path.
+
+    >>> _model({"base": "Qwen/Qwen3-VL-8B", "revision": "f3c9"}, "hub"), _model({"base": "/home/ann/base", "revision": ""}, "hub")
+    ('Qwen/Qwen3-VL-8B', 'base')
+    """
+    return str(model["base"]) if model.get("revision") else place(model["base"], form)
 
 
 def _name(source: Source) -> str:

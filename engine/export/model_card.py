@@ -14,6 +14,7 @@ from engine.config import RunConfig
 from engine.export.front import card, counted, table
 from engine.run.plan import history, name_of
 from engine.run.seals import Seal
+from engine.store.locations import masked
 
 HUB_ID_PARTS = 2
 
@@ -62,7 +63,7 @@ def _body(config: RunConfig, sealed: Mapping[str, Seal], cycle: int, run: str) -
     what = "A LoRA adapter and a projector" if config.train.method == "lora" else "A model, finetuned in full,"
     yield f"# {_name(run)}, cycle {cycle}"
     yield ""
-    yield f"{what} on `{config.model.base}` that answers questions about videos with reasons. It was trained on answers of"
+    yield f"{what} on `{masked(config.model.base)}` that answers questions about videos with reasons. It was trained on answers of"
     yield "a model that the labels of their clips confirm, after Video-STaR (arXiv 2407.06189)."
     yield ""
     yield "It is the promoted model of its run." if promoted else _other(past.best_cycle)
@@ -78,7 +79,7 @@ def _body(config: RunConfig, sealed: Mapping[str, Seal], cycle: int, run: str) -
     yield f"{_last([loss for loss in trained.facts['losses'] if loss is not None])}."
     yield from ("", "## Use", "")
     if config.train.method == "lora":
-        yield f"    starloop export {config.model.base} --adapter FOLDER --out merged"
+        yield f"    starloop export {masked(config.model.base)} --adapter FOLDER --out merged"
         yield ""
     yield "The frames and the pooling that it was trained with are part of the model; a chat as the base's template writes it."
 

@@ -24,6 +24,7 @@ from engine.run.seals import Seal
 from engine.run.summary import summarize
 from engine.run.work import read_seals, run_config
 from engine.store.files import Store
+from engine.store.locations import masked_values
 
 OF_ANSWERS = ("clips", "direct_kept", "rationalized_kept", "dropped", "failed")
 YIELDS = (
@@ -110,7 +111,7 @@ def configuration(a: RunConfig, b: RunConfig) -> dict[str, list[Any]]:
     """
     flat = [dict(_flat(config.model_dump(mode="json"))) for config in (a, b)]
     keys = sorted({*flat[0], *flat[1]})
-    return {key: [own.get(key) for own in flat] for key in keys if flat[0].get(key) != flat[1].get(key) and key not in PLACES}
+    return {key: [masked_values(own.get(key)) for own in flat] for key in keys if flat[0].get(key) != flat[1].get(key) and key not in PLACES}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -22,6 +22,7 @@ from engine.run.plan import BASE, INGEST, TRAIN, name_of
 from engine.run.promotion import level_of_gain
 from engine.run.seals import Seal
 from engine.store.files import Store
+from engine.store.locations import masked
 
 StripOf = Callable[[Clip | Window], Strip]
 STORY_BYTES = 5_000_000
@@ -101,7 +102,7 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
             curves=[curve for where, value in subject.curves.items() for curve in curves_of(where, value)],
             next_step=subject.next_step,
             inputs=subject.inputs,
-            url=store.url(),
+            url=masked(store.url()),
             beliefs=beliefs(evidence),
             labels=labels,
             counts=counts,

@@ -31,6 +31,7 @@ from engine.report.reasons import IN_WORDS, step_words
 from engine.report.strips import Strip
 from engine.run.plan import BASE, INGEST, name_of
 from engine.run.seals import Seal
+from engine.store.locations import masked
 
 ASSETS = Path(__file__).parent / "assets"
 NOTHING = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -200,7 +201,7 @@ def facts_of(parts: Parts) -> list[tuple[str, str]]:
     generate = sealed.get(name_of(0, "generate"))
     model = (generate or sealed.get(BASE) or sealed[INGEST]).facts.get("model", {})
     digest = f" (digest {model['digest']})" if model.get("digest") else ""
-    instruct = f", first answers by {config.model.instruct}" if config.model.instruct else ""
+    instruct = f", first answers by {masked(config.model.instruct)}" if config.model.instruct else ""
     facts = [
         ("Run", parts.url),
         ("Begun", _day(parts.commands[0].get("started")) if parts.commands else ""),
@@ -210,10 +211,10 @@ def facts_of(parts: Parts) -> list[tuple[str, str]]:
         ),
         ("Command", parts.commands[0].get("command", "") if parts.commands else ""),
         ("Last command", _ended(parts.commands) if parts.commands else ""),
-        ("Model", f"{config.model.base}{digest}{instruct}; engine {config.generate.engine}"),
-        ("Data", f"{config.data.manifest}: {clips}; {', '.join(sizes)}"),
+        ("Model", f"{masked(config.model.base)}{digest}{instruct}; engine {config.generate.engine}"),
+        ("Data", f"{masked(config.data.manifest)}: {clips}; {', '.join(sizes)}"),
         ("Preset and seed", f"{config.preset}, seed {config.run.seed}"),
-        ("Continues", f"{config.parent.run} ({config.parent.model or 'its base'})" if config.parent.run else ""),
+        ("Continues", f"{masked(config.parent.run)} ({masked(config.parent.model) or 'its base'})" if config.parent.run else ""),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]
     return [(name, value) for name, value in facts if value]

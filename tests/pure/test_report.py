@@ -30,6 +30,7 @@ from engine.report.frames import strip_of
 from engine.report.page import embedded, strips_in
 from engine.report.reasons import IN_WORDS
 from engine.report.spans import deciding_spans, segments
+from engine.report.stories import Teller, Uses
 from engine.report.strips import Strip
 from engine.report.tables import Yield, confusion_of, funnel_of, yield_of
 from engine.rows import FAILURES, Attempt, Judgement, Trace
@@ -318,6 +319,20 @@ def test_hostile_text_stays_text(html: str) -> None:
     }
     assert text == HOSTILE
     assert json.loads(embedded({"text": "\ud800</script>"}))["text"] == "\ud800</script>"
+
+
+def test_no_signature_is_on_the_page(tmp_path: Path) -> None:
+    signed = "https://ann:pw@h/a.mp4?X-Amz-Signature=f3c9"
+    a_run(tmp_path, train=4, heldout=4, settings=[f"data.manifest={signed}"])
+    html = html_of(Store(str(tmp_path)))
+    assert facts_in(html)["Data"].startswith("https://***@h/a.mp4?***: 4 train")
+    assert "f3c9" not in html
+    failed = an_attempt("a", outcome="failed", reason="missing", text="", detail=f"no such video: {signed}; copy it")
+    teller = Teller(spec=VerifySpec(), url="runs/a", words={}, uses=Uses())
+    story = teller.story(a_clip("a", video=signed), "", [("base/evaluate", [failed])], Strip(missing=f"no such video: {signed}"))
+    assert story["video"] == "https://***@h/a.mp4?***"
+    assert "f3c9" not in json.dumps(story)
+    assert "pw@" not in json.dumps(story)
 
 
 def test_all_attempts_of_a_clip_stand_side_by_side(html: str) -> None:
