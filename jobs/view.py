@@ -186,7 +186,7 @@ def print_summary(summary: Mapping[str, Any], console: Console | None = None) ->
     if test := summary["test"]:
         console.print(headline_of(test))
     if summary["best_model"]:
-        console.print(f"the promoted model is {summary['best_model']}, an adapter on the base")
+        console.print(f"the promoted model is {summary['best_model']}")
     for name, ablation in summary.get("ablations", {}).items():
         console.print(f"  {name.replace('_', ' ')}: {ablation['base_accuracy']:.3f} -> {ablation['best_accuracy']:.3f}")
 

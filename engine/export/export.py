@@ -18,6 +18,7 @@ from engine.export.formats import (
     dataset_info,
     for_hub,
     hub_name,
+    is_local,
     path_of,
     shared_folder,
     shown_as,
@@ -124,12 +125,12 @@ def _folder_of_videos(source: Source) -> str:
     folder = shared_folder(source.all_videos())
     if folder == ROOT:
         names = dict[str, str]()
-        for video in source.all_videos():
+        for video in filter(is_local, source.all_videos()):
             name = hub_name(video, folder)
             if (other := names.setdefault(name, canonical(video))) != canonical(video):
                 raise ValueError(
-                    f"{other} and {canonical(video)} would both be {name} on a hub, and the videos of {source.store.url()} share no "
-                    "folder below which they could be named; take --format parquet, whose rows name videos by their whole paths"
+                    f"{other} and {canonical(video)} would both be {name} on a hub, and the videos of {source.store.url()} share "
+                    "no folder below which they could be named; take --format parquet, whose rows have whole paths"
                 )
     return folder
 

@@ -148,8 +148,12 @@ def dataset_info(form: Form, name: str, splits: Iterable[str]) -> bytes | None:
 
 
 def for_hub(row: Takeaway, folder: str) -> Takeaway:
-    """The row without a path of this machine and without a signature: a local video is named below the folder, the run by its name."""
+    """The row without paths of this machine and signatures: a local video is named below the folder, the run by its name."""
     return replace(row, video=hub_name(row.video, folder), run=row.run.rstrip("/").rpartition("/")[2])
+
+
+def is_local(video: str) -> bool:
+    return bool(video) and local_path(video) is not None
 
 
 def hub_name(video: str, folder: str) -> str:
@@ -157,7 +161,7 @@ def hub_name(video: str, folder: str) -> str:
     >>> hub_name("/v/a/b.mp4", "/v"), hub_name("/v/a/b.mp4", "/"), hub_name("https://h/b.mp4?X-Amz-Signature=f3", "/v")
     ('a/b.mp4', 'b.mp4', 'https://h/b.mp4')
     """
-    if not video or local_path(video) is None:
+    if not is_local(video):
         return unsigned(video)
     return PurePosixPath(canonical(video)).name if folder == ROOT else name_below(video, folder)
 
@@ -169,10 +173,9 @@ def shared_folder(videos: Iterable[str]) -> str:
     ('/v', '/', '/')
     """
     shared: tuple[str, ...] | None = None
-    for video in videos:
-        if video and local_path(video) is not None:
-            parts = PurePosixPath(canonical(video)).parent.parts
-            shared = parts if shared is None else _common(shared, parts)
+    for video in filter(is_local, videos):
+        parts = PurePosixPath(canonical(video)).parent.parts
+        shared = parts if shared is None else _common(shared, parts)
     return str(PurePosixPath(ROOT, *(shared or ())))
 
 

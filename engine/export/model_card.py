@@ -1,8 +1,8 @@
 """The card of what a finetune wrote: README.md beside its weights, as hubs and PEFT read it.
 
-It follows from seals alone, so a resumed run has the same bytes. It is written when the cycle is evaluated, because only then its
-accuracy is known and whether it is promoted; no seal records it, and no fetch of the model takes it along. It names no path of this
-machine but the base's, which adapter_config.json names too.
+It follows from seals alone, so a resumed run has the same bytes. A command on the run writes it when it ends, of each cycle that
+is evaluated: only then its accuracy is known, and whether it is promoted. No seal records it, and no fetch of the model takes it
+along. It names no path of this machine but the base's, which adapter_config.json names too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -70,7 +70,13 @@ def _body(config: RunConfig, sealed: Mapping[str, Seal], cycle: int, run: str) -
     yield from ("", "## Evaluation", "")
     rows = [["base", f"{past.base:.3f}", "", ""], [f"cycle {cycle}", f"{evaluated['accuracy']:.3f}", *_compared(evaluated)]]
     yield from table(
-        [f"held-out, {evaluated['clips']} clips", config.sets[0].metrics[0].replace("_", " "), "95 % interval", "paired test with the best before"], rows
+        [
+            f"held-out, {evaluated['clips']} clips",
+            config.sets[0].metrics[0].replace("_", " "),
+            "95 % interval",
+            "paired test with the best before",
+        ],
+        rows,
     )
     yield from ("", "## Training", "")
     yield from table(["", ""], [[key, value] for key, value in _training(config, sealed, cycle, run).items()])

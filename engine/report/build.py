@@ -45,6 +45,8 @@ class Subject:
     """What few-shot curves say, by the folder or file that each is in (engine/report/few_shot.py)."""
     next_step: str = ""
     """"": the run is complete."""
+    is_at_work: bool = False
+    """Whether a driver holds the lease."""
     strips: Mapping[str, Strip] = field(default_factory=dict)
     """Of the report that is there, by the clip (engine/report/frames.py)."""
     inputs: str = ""
@@ -101,6 +103,7 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
             beside=subject.beside,
             curves=[curve for where, value in subject.curves.items() for curve in curves_of(where, value)],
             next_step=subject.next_step,
+            is_at_work=subject.is_at_work,
             inputs=subject.inputs,
             url=masked(store.url()),
             beliefs=beliefs(evidence),

@@ -63,6 +63,8 @@ class Parts:
     commands: Sequence[Mapping[str, Any]] = ()
     beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     next_step: str = ""
+    is_at_work: bool = False
+    """Whether a driver holds the lease, as far as can be known without waiting."""
     inputs: str = ""
 
 
@@ -86,7 +88,7 @@ def page(parts: Parts) -> str:
             values=_values(summary),
             losses=_losses(parts.sealed, summary),
             funnels=[
-                (cycle, tables.funnel_of(cycle, counts, parts.sealed.get(name_of(cycle, "select"))))
+                (cycle, tables.funnel_of(counts, parts.sealed.get(name_of(cycle, "select")), parts.config.select))
                 for cycle, counts in generated.items()
             ],
             has_answers=generated,
@@ -100,7 +102,7 @@ def page(parts: Parts) -> str:
             failures=tables.failure_rows(counted),
             confusion=tables.confusion_of(best) if best else None,
             work=list(tables.work_rows(summary, parts.sealed, parts.counts)),
-            lineage=tables.lineage_rows(parts.sealed, summary),
+            lineage=tables.lineage_rows(parts.sealed, summary, parts.config.generates),
             episodes=episode_rows(parts.sealed, summary),
             contexts=contexts_line(parts.config.episodes),
             curves=[(curve, charts.by_shots(curve.lines, f"{curve.set}: verb and noun right, by shots")) for curve in parts.curves],
@@ -210,7 +212,7 @@ def facts_of(parts: Parts) -> list[tuple[str, str]]:
             f"next is {parts.next_step}" if parts.next_step else f"complete; stopped because: {parts.summary['stopped_because']}",
         ),
         ("Command", parts.commands[0].get("command", "") if parts.commands else ""),
-        ("Last command", _ended(parts.commands) if parts.commands else ""),
+        ("Last command", _ended(parts.commands, parts.is_at_work) if parts.commands else ""),
         ("Model", f"{masked(config.model.base)}{digest}{instruct}; engine {config.generate.engine}"),
         ("Data", f"{masked(config.data.manifest)}: {clips}; {', '.join(sizes)}"),
         ("Preset and seed", f"{config.preset}, seed {config.run.seed}"),
@@ -224,13 +226,14 @@ def _day(moment: str | None) -> str:
     return (moment or "").replace("T", " ")[:16] + " UTC" if moment else ""
 
 
-def _ended(commands: Sequence[Mapping[str, Any]]) -> str:
+def _ended(commands: Sequence[Mapping[str, Any]], is_at_work: bool) -> str:
     """What the last command did, and how it was called where that is another way than the first one."""
     command = commands[-1]
     what = f"ran until {command['until']}" if command.get("until") else "ran the loop"
     line = command.get("command", "")
     what = f"{line}: {what}" if line != commands[0].get("command", "") else what
-    return f"{what}; {command.get('outcome') or 'at work when this was written'}"
+    without = "at work when this was written" if is_at_work else "killed, or its machine is gone: it did not say how it ended"
+    return f"{what}; {command.get('outcome') or without}"
 
 
 def _values(summary: Mapping[str, Any]) -> Markup | None:

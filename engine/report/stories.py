@@ -16,6 +16,9 @@ from engine.run.plan import TRAIN
 from engine.store.locations import masked
 from engine.verify.verdict import VerifySpec
 
+MEASURED = ("support", "other")
+"""Figures of an attempt whose 0 says something."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Uses:
@@ -80,7 +83,7 @@ class Teller:
             "judge": [f"{of.stage}: {in_words(of.reason)} {of.detail}".strip() for of in attempt.judgements if of.model],
             "people": f"{review.people} {review.note}".strip() if review else "",
         }
-        return {name: content for name, content in value.items() if content not in (None, "", [], False, 0)}
+        return {name: content for name, content in value.items() if content not in (None, "", []) and (content or name in MEASURED)}
 
     def _use(self, attempt: Attempt) -> str:
         """What select made of an attempt that is kept, by the verifiers or by a person; "" of others, and before it is asked."""
@@ -125,7 +128,8 @@ def audit_value(
         "strata": dict(sample.strata),
         "strips": [_strip(strip_of(Window(video=row.video, start_s=row.start_s, end_s=row.end_s, etag=""))) for row in sample.rows],
         "rows": [
-            cells(replace(row, video=masked(row.video))) | ({"people": words[row.answer].people, "note": words[row.answer].note} if row.answer in words else {})
+            cells(replace(row, video=masked(row.video)))
+            | ({"people": words[row.answer].people, "note": words[row.answer].note} if row.answer in words else {})
             for row in sample.rows
         ],
     }

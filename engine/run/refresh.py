@@ -9,7 +9,7 @@ from engine.export.model_card import model_card
 from engine.export.run_card import cards
 from engine.run.collected import collected_of
 from engine.run.plan import INGEST, history, name_of
-from engine.run.reports import begin_report
+from engine.run.reports import ablations_of, begin_report
 from engine.run.seals import Seal
 from engine.run.summary import summarize
 from engine.store.documents import to_json
@@ -19,8 +19,13 @@ from engine.store.weights import CARD
 
 
 def refresh(store: Store, config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
-    """Returns the summary. A finished run whose files say what they should is left as it is."""
+    """Returns the summary; "ablations" are those of the run's ablations, by name, where it has some.
+
+    A finished run whose files say what they should is left as it is.
+    """
     summary = summarize(config, sealed)
+    if ablations := ablations_of(store):
+        summary["ablations"] = ablations
     _write(store, "summary.json", to_json(summary, indent=1))
     begin_report(store, config, sealed).wait()
     write_cards(store, config, sealed)

@@ -6,21 +6,13 @@ from typing import Any
 from engine.config import TEST, RunConfig
 from engine.generate.groups import yields_of
 from engine.generate.scores import Groundings
+from engine.report.reasons import left_out
 from engine.run.caveats import caveats
-from engine.run.plan import BASE, CYCLE_KINDS, TRAIN, has_ended, history, name_of, stopped_because, without_examples
+from engine.run.plan import BASE, CYCLE_KINDS, has_ended, history, name_of, stopped_because, without_examples
 from engine.run.promotion import History
 from engine.run.seals import Seal
 from engine.select.grounded import Gate
 
-LEFT_OUT = {
-    "ungrounded": "ungrounded",
-    "people.dropped": "dropped by people",
-    "pass_rate_dropped": "outside of select.pass_rate",
-    "near_duplicates_dropped": "with near-duplicate answers",
-    "over_limit": "over the limit of their label",
-    "unused": "unusable",
-}
-"""Counts of a select step, in words."""
 LOSS_STEPS = 5
 """Training steps at each end whose losses are averaged: the loss of a single step depends too much on its batch."""
 
@@ -29,9 +21,9 @@ def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
     """{"metric", "base_accuracy", "base_interval", "best_accuracy", "best_interval", "best_cycle", "best_model", "stopped_because",
     "note", "parent", "heldout_clips", "heldout_videos", "sets", "test", "cycles"}
 
-    The accuracies are values of "metric", the first one of the held-out set. best_cycle is -1 and best_model null if no cycle is better than the base. In a run that continues another one ("parent", its
-    URI) the base is that one's promoted model. "test": as an entry of "sets", of the clips that data.test sets apart; null until
-    they are opened.
+    The accuracies are values of "metric", the first one of the held-out set. best_cycle is -1 and best_model null if no cycle is
+    better than the base. In a run that continues another one ("parent", its URI) the base is that one's promoted model. "test": as
+    an entry of "sets", of the clips that data.test sets apart; null until they are opened.
     """
     past = history(sealed)
     base = sealed.get(BASE)
@@ -110,11 +102,8 @@ def _note(config: RunConfig, sealed: Mapping[str, Seal]) -> str:
     facts = selected.facts
     which = "on direct attempts alone " if facts["direct_only"] else ""
     kept = facts.get("direct_kept", 0) + (0 if facts["direct_only"] else facts.get("rationalized_kept", 0))
-    left_out = [f"{count} {words}" for name, words in LEFT_OUT.items() if (count := selected.counts.get(name))]
-    copies = _near_copies(selected.counts) if config.select.near_copies == "drop" else {}
-    # of train clips that are near-copies of one another, one stays
-    left_out += [f"{count} nearly the same as clips of {name}" for name, count in copies.items() if not name.startswith(TRAIN)]
-    why = f" (left out: {', '.join(left_out)})" if left_out else ""
+    others = left_out(selected.counts, config.select)
+    why = f" (left out: {', '.join(others)})" if others else ""
     have = (
         f"{kept} have a kept attempt, and none of these is left to train on{why}" if kept else "none has a kept attempt to train on"
     )

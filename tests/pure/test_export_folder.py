@@ -178,9 +178,10 @@ def test_a_killed_command_leaves_a_folder_that_it_has_claimed(tmp_path: Path, mo
         raise KeyboardInterrupt
 
     for out in (Store(str(tmp_path / "out")), Store("memory://exports/killed")):
-        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patched:
             patched.setattr(Folder, "done", killed)  # the first file is there, and not noted as whole
-            export(source, "parquet", out, shard_rows=8)
+            with pytest.raises(KeyboardInterrupt):
+                export(source, "parquet", out, shard_rows=8)
         assert export(source, "parquet", out, shard_rows=8).is_new
     beside = tmp_path / ".other.unfinished"
     (beside / "data").mkdir(parents=True)
@@ -211,6 +212,23 @@ def test_answers_that_gc_has_deleted_are_refused(tmp_path: Path) -> None:
 def test_rows_of_a_file_are_no_option_of_a_text_format(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"--shard-rows: each split of llava is one file; leave it out"):
         export(a_source(Store(str(tmp_path / "run"))), "llava", Store(str(tmp_path / "out")), shard_rows=5)
+
+
+def test_rows_of_templates_are_no_models_answers(tmp_path: Path) -> None:
+    source = a_source(Store(str(tmp_path / "run")))
+    config = source.config.model_copy(update={"select": source.config.select.model_copy(update={"source": "template"})})
+    templates = {name: seal for name, seal in source.sealed.items() if not name.endswith("/generate")}
+    export(replace(source, config=config, sealed=templates), "parquet", Store(str(tmp_path / "out")))
+    card = (tmp_path / "out" / "README.md").read_text()
+    for text in (
+        "No model answered the train rows",
+        "| answered by | no model |",
+        "| verified by | nothing: no answer is",
+        "templates | 4 |",
+    ):
+        assert text in card
+    for text in ("A video LLM answered", "Answers are a model's", "clips asked about", "kept without a hint"):
+        assert text not in card
 
 
 def test_a_card_names_no_signature(tmp_path: Path) -> None:

@@ -147,13 +147,13 @@ def test_a_cycle_that_would_be_the_same_again_is_noted(settings: list[str], is_n
         (
             {"direct_only": True, "direct_kept": 3},
             {"ungrounded": 2, "near_copies.heldout": 1, "near_copies.train": 2, "over_limit": 0},
-            "of 6 clips 3 have a kept attempt, and none of these is left to train on (left out: 2 ungrounded, 1 nearly the same as "
-            "clips of heldout), so",
+            "of 6 clips 3 have a kept attempt, and none of these is left to train on (left out: 2 answers whose text fits other "
+            "videos as well, 1 train clip nearly the same as clips of heldout), so",
         ),
         (
             {"direct_only": False, "direct_kept": 2, "rationalized_kept": 2},
             {"pass_rate_dropped": 4},
-            "4 have a kept attempt, and none of these is left to train on (left out: 4 outside of select.pass_rate), so",
+            "4 have a kept attempt, and none of these is left to train on (left out: 4 clips outside of select.pass_rate), so",
         ),
     ],
 )

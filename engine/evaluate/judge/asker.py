@@ -45,12 +45,18 @@ class Account:
     """An unclear reply."""
 
 
+class NotAsked(ValueError):
+    """A reply is not in the run's folder, and nobody may be asked for it."""
+
+
 class Asker:
     """Asker(spec, wordings, store).marks([Question(...), ...]); its client is opened by the first question that has no reply."""
 
-    def __init__(self, spec: JudgeSpec, wordings: Mapping[str, Wording], store: Store, report: Callable[[int], None]) -> None:
-        """`report`: is told how many marks there are by now; it may raise."""
-        self.spec, self.account = spec, Account()
+    def __init__(
+        self, spec: JudgeSpec, wordings: Mapping[str, Wording], store: Store, report: Callable[[int], None], asks: bool = True
+    ) -> None:
+        """`report`: is told how many marks there are by now; it may raise. `asks`: False: only the replies that are there count."""
+        self.spec, self.account, self._asks = spec, Account(), asks
         self._wordings, self._store, self._report = {**WORDINGS, **wordings}, store, report
         self._replies = dict(_read(store))
         self._client: ChatClient | None = None
@@ -60,7 +66,7 @@ class Asker:
             self._client.close()
 
     def marks(self, questions: Sequence[Question]) -> list[Mark | None]:
-        """In their order. Raises ModelAway where the judge does not answer within the patience."""
+        """In their order. Raises ModelAway where the judge does not answer within the patience, NotAsked where nobody is asked."""
         size = AT_ONCE * self.spec.endpoint.concurrency
         marks: list[Mark | None] = []
         for start in range(0, len(questions), size):
@@ -96,6 +102,8 @@ class Asker:
         """Get and keep the replies; returns the keys of questions that the server refuses."""
         if not requests:
             return set()
+        if not self._asks:
+            raise NotAsked(f"{self._store.url(REPLIES)} lacks {len(requests)} replies of {self.spec.endpoint}")
         self._client = client = self._client or client_of(self.spec)
         futures = {key: client.start(client.complete(body)) for key, (_, body) in requests.items()}
         replies, refused, away = list[JudgeReply](), set[str](), None
