@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from engine.export.kept import Source, default_cycle
 from engine.ingest.clips import from_table
 from engine.rows import ATTEMPTS, CLIPS, TAKEAWAYS, Attempt, Clip, Takeaway
+from engine.run.collected import refuse_collected
 from engine.run.plan import INGEST, TRAIN, name_of, so_far
 from engine.run.seals import Seal
 from engine.run.summary import summarize
@@ -65,7 +66,7 @@ def load_attempts(
 
     Args:
         run: Folder or URI of a run: "runs/demo", "s3://bucket/runs/demo".
-        cycle: Whose answers; default: the cycle whose model is promoted, or the latest one with examples where none is. -1: the
+        cycle: Whose answers; default: the cycle whose model is promoted, or the latest one with rows where none is. -1: the
             base's, of an evaluation set.
         split: "train", or an evaluation set such as "heldout".
         outcome: "kept", "rejected" or "failed"; default: all.
@@ -75,7 +76,7 @@ def load_attempts(
         Rows of `Attempt`: clip_id, mode, outcome, reason, detail, text, score, judgements and others (engine/rows.py).
 
     Raises:
-        ValueError: There is no such run, or that step of it is not complete.
+        ValueError: There is no such run, that step of it is not complete, or `starloop gc` has deleted its answers.
         StorageError: A file cannot be read, or is not what the step has sealed. It is raised while the rows are read.
 
         >>> attempts = load_attempts("runs/demo", outcome="rejected")  # doctest: +SKIP
@@ -84,6 +85,7 @@ def load_attempts(
     """
     store, sealed = _opened(run, storage)
     seal = _answers(store, sealed, default_cycle(sealed) if cycle is None else cycle, split)
+    refuse_collected(store, seal.step)
     if outcome not in (None, "kept", "rejected", "failed"):
         raise ValueError(f"outcome {outcome!r} is not one; choose kept, rejected or failed")
 

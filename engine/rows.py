@@ -548,6 +548,10 @@ class Preference:
         return asdict(self)
 
 
+RELABELLED = "train/relabelled"
+"""Where a train clip is that shows the same as another one, and has another question or label: both stay, a person should look."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearCopy:
     """A train clip that shows nearly the same pictures as another clip: NearCopy(clip_id="a", copy_of="b", where="heldout")."""

@@ -48,6 +48,8 @@ class Benchmark:
 def run(options: Benchmark, settings: list[str]) -> None:
     if wrong := next((setting for setting in settings if "=" not in setting), None):
         raise ValueError(f"--set {wrong}: expected section.key=value; --only {wrong} names an evaluation set")
+    if options.is_dry and options.as_json:
+        raise ValueError("--json prints what was measured, and --dry-run measures nothing; leave one of them out")
     access = load_config(None, [setting for setting in settings if setting.startswith("storage.")]).access()
     subject, config = subject_of(options, access, settings)
     out = options.out or f"{FOLDER}/{slug(options.model)}"

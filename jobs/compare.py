@@ -9,6 +9,7 @@ from rich.table import Table
 from engine.inspect.changes import DataChange
 from engine.inspect.compare import ClipDifference, Difference, difference
 from engine.presets import load_config
+from engine.report.figures import measured_as
 from engine.report.reasons import in_words
 from engine.store.documents import to_json
 from engine.store.files import Store
@@ -86,6 +87,9 @@ def test_lines(value: Difference) -> Iterator[str]:
         f"held-out answers: {names} both answered {test.clips} clips of {test.videos} videos; b alone is right about {test.won}, "
         f"a alone about {test.lost}"
     )
+    if value.instead_of:
+        judged = measured_as(value.instead_of)
+        yield f"  by {measured_as(value.metric)}: a run lacks replies of the judge for {judged}, and nobody is asked"
     yield f"  b gains {test.gain:+.3f}; one-sided paired test: p = {test.p:.2g} for b being better, {value.p_worse:.2g} for a"
 
 

@@ -2,11 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
-from engine.config import RunConfig
 from engine.presets import load_config
-from engine.store.documents import to_json
+from engine.run.refresh import refresh
+from engine.run.work import read_seals, run_config
 from engine.store.files import Store
 from jobs import selftrain
 from jobs.folders import make_folder
@@ -35,28 +34,12 @@ def demo(out: str, ablations: bool, settings: list[str]) -> None:
         Store(out).write(manifest.name, "".join(json.dumps(row) + "\n" for row in rows).encode())
     base = [f"data.manifest={manifest}", "model.allow_tiny=true", *settings]
     config = load_config(CONFIG, [*base, f"run.uri={out}"])
-    summary = selftrain.run(config)
-    ablation_summaries = (
-        {name: _ablation(name, changes, base, out) for name, changes in ABLATIONS.items()} if ablations else _known_ablations(out)
-    )
-    if ablation_summaries:
-        summary["ablations"] = ablation_summaries
-        Store(out).write("summary.json", to_json(summary, indent=1))
+    selftrain.run(config)
+    if ablations:
+        for name, changes in ABLATIONS.items():
+            console.print(f"ablation: {name.replace('_', ' ')}")
+            selftrain.run(load_config(CONFIG, [*base, *changes, f"run.uri={out}/ablations/{name}"]))
+        store = Store(out)
+        summary = refresh(store, run_config(store), read_seals(store))
         print_summary(summary | {"cycles": []}, console)
     console.print(f"docs/run_folder.md lists the files in {out}")
-
-
-def _ablation(name: str, changes: list[str], base: list[str], out: str) -> dict[str, Any]:
-    a_console().print(f"ablation: {name.replace('_', ' ')}")
-    config: RunConfig = load_config(CONFIG, [*base, *changes, f"run.uri={out}/ablations/{name}"])
-    return selftrain.run(config)
-
-
-def _known_ablations(out: str) -> dict[str, Any]:
-    """The summaries of ablations that an earlier call ran: they stay in the demo's summary."""
-    summaries = {}
-    for name in ABLATIONS:
-        data = Store(out).read(f"ablations/{name}/summary.json")
-        if data is not None:
-            summaries[name] = json.loads(data)
-    return summaries

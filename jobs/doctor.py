@@ -29,17 +29,21 @@ def doctor(path: Path | None, settings: list[str], model: bool, as_json: bool) -
         sys.exit(Exit.FAILED)
 
 
-def rehearse_training(path: Path | None, settings: list[str]) -> None:
-    """A line for each rehearsal. Exits with status 1 if one fails."""
+def rehearse_training(path: Path | None, settings: list[str], as_json: bool) -> None:
+    """A line, or an object, for each rehearsal. Exits with status 1 if one fails."""
     from engine.run.rehearsal import rehearse  # only here is training's code needed
 
     disable_progress_bar()
     config, console, failed = load_config(path, settings), a_console(), False
     for outcome in rehearse(config):
         failed = failed or bool(outcome.problem)
-        _print_verdict(console, not outcome.problem)
         losses = ", ".join(f"{loss:.4f}" for loss in outcome.losses)
         passed = f"losses {losses}; the same after a resume; the adapter answers in bfloat16"
+        if as_json:
+            value = {"ok": not outcome.problem, "what": outcome.name, "detail": outcome.problem or passed, "remedy": ""}
+            print(to_json(value).decode())
+            continue
+        _print_verdict(console, not outcome.problem)
         console.print(f"{outcome.name}: {outcome.problem or passed}")
     if failed:
         sys.exit(Exit.FAILED)

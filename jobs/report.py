@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from engine.presets import load_config
-from engine.report.build import report_page
-from engine.run.reports import REPORT, subject_of
+from engine.run.reports import REPORT, page_of, subject_of
 from engine.run.work import read_seals, run_config
 from engine.store.files import Store
 from jobs.runs import size_of
@@ -15,7 +14,7 @@ def report(run: str, out: str, settings: list[str]) -> None:
     """`out`: a file of this machine; "": the run's own report.html."""
     store = Store(run.rstrip("/") or run, load_config(None, settings).access())
     config = run_config(store)
-    page = report_page(subject_of(store, config, read_seals(store))).encode()
+    page = page_of(subject_of(store, config, read_seals(store)))
     if out:
         try:
             Path(out).expanduser().write_bytes(page)

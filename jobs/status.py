@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from rich.table import Table
 
+from engine.evaluate.judge import asker
 from engine.generate import judged, tokens
 from engine.presets import load_config
 from engine.run import failures as failing
@@ -109,9 +110,11 @@ def status(uri: str, settings: list[str], as_json: bool) -> None:
 
 def _server_lines(sealed: Mapping[str, Seal]) -> list[str]:
     """What servers answered and judged, step by step."""
-    words = {"asked": tokens.line_of, "judge": judged.line_of}
-    facts = [(step, name, seal.facts[name]) for step, seal in sealed.items() for name in words if seal.facts.get(name)]
-    return [f"{step}: {words[name](values)}" for step, name, values in facts]
+    lines = []
+    for step, seal in sealed.items():
+        words = {"asked": tokens.line_of, "judge": judged.line_of if step.endswith("/generate") else asker.line_of}
+        lines += [f"{step}: {line_of(seal.facts[name])}" for name, line_of in words.items() if seal.facts.get(name)]
+    return lines
 
 
 def run_status(uri: str, now: runs.Status) -> RunStatus:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from engine.logs.lines import LOGGERS
 from engine.quantities import quantity
-from engine.report.figures import comparison_text, intervals_line
+from engine.report.figures import comparison_text, intervals_line, measured_as
 from engine.run.work import Progress
 from jobs import json_log
 
@@ -169,13 +169,13 @@ def print_summary(summary: Mapping[str, Any], console: Console | None = None) ->
         console.print(_table(summary))
     if summary["base_accuracy"] is None:
         return
-    clips = quantity(summary["heldout_clips"], "clip")
+    clips, measured = quantity(summary["heldout_clips"], "clip"), f"held-out {measured_as(summary['metric'])}"
     if all(cycle["heldout_accuracy"] is None for cycle in summary["cycles"]):
-        console.print(f"held-out accuracy of the base {summary['base_accuracy']:.3f} on {clips}; {_end(summary)}")
+        console.print(f"{measured} of the base {summary['base_accuracy']:.3f} on {clips}; {_end(summary)}")
     else:
         where = f"cycle {summary['best_cycle']}" if summary["best_cycle"] >= 0 else "the base itself"
         accuracies = f"{summary['base_accuracy']:.3f} -> {summary['best_accuracy']:.3f} ({where})"
-        console.print(f"held-out accuracy {accuracies} on {clips}; {_end(summary)}")
+        console.print(f"{measured} {accuracies} on {clips}; {_end(summary)}")
     cycles = [(cycle["cycle"], comparison_text(cycle["comparison"])) for cycle in summary["cycles"]]
     for text in filter(None, [intervals_line(summary), *(f"  cycle {cycle}: {text}" for cycle, text in cycles if text)]):
         console.print(text)
@@ -186,7 +186,7 @@ def print_summary(summary: Mapping[str, Any], console: Console | None = None) ->
     if test := summary["test"]:
         console.print(headline_of(test))
     if summary["best_model"]:
-        console.print(f"the promoted model is {summary['best_model']}, an adapter on the base")
+        console.print(f"the promoted model is {summary['best_model']}")
     for name, ablation in summary.get("ablations", {}).items():
         console.print(f"  {name.replace('_', ' ')}: {ablation['base_accuracy']:.3f} -> {ablation['best_accuracy']:.3f}")
 
@@ -203,11 +203,13 @@ def _end(summary: Mapping[str, Any]) -> str:
 def headline_of(test: Mapping[str, Any]) -> str:
     """The headline of a run that has set clips apart (data.test).
 
-    >>> headline_of({"base": 0.4, "best": 0.93, "clips": 100, "base_interval": None, "best_interval": None, "comparison": None})
-    'test accuracy 0.400 -> 0.930 on 100 clips that decided nothing'
+    >>> test = {"metric": "qa_score", "base": 2.4, "best": 3.1, "clips": 100, "comparison": None}
+    >>> headline_of(test | {"base_interval": None, "best_interval": None})
+    'test qa score 2.400 -> 3.100 on 100 clips that decided nothing'
     """
     texts = [intervals_line(test), comparison_text(test["comparison"])]
-    line = f"test accuracy {test['base']:.3f} -> {test['best']:.3f} on {test['clips']} clips that decided nothing"
+    measured = f"test {measured_as(test['metric'])}"
+    line = f"{measured} {test['base']:.3f} -> {test['best']:.3f} on {test['clips']} clips that decided nothing"
     return "; ".join(filter(None, [line, *texts]))
 
 

@@ -63,6 +63,7 @@ def a_run(
     talks: Sequence[Example] = (),
     piece_clips: int = 2,
     config: RunConfig | None = None,
+    heldout_videos: str = "/videos",
 ) -> RunConfig:
     """Write and seal a run of one promoted cycle, and a second one that is not and has the same answers.
 
@@ -77,7 +78,7 @@ def a_run(
     ledger = {"clips": len(clips), "direct_kept": modes["direct"], "rationalized_kept": modes["rationalized"]}
     ledger |= {"dropped": {"label_missing": len(clips) - sum(modes.values())}, "failed": {}, "direct": len(clips)}
     seal_attempts(store, clips, attempts, piece_clips, ledger | {"model": MODEL, "direct_right": modes["direct"]})
-    held = [a_clip("h0", split="heldout", start_s=None), a_clip("h1", split="heldout")]
+    held = [a_clip(name, split="heldout", video=f"{heldout_videos}/{name}.mp4") for name in ("h0", "h1")]
     _seal_clips(store, [*clips, *held])
     _seal_evaluation(store, BASE, held, 0.4)
     _seal_pieces(store, name_of(1, "generate"), clips, attempts, {"direct_kept": modes["direct"], "rationalized_kept": 0})

@@ -4,7 +4,7 @@ import logging
 from dataclasses import asdict, replace
 from typing import Any
 
-from engine.config import EvaluationSet
+from engine.config import HELDOUT, EvaluationSet
 from engine.evaluate.figures import figures
 from engine.evaluate.judge.asker import warning_of
 from engine.evaluate.outcomes import Outcomes, Recorder, read_outcomes
@@ -67,7 +67,7 @@ def comparison_of(work: Work, measures: Measuring, outcomes: Outcomes) -> dict[s
 
     if not work.step.compared:
         return {}
-    decides = work.config.loop.promote != "best"
+    decides = work.config.loop.promote != "best" and work.step.split == HELDOUT
     comparison = compared_with(work.step.compared, level_of(work.config.loop) if decides else None)
     others = BASE in work.step.inputs and work.step.compared != BASE
     return {"comparison": comparison} | ({"over_base": compared_with(BASE, None)} if others else {})

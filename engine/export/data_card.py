@@ -10,8 +10,9 @@ from engine.export.folder import Shard
 from engine.export.formats import LAYOUTS, Form, pattern_of
 from engine.export.front import LICENSE_UNKNOWN, card, counted, size_category, split_name, table
 from engine.export.kept import Source
+from engine.report.reasons import left_out
 from engine.run.plan import BASE, INGEST, TRAIN, history, so_far
-from engine.store.locations import local_path
+from engine.store.locations import local_path, masked
 
 COLUMNS = (
     ("video, start_s, end_s", "the video and the window in seconds of its file; empty: its start, its end"),
@@ -51,10 +52,11 @@ def data_card(source: Source, form: Form, shards: Mapping[str, Shard]) -> bytes:
 
 
 def _body(source: Source, form: Form, shards: Mapping[str, Shard], rows: Mapping[str, int]) -> Iterator[str]:
-    yield f"# {_name(source)}, cycle {source.cycle}: answers about videos that their labels confirm"
+    generates = source.config.generates
+    what = "answers about videos that their labels confirm" if generates else "questions about videos with given answers"
+    yield f"# {_name(source)}, cycle {source.cycle}: {what}"
     yield ""
-    yield "A video LLM answered a question about each clip. An answer was kept where it says what the clip's label says, and a clip"
-    yield "whose answers were rejected was asked again with the label as a hint. At most one kept answer of each clip is a row."
+    yield from _ANSWERED if generates else _GIVEN
     yield ""
     failures = {split: sum((Counter(s.failures) for s in shards.values() if s.split == split), Counter()) for split in rows}
     files = Counter(shard.split for shard in shards.values())
@@ -69,10 +71,17 @@ def _body(source: Source, form: Form, shards: Mapping[str, Shard], rows: Mapping
     yield from ("", "## Columns", "")
     yield from table(["column", "meaning"], COLUMNS)
     yield from ("", f"Read by {LAYOUTS[form].read_by}." + ("" if form in ("parquet", "hub", "webdataset") else _TEXT_NOTE), "")
-    yield "Answers are a model's: they may be wrong where the label does not tell, and rationalized ones were written by a model"
-    yield "that knew the label. Made by Starloop, after Video-STaR (arXiv 2407.06189)."
+    if generates:
+        yield "Answers are a model's: they may be wrong where the label does not tell, and rationalized ones were written by a"
+        yield "model that knew the label."
+    yield "Made by Starloop, after Video-STaR (arXiv 2407.06189)."
 
 
+_ANSWERED = (
+    "A video LLM answered a question about each clip. An answer was kept where it says what the clip's label says, and a clip",
+    "whose answers were rejected was asked again with the label as a hint. At most one kept answer of each clip is a row.",
+)
+_GIVEN = ("No model answered the train rows: a template writes the answer from the clip's label, or it comes with a conversation.",)
 _TEXT_NOTE = (
     " These tools show whole videos; `row` is a JSON text with all columns but the turns, among them the window, for a tool "
     "that cuts videos."
@@ -81,28 +90,26 @@ _TEXT_NOTE = (
 
 def _yields(source: Source) -> dict[str, Any]:
     facts, counts = source.sealed[source.selected].facts, source.sealed[source.selected].counts
-    yields = {
-        "clips asked about": facts.get("clips", "none: the rows are templates or conversations"),
+    asked: dict[str, Any] = {
+        "clips asked about": facts.get("clips", 0),
         "kept without a hint": facts.get("direct_kept", 0),
         "kept with the label as a hint": facts.get("rationalized_kept", 0),
         "dropped, by reason": counted(facts.get("dropped", {})),
         "clips that failed, by kind": counted(facts.get("failed", {})),
         "examples without a hint": counts.get("direct", 0),
         "examples with one": counts.get("rationalized", 0),
-        "conversations": counts.get("instruct", 0),
-        "left out by select": counted({name: counts.get(name, 0) for name in LEFT_OUT}),
     }
+    yields = asked if source.config.generates else {"examples of templates": counts.get("direct", 0)}
+    yields["conversations"] = counts.get("instruct", 0)
+    yields["left out by select"] = ", ".join(left_out(counts, source.config.select)) or "none"
     past = history(source.sealed)
     if BASE in source.sealed and source.cycle < len(past.cycles):
         promoted = "promoted" if past.best_cycle == source.cycle else "not promoted"
-        yields["held-out accuracy of the base, and after training on the rows"] = (
+        metric = source.config.sets[0].metrics[0].replace("_", " ")
+        yields[f"held-out {metric} of the base, and after training on the rows"] = (
             f"{past.base:.3f}, {past.cycles[source.cycle]:.3f} ({promoted})"
         )
     return yields
-
-
-LEFT_OUT = ("ungrounded", "near_duplicates_dropped", "pass_rate_dropped", "over_limit", "unused")
-"""Counts of a select step of answers that were kept and are no examples."""
 
 
 def _origin(source: Source, form: Form) -> dict[str, Any]:
@@ -116,20 +123,33 @@ def _origin(source: Source, form: Form) -> dict[str, Any]:
         "run": place(source.store.url(), form),
         "identity of the select step": sealed[source.selected].output,
         "preset, seed": f"{config.preset}, {config.run.seed}",
-        "answered by": ", ".join(dict.fromkeys(f"{place(m['base'], form)} ({m['digest']}, {m.get('engine', '')})" for m in models)),
-        "verified by": ", ".join(config.verify.stages),
+        "answered by": ", ".join(dict.fromkeys(_model(model, form) for model in models)) or "no model",
+        "verified by": ", ".join(config.verify.stages) if config.generates else "nothing: no answer is a model's",
         "train clips of the manifest": sum(sealed[INGEST].facts["parts"].get(TRAIN, [])),
     }
 
 
 def place(uri: str, form: Form) -> str:
-    """A URI; in a folder for a hub, of a path of this machine its name alone.
+    """A URI without its login and query; in a folder for a hub, of a path of this machine its name alone.
 
     >>> place("/home/ann/clips.csv", "hub"), place("s3://b/clips.csv", "hub"), place("tiny", "hub")
     ('clips.csv', 's3://b/clips.csv', 'tiny')
     """
+    uri = masked(uri)
     is_path = "/" in uri and local_path(uri) is not None
     return uri.rstrip("/").rpartition("/")[2] if form == "hub" and is_path else uri
+
+
+def _model(model: Mapping[str, Any], form: Form) -> str:
+    """A hub id, which has a revision, is no path.
+
+    >>> _model({"base": "Qwen/Qwen3-VL-8B", "revision": "f3c9", "digest": "d1", "engine": "builtin"}, "hub")
+    'Qwen/Qwen3-VL-8B (d1, builtin)'
+    >>> _model({"base": "/home/ann/base", "revision": "", "digest": "d1", "engine": "vllm"}, "hub")
+    'base (d1, vllm)'
+    """
+    base = model["base"] if model.get("revision") else place(model["base"], form)
+    return f"{base} ({model['digest']}, {model.get('engine', '')})"
 
 
 def _name(source: Source) -> str:

@@ -10,7 +10,19 @@ from typing import Any
 from engine import __version__
 from engine.export.data_card import data_card, place
 from engine.export.folder import Folder, Shard, opened
-from engine.export.formats import LAYOUTS, TEXT_ROWS, Form, dataset_info, for_hub, path_of, shown_as
+from engine.export.formats import (
+    LAYOUTS,
+    ROOT,
+    TEXT_ROWS,
+    Form,
+    dataset_info,
+    for_hub,
+    hub_name,
+    is_local,
+    path_of,
+    shared_folder,
+    shown_as,
+)
 from engine.export.kept import Source, rows_by_cycle
 from engine.export.tables import WRITERS, write_parquet
 from engine.export.tar import write_tar
@@ -18,6 +30,7 @@ from engine.rows import Failure, Takeaway
 from engine.run.plan import TRAIN
 from engine.store.documents import to_json
 from engine.store.files import Store
+from engine.store.locations import canonical
 
 FAILURES = "failures"
 """The folder with a file for each shard that lacks rows: example_id, kind and detail, a line each."""
@@ -39,19 +52,22 @@ class Exported:
 def export(source: Source, form: Form, out: Store, splits: Sequence[str] = (TRAIN,), shard_rows: int | None = None) -> Exported:
     """Write the folder; a folder that an export was stopped in is gone on with, file by file.
 
-    Raises ValueError for a split without rows, which no reader loads, and for a folder that holds something else. Raises
-    StorageError where storage fails: then the same call goes on.
+    Raises ValueError for a split without rows, which no reader loads, for a folder that holds something else, and for `shard_rows`
+    of a format whose splits are one file each. Raises StorageError where storage fails: then the same call goes on.
     """
+    if shard_rows and LAYOUTS[form].shard_rows is None:
+        raise ValueError(f"--shard-rows: each split of {form} is one file; leave it out")
     counts = {split: source.count(split) for split in dict.fromkeys(splits)}
     for split, count in counts.items():
         if not count:
             raise ValueError(_without_rows(source, split))
+    videos = _folder_of_videos(source) if form == "hub" else ""
     rows_each = LAYOUTS[form].shard_rows and (shard_rows or LAYOUTS[form].shard_rows)
     with opened(out, _about(source, form, list(counts), rows_each)) as folder:
         is_new = not folder.is_complete
         if is_new:
             for split, count in counts.items():
-                _write_split(folder, source, form, split, rows_each or max(1, count))
+                _write_split(folder, source, form, split, rows_each or max(1, count), videos)
             if (listing := dataset_info(form, _word(source), counts)) is not None:
                 folder.store.write("dataset_info.json", listing)
             folder.finish(data_card(source, form, folder.shards))
@@ -77,19 +93,18 @@ def _about(source: Source, form: Form, splits: list[str], shard_rows: int | None
         "format": form,
         "splits": splits,
         "shard_rows": shard_rows,
-        "rows": source.sealed[source.selected].output,
+        "rows": {split: source.sealed[source.step_of(split)].output for split in splits},
         "license": source.config.data.license,
         "source": source.config.data.source,
         "version": __version__,
     }
 
 
-def _write_split(folder: Folder, source: Source, form: Form, split: str, shard_rows: int) -> None:
-    """The files of a split, those that are whole already are only read over."""
+def _write_split(folder: Folder, source: Source, form: Form, split: str, shard_rows: int, videos: str) -> None:
+    """The files of a split, those that are whole already are only read over. `videos`: of a hub, where names of videos begin."""
     shards = max(1, math.ceil(source.count(split) / shard_rows))
     rows = typed_first(source, split) if form in TEXT_ROWS else source.rows(split)
     if form == "hub":
-        videos = source.config.data.videos or source.config.data.manifest.rpartition("/")[0]
         rows = (for_hub(row, videos) for row in rows)
     for number in range(shards):
         path, shard = path_of(form, split, number, shards), islice(rows, shard_rows)
@@ -100,6 +115,24 @@ def _write_split(folder: Folder, source: Source, form: Form, split: str, shard_r
             written, failures = _write(folder, source, form, path, number * shard_rows, shard)
             folder.done(path, Shard(split=split, rows=written, failures=_kinds(failures)))
     assert next(rows, None) is None, f"{source.step_of(split)} has more rows than its seal counts"
+
+
+def _folder_of_videos(source: Source) -> str:
+    """Where the names of local videos begin: it follows from the run alone, so that each command gives the same names.
+
+    Raises ValueError where the videos share no folder but the root, and two of them have one name.
+    """
+    folder = shared_folder(source.all_videos())
+    if folder == ROOT:
+        names = dict[str, str]()
+        for video in filter(is_local, source.all_videos()):
+            name = hub_name(video, folder)
+            if (other := names.setdefault(name, canonical(video))) != canonical(video):
+                raise ValueError(
+                    f"{other} and {canonical(video)} would both be {name} on a hub, and the videos of {source.store.url()} share "
+                    "no folder below which they could be named; take --format parquet, whose rows have whole paths"
+                )
+    return folder
 
 
 def typed_first(source: Source, split: str) -> Iterator[Takeaway]:

@@ -49,14 +49,14 @@ class Folder:
     def done(self, path: str, shard: Shard) -> None:
         """The file is whole: nobody writes it again."""
         self.shards[path] = shard
-        self._claim()
+        self.claim()
 
     def finish(self, card: bytes) -> None:
         self.store.write(CARD, card)
         self.is_complete = True
-        self._claim()
+        self.claim()
 
-    def _claim(self) -> None:
+    def claim(self) -> None:
         shards = {path: asdict(shard) for path, shard in sorted(self.shards.items())}
         claim = {"about": self.about, "complete": self.is_complete, "shards": shards}
         self.store.write(CLAIM, to_json(claim, indent=1))
@@ -76,9 +76,14 @@ def opened(out: Store, about: Mapping[str, Any]) -> Iterator[Folder]:
         return
     if folder is None and (out.names("") or out.folders("")):
         raise ValueError(f"{out.uri} is not empty and is no export of Starloop; name another folder with --out")
-    if path is not None and (begun := _claim_of(place)) is not None and begun["about"] != about:
-        shutil.rmtree(_beside(path))  # of a command that was given up for this one
-    folder = _claimed(place, about) or Folder(place, about, {}, False)
+    if path is not None and os.path.isdir(_beside(path)):
+        begun = _claim_of(place)
+        if begun is None or begun["about"] != about:
+            shutil.rmtree(_beside(path))  # of a command that was given up for this one, or was killed before it claimed the folder
+    folder = _claimed(place, about)
+    if folder is None:
+        folder = Folder(place, about, {}, False)
+        folder.claim()  # before the first file: what a killed command leaves is known as its own
     if path is not None:
         for draft in Path(_beside(path)).rglob(f"{DRAFT_PREFIX}*"):
             draft.unlink()  # of a process that was killed while it wrote

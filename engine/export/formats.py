@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 from engine.episodes.export import without_tags
 from engine.rows import Takeaway
-from engine.store.locations import local_path, name_below
+from engine.store.locations import canonical, local_path, name_below, unsigned
 
 Form = Literal["parquet", "messages", "llava", "sharegpt", "webdataset", "hub"]
 PICTURES = frozenset("bmp gif jpeg jpg png webp".split())
 """Suffixes of still pictures that a run opens as videos of one frame; a GIF may be more."""
+ROOT = "/"
 OWN = ("prompt", "answer", "follow_ups", "shown_in")
 """Columns that a conversation says itself."""
 
@@ -146,10 +147,39 @@ def dataset_info(form: Form, name: str, splits: Iterable[str]) -> bytes | None:
     return json.dumps(listed, indent=1).encode() + b"\n"
 
 
-def for_hub(row: Takeaway, videos: str) -> Takeaway:
-    """The row without a path of this machine: a local video is named below `videos`, or by its name alone, the run by its name."""
-    video, path = row.video, local_path(row.video) if row.video else None
-    if path is not None:
-        below = name_below(row.video, videos)
-        video = below if not below.startswith("/") else PurePosixPath(path).name
-    return replace(row, video=video, run=row.run.rstrip("/").rpartition("/")[2])
+def for_hub(row: Takeaway, folder: str) -> Takeaway:
+    """The row without paths of this machine and signatures: a local video is named below the folder, the run by its name."""
+    return replace(row, video=hub_name(row.video, folder), run=row.run.rstrip("/").rpartition("/")[2])
+
+
+def is_local(video: str) -> bool:
+    return bool(video) and local_path(video) is not None
+
+
+def hub_name(video: str, folder: str) -> str:
+    """
+    >>> hub_name("/v/a/b.mp4", "/v"), hub_name("/v/a/b.mp4", "/"), hub_name("https://h/b.mp4?X-Amz-Signature=f3", "/v")
+    ('a/b.mp4', 'b.mp4', 'https://h/b.mp4')
+    """
+    if not is_local(video):
+        return unsigned(video)
+    return PurePosixPath(canonical(video)).name if folder == ROOT else name_below(video, folder)
+
+
+def shared_folder(videos: Iterable[str]) -> str:
+    """The deepest folder that holds all local ones.
+
+    >>> shared_folder(["/v/a/1.mp4", "s3://b/1.mp4", "/v/b/1.mp4", ""]), shared_folder(["/v/1.mp4", "/w/1.mp4"]), shared_folder([])
+    ('/v', '/', '/')
+    """
+    shared: tuple[str, ...] | None = None
+    for video in filter(is_local, videos):
+        parts = PurePosixPath(canonical(video)).parent.parts
+        shared = parts if shared is None else _common(shared, parts)
+    return str(PurePosixPath(ROOT, *(shared or ())))
+
+
+def _common(parts: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    if others[: len(parts)] == parts:
+        return parts
+    return parts[: next(place for place, part in enumerate(parts) if others[place : place + 1] != (part,))]

@@ -17,7 +17,7 @@ from engine.config import RunConfig
 from engine.generate.prompts import wording_of
 from engine.ingest.clips import read_parts
 from engine.rows import Answer, Clip, Example, Takeaway
-from engine.run.collected import collected_of
+from engine.run.collected import collected_of, refuse_collected
 from engine.run.plan import INGEST, TRAIN, history, name_of, so_far
 from engine.run.seals import Seal
 from engine.run.work import pieces_of
@@ -54,13 +54,17 @@ class Source:
         return name_of(self.cycle, "select")
 
     def step_of(self, split: str) -> str:
-        """The step whose rows a split has. Raises ValueError for one that the cycle has not been evaluated on."""
+        """The step whose rows a split has.
+
+        Raises ValueError for one that the cycle has not been evaluated on, or whose answers are deleted.
+        """
         if split == TRAIN:
             return self.selected
         step = name_of(self.cycle, "evaluate", split)
         if step not in self.sealed:
             known = [TRAIN, *(own.name for own in self.config.sets if name_of(self.cycle, "evaluate", own.name) in self.sealed)]
             raise ValueError(f"--split {split}: cycle {self.cycle} of {self.store.url()} has {', '.join(known)}")
+        refuse_collected(self.store, step)
         return step
 
     def count(self, split: str) -> int:
@@ -89,6 +93,13 @@ class Source:
                     yield from (row["video"] for row in batch.to_pylist() if row["source"] != SHOTS)
         else:
             yield from (clip.video for clips, _ in self._clips(split, []) for clip in clips)
+
+    def all_videos(self) -> Iterator[str]:
+        """Of all clips of the run, and of the train rows, which may show others; a video as often as it is named."""
+        for record in self.sealed[INGEST].files:
+            if record.path.endswith(".parquet"):
+                yield from self.store.read_table(record, ["video"])["video"].to_pylist()
+        yield from self.videos(TRAIN)
 
     def _table(self) -> FileRecord:
         [record] = [record for record in self.sealed[self.selected].files if record.path.endswith("/examples.parquet")]

@@ -1,8 +1,8 @@
 """The card of what a finetune wrote: README.md beside its weights, as hubs and PEFT read it.
 
-It follows from seals alone, so a resumed run has the same bytes. It is written when the cycle is evaluated, because only then its
-accuracy is known and whether it is promoted; no seal records it, and no fetch of the model takes it along. It names no path of this
-machine but the base's, which adapter_config.json names too.
+It follows from seals alone, so a resumed run has the same bytes. A command on the run writes it when it ends, of each cycle that
+is evaluated: only then its accuracy is known, and whether it is promoted. No seal records it, and no fetch of the model takes it
+along. It names no path of this machine but the base's, which adapter_config.json names too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +14,7 @@ from engine.config import RunConfig
 from engine.export.front import card, counted, table
 from engine.run.plan import history, name_of
 from engine.run.seals import Seal
+from engine.store.locations import masked
 
 HUB_ID_PARTS = 2
 
@@ -62,14 +63,20 @@ def _body(config: RunConfig, sealed: Mapping[str, Seal], cycle: int, run: str) -
     what = "A LoRA adapter and a projector" if config.train.method == "lora" else "A model, finetuned in full,"
     yield f"# {_name(run)}, cycle {cycle}"
     yield ""
-    yield f"{what} on `{config.model.base}` that answers questions about videos with reasons. It was trained on answers of"
+    yield f"{what} on `{masked(config.model.base)}` that answers questions about videos with reasons. It was trained on answers of"
     yield "a model that the labels of their clips confirm, after Video-STaR (arXiv 2407.06189)."
     yield ""
     yield "It is the promoted model of its run." if promoted else _other(past.best_cycle)
     yield from ("", "## Evaluation", "")
     rows = [["base", f"{past.base:.3f}", "", ""], [f"cycle {cycle}", f"{evaluated['accuracy']:.3f}", *_compared(evaluated)]]
     yield from table(
-        ["held-out, " + f"{evaluated['clips']} clips", "accuracy", "95 % interval", "paired test with the best before"], rows
+        [
+            f"held-out, {evaluated['clips']} clips",
+            config.sets[0].metrics[0].replace("_", " "),
+            "95 % interval",
+            "paired test with the best before",
+        ],
+        rows,
     )
     yield from ("", "## Training", "")
     yield from table(["", ""], [[key, value] for key, value in _training(config, sealed, cycle, run).items()])
@@ -78,7 +85,7 @@ def _body(config: RunConfig, sealed: Mapping[str, Seal], cycle: int, run: str) -
     yield f"{_last([loss for loss in trained.facts['losses'] if loss is not None])}."
     yield from ("", "## Use", "")
     if config.train.method == "lora":
-        yield f"    starloop export {config.model.base} --adapter FOLDER --out merged"
+        yield f"    starloop export {masked(config.model.base)} --adapter FOLDER --out merged"
         yield ""
     yield "The frames and the pooling that it was trained with are part of the model; a chat as the base's template writes it."
 

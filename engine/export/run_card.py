@@ -4,7 +4,7 @@ Without it `datasets` guesses splits from the names of folders: it takes ingest/
 for examples.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from huggingface_hub.repocard_data import DatasetCardData
@@ -18,9 +18,9 @@ from engine.run.work import pieces_of
 from engine.store.weights import CARD
 
 
-def run_card(config: RunConfig, sealed: Mapping[str, Seal], run: str) -> bytes:
-    """README.md of a run. `run`: its URI."""
-    tables = dict(_tables(config, sealed))
+def run_card(config: RunConfig, sealed: Mapping[str, Seal], run: str, collected: Collection[str] = ()) -> bytes:
+    """README.md of a run. `run`: its URI. `collected`: folders that `starloop gc` has deleted."""
+    tables = dict(_tables(config, sealed, collected))
     default = f"examples-{default_cycle(sealed):03d}"
     data = DatasetCardData(
         pretty_name=_name(run),
@@ -31,7 +31,7 @@ def run_card(config: RunConfig, sealed: Mapping[str, Seal], run: str) -> bytes:
             for name, files in tables.items()
         ],
     )
-    return card(data, _body(tables, run))
+    return card(data, _body(tables, run, collected))
 
 
 def clips_card(config: RunConfig, sealed: Mapping[str, Seal], run: str) -> bytes:
@@ -46,8 +46,10 @@ def clips_card(config: RunConfig, sealed: Mapping[str, Seal], run: str) -> bytes
     return card(data, [f"The clips of {_name(run)}: one row each, a folder for each split."])
 
 
-def _tables(config: RunConfig, sealed: Mapping[str, Seal]) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Name of a table -> its files by split; without tables that have no row, which `datasets` does not load."""
+def _tables(
+    config: RunConfig, sealed: Mapping[str, Seal], collected: Collection[str]
+) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Name of a table -> its files by split; without tables that have no row or no file, which `datasets` does not load."""
     for cycle in selected_cycles(sealed):
         counts = sealed[name_of(cycle, "select")].counts
         for kind in ("examples", "preferences"):
@@ -57,7 +59,9 @@ def _tables(config: RunConfig, sealed: Mapping[str, Seal]) -> Iterator[tuple[str
     for cycle in (-1, *selected_cycles(sealed)):
         steps = {TRAIN: name_of(cycle, "generate")} | {own.name: name_of(cycle, "evaluate", own.name) for own in config.sets}
         answers = [
-            {"split": split_name(split), "path": f"{pieces_of(step)}/*.parquet"} for split, step in steps.items() if step in sealed
+            {"split": split_name(split), "path": f"{pieces_of(step)}/*.parquet"}
+            for split, step in steps.items()
+            if step in sealed and pieces_of(step) not in collected
         ]
         if answers:
             yield "attempts-base" if cycle < 0 else f"attempts-{cycle:03d}", answers
@@ -68,7 +72,7 @@ def _clips(config: RunConfig, sealed: Mapping[str, Seal]) -> list[dict[str, str]
     return [{"split": split_name(split), "path": f"{INGEST}/{split}/*.parquet"} for split in splits]
 
 
-def _body(tables: Mapping[str, list[dict[str, str]]], run: str) -> Iterator[str]:
+def _body(tables: Mapping[str, list[dict[str, str]]], run: str, collected: Collection[str]) -> Iterator[str]:
     yield f"# {_name(run)}: a run of Starloop"
     yield ""
     yield "Each table below loads by its name: `datasets.load_dataset(FOLDER, NAME)`. `examples` is what a cycle trains on,"
@@ -79,12 +83,15 @@ def _body(tables: Mapping[str, list[dict[str, str]]], run: str) -> Iterator[str]
     yield from table(
         ["table", "split", "files"], [[name, file["split"], file["path"]] for name, files in tables.items() for file in files]
     )
+    if answers := [folder for folder in sorted(collected) if folder.endswith(pieces_of(""))]:
+        yield ""
+        yield f"Answers that were deleted by `starloop gc`: {', '.join(answers)}."
 
 
 def _name(run: str) -> str:
     return run.rstrip("/").rpartition("/")[2]
 
 
-def cards(config: RunConfig, sealed: Mapping[str, Seal], run: str) -> dict[str, Any]:
+def cards(config: RunConfig, sealed: Mapping[str, Seal], run: str, collected: Collection[str] = ()) -> dict[str, Any]:
     """Path -> contents of both."""
-    return {CARD: run_card(config, sealed, run), f"{INGEST}/{CARD}": clips_card(config, sealed, run)}
+    return {CARD: run_card(config, sealed, run, collected), f"{INGEST}/{CARD}": clips_card(config, sealed, run)}

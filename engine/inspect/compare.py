@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from engine.config import HELDOUT, EvaluationSet, RunConfig
-from engine.evaluate.metrics import metric_of
+from engine.evaluate.judge.asker import NotAsked
+from engine.evaluate.metrics import accuracy, metric_of
 from engine.evaluate.outcomes import FAILED, RIGHT, Outcomes, read_outcomes
 from engine.evaluate.paired import Comparison
 from engine.evaluate.paired import compare as paired
@@ -24,6 +25,7 @@ from engine.run.seals import Seal
 from engine.run.summary import summarize
 from engine.run.work import read_seals, run_config
 from engine.store.files import Store
+from engine.store.locations import masked_values
 
 OF_ANSWERS = ("clips", "direct_kept", "rationalized_kept", "dropped", "failed")
 YIELDS = (
@@ -66,6 +68,10 @@ class Difference:
     """A row for each cycle and figure that differ: cycle, name, a, b; null where a run has none."""
     models: tuple[str, str]
     """The evaluations that are compared: of each run's promoted model, on its held-out clips."""
+    metric: str
+    """By which the answers are compared: the first one of b's held-out set."""
+    instead_of: str | None
+    """The judged metric that accuracy stands for, since a run lacks replies of b's judge, and nobody is asked; null: none."""
     test: Comparison | None
     """Whether b is better than a, on the clips that both answered; null: they have none in common, or one is not evaluated."""
     p_worse: float | None
@@ -81,11 +87,15 @@ def difference(a: Store, b: Store, num_clips: int) -> Difference:
     configs, seals = [run_config(store) for store in (a, b)], [read_seals(store) for store in (a, b)]
     promoted = tuple(name_of(history(sealed).best_cycle, "evaluate") for sealed in seals)
     heldout = configs[1].evaluate.sets[0]
-    answered = [
-        _outcomes(store, sealed, step, (configs[1], heldout)) for store, sealed, step in zip((a, b), seals, promoted, strict=True)
-    ]
+    steps = list(zip((a, b), seals, promoted, strict=True))
+    headline, instead_of = metric_of(heldout.metrics[0]), None
+    try:
+        answered = [_outcomes(*of, (configs[1], heldout)) for of in steps]
+    except NotAsked:
+        headline, instead_of = accuracy, headline.name
+        heldout = heldout.model_copy(update={"metrics": (headline.name,)})
+        answered = [_outcomes(*of, (configs[1], heldout)) for of in steps]
     both = _shared(answered[0], answered[1])
-    headline = metric_of(heldout.metrics[0])
     differing = _differing(*both) if both else frozenset()
     return Difference(
         a=a.uri,
@@ -94,6 +104,8 @@ def difference(a: Store, b: Store, num_clips: int) -> Difference:
         data=list(data_changes((a, b), seals)),
         yields=list(yields(*(summarize(config, sealed) for config, sealed in zip(configs, seals, strict=True)))),
         models=(promoted[0], promoted[1]),
+        metric=headline.name,
+        instead_of=instead_of,
         test=paired(promoted[0], headline, *both) if both else None,
         p_worse=paired(promoted[1], headline, both[1], both[0]).p if both else None,
         differing=len(differing),
@@ -110,7 +122,11 @@ def configuration(a: RunConfig, b: RunConfig) -> dict[str, list[Any]]:
     """
     flat = [dict(_flat(config.model_dump(mode="json"))) for config in (a, b)]
     keys = sorted({*flat[0], *flat[1]})
-    return {key: [own.get(key) for own in flat] for key in keys if flat[0].get(key) != flat[1].get(key) and key not in PLACES}
+    return {
+        key: [masked_values(own.get(key)) for own in flat]
+        for key in keys
+        if flat[0].get(key) != flat[1].get(key) and key not in PLACES
+    }
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -141,10 +157,13 @@ def _own_counts(cycle: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _outcomes(store: Store, sealed: Mapping[str, Seal], step: str, measured_as: tuple[RunConfig, EvaluationSet]) -> Outcomes | None:
-    """Of a held-out evaluation, by the headline of a set; None where it is not sealed. The run has the judge's replies already."""
+    """Of a held-out evaluation, by the headline of a set; None where it is not sealed.
+
+    Raises NotAsked where the run lacks replies of the set's judge: to compare asks nobody, and writes nothing.
+    """
     if step not in sealed:
         return None
-    with measuring(*measured_as, store, lambda marks: None) as measures:
+    with measuring(*measured_as, store, lambda marks: None, asks=False) as measures:
         scores = measures.scores(measures.metrics[:1])
         return read_outcomes(store, step, read_parts(store, HELDOUT, sealed[INGEST].files), scores).sorted()
 

@@ -22,6 +22,7 @@ from engine.run.plan import BASE, INGEST, TRAIN, name_of
 from engine.run.promotion import level_of_gain
 from engine.run.seals import Seal
 from engine.store.files import Store
+from engine.store.locations import masked
 
 StripOf = Callable[[Clip | Window], Strip]
 STORY_BYTES = 5_000_000
@@ -44,6 +45,8 @@ class Subject:
     """What few-shot curves say, by the folder or file that each is in (engine/report/few_shot.py)."""
     next_step: str = ""
     """"": the run is complete."""
+    is_at_work: bool = False
+    """Whether a driver holds the lease."""
     strips: Mapping[str, Strip] = field(default_factory=dict)
     """Of the report that is there, by the clip (engine/report/frames.py)."""
     inputs: str = ""
@@ -100,8 +103,9 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
             beside=subject.beside,
             curves=[curve for where, value in subject.curves.items() for curve in curves_of(where, value)],
             next_step=subject.next_step,
+            is_at_work=subject.is_at_work,
             inputs=subject.inputs,
-            url=store.url(),
+            url=masked(store.url()),
             beliefs=beliefs(evidence),
             labels=labels,
             counts=counts,

@@ -16,7 +16,7 @@ POINTS = 240
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """Mark(name="cycle 0", value=0.97, low=0.936, high=0.986, is_best=True): an accuracy with the ends of its interval."""
+    """Mark(name="cycle 0", value=0.97, low=0.936, high=0.986, is_best=True): a value with the ends of its interval."""
 
     name: str
     value: float
@@ -25,14 +25,15 @@ class Mark:
     is_best: bool = False
 
 
-def accuracies(marks: Sequence[Mark], title: str) -> Markup:
-    """Dots with their intervals, 0 to 1."""
+def values(marks: Sequence[Mark], title: str, bounds: tuple[float, float]) -> Markup:
+    """Dots with their intervals, between the bounds of their metric."""
+    low, high = bounds
 
     def y(value: float) -> float:
-        return round(TOP + (HEIGHT - TOP - BOTTOM) * (1 - min(1.0, max(0.0, value))), 1)
+        return round(TOP + (HEIGHT - TOP - BOTTOM) * (high - min(high, max(low, value))) / (high - low), 1)
 
     step = (WIDTH - LEFT - RIGHT) / max(1, len(marks))
-    drawn = _grid([(tick, y(tick)) for tick in (0.0, 0.25, 0.5, 0.75, 1.0)])
+    drawn = _grid([(tick, y(tick)) for tick in (low + (high - low) * quarter / 4 for quarter in range(5))])
     for number, mark in enumerate(marks):
         x, css = round(LEFT + step * (number + 0.5), 1), "best" if mark.is_best else "mark"
         if mark.low is not None and mark.high is not None:

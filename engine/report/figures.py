@@ -53,6 +53,15 @@ def yield_lines(cycles: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def measured_as(metric: str) -> str:
+    """A metric's name in a sentence.
+
+    >>> measured_as("qa_score")
+    'qa score'
+    """
+    return metric.replace("_", " ")
+
+
 def comparison_text(comparison: Mapping[str, Any] | None) -> str:
     """What the test of a cycle came to, and whether that promotes it; "" where none was made.
 

@@ -18,18 +18,20 @@ from markupsafe import Markup
 
 from engine.audit.audit import Audit
 from engine.config import RunConfig
+from engine.evaluate.metrics import metric_of
 from engine.generate.judged import line_of
 from engine.quantities import quantity
 from engine.report import charts, tables
 from engine.report.beliefs import Belief
 from engine.report.counts import LabelRow, StepCounts
 from engine.report.few_shot import Curve, contexts_line, episode_rows
-from engine.report.figures import comparison_text, interval_text
+from engine.report.figures import comparison_text, interval_text, measured_as
 from engine.report.people import audit_lines
 from engine.report.reasons import IN_WORDS, step_words
 from engine.report.strips import Strip
 from engine.run.plan import BASE, INGEST, name_of
 from engine.run.seals import Seal
+from engine.store.locations import masked
 
 ASSETS = Path(__file__).parent / "assets"
 NOTHING = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -61,6 +63,8 @@ class Parts:
     commands: Sequence[Mapping[str, Any]] = ()
     beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     next_step: str = ""
+    is_at_work: bool = False
+    """Whether a driver holds the lease, as far as can be known without waiting."""
     inputs: str = ""
 
 
@@ -81,10 +85,10 @@ def page(parts: Parts) -> str:
             facts=facts_of(parts),
             doubts=sum(belief.level == "doubt" for belief in parts.beliefs),
             notes=sum(belief.level == "note" for belief in parts.beliefs),
-            accuracies=_accuracies(summary),
+            values=_values(summary),
             losses=_losses(parts.sealed, summary),
             funnels=[
-                (cycle, tables.funnel_of(cycle, counts, parts.sealed.get(name_of(cycle, "select"))))
+                (cycle, tables.funnel_of(counts, parts.sealed.get(name_of(cycle, "select")), parts.config.select))
                 for cycle, counts in generated.items()
             ],
             has_answers=generated,
@@ -98,7 +102,7 @@ def page(parts: Parts) -> str:
             failures=tables.failure_rows(counted),
             confusion=tables.confusion_of(best) if best else None,
             work=list(tables.work_rows(summary, parts.sealed, parts.counts)),
-            lineage=tables.lineage_rows(parts.sealed, summary),
+            lineage=tables.lineage_rows(parts.sealed, summary, parts.config.generates),
             episodes=episode_rows(parts.sealed, summary),
             contexts=contexts_line(parts.config.episodes),
             curves=[(curve, charts.by_shots(curve.lines, f"{curve.set}: verb and noun right, by shots")) for curve in parts.curves],
@@ -173,7 +177,7 @@ def headline_of(summary: Mapping[str, Any]) -> dict[str, Any] | None:
     if summary["base_accuracy"] is None:
         return None
     heldout = {
-        "what": "Held-out accuracy",
+        "what": f"Held-out {measured_as(summary['metric'])}",
         "base": summary["base_accuracy"],
         "best": summary["best_accuracy"],
         "base_interval": summary["base_interval"],
@@ -186,7 +190,7 @@ def headline_of(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         return heldout
     own = {name: test[name] for name in ("base", "best", "base_interval", "best_interval", "comparison")}
     clips = f"{test['clips']:,} clips that were opened once, at the end"
-    return own | {"what": "Test accuracy", "clips": clips, "chosen_by": heldout}
+    return own | {"what": f"Test {measured_as(test['metric'])}", "clips": clips, "chosen_by": heldout}
 
 
 def facts_of(parts: Parts) -> list[tuple[str, str]]:
@@ -199,7 +203,7 @@ def facts_of(parts: Parts) -> list[tuple[str, str]]:
     generate = sealed.get(name_of(0, "generate"))
     model = (generate or sealed.get(BASE) or sealed[INGEST]).facts.get("model", {})
     digest = f" (digest {model['digest']})" if model.get("digest") else ""
-    instruct = f", first answers by {config.model.instruct}" if config.model.instruct else ""
+    instruct = f", first answers by {masked(config.model.instruct)}" if config.model.instruct else ""
     facts = [
         ("Run", parts.url),
         ("Begun", _day(parts.commands[0].get("started")) if parts.commands else ""),
@@ -208,11 +212,11 @@ def facts_of(parts: Parts) -> list[tuple[str, str]]:
             f"next is {parts.next_step}" if parts.next_step else f"complete; stopped because: {parts.summary['stopped_because']}",
         ),
         ("Command", parts.commands[0].get("command", "") if parts.commands else ""),
-        ("Last command", _ended(parts.commands) if parts.commands else ""),
-        ("Model", f"{config.model.base}{digest}{instruct}; engine {config.generate.engine}"),
-        ("Data", f"{config.data.manifest}: {clips}; {', '.join(sizes)}"),
+        ("Last command", _ended(parts.commands, parts.is_at_work) if parts.commands else ""),
+        ("Model", f"{masked(config.model.base)}{digest}{instruct}; engine {config.generate.engine}"),
+        ("Data", f"{masked(config.data.manifest)}: {clips}; {', '.join(sizes)}"),
         ("Preset and seed", f"{config.preset}, seed {config.run.seed}"),
-        ("Continues", f"{config.parent.run} ({config.parent.model or 'its base'})" if config.parent.run else ""),
+        ("Continues", f"{masked(config.parent.run)} ({masked(config.parent.model) or 'its base'})" if config.parent.run else ""),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]
     return [(name, value) for name, value in facts if value]
@@ -222,16 +226,17 @@ def _day(moment: str | None) -> str:
     return (moment or "").replace("T", " ")[:16] + " UTC" if moment else ""
 
 
-def _ended(commands: Sequence[Mapping[str, Any]]) -> str:
+def _ended(commands: Sequence[Mapping[str, Any]], is_at_work: bool) -> str:
     """What the last command did, and how it was called where that is another way than the first one."""
     command = commands[-1]
     what = f"ran until {command['until']}" if command.get("until") else "ran the loop"
     line = command.get("command", "")
     what = f"{line}: {what}" if line != commands[0].get("command", "") else what
-    return f"{what}; {command.get('outcome') or 'at work when this was written'}"
+    without = "at work when this was written" if is_at_work else "killed, or its machine is gone: it did not say how it ended"
+    return f"{what}; {command.get('outcome') or without}"
 
 
-def _accuracies(summary: Mapping[str, Any]) -> Markup | None:
+def _values(summary: Mapping[str, Any]) -> Markup | None:
     if summary["base_accuracy"] is None:
         return None
     low, high = summary["base_interval"] or (None, None)
@@ -242,7 +247,8 @@ def _accuracies(summary: Mapping[str, Any]) -> Markup | None:
             is_best = of["cycle"] == summary["best_cycle"]
             name = f"cycle {of['cycle']}"
             marks.append(charts.Mark(name=name, value=of["heldout_accuracy"], low=low, high=high, is_best=is_best))
-    return charts.accuracies(marks, "Held-out accuracy of the base and of each cycle, with 95 % intervals")
+    title = f"Held-out {measured_as(summary['metric'])} of the base and of each cycle, with 95 % intervals"
+    return charts.values(marks, title, metric_of(summary["metric"]).bounds)
 
 
 def _losses(sealed: Mapping[str, Seal], summary: Mapping[str, Any]) -> Markup | None:

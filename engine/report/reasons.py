@@ -1,5 +1,14 @@
 """Names of a run in words: steps, and reasons and kinds of failure with the rule behind each (docs/labels.md). Pure."""
 
+from collections.abc import Mapping
+
+from engine.config import Select
+from engine.quantities import quantity
+from engine.rows import RELABELLED
+from engine.run.plan import TRAIN
+
+COPIES = "near_copies."
+"""Before the place of the clips, in the counts of a select step."""
 IN_WORDS = {
     "contains_label": "The answer asserts the label.",
     "empty_answer": "The answer has no word.",
@@ -50,6 +59,32 @@ IN_WORDS = {
     "out_of_memory": "Answering about it takes more than the device's memory.",
 }
 
+LEFT_OUT = {
+    "ungrounded": ("answer", "whose text fits other videos as well"),
+    "people.dropped": ("answer", "dropped by people"),
+    "pass_rate_dropped": ("clip", "outside of select.pass_rate"),
+    "near_duplicates_dropped": ("clip", "with near-duplicate answers"),
+    "over_limit": ("clip", "over the limit of their label"),
+    "unused": ("example", "that training cannot use"),
+}
+"""Counts of a select step of what it leaves out: what is counted, and why."""
+
+
+def left_out(counts: Mapping[str, int], section: Select) -> list[str]:
+    """What a select step left out, with what each number counts. A near-copy is counted whether it has a kept answer or not.
+
+    >>> left_out({"ungrounded": 2, "over_limit": 0, "near_copies.heldout": 1, "near_copies.train": 3}, Select())
+    ['2 answers whose text fits other videos as well', '1 train clip nearly the same as clips of heldout']
+    """
+    words = [f"{quantity(count, noun)} {why}" for name, (noun, why) in LEFT_OUT.items() if (count := counts.get(name))]
+    stays = (RELABELLED,) if section.train_copies == "drop" else (RELABELLED, TRAIN)
+    copies = {name.removeprefix(COPIES): count for name, count in counts.items() if name.startswith(COPIES)}
+    return words + [
+        f"{quantity(count, 'train clip')} nearly the same as {'others' if place == TRAIN else f'clips of {place}'}"
+        for place, count in copies.items()
+        if section.near_copies == "drop" and place not in stays
+    ]
+
 
 def in_words(reason: str) -> str:
     """The sentence; a reason that is not known here, as its name.
@@ -67,4 +102,4 @@ def step_words(step: str) -> str:
     """
     folder, _, kind = step.partition("/")
     cycle = folder.removeprefix("cycle-")
-    return f"{folder if cycle == folder else f'cycle {int(cycle)}'} {kind}"
+    return f"{folder if cycle == folder else f'cycle {int(cycle)}'} {kind}".strip()

@@ -1,7 +1,7 @@
 """What the page's browser of clips is given: clips, all attempts at each across the steps, and what became of them. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from engine.audit.audit import Sample
@@ -13,7 +13,11 @@ from engine.report.spans import LONGEST_TEXT, deciding_spans, segments
 from engine.report.strips import Strip, key_of
 from engine.rows import Attempt, Clip, Review, Window
 from engine.run.plan import TRAIN
+from engine.store.locations import masked
 from engine.verify.verdict import VerifySpec
+
+MEASURED = ("support", "other")
+"""Figures of an attempt whose 0 says something."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +51,7 @@ class Teller:
             "label": name_of(clip.label),
             "text": clip.label.text,
             "question": clip.question,
-            "video": clip.video.removeprefix(f"{self.url}/"),
+            "video": masked(clip.video.removeprefix(f"{self.url}/")),
             "window": window_of(clip),
             "description": clip.description,
             "fate": fate,
@@ -73,13 +77,13 @@ class Teller:
             "use": self._use(attempt) if clip.split == TRAIN else "",
             "support": None if attempt.support is None else round(attempt.support, 2),
             "other": others_of(attempt),
-            "detail": attempt.detail if attempt.outcome == "failed" else "",
+            "detail": masked(attempt.detail) if attempt.outcome == "failed" else "",
             "score": round(attempt.score, 3),
             "sample": attempt.sample,
             "judge": [f"{of.stage}: {in_words(of.reason)} {of.detail}".strip() for of in attempt.judgements if of.model],
             "people": f"{review.people} {review.note}".strip() if review else "",
         }
-        return {name: content for name, content in value.items() if content not in (None, "", [], False, 0)}
+        return {name: content for name, content in value.items() if content not in (None, "", []) and (content or name in MEASURED)}
 
     def _use(self, attempt: Attempt) -> str:
         """What select made of an attempt that is kept, by the verifiers or by a person; "" of others, and before it is asked."""
@@ -90,7 +94,7 @@ class Teller:
 
 
 def _strip(strip: Strip) -> dict[str, Any]:
-    return {name: value for name, value in asdict(strip).items() if value}
+    return {name: value for name, value in asdict(replace(strip, missing=masked(strip.missing))).items() if value}
 
 
 def others_of(attempt: Attempt) -> float | None:
@@ -124,7 +128,8 @@ def audit_value(
         "strata": dict(sample.strata),
         "strips": [_strip(strip_of(Window(video=row.video, start_s=row.start_s, end_s=row.end_s, etag=""))) for row in sample.rows],
         "rows": [
-            cells(row) | ({"people": words[row.answer].people, "note": words[row.answer].note} if row.answer in words else {})
+            cells(replace(row, video=masked(row.video)))
+            | ({"people": words[row.answer].people, "note": words[row.answer].note} if row.answer in words else {})
             for row in sample.rows
         ],
     }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from engine.rows import Clip, Window
+from engine.store.files import digest
 
 StripKey = str
 """Names a clip's video and window."""
@@ -22,8 +23,5 @@ class Strip:
 
 
 def key_of(clip: Clip | Window) -> StripKey:
-    """
-    >>> key_of(Window(video="a.mp4", start_s=None, end_s=8.0, etag=""))
-    'a.mp4 None 8.0'
-    """
-    return f"{clip.video} {clip.start_s} {clip.end_s}"
+    """A digest: the page names it, and a video's URI may hold a signature."""
+    return digest([clip.video, clip.start_s, clip.end_s])

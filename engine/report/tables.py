@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.config import Select
 from engine.quantities import quantity
 from engine.report.counts import UNTOLD, StepCounts
-from engine.report.reasons import in_words
-from engine.run.plan import CYCLE_KINDS, name_of
+from engine.report.figures import measured_as
+from engine.report.reasons import in_words, left_out
+from engine.run.plan import INGEST, name_of
 from engine.run.seals import Seal
 
 MATRIX_LABELS, MOST_PAIRS = 16, 30
@@ -52,7 +54,7 @@ def yield_of(cycle: int, counts: StepCounts) -> Yield:
     )
 
 
-def funnel_of(cycle: int, counts: StepCounts | None, select: Seal | None) -> list[tuple[str, int, str]]:
+def funnel_of(counts: StepCounts | None, select: Seal | None, section: Select) -> list[tuple[str, int, str]]:
     """What becomes of a cycle's clips, a stage a row: (name, count, note). Direct and hinted attempts are stages of their own."""
     rows: list[tuple[str, int, str]] = []
     if counts is not None:
@@ -66,7 +68,14 @@ def funnel_of(cycle: int, counts: StepCounts | None, select: Seal | None) -> lis
     if select is not None:
         chosen = select.counts
         parts = [f"{chosen[name]:,} {name}" for name in ("direct", "rationalized", "instruct", "episodes") if chosen.get(name)]
-        left = [f"{chosen[name]:,} {name.replace('_', ' ')}" for name in ("ungrounded", "over_limit", "unused") if chosen.get(name)]
+        left = left_out(chosen, section)
+        if (
+            counts
+            and select.facts["direct_only"]
+            and not chosen.get("rationalized")
+            and (hinted := counts.endings["kept rationalized"])
+        ):
+            left.append(f"{quantity(hinted, 'clip')} that only a rationalization keeps")
         note = ", ".join(parts) + (f"; left out: {', '.join(left)}" if left else "")
         rows.append(("training examples", chosen.get("examples", 0), note))
     return rows
@@ -99,17 +108,29 @@ def failure_rows(steps: Sequence[tuple[str, StepCounts]]) -> list[tuple[str, str
 
 
 def confusion_of(counts: StepCounts) -> dict[str, Any]:
-    """{"labels", "matrix", "pairs", "wrong", "untold"}: a matrix where there are few labels, else the most frequent pairs."""
+    """{"labels", "has_others", "matrix", "pairs", "wrong", "untold"}: a matrix where there are few labels, else frequent pairs.
+
+    Its last columns are labels that no clip of the step has, all in one, and answers of which it cannot be told what they mean.
+    """
     wrong = {pair: count for pair, count in counts.answered.items() if pair[0] != pair[1]}
     pairs = sorted(((count, *pair) for pair, count in wrong.items() if pair[1] != UNTOLD), key=lambda row: (-row[0], *row[1:]))
     labels = sorted(counts.clips_by_label)
     is_matrix = 1 < len(labels) <= MATRIX_LABELS
+    others = Counter[str]()
+    for (label, other), count in wrong.items():
+        others[label] += count if other not in (*labels, UNTOLD) else 0
+    has_others = bool(others.total())
     return {
         "labels": labels if is_matrix else [],
+        "has_others": has_others,
         "matrix": [
             {
                 "label": label,
-                "cells": [counts.answered[label, other] for other in (*labels, UNTOLD)],
+                "cells": [
+                    *(counts.answered[label, other] for other in labels),
+                    *([others[label]] if has_others else []),
+                    counts.answered[label, UNTOLD],
+                ],
                 "clips": counts.clips_by_label[label],
             }
             for label in (labels if is_matrix else [])
@@ -121,25 +142,34 @@ def confusion_of(counts: StepCounts) -> dict[str, Any]:
 
 
 def work_rows(summary: Mapping[str, Any], sealed: Mapping[str, Seal], counts: Mapping[str, StepCounts]) -> Iterator[dict[str, Any]]:
-    """Seconds, throughput and cost of each sealed step of a cycle."""
-    for cycle in (-1, *(of["cycle"] for of in summary["cycles"])):
-        for kind in CYCLE_KINDS:
-            step = name_of(cycle, kind)
-            if (seal := sealed.get(step)) is None:
-                continue
-            of_step = counts.get(step)
-            clips = of_step.clips if of_step else None
-            steps = len(seal.facts.get("losses", [])) or None
-            done = clips or steps
-            yield {
-                "step": step,
-                "seconds": seal.seconds,
-                "done": quantity(clips, "clip") if clips else quantity(steps, "step") if steps else "",
-                "rate": f"{done / seal.seconds:,.1f} a second" if done and seal.seconds else "",
-                "tokens": of_step.tokens if of_step else None,
-                "cost": _cost(seal),
-                "result": f"{seal.facts['accuracy']:.3f}" if "accuracy" in seal.facts else _loss(summary, cycle, kind),
-            }
+    """Seconds, throughput and cost of each sealed step."""
+    losses = {name_of(of["cycle"], "train"): _loss(of) for of in summary["cycles"]}
+    for step, seal in sealed.items():
+        of_step = counts.get(step)
+        clips = _clips(seal)
+        steps = len(seal.facts.get("losses", [])) or None
+        done = clips or steps
+        yield {
+            "step": step,
+            "seconds": seal.seconds,
+            "done": quantity(clips, "clip") if clips else quantity(steps, "step") if steps else "",
+            "rate": f"{done / seal.seconds:,.1f} a second" if done and seal.seconds else "",
+            "tokens": of_step.tokens if of_step else None,
+            "cost": _cost(seal),
+            "result": _measured(seal) if "accuracy" in seal.facts else losses.get(step, ""),
+        }
+
+
+def _clips(seal: Seal) -> int | None:
+    """Those that were read or asked about."""
+    if seal.step == INGEST:
+        return seal.counts.get("clips")
+    return None if seal.step.endswith(("/select", "/train")) else seal.facts.get("clips")
+
+
+def _measured(seal: Seal) -> str:
+    metric = next(iter(seal.facts.get("metrics", ())), "accuracy")
+    return f"{measured_as(metric)} {seal.facts['accuracy']:.3f}"
 
 
 def _cost(seal: Seal) -> float | None:
@@ -148,26 +178,24 @@ def _cost(seal: Seal) -> float | None:
     return sum(costs) if any(costs) else None
 
 
-def _loss(summary: Mapping[str, Any], cycle: int, kind: str) -> str:
-    if kind != "train" or (last := summary["cycles"][cycle]["loss_last"]) is None:
-        return ""
-    return f"loss {summary['cycles'][cycle]['loss_first']:.2f} to {last:.2f}"
+def _loss(cycle: Mapping[str, Any]) -> str:
+    return "" if cycle["loss_last"] is None else f"loss {cycle['loss_first']:.2f} to {cycle['loss_last']:.2f}"
 
 
-def lineage_rows(sealed: Mapping[str, Seal], summary: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Which model answered and was trained in each cycle, and from what."""
-    rows = []
+def lineage_rows(sealed: Mapping[str, Seal], summary: Mapping[str, Any], generates: bool) -> list[dict[str, str]]:
+    """Which model answered and was trained in each cycle, and from what. `generates`: whether answers are trained on at all."""
+    rows, without_own = [], "those of the cycle before" if generates else "none: no model is asked"
     for of in summary["cycles"]:
         cycle = of["cycle"]
         generate, select = sealed.get(name_of(cycle, "generate")), sealed.get(name_of(cycle, "select"))
         evaluate = sealed.get(name_of(cycle, "evaluate"))
         answered = generate.facts.get("model", {}).get("digest", "") if generate else ""
         examples = quantity(select.counts.get("examples", 0) if select else 0, "example")
-        direct = " of direct answers alone" if of["direct_only"] else ""
+        direct = " of direct answers alone" if of["direct_only"] and generates else ""
         rows.append(
             {
                 "cycle": str(cycle),
-                "answers": f"by model {answered}" if answered else "those of the cycle before" if select else "",
+                "answers": f"by model {answered}" if answered else without_own if select else "",
                 "trained": f"from the base, on {examples}{direct}" if name_of(cycle, "train") in sealed else "",
                 "model": evaluate.facts.get("model", {}).get("digest", "") if evaluate else "",
                 "promoted": "promoted" if cycle == summary["best_cycle"] else "",

@@ -17,6 +17,7 @@ from engine.run.collected import note_collected
 from engine.run.lease import Lease, lease_state
 from engine.run.logs import LOGS
 from engine.run.plan import gap, history, name_of, next_step
+from engine.run.refresh import write_cards
 from engine.run.seals import Seal
 from engine.run.work import pieces_of, read_seals, run_config
 from engine.store.files import Store
@@ -128,4 +129,5 @@ def delete(store: Store) -> Collection:
             if folder.step:
                 note_collected(store, folder.step, [folder.path])
             store.delete(folder.path)
+        write_cards(store, config, sealed)
     return Collection(store.uri, folders, "")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+from engine.run.work import pieces_of
 from engine.store.files import FileRecord, Store
 
 COLLECTED = "collected.json"
@@ -23,6 +24,12 @@ def collected_of(store: Store, step: str) -> list[str]:
         return [str(folder) for folder in json.loads(data)["folders"]]
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{store.url(step)}/{COLLECTED} is not what `starloop gc` writes; restore it") from None
+
+
+def refuse_collected(store: Store, step: str) -> None:
+    """Raises ValueError where a step's pieces are deleted."""
+    if pieces_of(step) in collected_of(store, step):
+        raise ValueError(f"the answers of {step} in {store.url()} were deleted by `starloop gc`; its seal keeps their counts alone")
 
 
 def uncollected(store: Store, step: str, records: Sequence[FileRecord]) -> list[FileRecord]:

@@ -6,15 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 from engine.store.filesystems import SECRET
+from engine.store.locations import MASK, masked
 
-MASK = "***"
 OURS = ("starloop", "__main__.py")
 """Names of the program's own files: the script, and `python -m jobs`."""
 WORDS = re.compile(r"(?<![a-z])key(?![a-z])|signature|authorization", re.IGNORECASE)
 COUNTS = re.compile(r"(?:^|_)tokens$", re.IGNORECASE)
 """Keys such as max_tokens, whose tokens are none that open anything."""
-LOGIN, QUERY = re.compile(r"(?<=://)[^/@\s]+@"), re.compile(r"(://[^?\s]+)\?[^\s\"']+")
-"""Parts of a URI that may hold a password or a signature."""
 
 
 def command_line(arguments: Sequence[str]) -> str:
@@ -40,13 +38,13 @@ def _masked(arguments: Sequence[str]) -> Iterator[str]:
         if is_option and name == "--set" and equals:
             yield f"--set={_setting(value)}"
         elif is_option and equals:
-            yield f"{name}={MASK if is_secret(name.strip('-')) else _uri(value)}"
+            yield f"{name}={MASK if is_secret(name.strip('-')) else masked(value)}"
         elif is_option:
             yield argument
         elif option == "--set":
             yield _setting(argument)
         else:
-            yield MASK if option and is_secret(option.strip("-")) else _uri(argument)
+            yield MASK if option and is_secret(option.strip("-")) else masked(argument)
         option = argument if is_option and not equals else ""
 
 
@@ -54,7 +52,7 @@ def _setting(text: str) -> str:
     """KEY=VALUE: options of storage and values of secret keys are masked, whatever they are."""
     key, equals, value = text.partition("=")
     is_hidden = key.strip().split(".")[0] == "storage" or any(map(is_secret, key.strip().split(".")))
-    return f"{key}{equals}{MASK if equals and is_hidden else _uri(value)}"
+    return f"{key}{equals}{MASK if equals and is_hidden else masked(value)}"
 
 
 def is_secret(key: str) -> bool:
@@ -63,7 +61,3 @@ def is_secret(key: str) -> bool:
     ['api_key', 'key_env', 'hf-token']
     """
     return bool(SECRET.search(key) or WORDS.search(key)) and not COUNTS.search(key)
-
-
-def _uri(text: str) -> str:
-    return QUERY.sub(rf"\1?{MASK}", LOGIN.sub(f"{MASK}@", text))

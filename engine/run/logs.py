@@ -31,6 +31,7 @@ from engine.run.lease import whoami
 from engine.run.work import Progress
 from engine.store.documents import to_json
 from engine.store.files import Store
+from engine.store.locations import masked_values
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class RunLogs:
             "until": until,
             "driver": whoami(),
             "versions": versions(),
-            "config": config.model_dump(mode="json"),
+            "config": masked_values(config.model_dump(mode="json")),
         }
         self._cluster: dict[str, Any] | None = None
         self._noted_at = 0.0

@@ -23,6 +23,7 @@ from engine.audit.reviews import records_of
 from engine.config import RunConfig
 from engine.report.build import Subject, report_page
 from engine.report.page import INPUTS, strips_in
+from engine.run.lease import lease_state
 from engine.run.logs import COMMAND, LOGS
 from engine.run.plan import INGEST, next_step
 from engine.run.seals import Seal
@@ -36,7 +37,7 @@ REPORT = "report.html"
 CURVE, ICL = "curve.json", "icl.json"
 STEPS = re.compile(r"ingest$|base$|cycle-\d+$|logs$|lease$|report$|audit$|tensorboard$|trackers$|export$|videos$")
 """Folders of a run in which no curve lies."""
-PAGE_VERSION = 3
+PAGE_VERSION = 4
 """Counts up where the same run gives another page."""
 HEAD_BYTES = 4096
 """Of a page, that hold the digest of what it was made of."""
@@ -108,17 +109,22 @@ def _write_elsewhere(subject: Subject, outcome: Connection) -> None:
 
 
 def _write(subject: Subject) -> None:
+    subject.store.write(REPORT, page_of(subject))
+
+
+def page_of(subject: Subject) -> bytes:
+    """The report, with the film strips of the one that is there: their videos may be gone by now."""
     old = subject.store.read(REPORT)
     strips = strips_in(old.decode()) if old and inputs_of(old) else {}
-    subject.store.write(REPORT, report_page(replace(subject, strips=strips)).encode())
+    return report_page(replace(subject, strips=strips)).encode()
 
 
 def subject_of(store: Store, config: RunConfig, sealed: Mapping[str, Seal]) -> Subject:
     summary = summarize(config, sealed)
-    step, beside, curves = next_step(config, sealed), _beside(store), _curves(store)
+    step, beside, curves = next_step(config, sealed), ablations_of(store), _curves(store)
     audited = [*store.names(SAMPLES), *(asdict(record) for record in records_of(store))]
     outputs = [[name, seal.output, seal.seconds] for name, seal in sealed.items()]
-    commands = _commands(store)
+    commands, is_at_work = _commands(store), bool(lease_state(store).holder)
     return Subject(
         store=store,
         config=config,
@@ -128,7 +134,10 @@ def subject_of(store: Store, config: RunConfig, sealed: Mapping[str, Seal]) -> S
         beside=beside,
         curves=curves,
         next_step="" if step is None else step.name,
-        inputs=digest([PAGE_VERSION, summary, outputs, audited, beside, curves, [of.get("outcome") for of in commands]]),
+        is_at_work=is_at_work,
+        inputs=digest(
+            [PAGE_VERSION, summary, outputs, audited, beside, curves, [of.get("outcome") or is_at_work for of in commands]]
+        ),
     )
 
 
@@ -170,7 +179,7 @@ def _curves(store: Store) -> dict[str, Any]:
     return curves
 
 
-def _beside(store: Store) -> dict[str, dict[str, Any]]:
+def ablations_of(store: Store) -> dict[str, dict[str, Any]]:
     """The summaries of the run's ablations, which `starloop demo --ablations` writes below it."""
     summaries = {}
     for name in store.folders("ablations"):

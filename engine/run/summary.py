@@ -6,33 +6,25 @@ from typing import Any
 from engine.config import TEST, RunConfig
 from engine.generate.groups import yields_of
 from engine.generate.scores import Groundings
+from engine.report.reasons import left_out
 from engine.run.caveats import caveats
-from engine.run.plan import BASE, CYCLE_KINDS, TRAIN, has_ended, history, name_of, stopped_because, without_examples
+from engine.run.plan import BASE, CYCLE_KINDS, has_ended, history, name_of, stopped_because, without_examples
 from engine.run.promotion import History
 from engine.run.seals import Seal
 from engine.select.choose import BOTH_MODES
 from engine.select.grounded import Gate
 
-LEFT_OUT = {
-    "ungrounded": "ungrounded",
-    "people.dropped": "dropped by people",
-    "pass_rate_dropped": "outside of select.pass_rate",
-    "near_duplicates_dropped": "with near-duplicate answers",
-    "over_limit": "over the limit of their label",
-    "unused": "unusable",
-}
-"""Counts of a select step, in words."""
 LOSS_STEPS = 5
 """Training steps at each end whose losses are averaged: the loss of a single step depends too much on its batch."""
 
 
 def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
-    """{"base_accuracy", "base_interval", "best_accuracy", "best_interval", "best_cycle", "best_model", "stopped_because", "note",
-    "parent", "heldout_clips", "heldout_videos", "sets", "test", "cycles"}
+    """{"metric", "base_accuracy", "base_interval", "best_accuracy", "best_interval", "best_cycle", "best_model", "stopped_because",
+    "note", "parent", "heldout_clips", "heldout_videos", "sets", "test", "cycles"}
 
-    best_cycle is -1 and best_model null if no cycle is better than the base. In a run that continues another one ("parent", its
-    URI) the base is that one's promoted model. "test": as an entry of "sets", of the clips that data.test sets apart; null until
-    they are opened.
+    The accuracies are values of "metric", the first one of the held-out set. best_cycle is -1 and best_model null if no cycle is
+    better than the base. In a run that continues another one ("parent", its URI) the base is that one's promoted model. "test": as
+    an entry of "sets", of the clips that data.test sets apart; null until they are opened.
     """
     past = history(sealed)
     base = sealed.get(BASE)
@@ -40,6 +32,7 @@ def summarize(config: RunConfig, sealed: Mapping[str, Seal]) -> dict[str, Any]:
     while name_of(len(cycles), "select") in sealed or name_of(len(cycles), "generate") in sealed:
         cycles.append(_cycle(len(cycles), sealed, config.select.min_grounding))
     return {
+        "metric": config.sets[0].metrics[0],
         "base_accuracy": past.base if base else None,
         "base_interval": _interval(base),
         "best_accuracy": past.best if base else None,
@@ -84,8 +77,13 @@ def _set(config: RunConfig, name: str, best_cycle: int, sealed: Mapping[str, Sea
         "best_interval": _interval(best),
         "clips": base.facts["clips"],
         "metrics": {"base": base.facts["metrics"], "best": best.facts["metrics"]},
-        "comparison": best.facts.get("comparison"),
+        "comparison": _deciding_nothing(best.facts.get("comparison")),
     }
+
+
+def _deciding_nothing(comparison: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The held-out clips alone decide what is promoted: the seals of older versions have a level beside other sets' tests, too."""
+    return comparison and comparison | {"level": None}
 
 
 def _interval(seal: Seal | None) -> list[float] | None:
@@ -105,11 +103,8 @@ def _note(config: RunConfig, sealed: Mapping[str, Seal]) -> str:
     facts = selected.facts
     which = "on direct attempts alone " if facts["direct_only"] else ""
     kept = facts.get("direct_kept", 0) + (0 if facts["direct_only"] else facts.get("rationalized_kept", 0))
-    left_out = [f"{count} {words}" for name, words in LEFT_OUT.items() if (count := selected.counts.get(name))]
-    copies = _near_copies(selected.counts) if config.select.near_copies == "drop" else {}
-    # of train clips that are near-copies of one another, one stays
-    left_out += [f"{count} nearly the same as clips of {name}" for name, count in copies.items() if not name.startswith(TRAIN)]
-    why = f" (left out: {', '.join(left_out)})" if left_out else ""
+    others = left_out(selected.counts, config.select)
+    why = f" (left out: {', '.join(others)})" if others else ""
     have = (
         f"{kept} have a kept attempt, and none of these is left to train on{why}" if kept else "none has a kept attempt to train on"
     )

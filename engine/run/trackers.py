@@ -18,6 +18,7 @@ from engine.config import RunConfig
 from engine.run.seals import Seal
 from engine.run.work import Progress
 from engine.store.files import Store, digest
+from engine.store.locations import masked, masked_values
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class TrackedRun:
     """The last part of the URI."""
     seed: int
     config: dict[str, Any]
-    """As JSON values."""
+    """As JSON values, whose URIs show no login and no query."""
     store: Store
     sealed: Sequence[Seal] = ()
     """What is sealed when the command begins, in the order of the plan."""
@@ -57,11 +58,11 @@ class TrackedRun:
     def of(cls, config: RunConfig, store: Store, sealed: Sequence[Seal] = ()) -> "TrackedRun":
         uri = store.url().rstrip("/")
         return cls(
-            uri=uri,
+            uri=masked(uri),
             id=f"starloop-{digest([uri, config.identity()])[:16]}",
             name=uri.rpartition("/")[2],
             seed=config.run.seed,
-            config=config.model_dump(mode="json"),
+            config=masked_values(config.model_dump(mode="json")),
             store=store,
             sealed=sealed,
         )

@@ -13,7 +13,7 @@ import pyarrow as pa
 from engine.config import RunConfig
 from engine.decode.signature import VERSION
 from engine.ingest.hashes import hash_of
-from engine.rows import NEAR_COPIES, Answer, Clip, NearCopy, Window
+from engine.rows import NEAR_COPIES, RELABELLED, Answer, Clip, NearCopy, Window
 from engine.run.plan import TRAIN, name_of
 from engine.run.work import Work, read_index, read_rows
 from engine.select.choose import rank_of
@@ -23,9 +23,6 @@ from engine.select.survivors import Pieces
 from engine.store.files import digest
 from engine.store.locations import object_key
 from engine.store.parallel import parallel_map
-
-RELABELLED = "train/relabelled"
-"""Where a train clip is that shows the same as another one, and has another question or label: both stay, a person should look."""
 
 
 class Group:

@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from functools import lru_cache
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
 from yarl import URL
@@ -30,6 +31,11 @@ else: of S3, Google and CloudFront, and of Azure's shared access signatures."""
 ALWAYS = re.compile(r"x-(amz|goog)-|versionid$")
 """Parameters of which this is known by their names alone, and which version of the object is meant."""
 PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
+MASK = "***"
+LOGIN = re.compile(r"(?<=://)(?:[^/@\s:]*:[^/@\s]*|(?<!az://)(?<!abfs://)(?<!abfss://)[^/@\s]+)@")
+"""A user, with or without a password; in Azure's URIs a name before @ is a container."""
+QUERY = re.compile(r"(?<!file)(?<!local)(://[^?\s]+)\?[^\s\"']+")
+"""A query may hold a signature; in the path of a file a question mark is a character."""
 
 
 def protocol_of(uri: str) -> str:
@@ -99,6 +105,40 @@ def refuse_password(uri: str) -> None:
     """Raises ValueError for a URI with a user's password before its host."""
     if PASSWORD.search(uri):
         raise ValueError(f"{PASSWORD.sub('://...@', uri)} holds a password; give it to the workers' environment")
+
+
+def masked(text: str) -> str:
+    """The text without the logins and the queries of its URIs, for displays, cards and trackers.
+
+    >>> masked("s3://b/a.mp4"), masked("of https://me:pass@host/a.csv?sig=abc")
+    ('s3://b/a.mp4', 'of https://***@host/a.csv?***')
+    >>> masked("abfss://films@account.dfs.core.windows.net/a.mp4"), masked("/v/what?.mp4"), masked("file:///v/what?.mp4")
+    ('abfss://films@account.dfs.core.windows.net/a.mp4', '/v/what?.mp4', 'file:///v/what?.mp4')
+    """
+    return QUERY.sub(rf"\1?{MASK}", LOGIN.sub(f"{MASK}@", text))
+
+
+def masked_values(value: Any) -> Any:
+    """A value of JSON in which each text is masked.
+
+    >>> masked_values({"data": {"sets": ["https://h/a?sig=abc", 3]}})
+    {'data': {'sets': ['https://h/a?***', 3]}}
+    """
+    if isinstance(value, dict):
+        return {key: masked_values(of) for key, of in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked_values(of) for of in value]
+    return masked(value) if isinstance(value, str) else value
+
+
+def unsigned(uri: str) -> str:
+    """A URI of the web without login and without the parameters that say who may read the object; others as they are.
+
+    >>> unsigned("https://me:pass@h/a.mp4?X-Amz-Signature=f3&id=2"), unsigned("s3://b/a?.mp4"), unsigned("/v/a.mp4")
+    ('https://h/a.mp4?id=2', 's3://b/a?.mp4', '/v/a.mp4')
+    """
+    protocol = protocol_of(uri).lower()
+    return _web_key(uri, protocol, protocol) if protocol in WEB else uri
 
 
 def object_key(uri: str) -> str:

@@ -150,7 +150,7 @@ def export_data(
     ],
     out: Annotated[str, typer.Option(help="Folder or URI; default: RUN/export/FORMAT-cycle-000.")] = "",
     cycle: Annotated[
-        int | None, typer.Option(min=0, help="Whose rows; default: the cycle whose model is promoted, or the latest one.")
+        int | None, typer.Option(min=0, help="Whose rows; default: the cycle whose model is promoted, or the latest one with rows.")
     ] = None,
     split: Annotated[
         list[str], typer.Option(help="train, or an evaluation set, whose kept answers are taken; repeat the option for several.")

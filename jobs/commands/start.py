@@ -64,7 +64,9 @@ def doctor(
     from jobs import doctor
 
     if rehearse:
-        doctor.rehearse_training(config, settings)
+        if not model:
+            raise typer.BadParameter("--no-model leaves a check out, and --rehearse makes none; leave one of them out")
+        doctor.rehearse_training(config, settings, as_json)
     else:
         doctor.doctor(config, settings, model, as_json)
 

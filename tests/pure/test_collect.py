@@ -71,6 +71,9 @@ def test_a_taken_file_is_no_damage_and_the_seals_stay(tmp_path: Path) -> None:
     assert [folder.path for folder in delete(store).folders] == TAKEN
     assert not (tmp_path / "run/cycle-000/train/model").exists()
     assert read_seals(store) == sealed
+    card = (tmp_path / "run/README.md").read_text()
+    assert "cycle-001/generate/pieces/*.parquet" not in card
+    assert "deleted by `starloop gc`: cycle-000/evaluate/pieces, cycle-001/generate/pieces," in card
     assert damage_by_sizes(store, sealed.values()) == []
     assert [damage for seal in sealed.values() for damage in damage_by_contents(store, seal)] == []
     assert paths(store) == []

@@ -180,9 +180,14 @@ def test_llava_names_what_is_shown(video: str, human: str, key: str) -> None:
 
 @pytest.mark.parametrize(
     ("video", "named"),
-    [("/home/ann/v/a/b.mp4", "a/b.mp4"), ("/elsewhere/b.mp4", "b.mp4"), ("s3://bucket/b.mp4", "s3://bucket/b.mp4"), ("", "")],
+    [
+        ("/home/ann/v/a/b.mp4", "a/b.mp4"),
+        ("s3://bucket/b.mp4", "s3://bucket/b.mp4"),
+        ("https://ann:pw@h/b.mp4?X-Amz-Signature=f3&id=2", "https://h/b.mp4?id=2"),
+        ("", ""),
+    ],
 )
-def test_a_hub_is_told_no_path_of_this_machine(video: str, named: str) -> None:
+def test_a_hub_is_told_no_path_of_this_machine_and_no_signature(video: str, named: str) -> None:
     row = for_hub(a_row(video=video), "/home/ann/v")
     assert (row.video, row.run) == (named, "demo")
 

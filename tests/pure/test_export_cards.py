@@ -12,7 +12,7 @@ from engine.export.run_card import cards
 from engine.run.collected import note_collected
 from engine.run.plan import name_of
 from engine.run.refresh import refresh
-from engine.run.work import read_seals
+from engine.run.work import pieces_of, read_seals
 from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.store.weights import version
@@ -93,4 +93,11 @@ def test_cards_are_written_once_and_not_into_what_gc_has_deleted(tmp_path: Path)
     refresh(store, config, read_seals(store))
     left = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("README.md")}
     assert left.items() < times.items()
+    evaluated = name_of(1, "evaluate")
+    note_collected(store, evaluated, [pieces_of(evaluated)])
+    refresh(store, config, read_seals(store))
+    card = DatasetCard.load(tmp_path / "run" / "README.md")
+    [answers] = [own["data_files"] for own in card.data.to_dict()["configs"] if own["config_name"] == "attempts-001"]
+    assert answers == [{"split": "train", "path": "cycle-001/generate/pieces/*.parquet"}]
+    assert "Answers that were deleted by `starloop gc`: cycle-001/evaluate/pieces." in card.content
     assert not store.names(f"{trained}/model")

@@ -3,18 +3,21 @@
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import DatasetCard
 
+from builders import a_clip, an_attempt
 from command import starloop
 from engine.export.export import Exported, export
-from engine.export.folder import CLAIM
+from engine.export.folder import CLAIM, Folder
 from engine.export.formats import LAYOUTS, Form
 from engine.export.kept import Source
-from engine.rows import TAKEAWAYS
+from engine.rows import TAKEAWAYS, Clip
+from engine.run.collected import note_collected
 from engine.run.plan import name_of
 from engine.run.work import pieces_of, read_seals
 from engine.store.drafts import DRAFT_PREFIX
@@ -144,6 +147,95 @@ def test_no_path_of_this_machine_is_in_a_folder_for_a_hub(tmp_path: Path) -> Non
     texts = b"".join(data for path, data in contents(out).items() if not path.startswith("data/"))
     assert str(tmp_path).encode() not in texts
     assert b"/videos" not in texts
+
+
+def test_local_videos_of_a_hub_are_named_below_the_folder_that_holds_all_of_them(tmp_path: Path) -> None:
+    """Wherever the manifest lies: that of a continuation is in the run's folder, and a relative one is another file elsewhere."""
+    clips = [a_clip("a0", video="/films/one/a.mp4"), a_clip("a3", video="/films/two/a.mp4")]
+    clips += [a_clip("a6", video="/videos/a.mp4")]
+    attempts = [an_attempt(clip.clip_id, text="It is rising.", seed=at) for at, clip in enumerate(clips)]
+
+    def exported(name: str, held: str, *chosen: Clip) -> list[str]:
+        store, out = Store(str(tmp_path / name)), tmp_path / f"{name}-out"
+        config = a_config(store.url(), manifest="clips.csv")
+        config = a_run(store, chosen, attempts[: len(chosen)], config=config, heldout_videos=held)
+        source = Source(store=store, config=config, sealed=read_seals(store), cycle=0)
+        export(source, "hub", Store(str(out)))
+        return [row["video"] for row in pq.read_table(out / "data").to_pylist()]
+
+    assert exported("below", "/films/held", *clips[:2]) == ["one/a.mp4", "two/a.mp4"]
+    assert exported("apart", "/held", clips[0]) == ["a.mp4"], "no folder but the root holds both: no path of this machine is told"
+    with pytest.raises(ValueError, match=r"/films/one/a.mp4 and /films/two/a.mp4 would both be a.mp4 on a hub, and the videos of"):
+        exported("alike", "/held", *clips[:2])
+    assert not (tmp_path / "alike-out").exists()
+    assert not (tmp_path / ".alike-out.unfinished").exists()
+
+
+def test_a_killed_command_leaves_a_folder_that_it_has_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = a_source(Store(str(tmp_path / "run")))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for out in (Store(str(tmp_path / "out")), Store("memory://exports/killed")):
+        with monkeypatch.context() as patched:
+            patched.setattr(Folder, "done", killed)  # the first file is there, and not noted as whole
+            with pytest.raises(KeyboardInterrupt):
+                export(source, "parquet", out, shard_rows=8)
+        assert export(source, "parquet", out, shard_rows=8).is_new
+    beside = tmp_path / ".other.unfinished"
+    (beside / "data").mkdir(parents=True)
+    (beside / "data" / "train-00000-of-00009.parquet").write_bytes(b"of a version that claimed later")
+    export(source, "parquet", Store(str(tmp_path / "other")))
+    assert [path.name for path in (tmp_path / "other" / "data").iterdir()] == ["train-00000-of-00001.parquet"]
+
+
+def test_an_export_of_other_answers_is_another_export(tmp_path: Path) -> None:
+    """Also where the examples are the same: `starloop failures --rewind` undoes the evaluation alone."""
+    source, out = a_source(Store(str(tmp_path / "run"))), Store(str(tmp_path / "out"))
+    export(source, "parquet", out, ["train", "heldout"])
+    step = name_of(0, "evaluate")
+    again = replace(source.sealed[step], files=[])
+    with pytest.raises(ValueError, match=r"holds another export \(rows.heldout: .*\)"):
+        export(replace(source, sealed={**source.sealed, step: again}), "parquet", out, ["train", "heldout"])
+
+
+def test_answers_that_gc_has_deleted_are_refused(tmp_path: Path) -> None:
+    source, step = a_source(Store(str(tmp_path / "run"))), name_of(0, "evaluate")
+    note_collected(source.store, step, [pieces_of(step)])
+    source.store.delete(pieces_of(step))
+    with pytest.raises(ValueError, match=r"the answers of cycle-000/evaluate in .* were deleted by `starloop gc`"):
+        export(source, "parquet", Store(str(tmp_path / "out")), ["train", "heldout"])
+    assert export(source, "parquet", Store(str(tmp_path / "out"))).rows == {"train": 8}
+
+
+def test_rows_of_a_file_are_no_option_of_a_text_format(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"--shard-rows: each split of llava is one file; leave it out"):
+        export(a_source(Store(str(tmp_path / "run"))), "llava", Store(str(tmp_path / "out")), shard_rows=5)
+
+
+def test_rows_of_templates_are_no_models_answers(tmp_path: Path) -> None:
+    source = a_source(Store(str(tmp_path / "run")))
+    config = source.config.model_copy(update={"select": source.config.select.model_copy(update={"source": "template"})})
+    templates = {name: seal for name, seal in source.sealed.items() if not name.endswith("/generate")}
+    export(replace(source, config=config, sealed=templates), "parquet", Store(str(tmp_path / "out")))
+    card = (tmp_path / "out" / "README.md").read_text()
+    for text in (
+        "No model answered the train rows",
+        "| answered by | no model |",
+        "| verified by | nothing: no answer is",
+        "templates | 4 |",
+    ):
+        assert text in card
+    for text in ("A video LLM answered", "Answers are a model's", "clips asked about", "kept without a hint"):
+        assert text not in card
+
+
+def test_a_card_names_no_signature(tmp_path: Path) -> None:
+    manifest = "https://ann:pw@h/clips.csv?X-Amz-Signature=f3"
+    source = a_source(Store(str(tmp_path / "run")), manifest=manifest)
+    export(source, "messages", Store(str(tmp_path / "out")))
+    assert "| manifest | https://***@h/clips.csv?*** |" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_a_sample_of_a_shard_is_a_video_byte_for_byte_and_its_row(tmp_path: Path) -> None:

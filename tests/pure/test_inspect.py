@@ -23,6 +23,7 @@ from engine.report.reasons import IN_WORDS
 from engine.rows import Review
 from engine.run.children import note_child
 from engine.store.files import Store
+from jobs.compare import test_lines as lines_of_test
 from jobs.inspect import inspect
 from lived import DROPPED, TRAIN, review, select_with_reviews, write_run
 
@@ -209,6 +210,20 @@ def test_a_run_and_its_copy_do_not_differ_and_parts_with_the_same_contents_are_n
     assert (value.configuration, value.data, value.yields, value.differing, value.clips) == ({}, [], [], 0, [])
     assert value.test is not None
     assert value.test.p == 1.0
+
+
+def test_to_compare_asks_no_judge_and_writes_nothing(tmp_path: Path) -> None:
+    judged = ["evaluate.judge.url=http://127.0.0.1:9/v1", "evaluate.judge.model=m"]
+    judged.append('evaluate.sets=[{name="heldout", metrics=["qa_score"]}]')
+    a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", settings=judged, right={"h0": True})
+    value = difference(a, b, 5)
+    assert (value.metric, value.instead_of) == ("accuracy", "qa_score")
+    assert value.test is not None
+    assert value.differing == len(value.clips) > 0
+    assert "by accuracy: a run lacks replies of the judge for qa score, and nobody is asked" in "\n".join(lines_of_test(value))
+    assert a.folders("") == b.folders("") == ["base", "cycle-000", "ingest"]
+    plain = difference(a, a, 0)
+    assert (plain.metric, plain.instead_of) == ("accuracy", None)
 
 
 def test_yields_that_differ_are_named_by_cycle(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ import engine
 from command import starloop
 from engine import Rows, load_attempts, load_clips, load_examples, load_summary, verify
 from engine.labels import Number
+from engine.run.collected import note_collected
 from engine.run.plan import name_of
 from engine.run.seals import SEAL, Seal, write_seal
-from engine.run.work import INDEX, OLD_INDEX
+from engine.run.work import INDEX, OLD_INDEX, pieces_of
 from engine.store.files import Store
 from kept_runs import a_run, answers_to, clips_of
 
@@ -31,6 +32,15 @@ def run(tmp_path: Path) -> str:
     clips, store = clips_of(6), Store(str(tmp_path / "runs" / "demo"))
     a_run(store, clips, answers_to(clips))
     return store.url()
+
+
+def test_answers_that_gc_has_deleted_are_refused(run: str) -> None:
+    step = name_of(0, "evaluate")
+    note_collected(Store(run), step, [pieces_of(step)])
+    Store(run).delete(pieces_of(step))
+    with pytest.raises(ValueError, match=r"the answers of cycle-000/evaluate in .* were deleted by `starloop gc`"):
+        load_attempts(run, split="heldout")
+    assert len(list(load_attempts(run))) > 0
 
 
 @pytest.mark.waits

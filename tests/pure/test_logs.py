@@ -127,7 +127,8 @@ def test_a_log_keeps_its_first_and_its_last_lines() -> None:
 
 
 def a_config(folder: Path) -> RunConfig:
-    return load_config(None, [f"run.uri={folder}", "train.micro_batch_rows=2", "train.batch_rows=4"])
+    manifest = "data.manifest=https://h/clips.csv?X-Amz-Signature=f3"
+    return load_config(None, [f"run.uri={folder}", manifest, "train.micro_batch_rows=2", "train.batch_rows=4"])
 
 
 def files_of(folder: Path) -> dict[str, str]:
@@ -154,7 +155,8 @@ def test_a_command_leaves_its_log_its_configuration_and_what_others_logged(tmp_p
     command = json.loads(files[COMMAND])
     assert (command["outcome"], command["error"], command["until"]) == ("finished", None, "ingest")
     assert command["command"] == "starloop selftrain --set 'storage.s3.profile=***'"
-    assert command["config"] == config.model_dump(mode="json")
+    assert command["config"] == config.model_dump(mode="json") | {"data": command["config"]["data"]}
+    assert command["config"]["data"]["manifest"] == "https://h/clips.csv?***"
     assert command["config"]["train"]["micro_batch_rows"] == 2
     assert {"python", "starloop", "ray", "torch"} <= set(command["versions"])
     messages = [line.partition("Z ")[2] for line in files[DRIVER].splitlines()]

@@ -19,6 +19,7 @@ from builders import a_clip, a_seal, an_attempt
 from engine.audit.audit import Audit, audits, sample_of, take_back
 from engine.audit.figures import Estimate, Stratum
 from engine.audit.sheet import to_csv
+from engine.config import Select
 from engine.evaluate.paired import smallest_gain
 from engine.ingest.hashes import hash_of
 from engine.report import digest
@@ -30,13 +31,17 @@ from engine.report.frames import strip_of
 from engine.report.page import embedded, strips_in
 from engine.report.reasons import IN_WORDS
 from engine.report.spans import deciding_spans, segments
+from engine.report.stories import Teller, Uses
 from engine.report.strips import Strip
 from engine.report.tables import Yield, confusion_of, funnel_of, yield_of
-from engine.rows import FAILURES, Attempt, Judgement, Trace
+from engine.rows import FAILURES, Attempt, Grounding, Judgement, Trace
 from engine.run import reports
 from engine.run.collected import note_collected
+from engine.run.lease import Lease
 from engine.run.plan import BASE
+from engine.run.refresh import refresh
 from engine.run.reports import begin_report, inputs_of, subject_of
+from engine.run.summary import summarize
 from engine.run.work import read_seals, run_config
 from engine.store.files import Store
 from engine.store.troubles import StorageError
@@ -137,14 +142,32 @@ def test_both_readings_of_a_yield() -> None:
     assert yield_of(0, counts) == Yield(
         cycle=0, clips=(2, 4), attempts=(2, 5), direct=(1, 4), direct_attempts=(1, 3), hinted=(1, 4), hinted_attempts=(1, 2)
     )
-    select = replace(a_seal("s"), counts={"examples": 1, "direct": 1, "rationalized": 0, "ungrounded": 1})
-    assert funnel_of(0, counts, select) == [
+    chosen = {"examples": 1, "direct": 1, "rationalized": 0, "ungrounded": 1, "near_duplicates_dropped": 2, "near_copies.train": 3}
+    select = replace(a_seal("s", direct_only=True), counts=chosen)
+    assert funnel_of(counts, select, Select(train_copies="drop")) == [
         ("train clips", 4, "1 failed"),
         ("answered without a hint", 3, "3 answers: 1 kept, 2 rejected"),
         ("shown the label, asked again", 2, "2 answers: 1 kept, 1 rejected"),
         ("clips with a kept answer", 2, ""),
-        ("training examples", 1, "1 direct; left out: 1 ungrounded"),
+        (
+            "training examples",
+            1,
+            "1 direct; left out: 1 answer whose text fits other videos as well, 2 clips with near-duplicate answers, 3 train clips "
+            "nearly the same as others, 1 clip that only a rationalization keeps",
+        ),
     ]
+
+
+def test_a_wrong_answer_may_name_a_label_that_no_held_out_clip_has() -> None:
+    counts = StepCounts(["rising", "sinking", "blinking"])
+    clips = [a_clip(name, label) for name, label in (("a", "rising"), ("b", "rising"), ("c", "sinking"), ("d", "sinking"))]
+    texts = ("It is blinking.", "It is sinking.", "Nothing.", "It is sinking.")
+    traces = [a_trace(clip.clip_id, text=text, **NO) for clip, text in zip(clips[:3], texts, strict=False)]
+    counts.add(clips, [*traces, a_trace("d", text=texts[3])])
+    confusion = confusion_of(counts)
+    assert (confusion["labels"], confusion["has_others"], confusion["untold"]) == (["rising", "sinking"], True, 1)
+    assert [row["cells"] for row in confusion["matrix"]] == [[0, 1, 1, 0], [0, 1, 0, 1]]
+    assert all(sum(row["cells"]) == row["clips"] for row in confusion["matrix"])
 
 
 @pytest.mark.parametrize(
@@ -320,6 +343,20 @@ def test_hostile_text_stays_text(html: str) -> None:
     assert json.loads(embedded({"text": "\ud800</script>"}))["text"] == "\ud800</script>"
 
 
+def test_no_signature_is_on_the_page(tmp_path: Path) -> None:
+    signed = "https://ann:pw@h/a.mp4?X-Amz-Signature=f3c9"
+    a_run(tmp_path, train=4, heldout=4, settings=[f"data.manifest={signed}"])
+    html = html_of(Store(str(tmp_path)))
+    assert facts_in(html)["Data"].startswith("https://***@h/a.mp4?***: 4 train")
+    assert "f3c9" not in html
+    failed = an_attempt("a", outcome="failed", reason="missing", text="", detail=f"no such video: {signed}; copy it")
+    teller = Teller(spec=VerifySpec(), url="runs/a", words={}, uses=Uses())
+    story = teller.story(a_clip("a", video=signed), "", [("base/evaluate", [failed])], Strip(missing=f"no such video: {signed}"))
+    assert story["video"] == "https://***@h/a.mp4?***"
+    assert "f3c9" not in json.dumps(story)
+    assert "pw@" not in json.dumps(story)
+
+
 def test_all_attempts_of_a_clip_stand_side_by_side(html: str) -> None:
     stories = {story["id"]: story for story in data_of(html)["stories"]}
     assert len(stories) == 64
@@ -354,6 +391,75 @@ def test_the_tables_hold_the_figures_of_the_run(folder: Path, html: str) -> None
     assert [row["clips"] for row in rows.of("Clips that failed")] == ["2", "2"]
     lineage = rows.of("Lineage")
     assert lineage[1]["answers"] == "by model m1"
+
+
+def test_grounding_of_nothing_is_a_figure() -> None:
+    """The least grounded answers: their support rounds to 0."""
+    teller = Teller(spec=VerifySpec(), url="runs/a", words={}, uses=Uses())
+    grounding = Grounding(tokens=4, own=-1.0, others=(-1.0, -1.0), clips=("x", "y"))
+    attempt = an_attempt("a", support=0.004, grounding=grounding, score=0.0)
+    [[value]] = [step["attempts"] for step in teller.story(a_clip("a"), "", [("base/evaluate", [attempt])], Strip())["steps"]]
+    assert (value["support"], value["other"]) == (0.0, 0.0)
+    assert {"score", "sample", "cut", "people", "detail"} & value.keys() == set()
+
+
+def test_the_work_of_every_step_is_counted_with_its_bill(tmp_path: Path) -> None:
+    a_run(tmp_path)
+    store = Store(str(tmp_path))
+    facts = {"accuracy": 3.5, "metrics": {"qa_score": 3.5}, "clips": 50, "judge": {"cost": 0.75}}
+    sealed = read_seals(store) | {"base/evaluate-mine": a_seal("base/evaluate-mine", **facts)}
+    html = report_page(subject_of(store, run_config(store), sealed), no_strip)
+    work = {row["step"]: row for row in Rows(html).of("Seconds, throughput")}
+    assert work["base evaluate-mine"]["done"] == "50 clips"
+    assert (work["base evaluate-mine"]["cost"], work["base evaluate-mine"]["result"]) == ("0.75", "qa score 3.500")
+    assert work["ingest"]["done"] == "64 clips"
+    assert work["cycle 1 train"]["result"].startswith("loss ")
+    assert work["cycle 1 select"]["done"] == ""
+
+
+def test_a_driver_that_was_killed_is_not_at_work(tmp_path: Path) -> None:
+    a_run(tmp_path)
+    store, path = Store(str(tmp_path)), "logs/00001/command.json"
+    store.write(path, json.dumps(json.loads(store.read(path) or b"") | {"outcome": None}).encode())
+    subject = subject_of(store, run_config(store), read_seals(store))
+    assert facts_in(report_page(subject, no_strip))["Last command"].startswith("ran the loop; killed, or its machine is gone")
+    with Lease(store):
+        held = subject_of(store, run_config(store), read_seals(store))
+    assert facts_in(report_page(held, no_strip))["Last command"] == "ran the loop; at work when this was written"
+    assert held.inputs != subject.inputs
+
+
+def test_no_model_answers_where_examples_are_templates(tmp_path: Path) -> None:
+    a_run(tmp_path, settings=["select.source=template"])
+    store = Store(str(tmp_path))
+    sealed = {name: seal for name, seal in read_seals(store).items() if not name.endswith("/generate")}
+    first, _ = Rows(report_page(subject_of(store, run_config(store), sealed), no_strip)).of("Lineage")
+    assert first["answers"] == "none: no model is asked"
+    assert "direct answers" not in first["trained"]
+
+
+def test_film_strips_of_the_page_before_stay(tmp_path: Path) -> None:
+    """`starloop report` where the videos cannot be read: on another machine, or once they are gone."""
+    a_run(tmp_path, train=6, heldout=6)
+    store = Store(str(tmp_path))
+    store.write("report.html", html_of(store).encode())
+    known = strips_in((store.read("report.html") or b"").decode())
+    assert known
+    report(str(tmp_path), "", [])
+    assert strips_in((store.read("report.html") or b"").decode()) == known
+
+
+def test_the_summary_and_the_report_of_a_demo_know_its_ablations(tmp_path: Path) -> None:
+    a_run(tmp_path)
+    store = Store(str(tmp_path))
+    config, sealed = run_config(store), read_seals(store)
+    assert "ablations" not in refresh(store, config, sealed)
+    ablation = summarize(config, sealed) | {"best_accuracy": 0.5}
+    store.write("ablations/without_grounding/summary.json", json.dumps(ablation).encode())
+    assert refresh(store, config, sealed)["ablations"] == {"without_grounding": json.loads(json.dumps(ablation))}
+    written = json.loads(store.read("summary.json") or b"")
+    assert list(written["ablations"]) == ["without_grounding"]
+    assert "without grounding" in (store.read("report.html") or b"").decode()
 
 
 def test_an_unfinished_run_has_a_report(tmp_path: Path) -> None:

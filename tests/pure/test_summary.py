@@ -1,5 +1,6 @@
 """Pins the summary: the figures that the table, summary.json and the report show, from the seals of a run."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -10,8 +11,11 @@ from builders import a_clip, a_seal, an_attempt
 from engine.generate.groups import Groups
 from engine.generate.scores import Groundings, Supports
 from engine.presets import load_config
+from engine.report.charts import BOTTOM, HEIGHT, TOP
+from engine.report.page import _values
 from engine.run.caveats import caveats
 from engine.run.plan import BASE, INGEST
+from engine.run.seals import Seal
 from engine.run.summary import summarize
 from jobs.view import a_console, print_summary
 
@@ -159,13 +163,13 @@ def test_a_cycle_that_would_be_the_same_again_is_noted(settings: list[str], is_n
         (
             {"direct_only": True, "direct_kept": 3},
             {"ungrounded": 2, "near_copies.heldout": 1, "near_copies.train": 2, "over_limit": 0},
-            "of 6 clips 3 have a kept attempt, and none of these is left to train on (left out: 2 ungrounded, 1 nearly the same as "
-            "clips of heldout), so",
+            "of 6 clips 3 have a kept attempt, and none of these is left to train on (left out: 2 answers whose text fits other "
+            "videos as well, 1 train clip nearly the same as clips of heldout), so",
         ),
         (
             {"direct_only": False, "direct_kept": 2, "rationalized_kept": 2},
             {"pass_rate_dropped": 4},
-            "4 have a kept attempt, and none of these is left to train on (left out: 4 outside of select.pass_rate), so",
+            "4 have a kept attempt, and none of these is left to train on (left out: 4 clips outside of select.pass_rate), so",
         ),
     ],
 )
@@ -197,6 +201,45 @@ def test_before_a_finetune_no_gain_is_printed(capsys: pytest.CaptureFixture[str]
     printed = capsys.readouterr().out
     assert "held-out accuracy of the base 0.250 on 1 clip; the run is not finished" in printed
     assert "->" not in printed
+
+
+def a_measured(metric: str, heldout: float, before: float = 0.25) -> dict[str, Seal]:
+    """Seals of a run of one cycle whose held-out and test sets are measured by a metric; those of an older version have levels."""
+    test = {"step": "base/evaluate-test", "clips": 9, "videos": 9, "won": 3, "lost": 0, "gain": 0.3, "p": 0.04, "level": 0.025}
+    seals = [
+        a_seal(INGEST),
+        *(a_seal(step, accuracy=before, clips=9, metrics={metric: before}) for step in (BASE, "base/evaluate-test")),
+        a_seal("cycle-000/generate", **ACCOUNTS),
+        a_seal("cycle-000/select", **ACCOUNTS, examples=3, episodes=0, direct_only=False),
+        a_seal("cycle-000/train", losses=[1.0]),
+        a_seal("cycle-000/evaluate", accuracy=heldout, clips=9, metrics={metric: heldout}),
+        a_seal("cycle-000/evaluate-test", accuracy=heldout, clips=9, metrics={metric: heldout}, comparison=test),
+    ]
+    return {seal.step: seal for seal in seals}
+
+
+def test_clips_that_decide_nothing_promote_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = summarize(load_config(None, ["data.test=0.1"]), a_measured("accuracy", 0.5))
+    assert summary["test"]["comparison"]["level"] is None
+    print_summary(summary)
+    printed = capsys.readouterr().out
+    assert "9 clips that decided nothing; 3 clips better and 0 worse than base, p = 0.04\n" in printed
+    assert "promoted, which" not in printed
+
+
+def test_a_held_out_metric_that_is_no_accuracy_has_its_name_and_its_bounds(capsys: pytest.CaptureFixture[str]) -> None:
+    judge = ["evaluate.judge.url=http://localhost:1/v1", "evaluate.judge.model=m", "data.test=0.1"]
+    config = load_config(None, [*judge, 'evaluate.sets=[{name="heldout", metrics=["qa_score"]}]'])
+    summary = summarize(config, a_measured("qa_score", 3.5, before=2.0))
+    print_summary(summary)
+    printed = capsys.readouterr().out
+    assert "held-out qa score 2.000 -> 3.500 (cycle 0)" in printed
+    assert "test qa score 2.000 -> 3.500" in printed
+    assert "accuracy" not in printed
+    svg = str(_values(summary))
+    assert "Held-out qa score" in svg
+    heights = [float(y) for y in re.findall(r'class="(?:mark|best)" cx="[\d.]+" cy="([\d.]+)"', svg)]
+    assert heights == [round(TOP + (HEIGHT - TOP - BOTTOM) * (5 - value) / 5, 1) for value in (2.0, 3.5)], "of 0 to 5"
 
 
 def test_text_from_data_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,13 @@ def progresses() -> list[Progress]:
     return [Progress(step="c/train", unit="", done=0, total=0), *(progress_of("c/train", record) for record in records)]
 
 
+def test_a_tracker_is_told_no_signature() -> None:
+    config = RunConfig.model_validate({"data": {"manifest": "https://ann:pw@h/clips.csv?X-Amz-Signature=f3"}})
+    run = TrackedRun.of(config, Store("memory://runs/a"))
+    assert run.config["data"]["manifest"] == "https://***@h/clips.csv?***"
+    assert run.config["run"] == config.run.model_dump(mode="json")
+
+
 def test_a_tracker_gets_every_step_once(toys: list[Toy]) -> None:
     reported: list[Progress] = []
     with tracked(["toy"], a_run(), reported.append) as trackers_of_run:

@@ -45,12 +45,18 @@ class Account:
     """An unclear reply."""
 
 
+class NotAsked(ValueError):
+    """A reply is not in the run's folder, and nobody may be asked for it."""
+
+
 class Asker:
     """Asker(spec, wordings, store).marks([Question(...), ...]); its client is opened by the first question that has no reply."""
 
-    def __init__(self, spec: JudgeSpec, wordings: Mapping[str, Wording], store: Store, report: Callable[[int], None]) -> None:
-        """`report`: is told how many marks there are by now; it may raise."""
-        self.spec, self.account = spec, Account()
+    def __init__(
+        self, spec: JudgeSpec, wordings: Mapping[str, Wording], store: Store, report: Callable[[int], None], asks: bool = True
+    ) -> None:
+        """`report`: is told how many marks there are by now; it may raise. `asks`: False: only the replies that are there count."""
+        self.spec, self.account, self._asks = spec, Account(), asks
         self._wordings, self._store, self._report = {**WORDINGS, **wordings}, store, report
         self._replies = dict(_read(store))
         self._client: ChatClient | None = None
@@ -60,7 +66,7 @@ class Asker:
             self._client.close()
 
     def marks(self, questions: Sequence[Question]) -> list[Mark | None]:
-        """In their order. Raises ModelAway where the judge does not answer within the patience."""
+        """In their order. Raises ModelAway where the judge does not answer within the patience, NotAsked where nobody is asked."""
         size = AT_ONCE * self.spec.endpoint.concurrency
         marks: list[Mark | None] = []
         for start in range(0, len(questions), size):
@@ -96,6 +102,8 @@ class Asker:
         """Get and keep the replies; returns the keys of questions that the server refuses."""
         if not requests:
             return set()
+        if not self._asks:
+            raise NotAsked(f"{self._store.url(REPLIES)} lacks {len(requests)} replies of {self.spec.endpoint}")
         self._client = client = self._client or client_of(self.spec)
         futures = {key: client.start(client.complete(body)) for key, (_, body) in requests.items()}
         replies, refused, away = list[JudgeReply](), set[str](), None
@@ -137,6 +145,19 @@ class Asker:
             "cost": round(cost, 6),
             "example": account.example,
         }
+
+
+def line_of(facts: Mapping[str, Any]) -> str:
+    """What the judge of an evaluation was asked, for a terminal.
+
+    >>> facts = {"judge": "m at u", "marks": 40, "new": 30, "unclear": 3, "refused": 0, "prompt_tokens": 9000, "reply_tokens": 400}
+    >>> print(line_of(facts | {"cost": 0.25}))
+    m at u was asked for 40 marks: 30 new replies, 3 unclear; 9,000 prompt and 400 reply tokens cost 0.25
+    """
+    counts = [f"{facts['new']:,} new replies", *(f"{facts[name]:,} {name}" for name in ("unclear", "refused") if facts[name])]
+    text = f"{facts['judge']} was asked for {facts['marks']:,} marks: {', '.join(counts)}"
+    cost = f" cost {facts['cost']:,.4g}" if facts["cost"] else ""
+    return f"{text}; {facts['prompt_tokens']:,} prompt and {facts['reply_tokens']:,} reply tokens{cost}"
 
 
 def warning_of(facts: Mapping[str, Any]) -> str:

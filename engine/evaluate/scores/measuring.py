@@ -36,14 +36,16 @@ class Measuring:
 
 
 @contextmanager
-def measuring(config: RunConfig, evaluation_set: EvaluationSet, store: Store, report: Callable[[int], None]) -> Iterator[Measuring]:
-    """`store`: of the run, whose folder has the judge's replies. `report`: is told how many marks there are by now."""
+def measuring(
+    config: RunConfig, evaluation_set: EvaluationSet, store: Store, report: Callable[[int], None], asks: bool = True
+) -> Iterator[Measuring]:
+    """`store`: of the run, whose folder has the judge's replies. `report`, `asks`: of the Asker."""
     metrics = [metric_of(name) for name in evaluation_set.metrics]
     if not any(metric.source in JUDGED for metric in metrics):
         yield Measuring(config, metrics, None)
         return
     section = judge_of(config.evaluate, evaluation_set)
-    asker = Asker(JudgeSpec.of(section, config.run.seed, "evaluate.judge"), section.wordings, store, report)
+    asker = Asker(JudgeSpec.of(section, config.run.seed, "evaluate.judge"), section.wordings, store, report, asks)
     try:
         yield Measuring(config, metrics, asker)
     finally:

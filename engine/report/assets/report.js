@@ -104,7 +104,8 @@ function filter() {
 function draw() {
   const last = Math.min(first + PAGE_CLIPS, shown.length);
   byId("clip-list").replaceChildren(...shown.slice(first, last).map(clipOf));
-  byId("clip-count").textContent = `${shown.length.toLocaleString("en")} of ${data.stories.length.toLocaleString("en")} clips`;
+  const all = `${data.stories.length.toLocaleString("en")} clips`;
+  byId("clip-count").textContent = shown.length ? `${shown.length.toLocaleString("en")} of ${all}` : `0 of ${all} on this page`;
   byId("page-number").textContent = shown.length ? `${first + 1} to ${last}` : "none";
   byId("previous").disabled = first === 0;
   byId("next").disabled = last >= shown.length;
@@ -128,12 +129,15 @@ function show(name, value) {
   filters.elements[name].focus({ preventScroll: true });
 }
 
+/** What buttons of the tables lead to: a large run shows a part of its clips, of which a label or a reason may have none. */
+const named = (name) => [...document.querySelectorAll(`[data-${name}]`)].map((button) => button.dataset[name]);
+
 function startClips() {
   const attempts = data.stories.flatMap((story) => story.steps.flatMap((step) => step.attempts));
   fill("split", data.stories.map((story) => story.split));
-  fill("label", data.stories.map((story) => story.label), String);
+  fill("label", [...data.stories.map((story) => story.label), ...named("label")], String);
   fill("step", data.stories.flatMap((story) => story.steps.map((step) => step.name)), String);
-  fill("reason", attempts.map((attempt) => attempt.reason));
+  fill("reason", [...attempts.map((attempt) => attempt.reason), ...named("reason")]);
   fill("fate", data.stories.map((story) => story.fate));
   filters.addEventListener("input", filter);
   filters.addEventListener("submit", (event) => event.preventDefault());
@@ -191,10 +195,8 @@ function startAudit() {
   const kept = read(key);
   const count = () => { byId("audit-count").textContent = `${audit.rows.filter((row) => row.people).length} of ${audit.rows.length} marked`; };
   const changed = () => { save(key, audit.rows); count(); };
-  byId("audit-list").append(...audit.rows.map((row, place) => {
-    Object.assign(row, kept[row.answer] || {});
-    return questionOf(row, place, audit.strips[place], changed);
-  }));
+  for (const row of audit.rows) Object.assign(row, kept[row.answer] || {}); // all of them first: to show a mark saves the rows
+  byId("audit-list").append(...audit.rows.map((row, place) => questionOf(row, place, audit.strips[place], changed)));
   byId("export").addEventListener("click", () => {
     const rows = audit.rows.map((row) => ({ ...row, note: safe(row.note || "") }));
     const link = make("a");
