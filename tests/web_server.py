@@ -10,7 +10,10 @@ from pathlib import Path
 
 
 class WebServer:
-    """with WebServer(folder) as web: web.url("ranges/a.mp4"); web.is_away = True: from then on it answers 503 to everything, by web.denies 403."""
+    """with WebServer(folder) as web: web.url("ranges/a.mp4"); web.is_away = True: from then on it answers 503 to everything.
+
+    web.denies = True: 403 to everything.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.is_away = self.denies = False

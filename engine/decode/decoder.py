@@ -108,8 +108,8 @@ class ChildDecoder:
         """The clip's frames, or why there are none. With an etag, only of that version of the video.
 
         Raises StorageError where storage as a whole is away, or denies what it gave before, or this machine is out of open files,
-        ChildProcessError where no child can be started: these are no clip's fault. Whatever else storage does with this one object is the clip's failure, and never
-        blamed on its decoder.
+        ChildProcessError where no child can be started: these are no clip's fault. Whatever else storage does with this one object
+        is the clip's failure, and never blamed on its decoder.
         """
         failure: Failure | None = None
         not_started: NotStarted | None = None
@@ -130,7 +130,9 @@ class ChildDecoder:
                 failure = Failure(kind="crashed", detail=f"{clip.video} takes its decoder down ({died}); drop its row")
             except ChildTimeout:
                 self.close()
-                allowed = f"limits.decode_timeout_s = {self._limits.timeout_s:g} s of CPU time, or {self._limits.longest_s:g} s by clock"
+                allowed = (
+                    f"limits.decode_timeout_s = {self._limits.timeout_s:g} s of CPU time, or {self._limits.longest_s:g} s by clock"
+                )
                 return Failure(kind="timeout", detail=f"{clip.video}: no end after {allowed}")
             except StorageError as error:
                 self._raise_if_of_all(clip.video, error)

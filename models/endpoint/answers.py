@@ -71,7 +71,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The server refuses, and would tomorrow, in words that are about every question: End("HTTP 404: no such model", status=404)."""
+    """The server refuses in words that are about every question: End("HTTP 404: no such model", status=404)."""
 
     reason: str
     status: int

@@ -157,15 +157,14 @@ class ChatClient:
 
     async def _out_of_patience(self, trouble: Passing, since: float) -> Exception:
         """The error of a question that got no answer: of it alone where the server has answered others, or answers the probe."""
-        if self._last_answer <= since:
-            if not isinstance(await self._ask_probe(), Completion):
-                waited = f"{self.endpoint.patience_s:g} s ({self.endpoint.section}.patience_s, at the start of a run less)"
-                more = f", and it wants {trouble.retry_after_s:g} s more" if trouble.retry_after_s else ""
-                verb = "answers with" if trouble.is_answer else "does not answer:"
-                reason = f"{self.endpoint} {verb} {trouble.reason}; that is waited for {waited}{more}"
-                return self._ended(
-                    ModelAway(f"{reason}; start it, or check {self.endpoint.section}.url, then run the same command again")
-                )
+        if self._last_answer <= since and not isinstance(await self._ask_probe(), Completion):
+            waited = f"{self.endpoint.patience_s:g} s ({self.endpoint.section}.patience_s, at the start of a run less)"
+            more = f", and it wants {trouble.retry_after_s:g} s more" if trouble.retry_after_s else ""
+            verb = "answers with" if trouble.is_answer else "does not answer:"
+            reason = f"{self.endpoint} {verb} {trouble.reason}; that is waited for {waited}{more}"
+            return self._ended(
+                ModelAway(f"{reason}; start it, or check {self.endpoint.section}.url, then run the same command again")
+            )
         return self._of_it_alone(trouble.reason)
 
     def _ended(self, error: ModelAway) -> ModelAway:

@@ -222,8 +222,8 @@ class EndpointVideoLLM:
             completion = await self.client.complete(body_of(self.options, messages, shown, seed, sampling))
             if self.answers_as and completion.model not in ("", self.answers_as):
                 raise ModelAway(
-                    f"{self.options.endpoint} answers as {completion.model!r} by now, and answered as {self.answers_as!r} when this "
-                    "step's model was loaded; name one version of the model in generate.openai.model, and begin another run"
+                    f"{self.options.endpoint} answers as {completion.model!r} by now, and answered as {self.answers_as!r} when "
+                    "this step's model was loaded; name one version of the model in generate.openai.model, and begin another run"
                 )
             return reply_of(completion, sampling)
 

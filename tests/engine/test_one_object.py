@@ -144,7 +144,9 @@ def test_storage_that_denies_what_it_gave_before_ends_the_step(web: WebServer, f
         assert outcome(decoder, web.url("ranges/a.mp4")) == "clip"
         assert outcome(decoder, web.url("403/a.mp4")) == "denied"
         web.denies = True
-        with pytest.raises(StorageError, match=r"ranges/a.mp4 was read before and is denied by now too, .*; check permissions") as at:
+        with pytest.raises(
+            StorageError, match=r"ranges/a.mp4 was read before and is denied by now too, .*; check permissions"
+        ) as at:
             outcome(decoder, web.url("capped/a.mp4"))
         assert (at.value.trouble, "capped/a.mp4: HTTP status 403" in str(at.value)) == ("denied", True)
         web.denies = False
