@@ -778,7 +778,8 @@ class Limits(Section):
     """What a clip and a run may take before they are given up. All may change between two commands on the same run."""
 
     decode_timeout_s: float = cost(60.0, gt=0)
-    """Wall-clock time of the decoding process for one clip, without the time that storage takes."""
+    """CPU time of the decoding process for one clip, so that a busy node does not decide which clips are kept. By the clock it is
+    ten times as long, without the time that storage takes."""
     decode_memory_bytes: int = cost(4 << 30, ge=1 << 28)
     """Address space of the decoding process."""
     read_bytes: int = cost(8 << 30, gt=0)

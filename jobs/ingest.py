@@ -16,6 +16,7 @@ from engine.ingest.adapters.source import Source
 from engine.ingest.card import Card
 from engine.ingest.clips import PART_CLIPS
 from engine.ingest.listing import BUDGET_S, LISTED_FOLDERS, Listing
+from engine.ingest.names import NamedVideos
 from engine.ingest.own import folder_notes, ignored_files, own_records
 from engine.ingest.skipped import Skipped
 from engine.ingest.splits import split_named
@@ -69,8 +70,16 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
         raise ValueError("--split is for clips; conversations have no split, all of them are trained on")
     storage = config.access()
     columns = table.read_mapping(options.mapping, storage) if options.mapping else {}
-    questions, video = options.questions, options.video
-    source = Source(path=manifest, storage=storage, video=video, split=split, questions=questions, mapping=columns)
+    videos = NamedVideos(manifests.folder_of(config.data), storage)
+    source = Source(
+        path=manifest,
+        storage=storage,
+        video=options.video,
+        videos=videos,
+        split=split,
+        questions=options.questions,
+        mapping=columns,
+    )
     skipped = Skipped() if options.skip_bad else None
     folder, _, name = out.rpartition("/")
     store = Store(folder or ".", storage)
@@ -83,7 +92,7 @@ def ingest(options: IngestOptions, out: str, settings: list[str]) -> None:
         refuse_missing(talks.num_shown, listing)
         _write(store, name, content, facts, options.dry_run)
         return
-    own = partial(own_records, manifest, storage, source.video, split)
+    own = partial(own_records, manifest, storage, source)
     records = partial(adapter(form), source) if form in ADAPTERS else own
 
     def rows() -> Iterator[dict[str, Any]]:

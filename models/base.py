@@ -247,7 +247,7 @@ class OutOfMemory(RuntimeError):
 
 
 class EngineDied(RuntimeError):
-    """The processes that answer are gone, and this process will get no answers any more: whoever holds the model has to end."""
+    """The processes that answer are gone or give requests up: whoever holds the model has to end, and is started anew."""
 
 
 class Unanswerable(RuntimeError):

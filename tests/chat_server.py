@@ -41,6 +41,8 @@ class ChatServer:
 
     def __init__(self, port: int = 0, key: str = "") -> None:
         self.key = key
+        self.model = MODEL
+        """What it calls the model that answers."""
         self.always = ""
         """The trouble of each answer."""
         self.trouble_of: Callable[[dict[str, Any]], str] = lambda body: ""
@@ -177,7 +179,8 @@ class _Handler(BaseHTTPRequestHandler):
         if trouble == "slow":
             time.sleep(1.5)
         text = chat.says(body) if chat.says else ""
-        content = json.dumps(reply_to(body, "abort" if trouble == "aborted" else "", text)).encode()
+        reply = reply_to(body, "abort" if trouble == "aborted" else "", text) | {"model": chat.model}
+        content = json.dumps(reply).encode()
         if trouble in ("cut", "reset"):
             if trouble == "cut":
                 self._send(200, content[: len(content) // 2], **{"Content-Length": str(len(content))})

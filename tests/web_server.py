@@ -10,10 +10,13 @@ from pathlib import Path
 
 
 class WebServer:
-    """with WebServer(folder) as web: web.url("ranges/a.mp4"); web.is_away = True: from then on it answers 503 to everything."""
+    """with WebServer(folder) as web: web.url("ranges/a.mp4"); web.is_away = True: from then on it answers 503 to everything.
+
+    web.denies = True: 403 to everything.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.is_away = False
+        self.is_away = self.denies = False
         self.denied: set[str] = set()
         """Names of files to which it answers 403, whatever the way."""
         self.is_over = threading.Event()
@@ -66,6 +69,8 @@ class _Handler(BaseHTTPRequestHandler):
         file = self.files / name
         if self.server_of_tests.is_away:
             self._send(503, b"")
+        elif self.server_of_tests.denies:
+            self._send(403, b"no")
         elif not file.is_file():
             self._send(404, b"no such file")
         elif name in self.server_of_tests.denied:
@@ -145,6 +150,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _first_range_only(self, body: bytes) -> None:
         self._ranges(body) if self.headers.get("Range") == "bytes=0-0" else self._whole(body)
+
+    def _whole_of_another(self, body: bytes) -> None:
+        """Ranges at first; later the whole object, of another version that has as many bytes."""
+        if self.headers.get("Range") == "bytes=0-0":
+            return self._ranges(body, ETag='"one"')
+        return self._send(200, body[::-1], ETag='"two"')
 
     def _another_range(self, body: bytes) -> None:
         self._ranges(body, shift=0 if self.headers.get("Range") == "bytes=0-0" else 1)

@@ -25,6 +25,9 @@ from models.base import FrameSpec, Video
 
 TRIES = 3
 """How often a video may take its decoder down, or change while it is read, before it is a Failure."""
+LONGEST_BY_CLOCK = 10
+"""Times the CPU time that a clip is allowed, for a decoder that waits without computing. The clock alone would let a busy node
+decide which clips are kept."""
 NOT_STARTED_WAIT_S = 2.0
 """A node short of memory may need a moment."""
 LONGEST_DETAIL = 1000
@@ -39,10 +42,16 @@ class DecodeLimits:
     """What one clip may cost; see engine/config.py, [limits]."""
 
     timeout_s: float
+    """CPU time of the decoding process; by the clock LONGEST_BY_CLOCK times as long."""
     memory_bytes: int
     read_bytes: int
     frame_pixels: int
     decode_pixels: int
+
+    @property
+    def longest_s(self) -> float:
+        """By the clock."""
+        return self.timeout_s * LONGEST_BY_CLOCK
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,9 +107,9 @@ class ChildDecoder:
     def decode(self, clip: Clip | Window, spec: FrameSpec, jitter_seed: int | None = None, etag: str = "") -> ClipRead | Failure:
         """The clip's frames, or why there are none. With an etag, only of that version of the video.
 
-        Raises StorageError where storage as a whole is away or this machine is out of open files, ChildProcessError where no child
-        can be started: these are no clip's fault. Whatever else storage does with this one object is the clip's failure, and never
-        blamed on its decoder.
+        Raises StorageError where storage as a whole is away, or denies what it gave before, or this machine is out of open files,
+        ChildProcessError where no child can be started: these are no clip's fault. Whatever else storage does with this one object
+        is the clip's failure, and never blamed on its decoder.
         """
         failure: Failure | None = None
         not_started: NotStarted | None = None
@@ -121,11 +130,12 @@ class ChildDecoder:
                 failure = Failure(kind="crashed", detail=f"{clip.video} takes its decoder down ({died}); drop its row")
             except ChildTimeout:
                 self.close()
-                allowed_s = self._limits.timeout_s
-                return Failure(kind="timeout", detail=f"{clip.video}: no end after limits.decode_timeout_s = {allowed_s:g} s")
+                allowed = (
+                    f"limits.decode_timeout_s = {self._limits.timeout_s:g} s of CPU time, or {self._limits.longest_s:g} s by clock"
+                )
+                return Failure(kind="timeout", detail=f"{clip.video}: no end after {allowed}")
             except StorageError as error:
-                if error.trouble in OF_THIS_MACHINE or (error.trouble == "unavailable" and self._places.are_away(clip.video)):
-                    raise
+                self._raise_if_of_all(clip.video, error)
                 failure = _storage_failure(clip.video, error)
                 if error.trouble != "replaced":
                     return failure
@@ -138,6 +148,15 @@ class ChildDecoder:
                 "too low? Then run the same command again"
             )
         return failure
+
+    def _raise_if_of_all(self, video: str, error: StorageError) -> None:
+        """Raises StorageError for trouble that is not of this object alone."""
+        if error.trouble in OF_THIS_MACHINE or (error.trouble == "unavailable" and self._places.are_away(video)):
+            raise error
+        if error.trouble in ("denied", "refused") and (before := self._places.denied_by_now(video)):
+            reason = str(error).rpartition("; ")[0]
+            what = f"{reason}; {before} was read before and is denied by now too, as by credentials that have expired"
+            raise StorageError("denied", f"{what}; {REMEDY['denied']}, then run the same command again") from None
 
     def _request(self, clip: Clip | Window, source: Source, spec: FrameSpec, jitter_seed: int | None) -> Request:
         return Request(
@@ -160,7 +179,8 @@ class ChildDecoder:
         if self._child is None:
             self._child = ChildProcess(self._limits.memory_bytes, self._backend, self._program)
         child, limits = self._child, self._limits
-        left_s, num_requests, allowed_requests = limits.timeout_s, 0, most_requests(request)
+        left_s, num_requests, allowed_requests = limits.longest_s, 0, most_requests(request)
+        child.allow(limits.timeout_s)
         with child.errors_named():
             child.send(request.to_json(), left_s)
         while True:
@@ -195,14 +215,14 @@ class ChildDecoder:
             self._abandon(child)
             raise
         with child.errors_named():
-            child.send(data, self._limits.timeout_s)
+            child.send(data, self._limits.longest_s)
 
     def _abandon(self, child: ChildProcess) -> None:
         """Tell the child that the bytes do not come, and wait until it has given the clip up; kill it if it does not."""
         try:
             with child.errors_named():
-                child.send_length(NO_BYTES, self._limits.timeout_s)
-                has_given_up = child.receive(1, self._limits.timeout_s) == b"A"
+                child.send_length(NO_BYTES, self._limits.longest_s)
+                has_given_up = child.receive(1, self._limits.longest_s) == b"A"
         except (ChildDied, ChildTimeout):
             has_given_up = False
         if not has_given_up:

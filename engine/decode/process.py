@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import os
 import signal
 import socket
@@ -16,6 +17,8 @@ from engine.decode.protocol import LARGEST_REASON, LENGTH
 from engine.decode.request import Backend
 
 START_TIMEOUT_S = 60.0
+LOOK_S = 0.5
+"""Between two looks at the CPU time of a process that is waited for."""
 EXIT_WAIT_S = 5.0
 """A process whose socket is closed is given so long to end, so that its exit code can be reported."""
 PROGRAM = (
@@ -66,6 +69,7 @@ class ChildProcess:
             except OSError as error:  # the node is out of processes, memory or descriptors
                 raise NotStarted(str(error)) from None
             opened.pop_all()  # close() closes these from here on
+        self._cpu_until_s = math.inf
         try:
             self.unconfined = self._receive_start()
         except (EOFError, OSError, ValueError):
@@ -93,6 +97,18 @@ class ChildProcess:
         self._process.wait()
         self._stderr.close()
 
+    def allow(self, cpu_s: float) -> None:
+        """From now on so much CPU time may be used: receive() raises TimeoutError when it is."""
+        self._cpu_until_s = self.cpu_s() + cpu_s
+
+    def cpu_s(self) -> float:
+        """CPU time of the process so far, in seconds; wall-clock time where the system does not tell it (no /proc)."""
+        try:
+            values = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return time.monotonic()
+        return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
+
     def send(self, body: bytes, timeout_s: float) -> None:
         """Send the length and the bytes."""
         self._connection.settimeout(timeout_s)
@@ -105,12 +121,18 @@ class ChildProcess:
         self._connection.sendall(LENGTH.pack(length))
 
     def receive(self, length: int, timeout_s: float) -> bytearray:
-        """Exactly so many bytes. Raises TimeoutError, EOFError."""
+        """Exactly so many bytes. Raises TimeoutError, also where the allowed CPU time is used up, and EOFError."""
         buffer, deadline = bytearray(length), time.monotonic() + timeout_s
-        view = memoryview(buffer)
+        view, is_late = memoryview(buffer), self.cpu_s() > self._cpu_until_s
         while view:
-            self._connection.settimeout(max(1e-3, deadline - time.monotonic()))
-            count = self._connection.recv_into(view)
+            if is_late:
+                raise TimeoutError
+            self._connection.settimeout(max(1e-3, min(LOOK_S, deadline - time.monotonic())))
+            try:
+                count = self._connection.recv_into(view)
+            except TimeoutError:
+                is_late = time.monotonic() > deadline or self.cpu_s() > self._cpu_until_s
+                continue
             if not count:
                 raise EOFError
             view = view[count:]

@@ -8,6 +8,7 @@ delimited     CSV and TSV: quotes, delimiters, lines
 json_rows     JSON and JSONL: arrays, objects with rows inside, an object a line; NaN
 parquet_rows  Parquet, in the values that CSV and JSON have
 folders       the files in a folder; which of them are videos
+names         the videos below a folder, by what annotations call them
 classes       class folders, whose names are labels, told from splits, takes and what archives leave
 cells         one cell as a text or as seconds; which cells are empty
 label_cells   the columns label and aliases -> a label

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from fsspec.asyn import AsyncFileSystem, sync
 
+from engine.decode.frame_folder import frame_folder
 from engine.ingest.hashes import hash_of
 from engine.ingest.skipped import Skipped
 from engine.rows import Clip, Example
@@ -23,6 +24,8 @@ from engine.store.troubles import StorageError
 DIGEST = re.compile(r"[0-9a-f]{32}(-\d+)?|[0-9A-Za-z+/]{22}==|[0-9a-f]{40}|[0-9a-f]{64}")
 """MD5 as object stores name it, of an object's parts too; SHA-1 and SHA-256 of other servers. An ETag of another form, such as
 nginx's of time and size, is no digest: it differs between copies, and may be the same for other bytes."""
+VERSION = "?versionId="
+"""By which a URI of S3 names a version of an object; listings have the newest one alone."""
 SMALLEST_BYTES = 1024
 """Nothing smaller is a video: error pages and placeholders are all equal."""
 PATIENCE_S = 10.0
@@ -86,7 +89,7 @@ class Listing:
             (self.unanswered if self._is_silent(_place_of(folder)) else self.unlisted).add(clip.clip_id)
         elif (names := self._folders[folder]) is None:
             self.unanswered.add(clip.clip_id)
-        elif name not in names:
+        elif not (name in names if name else names):
             self.missing.add(clip.clip_id)
             self.first_missing = self.first_missing or clip.video
 
@@ -169,12 +172,12 @@ class Listing:
 
         Some stores show an empty folder to who may read its objects and not list them. Raises StorageError.
         """
-        is_web = protocol_of(folder) in WEB
-        if not is_web and (names := _listed(folder, self._storage)):
+        is_single = _is_asked_for_itself(folder)
+        if not is_single and (names := _listed(folder, self._storage)):
             return names
         try:
-            with self._storage.opened(folder if is_web else f"{folder}/{video}", whole_bytes=0) as source:
-                return {video: _digest_hash(source.etag, source.size)} if is_web else None
+            with self._storage.opened(folder if is_single else f"{folder}/{video}", whole_bytes=0) as source:
+                return {video: _digest_hash(source.etag, source.size)} if is_single else None
         except StorageError as error:
             if error.trouble != "missing":
                 raise
@@ -182,14 +185,23 @@ class Listing:
 
 
 def _folder_of(video: str) -> tuple[str, str]:
-    """The folder that is listed to look for a video, and its name there; a web server is asked for the video itself.
+    """The folder that is listed to look for a video, and its name there; storage is asked for the video itself on a web server, and
+    where it is a certain version of an object. Of a video that is a folder of pictures any of them will do: its name is "".
 
-    >>> _folder_of("s3://b/v/a.mp4"), _folder_of("https://h/a.mp4")
-    (('s3://b/v', 'a.mp4'), ('https://h/a.mp4', 'a.mp4'))
+    >>> _folder_of("s3://b/v/a.mp4"), _folder_of("https://h/a.mp4"), _folder_of("s3://b/castle#fps=3")
+    (('s3://b/v', 'a.mp4'), ('https://h/a.mp4', 'a.mp4'), ('s3://b/castle', ''))
+    >>> _folder_of("s3://b/v/a.mp4?versionId=3")
+    ('s3://b/v/a.mp4?versionId=3', 'a.mp4?versionId=3')
     """
+    if pictures := frame_folder(video):
+        return local_path(pictures[0]) or pictures[0], ""
     path = local_path(video)
     folder, _, name = (video if path is None else path).rpartition("/")
-    return video if protocol_of(video) in WEB else folder, name
+    return video if _is_asked_for_itself(video) else folder, name
+
+
+def _is_asked_for_itself(video: str) -> bool:
+    return protocol_of(video) in WEB or VERSION in video
 
 
 def _place_of(folder: str) -> str:

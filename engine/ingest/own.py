@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Iterator
 
 from engine.config import Data
-from engine.ingest.adapters.source import filled
+from engine.ingest.adapters.source import Source
 from engine.ingest.adapters.turns import is_conversation
 from engine.ingest.classes import class_records, holds_classes, ignored, layout_note
 from engine.ingest.folders import files_under, is_video
@@ -15,21 +15,24 @@ from engine.store.filesystems import Storage
 CONVERSATIONS = "these are conversations, which `starloop ingest --format instruct` makes examples of"
 
 
-def own_records(path: str, storage: Storage, video: str = "", split: str = "") -> Iterator[Record]:
+def own_records(path: str, storage: Storage, source: Source | None = None) -> Iterator[Record]:
     """Rows of a table with a manifest's columns, or of class folders; unknown columns are ValueErrors.
 
-    `video`: template of the names of the videos, with the row's own columns. `split`: train or heldout, for all rows.
+    `source`: has the template of the names of the videos, with the row's own columns, and the split of all rows, where they are
+    given.
     """
-    needed = tuple(column for column in ("video", "label") if column != "video" or not video)
+    source = source or Source(path=path, storage=storage)
+    needed = tuple(column for column in ("video", "label") if column != "video" or not source.video)
     for place, row in _class_rows(path, storage) or _table_rows(path, storage, needed):
         try:
-            yield place, row if isinstance(row, ValueError) else _with_options(row, video, split)
+            yield place, row if isinstance(row, ValueError) else _with_options(row, source)
         except ValueError as error:
             yield place, ValueError(f"{place}: --video {error}")
 
 
-def _with_options(row: Row, video: str, split: str) -> Row:
-    return row | ({"video": filled(video, row)} if video else {}) | ({"split": split} if split else {})
+def _with_options(row: Row, source: Source) -> Row:
+    video = {"video": source.video_of(source.video, row)} if source.video else {}
+    return row | video | ({"split": source.split} if source.split else {})
 
 
 def _class_rows(path: str, storage: Storage) -> Iterator[Record] | None:
@@ -82,7 +85,7 @@ def _table_rows(path: str, storage: Storage, needed: tuple[str, ...]) -> Iterato
             try:
                 _check_columns(place, columns, needed)
             except ValueError as error:
-                if not known:
+                if not columns_differ:
                     raise  # it is in the table's header, so on every line
                 yield place, error
                 continue

@@ -79,16 +79,12 @@ def _values(column: pa.Array) -> list[Any]:
     elif pa.types.is_duration(column.type):
         column = column.cast(pa.duration("us"), safe=False).cast(pa.int64()).cast(pa.float64())
         return [None if value is None else value / 1e6 for value in column.to_pylist()]
-    elif pa.types.is_floating(column.type) and column.type != pa.float64():
-        column = column.cast(pa.string()).cast(pa.float64())  # the float64 with the fewest digits, not 0.10000000149 for 0.1
     elif pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         column = _texts(column)
     values: list[Any] = column.to_pylist()
-    if pa.types.is_map(column.type):
-        return [None if pairs is None else _without_nan(dict(pairs)) for pairs in values]
     if pa.types.is_integer(column.type) or pa.types.is_string(column.type):
         return values
-    return [_without_nan(value) for value in values]
+    return [_plain(value, column.type) for value in values]
 
 
 def _texts(column: pa.Array) -> pa.Array:
@@ -99,9 +95,20 @@ def _texts(column: pa.Array) -> pa.Array:
         return column
 
 
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _without_nan(part) for name, part in value.items()}
+def _plain(value: Any, kind: pa.DataType) -> Any:
+    """A value of this type with maps as objects, NaN as None, and for shorter floats the float64 with the fewest digits.
+
+    >>> _plain({"value": 0.10000000149011612, "unit": "s"}, pa.struct({"value": pa.float32(), "unit": pa.string()}))
+    {'value': 0.1, 'unit': 's'}
+    """
+    if value is None or value != value:
+        return None
+    if pa.types.is_struct(kind):
+        return {part.name: _plain(value[part.name], part.type) for part in kind}
+    if pa.types.is_map(kind):
+        return {name: _plain(part, kind.item_type) for name, part in value}
     if isinstance(value, list):
-        return [_without_nan(part) for part in value]
-    return None if value != value else value
+        return [_plain(part, kind.value_type) for part in value]
+    if pa.types.is_floating(kind) and kind != pa.float64():
+        return float(str(kind.to_pandas_dtype()(value)))
+    return value

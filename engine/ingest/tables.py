@@ -152,7 +152,8 @@ def table_records(path: str, storage: Storage, needed: Collection[str] = (), def
 
 def _with_partition(row: Row, partition: Row) -> Row:
     """What a part file's name says holds where the row's own cell is empty."""
-    return row | {name: value for name, value in partition.items() if is_empty(row.get(name)) or row[name] in EMPTY_OR_NAME}
+    own = {name: row[name] for name in partition if not is_empty(row.get(name)) and str(row[name]) not in EMPTY_OR_NAME}
+    return row | partition | own
 
 
 def part_files(path: str, storage: Storage) -> list[str] | None:

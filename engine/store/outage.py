@@ -1,7 +1,7 @@
-"""Tells storage that is away from one object that storage does not give: other objects of the same place are read.
+"""Tells storage that is away, or that denies everything by now, from one object that storage does not give: others are read.
 
-Without this, one object whose server always answers 503 would end a run, or storage that is away for an hour would become a million
-failed clips.
+Without this, one object whose server always answers 503 would end a run, or storage that is away for an hour, or credentials that
+expire during a run, would become a million failed clips.
 """
 
 import os
@@ -16,7 +16,7 @@ from itertools import islice
 from engine.store.filesystems import Storage
 from engine.store.locations import WEB, local_path, place_of, protocol_of
 from engine.store.sources import Source
-from engine.store.troubles import REMEDY, StorageError
+from engine.store.troubles import REMEDY, StorageError, Trouble
 
 REMEMBERED_PLACES = 64
 ANSWERS = 3
@@ -91,6 +91,19 @@ class Places:
         self._silent[here] = now + min(LONGEST_PAUSE_S, PAUSE_SHARE * (now - began))
         return False
 
+    def denied_by_now(self, uri: str) -> str:
+        """An object that was read before and that storage denies by now, as it denies this one; "" if only this one is denied.
+
+        So credentials that expire during a run are told from one object that may not be read. The answer to a request for an
+        object's size has no code, so any refusal counts. A web server counts only where no other place has given objects: it may
+        have banned this machine, while the videos of a thousand others are read.
+        """
+        here = place_of(uri)
+        if protocol_of(uri) in WEB and self._elsewhere(here):
+            return ""
+        known = self._last_read.get(here, [])
+        return known[-1] if known and all(self._trouble(other) in ("denied", "refused") for other in known) else ""
+
     def _known(self, place: str, without: str) -> list[str]:
         """Up to ANSWERS objects of a place, those that were read last before those that are expected."""
         expected = (uri for uri in self._expected if place_of(uri) == place)
@@ -120,12 +133,16 @@ class Places:
         return all(self._is_definite(uri) for _ in range(ANSWERS))
 
     def _is_definite(self, uri: str) -> bool:
+        return self._trouble(uri) not in ("unavailable", "exhausted")
+
+    def _trouble(self, uri: str) -> Trouble | None:
+        """Of one request for an object, without patience; None if it is given."""
         try:
             with self._impatient.opened(uri, whole_bytes=0) as source:
                 source.read(0, 1)
         except StorageError as error:
-            return error.trouble not in ("unavailable", "exhausted")
-        return True
+            return error.trouble
+        return None
 
 
 def _others(uri: str) -> Iterator[str]:

@@ -24,6 +24,11 @@ PASSING_CODES = frozenset(
     "OperationAborted ServiceUnavailable XAmzContentSHA256Mismatch".split()
 )
 """Codes of S3 for what passes, some of which come with status 400."""
+DENIED_CODES = frozenset(
+    "ExpiredToken ExpiredTokenException RequestExpired InvalidToken InvalidClientTokenId TokenRefreshRequired "
+    "UnrecognizedClientException AuthenticationFailed InvalidAuthenticationInfo".split()
+)
+"""Codes of S3 and of Azure for credentials that have expired or are none, some of which come with status 400."""
 DENIED_STATUSES = frozenset({401, 402, 403, 407, 451})
 PASSING_STATUSES = frozenset({408, 409, 423, 425, 429})
 PERMANENT_STATUSES = frozenset({501, 505, 508, 510})
@@ -40,7 +45,11 @@ PASSING = {
 }  # fmt: skip
 """ENOTCONN: what every call on a mount of gcsfuse, s3fs-fuse or sshfs gives once its process has ended."""
 WAITED_FOR = ("unavailable", "exhausted")
-NO_CREDENTIALS = frozenset("NoCredentialsError PartialCredentialsError CredentialRetrievalError ProfileNotFound".split())
+NO_CREDENTIALS = frozenset(
+    "NoCredentialsError PartialCredentialsError CredentialRetrievalError ProfileNotFound TokenRetrievalError SSOTokenLoadError "
+    "UnauthorizedSSOTokenError RefreshError DefaultCredentialsError ClientAuthenticationError CredentialUnavailableError".split()
+)
+"""Names of exceptions of botocore, of Google's and of Azure's clients."""
 PASSING_NAMES = frozenset(
     "HTTPClientError EndpointConnectionError ConnectTimeoutError ReadTimeoutError ConnectionClosedError ProxyConnectionError "
     "IncompleteRead IncompleteReadError ResponseParserError ResponseStreamingError ServiceRequestError ServiceResponseError "
@@ -120,6 +129,8 @@ def trouble_of(error: BaseException) -> Trouble | None:
         return "unavailable"
     if name in PERMANENT_NAMES:
         return "refused"
+    if _store_code(error) in DENIED_CODES:
+        return "denied"
     if status := _http_status(error):
         return _trouble_of_status(status, _store_code(error))
     if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError) or code in MISSING:

@@ -117,10 +117,10 @@ class WebSource:
                 return await self._body(response, min(length, last - first + 1))
             if response.status not in (200, 206, *NO_RANGES):
                 self._refuse(response)
-        size = self.size
+        size, etag = self.size, self.etag
         async with _bounded(WHOLE_TIMEOUT_S, "the whole object did not come"):
             await self._fetch_whole()
-        if self.size != size:
+        if self.size != size or (etag and self.etag not in ("", etag)):
             raise StorageError("replaced", f"{self._url} was replaced while it was being read; {REMEDY['replaced']}")
         return None
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 PASSING_STATUSES = frozenset({408, 409, 425, 429})
 LASTING_STATUSES = frozenset({501, 505, 508, 510})
 """Statuses from 500 up that are the same tomorrow."""
+ACCOUNT_STATUSES = frozenset({401, 402})
 REFUSED_STATUSES = frozenset({400, 411, 413, 414, 415, 422, 431, 451})
 """Statuses that are about this request and not about the server."""
 OUT_OF_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
@@ -70,10 +71,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The server refuses every question: End("HTTP 401: invalid key", status=401)."""
+    """The server refuses in words that are about every question: End("HTTP 404: no such model", status=404)."""
 
     reason: str
     status: int
+    is_of_account: bool = False
+    """It is about the key or its credit, and so about every question. A gateway may refuse one request in the other words."""
 
 
 Outcome = Completion | Passing | Refusal | End
@@ -109,8 +112,8 @@ def trouble_of(status: int, headers: Mapping[str, str], body: bytes, now_s: floa
     """What an answer of another status than 200 means."""
     code, message = _error_of(body)
     reason = f"HTTP {status}: {message}" if message else f"HTTP {status}"
-    if code in OUT_OF_CREDIT:
-        return End(reason, status)
+    if code in OUT_OF_CREDIT or status in ACCOUNT_STATUSES:
+        return End(reason, status, is_of_account=True)
     if status in PASSING_STATUSES or (status >= 500 and status not in LASTING_STATUSES):
         return Passing(reason, retry_after_s(headers, now_s), is_limit=status == 429)
     if status in REFUSED_STATUSES and (TOO_LONG.search(f"{code} {message}")):

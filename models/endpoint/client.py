@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -82,13 +83,13 @@ class ChatClient:
         Raises Unanswerable where the server refuses this question, ModelAway where it does not answer within the patience, or
         refuses every question.
         """
-        data = json.dumps({"model": self.endpoint.model, **body}).encode()
         async with self._slots:
-            return await self._patiently(lambda: self._ask(data))
+            return await self._patiently(lambda: self._ask(body))
 
     async def greeting(self) -> Completion:
         """The answer to the probe. Raises as complete does."""
-        return await self.complete(self._probe)
+        async with self._slots:
+            return await self._patiently(self._ask_probe, is_probe=True)
 
     async def served(self) -> dict[str, Any]:
         """The model's entry in the server's list of models; {} for a server without a list.
@@ -109,7 +110,9 @@ class ChatClient:
         self.is_refused = True
         raise ModelAway(f"{self.endpoint.url} has no model {name!r}; it has {known or 'none'}")
 
-    async def _patiently(self, request: Callable[[], Coroutine[Any, Any, Answer | Passing | Refusal | End]]) -> Answer:
+    async def _patiently(
+        self, request: Callable[[], Coroutine[Any, Any, Answer | Passing | Refusal | End]], is_probe: bool = False
+    ) -> Answer:
         """Repeat a request while its trouble may pass and patience lasts."""
         endpoint, failed_since, tries = self.endpoint, 0.0, 0
         while True:
@@ -118,8 +121,7 @@ class ChatClient:
             if isinstance(outcome, Refusal):
                 raise Unanswerable(outcome.kind, f"{endpoint} refuses it: {outcome.reason}")
             if isinstance(outcome, End):
-                self.is_refused = True
-                raise self._ended(ModelAway(f"{endpoint} answers {outcome.reason}; {self._remedy(outcome.status)}"))
+                raise await self._at_end(outcome, is_probe)
             if not isinstance(outcome, Passing):
                 return outcome
             now, tries = time.monotonic(), tries + 1
@@ -138,19 +140,32 @@ class ChatClient:
         if self._end is not None:
             raise self._end
 
+    async def _at_end(self, end: End, is_probe: bool) -> Exception:
+        """The error of a request that would be refused tomorrow: of it alone where the server then answers the probe.
+
+        Raises as complete does where the probe is not answered either.
+        """
+        if not (is_probe or end.is_of_account):
+            with suppress(Unanswerable):
+                await self._patiently(self._ask_probe, is_probe=True)
+                return self._of_it_alone(end.reason)
+        self.is_refused = True
+        return self._ended(ModelAway(f"{self.endpoint} answers {end.reason}; {self._remedy(end.status)}"))
+
+    def _of_it_alone(self, reason: str) -> Unanswerable:
+        return Unanswerable("refused", f"{self.endpoint} answers other questions, and to this one: {reason}")
+
     async def _out_of_patience(self, trouble: Passing, since: float) -> Exception:
         """The error of a question that got no answer: of it alone where the server has answered others, or answers the probe."""
-        if self._last_answer <= since:
-            probe = json.dumps({"model": self.endpoint.model, **self._probe}).encode()
-            if not isinstance(await self._ask(probe), Completion):
-                waited = f"{self.endpoint.patience_s:g} s ({self.endpoint.section}.patience_s, at the start of a run less)"
-                more = f", and it wants {trouble.retry_after_s:g} s more" if trouble.retry_after_s else ""
-                verb = "answers with" if trouble.is_answer else "does not answer:"
-                reason = f"{self.endpoint} {verb} {trouble.reason}; that is waited for {waited}{more}"
-                return self._ended(
-                    ModelAway(f"{reason}; start it, or check {self.endpoint.section}.url, then run the same command again")
-                )
-        return Unanswerable("refused", f"{self.endpoint} answers other questions, and to this one: {trouble.reason}")
+        if self._last_answer <= since and not isinstance(await self._ask_probe(), Completion):
+            waited = f"{self.endpoint.patience_s:g} s ({self.endpoint.section}.patience_s, at the start of a run less)"
+            more = f", and it wants {trouble.retry_after_s:g} s more" if trouble.retry_after_s else ""
+            verb = "answers with" if trouble.is_answer else "does not answer:"
+            reason = f"{self.endpoint} {verb} {trouble.reason}; that is waited for {waited}{more}"
+            return self._ended(
+                ModelAway(f"{reason}; start it, or check {self.endpoint.section}.url, then run the same command again")
+            )
+        return self._of_it_alone(trouble.reason)
 
     def _ended(self, error: ModelAway) -> ModelAway:
         """Nothing more is asked: a thousand waiting questions would each wait as long."""
@@ -169,7 +184,11 @@ class ChatClient:
             return f"name that address in {section}.url"
         return f"check {section}.url, which most often ends with /v1, and {section}.model"
 
-    async def _ask(self, data: bytes) -> Outcome:
+    async def _ask_probe(self) -> Outcome:
+        return await self._ask(self._probe)
+
+    async def _ask(self, body: Body) -> Outcome:
+        data = json.dumps({"model": self.endpoint.model, **body}).encode()
         outcome: Outcome = await self._request("POST", "chat/completions", data, completion_of)
         if not isinstance(outcome, Passing):
             self._last_answer = time.monotonic()

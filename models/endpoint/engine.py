@@ -176,6 +176,8 @@ class EndpointVideoLLM:
     frames: FrameSpec
     client: ChatClient
     digest: str = ""
+    answers_as: str = ""
+    """What the server calls the model that answered the greeting; "" where it does not say."""
     scores = SCORES
 
     def greeted(self) -> "EndpointVideoLLM":
@@ -183,7 +185,7 @@ class EndpointVideoLLM:
         client, options = self.client, self.options
         try:
             served = client.start(client.served()).result()
-            completion = client.start(client.complete(_probe(options))).result()
+            completion = client.start(client.greeting()).result()
         except Unanswerable as error:
             keys = "generate.openai.send, max_tokens_key, omit and body"
             raise ValueError(f"a test question with two grey frames failed: {error.detail}; see {keys}") from None
@@ -194,7 +196,8 @@ class EndpointVideoLLM:
         fingerprint = "" if completion.fingerprint.startswith(SHIFTING) else completion.fingerprint
         named = [served.get("root") or "", served.get("parent") or "", fingerprint, str(self.frames), options.shown]
         suffix = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:12]
-        return replace(self, digest=f"openai:{completion.model or options.model}@{options.endpoint.host}+{suffix}")
+        digest = f"openai:{completion.model or options.model}@{options.endpoint.host}+{suffix}"
+        return replace(self, digest=digest, answers_as=completion.model)
 
     def too_long(self, question: str, video: Video, max_tokens: int) -> str:
         """The server alone knows: it refuses what is."""
@@ -213,8 +216,16 @@ class EndpointVideoLLM:
         return [future.result() for future in futures]
 
     def ask(self, messages: list[dict[str, Any]], shown: Sequence[Video], seed: int, sampling: Sampling) -> Future[Reply]:
+        """Raises ModelAway in the future where another model answers than the digest names: a vendor has moved an alias."""
+
         async def answered() -> Reply:
-            return reply_of(await self.client.complete(body_of(self.options, messages, shown, seed, sampling)), sampling)
+            completion = await self.client.complete(body_of(self.options, messages, shown, seed, sampling))
+            if self.answers_as and completion.model not in ("", self.answers_as):
+                raise ModelAway(
+                    f"{self.options.endpoint} answers as {completion.model!r} by now, and answered as {self.answers_as!r} when "
+                    "this step's model was loaded; name one version of the model in generate.openai.model, and begin another run"
+                )
+            return reply_of(completion, sampling)
 
         return self.client.start(answered())
 

@@ -12,6 +12,8 @@ from typing import Any
 from models.base import EngineDied, Sampling
 from models.vllm.served import Prompt
 
+FINISHED, CUT_OFF = "stop", "length"
+"""Reasons to finish of an answer that is one; vLLM gives an answer up by others, such as abort and error."""
 SHUTDOWN_S = 5.0
 """Seconds that the engine's processes have to end by themselves."""
 
@@ -83,10 +85,10 @@ class Client:
         completion = (await self._output(prompt, params)).outputs[0]
         steps = completion.logprobs or ()
         values = [step[token].logprob for token, step in zip(completion.token_ids, steps, strict=False)]
-        return Answer(completion.token_ids, completion.finish_reason == "stop", values)
+        return Answer(completion.token_ids, completion.finish_reason == FINISHED, values)
 
     async def _output(self, prompt: Prompt, params: Any) -> Any:
-        """vLLM's RequestOutput."""
+        """vLLM's RequestOutput. Raises EngineDied where it is not complete."""
         from vllm.exceptions import VLLMClientError
 
         engine = self.engine
@@ -104,6 +106,7 @@ class Client:
             if engine.errored:
                 raise EngineDied(f"the processes of vLLM's engine have ended ({type(error).__name__})") from None
             raise
+        refuse_given_up(output)
         return output
 
     def call(self, method: str, *arguments: Any) -> list[Any]:
@@ -117,6 +120,13 @@ class Client:
         self._run(_stop(self.engine)).result()
         del self.engine
         self._loop.call_soon_threadsafe(self._loop.stop)
+
+
+def refuse_given_up(output: Any) -> None:
+    """Raises EngineDied where vLLM has given a request up: what it has written by then is no answer."""
+    reason = output.outputs[0].finish_reason
+    if reason not in (FINISHED, CUT_OFF):
+        raise EngineDied(f"vLLM's engine has given a request up (finish_reason {reason!r})")
 
 
 def _reading_params(skips_cache: bool) -> Any:

@@ -71,10 +71,10 @@ class VllmVideoLLM:
         reply.set_running_or_notify_cancel()
 
         def finish(answered: Future[Answer]) -> None:
-            if error := answered.exception():
-                reply.set_exception(error)
-            else:
+            try:
                 reply.set_result(self._reply(answered.result(), sampling))
+            except BaseException as error:  # a callback's own error goes to a log alone, and the piece would wait for ever
+                reply.set_exception(error)
 
         self.client.submit(prompt, seed, sampling, self.served.end_ids).add_done_callback(finish)
         return reply

@@ -3,9 +3,11 @@
 import errno
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Callable
@@ -494,17 +496,31 @@ LIES = {
     ("program", "kind"),
     [
         ("connection.recv(1 << 16); time.sleep(3600)", "timeout"),
+        ("connection.recv(1 << 16)\nwhile True: pass", "timeout"),
         ("connection.recv(1 << 16); os.abort()", "crashed"),
         ("connection.recv(1 << 16); os._exit(3)", "crashed"),
     ],
 )  # fmt: skip
 def test_a_decoder_that_never_returns_or_dies(folder: Path, program: str, kind: str) -> None:
-    with ChildDecoder(Storage(), replace(TIGHT, timeout_s=1.0), program=("-c", ROGUE + program)) as decoder:
+    with ChildDecoder(Storage(), replace(TIGHT, timeout_s=0.3), program=("-c", ROGUE + program)) as decoder:
         began = time.monotonic()
         failure = decoder.decode(a_clip(video=str(plain(folder))), SPEC)
         assert isinstance(failure, Failure)
         assert failure.kind == kind
         assert time.monotonic() - began < 30
+
+
+def test_a_decoder_that_a_busy_node_does_not_let_compute_is_waited_for(folder: Path) -> None:
+    """Its CPU time is counted and not the clock: else the load of a node decides which clips are kept."""
+    with ChildDecoder(Storage(), replace(TIGHT, timeout_s=1.0)) as decoder:
+        clip = a_clip(video=str(plain(folder)))
+        decoder.decode(clip, SPEC)
+        pid = decoder.pid
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        threading.Timer(2.0, os.kill, (pid, signal.SIGCONT)).start()
+        assert isinstance(decoder.decode(clip, SPEC), ClipRead)
+        assert decoder.pid == pid
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -682,7 +698,7 @@ def test_a_read_error_outlives_a_decoder_that_does_not_let_go(folder: Path, monk
 
     monkeypatch.setattr(os, "pread", fail)
     program = f"{ROGUE}connection.recv(1 << 16); connection.sendall({b'R' + RANGE.pack(0, 100)!r}); time.sleep(3600)"
-    with ChildDecoder(Storage(patience_s=0), replace(TIGHT, timeout_s=1.0), program=("-c", program)) as decoder:
+    with ChildDecoder(Storage(patience_s=0), replace(TIGHT, timeout_s=0.1), program=("-c", program)) as decoder:
         with pytest.raises(StorageError, match="Stale file handle"):
             decoder.decode(a_clip(video=str(plain(folder))), SPEC)
         assert decoder.pid is None

@@ -86,6 +86,7 @@ def test_a_servers_ways_are_read(web: WebServer, way: str) -> None:
         ("cut/a.mp4", "unreadable"),
         ("in_circles/a.mp4", "unreadable"),
         ("another_each_time/a.mp4", "replaced"),
+        ("whole_of_another/a.mp4", "replaced"),
         ("ranges/empty.mp4", "not_video"),
         ("whole/empty.mp4", "not_video"),
         *((f"{status}/a.mp4", "unreadable") for status in (400, 405, 409, 413, 416, 418, 429, 500, 501, 503, 507)),
@@ -134,6 +135,25 @@ def test_no_room_for_an_object_that_comes_whole_is_its_own_trouble(web: WebServe
         assert result.kind == "unreadable"
         assert "no room for an object that comes whole (No space left on device): set TMPDIR" in result.detail
         assert outcome(decoder, web.url("chunks/a.mp4")) == "clip"
+
+
+def test_storage_that_denies_what_it_gave_before_ends_the_step(web: WebServer, folder: Path) -> None:
+    """Credentials have expired: the clips that are left are no failed rows. A denied object beside others is one."""
+    with ChildDecoder(IMPATIENT, LIMITS) as decoder:
+        assert outcome(decoder, web.url("403/a.mp4")) == "denied"
+        assert outcome(decoder, web.url("ranges/a.mp4")) == "clip"
+        assert outcome(decoder, web.url("403/a.mp4")) == "denied"
+        web.denies = True
+        with pytest.raises(
+            StorageError, match=r"ranges/a.mp4 was read before and is denied by now too, .*; check permissions"
+        ) as at:
+            outcome(decoder, web.url("capped/a.mp4"))
+        assert (at.value.trouble, "capped/a.mp4: HTTP status 403" in str(at.value)) == ("denied", True)
+        web.denies = False
+        assert outcome(decoder, web.url("capped/a.mp4")) == "clip"
+        assert outcome(decoder, str(folder / "a.mp4")) == "clip"
+        web.denies = True
+        assert outcome(decoder, web.url("dated/a.mp4")) == "denied", "one web server of several places may ban a machine"
 
 
 def test_a_server_that_gave_objects_and_is_away_ends_the_step(web: WebServer) -> None:

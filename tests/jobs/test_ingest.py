@@ -45,6 +45,23 @@ def test_no_video_at_all_is_an_error_that_names_the_path_and_the_options(tmp_pat
     assert f"the first video that is missing: {tmp_path}/b.mp4" in done.stdout
 
 
+def test_videos_of_other_suffixes_and_folders_are_found_by_a_name_without_one(tmp_path: Path) -> None:
+    write(tmp_path / "v", "a.mkv", "part-2/b.webm", "one/c.mp4", "two/c.mp4")
+    rows = "".join(f"yoga,{name},1,11,train\n" for name in "abcd")
+    (tmp_path / "train.csv").write_text(f"label,youtube_id,time_start,time_end,split\n{rows}")
+    (tmp_path / "m.csv").write_text("id,label\na,yoga\nb,swim\n")
+    name = ("--video", "{youtube_id}", "--set", "data.videos=v")
+    done = starloop("ingest", "train.csv", "--format", "kinetics", "--out", "clips.parquet", *name, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    videos = pq.read_table(tmp_path / "clips.parquet")["video"].to_pylist()
+    assert videos == [f"{tmp_path}/v/{name}" for name in ("a.mkv", "part-2/b.webm", "c", "d")], "two have the name of the third"
+    assert json.loads((tmp_path / "clips.card.json").read_text())["missing_videos"] == 2
+    done = starloop("ingest", "m.csv", "--out", "own.parquet", "--video", "{id}", "--set", "data.videos=v", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    videos = pq.read_table(tmp_path / "own.parquet")["video"].to_pylist()
+    assert videos == [f"{tmp_path}/v/{name}" for name in ("a.mkv", "part-2/b.webm")]
+
+
 def test_conversations_without_their_format_are_told_it(tmp_path: Path) -> None:
     (tmp_path / "ok.jsonl").write_text('{"messages": [{"role": "user", "content": "Hi"}], "videos": ["a.mp4"]}\n')
     done = starloop("ingest", "ok.jsonl", "--out", "clips.parquet", cwd=tmp_path)

@@ -285,7 +285,36 @@ def test_what_lasts_ends_everything_at_once(server: ChatServer, trouble: str, re
     for _ in range(2):
         with pytest.raises(ModelAway, match=remedy.replace(".", r"\.")):
             answer_of(llm)
-    assert len(server.asked) == 1, "nothing is asked after the end"
+    assert len(server.asked) == (1 if trouble == "broke" else 2), "the probe decides, and nothing is asked after the end"
+
+
+@pytest.mark.parametrize("trouble", ["forbidden", "absent", "moved"])
+def test_what_lasts_of_one_question_alone_refuses_that_question(server: ChatServer, trouble: str) -> None:
+    """A gateway answers so about one clip; without the probe each rerun would stop at the same clip."""
+    llm = loaded(server)
+    server.trouble_of = lambda body: trouble if question_in(body) == "Odd?" else ""
+    with pytest.raises(Unanswerable, match=r"answers other questions, and to this one: HTTP (302|403|404)") as caught:
+        answer_of(llm, "Odd?")
+    assert caught.value.kind == "refused"
+    assert answer_of(llm)
+
+
+def test_a_busy_server_is_waited_for_before_a_refusal_is_believed(server: ChatServer) -> None:
+    llm = loaded(server)
+    server.next("forbidden", "busy", "away")
+    with pytest.raises(Unanswerable, match="answers other questions, and to this one: HTTP 403: no"):
+        answer_of(llm)
+    assert answer_of(llm)
+
+
+def test_an_alias_that_moves_while_a_step_asks_ends_it(server: ChatServer) -> None:
+    llm = loaded(server)
+    assert answer_of(llm)
+    server.model = "toy/eyes-2026-12"
+    with pytest.raises(ModelAway, match=r"answers as 'toy/eyes-2026-12' by now, and answered as 'toy/eyes' .*; name one version"):
+        answer_of(llm)
+    server.model = ""
+    assert answer_of(llm), "a server may leave the name out"
 
 
 def test_a_server_that_refuses_is_a_line_before_anything_is_asked(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:

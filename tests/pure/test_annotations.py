@@ -50,7 +50,8 @@ VIDEOS = [
 ]
 INTERVAL = {
     "narrated_actions": [
-        {"narration_text": "#C C puts it", "narration_timestamp_sec": at, "structured_verb": "put"} for at in (5, 9)
+        {"narration_text": "#C C puts it", "narration_timestamp_sec": at, "structured_verb": "put", "is_valid_action": True}
+        for at in (5, 9)
     ]
 }
 EGO4D = [{"video_uid": name, "annotated_intervals": [INTERVAL]} for name in ("a", "b")]

@@ -39,6 +39,13 @@ def test_activitynet_qa(tmp_path: Path) -> None:
     assert f"no such file: {tmp_path}/test_a.json" in error_of("activitynet-qa", tmp_path / "test_q.json")
 
 
+def test_questions_may_be_numbered(tmp_path: Path) -> None:
+    asked = [{"video_name": "vid1451", "question": "what is a man doing", "question_id": 7}]
+    write(tmp_path, {"test_q.json": asked, "test_a.json": [{"answer": "sing", "question_id": 7}]})
+    [clip] = clips_of("msvd-qa", tmp_path / "test_q.json", tmp_path)
+    assert (clip.clip_id, clip.label) == ("7", Reference(text="sing"))
+
+
 def test_a_file_beside_the_questions_counts_as_a_part_of_them(tmp_path: Path) -> None:
     """Else a corrected file of answers would leave the old figures standing."""
     write(tmp_path, {"test_q.json": ASKED, "test_a.json": ANSWERED})

@@ -204,6 +204,16 @@ def test_missing_videos_are_counted_not_dropped(tmp_path: Path) -> None:
     assert (looked.unanswered.count, looked.unlisted.count) == (0, 0)
 
 
+def test_a_folder_of_pictures_is_missing_where_it_has_none(tmp_path: Path) -> None:
+    for name in ("castle/00001.jpg", "empty/notes/a.txt"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"x")
+    looked = Listing(Storage())
+    for name in ("castle", "empty", "none"):
+        looked.count(a_clip(name, video=f"{tmp_path}/{name}#fps=3"))
+    assert (looked.missing.first, looked.unanswered.count) == (["empty", "none"], 0)
+
+
 def test_what_is_no_file_is_missing_at_ingest_as_it_is_in_the_run(tmp_path: Path) -> None:
     memory = fsspec.filesystem("memory")
     for name in ("a.mp4", "of two words.mp4"):

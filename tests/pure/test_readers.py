@@ -294,6 +294,31 @@ def test_parquet_columns_that_are_no_texts(tmp_path: Path) -> None:
         clips(tmp_path / "m.parquet")
 
 
+def test_short_floats_within_lists_and_objects_have_the_digits_that_were_written(tmp_path: Path) -> None:
+    """`datasets` writes float32: a label of 0.10000000149011612 s would be asked about so."""
+    kinds = {"label": pa.struct({"time_s": pa.float32()}), "box": pa.list_(pa.float32()), "half": pa.float16()}
+    kinds["map"] = pa.map_(pa.string(), pa.struct({"x": pa.float32()}))
+    row = {"label": {"time_s": 0.1}, "box": [0.3, None, float("nan")], "half": 0.1, "map": [("a", {"x": 0.7})]}
+    pq.write_table(pa.Table.from_pylist([row], schema=pa.schema(kinds)), tmp_path / "t.parquet")
+    expected = {"label": {"time_s": 0.1}, "box": [0.3, None, None], "half": 0.1, "map": {"a": {"x": 0.7}}}
+    assert rows_of(tmp_path / "t.parquet") == [expected]
+
+
+def test_a_first_row_without_a_label_is_one_bad_row(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"video": "a.mp4"}\n{"video": "b.mp4", "label": "x"}\n')
+    skipped = Skipped()
+    [clip] = read_manifest(Data(manifest=str(path)), Storage(), skipped=skipped)
+    assert (clip.clip_id, skipped.count, "line 1 has no column 'label'" in skipped.first[0]) == ("b", 1, True)
+
+
+def test_a_part_file_whose_name_says_what_a_cell_says_as_an_object(tmp_path: Path) -> None:
+    (tmp_path / "label=x").mkdir()
+    (tmp_path / "label=x" / "part-0.jsonl").write_text('{"video": "a", "label": {"kind": "number", "value": 1}}\n{"video": "b"}\n')
+    labels = [row["label"] for _, row in table_records(str(tmp_path), Storage()) if isinstance(row, dict)]
+    assert labels == [{"kind": "number", "value": 1}, "x"]
+
+
 def test_videos_within_a_parquet_table_are_not_read(tmp_path: Path) -> None:
     blob = b"\xff" * 20_000
     columns: dict[str, Any] = {

@@ -65,6 +65,11 @@ def test_which_turn_shows_the_video_and_which_window_of_it(tmp_path: Path) -> No
     assert (row["video"], row["turns"]) == ("", [("What?", "4")]), "text alone"
 
 
+def test_each_conversation_has_an_id_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "i.json").write_text(json.dumps([messages("What?", "A cup.", id=name) for name in ("v/2", "v", "v", "v/2")]))
+    assert [row["clip_id"] for row in rows_of(tmp_path / "i.json")] == ["v/2", "v", "v/2/2", "v/2/3"]
+
+
 def test_a_system_prompt_stands_before_the_first_question(tmp_path: Path) -> None:
     spoken = [{"role": "system", "content": "Be short."}, *messages("What?", "A cup.", "Why?", "So.")["messages"]]
     row = row_of(tmp_path, {"system": "You see.", "messages": spoken})

@@ -3,8 +3,10 @@
 import sys
 import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -13,10 +15,13 @@ from engine.generate.watch import Door
 from engine.presets import load_config
 from engine.run import engines
 from engine.store.files import Store
-from models.base import Device, EngineSpec, ModelSpec
+from models.base import Device, EngineDied, EngineSpec, ModelSpec, Reply, Sampling
 from models.registry import check_engine
 from models.vllm import installed
 from models.vllm.arguments import arguments
+from models.vllm.client import Answer, Client, refuse_given_up
+from models.vllm.served import Prompt, Served
+from models.vllm.video_llm import VllmVideoLLM
 
 TINY = ModelSpec(base="tiny")
 
@@ -164,3 +169,30 @@ def test_a_piece_that_is_let_in_alone_waits_for_the_others_and_holds_them_up() -
     for thread in threads:
         thread.join(10)
     assert log == ["a in", "a out", "alone in", "alone out", "b in", "b out"]
+
+
+@pytest.mark.parametrize("reason", ["abort", "error", None])
+def test_what_vllm_gives_up_is_no_answer(reason: str | None) -> None:
+    for whole in ("stop", "length"):
+        refuse_given_up(SimpleNamespace(outputs=[SimpleNamespace(finish_reason=whole)]))
+    with pytest.raises(EngineDied, match="given a request up"):
+        refuse_given_up(SimpleNamespace(outputs=[SimpleNamespace(finish_reason=reason)]))
+
+
+@pytest.mark.parametrize("error", [None, EngineDied("gone")])
+def test_an_error_on_the_way_to_a_reply_reaches_who_waits_for_it(error: EngineDied | None) -> None:
+    answered = Future[Answer]()
+
+    def reply(ids: list[int], sampling: Sampling) -> Reply:
+        raise ValueError("no text for these ids")
+
+    served = cast(Served, SimpleNamespace(end_ids=frozenset({2}), reply=reply))
+    client = cast(Client, SimpleNamespace(submit=lambda *arguments: answered))
+    llm = VllmVideoLLM(served, client, "digest", 100)
+    waiting = llm.answer(Prompt([1]), 0, Sampling(temperature=0.0, max_tokens=4))
+    if error:
+        answered.set_exception(error)
+    else:
+        answered.set_result(Answer([4, 2], finished=True))
+    with pytest.raises(EngineDied if error else ValueError, match="gone" if error else "no text for these ids"):
+        waiting.result(timeout=5)

@@ -93,9 +93,9 @@ def names_by_number(published: Published) -> dict[str, str]:
 
 def _row(published: Published, dataset: Dataset, answers: dict[str, Any], clip_names: dict[str, str], item: dict[str, Any]) -> Row:
     if "answer" not in item:
-        if item["question_id"] not in answers:
-            raise ValueError(f"the file of answers has none of question {item['question_id']}; take both from the same version")
-        item |= answers[item["question_id"]]
+        if (question_id := str(item["question_id"])) not in answers:
+            raise ValueError(f"the file of answers has none of question {question_id}; take both from the same version")
+        item |= answers[question_id]
     return {
         "clip_id": str(item["question_id"] if "question_id" in item else item["id"]),
         "video": _video(published, dataset, clip_names, str(item["video_name"] if "video_name" in item else item["video_id"])),

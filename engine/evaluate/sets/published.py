@@ -6,9 +6,7 @@ and becomes a failed row of kind `missing`.
 """
 
 import contextlib
-import os
 import posixpath
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -18,6 +16,7 @@ from engine.config import Data
 from engine.ingest.adapters.source import Source, worded
 from engine.ingest.folders import files_under, is_video
 from engine.ingest.manifest import folder_of, read_manifest
+from engine.ingest.names import NamedVideos
 from engine.ingest.tables import Record
 from engine.labels import Choice, Reference
 from engine.rows import Clip
@@ -71,19 +70,11 @@ class Published:
         return files_under(self.data.manifest, self.storage)
 
     @cached_property
-    def _videos(self) -> "_Videos":
-        """None of them where the folder is not there or may not be listed. Raises StorageError where storage does not answer."""
-        try:
-            return _Videos(files_under(folder_of(self.data), self.storage) or [])
-        except ValueError:
-            return _Videos([])
-        except StorageError as error:
-            if error.trouble not in ("missing", "denied"):
-                raise
-            return _Videos([])
+    def _videos(self) -> NamedVideos:
+        return NamedVideos(folder_of(self.data), self.storage)
 
     def has_video(self, name: str) -> bool:
-        return bool(self._videos.named(name, anywhere=True))
+        return bool(self._videos.named(name))
 
     def video(self, name: str, suffix: str = ".mp4", anywhere: bool = True) -> str:
         """The video with this name, whatever its suffix; where there is none its usual name.
@@ -91,28 +82,6 @@ class Published:
         `anywhere`: it may lie in any folder below `videos`, if there is only one of this name.
         """
         return self._videos.named(name, anywhere) or (name if is_video(name) else f"{name}{suffix}")
-
-
-class _Videos:
-    """The names of the videos below a folder, by what annotations call them."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._exact = set(filter(is_video, names))
-        self._by_stem = {_stem(name): name for name in sorted(self._exact, reverse=True)}
-        counts = Counter(map(posixpath.basename, self._by_stem))
-        self._by_name = {
-            posixpath.basename(stem): name for stem, name in self._by_stem.items() if counts[posixpath.basename(stem)] == 1
-        }
-
-    def named(self, name: str, anywhere: bool) -> str:
-        if name in self._exact:
-            return name
-        by_name = self._by_name.get(posixpath.basename(_stem(name)), "") if anywhere else ""
-        return self._by_stem.get(_stem(name)) or by_name
-
-
-def _stem(name: str) -> str:
-    return os.path.splitext(name)[0] if is_video(name) else name
 
 
 @dataclass(frozen=True)

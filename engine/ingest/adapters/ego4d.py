@@ -55,7 +55,7 @@ def _unusable(action: dict[str, Any]) -> str:
     """Why an action is left out; "" where it is kept. EILEV's rule: an action that is not said to be valid is not."""
     if action.get("is_rejected"):
         return "rejected"
-    if not action.get("is_valid_action", True):
+    if not action.get("is_valid_action"):
         return "not_valid"
     return "" if OWN.match(str(action.get("narration_text") or "").strip()) else "not_the_wearers_own"
 

@@ -63,7 +63,7 @@ def _sample(source: Source, number: int, item: Any, names: set[str]) -> Row:
         raise Refused("no_picture", f"{loose[0][:40]!r} refers to a picture or video, and the item names none")
     window = _window(item, shown)
     name = str(item.get("id") or (f"{os.path.splitext(video)[0]}/{number}" if video else f"text/{number}"))
-    if name in names:  # LLaVA's ids are those of pictures, and a picture may have several conversations
+    while name in names:  # LLaVA's ids are those of pictures, and a picture may have several conversations
         name = f"{name}/{number}"
     _check_texts(name, turns)
     names.add(name)

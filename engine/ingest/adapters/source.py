@@ -9,7 +9,9 @@ from string import Formatter
 from typing import Any, TypeVar
 
 from engine.ingest.cells import is_empty, whole
+from engine.ingest.folders import is_video
 from engine.ingest.json_rows import json_items, json_lines, json_pairs, shape_of
+from engine.ingest.names import NamedVideos
 from engine.ingest.splits import split_named
 from engine.ingest.tables import Record, Row, kind_of, part_files, table_records, text_of
 from engine.labels import Keywords
@@ -25,6 +27,8 @@ class Source:
     storage: Storage
     video: str = ""
     """Template of a clip's video name, with the annotation's own fields; "": the dataset's usual layout."""
+    videos: NamedVideos | None = None
+    """Among which a name that the template leaves without a suffix is looked for; None: it is taken as it is."""
     split: str = ""
     """train or heldout; "": the split that the annotation or its file's name says."""
     questions: str = ""
@@ -47,8 +51,14 @@ class Source:
         return self.split or published_split or split_named(self.path.rsplit("/", 1)[-1]) or published_split
 
     def video_of(self, usual: str, row: Mapping[str, Any]) -> str:
-        """The clip's video. Raises ValueError where the template names a field that the annotation does not have."""
-        return filled(self.video or usual, row)
+        """The clip's video. Raises ValueError where the template names a field that the annotation does not have.
+
+        A name without a suffix stays as it is where there is no such video, whose clips are then counted as missing.
+        """
+        name = filled(self.video or usual, row)
+        if not self.video or self.videos is None or is_video(name) or name.startswith("/") or "://" in name:
+            return name
+        return self.videos.named(name) or name
 
     def csv(self, needed: Collection[str] = ()) -> Iterator[Record]:
         """Rows of a table, which is CSV unless its name says otherwise; by the columns in `needed` the delimiter is recognized."""
