@@ -49,7 +49,7 @@ def select_examples(work: Work) -> StepResult:
         Duplicates(),
         Screen(config, work.decoding()),
     )
-    files, unused_episodes = [f"{work.step.name}/examples.parquet"], list[Unused]()
+    files, unused_episodes, weighed = [f"{work.step.name}/examples.parquet"], list[Unused](), 0
     dropped, gate = _copies(work, files, counts), _gate(work)
     counts.update(gate.counts)
     overrides = Overrides(reviews.read(work.store, work.reviews) if config.generates else {})
@@ -68,6 +68,7 @@ def select_examples(work: Work) -> StepResult:
             conversations = screen.keep_conversations(examples)
             counts.update(instruct=len(conversations))
             writer.write(conversations)
+            weighed += sum(mixture.conversation_weight(example.collection) > 0 for example in conversations)
     if mixture.episodes:
         files.append(f"{work.step.name}/episodes.parquet")
         maker = make_maker(shots.shots, config.episodes, config.run.seed)
@@ -84,16 +85,22 @@ def select_examples(work: Work) -> StepResult:
     unused = [*screen.unused, *unused_episodes]
     work.store.write_table(files[-1], pa.Table.from_pylist([row.to_row() for row in unused], schema=UNUSED))
     screen.refuse(work.step.name)
-    is_empty = not counts["direct"] + counts["rationalized"] + counts["instruct"] + counts["episodes"]
-    if is_empty and work.step.cycle == 0 and not work.step.final:
+    weighed += sum(counts[name] for name in ("direct", "rationalized", "episodes") if getattr(mixture, name))
+    total = {"examples": counts["direct"] + counts["rationalized"] + counts["instruct"]}
+    if not weighed and work.step.cycle == 0 and not work.step.final:
+        reason = (
+            f"all {total['examples']} examples are of sources that [mixture] gives no weight"
+            if total["examples"]
+            else f"nothing survived verification{_left_out(unused)}{_ungrounded(gate)}"
+        )
         raise ValueError(
-            f"{work.step.name}: nothing survived verification{_left_out(unused)}{_ungrounded(gate)}, so there is nothing to train "
-            "on; see the reasons in the generate step's seal, and begin another run (run.uri) with other labels, prompts or rules"
+            f"{work.step.name}: {reason}, so there is nothing to train on; see the reasons in the generate step's seal, and begin "
+            "another run (run.uri) with other labels, prompts, rules or weights"
         )
     facts = _accounts(work) if config.generates else {}
-    total = {"examples": counts["direct"] + counts["rationalized"] + counts["instruct"]}
     always = {name: counts.pop(name, 0) for name in ("direct", "rationalized", "over_limit")}
     facts |= total | {"direct_only": work.step.final or always["rationalized"] == 0, "episodes": counts["episodes"]}
+    facts["weighed"] = weighed  # rows that the finetune is fed in a long enough epoch
     rest = {"near_duplicates": duplicates.count(), "unused": len(unused)}
     rest |= {"preferences": pair_writer.count} if pair_writer else {}
     return StepResult(files=files, counts=total | always | rest | dict(counts), facts=facts)
