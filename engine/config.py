@@ -895,6 +895,11 @@ class RunConfig(Section):
             raise ValueError("mixture.instruct needs mixture.examples, a file that `starloop ingest --format instruct` writes")
         if not (mixture.direct or mixture.rationalized or mixture.episodes or mixture.instruct):
             raise ValueError("[mixture] leaves nothing to train on; give at least one source a weight above 0")
+        if self.loop.final_direct_only and not (mixture.direct or mixture.episodes or mixture.instruct):
+            raise ValueError(
+                "mixture.direct = 0 leaves the last finetune nothing, which uses no rationalized examples; give mixture.direct a "
+                "weight above 0, or set loop.final_direct_only = false"
+            )
         return self
 
     def prompts_of(self, evaluation_set: str) -> str:

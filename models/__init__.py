@@ -13,6 +13,7 @@ passages   texts that are read after prefixes, as tokens
 scoring    how likely texts are after prefixes that were computed before
 frames     what a processor of transformers bounds: number and size of frames; a video's times as it reads them
 parts      which modules of a model of transformers are decoder, tower and projector
+lora       a LoRA beside its weight, or merged into it
 devices    a GPU that is missing, and memory that does not suffice
 replies    token ids of an answer -> the reply
 stops      texts that end an answer, looked for as its tokens come

@@ -95,8 +95,11 @@ def history(sealed: Mapping[str, Seal]) -> History:
 def without_examples(sealed: Mapping[str, Seal]) -> int | None:
     """The cycle whose select step chose nothing to train on, which ends the run; None where there is none."""
     cycle = len(history(sealed).cycles)
-    selected = sealed.get(name_of(cycle, "select"))
-    return cycle if selected is not None and not selected.facts["examples"] + selected.facts["episodes"] else None
+    if (selected := sealed.get(name_of(cycle, "select"))) is None:
+        return None
+    facts = selected.facts
+    weighed = facts["weighed"] if "weighed" in facts else facts["examples"] + facts["episodes"]  # older runs do not have it
+    return None if weighed else cycle
 
 
 def stopped_because(loop: Loop, sealed: Mapping[str, Seal]) -> str:

@@ -209,14 +209,16 @@ def generation(config: RunConfig, size: ModelSize) -> Use:
     question and answer.
 
     A piece keeps its prefixes until its last clip is verified; the pieces are answered one after another. Samples of a clip share
-    its copy (models/streams.py). Reading texts afterwards takes less than answering.
+    its copy (models/streams.py). Reading texts afterwards takes less than answering. Below float32 a LoRA lies beside the weights.
     """
     cluster = config.cluster
     processes = generators_of_a_gpu(cluster)
     piece, in_flight, samples = config.generate.piece_clips, config.generate.in_flight, config.generate.samples
     value_bytes = _value_bytes(config, cluster.generator_gpus)
     token = size.kv_values_per_token * value_bytes
-    weights, work = size.params * value_bytes, _encoding(size, value_bytes) + piece * samples * size.vocab_size * FP32 * 3
+    beside = size.lora_params if config.train.method == "lora" and value_bytes < FP32 else 0
+    weights = (size.params + beside) * value_bytes
+    work = _encoding(size, value_bytes) + piece * samples * size.vocab_size * FP32 * 3
     continued = token * (size.clip_tokens + PROMPT_TOKENS + samples * config.generate.max_tokens)
     clip = token * in_flight * size.clip_tokens + continued
     fits = int((cluster.gpu_memory_gib * GIB / processes - weights - work - WORKSPACE) // clip)

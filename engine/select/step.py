@@ -50,7 +50,7 @@ def select_examples(work: Work) -> StepResult:
         Duplicates(),
         Screen(config, work.decoding()),
     )
-    files, unused_episodes = [f"{work.step.name}/examples.parquet"], list[Unused]()
+    files, unused_episodes, weighed = [f"{work.step.name}/examples.parquet"], list[Unused](), 0
     gate, ungrounded = _gate(work), Counter[int]()
     overrides = Overrides(reviews.read(work.store, work.reviews) if config.generates else {})
     read = _reader(work, gate, overrides, ungrounded)
@@ -70,6 +70,7 @@ def select_examples(work: Work) -> StepResult:
             conversations = screen.keep_conversations(examples)
             counts.update(instruct=len(conversations))
             writer.write(conversations)
+            weighed += sum(mixture.conversation_weight(example.collection) > 0 for example in conversations)
     num_examples = counts["direct"] + counts["rationalized"] + counts["instruct"]
     if mixture.episodes:
         files.append(f"{work.step.name}/episodes.parquet")
@@ -90,7 +91,8 @@ def select_examples(work: Work) -> StepResult:
     screen.refuse(work.step.name)
     if config.select.min_grounding != "off":
         counts.update(ungrounded=ungrounded.total(), unscored=gate.unscored)
-    if not num_examples + counts["episodes"] and _is_first(work):
+    weighed += sum(counts[name] for name in ("direct", "rationalized", "episodes") if getattr(mixture, name))
+    if not weighed and _is_first(work):
         raise ValueError(nothing_left(config, work.step.name, counts, len(dropped), unused))
     facts = _accounts(work) if config.generates else {}
     if ungrounded:
@@ -99,6 +101,7 @@ def select_examples(work: Work) -> StepResult:
     always = {name: counts.pop(name, 0) for name in ("direct", "rationalized", "over_limit")}
     direct_only = work.step.final or not always["rationalized"] or not config.learns_from_hints
     facts |= total | {"direct_only": direct_only, "episodes": counts["episodes"]}
+    facts["weighed"] = weighed  # rows that the finetune is fed in a long enough epoch
     rest = {"near_duplicates": duplicates.count(), "unused": len(unused)}
     rest |= {"preferences": pair_writer.count} if pair_writer else {}
     return StepResult(files=files, counts=total | always | rest | dict(counts), facts=facts)

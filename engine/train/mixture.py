@@ -23,7 +23,7 @@ def order(streams: Sequence[Stream], epochs: float, batch_rows: int, seed: int) 
     """Rows of each optimizer step: shuffled epochs, end to end, cut into batches; the last one is what is left, at least one row.
 
     In an epoch each stream gives weight x rows: its passes are shuffled one by one and laid end to end, and an epoch continues
-    where the last one stopped. A pure function of its arguments.
+    where the last one stopped. A pure function of its arguments. Raises ValueError where no stream has a row and a weight.
 
     >>> [len(step) for step in order([Stream(1.0, [range(9)])], 2.0, 4, seed=0)]
     [4, 4, 4, 4, 2]
@@ -31,6 +31,8 @@ def order(streams: Sequence[Stream], epochs: float, batch_rows: int, seed: int) 
     [0, 1, 7, 8]
     """
     streams = [stream for stream in streams if stream.weight and stream.passes and len(stream.passes[0])]
+    if not streams:
+        raise ValueError("all sources that [mixture] gives a weight above 0 are empty, so there is nothing to train on")
     num_rows = sum(stream.weight * len(stream.passes[0]) for stream in streams)
     total = max(1, round(epochs * num_rows))
     sources = [_endless(stream, f"{seed}/{number}") for number, stream in enumerate(streams)]

@@ -70,7 +70,7 @@ def load(spec: ModelSpec, device: Device) -> VideoLLM:
 
     refuse_missing_gpu(device)
     processor = loading.processor_of(spec)
-    model = loading.load_merged(spec, device.dtype).to(device.kind).eval().requires_grad_(False)
+    model = loading.load(spec, device.dtype).to(device.kind).eval().requires_grad_(False)
     end_ids = loading.end_ids_of(fetch(spec.base), processor)
     model.generation_config = type(model.generation_config)()  # no penalties, no sampling: the configuration of a run decides these
     return video_llm.NativeVideoLLM(model, processor, version(spec), processor.frames, processor.context_tokens, end_ids)

@@ -1,4 +1,4 @@
-"""A checkpoint of transformers: its configuration, its processor, and its weights, merged with an adapter."""
+"""A checkpoint of transformers: its configuration, its processor, and its weights, with an adapter."""
 
 import logging
 import math
@@ -8,12 +8,16 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import Tensor
 from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig, PreTrainedConfig
 
-from models.base import ChatSpec, ModelSpec
+from models.base import ChatSpec, Dtype, ModelSpec
 from models.folders import FINETUNED, SMALL_FILES, fetch, read_json
+from models.lora import LoraLinear, merged
 from models.native.processing import NativeProcessor, open_processor
 from models.parts import refuse_another_base
+from models.pllava.adapters import refuse_other_kinds  # what an adapter of PLLaVA may not be, another one may not be either
+from models.pllava.layouts import is_finite
 
 log = logging.getLogger(__name__)
 
@@ -88,30 +92,60 @@ def load_base(spec: ModelSpec, dtype: str) -> Any:
     return model
 
 
+def load(spec: ModelSpec, dtype: Dtype) -> Any:
+    """The model on the CPU for inference: below float32 an adapter's LoRA stays beside the weights, where it was trained."""
+    if dtype == "float32":
+        return load_merged(spec, dtype)
+    model, adapters = _tuned(spec, dtype)
+    for name, lora in adapters.items():
+        model.set_submodule(name, LoraLinear(model.get_submodule(name), *lora))
+    return model
+
+
 def load_merged(spec: ModelSpec, dtype: str) -> Any:
     """The model with the spec's adapter merged at its alpha, or the whole model that a finetune wrote; on the CPU."""
+    model, adapters = _tuned(spec, dtype)
+    for name, lora in adapters.items():
+        weight = model.get_submodule(name).weight
+        weight.data = merged(weight, *lora, seed=name)
+        if not is_finite(weight):
+            raise ValueError(f"{spec.adapter_name} merged into {spec.base_name}: {name} is not finite; lower the LoRA alpha")
+    return model
+
+
+def _tuned(spec: ModelSpec, dtype: str) -> tuple[Any, dict[str, tuple[Tensor, Tensor, float]]]:
+    """The model with its adapter but for the LoRA of linear layers; and A, B and scale of each of these by the layer's name.
+
+    A whole model that a finetune wrote has no LoRA.
+    """
     if spec.adapter is None:
-        return load_base(spec, dtype)
+        return load_base(spec, dtype), {}
     folder = fetch(spec.adapter)
     if (folder / FINETUNED).is_file():
         if spec.alpha is not None:
             raise ValueError(f"{spec.adapter_name} is a whole model without a LoRA; take lora_alpha out")
         refuse_other_model(spec, folder)
-        return load_base(ModelSpec(base=str(folder), base_uri=spec.adapter_uri), dtype)
+        return load_base(ModelSpec(base=str(folder), base_uri=spec.adapter_uri), dtype), {}
     from peft import LoraConfig, PeftModel
-
-    from models.pllava.adapters import refuse_other_kinds  # what an adapter of PLLaVA may not be, another one may not be either
+    from peft.tuners.lora import LoraLayer
 
     refuse_other_kinds(folder / "adapter_config.json", read_json(folder / "adapter_config.json"))
     settings = LoraConfig.from_pretrained(str(folder))
     settings.lora_alpha = settings.lora_alpha if spec.alpha is None else spec.alpha
-    model = load_base(spec, dtype)
+    model, adapters = load_base(spec, dtype), dict[str, tuple[Tensor, Tensor, float]]()
     try:
         refuse_another_base(model, folder)
-        merged = PeftModel.from_pretrained(model, str(folder), config=settings).merge_and_unload(safe_merge=True)
+        adapted = PeftModel.from_pretrained(model, str(folder), config=settings)
+        for name, module in adapted.get_base_model().named_modules():
+            if isinstance(module, LoraLayer) and isinstance(module.get_base_layer(), torch.nn.Linear):
+                (a,), (b,), (scale,) = module.lora_A.values(), module.lora_B.values(), module.scaling.values()
+                adapters[name] = a.weight.data, b.weight.data.clone(), scale
+                b.weight.data.zero_()
+        if odd := [name for name, (a, b, _) in adapters.items() if not (is_finite(a) and is_finite(b))]:
+            raise ValueError(f"the LoRA of {odd[0]} holds NaN or infinite values")
+        return adapted.merge_and_unload(safe_merge=True), adapters
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:
         raise ValueError(f"{spec.adapter_name} does not fit {spec.base_name}: {' '.join(str(error).split())[:200]}") from None
-    return merged
 
 
 def refuse_other_model(spec: ModelSpec, folder: Path) -> None:

@@ -68,18 +68,20 @@ class Adapter:
         return {name: delta.shape for name, delta in self.deltas.items()} | {n: t.shape for n, t in self.replaced.items()}
 
     def apply(self, name: str, tensor: Any) -> Any:
-        """Merged in float32 and rounded once: small alphas would be lost in sums of bfloat16.
+        """Merged in float32 and rounded once, at random, with the name as seed (models/lora.py).
 
         Raises ValueError where a value is not finite, in the adapter or after the merge.
         """
+        from models.lora import merged  # imports torch
+
         if name in self.replaced:
             return self.replaced[name].load().to(tensor.dtype)
         if name in self.deltas:
             delta = self.deltas[name]
-            merged = (tensor.float() + delta.scale * (delta.b.load().float() @ delta.a.load().float())).to(tensor.dtype)
-            if not is_finite(merged):
+            weight = merged(tensor, delta.a.load(), delta.b.load(), delta.scale, name)
+            if not is_finite(weight):
                 raise ValueError(f"{delta.a.path}: merged with {delta.a.key}, {name} is not finite; lower the LoRA alpha")
-            return merged
+            return weight
         return tensor
 
 

@@ -6,14 +6,14 @@ models/pllava/loading.py reads the weights. Only safetensors are read, and no co
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from models.base import FrameSpec, ModelSpec
 from models.folders import SMALL_FILES, digest_of, fetch, read_json
-from models.pllava.adapters import Adapter, built_in, open_adapter
+from models.pllava.adapters import Adapter, Delta, built_in, open_adapter
 from models.pllava.architecture import Architecture, read_architecture
 from models.pllava.layouts import HEAD, NEWLINE, Weights, open_weights
 from models.pllava.pictures import picture_rules
@@ -34,7 +34,12 @@ class Checkpoint:
     processor: PllavaProcessor
     weights: Weights
     adapters: list[Adapter]
-    """What is merged into the weights: a released PLLaVA's own LoRA, and the spec's adapter."""
+    """What changes the weights: a released PLLaVA's own LoRA, and the spec's adapter."""
+
+    def without_lora(self) -> tuple["Checkpoint", Mapping[str, Delta]]:
+        """The checkpoint without the LoRA of its last adapter, and that LoRA by the names of the weights that it adds to."""
+        *others, last = self.adapters
+        return replace(self, adapters=[*others, replace(last, deltas={})]), last.deltas
 
     def merge(self, name: str, tensor: Any) -> Any:
         """The weight with all adapters in it, in its own dtype."""

@@ -1,4 +1,4 @@
-"""Read a checkpoint's weights into a model: merged with its adapters, on the CPU, in one dtype."""
+"""Read a checkpoint's weights into a model, with its adapters, on the CPU, in one dtype."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +8,10 @@ import torch
 from transformers.generation.configuration_utils import GenerationConfig
 
 from models.base import Dtype, ModelSpec
+from models.lora import LoraLinear
+from models.pllava.adapters import Delta
 from models.pllava.architecture import DEFAULTS, Architecture
-from models.pllava.checkpoints import end_ids, open_checkpoint
+from models.pllava.checkpoints import Checkpoint, end_ids, open_checkpoint
 from models.pllava.configuration import PllavaConfig
 from models.pllava.layouts import stock_name
 from models.pllava.modeling import PllavaForConditionalGeneration
@@ -28,11 +30,20 @@ T = TypeVar("T")
 
 
 def load(spec: ModelSpec, dtype: Dtype = "float32") -> tuple[PllavaForConditionalGeneration, PllavaProcessor]:
-    """(model, processor) on the CPU for inference.
+    """(model, processor) on the CPU for inference: below float32 the LoRA of the last adapter stays beside its weights.
 
-    Raises ValueError naming a file or a missing, unexpected or misshapen weight.
+    It was trained there, and rounded sums would lose most of it. A released PLLaVA's own LoRA is merged where an adapter follows,
+    because the finetune saw it merged. Raises ValueError naming a file or a missing, unexpected or misshapen weight.
     """
-    model, processor = load_base(spec, dtype)
+    checkpoint, deltas = open_checkpoint(spec), dict[str, Delta]()
+    if dtype != "float32":
+        checkpoint, deltas = checkpoint.without_lora()
+    model, processor = _read(checkpoint, dtype)
+    for name, module in list(model.named_modules()):
+        if delta := deltas.get(stock_name(f"{name}.weight")):
+            if not isinstance(module, torch.nn.Linear):
+                raise ValueError(f"{delta.a.path}: {delta.a.key} is of no linear layer; merge the adapter with PEFT")
+            model.set_submodule(name, LoraLinear(module, delta.a.load(), delta.b.load(), delta.scale))
     model.eval().requires_grad_(False)
     return model, processor
 
@@ -40,20 +51,26 @@ def load(spec: ModelSpec, dtype: Dtype = "float32") -> tuple[PllavaForConditiona
 def load_base(
     spec: ModelSpec, dtype: Dtype = "float32", read_weights: bool = True
 ) -> tuple[PllavaForConditionalGeneration, PllavaProcessor]:
-    """(model, processor) on the CPU to be finetuned: as `load`, with gradients.
+    """(model, processor) on the CPU to be finetuned: all adapters merged, with gradients.
 
     Without `read_weights` the weights are shapes on the meta device. That works only inside ZeRO-3's context, where one process
     reads them and sends the others theirs while the model is built: eight processes that each read a 34B would need half a
     terabyte of their machine's memory.
     """
-    checkpoint, torch_dtype = open_checkpoint(spec), getattr(torch, dtype)
+    return _read(open_checkpoint(spec), dtype, read_weights)
+
+
+def _read(
+    checkpoint: Checkpoint, dtype: Dtype, read_weights: bool = True
+) -> tuple[PllavaForConditionalGeneration, PllavaProcessor]:
+    torch_dtype = getattr(torch, dtype)
     folder, processor = checkpoint.weights.folder, checkpoint.processor
     config = config_of(checkpoint.architecture, processor)
     state: dict[str, torch.Tensor] = {}
     if read_weights:
         for _, tensors in checkpoint.weights.shards():
             for name in list(tensors):  # popped one by one: never more than the model and one file of it in memory
-                state[name] = checkpoint.merge(name, tensors.pop(name)).to(torch_dtype)
+                state[name] = checkpoint.merge(name, tensors.pop(name).to(torch_dtype))
     else:
         shapes = {name: tensor.shape for name, tensor in checkpoint.weights.tensors.items()}
         state = {name: torch.empty(shape, dtype=torch_dtype, device="meta") for name, shape in shapes.items()}

@@ -151,6 +151,24 @@ def test_what_is_too_long_or_missing_is_left_out_at_select_by_id(tmp_path: Path)
     ]
 
 
+def test_conversations_without_a_weight_are_nothing_to_train_on(tmp_path: Path) -> None:
+    rows = [an_example(name, "", collection=name).to_row() for name in ("a", "b")]
+    for names, weights, message in (
+        ("a", "{a = 0}", r"all 1 examples are of sources that \[mixture\] gives no weight, so there is nothing to train on"),
+        ("ab", "{a = 0}", None),
+    ):
+        pq.write_table(
+            pa.Table.from_pylist([row for row in rows if row["collection"] in names], schema=EXAMPLES), tmp_path / "i.parquet"
+        )
+        store, setting = Store(str(tmp_path / names)), f"mixture.collections={weights}"
+        if message is None:
+            selected(store, tmp_path / "i.parquet", setting)
+            assert read_seals(store)["cycle-000/select"].facts["weighed"] == 1
+        else:
+            with pytest.raises(ValueError, match=message):
+                selected(store, tmp_path / "i.parquet", setting)
+
+
 def test_what_select_left_out_can_be_tried_again(tmp_path: Path) -> None:
     ingested(tmp_path, 1, 0, 0, ("mp4",))
     rows = [an_example("gone", tmp_path / "late.mp4").to_row(), an_example("text", "").to_row()]

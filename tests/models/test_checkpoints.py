@@ -157,13 +157,21 @@ def test_below_a_loop_s_adapter_a_released_lora_stays_as_trained(released: Path,
     assert (logits(on, processor) - logits(off, processor)).abs().max() > 1e-3
 
 
-def test_merging_rounds_once(converted: Path) -> None:
-    """In bfloat16 the merged weight is the float32 sum, rounded."""
-    spec = ModelSpec(base=str(converted / "base"), adapter=str(converted / "adapter"), alpha=0.5)
-    exact, _ = loading.load(spec, "float32")
-    rounded, _ = loading.load(spec, "bfloat16")
-    for one, two in zip(exact.parameters(), rounded.parameters(), strict=True):
-        assert torch.equal(one.to(torch.bfloat16), two)
+def test_a_released_lora_is_merged_where_an_adapter_follows_as_its_finetune_sees_it(released: Path, tmp_path: Path) -> None:
+    """In bfloat16 the adapter stays beside its weights, and only the last one does."""
+    student = trainee(ModelSpec(base=str(released)), FinetuneSpec(rank=RANK, alpha=16.0, dropout=0.0), 0, Device("cpu", "bfloat16"))
+    torch.manual_seed(3)
+    for name, parameter in student.module.named_parameters():
+        if "lora_B" in name:
+            parameter.data = torch.randn_like(parameter) / 8
+    student.save(tmp_path, {n: p.detach() for n, p in student.module.named_parameters() if p.requires_grad})
+    student.module.eval()
+    tuned, processor = loading.load(ModelSpec(base=str(released), adapter=str(tmp_path)), "bfloat16")
+    frames = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, processor.num_frames, 48, 48, 3), dtype=np.uint8))
+    inputs = processor([processor.chat("what is it?")], videos=frames)
+    inputs["pixel_values_videos"] = inputs["pixel_values_videos"].bfloat16()
+    with torch.no_grad():
+        assert torch.equal(tuned(**inputs).logits, student.module(**inputs).logits)
 
 
 @pytest.mark.parametrize("chatml", [False, True])

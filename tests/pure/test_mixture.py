@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,6 +55,13 @@ def test_an_example_is_fed_once_in_an_epoch_however_large_the_batch(rows: int, e
     steps = order([Stream(1.0, [range(rows)])], float(epochs), batch_rows, seed)
     assert Counter(row for step in steps for row in step) == dict.fromkeys(range(rows), epochs)
     assert [len(step) for step in steps[:-1]] == [batch_rows] * (len(steps) - 1)
+
+
+@pytest.mark.parametrize("streams", [[], [Stream(0.0, [range(9)])], [Stream(1.0, [[]]), Stream(2.0, [])]])
+def test_a_mixture_whose_weighed_sources_are_empty_is_refused(streams: list[Stream]) -> None:
+    """Before, the order of no rows was drawn for ever, on all GPUs of the finetune."""
+    with pytest.raises(ValueError, match=r"all sources that \[mixture\] gives a weight above 0 are empty"):
+        order(streams, 1.0, 8, seed=0)
 
 
 def test_the_order_stays_what_it_was() -> None:

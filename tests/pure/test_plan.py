@@ -226,6 +226,14 @@ def test_a_last_finetune_without_examples_is_skipped_and_ends_the_run() -> None:
     assert history(sealed).best_cycle == 0
 
 
+def test_a_cycle_whose_examples_have_no_weight_has_nothing_to_train_on() -> None:
+    settings, sealed = config(max_cycles=2), play(config(max_cycles=2), 0.4, [0.8, 0.9], until="cycle-000/evaluate")[1]
+    for weighed, step in ((0, None), (9, "cycle-001/train")):
+        selected = a_seal("cycle-001/select", direct_only=True, examples=9, episodes=0, weighed=weighed)
+        following = next_step(settings, sealed | {"cycle-001/generate": a_seal("cycle-001/generate"), selected.step: selected})
+        assert (following and following.name) == step
+
+
 def test_every_evaluation_set_has_a_step_in_each_cycle_and_the_first_one_decides() -> None:
     sets = "[{name = 'heldout'}, {name = 'mine', files = 'mine.jsonl'}]"
     settings = load_config(None, ["loop.max_cycles=2", f"evaluate.sets={sets}"])

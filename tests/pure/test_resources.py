@@ -93,11 +93,14 @@ def test_offload_frees_the_optimizer_and_checkpointing_the_layers() -> None:
 
 def test_values_are_as_wide_as_the_dtype_says() -> None:
     half, single = a_config(), a_config("model.dtype=float32")
+    size = replace(SIZE, lora_params=0)
     for use, names in (
         (generation, ("weights", "keys and values of 32 clips", "continuation of 32 clips")),
         (training, ("weights", "gradients", "activations")),
     ):
-        assert {name: use(single, SIZE).parts[name] for name in names} == {name: 2 * use(half, SIZE).parts[name] for name in names}
+        assert {name: use(single, size).parts[name] for name in names} == {name: 2 * use(half, size).parts[name] for name in names}
+    beside = [generation(config, SIZE).parts["weights"] - generation(config, size).parts["weights"] for config in (half, single)]
+    assert beside == [SIZE.lora_params * BF16, 0], "below float32 a LoRA lies beside the weights"
     lines = budget(single, replace(SIZE, llm_params=7 << 30)).lines
     assert [line for line in lines if line.startswith("each process needs 28.0 GiB")]
 
