@@ -1,6 +1,7 @@
 """Pins the report in a real browser: filters, search, sorting, the audit's file, keys, phone, print, accessibility, no request."""
 
 import csv
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,34 @@ def test_a_reason_and_a_label_lead_to_their_clips(page: Any) -> None:
     page.locator("[data-label=rising]").click()
     assert page.locator("#filters [name=label]").input_value() == "rising"
     assert page.locator("#filters [name=reason]").input_value() == ""
+
+
+def test_a_label_of_which_no_clip_is_shown_says_so(chromium: Any, reported: Path, tmp_path: Path) -> None:
+    """A large run shows a part of its clips, and its tables name all labels."""
+    html = (reported / "report.html").read_text()
+    found = re.search(r'(<script type="application/json" id="data">)(.*?)(</script>)', html, re.DOTALL)
+    assert found
+    data = json.loads(found[2])
+    data["stories"] = [story for story in data["stories"] if story["label"] != "shrinking"]
+    text = json.dumps(data).replace("<", "\\u003c")
+    (tmp_path / "part.html").write_text(html[: found.start(2)] + text + html[found.end(2) :])
+    page = chromium.new_page()
+    page.goto((tmp_path / "part.html").as_uri())
+    page.locator("[data-label=shrinking]").click()
+    assert page.locator("#filters [name=label]").input_value() == "shrinking"
+    assert page.locator("#clip-count").inner_text() == f"0 of {len(data['stories'])} clips on this page"
+    assert shown(page) == []
+    page.close()
+
+
+def test_notes_of_an_audit_survive_two_reloads(page: Any) -> None:
+    rows = page.locator(".question")
+    rows.nth(0).get_by_label("drop").check()
+    rows.nth(3).get_by_label("Note").fill("a note alone")
+    for _ in range(2):
+        page.reload()
+        assert rows.nth(0).get_by_label("drop").is_checked()
+        assert rows.nth(3).get_by_label("Note").input_value() == "a note alone"
 
 
 def test_what_decided_is_marked_beside_frames_or_the_reason_for_none(page: Any) -> None:

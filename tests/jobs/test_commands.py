@@ -124,6 +124,8 @@ def test_a_dry_retry_deletes_nothing(tmp_path: Path) -> None:
     assert done.stdout.startswith("nothing is changed by --dry-run; without it: 1 clips of cycle-000/generate failed as missing")
     assert "--dry-run goes with --retry KIND" in dry(tmp_path, "failures", "r").stderr
     assert starloop("gc", "r", "--delete", "--dry-run", cwd=tmp_path).returncode == 2
+    assert "--dry-run measures nothing" in dry(tmp_path, "benchmark", "tiny", "--json").stderr
+    assert "--rehearse makes none" in starloop("doctor", "--rehearse", "--no-model", cwd=tmp_path).stderr.replace("\n", " ")
 
 
 def test_gc_as_json_says_what_could_go(tmp_path: Path) -> None:
