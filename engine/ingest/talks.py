@@ -36,8 +36,9 @@ class Talks:
             yield from self._of_file(self._source, self._data, collection_of(self._source.path))
         folder = manifests.folder_of(self._data)
         for collection, path in files.items():
-            data = self._data.model_copy(update={"videos": f"{folder.rstrip('/')}/{VIDEOS.get(collection, '')}".rstrip("/")})
-            yield from self._of_file(replace(self._source, path=path), data, collection)
+            videos = f"{folder.rstrip('/')}/{VIDEOS.get(collection, '')}".rstrip("/")
+            source = replace(self._source, path=path, videos=self._source.videos and replace(self._source.videos, folder=videos))
+            yield from self._of_file(source, self._data.model_copy(update={"videos": videos}), collection)
 
     def _of_file(self, source: Source, data: Data, collection: str) -> Iterator[Example]:
         for place, row in instruct.records(source):

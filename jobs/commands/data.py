@@ -35,7 +35,11 @@ def ingest(
     ] = "",
     group: Annotated[str, typer.Option(help="Name of the dataset, by which yields are counted, for rows that have no group.")] = "",
     video: Annotated[
-        str, typer.Option(help="File name of a clip's video, e.g. {youtube_id}.mp4; default: the manifest's or the dataset's own.")
+        str,
+        typer.Option(
+            help="File name of a clip's video, e.g. {youtube_id}.mp4; without a suffix, any of that name below data.videos. "
+            "Default: the manifest's or the dataset's own."
+        ),
     ] = "",
     split: Annotated[
         str, typer.Option(help="train or heldout, for all clips; default: what the rows say, or the name of a dataset's file.")

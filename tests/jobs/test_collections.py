@@ -52,10 +52,9 @@ def magic(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ingest(folder: Path) -> list[dict[str, Any]]:
-    done = starloop(
-        "ingest", "magic_jsons", "--format", "instruct", "--out", "it.parquet", "--set", "data.videos=videos", cwd=folder
-    )
+def ingest(folder: Path, *options: str) -> list[dict[str, Any]]:
+    given = ("--format", "instruct", "--out", "it.parquet", "--set", "data.videos=videos", *options)
+    done = starloop("ingest", "magic_jsons", *given, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "conversations by set: caption_textvr 1, conversation_videochat1 1, vqa_tgif_frame_qa 2\n" in done.stdout
     assert "missing videos 0" in done.stdout
@@ -79,6 +78,14 @@ def test_a_folder_is_read_set_by_set_with_each_set_s_videos(magic: Path) -> None
     assert talk["follow_ups"] == [{"prompt": "Where?", "answer": "There."}]
     card = json.loads((magic / "it.card.json").read_text())
     assert card["collections"] == {"caption_textvr": 1, "conversation_videochat1": 1, "vqa_tgif_frame_qa": 2}
+
+
+def test_names_without_a_suffix_are_looked_for_among_each_set_s_videos(magic: Path) -> None:
+    for path in (magic / "magic_jsons").rglob("train.json"):
+        items = json.loads(path.read_text())
+        path.write_text(json.dumps([item | {"stem": Path(item["video"]).stem} for item in items]))
+    videos = [Path(row["video"]).relative_to(magic / "videos").as_posix() for row in ingest(magic, "--video", "{stem}")]
+    assert videos == ["TextVR/a/1.mp4", "webvid_10m/1.mp4", "tgif/cat.gif", "tgif/cat.gif"]
 
 
 def test_pllava_trains_on_sixteen_sets() -> None:
