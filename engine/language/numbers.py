@@ -40,8 +40,8 @@ _ONCE_ONLY = regex.compile(r"\s*(?:[.,;!?]|$|in\b|during\b|only\b)", regex.IGNOR
 _NO_ONE = regex.compile(r"\b(?:no|any|some|every|which|this|that|the)[\s-]$", regex.IGNORECASE)
 _ONE_OF = regex.compile(r"\s+(?:of|can|could|would|might|by|after)\b", regex.IGNORECASE)
 NOT_COUNTED = frozenset(
-    "out points point on for in because since as which and so overall altogether together total of at with is seems to until till through or "
-    "et bis hasta до и y e".split()
+    "out points point on for in because since as which and so overall altogether together total of at with is seems to until till "
+    "through or et bis hasta до и y e".split()
 )
 """Words behind a number that are not what it counts."""
 

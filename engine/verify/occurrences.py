@@ -66,7 +66,9 @@ def _stand_together(answer: Answer, pattern: LabelPattern, chosen: list[int]) ->
             return False
         if _starts_other_action(between) or "who" in between or "whose" in between:
             return False
-        is_beside = any(word in BESIDE and (word not in ADJECTIVES_TOO or "of" in between[k + 1 : k + 2]) for k, word in enumerate(between))
+        is_beside = any(
+            word in BESIDE and (word not in ADJECTIVES_TOO or "of" in between[k + 1 : k + 2]) for k, word in enumerate(between)
+        )
         if is_beside and BESIDE.isdisjoint(pattern.words) and between[0] not in BESIDE:
             return False
     return has_same_roles(answer, pattern, dict(zip(pattern.content, chosen, strict=True)))
