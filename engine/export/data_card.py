@@ -90,7 +90,7 @@ _TEXT_NOTE = (
 
 def _yields(source: Source) -> dict[str, Any]:
     facts, counts = source.sealed[source.selected].facts, source.sealed[source.selected].counts
-    answers: dict[str, Any] = {
+    answers = {
         "clips asked about": facts.get("clips", 0),
         "kept without a hint": facts.get("direct_kept", 0),
         "kept with the label as a hint": facts.get("rationalized_kept", 0),
@@ -99,7 +99,7 @@ def _yields(source: Source) -> dict[str, Any]:
         "examples without a hint": counts.get("direct", 0),
         "examples with one": counts.get("rationalized", 0),
     }
-    yields = answers if source.config.generates else {"examples of templates": counts.get("direct", 0)}
+    yields: dict[str, Any] = answers if source.config.generates else {"examples of templates": counts.get("direct", 0)}
     yields["conversations"] = counts.get("instruct", 0)
     yields["left out by select"] = ", ".join(left_out(counts, source.config.select)) or "none"
     past = history(source.sealed)
