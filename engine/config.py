@@ -17,6 +17,7 @@ from models.base import (
     Augment,
     ChatSpec,
     Device,
+    Dtype,
     EngineSpec,
     FinetuneSpec,
     ModelSpec,
@@ -641,13 +642,20 @@ class Train(Section):
     lora_dropout: float = Field(default=0.05, ge=0, lt=1)
     """Share of the LoRA's inputs that a training step leaves out."""
     zero_stage: Literal[0, 1, 2, 3] = cost(2)
-    """DeepSpeed's ZeRO: what the workers share out among them. 1: optimizer states. 2: gradients too. 3: weights too."""
+    """DeepSpeed's ZeRO: what the workers share out among them. 1: optimizer states. 2: gradients too. 3: weights too. In
+    bfloat16, gradients of micro-batches add up in float32 with 2 and 3; with 0 and 1 in bfloat16, which loses small ones."""
     offload: bool = cost(False)
     """Keep the optimizer's state in CPU memory."""
     gradient_checkpointing: bool = cost(False)
     """Recompute each layer in the backward pass instead of keeping its activations: slower, with far less memory."""
     checkpoint_every_steps: int = cost(200, gt=0)
-    """Optimizer steps after which a finetune can go on where it was stopped."""
+    """Optimizer steps after which a finetune can go on where it was stopped; train.checkpoint_every_s may come first."""
+    checkpoint_every_s: float = cost(900.0, gt=0)
+    """Seconds since the last checkpoint, or the beginning, after which the optimizer step under way is followed by one."""
+
+    def accumulates_float32(self, dtype: Dtype) -> bool:
+        """Whether the gradients of micro-batches add up in float32 although those of a micro-batch are of the model's dtype."""
+        return dtype == "bfloat16" and self.zero_stage >= 2
 
     def finetune(self) -> FinetuneSpec:
         """What of a model this section changes."""

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -179,3 +180,18 @@ def decoded_here(rows: Iterable[Row], frames: FrameSpec) -> Iterator[tuple[Row, 
     for row in rows:
         decoded = videos_of(decode_windows(row, frames, DECODING))
         yield row, [result.video if isinstance(result, Decoded) else result for result in decoded]
+
+
+def summed_gradient_norm(rank: Rank, case: Case) -> float:
+    """Of 512 micro-batches that each have a gradient of 1 / 512 in one weight, in bfloat16."""
+    backend = load_backend("deepspeed")
+    backend.join(DEVICE)
+    module = torch.nn.Linear(1, 1, bias=False, dtype=torch.bfloat16)
+    module.forward = lambda x: SimpleNamespace(logits=torch.nn.functional.linear(x, module.weight))  # type: ignore[method-assign]
+    session = backend.start(module, case.train, DEVICE)
+    micro_batches = case.train.batch_rows // rank.world_size
+    for number in range(micro_batches):
+        session.backward(
+            session.logits({"x": torch.ones(1, 1, dtype=torch.bfloat16)}).sum(), micro_batches, number + 1 == micro_batches
+        )
+    return session.step(1e-3)

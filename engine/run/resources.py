@@ -283,7 +283,7 @@ def training(config: RunConfig, size: ModelSize) -> Use:
     """One training worker: DeepSpeed's states by ZeRO stage (arXiv 1910.02054, section 3), activations of a micro-batch."""
     train = config.train
     workers, stage = train.num_workers, train.zero_stage
-    value_bytes = _value_bytes(config, config.cluster.train_gpus)
+    dtype, value_bytes = config.model.device(config.cluster.train_gpus).dtype, _value_bytes(config, config.cluster.train_gpus)
     shots = config.episodes.shots[-1] if config.mixture.episodes else 0
     tokens = train.micro_batch_rows * _row_tokens(config, size, shots)
     trained = size.trained_params
@@ -296,7 +296,7 @@ def training(config: RunConfig, size: ModelSize) -> Use:
     patches = train.micro_batch_rows * (shots + 1) * size.num_frames * size.patches_per_frame
     parts = {
         "weights": size.params * value_bytes / (workers if stage == 3 else 1),
-        "gradients": trained * value_bytes / (workers if stage >= 2 else 1),
+        "gradients": trained * (FP32 if train.accumulates_float32(dtype) else value_bytes) / (workers if stage >= 2 else 1),
         "optimizer": 0.0 if train.offload else trained * 3 * FP32 / (workers if stage >= 1 else 1),
         "activations": kept + patches * value_bytes * (size.tower_size + 2 * size.hidden_size),
         "logits": tokens * size.vocab_size * (value_bytes + 2 * FP32),

@@ -24,6 +24,9 @@ from engine.train.backends.base import Cut, Session
 from engine.train.job import Fed, Listener, Rank, TrainJob
 from models.base import Trainee
 
+MODEL, LOSSES = "model", "losses.json"
+"""In the folder of a finetune: its adapter, and the last file that it writes."""
+
 
 @dataclass
 class State:
@@ -86,7 +89,10 @@ def _refusal(saved: dict[str, Any] | None, now: Cut) -> str:
 
 
 def write_checkpoint(session: Session, job: TrainJob, rank: Rank, state: State) -> None:
-    """All ranks publish their parts; then rank 0 makes the checkpoint the one to continue from, and deletes the previous one."""
+    """All ranks publish their parts; then rank 0 makes the checkpoint the one to continue from, and deletes all others.
+
+    A finetune that was killed while it wrote one leaves parts that nobody names.
+    """
     step = len(state.losses)
     names = [f"{job.out}/{CHECKPOINTS}/{step:08d}-{uuid.uuid4().hex[:8]}"]
     torch.distributed.broadcast_object_list(names, src=0)
@@ -96,13 +102,13 @@ def write_checkpoint(session: Session, job: TrainJob, rank: Rank, state: State) 
     parts: list[Any] = [None] * rank.world_size
     torch.distributed.all_gather_object(parts, records)
     if rank.rank == 0:
-        previous = job.store.read(f"{job.out}/{RESUME}")
         files = [record for part in parts for record in part]
         cut = asdict(cut_of(job, rank.world_size))
         latest = {"identity": job.identity, "step": step, "cut": cut, "folder": names[0], "files": files}
         job.store.write(f"{job.out}/{RESUME}", to_json(latest))
-        if previous is not None:
-            job.store.delete(json.loads(previous)["folder"])
+        for folder in job.store.folders(f"{job.out}/{CHECKPOINTS}"):
+            if (path := f"{job.out}/{CHECKPOINTS}/{folder}") != names[0]:
+                job.store.delete(path)
 
 
 def write_unused(job: TrainJob, rank: Rank, state: State) -> None:
@@ -135,4 +141,29 @@ def save_adapter(session: Session, student: Trainee, job: TrainJob, rank: Rank) 
         if rank.rank == 0:
             with tempfile.TemporaryDirectory() as folder:
                 student.save(Path(folder), {name: parameter.detach().cpu().clone() for name, parameter in trained.items()})
-                job.store.put_folder(Path(folder), f"{job.out}/model")
+                job.store.put_folder(Path(folder), f"{job.out}/{MODEL}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a finetune leaves beside its adapter."""
+
+    losses: list[float | None]
+    """One per optimizer step; None for a step without any answer to learn from."""
+    fed: Fed
+    """Totals over all steps; rows of repeated epochs are counted each time."""
+
+
+def write_end(job: TrainJob, state: State) -> None:
+    """The finetune's last file. It names the finetune and the model's files, so that nobody takes a part for the whole."""
+    end = {"identity": job.identity, "model": job.store.sizes(f"{job.out}/{MODEL}"), "losses": state.losses, "fed": state.fed}
+    job.store.write(f"{job.out}/{LOSSES}", to_json(end))
+
+
+def read_end(job: TrainJob) -> Trained | None:
+    """What this finetune left; None where it has not ended, or files of its model are gone."""
+    data = job.store.read(f"{job.out}/{LOSSES}")
+    end: dict[str, Any] = json.loads(data) if data is not None else {}
+    if end.get("identity") != job.identity or not end["model"].items() <= job.store.sizes(f"{job.out}/{MODEL}").items():
+        return None
+    return Trained(losses=end["losses"], fed=Fed(*end["fed"]))

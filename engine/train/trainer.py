@@ -1,7 +1,6 @@
 """Ray Train around the worker: how many ranks, what they hold, where Ray Train's notes go, what happens when a rank dies."""
 
 import atexit
-import json
 import logging
 import os
 import platform
@@ -28,10 +27,11 @@ from engine.logs.workers import write_json_lines
 from engine.rows import Failure
 from engine.store.troubles import StorageError
 from engine.train.backends import load_backend
+from engine.train.checkpoint import LOSSES, Trained, read_end
 from engine.train.feed import Decode, Row
-from engine.train.job import Fed, Rank, StepRecord, TrainJob
+from engine.train.job import Rank, StepRecord, TrainJob
 from engine.train.meter import Meter
-from engine.train.worker import LOSSES, finetune_rank
+from engine.train.worker import finetune_rank
 from models.base import FrameSpec, Video
 
 log = logging.getLogger(__name__)
@@ -114,21 +114,13 @@ def fatal_error(error: Exception, train: Train) -> Exception | None:
     return error if isinstance(error, ValueError | StorageError | ChildProcessError) else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    losses: list[float | None]
-    """One per optimizer step; None for a step without any answer to learn from."""
-    fed: Fed
-    """Totals over all steps; rows of repeated epochs are counted each time."""
-
-
 @dataclass(frozen=True)
 class Follow:
     """What the driver does while the ranks train."""
 
     on_step: Callable[[StepRecord], None]
     """Called with the records of optimizer steps, in order, and at most once with each: a step that restarted ranks repeat is not
-    reported again. The records that a Meter has not passed on when its process dies are lost; LOSSES has all losses."""
+    reported again. The records that a Meter has not passed on when its process dies are lost; losses.json has them."""
     check: Callable[[], None] = lambda: None
     """Called every POLL_S: raises where the finetune has to stop."""
     on_work: Callable[[], None] = lambda: None
@@ -136,10 +128,14 @@ class Follow:
 
 
 def finetune(job: TrainJob, cluster: Cluster, follow: Follow, patience_s: float = 0.0) -> Trained:
-    """Run the ranks until done. Called again after a crash, it continues from the latest checkpoint in the job's folder.
+    """Run the ranks until done. Called again after a crash, it continues from the latest checkpoint in the job's folder, and returns
+    what a finetune that has ended left there.
 
     `patience_s`: how long the ranks may wait for their places, as limits.resource_patience_s.
     """
+    if (trained := read_end(job)) is not None:
+        log.info("%s: the finetune has ended before", job.out)
+        return trained
     gpus = cluster.train_gpus
     assert (gpus > 0) == (job.device.kind == "cuda"), "job.device follows from cluster.train_gpus"
     # Ray Train's own bound of 60 s would end in a failure, and begin again; `follow.check` ends the wait, and says why
@@ -165,10 +161,9 @@ def finetune(job: TrainJob, cluster: Cluster, follow: Follow, patience_s: float 
             ),
         )
         _follow(trainer, meter, job.out, follow)
-    data = job.store.read(f"{job.out}/{LOSSES}")
-    assert data is not None, f"training ended without {job.out}/{LOSSES}"
-    written = json.loads(data)
-    return Trained(losses=written["losses"], fed=Fed(*written["fed"]))
+    trained = read_end(job)
+    assert trained is not None, f"training ended without {job.out}/{LOSSES}"
+    return trained
 
 
 @contextmanager

@@ -19,12 +19,11 @@ from engine.generate.ledger import too_many_failed
 from engine.generate.seeds import derive_seed
 from engine.memory import built_to_stay
 from engine.run.work import RESUME
-from engine.store.documents import to_json
 from engine.store.weights import local
 from engine.train.backends import load_backend
 from engine.train.backends.base import Session
 from engine.train.batches import Material
-from engine.train.checkpoint import State, resume, save_adapter, write_checkpoint, write_unused
+from engine.train.checkpoint import State, resume, save_adapter, write_checkpoint, write_end, write_unused
 from engine.train.feed import Decode, Prepared, Share, micro_batches
 from engine.train.job import Fed, Listener, Rank, StepRecord, TrainJob
 from engine.train.mixture import order
@@ -34,7 +33,6 @@ from engine.train.tables import map_tables, remove_files
 from models.base import Trainee
 from models.registry import trainee
 
-LOSSES = "losses.json"
 NAMED_EXAMPLES = 8
 """How many examples the error about a loss names."""
 
@@ -42,8 +40,8 @@ NAMED_EXAMPLES = 8
 def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener) -> None:
     """Train to the end, from the latest checkpoint if there is one. torch's process group must exist.
 
-    Rank 0 leaves the adapter in model/, what could not be used in unused.parquet, and losses.json: {"losses": one per step, "fed":
-    the fields of Fed}. Raises ValueError where no step had an answer to learn from.
+    Rank 0 leaves the adapter in model/, what could not be used in unused.parquet, and losses.json as the last file.
+    Raises ValueError where no step had an answer to learn from.
     """
     train = job.train
     with built_to_stay():
@@ -54,7 +52,7 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
     work = Share([sorted(step, key=material.shots) for step in steps], rank.rank, rank.world_size, train.micro_batch_rows)
     state = resume(session, job, rank, listener)
     remaining = range(len(state.losses), len(steps))
-    was_warned = False
+    was_warned, last_checkpoint = False, time.monotonic()
     stream = micro_batches(job, material, work, remaining, student, decode)
     pulse = Pulse(listener.note if rank.rank == 0 else lambda line: None, len(steps))
     for step in remaining:
@@ -87,14 +85,23 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
         stop_if_unusable(job, rank, state, sum(map(len, steps[: step + 1])), is_last=step + 1 == len(steps))
         is_warned = listener.is_preempted()
         is_new, was_warned = is_warned and not was_warned, is_warned
-        if step + 1 < len(steps) and (is_new or (step + 1) % train.checkpoint_every_steps == 0):
+        is_due = _as_rank_0(time.monotonic() - last_checkpoint >= train.checkpoint_every_s)
+        if step + 1 < len(steps) and (is_new or is_due or (step + 1) % train.checkpoint_every_steps == 0):
             write_checkpoint(session, job, rank, state)
+            last_checkpoint = time.monotonic()
             if is_new and rank.rank == 0:
                 listener.note(f"a node of the finetune is about to be taken away; the checkpoint of step {step + 1} is written")
     save_adapter(session, student, job, rank)
     write_unused(job, rank, state)
     if rank.rank == 0:
-        job.store.write(f"{job.out}/{LOSSES}", to_json({"losses": state.losses, "fed": state.fed}))
+        write_end(job, state)
+
+
+def _as_rank_0(value: bool) -> bool:
+    """Rank 0's value: clocks differ, and a checkpoint takes all ranks."""
+    values = [value]
+    torch.distributed.broadcast_object_list(values, src=0)
+    return values[0]
 
 
 def _student(job: TrainJob, rank: Rank) -> tuple[Trainee, Session]:

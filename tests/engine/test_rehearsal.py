@@ -13,6 +13,7 @@ from safetensors import safe_open
 from engine.config import Train
 from engine.presets import load_config
 from engine.run.rehearsal import DEVICE, Case, Outcome, rehearse, run_case, write_examples
+from engine.run.work import CHECKPOINTS
 from engine.store.files import Store
 from engine.train.processes import RankFailed, run_ranks
 from models.base import Device, ModelSpec
@@ -66,6 +67,7 @@ class Alone:
 
     spreads: list[Case]
     poisoned: Case
+    timed: Case
     results: list[Any]
 
     @classmethod
@@ -77,13 +79,16 @@ class Alone:
             {}, {"micro_batch_rows": 2, "gradient_checkpointing": False}, {"zero_stage": 1}, {"zero_stage": 3},
         ]  # fmt: skip
         continued = [replace(first, train=first.train.model_copy(update=change)) for change in changes]
+        timed = a_case(folder, "timed", zero_stage=2, checkpoint_every_steps=1000, checkpoint_every_s=1e-6)
+        timed.store.write(f"train/{CHECKPOINTS}/00000001-0badcafe/of-a-killed-rank.pt", b"")
         tasks = [
             *((run_case, case) for case in spreads),
             (resume_from_a_poisoned_checkpoint, poisoned),
             *((buffer_dtypes, case) for case in positions),
             *((train_once, case) for case in continued),
+            *((train_once, timed) for _ in range(2)),
         ]
-        return cls(spreads, poisoned, list(run_ranks(1, DEVICE, each, tasks, timeout_s=500)))
+        return cls(spreads, poisoned, timed, list(run_ranks(1, DEVICE, each, tasks, timeout_s=500)))
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +120,18 @@ def test_positions_are_not_rounded_to_bfloat16(alone: Alone) -> None:
 
 def test_a_checkpoint_is_continued_or_left_with_a_reason(alone: Alone) -> None:
     """Micro-batches may change, and stages 1 and 2 for each other; the optimizer's other cuts may not."""
-    whole, larger, same, restarted = alone.results[6:]
+    whole, larger, same, restarted = alone.results[6:10]
     assert (len(whole[0]), whole[1]) == (3, [])
     assert larger[1] == same[1] == ["continuing from the checkpoint of step 2"]
     assert larger[0] == pytest.approx(whole[0][2:], rel=3e-3)
     assert same[0] == whole[0][2:]
     assert restarted[1] == ["the checkpoint of step 2 cannot be continued: zero_stage was 2 and is 3; starting from step 0"]
     assert restarted[0] == pytest.approx(whole[0], rel=3e-3)
+
+
+def test_a_checkpoint_is_written_when_its_time_has_come_and_takes_the_place_of_all_others(alone: Alone) -> None:
+    assert [notes for _, notes in alone.results[10:]] == [[], ["continuing from the checkpoint of step 2"]]
+    assert [name[:9] for name in alone.timed.store.folders(f"train/{CHECKPOINTS}")] == ["00000002-"]
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ each step is reported once, and what a restart cannot mend ends the step in one 
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,11 @@ from engine.rows import EXAMPLES
 from engine.select.choose import from_template
 from engine.store.files import Store
 from engine.store.filesystems import Storage
-from engine.train.checkpoint import State
-from engine.train.job import StepRecord
+from engine.train.checkpoint import State, Trained, read_end, write_end
+from engine.train.job import Fed, StepRecord
 from engine.train.meter import Meter
 from engine.train.schedule import learning_rate
-from engine.train.trainer import Follow, Trained, fatal_error, finetune
+from engine.train.trainer import Follow, fatal_error, finetune
 from engine.train.worker import unusable
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
@@ -61,6 +62,20 @@ def test_a_finetune_that_learned_nothing_is_an_error_however_small(tmp_path: Pat
     job, state = a_train_job(store, Train(batch_rows=4)), State(losses=[None, None], fed=[8, 0, 0, 0, 0])
     assert unusable(job, state, 8, is_last=False) is None
     assert unusable(job, state, 8, is_last=True) == "none of 8 samples has an answer to learn from (without a usable video 8)"
+
+
+def test_a_finetune_that_has_ended_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its driver may die between the last file of the finetune and the seal."""
+    store = Store(str(tmp_path))
+    store.write("examples.parquet", b"")
+    store.write("out/model/adapter_model.safetensors", b"weights")
+    job, state = a_train_job(store, Train(batch_rows=4)), State(losses=[1.0, None], fed=[1, 2, 3, 4, 5])
+    write_end(job, state)
+    monkeypatch.setattr("engine.train.trainer.TorchTrainer", None)  # whoever trains fails
+    assert finetune(job, Cluster(), Follow(lambda record: None)) == Trained(losses=[1.0, None], fed=Fed(1, 2, 3, 4, 5))
+    assert read_end(replace(job, identity="another")) is None
+    store.delete("out/model/adapter_model.safetensors")
+    assert read_end(job) is None
 
 
 @pytest.mark.slow

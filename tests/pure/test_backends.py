@@ -31,6 +31,7 @@ def test_every_key_of_the_section_reaches_deepspeed() -> None:
         },
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000,
+        "data_types": {"grad_accum_dtype": "fp32"},
     }
 
 
@@ -38,6 +39,12 @@ def test_float32_and_no_offload_reach_it_too() -> None:
     config = deepspeed_config(TRAIN.model_copy(update={"offload": False, "zero_stage": 1}), "float32")
     assert config["bf16"] == {"enabled": False}
     assert config["zero_optimization"] == {"stage": 1}
+    assert "data_types" not in config
+
+
+@pytest.mark.parametrize(("stage", "has"), [(0, False), (1, False), (2, True), (3, True)])
+def test_gradients_add_up_in_float32_where_deepspeed_can_with_the_same_optimizer(stage: int, has: bool) -> None:
+    assert ("data_types" in deepspeed_config(TRAIN.model_copy(update={"zero_stage": stage}), "bfloat16")) is has
 
 
 def test_a_rank_without_a_gpu_of_its_own_is_told_so_in_its_environment() -> None:

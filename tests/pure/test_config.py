@@ -111,7 +111,15 @@ COSTS = {
     "run": ["uri", "trackers"],
     "generate": ["engine", "piece_clips", "pieces_in_flight", "decoder", "vllm", "openai"],
     "few_shot": ["bleu", "cross_encoder", "bert_model", "bert_baseline", "verbs", "nouns", "gains"],
-    "train": ["micro_batch_rows", "num_workers", "zero_stage", "offload", "gradient_checkpointing", "checkpoint_every_steps"],
+    "train": [
+        "micro_batch_rows",
+        "num_workers",
+        "zero_stage",
+        "offload",
+        "gradient_checkpointing",
+        "checkpoint_every_steps",
+        "checkpoint_every_s",
+    ],
 }
 """Fields that decide no result, beside all of cluster, limits and storage: they may change within a run."""
 

@@ -42,7 +42,7 @@ def a_config(*sets: str, **train: object) -> RunConfig:
 def test_what_each_zero_stage_shares_out(stage: int, weights: int, gradients: int, optimizer: int) -> None:
     parts = training(a_config(zero_stage=stage), SIZE).parts
     assert parts["weights"] == 8300 * BF16 / weights
-    assert parts["gradients"] == TRAINED * BF16 / gradients
+    assert parts["gradients"] == TRAINED * (BF16 if stage < 2 else 4) / gradients
     assert parts["optimizer"] == TRAINED * 3 * FP32 / optimizer
 
 
@@ -96,7 +96,7 @@ def test_values_are_as_wide_as_the_dtype_says() -> None:
     size = replace(SIZE, lora_params=0)
     for use, names in (
         (generation, ("weights", "keys and values of 32 clips", "continuation of 32 clips")),
-        (training, ("weights", "gradients", "activations")),
+        (training, ("weights", "activations")),
     ):
         assert {name: use(single, size).parts[name] for name in names} == {name: 2 * use(half, size).parts[name] for name in names}
     beside = [generation(config, SIZE).parts["weights"] - generation(config, size).parts["weights"] for config in (half, single)]

@@ -95,7 +95,11 @@ def refusal(saved: Cut, now: Cut) -> str:
 
 
 def deepspeed_config(train: Train, dtype: Literal["float32", "bfloat16"]) -> dict[str, Any]:
-    """The train section as DeepSpeed's dictionary. torch_adam: the fused CPU Adam would be compiled at run time."""
+    """The train section as DeepSpeed's dictionary. torch_adam: the fused CPU Adam would be compiled at run time.
+
+    With ZeRO-2 and ZeRO-3 gradients add up in float32: in bfloat16 a sum stops growing at 256 times its addend. DeepSpeed 0.19.8
+    refuses that without ZeRO, and with ZeRO-1 it brings another optimizer, which writes other files.
+    """
     zero: dict[str, Any] = {"stage": train.zero_stage}
     if train.offload:
         zero["offload_optimizer"] = {"device": "cpu"}
@@ -112,7 +116,7 @@ def deepspeed_config(train: Train, dtype: Literal["float32", "bfloat16"]) -> dic
         },
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000,
-    }
+    } | ({"data_types": {"grad_accum_dtype": "fp32"}} if train.accumulates_float32(dtype) else {})
 
 
 def refuse_other_dtypes(module: Any, dtype: str) -> None:
