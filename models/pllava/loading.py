@@ -1,6 +1,6 @@
 """Read a checkpoint's weights into a model, with its adapters, on the CPU, in one dtype."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,7 +35,8 @@ def load(spec: ModelSpec, dtype: Dtype = "float32") -> tuple[PllavaForConditiona
     It was trained there, and rounded sums would lose most of it. A released PLLaVA's own LoRA is merged where an adapter follows,
     because the finetune saw it merged. Raises ValueError naming a file or a missing, unexpected or misshapen weight.
     """
-    checkpoint, deltas = open_checkpoint(spec), dict[str, Delta]()
+    checkpoint = open_checkpoint(spec)
+    deltas: Mapping[str, Delta] = {}
     if dtype != "float32":
         checkpoint, deltas = checkpoint.without_lora()
     model, processor = _read(checkpoint, dtype)

@@ -2,6 +2,7 @@
 each step is reported once, and what a restart cannot mend ends the step in one line.
 """
 
+import re
 import subprocess
 import sys
 import time
@@ -30,6 +31,8 @@ from engine.train.meter import Meter
 from engine.train.schedule import learning_rate
 from engine.train.trainer import Follow, fatal_error, finetune
 from engine.train.worker import unusable
+from models.base import OutOfMemory
+from models.devices import memory_errors_named
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 SETTINGS = {"batch_rows": 4, "micro_batch_rows": 2, "epochs": 3.0, "lr": 1e-3, "lora_rank": 4, "lora_dropout": 0.0}
@@ -140,6 +143,27 @@ def test_out_of_memory_names_what_may_be_changed() -> None:
     assert str(fatal_error(error, section.model_copy(update=least))).endswith("; try more train.num_workers")
     assert fatal_error(RuntimeError("NCCL error"), section) is None  # a restart may mend it
     assert str(fatal_error(torch.OutOfMemoryError(), section)).startswith("training ran out of memory (OutOfMemoryError); try")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.",
+    ],
+)
+def test_whatever_runs_out_of_memory_is_known_by_its_words(message: str) -> None:
+    assert str(fatal_error(RuntimeError(message), Train())).startswith(
+        f"training ran out of memory ({message.splitlines()[0][:160]}"
+    )
+
+    @memory_errors_named
+    def ask() -> None:
+        raise RuntimeError(message)
+
+    with pytest.raises(OutOfMemory, match=re.escape(message.splitlines()[0])):
+        ask()
 
 
 def planned_share(row: dict[str, Any]) -> dict[str, Any]:
