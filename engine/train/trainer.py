@@ -24,7 +24,7 @@ from engine.decode.stage import Decoded, decode_windows, videos_of
 from engine.logs.origin import process_at
 from engine.logs.workers import write_json_lines
 from engine.rows import Failure
-from engine.store.troubles import StorageError
+from engine.store.troubles import StorageError, storage_error, trouble_of
 from engine.train.backends import load_backend
 from engine.train.checkpoint import LOSSES, Trained, read_end
 from engine.train.feed import Decode, Row
@@ -111,6 +111,8 @@ def fatal_error(error: Exception, train: Train) -> Exception | None:
         remedies += [] if train.offload else ["train.offload = true"]
         remedies += ["train.zero_stage = 3 with more train.num_workers"] if train.zero_stage < 3 else ["more train.num_workers"]
         return ValueError(f"training ran out of memory ({first_line[:160]}); try {', or '.join(remedies)}")
+    if not isinstance(error, StorageError) and trouble_of(error) == "full":  # of the folder that a checkpoint is built in
+        return storage_error(f"a checkpoint does not fit into {tempfile.gettempdir()} of its node", error)
     return error if isinstance(error, ValueError | StorageError | ChildProcessError) else None
 
 
