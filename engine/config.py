@@ -617,7 +617,7 @@ class Train(Section):
     augment: Augment = "none"
     """Whether pictures are changed at random in training. published: as PLLaVA trained its 7B and 13B: a part of half to all of the
     picture, the same in all frames of a clip, mirrored in half of the cases, and normalized with ImageNet's means instead of the
-    checkpoint's. It swaps left and right, which are labels. Episodes, answers and evaluations are never changed."""
+    checkpoint's. It swaps left and right, which are labels. Answers and evaluations are never changed, and episodes cannot be."""
     lr: float = Field(default=2e-5, gt=0)
     """Highest learning rate, after the warm-up; then it falls as a cosine."""
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
@@ -907,6 +907,15 @@ class RunConfig(Section):
             raise ValueError(
                 "mixture.direct = 0 leaves the last finetune nothing, which uses no rationalized examples; give mixture.direct a "
                 "weight above 0, or set loop.final_direct_only = false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_normalization(self) -> "RunConfig":
+        if self.train.augment == "published" and self.mixture.episodes:
+            raise ValueError(
+                'train.augment = "published" has ImageNet\'s means in a finetune, and episodes are never augmented; leave '
+                "train.augment or mixture.episodes out"
             )
         return self
 

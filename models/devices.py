@@ -8,6 +8,8 @@ import torch
 
 from models.base import Device, OutOfMemory
 
+OUT_OF_MEMORY = ("CUDA error: out of memory", "_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate memory")
+"""What plain RuntimeErrors of torch say: of the driver, of cuBLAS and cuDNN, and of the CPU's allocator."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -16,14 +18,23 @@ def refuse_missing_gpu(device: Device) -> None:
     """Raises ValueError where the configuration asks for a GPU and torch cannot use one: before any weight is read."""
     try:
         torch.zeros(1, device=device.kind)
-    except torch.OutOfMemoryError:
-        raise
     except (RuntimeError, AssertionError) as error:  # a torch built for CPUs asserts
+        if is_out_of_memory(error):
+            raise
         reason = _first_line(error)
         raise ValueError(
             f"the model is to run on {device.kind!r}, and torch cannot use it: {reason}; give the process a GPU, or "
             "compute on the CPU: cluster.generator_gpus = 0, or `starloop ask` without --gpu"
         ) from None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """
+    >>> is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
+    True
+    """
+    is_plain = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+    return is_plain or isinstance(error, torch.OutOfMemoryError)
 
 
 def _first_line(error: Exception) -> str:
@@ -32,7 +43,7 @@ def _first_line(error: Exception) -> str:
 
 
 def memory_errors_named(method: Callable[P, R]) -> Callable[P, R]:
-    """The method, with torch's out-of-memory error turned into models.base.OutOfMemory.
+    """The method, with torch's out-of-memory errors turned into models.base.OutOfMemory.
 
     Memory is given back first. The new error is raised after the except block has ended, because the old one's traceback holds
     the frames, and with them the tensors, of whatever ran out of memory. For the same reason the new one does not keep the
@@ -43,7 +54,9 @@ def memory_errors_named(method: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(*args, **kwargs)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             reason = _first_line(error)
         del args, kwargs
         torch.cuda.empty_cache()  # does nothing where CUDA was never used

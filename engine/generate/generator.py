@@ -18,7 +18,7 @@ import ray
 from engine.decode.stage import Decoded, videos_of
 from engine.generate.grounding import Readings, score
 from engine.generate.measures import measured
-from engine.generate.one_model import note_model
+from engine.generate.one_model import Loaded, note_model
 from engine.generate.prompts import answer_prompt, rationalize_prompt
 from engine.generate.seeds import derive_seed
 from engine.generate.spec import GenerateSpec
@@ -28,7 +28,7 @@ from engine.rows import ATTEMPTS, Attempt, Clip, Failure, Mode
 from engine.store.files import Store
 from engine.verify.stages import Case, Verification
 from models.base import OutOfMemory, Reply, Unanswerable, VideoLLM, Watched
-from models.registry import engine_version, load
+from models.registry import ELSEWHERE, engine_version, load
 
 Subject = tuple[Clip, Decoded]
 """A clip and its frames."""
@@ -57,7 +57,9 @@ class Generator:
                 f"generate.grounding = {spec.grounding}, and {spec.model.base} cannot read a text again after a video: some of its "
                 "layers keep no prefix; leave generate.grounding out, or set it to 0"
             )
-        note_model(spec.store, spec.step, self.llm.digest, spec.model.base, engine_version(spec.engine.name))
+        dtype = "" if spec.engine.name in ELSEWHERE else spec.device.dtype
+        engine = engine_version(spec.engine.name)
+        note_model(spec.store, spec.step, Loaded(digest=self.llm.digest, base=spec.model.base, engine=engine, dtype=dtype))
         self._clock = WorkClock(ray.get_runtime_context().get_actor_id() or "")
 
     @ending_with_its_engine

@@ -1,31 +1,48 @@
-"""A step asks one model: its digest is noted by the first actor that has loaded it, and an actor with another one is refused."""
+"""A step asks one model in one precision: the first actor that has loaded it notes both; an actor with another one is refused."""
 
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from engine.store.files import FileRecord, Store
-from models.base import EngineSpec
+from models.base import Dtype, EngineSpec
 from models.folders import revision
 from models.registry import engine_version
 
 NOTE = "model.json"
 
 
-def note_model(store: Store, step: str, digest: str, base: str, engine: str) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A model as an actor has loaded it: Loaded(digest="9f3c...", base="tiny", engine="vllm-0.32.0", dtype="bfloat16")"""
+
+    digest: str
+    base: str
+    engine: str
+    """Which one answers, with its version."""
+    dtype: Dtype | Literal[""]
+    """In which the model computes; "" for one on another machine. It follows from the GPUs where model.dtype is "auto"."""
+
+
+def note_model(store: Store, step: str, model: Loaded) -> None:
     """Note the model of a step, or compare it with the one that is noted. Raises ValueError where it is another one.
 
-    `engine`: which one answers, with its version.
+    An earlier version noted no dtype: then any is right.
     """
-    path, model = f"{step}/{NOTE}", {"digest": digest, "base": base, "revision": revision(base), "engine": engine}
-    if store.create(path, _content(model)):
+    if store.create(f"{step}/{NOTE}", _content(asdict(model) | {"revision": revision(model.base)})):
         return
     noted = read_model(store, step)
-    if noted["digest"] != digest:
+    if noted["digest"] != model.digest:
         raise ValueError(
-            f"{step} was begun with model {noted['digest']} ({noted['base']}), and {base} is {digest} now; restore the weights "
-            f"or the engine, or take {store.url(step)} away to make the step again with the new ones"
+            f"{step} was begun with model {noted['digest']} ({noted['base']}), and {model.base} is {model.digest} now; restore the "
+            f"weights or the engine, or take {store.url(step)} away to make the step again with the new ones"
+        )
+    if noted.get("dtype", model.dtype) != model.dtype:
+        raise ValueError(
+            f"{step} was begun in {noted['dtype']}, and {model.base} computes in {model.dtype} now, which is another model: finish "
+            f"it with the GPUs that it began with (cluster.generator_gpus), or take {store.url(step)} away to make it again"
         )
 
 
@@ -44,7 +61,7 @@ def refuse_other_engine(store: Store, step: str, engine: EngineSpec) -> None:
 
 
 def read_model(store: Store, step: str) -> dict[str, Any]:
-    """{"digest", "base", "revision", "engine"} of the model that a step asked; {} where none is noted.
+    """{"digest", "base", "revision", "engine", "dtype"} of the model that a step asked; {} where none is noted.
 
     "revision": what a hub id resolved to; "" for a folder or URI.
     """

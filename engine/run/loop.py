@@ -130,6 +130,7 @@ class Driver:
                 config=placed,
                 store=self._store,
                 report=self._tell,
+                epoch=self._lease.epoch,
                 reviews=reviews,
                 check=self._check,
                 at_work=self._at_work,

@@ -77,6 +77,8 @@ class Work:
     config: RunConfig
     store: Store
     report: Callable[[Progress], None]
+    epoch: int = 0
+    """Of the driver's lease; 0 where there is none."""
     reviews: tuple[FileRecord, ...] = ()
     """Of a select step: the files with people's words about answers (engine/audit/reviews.py)."""
     check: Callable[[], None] = lambda: None

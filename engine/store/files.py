@@ -7,6 +7,7 @@ names the file and the remedy.
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -247,37 +248,61 @@ class Store:
         """The bytes of a file that is still as recorded. Raises StorageError where it is gone, or differs from the record."""
         data = self._read_existing(record.path)
         if _record(record.path, data) != record:
-            raise StorageError("replaced", f"{self.url(record.path)} is not what was written: its sha256 is another; {RESTORE}")
+            raise self._other(record.path)
         return data
 
+    def _other(self, path: str) -> StorageError:
+        return StorageError("replaced", f"{self.url(path)} is not what was written: its sha256 is another; {RESTORE}")
+
     def put_folder(self, local: Path, path: str) -> list["FileRecord"]:
-        """Copy the files of a local folder to `path`; returns their records."""
+        """Copy the files of a local folder to `path`, block by block; returns their records."""
         records = []
         for file in sorted(local.rglob("*")):
             if file.is_file():
-                data, target = file.read_bytes(), f"{path}/{file.relative_to(local).as_posix()}"
-                self.write(target, data)
-                records.append(_record(target, data))
+                target = f"{path}/{file.relative_to(local).as_posix()}"
+                self._put(file, target)
+                with open(file, "rb") as source:
+                    sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+                records.append(FileRecord(path=target, size=file.stat().st_size, sha256=sha256))
         return records
 
+    def _put(self, local: Path, path: str) -> None:
+        """Publish a copy of a local file, whole, without holding it in memory."""
+        filesystem, full = self._fs_and_root[0], self._path(path)
+        if isinstance(filesystem, LocalFileSystem):
+            with open(local, "rb") as source, self.writing(path) as file:
+                shutil.copyfileobj(source, file, DESCRIBED_BYTES)
+        else:
+            self._try("write", path, lambda: filesystem.put_file(str(local), full))
+
     def get_folder(self, records: list["FileRecord"], path: str, local: Path) -> None:
-        """Copy files below `path` into a local folder. Raises StorageError where one is gone, or differs from its record."""
+        """Copy files below `path` into a local folder, block by block.
+
+        Raises StorageError where one is gone, or differs from its record.
+        """
         for record in records:
-            data = self.read_recorded(record)
             target = local / record.path.removeprefix(f"{path}/")
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
+            with open(target, "wb") as file:
+                if self._read_through(record.path, file.write) != record:
+                    raise self._other(record.path)
 
     def describe(self, paths: list[str]) -> list["FileRecord"]:
         """Size and sha256 of each file. Reads 16 MB at a time: a table of a million examples has hundreds."""
         return [self._describe(path) for path in paths]
 
     def _describe(self, path: str) -> "FileRecord":
+        return self._read_through(path, lambda block: None)
+
+    def _read_through(self, path: str, take: Callable[[bytes], object]) -> "FileRecord":
+        """Give the file to `take`, block by block; returns its size and sha256."""
         sha256 = hashlib.sha256()
         try:
             with self.storage.opened(self.url(path)) as source:
                 for offset in range(0, source.size, DESCRIBED_BYTES):
-                    sha256.update(source.read(offset, DESCRIBED_BYTES))
+                    block = source.read(offset, DESCRIBED_BYTES)
+                    sha256.update(block)
+                    take(block)
                 return FileRecord(path=path, size=source.size, sha256=sha256.hexdigest())
         except StorageError as error:
             if error.trouble != "missing":

@@ -16,6 +16,7 @@ import torch
 import torch.distributed
 
 from engine.rows import UNUSED, Unused
+from engine.run.lease import Fenced, newest
 from engine.run.work import CHECKPOINTS, RESUME, unused_of
 from engine.store.documents import to_json
 from engine.store.files import FileRecord
@@ -102,6 +103,7 @@ def write_checkpoint(session: Session, job: TrainJob, rank: Rank, state: State) 
     parts: list[Any] = [None] * rank.world_size
     torch.distributed.all_gather_object(parts, records)
     if rank.rank == 0:
+        refuse_taken_over(job)
         files = [record for part in parts for record in part]
         cut = asdict(cut_of(job, rank.world_size))
         latest = {"identity": job.identity, "step": step, "cut": cut, "folder": names[0], "files": files}
@@ -109,6 +111,12 @@ def write_checkpoint(session: Session, job: TrainJob, rank: Rank, state: State) 
         for folder in job.store.folders(f"{job.out}/{CHECKPOINTS}"):
             if (path := f"{job.out}/{CHECKPOINTS}/{folder}") != names[0]:
                 job.store.delete(path)
+
+
+def refuse_taken_over(job: TrainJob) -> None:
+    """Raises Fenced where a later driver has the run: ranks on a node that was cut off may outlive their own driver."""
+    if newest(job.store) > job.epoch:
+        raise Fenced(f"{job.store.url()} was taken over by another driver; this finetune stops, nothing is lost")
 
 
 def write_unused(job: TrainJob, rank: Rank, state: State) -> None:
@@ -141,6 +149,7 @@ def save_adapter(session: Session, student: Trainee, job: TrainJob, rank: Rank) 
         if rank.rank == 0:
             with tempfile.TemporaryDirectory() as folder:
                 student.save(Path(folder), {name: parameter.detach().cpu().clone() for name, parameter in trained.items()})
+                refuse_taken_over(job)
                 job.store.put_folder(Path(folder), f"{job.out}/{MODEL}")
 
 
@@ -156,6 +165,7 @@ class Trained:
 
 def write_end(job: TrainJob, state: State) -> None:
     """The finetune's last file. It names the finetune and the model's files, so that nobody takes a part for the whole."""
+    refuse_taken_over(job)
     end = {"identity": job.identity, "model": job.store.sizes(f"{job.out}/{MODEL}"), "losses": state.losses, "fed": state.fed}
     job.store.write(f"{job.out}/{LOSSES}", to_json(end))
 

@@ -16,6 +16,8 @@ class TrainJob:
 
     identity: str
     """Digest of the step. Checkpoints with another identity are ignored."""
+    epoch: int = 0
+    """Of the lease of the driver that began it; 0 where there is none. Once a later driver has the run, nothing is published."""
     backend: str = "deepspeed"
     """Name in engine/train/backends."""
     device: Device

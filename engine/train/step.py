@@ -29,6 +29,7 @@ def train(work: Work) -> StepResult:
     tables = {record.path.rpartition("/")[2]: record for record in selected.files}
     job = TrainJob(
         identity=work.identity,
+        epoch=work.epoch,
         device=config.model.device(config.cluster.train_gpus),
         model=config.spec(config.model.base),
         train=config.train,

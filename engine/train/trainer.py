@@ -15,7 +15,6 @@ from typing import Any
 
 import ray
 import ray.train
-import torch
 from ray.train.torch import TorchTrainer
 
 from engine import flow
@@ -25,7 +24,7 @@ from engine.decode.stage import Decoded, decode_windows, videos_of
 from engine.logs.origin import process_at
 from engine.logs.workers import write_json_lines
 from engine.rows import Failure
-from engine.store.troubles import StorageError
+from engine.store.troubles import StorageError, storage_error, trouble_of
 from engine.train.backends import load_backend
 from engine.train.checkpoint import LOSSES, Trained, read_end
 from engine.train.feed import Decode, Row
@@ -33,6 +32,7 @@ from engine.train.job import Rank, StepRecord, TrainJob
 from engine.train.meter import Meter
 from engine.train.worker import finetune_rank
 from models.base import FrameSpec, Video
+from models.devices import is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -104,13 +104,15 @@ def decode_with_ray(job: TrainJob, world_size: int) -> Decode:
 
 def fatal_error(error: Exception, train: Train) -> Exception | None:
     """What the driver raises for an error that restarted ranks would meet again; None for any other error."""
-    if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+    if is_out_of_memory(error):
         first_line = str(error).strip().partition("\n")[0] or type(error).__name__
         remedies = [f"a train.micro_batch_rows below {train.micro_batch_rows}"] if train.micro_batch_rows > 1 else []
         remedies += [] if train.gradient_checkpointing else ["train.gradient_checkpointing = true"]
         remedies += [] if train.offload else ["train.offload = true"]
         remedies += ["train.zero_stage = 3 with more train.num_workers"] if train.zero_stage < 3 else ["more train.num_workers"]
         return ValueError(f"training ran out of memory ({first_line[:160]}); try {', or '.join(remedies)}")
+    if not isinstance(error, StorageError) and trouble_of(error) == "full":  # of the folder that a checkpoint is built in
+        return storage_error(f"a checkpoint does not fit into {tempfile.gettempdir()} of its node", error)
     return error if isinstance(error, ValueError | StorageError | ChildProcessError) else None
 
 
@@ -120,7 +122,7 @@ class Follow:
 
     on_step: Callable[[StepRecord], None]
     """Called with the records of optimizer steps, in order, and at most once with each: a step that restarted ranks repeat is not
-    reported again. The records that a Meter has not passed on when its process dies are lost; losses.json has them."""
+    reported again. The records that a Meter has not passed on when its process dies are lost: losses.json has them."""
     check: Callable[[], None] = lambda: None
     """Called every POLL_S: raises where the finetune has to stop."""
     on_work: Callable[[], None] = lambda: None
@@ -128,8 +130,9 @@ class Follow:
 
 
 def finetune(job: TrainJob, cluster: Cluster, follow: Follow, patience_s: float = 0.0) -> Trained:
-    """Run the ranks until done. Called again after a crash, it continues from the latest checkpoint in the job's folder, and returns
-    what a finetune that has ended left there.
+    """Run the ranks until done; a finetune that has ended is not done again.
+
+    Called again after a crash, it continues from the latest checkpoint in the job's folder.
 
     `patience_s`: how long the ranks may wait for their places, as limits.resource_patience_s.
     """

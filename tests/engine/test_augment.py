@@ -154,6 +154,8 @@ def test_a_finetune_draws_parts_by_seed_step_and_example(tmp_path: Path) -> None
 def test_moments_in_the_middle_are_refused() -> None:
     with pytest.raises(ValueError, match=r'^--set: .train. augment = "published" draws .* leave moments = "middle" out$'):
         load_config(None, ["train.augment=published", "train.moments=middle"])
+    with pytest.raises(ValueError, match=r"episodes are never augmented; leave train.augment or mixture.episodes out$"):
+        load_config(None, ["train.augment=published", "mixture.episodes=1"])
     assert load_config(None, []).train.augment == "none"
     assert {load_config(None, [f"preset={preset}"]).train.augment for preset in ("paper", "code")} == {"none"}
 

@@ -2,6 +2,8 @@
 each step is reported once, and what a restart cannot mend ends the step in one line.
 """
 
+import errno
+import re
 import subprocess
 import sys
 import time
@@ -21,15 +23,19 @@ from engine.config import Cluster, Data, Train
 from engine.generate.prompts import PUBLISHED
 from engine.ingest.manifest import read_manifest
 from engine.rows import EXAMPLES
+from engine.run.lease import Fenced
 from engine.select.choose import from_template
 from engine.store.files import Store
 from engine.store.filesystems import Storage
+from engine.store.troubles import StorageError
 from engine.train.checkpoint import State, Trained, read_end, write_end
 from engine.train.job import Fed, StepRecord
 from engine.train.meter import Meter
 from engine.train.schedule import learning_rate
 from engine.train.trainer import Follow, fatal_error, finetune
 from engine.train.worker import unusable
+from models.base import OutOfMemory
+from models.devices import memory_errors_named
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 SETTINGS = {"batch_rows": 4, "micro_batch_rows": 2, "epochs": 3.0, "lr": 1e-3, "lora_rank": 4, "lora_dropout": 0.0}
@@ -76,6 +82,17 @@ def test_a_finetune_that_has_ended_is_not_done_again(tmp_path: Path, monkeypatch
     assert read_end(replace(job, identity="another")) is None
     store.delete("out/model/adapter_model.safetensors")
     assert read_end(job) is None
+
+
+def test_ranks_that_outlive_their_driver_publish_nothing(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.write("examples.parquet", b"")
+    store.write("lease/00002.json", b"{}")
+    job = a_train_job(store, Train(batch_rows=4))
+    with pytest.raises(Fenced, match="was taken over by another driver; this finetune stops"):
+        write_end(replace(job, epoch=1), State())
+    assert store.read("out/losses.json") is None
+    write_end(replace(job, epoch=2), State())
 
 
 @pytest.mark.slow
@@ -140,6 +157,33 @@ def test_out_of_memory_names_what_may_be_changed() -> None:
     assert str(fatal_error(error, section.model_copy(update=least))).endswith("; try more train.num_workers")
     assert fatal_error(RuntimeError("NCCL error"), section) is None  # a restart may mend it
     assert str(fatal_error(torch.OutOfMemoryError(), section)).startswith("training ran out of memory (OutOfMemoryError); try")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.",
+    ],
+)
+def test_whatever_runs_out_of_memory_is_known_by_its_words(message: str) -> None:
+    assert str(fatal_error(RuntimeError(message), Train())).startswith(
+        f"training ran out of memory ({message.splitlines()[0][:160]}"
+    )
+
+    @memory_errors_named
+    def ask() -> None:
+        raise RuntimeError(message)
+
+    with pytest.raises(OutOfMemory, match=re.escape(message.splitlines()[0])):
+        ask()
+
+
+def test_a_disk_that_is_full_ends_the_step_in_one_line() -> None:
+    fatal = fatal_error(OSError(errno.ENOSPC, "No space left on device"), Train())
+    assert isinstance(fatal, StorageError)
+    assert re.match(r"a checkpoint does not fit into \S+ of its node: No space left on device; free space", str(fatal))
 
 
 def planned_share(row: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from builders import a_clip, a_seal, an_attempt
-from engine.generate.one_model import NOTE, note_model, read_model
+from engine.generate.one_model import NOTE, Loaded, note_model, read_model
 from engine.ingest.clips import path_of, write_parts
 from engine.presets import load_config
 from engine.rows import ATTEMPTS, Attempt
@@ -52,7 +52,7 @@ def run(tmp_path: Path) -> Store:
     write_piece(store, OTHER, [an_attempt("c"), an_attempt("d", outcome="failed", reason="missing", detail="no such file")])
     index = [asdict(record) for record in store.describe([PIECE, OTHER])]
     store.write_table(f"{GENERATE}/{INDEX}", pa.Table.from_pylist(index, schema=FILES))
-    note_model(store, GENERATE, "a1b2", "tiny", "builtin")
+    note_model(store, GENERATE, Loaded(digest="a1b2", base="tiny", engine="builtin", dtype="float32"))
     model = read_model(store, GENERATE)
     seal(store, GENERATE, [f"{GENERATE}/{INDEX}"], clips=4, failed={"missing": 1}, model=model, **ACCOUNTS)
     store.write(EXAMPLES, b"examples")

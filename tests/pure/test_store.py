@@ -203,3 +203,25 @@ def test_some_columns_of_a_table(tmp_path: Path) -> None:
     store.write_table("t.parquet", pa.table({"a": [1], "b": ["y"], "c": [2.0]}))
     with pytest.raises(StorageError, match="sha256"):
         store.read_table(record, ["a"])
+
+
+@pytest.mark.parametrize("uri", ["", "memory://folders"])
+def test_a_folder_is_copied_block_by_block_and_a_changed_file_is_refused(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoints have files of many GB: none is held whole."""
+    monkeypatch.setattr(files, "DESCRIBED_BYTES", 4)
+    store, source = Store(uri or str(tmp_path / "run")), tmp_path / "source"
+    for name, data in (("a.pt", b"0123456789"), ("deep/b.pt", b""), ("deep/c.pt", b"0123")):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(data)
+    monkeypatch.setattr(Store, "write", None)
+    records = store.put_folder(source, "checkpoints/1")
+    assert records == store.describe([f"checkpoints/1/{name}" for name in ("a.pt", "deep/b.pt", "deep/c.pt")])
+    store.get_folder(records, "checkpoints/1", tmp_path / "copy")
+    copied = {path.relative_to(tmp_path / "copy").as_posix(): path.read_bytes() for path in (tmp_path / "copy").rglob("*.pt")}
+    assert copied == {"a.pt": b"0123456789", "deep/b.pt": b"", "deep/c.pt": b"0123"}
+    with pytest.raises(StorageError, match="is not what was written: its sha256 is another"):
+        store.get_folder([replace(records[0], sha256="0")], "checkpoints/1", tmp_path / "again")
+    with pytest.raises(StorageError, match="is gone"):
+        store.get_folder([replace(records[0], path="checkpoints/1/none.pt")], "checkpoints/1", tmp_path / "again")

@@ -4,13 +4,14 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from engine.generate.one_model import note_model, refuse_other_engine
+from engine.generate.one_model import Loaded, note_model, refuse_other_engine
 from engine.generate.watch import Door
 from engine.presets import load_config
 from engine.run import engines
@@ -116,16 +117,28 @@ def test_doctor_says_which_engine_answers_and_how_much_it_holds(monkeypatch: pyt
 
 def test_a_step_under_way_keeps_its_engine_and_a_later_one_may_have_another() -> None:
     store, vllm, builtin = Store("memory://engines"), an_engine(), EngineSpec()
-    note_model(store, "cycle-000/generate", "d+vllm-0.1", "tiny", "vllm-0.1")
+    note_model(store, "cycle-000/generate", Loaded(digest="d+vllm-0.1", base="tiny", engine="vllm-0.1", dtype="float32"))
     with pytest.raises(
         ValueError, match=r"cycle-000/generate was begun with the engine vllm-0.1, and generate.engine is builtin now"
     ):
         refuse_other_engine(store, "cycle-000/generate", builtin)
     refuse_other_engine(store, "cycle-001/generate", builtin)
-    note_model(store, "cycle-001/generate", "d", "tiny", "builtin")
+    note_model(store, "cycle-001/generate", Loaded(digest="d", base="tiny", engine="builtin", dtype="float32"))
     refuse_other_engine(store, "cycle-001/generate", builtin)
     with pytest.raises(ValueError, match=r"was begun with the engine builtin, and generate.engine is vllm"):
         refuse_other_engine(store, "cycle-001/generate", vllm)
+
+
+def test_a_step_under_way_keeps_its_precision_which_follows_from_the_gpus() -> None:
+    store, half = Store("memory://precisions"), Loaded(digest="d", base="tiny", engine="builtin", dtype="bfloat16")
+    note_model(store, "s", half)
+    note_model(store, "s", half)
+    with pytest.raises(
+        ValueError, match=r"s was begun in bfloat16, and tiny computes in float32 now, .* \(cluster.generator_gpus\)"
+    ):
+        note_model(store, "s", replace(half, dtype="float32"))
+    store.write("older/model.json", b'{"digest": "d", "base": "tiny", "revision": "", "engine": "builtin"}')
+    note_model(store, "older", half)
 
 
 def test_a_version_that_differs_is_refused_and_one_that_is_not_known_here_is_left_to_the_actors(
@@ -134,7 +147,7 @@ def test_a_version_that_differs_is_refused_and_one_that_is_not_known_here_is_lef
     from models.vllm import engine
 
     store = Store("memory://versions")
-    note_model(store, "s", "d+vllm-0.32.0", "tiny", "vllm-0.32.0")
+    note_model(store, "s", Loaded(digest="d+vllm-0.32.0", base="tiny", engine="vllm-0.32.0", dtype="float32"))
     for number, is_refused in (("", False), ("0.32.0", False), ("0.32.1", True)):
         monkeypatch.setattr(engine, "installed_version", lambda number=number: number)
         if is_refused:
