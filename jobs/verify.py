@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
@@ -15,7 +16,7 @@ from engine.verify import tools
 from engine.verify.tools import ToolSpec
 from engine.verify.verdict import VerifySpec, verify
 
-CASE_KEYS = ("text", "question", "label", "hint", "finished")
+CASE_KEYS = ("text", "question", "label", "hint", "finished", "language")
 """What a case is judged by."""
 CARRIED_KEYS = ("id", "why", "keep", "reason", "score", "extracted", "places", "preset", "similarity", "parser")
 """id and why (a remark) may hold anything. The others are what this command adds: its output may be judged again by other rules."""
@@ -113,6 +114,9 @@ def _verified_line(line: bytes, spec: VerifySpec, explain: bool) -> str:
     if "label" not in case:
         raise ValueError('no "label"; write e.g. {"kind": "keywords", "text": "diving"}')
     label = labels.parse(case["label"])
+    if language := _text_field(case, "language", ""):
+        refuse_unknown_language(language)
+        spec = replace(spec, language=language)
     verdict = verify(text, question, label, "rationalized" if hint else "direct", finished, spec)
     case |= {"keep": verdict.keep, "reason": verdict.reason, "score": round(verdict.score, 6), "extracted": verdict.extracted}
     if explain:

@@ -34,6 +34,13 @@ def test_explain_adds_the_matched_spans(tmp_path: Path, capsys: Any) -> None:
     assert (row["preset"], row["similarity"]) == ("strict", "ROUGE-L")
 
 
+def test_a_case_names_its_own_language(tmp_path: Path, capsys: Any) -> None:
+    german = CASE | {"text": "Der Mann spielt Gitarre.", "label": {"kind": "keywords", "text": "Gitarre spielen"}}
+    assert [row["keep"] for row in run(tmp_path, capsys, german, german | {"language": "de"})] == [False, True]
+    with pytest.raises(ValueError, match="line 1"):
+        run(tmp_path, capsys, german | {"language": "deutsch"})
+
+
 def test_a_file_without_cases_is_no_silence(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "cases.jsonl").write_text("\n")
     verify_cases(tmp_path / "cases.jsonl", spec_of(), explain=False, skip_bad=False)
