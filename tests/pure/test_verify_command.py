@@ -85,7 +85,7 @@ def test_presets(tmp_path: Path, capsys: Any) -> None:
         ('{"text": "x", "label": "y", "Question": "z"}', "no key 'Question'; did you mean 'question'\\?"),
         (
             '{"text": "x", "label": "y", "clip": 7}',
-            "no key 'clip'; known: text, question, label, hint, finished, and id and why, which may",
+            "no key 'clip'; known: text, question, label, hint, finished, language, and id and why, which may",
         ),
     ],
 )
