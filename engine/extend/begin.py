@@ -1,7 +1,7 @@
 """Which run is continued, under which configuration, and whether there is anything to do."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from engine.presets import differing_keys, with_settings
 from engine.run import loop
 from engine.run.checks import check_settings
 from engine.run.children import note_child
-from engine.run.plan import Step, history, name_of, next_step, refuse_gaps
+from engine.run.lease import lease_state
+from engine.run.plan import history, name_of, next_step, refuse_gaps, without_examples
 from engine.run.seals import Seal
 from engine.run.work import Progress, read_seals, run_config
 from engine.store.files import Store
@@ -89,8 +90,9 @@ def places(extension: Extension, access: Storage) -> tuple[Store, Store | None]:
         return root, child if is_child(child, root) else None
     parent = latest_of(root, access)
     config = run_config(parent)
-    step = next_step(config, read_seals(parent))
-    is_open = parent.url() != root.url() and step is not None and not chooses_otherwise(step, config, extension.settings)
+    sealed = read_seals(parent)
+    is_under_way = parent.url() != root.url() and next_step(config, sealed) is not None
+    is_open = is_under_way and not chooses_otherwise(config, sealed, extension.settings)
     return parent, parent if is_open else None
 
 
@@ -119,16 +121,17 @@ def refuse_unfinished(parent: Store, settings: list[str]) -> None:
     config, sealed = run_config(parent), read_seals(parent)
     refuse_gaps(config, sealed)
     step = next_step(config, sealed)
-    if step is not None and not chooses_otherwise(step, config, settings):
+    if step is not None and (lease_state(parent).holder or not chooses_otherwise(config, sealed, settings)):
         raise ValueError(f"{parent.uri} is not finished, its next step is {step.name}; bring it to its end first, then extend it")
 
 
-def chooses_otherwise(step: Step | None, config: RunConfig, settings: list[str]) -> bool:
-    """Whether a run's next step is a select, and the settings make it another one.
+def chooses_otherwise(config: RunConfig, sealed: Mapping[str, Seal], settings: list[str]) -> bool:
+    """Whether a run stands at its first select step, or has ended without examples, and the settings choose otherwise.
 
     Where a select step leaves nothing to train on, the run itself cannot go on: its settings are part of what it is.
     """
-    if step is None or step.kind != "select":
+    is_at_first = name_of(0, "generate") in sealed and name_of(0, "select") not in sealed
+    if not is_at_first and without_examples(sealed) is None:
         return False
     before, now = config.identity(), with_settings(config, settings).identity()
     return any(before[name] != now[name] for name in CHOICE)
@@ -141,6 +144,8 @@ def begin(parent: Store, extension: Extension, access: Storage) -> RunConfig | N
     new = with_settings(old, extension.settings)
     data, model = new.data.model_copy(update={"manifest": extension.manifest}), promoted_model(parent, old, sealed)
     source, others = source_of(old, new, sealed)
+    lineage = Parent(run=parent.url(), step=source, model=model, manifest=extension.manifest)
+    new = new.model_copy(update={"run": new.run.model_copy(update={"uri": out.uri}), "data": data, "parent": lineage})
     known, past = Known(parent), Past(parent, source) if source else None
     listing = Listing(access)
     with Comparison() as comparison:
@@ -150,15 +155,14 @@ def begin(parent: Store, extension: Extension, access: Storage) -> RunConfig | N
         words = reviews.unheard(parent, sealed)
         if words:
             log.info("people's words that no select step has heard: %d", words)
-        is_stuck = chooses_otherwise(next_step(old, sealed), old, extension.settings)
-        if not is_change(comparison.changes) and not words and not is_stuck:
+        if not is_change(comparison.changes) and not words and not chooses_otherwise(old, sealed, extension.settings):
             log.info("nothing to do: %s changes no clip of %s", extension.manifest, parent.uri)
             return None
         refuse_empty(comparison.sizes(), [*comparison.changes])
         if others:
             log.info("no answer is reused, because they were made with other settings: %s", "; ".join(others))
         if extension.is_dry:
-            check_settings(new.model_copy(update={"run": new.run.model_copy(update={"uri": out.uri}), "data": data}), "")
+            check_settings(new, "")
             if listing.missing.count:
                 count, first = listing.missing.count, listing.first_missing
                 log.info(
@@ -171,14 +175,7 @@ def begin(parent: Store, extension: Extension, access: Storage) -> RunConfig | N
         comparison.write(out)
     reviews.copy(parent, out)
     note_child(parent, out.url())
-    lineage = Parent(run=parent.url(), step=source, model=model, manifest=extension.manifest)
-    return new.model_copy(
-        update={
-            "run": new.run.model_copy(update={"uri": out.uri}),
-            "data": new.data.model_copy(update={"manifest": out.url(MANIFEST)}),
-            "parent": lineage,
-        }
-    )
+    return new.model_copy(update={"data": data.model_copy(update={"manifest": out.url(MANIFEST)})})
 
 
 def promoted_model(run: Store, config: RunConfig, sealed: dict[str, Seal]) -> str:

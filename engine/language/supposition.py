@@ -16,6 +16,7 @@ GUESSES = frozenset("guess answer thought impression assumption idea instinct".s
 EARLY = frozenset("first initial initially original originally earlier".split())
 """Before GUESSES that "was" follows."""
 OTHERS = frozenset("people others many some most viewers someone anyone everyone".split())
+WRITERS = frozenset("i we i'd we'd i'll".split())
 OPINING = frozenset("say says think thinks guess guesses assume assumes believe believes expect expects".split())
 """Behind OTHERS: their opinion, which is not the text's."""
 THINKING = frozenset("thinks believes assumes guesses supposes suspects imagines".split())
@@ -56,7 +57,7 @@ def supposed_scope(words: Sequence[str], breaks: Sequence[bool], i: int) -> Scop
         return Scope(OPEN, "infinitive", i) if following == "to" and before and before[-1] in HABITUAL else None
     elif word in MIMICKING:
         return Scope(OPEN, "verb", i) if not before or before[-1] not in ARTICLES else None
-    elif _is_opinion(words, i, following):
+    elif _is_opinion(words, breaks, i, following):
         is_supposed = True
     elif word in WISHING:
         is_supposed = following in CLAUSE_SUBJECTS or following == "for"
@@ -69,11 +70,14 @@ def supposed_scope(words: Sequence[str], breaks: Sequence[bool], i: int) -> Scop
     return Scope(OPEN, "maybe", i) if is_supposed else None
 
 
-def _is_opinion(words: Sequence[str], i: int, following: str) -> bool:
+def _is_opinion(words: Sequence[str], breaks: Sequence[bool], i: int, following: str) -> bool:
     """Whether the word at position i governs what somebody thinks: "many would say", "her friend thinks that"."""
-    if words[i] in OPINING and not OTHERS.isdisjoint(words[max(0, i - OPINION_REACH) : i]):
-        return True
-    return words[i] in THINKING and following in CLAUSE_SUBJECTS
+    first = max(0, i - OPINION_REACH)
+    start = next((j for j in range(i, first, -1) if breaks[j]), first)  # of the verb's own clause
+    subject = next((word for word in reversed(words[start:i]) if word in OTHERS | WRITERS), "")
+    return subject not in WRITERS and (
+        (words[i] in OPINING and bool(subject)) or (words[i] in THINKING and following in CLAUSE_SUBJECTS)
+    )
 
 
 def _purpose_scope(before: Sequence[str], following: str, i: int) -> Scope | None:

@@ -9,7 +9,7 @@ from engine.language.answer import Answer
 from engine.language.numbers import NEAR, NOT_COUNTED, StatedNumber, numbers
 from engine.language.relevance import most_relevant
 from engine.language.scope import DENIED, OPEN
-from engine.language.vocabulary import FUNCTION_WORDS
+from engine.language.vocabulary import FUNCTION_WORDS, PEOPLE
 
 _CLOCK = regex.compile(r"(?<![\d:.])(?:(\d{1,2}):)?(\d{1,3}):(\d{2}(?:\.\d+)?)(?!:?\d)")
 _PRIMES = regex.compile(r"(?<!\d)(\d{1,2})\s?['’′]\s?(\d{1,2})\s?(?:''|\"|”|″)")
@@ -26,7 +26,8 @@ _UNITS = {
 _GLUED = regex.compile(r"(?<![\p{L}\d])(\d+)\s?m(?:in)?\s?(\d+(?:\.\d+)?)\s?s(?:ec)?\b", regex.IGNORECASE)
 _LENGTH_BEFORE = regex.compile(
     r"\b(?:lasts?|lasting|lasted|takes?|taking|took|needs?|needed|requires?|required|spends?|spent|spans?|for|every|within|duration\s+of"
-    r"|length\s+of|total\s+of|per|first|last|another|next)(?:\s+(?:him|her|it|them|me|you|us|the\s+\p{L}+))?"
+    r"|length\s+of|total\s+of|per|first|last|another|next)"
+    rf"(?:\s+(?:him|her|them|me|you|us|the\s+(?:{'|'.join(sorted(PEOPLE))})))?"
     r"(?:\s+(?:the|about|around|approximately|roughly|only|just|a|some|is|of|first|last|next))*\s*$",
     regex.IGNORECASE,
 )

@@ -1,5 +1,6 @@
 """Why a first cycle has no example: which settings left something out, in the words of the error. Pure."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +11,7 @@ from engine.rows import Unused
 def nothing_left(config: RunConfig, step: str, counts: Mapping[str, int], copies: int, unused: Sequence[Unused]) -> str:
     """The message, with the way to use the answers again where settings of the select step are the cause.
 
-    `copies`: clips that are left out as near-copies.
+    `copies`: clips with a kept answer that are left out as near-copies.
     """
     examples = sum(counts.get(name, 0) for name in ("direct", "rationalized", "instruct"))
     by_setting = {
@@ -29,6 +30,16 @@ def nothing_left(config: RunConfig, step: str, counts: Mapping[str, int], copies
             "or rules"
         )
     return (
-        f"{beginning}; another setting can use the same answers: `starloop extend {config.run.uri} {config.data.manifest} --set "
-        f"{keys[0]}=...`"
+        f"{beginning}; another setting can use the same answers: `starloop extend {_first_run(config)} "
+        f"{config.parent.manifest or config.data.manifest} --set {keys[0]}=...`"
     )
+
+
+def _first_run(config: RunConfig) -> str:
+    """The run that `starloop extend` is to be given: of RUN-002, which continues RUN-001, that is RUN."""
+    match = re.fullmatch(r"(.+)-(\d{3})", config.run.uri)
+    if not match or not config.parent.run:
+        return config.run.uri
+    number = int(match[2]) - 1
+    before = f"{match[1]}-{number:03d}" if number else match[1]
+    return match[1] if before.rpartition("/")[2] == config.parent.run.rpartition("/")[2] else config.run.uri

@@ -91,10 +91,11 @@ def select_examples(work: Work) -> StepResult:
     screen.refuse(work.step.name)
     if config.select.min_grounding != "off":
         counts.update(ungrounded=ungrounded.total(), unscored=gate.unscored)
+    facts = _accounts(work) if config.generates else {}
     weighed += sum(counts[name] for name in ("direct", "rationalized", "episodes") if getattr(mixture, name))
     if not weighed and _is_first(work):
-        raise ValueError(nothing_left(config, work.step.name, counts, len(dropped), unused))
-    facts = _accounts(work) if config.generates else {}
+        has_kept = bool(facts) and facts["direct_kept"] + facts["rationalized_kept"] > 0
+        raise ValueError(nothing_left(config, work.step.name, counts, len(dropped) if has_kept else 0, unused))
     if ungrounded:
         facts["ungrounded"] = {str(cycle): count for cycle, count in sorted(ungrounded.items())}
     total = {"examples": num_examples}

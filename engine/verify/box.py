@@ -23,7 +23,7 @@ _UNSEPARATED = regex.compile(r"(?<![\d.])" + r"\s+".join([r"((?:0?\.\d+|[01]\.\d
 _PAIR = regex.compile(rf"[\[(]\s*({_VALUE}){_SEP}({_VALUE})\s*[\])]")
 _CENTRE = regex.compile(rf"\bcent(?:er|re)(?:ed|d)?\b[^\[(]{{0,20}}[\[(]\s*({_VALUE}){_SEP}({_VALUE})\s*[\])]", regex.IGNORECASE)
 _CORNERS = regex.compile(r"(?:bottom|lower)[\s-]*right", regex.IGNORECASE)
-_TO = regex.compile(r"\s*(?:,?\s*(?:to|and|through)\b|-+>?|–|—|→|,|;)\s*", regex.IGNORECASE)
+_TO = regex.compile(r"\s*(?:,?\s*(?:to|and|through)\b|-+>?|–|—|→)\s*", regex.IGNORECASE)
 """Between two corners: "(0.1, 0.2) to (0.5, 0.6)"."""
 _NAMES = {
     spelling: name

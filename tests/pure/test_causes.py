@@ -2,6 +2,7 @@
 
 import pytest
 
+from engine.config import Parent
 from engine.presets import load_config
 from engine.rows import Unused
 from engine.select.causes import nothing_left
@@ -31,3 +32,17 @@ def test_the_settings_that_left_something_out_are_named(
 ) -> None:
     config = load_config(None, ["run.uri=runs/a", "data.manifest=m.csv"])
     assert message in nothing_left(config, "cycle-000/select", counts, copies, unused)
+
+
+@pytest.mark.parametrize(
+    ("uri", "parent", "run"),
+    [
+        ("s3://b/a-002", "s3://b/a-001", "s3://b/a"),
+        ("runs/a-001", "/home/me/runs/a", "runs/a"),
+        ("runs/a-001", "runs/b", "runs/a-001"),
+    ],
+)
+def test_the_command_names_the_run_that_all_continue(uri: str, parent: str, run: str) -> None:
+    config = load_config(None, [f"run.uri={uri}", f"data.manifest={uri}/manifest.parquet"])
+    config = config.model_copy(update={"parent": Parent(run=parent, manifest="m.csv")})
+    assert f"`starloop extend {run} m.csv --set" in nothing_left(config, "cycle-000/select", {"ungrounded": 4}, 0, [])
