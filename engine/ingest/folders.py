@@ -34,17 +34,18 @@ SUFFIXES = {
 VIDEO_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes.split())
 
 
-def files_under(path: str, storage: Storage) -> list[str] | None:
+def files_under(path: str, storage: Storage, unlisted: list[str] | None = None) -> list[str] | None:
     """The names of the files in a folder and its folders, relative to it and sorted, without hidden ones; None for a file.
 
     Names that begin with a dot are hidden, and with an underscore (Spark's _SUCCESS) those of anything but videos.
-    Raises ValueError for a folder without files, and for a Delta table, StorageError where a folder cannot be listed.
+    Raises ValueError for a folder without files, and for a Delta table, StorageError where a folder cannot be listed. Local folders
+    below it that may not be listed are passed over where the caller gives `unlisted`, to which they are added.
     """
     filesystem, root = storage.filesystem(path)
     if isinstance(filesystem, LocalFileSystem):
         if not os.path.isdir(root):
             return None
-        names = storage.patiently(f"cannot list {path}", lambda: _local_files(root))
+        names = storage.patiently(f"cannot list {path}", lambda: _local_files(root, unlisted))
     else:
         if path.partition("://")[0] not in {*OBJECT_STORES, "memory"} or _is_file(path, storage):
             return None
@@ -73,10 +74,10 @@ def _is_file(path: str, storage: Storage) -> bool:
         return False
 
 
-def _local_files(root: str) -> list[str]:
+def _local_files(root: str, unlisted: list[str] | None) -> list[str]:
     """Also those in linked folders, however many links lead to one; a link to a folder above it would never end.
 
-    A folder that cannot be listed is an OSError: its files would be missing without a word.
+    A folder that cannot be listed is an OSError, unless it is to be added to `unlisted`: its files would be missing without a word.
     """
     names = list[str]()
     waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
@@ -85,13 +86,19 @@ def _local_files(root: str) -> list[str]:
         status = os.stat(os.path.join(root, folder))
         if (key := (status.st_dev, status.st_ino)) in above:
             continue
-        with os.scandir(os.path.join(root, folder)) as entries:
-            for entry in entries:
-                name = os.path.join(folder, entry.name)
-                if _is_folder(entry):
-                    waiting.append((name, above | {key}))
-                else:
-                    names.append(name)
+        try:
+            entries = list(os.scandir(os.path.join(root, folder)))
+        except PermissionError:
+            if not folder or unlisted is None:
+                raise
+            unlisted.append(folder)
+            continue
+        for entry in entries:
+            name = os.path.join(folder, entry.name)
+            if _is_folder(entry):
+                waiting.append((name, above | {key}))
+            else:
+                names.append(name)
     return names
 
 

@@ -1,5 +1,6 @@
 """The videos below a folder, by what annotations call them: whatever the suffix, and in whatever folder."""
 
+import logging
 import os
 import posixpath
 from collections import Counter
@@ -9,6 +10,8 @@ from functools import cached_property
 from engine.ingest.folders import files_under, is_video
 from engine.store.filesystems import Storage
 from engine.store.troubles import StorageError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,23 @@ class NamedVideos:
 
     @cached_property
     def _exact(self) -> frozenset[str]:
+        unlisted: list[str] = []
         try:
-            return frozenset(filter(is_video, files_under(self.folder, self.storage) or ()))
+            names = frozenset(filter(is_video, files_under(self.folder, self.storage, unlisted) or ()))
         except ValueError:
             return frozenset()
         except StorageError as error:
             if error.trouble not in ("missing", "denied"):
                 raise
             return frozenset()
+        if unlisted:
+            log.warning(
+                "videos are looked for in %s without %d folders that may not be listed; the first: %s",
+                self.folder,
+                len(unlisted),
+                unlisted[0],
+            )
+        return names
 
     @cached_property
     def _by_stem(self) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """How many generators a cluster holds, and which of its nodes decode: decided when a step begins. Pure."""
 
+from dataclasses import replace
+
 from engine.config import Cluster
 from engine.nodes.demand import Demand, amounts, room
 from engine.nodes.inventory import Inventory
@@ -34,10 +36,13 @@ def generator_needs(cluster: Cluster) -> dict[str, float]:
 def generators_that_fit(cluster: Cluster, inventory: Inventory) -> int:
     """As many as the matching nodes hold when nothing else runs, with room left for one decode task; 1 at least.
 
+    A node that has not answered once may be busy, and counts.
+
     Of a cluster whose bounds Ray knows, as many as it may grow to. They are known without labels, so only where there is no
     selector.
     """
     each = generator_needs(cluster)
+    inventory = replace(inventory, nodes=tuple(replace(node, is_silent=False) for node in inventory.nodes))
     if inventory.most and not cluster.generator_selector:
         most = dict(inventory.most)
         return max(1, room(most | {"CPU": most.get("CPU", 0) - cluster.decode_cpus}, each))

@@ -13,12 +13,13 @@ def nothing_left(config: RunConfig, step: str, counts: Mapping[str, int], copies
 
     `copies`: clips with a kept answer that are left out as near-copies.
     """
-    examples = sum(counts.get(name, 0) for name in ("direct", "rationalized", "instruct"))
+    examples = {name: counts.get(name, 0) for name in ("direct", "rationalized", "instruct")}
+    unweighted = next((name for name, number in examples.items() if number and not getattr(config.mixture, name)), "collections")
     by_setting = {
         "select.min_grounding": (counts.get("ungrounded", 0), "answers fit other videos as well as their own"),
         "select.pass_rate": (counts.get("pass_rate_dropped", 0), "clips have another pass rate"),
         "select.near_copies": (copies, "clips show nearly the same as others"),
-        "mixture.direct": (examples, "examples are of sources that [mixture] gives no weight"),
+        f"mixture.{unweighted}": (sum(examples.values()), "examples are of sources that [mixture] gives no weight"),
     }
     keys = [key for key, (number, _) in by_setting.items() if number]
     causes = [f"{by_setting[key][0]} {by_setting[key][1]} ({key})" for key in keys]

@@ -92,7 +92,7 @@ class Places:
         return False
 
     def denied_by_now(self, uri: str) -> str:
-        """An object that was read before and that storage denies by now, as it denies this one; "" if only this one is denied.
+        """Another object that was read before and that storage denies by now, as it denies this one; "" if only this one is denied.
 
         So credentials that expire during a run are told from one object that may not be read. The answer to a request for an
         object's size has no code, so any refusal counts. A web server counts only where no other place has given objects: it may
@@ -101,7 +101,7 @@ class Places:
         here = place_of(uri)
         if protocol_of(uri) in WEB and self._elsewhere(here):
             return ""
-        known = self._last_read.get(here, [])
+        known = [other for other in self._last_read.get(here, []) if other != uri]
         return known[-1] if known and all(self._trouble(other) in ("denied", "refused") for other in known) else ""
 
     def _known(self, place: str, without: str) -> list[str]:

@@ -203,10 +203,11 @@ def test_a_night_that_fails_is_not_tried_again_and_a_run_is() -> None:
 def test_the_dns_is_reached_as_pods_and_on_the_node_itself(overlay: str) -> None:
     rules = the("NetworkPolicy", built(overlay), "starloop-egress")["spec"]["egress"]
     rules += the("NetworkPolicy", built(overlay), "starloop")["spec"]["egress"]
-    (dns,) = [rule for rule in rules if {"protocol": "UDP", "port": 53} in rule.get("ports", [])]
-    assert {"protocol": "TCP", "port": 53} in dns["ports"]
-    assert [peer["podSelector"]["matchLabels"] for peer in dns["to"] if "podSelector" in peer] == [{"k8s-app": "kube-dns"}]
-    assert {"169.254.20.10/32", "169.254.169.254/32"} <= {peer["ipBlock"]["cidr"] for peer in dns["to"] if "ipBlock" in peer}
+    dns = [rule for rule in rules if {"protocol": "UDP", "port": 53} in rule.get("ports", [])]
+    assert all({"protocol": "TCP", "port": 53} in rule["ports"] for rule in dns)
+    peers = [peer for rule in dns for peer in rule["to"]]
+    assert [peer["podSelector"]["matchLabels"] for peer in peers if "podSelector" in peer] == [{"k8s-app": "kube-dns"}]
+    assert {"169.254.20.10/32", "169.254.169.254/32"} <= {peer["ipBlock"]["cidr"] for peer in peers if "ipBlock" in peer}
 
 
 @pytest.mark.parametrize("overlay", [name for name, kind in KINDS.items() if kind != "RayCluster"])

@@ -154,7 +154,7 @@ def test_what_is_too_long_or_missing_is_left_out_at_select_by_id(tmp_path: Path)
 def test_conversations_without_a_weight_are_nothing_to_train_on(tmp_path: Path) -> None:
     rows = [an_example(name, "", collection=name).to_row() for name in ("a", "b")]
     for names, weights, message in (
-        ("a", "{a = 0}", r"all 1 examples are of sources that \[mixture\] gives no weight, so there is nothing to train on"),
+        ("a", "{a = 0}", r"1 examples are of sources that \[mixture\] gives no weight \(mixture.collections\); another setting"),
         ("ab", "{a = 0}", None),
     ):
         pq.write_table(
