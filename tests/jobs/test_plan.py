@@ -31,7 +31,7 @@ def planned(*arguments: str) -> dict[str, Any]:
 
 def test_a_gpu_with_less_memory_than_a_process_takes_is_told() -> None:
     told = starloop("plan", "jobs/configs/pllava-7b.toml", "--clips", "1e3", "--gpu", "A100-40GB").stdout
-    assert "a run would be refused: generate: 69.6 GiB a GPU" in told
+    assert "a run would be refused: generate: 69.8 GiB a GPU" in told
     assert "and cluster.gpu_memory_gib is 39.5" in told
     assert "refused" not in starloop("plan", "jobs/configs/pllava-7b.toml", "--clips", "1e3", "--gpu", "H100").stdout
 
