@@ -2,7 +2,6 @@
 
 import difflib
 import tomllib
-from collections.abc import Container
 from pathlib import Path
 from typing import Any, get_args
 
@@ -59,22 +58,9 @@ def with_settings(config: RunConfig, settings: list[str]) -> RunConfig:
     for setting in settings:
         _apply(values, setting)
     try:
-        changed = RunConfig.model_validate(values)
+        return RunConfig.model_validate(values)
     except ValidationError as error:
         raise ValueError(f"--set: {one_line(error)}") from None
-    refuse_unscored(changed, {setting.partition("=")[0].strip() for setting in settings})
-    return changed
-
-
-def refuse_unscored(config: RunConfig, keys: Container[str]) -> None:
-    """Raises ValueError where select.min_grounding is among the keys that somebody wrote, and no answer will have a score."""
-    value = config.select.min_grounding
-    if MIN_GROUNDING in keys and value != "off" and config.generates and not config.scores_answers:
-        cause = "generate.grounding = 0" if config.generate.grounding == 0 else f"generate.engine = {config.generate.engine!r}"
-        raise ValueError(
-            f"{MIN_GROUNDING} = {value!r} rejects nothing, since with {cause} no answer has a grounding; leave it out, set it to "
-            '"off", or change the other key'
-        )
 
 
 def _apply(values: dict[str, Any], setting: str) -> None:
@@ -100,16 +86,13 @@ def _resolve(values: dict[str, Any], origin: str, set_keys: list[str]) -> RunCon
     for key, value in values.items():
         merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
     try:
-        config = RunConfig.model_validate(merged)
+        return RunConfig.model_validate(merged)
     except ValidationError as error:
         key = ".".join(str(part) for part in error.errors()[0]["loc"])
         is_set = not origin or any(f"{key}.".startswith(f"{name}.") or name.startswith(f"{key}.") for name in set_keys)
         raise ValueError(f"{'--set' if is_set else origin}: {one_line(error)}") from None
-    refuse_unscored(config, {f"{section}.{key}" for section, own in values.items() if isinstance(own, dict) for key in own})
-    return config
 
 
-MIN_GROUNDING = "select.min_grounding"
 REMEDIES = {
     "tuple_type": "is no list; write one, such as --set '{key}=[...]' with texts in double quotes",
     "dict_type": "is no table; write one as TOML does, {{name = 1}}",

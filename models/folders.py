@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from models.digests import file_digest
 
@@ -50,6 +50,18 @@ def fetch(uri: str, patterns: tuple[str, ...] = FILES) -> Path:
     except OSError as error:  # the base class of the hub's errors
         reason = str(error).splitlines()[0]
         raise ValueError(f"no folder {uri!r} is here, and the hub does not give it: {reason}; give a folder or a URI") from None
+
+
+def has_lora(base: str, adapter: str | None) -> bool:
+    """Whether a model has one: an adapter that is no whole finetuned model; without an adapter, that of a released PLLaVA."""
+    if adapter is not None:
+        return not (fetch(adapter) / FINETUNED).is_file()
+    return any(".lora_A." in name for path in fetch(base).glob("*.safetensors") for name in _tensors_in(path))
+
+
+def _tensors_in(path: Path) -> list[str]:
+    with safe_open(path, framework="np") as file:
+        return list(file.keys())
 
 
 def is_here(uri: str) -> bool:

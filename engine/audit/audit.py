@@ -65,6 +65,10 @@ class Audit:
     def judged(self) -> int:
         return sum(stratum.judged for stratum in self.strata.values())
 
+    @property
+    def unread(self) -> int:
+        return len(self.rows) - self.judged - self.unsure
+
 
 def step_of(sealed: Mapping[str, Seal], cycle: int | None) -> str:
     """The generate step of a cycle, by default the latest. Raises ValueError where there is none that is sealed."""

@@ -57,7 +57,8 @@ def evaluate(work: Work) -> StepResult:
 def comparison_of(work: Work, measures: Measuring, outcomes: Outcomes) -> dict[str, Any]:
     """{"comparison"} of the headline with the best model before; {} where the plan names none.
 
-    {"over_base"} is the same with the base, where that is another model. The answers of both are measured again.
+    Its "decides" says that its gain, and not the two accuracies, decides about the cycle. {"over_base"} is the same with the base,
+    where that is another model. The answers of both are measured again.
     """
     headline = measures.metrics[0]
 
@@ -67,8 +68,10 @@ def comparison_of(work: Work, measures: Measuring, outcomes: Outcomes) -> dict[s
 
     if not work.step.compared:
         return {}
-    decides = work.config.loop.promote != "best" and work.step.split == HELDOUT
-    comparison = compared_with(work.step.compared, level_of(work.config.loop) if decides else None)
+    is_heldout = work.step.split == HELDOUT
+    is_tested = work.config.loop.promote != "best" and is_heldout
+    comparison = compared_with(work.step.compared, level_of(work.config.loop) if is_tested else None)
+    comparison |= {"decides": "gain"} if is_heldout else {}
     others = BASE in work.step.inputs and work.step.compared != BASE
     return {"comparison": comparison} | ({"over_base": compared_with(BASE, None)} if others else {})
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.presets import differing_keys
+from engine.run.plan import TRAIN
 from engine.store.documents import to_json
 from engine.store.drafts import DRAFT_PREFIX
 from engine.store.files import Store
@@ -113,12 +114,15 @@ def _claimed(store: Store, about: Mapping[str, Any]) -> Folder | None:
 
 
 def _claim_of(store: Store) -> dict[str, Any] | None:
+    """What the folder's claim says. Those of an earlier version name the rows of train alone; one that is stopped is another's."""
     data = store.read(CLAIM)
     if data is None:
         return None
     try:
         claim: dict[str, Any] = json.loads(data)
-        _ = claim["about"], claim["complete"], claim["shards"]
+        about, is_complete, _ = claim["about"], claim["complete"], claim["shards"]
+        if is_complete and isinstance(of_train := about.get("rows"), str):
+            about["rows"] = {TRAIN: of_train}
         return claim
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{store.url(CLAIM)} is not what an export writes; delete {store.uri}, or name another folder") from None

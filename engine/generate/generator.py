@@ -28,6 +28,7 @@ from engine.rows import ATTEMPTS, Attempt, Clip, Failure, Mode
 from engine.store.files import Store
 from engine.verify.stages import Case, Verification
 from models.base import OutOfMemory, Reply, Unanswerable, VideoLLM, Watched
+from models.folders import has_lora
 from models.registry import ELSEWHERE, engine_version, load
 
 Subject = tuple[Clip, Decoded]
@@ -51,7 +52,8 @@ class Generator:
         self._verification = Verification(spec.verify)
         self._verifying = _loop_in_a_thread()
         """All verifiers of all pieces run on this event loop, which lives as long as the actor: a client may be bound to it."""
-        self.llm: VideoLLM = load(spec.local_model(), spec.device, spec.engine)
+        model = spec.local_model()
+        self.llm: VideoLLM = load(model, spec.device, spec.engine)
         if spec.must_score and not self.llm.scores:
             raise ValueError(
                 f"generate.grounding = {spec.grounding}, and {spec.model.base} cannot read a text again after a video: some of its "
@@ -59,7 +61,8 @@ class Generator:
             )
         dtype = "" if spec.engine.name in ELSEWHERE else spec.device.dtype
         engine = engine_version(spec.engine.name)
-        note_model(spec.store, spec.step, Loaded(digest=self.llm.digest, base=spec.model.base, engine=engine, dtype=dtype))
+        loaded = Loaded(digest=self.llm.digest, base=spec.model.base, engine=engine, dtype=dtype)
+        note_model(spec.store, spec.step, loaded, has_lora=dtype != "" and has_lora(model.base, model.adapter))
         self._clock = WorkClock(ray.get_runtime_context().get_actor_id() or "")
 
     @ending_with_its_engine

@@ -26,10 +26,12 @@ class Loaded:
     """In which the model computes; "" for one on another machine. It follows from the GPUs where model.dtype is "auto"."""
 
 
-def note_model(store: Store, step: str, model: Loaded) -> None:
+def note_model(store: Store, step: str, model: Loaded, has_lora: bool = False) -> None:
     """Note the model of a step, or compare it with the one that is noted. Raises ValueError where it is another one.
 
-    An earlier version noted no dtype: then any is right.
+    An earlier version noted no dtype: then any is right for a model without a LoRA. It added a LoRA to the weights and rounded the
+    sums to the nearest number, which below float32 is another model than a LoRA beside its weights, or sums that are rounded at
+    random.
     """
     if store.create(f"{step}/{NOTE}", _content(asdict(model) | {"revision": revision(model.base)})):
         return
@@ -38,6 +40,11 @@ def note_model(store: Store, step: str, model: Loaded) -> None:
         raise ValueError(
             f"{step} was begun with model {noted['digest']} ({noted['base']}), and {model.base} is {model.digest} now; restore the "
             f"weights or the engine, or take {store.url(step)} away to make the step again with the new ones"
+        )
+    if "dtype" not in noted and has_lora and model.dtype != "float32":
+        raise ValueError(
+            f"{step} was begun by an earlier version of Starloop, which computed a LoRA in {model.dtype} otherwise; finish it with "
+            f"that version, or take {store.url(step)} away to make it again"
         )
     if noted.get("dtype", model.dtype) != model.dtype:
         raise ValueError(

@@ -95,7 +95,14 @@ def _gain(evidence: Evidence) -> Iterator[Belief]:
             figure=figure,
             advice='Use the base. With loop.promote = "last" every cycle is promoted, whatever its accuracy.',
         )
-    elif not comparison or comparison["p"] > evidence.level:
+    elif not comparison:
+        yield Belief(
+            level="note",
+            name="The gain over the base is not tested",
+            figure=figure,
+            advice="An earlier version evaluated the cycle, which compared it with the best cycle before it alone.",
+        )
+    elif comparison["p"] > evidence.level:
         yield Belief(
             level="doubt",
             name="Held-out set too small for the gain",
@@ -288,7 +295,7 @@ def _failures(evidence: Evidence) -> Iterator[Belief]:
 
 
 def _people(evidence: Evidence) -> Iterator[Belief]:
-    audits = [audit for audit in evidence.audits if audit.precision is not None]
+    audits = [audit for audit in evidence.audits if audit.judged]
     if not audits:
         yield Belief(
             level="note",
@@ -297,7 +304,15 @@ def _people(evidence: Evidence) -> Iterator[Belief]:
             advice="Mark the answers under Audit, at the end of this page, and hand the file back: it takes ten minutes.",
         )
     for audit in audits:
-        assert audit.precision is not None
+        if audit.precision is None:
+            yield Belief(
+                level="note",
+                name="The sample has no precision yet",
+                figure=f"{audit.step}: people have judged {audit.judged} of {len(audit.rows)} answers, {audit.reused} of them with "
+                f"another sample; {audit.unread} are still to be read",
+                advice="Mark the other answers under Audit, at the end of this page, and hand the file back.",
+            )
+            continue
         low = audit.precision.value < PRECISION
         estimate = f"{audit.precision.value:.3f} ({interval_text((audit.precision.low, audit.precision.high))})"
         yield Belief(

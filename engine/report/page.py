@@ -28,7 +28,7 @@ from engine.report.few_shot import Curve, contexts_line, episode_rows
 from engine.report.figures import comparison_text, interval_text, measured_as
 from engine.report.people import audit_lines
 from engine.report.reasons import IN_WORDS, step_words
-from engine.report.strips import Strip
+from engine.report.strips import Strip, translated
 from engine.run.plan import BASE, INGEST, name_of
 from engine.run.seals import Seal
 from engine.store.locations import masked
@@ -130,10 +130,13 @@ def embedded(value: Any) -> Markup:
 
 
 def strips_in(html: str) -> dict[str, Strip]:
-    """The film strips that a page of this version holds, by the clip, without those that are missing."""
+    """The film strips that a page holds, by the clip, without those that are missing. A damaged page holds none."""
     match = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
-    stories = json.loads(match[1])["stories"] if match else []
-    return {story["key"]: Strip(**story["strip"]) for story in stories if "picture" in story["strip"]}
+    try:
+        stories = json.loads(match[1])["stories"] if match else []
+        return {translated(story["key"]): Strip(**story["strip"]) for story in stories if "picture" in story["strip"]}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _hash(text: str) -> str:

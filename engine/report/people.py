@@ -13,10 +13,9 @@ def audit_lines(audit: Audit) -> list[str]:
     if not judged:
         return lines
     if not audit.is_random:
-        unread = len(audit.rows) - judged - audit.unsure
         lines.append(
             f"no figures yet: {audit.reused} of these words came with another sample, which had the same texts, and texts that do "
-            f"not change are no random sample; read the other {unread} rows, too"
+            f"not change are no random sample; read the other {audit.unread} rows, too"
         )
         return lines
     lines.append(f"precision of what the verifiers keep: {_estimate_text(audit.precision, 'no kept answer is judged yet')}")

@@ -1,5 +1,6 @@
 """What a film strip is, and which clip it is of. Pure; engine/report/frames.py makes them."""
 
+import json
 from dataclasses import dataclass
 
 from engine.rows import Clip, Window
@@ -25,3 +26,15 @@ class Strip:
 def key_of(clip: Clip | Window) -> StripKey:
     """A digest: the page names it, and a video's URI may hold a signature."""
     return digest([clip.video, clip.start_s, clip.end_s])
+
+
+def translated(key: str) -> StripKey:
+    """The key of a strip in a page, which in pages of an earlier version is the video and the two ends of its window.
+
+    >>> translated("my clip.mp4 None 8.0") == digest(["my clip.mp4", None, 8.0])
+    True
+    """
+    if " " not in key:
+        return key
+    video, *ends = key.rsplit(" ", 2)
+    return digest([video, *(None if end == "None" else json.loads(end) for end in ends)])

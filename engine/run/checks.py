@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from engine.config import HELDOUT, JUDGE, TEST, RunConfig
+from engine.config import HELDOUT, JUDGE, MIN_GROUNDINGS, TEST, RunConfig, Select
 from engine.episodes.lengths import refuse_shots
 from engine.evaluate.judge.protocols import refuse_unknown_wordings
 from engine.evaluate.metrics import metric_of
@@ -26,6 +26,7 @@ from engine.run.seals import Seal
 from engine.run.trackers import refuse_missing_trackers
 from engine.run.work import run_config
 from engine.select.conversations import read_conversations, refuse_no_examples
+from engine.select.grounded import rate_of
 from engine.select.lengths import Lengths
 from engine.select.signed import videos_in
 from engine.store.files import Store
@@ -50,6 +51,7 @@ def check_settings(config: RunConfig, until: str) -> None:
         videos_in(folder, config.access())
     if not config.evaluate.only:
         refuse_tiny(config)
+        refuse_contradictions(config)
     refuse_missing_engine(config)
     greet_elsewhere(config, {}, until)
     afford(config, TRAIN in splits_for(until))
@@ -129,6 +131,30 @@ def refuse_tiny(config: RunConfig) -> None:
         raise ValueError(
             f'model.{names[0]} is "tiny", a toy that has only seen moving shapes; name a video LLM, --set model.base=FOLDER, or '
             "try the machinery with --set model.allow_tiny=true"
+        )
+
+
+def refuse_contradictions(config: RunConfig) -> None:
+    """Raises ValueError for keys of which one makes another one useless. A run that has begun with such keys goes on."""
+    mixture = config.mixture
+    if config.loop.final_direct_only and not (mixture.direct or mixture.episodes or mixture.instruct):
+        raise ValueError(
+            "mixture.direct = 0 leaves the last finetune nothing, which uses no rationalized examples; give mixture.direct a "
+            "weight above 0, or set loop.final_direct_only = false"
+        )
+    if config.train.augment == "published" and mixture.episodes:
+        raise ValueError(
+            'train.augment = "published" has ImageNet\'s means in a finetune, and episodes are never augmented; leave '
+            "train.augment or mixture.episodes out"
+        )
+    value = config.select.min_grounding
+    if isinstance(value, str) and value != "off" and not rate_of(value):
+        raise ValueError(f"select.min_grounding = {value!r}: {MIN_GROUNDINGS}")
+    if value not in ("off", Select().min_grounding) and config.generates and not config.scores_answers:
+        cause = "generate.grounding = 0" if config.generate.grounding == 0 else f"generate.engine = {config.generate.engine!r}"
+        raise ValueError(
+            f"select.min_grounding = {value!r} rejects nothing, since with {cause} no answer has a grounding; leave it out, set it "
+            'to "off", or change the other key'
         )
 
 

@@ -81,7 +81,7 @@ def history(sealed: Mapping[str, Seal]) -> History:
         cycles.append(float(evaluated.facts["accuracy"]))
         comparison = evaluated.facts.get("comparison", {})  # older runs have none
         tested.append(None if (level := comparison.get("level")) is None else comparison["p"] <= level)
-        gained.append(comparison.get("gain"))
+        gained.append(comparison["gain"] if comparison.get("decides") == "gain" else None)  # in older runs accuracies decide
     base = sealed.get(BASE)
     return History(
         base=float(base.facts["accuracy"]) if base else 0.0,

@@ -63,7 +63,9 @@ class History:
 
     def gains(self, cycle: int, min_delta: float) -> bool:
         """Whether a cycle was better than the best before it, and by no less than min_delta."""
-        return self._test(cycle) is not False and self._gain(cycle, self.until(cycle).best) >= min_delta - ROUNDING
+        best, gain = self.until(cycle).best, self._measured(cycle)
+        is_enough = self.cycles[cycle] >= best + min_delta if gain is None else gain >= min_delta - ROUNDING
+        return is_enough and self._test(cycle) is not False
 
     def stalled(self, min_delta: float, patience: int) -> bool:
         """Whether none of the last `patience` cycles gained."""
@@ -71,12 +73,13 @@ class History:
         return len(self.cycles) >= patience and not any(self.gains(cycle, min_delta) for cycle in recent)
 
     def _is_better(self, cycle: int, best: float) -> bool:
-        test = self._test(cycle)
-        return self._gain(cycle, best) > ROUNDING if test is None else test
+        test, gain = self._test(cycle), self._measured(cycle)
+        if test is not None:
+            return test
+        return self.cycles[cycle] > best if gain is None else gain > ROUNDING
 
-    def _gain(self, cycle: int, best: float) -> float:
-        measured = self.gained[cycle] if cycle < len(self.gained) else None
-        return self.cycles[cycle] - best if measured is None else measured
+    def _measured(self, cycle: int) -> float | None:
+        return self.gained[cycle] if cycle < len(self.gained) else None
 
     def _test(self, cycle: int) -> bool | None:
         return self.tested[cycle] if cycle < len(self.tested) else None

@@ -115,7 +115,7 @@ def _write(subject: Subject) -> None:
 def page_of(subject: Subject) -> bytes:
     """The report, with the film strips of the one that is there: their videos may be gone by now."""
     old = subject.store.read(REPORT)
-    strips = strips_in(old.decode()) if old and inputs_of(old) else {}
+    strips = strips_in(old.decode(errors="replace")) if old and inputs_of(old) else {}
     return report_page(replace(subject, strips=strips)).encode()
 
 

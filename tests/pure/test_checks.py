@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.presets import load_config
+from engine.presets import load_config, with_settings
 from engine.run import checks
-from engine.run.checks import check_manifest
+from engine.run.checks import check_manifest, claim
+from engine.run.work import run_config
+from engine.store.files import Store
 from models.base import ModelSpec
 
 TINY = "model.allow_tiny=true"
@@ -48,6 +50,48 @@ def test_what_follows_from_an_evaluation_needs_held_out_clips(until: str, tmp_pa
     with pytest.raises(ValueError, match="no clips in split 'heldout'"):
         checks.check_inputs(config, until)
     checks.check_inputs(config, "cycle-000/train")
+
+
+SERVER = ["generate.engine=openai", "generate.openai.url=http://h/v1", "generate.openai.model=m"]
+NEVER, FIXED = "generate.grounding=0", "select.min_grounding=2.5"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["mixture.direct=0"], "^mixture.direct = 0 leaves the last finetune nothing"),
+        (["mixture.episodes=1", "train.augment=published"], r"^train.augment = \"published\" has ImageNet's means in a finetune"),
+        (["select.min_grounding=fdr 0.0"], r"^select.min_grounding = 'fdr 0.0': write .* above 0 and below 1"),
+        ([NEVER, FIXED], "^select.min_grounding = 2.5 rejects nothing, since with generate.grounding = 0 no answer"),
+        ([NEVER, "select.min_grounding=fdr 0.1"], "^select.min_grounding = 'fdr 0.1' rejects nothing"),
+        ([*SERVER, FIXED, "loop.max_cycles=1"], "since with generate.engine = 'openai' no answer has a grounding"),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused_of_a_run_that_begins(
+    settings: list[str], message: str, manifest: str, tmp_path: Path
+) -> None:
+    """A run that an earlier version began with them is read, and goes on."""
+    config = load_config(None, [manifest, TINY, *settings])
+    with pytest.raises(ValueError, match=message):
+        checks.check_inputs(config, "")
+    store = Store(str(tmp_path / "run"))
+    claim(store, config)
+    assert claim(store, run_config(store)) == config == with_settings(run_config(store), [])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [NEVER],
+        [NEVER, "select.min_grounding=off"],
+        [*SERVER, FIXED],
+        ["mixture.direct=0", "loop.final_direct_only=false"],
+        ["mixture.episodes=1"],
+    ],
+)
+def test_keys_that_contradict_none_are_not_refused(settings: list[str]) -> None:
+    """The default threshold where nothing is scored; one that the run's own models from cycle 1 on have answers for."""
+    checks.refuse_contradictions(load_config(None, settings))
 
 
 def test_the_toy_is_refused_unless_it_is_allowed(manifest: str) -> None:

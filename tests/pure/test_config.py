@@ -45,7 +45,6 @@ def test_the_published_presets_differ_where_paper_and_code_do() -> None:
         ("train.lr=fast", "train.lr = 'fast'"),
         ("train.batch_rows=6", "batch_rows 6 is not a multiple of micro_batch_rows x num_workers = 4"),
         ("verify.preset=lenient", "verify.preset = 'lenient'"),
-        ("mixture.direct=0", "mixture.direct = 0 leaves the last finetune nothing"),
         ("train.lr=inf", "train.lr = inf"),
         ("run.uri=", "run.uri = ''"),
         ("nonsense", "expected section.key=value"),

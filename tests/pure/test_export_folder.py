@@ -200,6 +200,21 @@ def test_an_export_of_other_answers_is_another_export(tmp_path: Path) -> None:
         export(replace(source, sealed={**source.sealed, step: again}), "parquet", out, ["train", "heldout"])
 
 
+def test_a_complete_export_of_an_earlier_version_is_complete(tmp_path: Path) -> None:
+    """Its claim names the examples that train's rows are of, as a text. Unfinished, it may have rows that this version lacks."""
+    source, out = a_source(Store(str(tmp_path / "run"))), Store(str(tmp_path / "out"))
+    export(source, "parquet", out)
+    claim = json.loads(out.read(CLAIM) or b"")
+    claim["about"]["rows"] = source.sealed[source.selected].output
+    out.write(CLAIM, json.dumps(claim).encode())
+    assert not export(source, "parquet", out).is_new
+    with pytest.raises(ValueError, match="holds another export"):
+        export(source, "parquet", out, ["train", "heldout"])
+    out.write(CLAIM, json.dumps(claim | {"complete": False}).encode())
+    with pytest.raises(ValueError, match=r"holds another export \(rows: "):
+        export(source, "parquet", out)
+
+
 def test_answers_that_gc_has_deleted_are_refused(tmp_path: Path) -> None:
     source, step = a_source(Store(str(tmp_path / "run"))), name_of(0, "evaluate")
     note_collected(source.store, step, [pieces_of(step)])

@@ -96,6 +96,7 @@ def test_an_evaluation_is_compared_with_the_best_one_before(tmp_path: Path, prom
     assert facts["metrics"].keys() == facts["intervals"].keys() == {"accuracy", "accuracy_by_label"}
     assert facts["comparison"] == {
         "step": BASE, "clips": 5, "videos": 2, "won": 3, "lost": 0, "gain": pytest.approx(0.6), "p": 0.25, "level": level,
+        "decides": "gain",
     }  # fmt: skip
     assert "over_base" not in facts, "it is that comparison"
     alone = replace(EVALUATION, name="base/evaluate", compared="")
@@ -113,6 +114,7 @@ def test_a_later_evaluation_is_compared_with_the_base_too(tmp_path: Path) -> Non
     compared = comparison_of(work, Measuring(work.config, [metric_of("accuracy")], None), recorder.outcomes())
     assert compared["comparison"] == {
         "step": before, "clips": 5, "videos": 5, "won": 1, "lost": 0, "gain": pytest.approx(0.2), "p": 0.5, "level": 0.025,
+        "decides": "gain",
     }  # fmt: skip
     assert compared["over_base"] == {
         "step": BASE, "clips": 5, "videos": 5, "won": 4, "lost": 0, "gain": pytest.approx(0.8), "p": 1 / 16, "level": None,

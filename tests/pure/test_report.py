@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from builders import a_clip, a_seal, an_attempt
-from engine.audit.audit import Audit, audits, sample_of, take_back
+from engine.audit.audit import Audit, audited, audits, sample_of, take_back
 from engine.audit.figures import Estimate, Stratum
 from engine.audit.sheet import to_csv
 from engine.config import Select
@@ -32,9 +32,9 @@ from engine.report.page import embedded, strips_in
 from engine.report.reasons import IN_WORDS
 from engine.report.spans import deciding_spans, segments
 from engine.report.stories import Teller, Uses
-from engine.report.strips import Strip
+from engine.report.strips import Strip, key_of
 from engine.report.tables import Yield, confusion_of, funnel_of, yield_of
-from engine.rows import FAILURES, Attempt, Grounding, Judgement, Trace
+from engine.rows import FAILURES, Attempt, Audited, Grounding, Judgement, Trace
 from engine.run import reports
 from engine.run.collected import note_collected
 from engine.run.lease import Lease
@@ -223,6 +223,10 @@ def the_beliefs(folder: Path, **fields: Any) -> dict[str, Belief]:
     return {belief.name: belief for belief in beliefs(Evidence(**defaults | fields))}
 
 
+def a_few_rows(count: int) -> list[Audited]:
+    return [audited(a_clip(str(number)), an_attempt(str(number))) for number in range(count)]
+
+
 def an_audit(precision: float) -> Audit:
     strata = {"kept direct": Stratum(size=9, judged=9, people_keep=8)}
     estimate = Estimate(precision, 0.1, 0.95)
@@ -306,6 +310,30 @@ def test_a_gain_is_that_over_the_base_and_not_over_the_cycle_before(folder: Path
     assert (
         the_beliefs(folder, summary=summary | {"cycles": fallen})["The promoted cycle is no better than the base"].level == "doubt"
     )
+
+
+def test_a_gain_that_an_earlier_version_did_not_test_against_the_base_is_no_chance(folder: Path) -> None:
+    """Its seals of cycles after the first compare with the cycle before alone."""
+    summary = with_figures(folder, {}, base_accuracy=0.4, best_accuracy=0.97, heldout_clips=400, heldout_videos=400)
+    summary["cycles"][-1] |= {"over_base": None}
+    formed = the_beliefs(folder, summary=summary)
+    assert formed["The gain over the base is not tested"].level == "note"
+    assert formed["The gain over the base is not tested"].figure.endswith("; no test against the base was made")
+    assert "Held-out set too small for the gain" not in formed
+    equal = the_beliefs(folder, summary=summary | {"best_accuracy": 0.4})
+    assert equal["The promoted cycle is no better than the base"].level == "doubt"
+
+
+def test_words_that_are_no_random_sample_are_words_all_the_same(folder: Path) -> None:
+    reused = replace(an_audit(0.9), precision=None, is_random=False, reused=7, unsure=1, rows=a_few_rows(12))
+    formed = the_beliefs(folder, audits=[reused])
+    assert "Nobody has read a sample" not in formed
+    assert formed["The sample has no precision yet"].level == "note"
+    assert formed["The sample has no precision yet"].figure == (
+        "s: people have judged 9 of 12 answers, 7 of them with another sample; 2 are still to be read"
+    )
+    unread = replace(reused, strata={"kept direct": Stratum(size=9, judged=0, people_keep=0)})
+    assert "Nobody has read a sample" in the_beliefs(folder, audits=[unread])
 
 
 def test_what_can_be_shown_follows_from_the_videos_and_from_the_runs_level(folder: Path) -> None:
@@ -447,6 +475,46 @@ def test_film_strips_of_the_page_before_stay(tmp_path: Path) -> None:
     assert known
     report(str(tmp_path), "", [])
     assert strips_in((store.read("report.html") or b"").decode()) == known
+
+
+def page_with(*stories: object) -> str:
+    return f'<script type="application/json" id="data">{json.dumps({"stories": stories})}</script>'
+
+
+def test_film_strips_of_an_earlier_version_are_those_of_the_same_clips() -> None:
+    """Its keys were the video and the ends of its window."""
+    clips = [a_clip("a", video="/v/two words.mp4", start_s=None, end_s=8.0), a_clip("b", video="b.mp4", start_s=1e-05, end_s=2.5)]
+    strip = {"picture": "/9j/", "width": 4, "height": 4, "caption": "", "missing": ""}
+    old = [{"key": f"{clip.video} {clip.start_s} {clip.end_s}", "strip": strip} for clip in clips]
+    new = [{"key": key_of(clip), "strip": strip} for clip in clips]
+    assert strips_in(page_with(*old)) == strips_in(page_with(*new)) == {key_of(clip): Strip(**strip) for clip in clips}
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "",
+        '<script type="application/json" id="data">{"stor</script>',
+        '<script type="application/json" id="data">[]</script>',
+        page_with(5),
+        page_with({"key": "a"}),
+        page_with({"key": 5, "strip": {"picture": ""}}),
+        page_with({"key": "a", "strip": {"picture": "", "depth": 1}}),
+        page_with({"key": "a b c", "strip": {"picture": ""}}),
+    ],
+)
+def test_a_damaged_page_has_no_film_strips(html: str) -> None:
+    assert strips_in(html) == {}
+
+
+def test_a_damaged_page_is_written_anew(tmp_path: Path) -> None:
+    a_run(tmp_path, train=6, heldout=6)
+    store = Store(str(tmp_path))
+    store.write(
+        "report.html", b'<meta name="starloop-inputs" content="9f3c"><script type="application/json" id="data">{"\xff</script>'
+    )
+    report(str(tmp_path), "", [])
+    assert data_of((store.read("report.html") or b"").decode())["stories"]
 
 
 def test_the_summary_and_the_report_of_a_demo_know_its_ablations(tmp_path: Path) -> None:

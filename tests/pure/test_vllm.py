@@ -9,7 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from engine.generate.one_model import Loaded, note_model, refuse_other_engine
 from engine.generate.watch import Door
@@ -17,6 +19,7 @@ from engine.presets import load_config
 from engine.run import engines
 from engine.store.files import Store
 from models.base import Device, EngineDied, EngineSpec, ModelSpec, Reply, Sampling
+from models.folders import FINETUNED, has_lora
 from models.registry import check_engine
 from models.vllm import installed
 from models.vllm.arguments import arguments
@@ -139,6 +142,19 @@ def test_a_step_under_way_keeps_its_precision_which_follows_from_the_gpus() -> N
         note_model(store, "s", replace(half, dtype="float32"))
     store.write("older/model.json", b'{"digest": "d", "base": "tiny", "revision": "", "engine": "builtin"}')
     note_model(store, "older", half)
+    note_model(store, "older", replace(half, dtype="float32"), has_lora=True)
+    with pytest.raises(ValueError, match=r"older was begun by an earlier version of Starloop, .* in bfloat16 otherwise; finish it"):
+        note_model(store, "older", half, has_lora=True)
+
+
+def test_a_lora_is_an_adapters_or_that_of_a_released_pllava(tmp_path: Path) -> None:
+    adapter, released = tmp_path / "adapter", tmp_path / "released"
+    for folder in (adapter, released):
+        folder.mkdir()
+    save_file({"layers.0.q_proj.lora_A.default.weight": np.zeros((2, 4), np.float32)}, released / "model.safetensors")
+    assert [has_lora("tiny", None), has_lora(str(released), None), has_lora("tiny", str(adapter))] == [False, True, True]
+    (adapter / FINETUNED).write_text("{}")
+    assert not has_lora(str(released), str(adapter)), "a whole model takes the place of both"
 
 
 def test_a_version_that_differs_is_refused_and_one_that_is_not_known_here_is_left_to_the_actors(
