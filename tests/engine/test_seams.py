@@ -180,6 +180,7 @@ def test_a_step_asks_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         "base": "tiny",
         "revision": "",
         "engine": "toy-1",
+        "dtype": "float32",
     }
     monkeypatch.setattr(toy_engine.Engine, "digest", "another")
     with pytest.raises(ValueError, match=r"cycle-000/generate was begun with model toy \(tiny\), and tiny is another now; restore"):
