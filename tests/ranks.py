@@ -116,7 +116,7 @@ def stopped_by(rank: Rank, norm: float) -> tuple[str, bool]:
 
 def unused_after_a_resume(rank: Rank, case: Case) -> list[str]:
     """The ids in unused.parquet of a finetune whose ranks had each left one example out before its last checkpoint."""
-    from engine.train.checkpoint import resume, write_checkpoint, write_unused
+    from engine.train.checkpoint import Checkpoints, write_unused
 
     if rank.rank == 0:
         write_examples(case.store, 1)
@@ -127,8 +127,9 @@ def unused_after_a_resume(rank: Rank, case: Case) -> list[str]:
         module: Any = trainee(case.model, FinetuneSpec(rank=4, alpha=4.0, dropout=0.0), 0, DEVICE, read_weights).module
     session = backend.start(module, case.train, DEVICE)
     state = State(losses=[1.0], unused={f"of rank {rank.rank}": ["missing", "no such file"]})
-    write_checkpoint(session, job, rank, state)
-    write_unused(job, rank, resume(session, job, rank, Records()))
+    checkpoints = Checkpoints(session, job, rank)
+    checkpoints.write(state)
+    write_unused(job, rank, checkpoints.resume(Records()))
     torch.distributed.barrier()
     return [str(row["example_id"]) for row in case.store.read_table("train/unused.parquet").to_pylist()]
 

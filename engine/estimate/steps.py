@@ -155,10 +155,13 @@ class Estimator:
         config, size = self.config, self.machine.base
         train, value_bytes = config.train, self.machine.value_bytes(step)
         steps, pace = self.optimizer_steps(step), self.machine.pace(step, NOTHING, self.observed)
-        seconds = pace.start_s + steps * pace.optimizer_step_s
+        training = steps * pace.optimizer_step_s
+        seconds = pace.start_s + training
         gpus = gpus_of(train.num_workers, config.cluster.train_gpus)
         adapter = float(size.trained_params * value_bytes)
-        checkpoints, state = steps / float(train.checkpoint_every_steps), adapter + size.trained_params * 3 * FP32
+        due = (steps / float(train.checkpoint_every_steps)).at_least(training / train.checkpoint_every_s)
+        checkpoints = at_all_corners(lambda due, steps: min(due, steps - 1), [due, steps])  # none after the last step
+        state = adapter + size.trained_params * 3 * FP32
         shots = max(config.episodes.shots) if config.mixture.episodes else 0
         shown = self.rows_fed(step) * float(shots + 1)
         return StepEstimate(
@@ -171,7 +174,7 @@ class Estimator:
             gpus=gpus,
             gpu_hours=seconds * (gpus / 3600),
             bytes_kept=exactly(adapter),
-            bytes_passing=exactly(2 * state) if steps.high >= train.checkpoint_every_steps else NOTHING,
+            bytes_passing=exactly(2 * state) if checkpoints.high >= 1 else NOTHING,
             bytes_read=self.clip_bytes * shown,
             requests=self._beats(seconds)
             + Requests(

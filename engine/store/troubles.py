@@ -36,6 +36,15 @@ PERMANENT_STATUSES = frozenset({501, 505, 508, 510})
 MISSING = {errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMSGSIZE}
 """EMSGSIZE: s3fs raises it for EntityTooLarge, by which a store reports that a quota is used up."""
+FULL_WORDS = (
+    "no space left on device",
+    "disk quota exceeded",
+    "os error 28",
+    "os error 122",
+    "file write failed",
+    "unexpected pos ",
+)
+"""What errors without a number say: of safetensors, and of torch.save, whose writer finds fewer bytes in its file than it wrote."""
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 LINUX_ONLY = ("EREMOTEIO", "ECOMM", "ENONET", "ENOLINK")
 PASSING = {
@@ -139,6 +148,8 @@ def trouble_of(error: BaseException) -> Trouble | None:
         return "denied"
     if isinstance(error, ConnectionError | TimeoutError) or code in PASSING or type(error).__module__.startswith(PASSING_PACKAGES):
         return "unavailable"
+    if any(words in str(error).lower() for words in FULL_WORDS):
+        return "full"
     return "refused" if isinstance(error, OSError) or type(error).__module__.partition(".")[0] not in OUR_OWN else None
 
 

@@ -19,7 +19,8 @@ from engine.rows import UNUSED, Unused
 from engine.run.lease import Fenced, newest
 from engine.run.work import CHECKPOINTS, RESUME, unused_of
 from engine.store.documents import to_json
-from engine.store.files import FileRecord
+from engine.store.files import RESTORE, FileRecord
+from engine.store.troubles import StorageError
 from engine.train.backends import load_backend
 from engine.train.backends.base import Cut, Session
 from engine.train.job import Fed, Listener, Rank, TrainJob
@@ -53,25 +54,77 @@ def cut_of(job: TrainJob, world_size: int) -> Cut:
     )
 
 
-def resume(session: Session, job: TrainJob, rank: Rank, listener: Listener) -> State:
-    """Load the step's latest complete checkpoint, if there is one that this session can continue."""
-    data = job.store.read(f"{job.out}/{RESUME}")
-    latest: dict[str, Any] = json.loads(data) if data is not None else {}
-    if latest.get("identity") != job.identity:
-        return State()
-    if reason := _refusal(latest.get("cut"), cut_of(job, rank.world_size)):
+@dataclass
+class Checkpoints:
+    """The checkpoints of one attempt at a finetune. All ranks make the same calls in the same order."""
+
+    session: Session
+    job: TrainJob
+    rank: Rank
+    _replaced: list[str] = field(default_factory=list)
+    """Rank 0's: folders that go once the next checkpoint is written; none of an attempt that began later is among them."""
+
+    def resume(self, listener: Listener) -> State:
+        """Load the step's latest complete checkpoint, if there is one that this session can continue."""
+        job, rank = self.job, self.rank
+        values: list[Any] = [None]
+        if rank.rank == 0:  # it reads for all: a rank that outlives its driver may write another one at this moment
+            self._replaced = [f"{job.out}/{CHECKPOINTS}/{folder}" for folder in job.store.folders(f"{job.out}/{CHECKPOINTS}")]
+            values = [json.loads(job.store.read(f"{job.out}/{RESUME}") or b"{}")]
+        torch.distributed.broadcast_object_list(values, src=0)
+        latest: dict[str, Any] = values[0]
+        if latest.get("identity") != job.identity:
+            return State()
+        with tempfile.TemporaryDirectory() as folder:
+            reason = _refusal(latest.get("cut"), cut_of(job, rank.world_size)) or self._fetch(latest, Path(folder))
+            if not reason:
+                loaded = self.session.load(Path(folder))
         if rank.rank == 0:
-            listener.note(f"the checkpoint of step {latest['step']} cannot be continued: {reason}; starting from step 0")
-        return State()
-    records = [FileRecord(**record) for record in latest["files"]]
-    if odd := [record.path for record in records if not _is_below(record.path, latest["folder"])]:
-        raise ValueError(f"{job.store.url(f'{job.out}/{RESUME}')} names {odd[0]}, which is no part of a checkpoint; delete it")
-    with tempfile.TemporaryDirectory() as folder:
-        job.store.get_folder(records, latest["folder"], Path(folder))
-        loaded = session.load(Path(folder))
-    if rank.rank == 0:
-        listener.note(f"continuing from the checkpoint of step {latest['step']}")
-    return State(losses=list(loaded["losses"]), fed=list(loaded["fed"]), unused=dict(loaded.get("unused", {})))
+            name = f"the checkpoint of step {latest['step']}"
+            listener.note(f"{name} cannot be continued: {reason}; starting from step 0" if reason else f"continuing from {name}")
+        if reason:
+            return State()
+        return State(losses=list(loaded["losses"]), fed=list(loaded["fed"]), unused=dict(loaded.get("unused", {})))
+
+    def _fetch(self, latest: dict[str, Any], folder: Path) -> str:
+        """Copy a checkpoint's files into a local folder; returns what is wrong with them, the same on all ranks, or ""."""
+        store, reason = self.job.store, ""
+        records = [FileRecord(**record) for record in latest["files"]]
+        if odd := [record.path for record in records if not _is_below(record.path, latest["folder"])]:
+            raise ValueError(f"{store.url(f'{self.job.out}/{RESUME}')} names {odd[0]}, which is no part of a checkpoint; delete it")
+        try:
+            store.get_folder(records, latest["folder"], folder)
+        except StorageError as error:
+            if error.trouble not in ("missing", "replaced"):
+                raise
+            reason = str(error).removesuffix(f"; {RESTORE}")
+        reasons: list[Any] = [None] * self.rank.world_size
+        torch.distributed.all_gather_object(reasons, reason)
+        return next(filter(None, reasons), "")
+
+    def write(self, state: State) -> None:
+        """All ranks publish their parts; then rank 0 makes the checkpoint the one to continue from, and deletes those before it.
+
+        A finetune that was killed while it wrote one leaves parts that nobody names; the next attempt deletes them.
+        """
+        job, rank, step = self.job, self.rank, len(state.losses)
+        names = [f"{job.out}/{CHECKPOINTS}/{step:08d}-{uuid.uuid4().hex[:8]}"]
+        torch.distributed.broadcast_object_list(names, src=0)
+        with tempfile.TemporaryDirectory() as folder:
+            self.session.save(Path(folder), asdict(replace(state, unused=_unused_of_all(rank, state))))
+            records = [asdict(record) for record in job.store.put_folder(Path(folder), names[0])]
+        parts: list[Any] = [None] * rank.world_size
+        torch.distributed.all_gather_object(parts, records)
+        if rank.rank == 0:
+            refuse_taken_over(job)
+            files = [record for part in parts for record in part]
+            cut = asdict(cut_of(job, rank.world_size))
+            latest = {"identity": job.identity, "step": step, "cut": cut, "folder": names[0], "files": files}
+            job.store.write(f"{job.out}/{RESUME}", to_json(latest))
+            refuse_taken_over(job)  # storage may have kept the write waiting: a later driver's ranks may need what is deleted now
+            for path in self._replaced:
+                job.store.delete(path)
+            self._replaced = names
 
 
 def _is_below(path: str, folder: str) -> bool:
@@ -87,30 +140,6 @@ def _refusal(saved: dict[str, Any] | None, now: Cut) -> str:
     if saved is None or saved.keys() != asdict(now).keys():
         return "another version of Starloop wrote it"
     return load_backend(now.backend).refusal(Cut(**saved), now)
-
-
-def write_checkpoint(session: Session, job: TrainJob, rank: Rank, state: State) -> None:
-    """All ranks publish their parts; then rank 0 makes the checkpoint the one to continue from, and deletes all others.
-
-    A finetune that was killed while it wrote one leaves parts that nobody names.
-    """
-    step = len(state.losses)
-    names = [f"{job.out}/{CHECKPOINTS}/{step:08d}-{uuid.uuid4().hex[:8]}"]
-    torch.distributed.broadcast_object_list(names, src=0)
-    with tempfile.TemporaryDirectory() as folder:
-        session.save(Path(folder), asdict(replace(state, unused=_unused_of_all(rank, state))))
-        records = [asdict(record) for record in job.store.put_folder(Path(folder), names[0])]
-    parts: list[Any] = [None] * rank.world_size
-    torch.distributed.all_gather_object(parts, records)
-    if rank.rank == 0:
-        refuse_taken_over(job)
-        files = [record for part in parts for record in part]
-        cut = asdict(cut_of(job, rank.world_size))
-        latest = {"identity": job.identity, "step": step, "cut": cut, "folder": names[0], "files": files}
-        job.store.write(f"{job.out}/{RESUME}", to_json(latest))
-        for folder in job.store.folders(f"{job.out}/{CHECKPOINTS}"):
-            if (path := f"{job.out}/{CHECKPOINTS}/{folder}") != names[0]:
-                job.store.delete(path)
 
 
 def refuse_taken_over(job: TrainJob) -> None:
@@ -150,6 +179,9 @@ def save_adapter(session: Session, student: Trainee, job: TrainJob, rank: Rank) 
             with tempfile.TemporaryDirectory() as folder:
                 student.save(Path(folder), {name: parameter.detach().cpu().clone() for name, parameter in trained.items()})
                 refuse_taken_over(job)
+                job.store.delete(
+                    f"{job.out}/{LOSSES}"
+                )  # of ranks that died behind it: it must not stand beside a part of the model
                 job.store.put_folder(Path(folder), f"{job.out}/{MODEL}")
 
 

@@ -23,7 +23,7 @@ from engine.store.weights import local
 from engine.train.backends import load_backend
 from engine.train.backends.base import Session
 from engine.train.batches import Material
-from engine.train.checkpoint import State, resume, save_adapter, write_checkpoint, write_end, write_unused
+from engine.train.checkpoint import Checkpoints, State, save_adapter, write_end, write_unused
 from engine.train.feed import Decode, Prepared, Share, micro_batches
 from engine.train.job import Fed, Listener, Rank, StepRecord, TrainJob
 from engine.train.mixture import order
@@ -50,7 +50,8 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
     steps = order(material.streams(job.mixture), train.epochs, train.batch_rows, job.seed)
     # within a step the order does not matter: samples of a length go together, or most of a micro-batch would be padding
     work = Share([sorted(step, key=material.shots) for step in steps], rank.rank, rank.world_size, train.micro_batch_rows)
-    state = resume(session, job, rank, listener)
+    checkpoints = Checkpoints(session, job, rank)
+    state = checkpoints.resume(listener)
     remaining = range(len(state.losses), len(steps))
     was_warned, last_checkpoint = False, time.monotonic()
     stream = micro_batches(job, material, work, remaining, student, decode)
@@ -87,7 +88,7 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
         is_new, was_warned = is_warned and not was_warned, is_warned
         is_due = _as_rank_0(time.monotonic() - last_checkpoint >= train.checkpoint_every_s)
         if step + 1 < len(steps) and (is_new or is_due or (step + 1) % train.checkpoint_every_steps == 0):
-            write_checkpoint(session, job, rank, state)
+            checkpoints.write(state)
             last_checkpoint = time.monotonic()
             if is_new and rank.rank == 0:
                 listener.note(f"a node of the finetune is about to be taken away; the checkpoint of step {step + 1} is written")

@@ -40,13 +40,19 @@ def load(spec: ModelSpec, dtype: Dtype = "float32") -> tuple[PllavaForConditiona
     if dtype != "float32":
         checkpoint, deltas = checkpoint.without_lora()
     model, processor = _read(checkpoint, dtype)
-    for name, module in list(model.named_modules()):
-        if delta := deltas.get(stock_name(f"{name}.weight")):
-            if not isinstance(module, torch.nn.Linear):
-                raise ValueError(f"{delta.a.path}: {delta.a.key} is of no linear layer; merge the adapter with PEFT")
-            model.set_submodule(name, LoraLinear(module, delta.a.load(), delta.b.load(), delta.scale))
+    put_beside(model, deltas)
     model.eval().requires_grad_(False)
     return model, processor
+
+
+def put_beside(model: torch.nn.Module, deltas: Mapping[str, Delta]) -> None:
+    """Put each LoRA beside its weight. `deltas`: by stock names of weights. Raises ValueError naming one of no linear layer."""
+    modules = {stock_name(f"{name}.weight"): name for name, _ in model.named_modules()}
+    for weight, delta in deltas.items():
+        module = model.get_submodule(modules[weight]) if weight in modules else None
+        if not isinstance(module, torch.nn.Linear):
+            raise ValueError(f"{delta.a.path}: {delta.a.key} is of no linear layer; merge the adapter with PEFT")
+        model.set_submodule(modules[weight], LoraLinear(module, delta.a.load(), delta.b.load(), delta.scale))
 
 
 def load_base(

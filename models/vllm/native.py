@@ -82,12 +82,12 @@ class NativeServed:
         """The base's own."""
         return fetch(self.spec.base)
 
-    def weights(self) -> "Iterator[tuple[str, Tensor]]":
+    def weights(self, dtype: str) -> "Iterator[tuple[str, Tensor]]":
         tower = tower_kind(self.config)
-        for name, tensor in self._stored():
+        for name, tensor in self._stored(dtype):
             yield hub_name(name, tower), tensor
 
-    def _stored(self) -> "Iterator[tuple[str, Tensor]]":
+    def _stored(self, dtype: str) -> "Iterator[tuple[str, Tensor]]":
         """Under the names of the files. With an adapter the model is loaded whole and merged, as in the built-in engine."""
         from safetensors import safe_open
 
@@ -101,7 +101,7 @@ class NativeServed:
 
         from models.native.loading import load_merged
 
-        model = load_merged(self.spec, "auto")
+        model = load_merged(self.spec, dtype)
         yield from revert_weight_conversion(model, model.state_dict()).items()
 
     def prompt(self, sample: Sample, videos: Sequence[Watchable]) -> Prompt:

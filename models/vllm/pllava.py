@@ -106,11 +106,13 @@ class PllavaServed:
             shutil.rmtree(unfinished)
         return folder
 
-    def weights(self) -> "Iterator[tuple[str, Tensor]]":
-        checkpoint = checkpoints.open_checkpoint(self.spec)
+    def weights(self, dtype: str) -> "Iterator[tuple[str, Tensor]]":
+        import torch
+
+        checkpoint, torch_dtype = checkpoints.open_checkpoint(self.spec), getattr(torch, dtype)
         for _, tensors in checkpoint.weights.shards():
             for name in list(tensors):  # popped one by one: never more than one file of it in memory
-                yield name, checkpoint.merge(name, tensors.pop(name))
+                yield name, checkpoint.merge(name, tensors.pop(name).to(torch_dtype))
 
     def prompt(self, sample: Sample, videos: Sequence[Watchable]) -> Prompt:
         processor = self.processor

@@ -106,8 +106,11 @@ class Served(Protocol):
         """The folder that vLLM opens: config.json with an architecture that it knows, and the tokenizer."""
         ...
 
-    def weights(self) -> "Iterator[tuple[str, Tensor]]":
-        """All weights, merged with the adapters, on the CPU; under names that vLLM's model knows."""
+    def weights(self, dtype: str) -> "Iterator[tuple[str, Tensor]]":
+        """All weights, merged with the adapters, on the CPU; under names that vLLM's model knows.
+
+        `dtype`: of the engine, "bfloat16". What an adapter adds is rounded to it once, by models/lora.py.
+        """
         ...
 
     def prompt(self, sample: Sample, videos: Sequence[Watchable]) -> Prompt:

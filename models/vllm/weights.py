@@ -31,6 +31,7 @@ class MergingLoader(BaseModelLoader):
     def load_weights(self, model: nn.Module, model_config: ModelConfig) -> None:
         extra: Any = self.load_config.model_loader_extra_config
         spec: ModelSpec = extra["spec"]
-        loaded: set[str] = cast(Any, model).load_weights(serving(spec).weights())
+        dtype = str(model_config.dtype).removeprefix("torch.")
+        loaded: set[str] = cast(Any, model).load_weights(serving(spec).weights(dtype))
         if missing := {name for name, _ in model.named_parameters()} - loaded:
             raise ValueError(f"{spec.base_name} lacks {', '.join(sorted(missing)[:3])}, which vLLM needs; is it complete?")

@@ -3,10 +3,13 @@ each step is reported once, and what a restart cannot mend ends the step in one 
 """
 
 import errno
+import json
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ import pytest
 import ray
 import ray.data
 import torch
+import torch.distributed
+from safetensors import SafetensorError
 
 from builders import a_train_job
 from engine import flow
@@ -24,12 +29,14 @@ from engine.generate.prompts import PUBLISHED
 from engine.ingest.manifest import read_manifest
 from engine.rows import EXAMPLES
 from engine.run.lease import Fenced
+from engine.run.rehearsal import Records
+from engine.run.work import CHECKPOINTS, RESUME
 from engine.select.choose import from_template
-from engine.store.files import Store
+from engine.store.files import FileRecord, Store
 from engine.store.filesystems import Storage
 from engine.store.troubles import StorageError
-from engine.train.checkpoint import State, Trained, read_end, write_end
-from engine.train.job import Fed, StepRecord
+from engine.train.checkpoint import Checkpoints, State, Trained, read_end, save_adapter, write_end
+from engine.train.job import Fed, Rank, StepRecord, TrainJob
 from engine.train.meter import Meter
 from engine.train.schedule import learning_rate
 from engine.train.trainer import Follow, fatal_error, finetune
@@ -93,6 +100,125 @@ def test_ranks_that_outlive_their_driver_publish_nothing(tmp_path: Path) -> None
         write_end(replace(job, epoch=1), State())
     assert store.read("out/losses.json") is None
     write_end(replace(job, epoch=2), State())
+
+
+@pytest.fixture
+def alone() -> Iterator[Rank]:
+    """This process as the only rank."""
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    yield Rank(0, 1, 0)
+    torch.distributed.destroy_process_group()
+
+
+class Kept:
+    """A Session whose model is one number."""
+
+    def save(self, folder: Path, state: dict[str, Any]) -> None:
+        (folder / "state.json").write_text(json.dumps(state))
+
+    def load(self, folder: Path) -> Any:
+        return json.loads((folder / "state.json").read_text())
+
+    @contextmanager
+    def gathered(self) -> Iterator[dict[str, Any]]:
+        yield {"weight": torch.ones(1)}
+
+
+def an_attempt(job: TrainJob, rank: Rank) -> tuple[Checkpoints, State, list[str]]:
+    """The checkpoints of ranks that have just begun, what they continue from, and their notes."""
+    session: Any = Kept()
+    attempt, records = Checkpoints(session, job, rank), Records()
+    return attempt, attempt.resume(records), records.notes
+
+
+def a_job(store: Store) -> TrainJob:
+    store.write("examples.parquet", b"")
+    return a_train_job(store, Train(batch_rows=4))
+
+
+@pytest.mark.parametrize("spoil", ["gone", "another"])
+def test_a_checkpoint_that_lost_a_file_is_left_with_a_note(spoil: str, tmp_path: Path, alone: Rank) -> None:
+    store = Store(str(tmp_path))
+    job = a_job(store)
+    an_attempt(job, alone)[0].write(State(losses=[1.0]))
+    _, state, notes = an_attempt(job, alone)
+    assert (state.losses, notes) == ([1.0], ["continuing from the checkpoint of step 1"])
+    (folder,) = store.folders(f"out/{CHECKPOINTS}")
+    path = f"out/{CHECKPOINTS}/{folder}/state.json"
+    if spoil == "gone":
+        store.delete(path)
+    else:
+        store.write(path, b"{}")
+    attempt, state, notes = an_attempt(job, alone)
+    reason = {"gone": "is gone", "another": "is not what was written: its sha256 is another"}[spoil]
+    assert notes == [f"the checkpoint of step 1 cannot be continued: {store.url(path)} {reason}; starting from step 0"]
+    assert state == State()
+    attempt.write(State(losses=[2.0]))
+    assert an_attempt(job, alone)[1].losses == [2.0]
+    assert folder not in store.folders(f"out/{CHECKPOINTS}")
+
+
+def test_ranks_that_were_replaced_delete_no_checkpoint_of_those_after_them(tmp_path: Path, alone: Rank) -> None:
+    store = Store(str(tmp_path))
+    job = a_job(store)
+    (old, *_), (new, *_) = an_attempt(job, alone), an_attempt(job, alone)
+
+    def written(attempt: Checkpoints, step: int) -> str:
+        before = set(store.folders(f"out/{CHECKPOINTS}"))
+        attempt.write(State(losses=[1.0] * step))
+        (folder,) = set(store.folders(f"out/{CHECKPOINTS}")) - before
+        return folder
+
+    first, late = written(new, 1), written(old, 2)
+    assert store.folders(f"out/{CHECKPOINTS}") == [first, late]
+    second = written(new, 3)
+    assert store.folders(f"out/{CHECKPOINTS}") == [late, second], "its own one before is gone"
+    last = written(an_attempt(job, alone)[0], 4)
+    assert store.folders(f"out/{CHECKPOINTS}") == [last]
+
+
+class TakenOver(Store):
+    """A store that keeps the write of resume.json waiting until another driver has the run."""
+
+    def write(self, path: str, data: bytes) -> None:
+        super().write(path, data)
+        if path.endswith(RESUME):
+            super().write("lease/00002.json", b"{}")
+
+
+def test_ranks_whose_driver_is_replaced_while_they_write_delete_nothing(tmp_path: Path, alone: Rank) -> None:
+    store = TakenOver(str(tmp_path))
+    store.write(f"out/{CHECKPOINTS}/00000001-0badcafe/state.json", b"{}")
+    attempt, *_ = an_attempt(replace(a_job(store), epoch=1), alone)
+    with pytest.raises(Fenced):
+        attempt.write(State(losses=[1.0, 1.0]))
+    assert "00000001-0badcafe" in store.folders(f"out/{CHECKPOINTS}")
+
+
+class Killed(Store):
+    """A store whose process is killed while it copies a model."""
+
+    def put_folder(self, local: Path, path: str) -> list[FileRecord]:
+        raise KeyboardInterrupt
+
+
+class Saved:
+    """A Trainee's last act."""
+
+    def save(self, folder: Path, trained: dict[str, Any]) -> None:
+        (folder / "adapter_model.safetensors").write_bytes(b"weights")
+
+
+def test_a_model_that_is_written_again_and_not_to_its_end_is_no_end(tmp_path: Path, alone: Rank) -> None:
+    """A rank may die behind losses.json: then all ranks end the finetune once more."""
+    session, student = Kept(), Saved()
+    job = a_job(Store(str(tmp_path)))
+    save_adapter(session, student, job, alone)  # type: ignore[arg-type]  # of either only what is needed here
+    write_end(job, State())
+    assert read_end(job) is not None
+    with pytest.raises(KeyboardInterrupt):
+        save_adapter(session, student, replace(job, store=Killed(str(tmp_path))), alone)  # type: ignore[arg-type]
+    assert read_end(job) is None
 
 
 @pytest.mark.slow
@@ -180,10 +306,27 @@ def test_whatever_runs_out_of_memory_is_known_by_its_words(message: str) -> None
         ask()
 
 
-def test_a_disk_that_is_full_ends_the_step_in_one_line() -> None:
-    fatal = fatal_error(OSError(errno.ENOSPC, "No space left on device"), Train())
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (
+            SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+            "SafetensorError: Error while serializing: I/O error: No space left on device (os error 28)",
+        ),
+    ],
+)
+def test_a_disk_that_is_full_ends_the_step_in_one_line(error: Exception, reason: str) -> None:
+    fatal = fatal_error(error, Train())
     assert isinstance(fatal, StorageError)
-    assert re.match(r"a checkpoint does not fit into \S+ of its node: No space left on device; free space", str(fatal))
+    assert re.match(rf"a checkpoint does not fit into \S+ of its node: {re.escape(reason)}; free space", str(fatal))
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no device that is always full")
+def test_a_disk_that_is_full_is_known_by_what_torch_raises() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.save({"weight": torch.zeros(1 << 20)}, "/dev/full")
+    assert isinstance(fatal_error(raised.value, Train()), StorageError)
 
 
 def planned_share(row: dict[str, Any]) -> dict[str, Any]:

@@ -4,22 +4,30 @@ The finetune computes W x + scale * B (A x). Rounded to the nearest, the sum of 
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoModelForImageTextToText
 
 from models.base import Device, FinetuneSpec, ModelSpec, Turn, Video
 from models.folders import fetch
 from models.lora import LoraLinear, merged, rounded
+from models.native import shrink
+from models.native.loading import config_of
 from models.pllava import convert, loading
-from models.pllava.adapters import open_adapter
-from models.pllava.layouts import open_weights
+from models.pllava.adapters import Delta, open_adapter
+from models.pllava.layouts import StoredTensor, open_weights, stock_name
 from models.registry import trainee
+from models.vllm import pllava as vllm_pllava
+from models.vllm.native import NativeServed
 
 FINETUNE = FinetuneSpec(rank=64, alpha=16.0, dropout=0.0, projector=False)
 UPDATE = 2e-4
@@ -31,8 +39,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelSpec, Any]:
     """A base whose file is in bfloat16, with an adapter of small numbers; and the model under training that has it."""
     folder = tmp_path_factory.mktemp("bfloat16")
     shutil.copytree(fetch("tiny"), folder / "base")
-    for path in (folder / "base").glob("*.safetensors"):
-        save_file({name: tensor.bfloat16() for name, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
+    cast_files(folder / "base", torch.bfloat16)
     student: Any = trainee(ModelSpec(base=str(folder / "base")), FINETUNE, 0, Device("cpu", "bfloat16"))
     torch.manual_seed(1)
     for name, parameter in student.module.named_parameters():
@@ -43,13 +50,20 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelSpec, Any]:
     return ModelSpec(base=str(folder / "base"), adapter=str(folder / "adapter")), student
 
 
-def kept(spec: ModelSpec, weights: Path) -> Iterator[float]:
-    """The share of each weight's update that the weights of a folder have: 1 for all of it."""
+def cast_files(folder: Path, dtype: torch.dtype) -> None:
+    """Write the weights of a checkpoint in another dtype."""
+    for path in folder.glob("*.safetensors"):
+        save_file({name: tensor.to(dtype) for name, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
+
+
+def kept(spec: ModelSpec, after: Mapping[str, Tensor]) -> Iterator[float]:
+    """The share of each weight's update that these weights in bfloat16, by stock names, have: 1 for all of it."""
     assert spec.adapter
-    before, after = (open_weights(folder).tensors for folder in (Path(spec.base), weights))
+    before = open_weights(Path(spec.base)).tensors
     for name, delta in open_adapter(Path(spec.adapter)).deltas.items():
+        assert after[name].dtype == torch.bfloat16
         update = delta.scale * (delta.b.load().float() @ delta.a.load().float())
-        yield float((update * (after[name].load().float() - before[name].load().float())).sum() / update.square().sum())
+        yield float((update * (after[name].float() - before[name].load().bfloat16().float())).sum() / update.square().sum())
 
 
 def test_a_model_in_bfloat16_computes_bit_by_bit_what_its_finetune_computes(tuned: tuple[ModelSpec, Any]) -> None:
@@ -77,11 +91,55 @@ def test_the_lora_is_beside_the_weights_below_float32_alone(tuned: tuple[ModelSp
 def test_an_export_in_bfloat16_has_the_whole_update(tuned: tuple[ModelSpec, Any], tmp_path: Path) -> None:
     convert.export(tuned[0], tmp_path / "out", lambda line: None)
     convert.export(tuned[0], tmp_path / "again", lambda line: None)
-    shares = list(kept(tuned[0], tmp_path / "out"))
+    shares = list(kept(tuned[0], {name: stored.load() for name, stored in open_weights(tmp_path / "out").tensors.items()}))
     assert len(shares) == 8
     assert np.mean(shares) == pytest.approx(1.0, abs=0.1)  # rounded to the nearest: .26
     for path in (tmp_path / "out").glob("*.safetensors"):
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
+    """A model of transformers whose file is in bfloat16, without a processor, with an adapter of small numbers."""
+    folder = tmp_path_factory.mktemp("native")
+    (folder / "base").mkdir()
+    shrink.write(folder / "base", shrink.small(shrink.default_config("qwen3_vl")), seed=0)
+    cast_files(folder / "base", torch.bfloat16)
+    config = LoraConfig(r=FINETUNE.rank, lora_alpha=16, target_modules=r".*language_model\.layers\.\d+\.self_attn\.(q_proj|v_proj)")
+    adapted = get_peft_model(AutoModelForImageTextToText.from_pretrained(folder / "base"), config)  # type: ignore[arg-type]
+    torch.manual_seed(1)
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            parameter.data = UPDATE * torch.randn_like(parameter)
+    adapted.save_pretrained(str(folder / "adapter"))
+    return ModelSpec(base=str(folder / "base"), adapter=str(folder / "adapter"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("family", ["pllava", "native"])
+def test_what_vllm_loads_in_bfloat16_has_the_whole_update_whatever_the_dtype_of_the_files(
+    family: str, dtype: torch.dtype, tuned: tuple[ModelSpec, Any], native: ModelSpec, tmp_path: Path
+) -> None:
+    spec = tuned[0] if family == "pllava" else native
+    shutil.copytree(spec.base, tmp_path / "base")
+    cast_files(tmp_path / "base", dtype)
+    spec = replace(spec, base=str(tmp_path / "base"))
+    served = vllm_pllava.serve(spec) if family == "pllava" else NativeServed(spec, config_of(spec), processor=cast(Any, None))
+    shares = list(kept(spec, {stock_name(name): weight for name, weight in served.weights("bfloat16")}))
+    assert len(shares) >= 4
+    assert np.mean(shares) == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "weight", ["language_model.model.layers.0.mlp.experts.0.up_proj.weight", "language_model.model.norm.weight"]
+)
+def test_a_lora_of_no_linear_layer_is_refused(weight: str) -> None:
+    """Transformers may keep in one parameter what a file keeps as several weights, such as a mixture's experts."""
+    model = torch.nn.Module()
+    model.language_model = torch.nn.ModuleDict({"norm": torch.nn.LayerNorm(4)})
+    half = StoredTensor(path=Path("adapter_model.safetensors"), key="lora_A", shape=(2, 4), dtype="F32")
+    with pytest.raises(ValueError, match=r"adapter_model.safetensors: lora_A is of no linear layer; merge the adapter with PEFT"):
+        loading.put_beside(model, {weight: Delta(a=half, b=half, scale=1.0)})
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

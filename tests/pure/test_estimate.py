@@ -22,6 +22,7 @@ from engine.estimate.workload import Workload
 from engine.ingest.pieces import Piece
 from engine.presets import load_config
 from engine.rows import ATTEMPTS
+from engine.run.lease import BEAT_S
 from engine.run.plan import Step
 from engine.run.seals import Seal
 from engine.store.files import Store
@@ -184,6 +185,26 @@ def test_optimizer_steps_follow_the_mixture() -> None:
     assert steps(step="cycle-002/train") == 2 * 500 / 10
     assert steps("select.source=template") == 2 * 1000 / 10
     assert steps("mixture.episodes=1.0", "mixture.direct=0.0", "mixture.rationalized=0.0") == 2 * 1000 / 10
+
+
+def test_checkpoints_come_by_steps_and_by_time() -> None:
+    taken = [Taken(step="cycle-000/train", kind="train", seconds=80.0, optimizer_steps=8)]  # 10 s each
+
+    def puts_and_bytes(every_steps: int, every_s: float) -> tuple[float, bool]:
+        sets = [f"train.checkpoint_every_steps={every_steps}", f"train.checkpoint_every_s={every_s}", "select.source=template"]
+        config = a_config("train.batch_rows=10", "train.micro_batch_rows=10", "loop.final_direct_only=false", *sets)
+        step = next(
+            s for s in an_estimate(config, Observed(taken=taken)).steps if s.kind == "train" and s.step != "cycle-000/train"
+        )
+        beats = step.seconds.expected / BEAT_S
+        assert step.optimizer_steps == exactly(100.0)
+        return round((step.requests.puts.expected - beats - 5) / 3, 6), step.bytes_passing != NOTHING
+
+    assert puts_and_bytes(25, 1e9) == (4, True)
+    assert puts_and_bytes(1000, 1e9) == (0.1, False)
+    assert puts_and_bytes(1000, 100.0) == (10, True)
+    assert puts_and_bytes(25, 100.0) == (10, True)
+    assert puts_and_bytes(1000, 1e-3) == (99, True), "none after the last step"
 
 
 def test_more_actors_take_less_time() -> None:

@@ -166,6 +166,6 @@ def test_weights_are_merged_with_the_adapters_as_they_are_loaded(tmp_path: Path)
     write_released(tmp_path)
     for spec in (ModelSpec(base=str(tmp_path)), ModelSpec(base=str(tmp_path), alpha=0.0)):
         state = registry.load(spec, CPU).model.state_dict()  # type: ignore[attr-defined]
-        weights = dict(serving(spec).weights())
+        weights = dict(serving(spec).weights("float32"))
         name = "layers.0.self_attn.q_proj.weight"
         assert torch.equal(weights[f"language_model.model.{name}"], state[f"model.language_model.{name}"])
