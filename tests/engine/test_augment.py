@@ -16,6 +16,7 @@ from engine.decode.decoder import ChildDecoder, ClipRead
 from engine.decode.request import Backend
 from engine.presets import load_config
 from engine.rows import EXAMPLES, Example
+from engine.run.checks import refuse_contradictions
 from engine.run.rehearsal import Case
 from engine.store.files import Store
 from engine.store.filesystems import Storage
@@ -155,7 +156,7 @@ def test_moments_in_the_middle_are_refused() -> None:
     with pytest.raises(ValueError, match=r'^--set: .train. augment = "published" draws .* leave moments = "middle" out$'):
         load_config(None, ["train.augment=published", "train.moments=middle"])
     with pytest.raises(ValueError, match=r"episodes are never augmented; leave train.augment or mixture.episodes out$"):
-        load_config(None, ["train.augment=published", "mixture.episodes=1"])
+        refuse_contradictions(load_config(None, ["train.augment=published", "mixture.episodes=1"]))
     assert load_config(None, []).train.augment == "none"
     assert {load_config(None, [f"preset={preset}"]).train.augment for preset in ("paper", "code")} == {"none"}
 
