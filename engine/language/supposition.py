@@ -16,7 +16,9 @@ GUESSES = frozenset("guess answer thought impression assumption idea instinct".s
 EARLY = frozenset("first initial initially original originally earlier".split())
 """Before GUESSES that "was" follows."""
 OTHERS = frozenset("people others many some most viewers someone anyone everyone".split())
+"""Subjects of OPINING."""
 WRITERS = frozenset("i we i'd we'd i'll".split())
+"""Subjects behind which an opinion is the text's own."""
 OPINING = frozenset("say says think thinks guess guesses assume assumes believe believes expect expects".split())
 """Behind OTHERS: their opinion, which is not the text's."""
 THINKING = frozenset("thinks believes assumes guesses supposes suspects imagines".split())

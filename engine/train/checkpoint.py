@@ -179,9 +179,8 @@ def save_adapter(session: Session, student: Trainee, job: TrainJob, rank: Rank) 
             with tempfile.TemporaryDirectory() as folder:
                 student.save(Path(folder), {name: parameter.detach().cpu().clone() for name, parameter in trained.items()})
                 refuse_taken_over(job)
-                job.store.delete(
-                    f"{job.out}/{LOSSES}"
-                )  # of ranks that died behind it: it must not stand beside a part of the model
+                # of ranks that died behind it: it must not stand beside a part of the model
+                job.store.delete(f"{job.out}/{LOSSES}")
                 job.store.put_folder(Path(folder), f"{job.out}/{MODEL}")
 
 
