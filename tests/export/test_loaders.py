@@ -22,7 +22,7 @@ from swift.dataset import load_dataset as load_swift
 
 from engine import load_attempts, load_clips, load_examples
 from engine.export.export import export
-from engine.export.formats import Form
+from engine.export.formats import LAYOUTS, Form
 from engine.export.kept import Source
 from engine.rows import Example
 from engine.run.refresh import refresh
@@ -50,7 +50,8 @@ class Taken:
         out = self.folder / f"{form}-files"
         source = Source(store=store, config=run_config(store), sealed=read_seals(store), cycle=0)
         if not out.exists():
-            export(source, form, Store(str(out)), ["train", "heldout"] if form != "webdataset" else ["train"], shard_rows=3)
+            splits = ["train", "heldout"] if form != "webdataset" else ["train"]
+            export(source, form, Store(str(out)), splits, shard_rows=3 if LAYOUTS[form].shard_rows else None)
         return out
 
     def ids(self) -> list[str]:
