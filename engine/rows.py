@@ -72,8 +72,9 @@ class Clip:
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
         """A row of an older version may lack columns that have a default."""
-        values = defaults_of(Clip) | {name: row[name] for name in names_of(Clip) if name in row}
-        return cls(**values | {"label": labels.from_json(row["label"])})
+        values = {name: row[name] for name in names_of(Clip) if name in row}
+        values["label"] = labels.from_json(row["label"])
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
