@@ -6,7 +6,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
-from models.base import Device, OutOfMemory
+from models.base import Device, EngineDied, OutOfMemory
 
 OUT_OF_MEMORY = ("CUDA error: out of memory", "_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate memory")
 """What plain RuntimeErrors of torch say: of the driver, of cuBLAS and cuDNN, and of the CPU's allocator."""
@@ -43,11 +43,11 @@ def _first_line(error: Exception) -> str:
 
 
 def memory_errors_named(method: Callable[P, R]) -> Callable[P, R]:
-    """The method, with torch's out-of-memory errors turned into models.base.OutOfMemory.
+    """The method, with torch's out-of-memory errors turned into models.base.OutOfMemory, and a GPU that is lost into EngineDied.
 
     Memory is given back first. The new error is raised after the except block has ended, because the old one's traceback holds
     the frames, and with them the tensors, of whatever ran out of memory. For the same reason the new one does not keep the
-    arguments, which may hold a piece's keys and values.
+    arguments, which may hold a piece's keys and values. After any other error of a GPU its process cannot use it any more.
     """
 
     @functools.wraps(method)
@@ -56,6 +56,8 @@ def memory_errors_named(method: Callable[P, R]) -> Callable[P, R]:
             return method(*args, **kwargs)
         except RuntimeError as error:
             if not is_out_of_memory(error):
+                if isinstance(error, torch.AcceleratorError):
+                    raise EngineDied(f"the GPU gives up: {_first_line(error)}") from None
                 raise
             reason = _first_line(error)
         del args, kwargs

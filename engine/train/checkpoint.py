@@ -87,13 +87,13 @@ class Checkpoints:
         return State(losses=list(loaded["losses"]), fed=list(loaded["fed"]), unused=dict(loaded.get("unused", {})))
 
     def _fetch(self, latest: dict[str, Any], folder: Path) -> str:
-        """Copy a checkpoint's files into a local folder; returns what is wrong with them, the same on all ranks, or ""."""
+        """Copy this rank's files of a checkpoint into a local folder; returns on all ranks what is wrong with any rank's, or ""."""
         store, reason = self.job.store, ""
         records = [FileRecord(**record) for record in latest["files"]]
         if odd := [record.path for record in records if not _is_below(record.path, latest["folder"])]:
             raise ValueError(f"{store.url(f'{self.job.out}/{RESUME}')} names {odd[0]}, which is no part of a checkpoint; delete it")
         try:
-            store.get_folder(records, latest["folder"], folder)
+            store.get_folder([record for record in records if self.session.loads(record.path)], latest["folder"], folder)
         except StorageError as error:
             if error.trouble not in ("missing", "replaced"):
                 raise

@@ -15,7 +15,7 @@ from typing import Any
 
 import ray
 import ray.train
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
 
 from engine import flow
 from engine.config import Cluster, Train
@@ -41,6 +41,9 @@ MAX_FAILURES = 10
 POLL_S = 0.5
 START_S, WITHOUT_END_S = 600.0, 30 * 86400.0
 """What the processes of the ranks may take to start once they have their places; in place of no bound at all."""
+ALONE_S = 2 * 3600.0
+"""How long the other ranks wait for one that works alone, beside what storage may take: rank 0 writes and uploads a model of 70 B
+parameters, or one rank waits for a slow video. torch's own bound is half an hour."""
 GIVE_UP_S = 60.0
 """How long Ray Train may take to end after an error that a restart cannot mend."""
 
@@ -150,6 +153,7 @@ def finetune(job: TrainJob, cluster: Cluster, follow: Follow, patience_s: float 
         trainer = TorchTrainer(
             train_worker,
             train_loop_config={"job": job, "meter": meter},
+            torch_config=TorchConfig(timeout_s=int(min(ALONE_S + job.store.storage.patience_s, WITHOUT_END_S))),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=job.train.num_workers,
                 use_gpu=gpus > 0,

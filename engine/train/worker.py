@@ -198,9 +198,12 @@ def _optimizer_step(
         return None, 0, 0.0, fed_counts
     sums: list[Tensor] = []
     for index, batch in enumerate(batches):
-        labels = batch.pop("labels").to(device)
-        logits = session.logits({name: _on_device(value, device) for name, value in batch.items()})
-        summed = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=-100, reduction="sum")
+        follows = batch.pop("labels")[:, 1:]
+        columns = _answered(follows)
+        inputs = {name: _on_device(value, device) for name, value in batch.items()}
+        logits = session.logits(inputs | {"logits_to_keep": columns.to(device)})
+        labels = follows[:, columns].to(device)
+        summed = F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=-100, reduction="sum")
         session.backward(summed, num_tokens, last=index == len(batches) - 1)
         sums.append(summed.detach())
         tell(len(sums), len(batches), "trained on")
@@ -211,6 +214,18 @@ def _optimizer_step(
     norm = session.step(learning_rate)
     watch.refuse("gradient norm", norm, range(len(batches)))
     return loss, int(num_tokens), norm, fed_counts
+
+
+def _answered(follows: Tensor) -> Tensor:
+    """The places whose next token some row learns from, of follows[N,L-1]; the first place where there is none.
+
+    Only these have logits: most of a row is video. A rank without an answer runs the head too, as all ranks must with ZeRO-3.
+
+    >>> _answered(torch.tensor([[-100, -100, 7, 8], [-100, 5, 6, -100]])), _answered(torch.tensor([[-100, -100]]))
+    (tensor([1, 2, 3]), tensor([0]))
+    """
+    columns = (follows != -100).any(0).nonzero()[:, 0]
+    return columns if len(columns) else torch.zeros(1, dtype=torch.int64)
 
 
 def _on_device(value: Any, device: Any) -> Any:

@@ -41,7 +41,7 @@ from engine.train.meter import Meter
 from engine.train.schedule import learning_rate
 from engine.train.trainer import Follow, fatal_error, finetune
 from engine.train.worker import unusable
-from models.base import OutOfMemory
+from models.base import EngineDied, OutOfMemory
 from models.devices import memory_errors_named
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
@@ -115,8 +115,13 @@ class Kept:
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
         (folder / "state.json").write_text(json.dumps(state))
+        (folder / "part_of_another_rank.pt").write_bytes(b"")
+
+    def loads(self, name: str) -> bool:
+        return not name.endswith("part_of_another_rank.pt")
 
     def load(self, folder: Path) -> Any:
+        assert [path.name for path in folder.iterdir()] == ["state.json"]
         return json.loads((folder / "state.json").read_text())
 
     @contextmanager
@@ -303,6 +308,15 @@ def test_whatever_runs_out_of_memory_is_known_by_its_words(message: str) -> None
         raise RuntimeError(message)
 
     with pytest.raises(OutOfMemory, match=re.escape(message.splitlines()[0])):
+        ask()
+
+
+def test_a_gpu_that_is_lost_ends_the_process_that_holds_it() -> None:
+    @memory_errors_named
+    def ask() -> None:
+        raise torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered\nCompile with TORCH_USE_CUDA_DSA")
+
+    with pytest.raises(EngineDied, match=r"^the GPU gives up: CUDA error: uncorrectable ECC error encountered$"):
         ask()
 
 

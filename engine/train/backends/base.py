@@ -33,7 +33,7 @@ class Session(Protocol):
         ...
 
     def logits(self, batch: dict[str, Any]) -> "Tensor":
-        """[N,L,V] of the module for a batch without labels."""
+        """[N,K,V] of the module for a batch without labels, at the K places of its `logits_to_keep`."""
         ...
 
     def backward(self, summed_loss: "Tensor", divide_by: float, last: bool) -> None:
@@ -51,8 +51,12 @@ class Session(Protocol):
         """Write this rank's part of a checkpoint, and the state of the training loop."""
         ...
 
+    def loads(self, name: str) -> bool:
+        """Whether `load` reads the checkpoint's file of this name on this rank."""
+        ...
+
     def load(self, folder: Path) -> dict[str, Any]:
-        """Continue from a checkpoint of all ranks; returns the state that was saved with it."""
+        """Continue from a checkpoint, of which the folder has what `loads` names; returns the state that was saved with it."""
         ...
 
     def gathered(self) -> AbstractContextManager["dict[str, Tensor]"]:

@@ -201,6 +201,11 @@ class DeepSpeedSession:
     def save(self, folder: Path, state: dict[str, Any]) -> None:
         self._engine.save_checkpoint(folder, tag="checkpoint", client_state=dict(state), exclude_frozen_parameters=True)
 
+    def loads(self, name: str) -> bool:
+        """Each rank writes a part of the optimizer, and with ZeRO-3 of the weights, that no other rank reads."""
+        part = re.search(r"zero_pp_rank_(\d+)_", name)
+        return part is None or int(part[1]) == self._engine.global_rank
+
     def load(self, folder: Path) -> dict[str, Any]:
         """Raises ValueError where a file holds more than data: the run's folder may be open to others."""
         with only_data_is_unpickled():
