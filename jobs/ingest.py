@@ -20,6 +20,7 @@ from engine.ingest.names import NamedVideos
 from engine.ingest.own import folder_notes, ignored_files, own_records
 from engine.ingest.skipped import Skipped
 from engine.ingest.splits import split_named
+from engine.ingest.tables import CARD
 from engine.ingest.talks import Talks
 from engine.presets import load_config
 from engine.rows import CLIPS, EXAMPLES
@@ -153,7 +154,7 @@ def _table_of(schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> bytes:
 
 def _write(store: Store, name: str, table: bytes, facts: dict[str, Any], is_dry: bool) -> None:
     """Write the rows, and the data card as JSON beside them."""
-    card = f"{name.removesuffix('.parquet')}.card.json"
+    card = name.removesuffix(".parquet") + CARD
     if is_dry:
         a_console().print(f"nothing is written by --dry-run; without it: {store.url(name)} and its data card {card}")
         return

@@ -7,7 +7,7 @@ from engine.config import RunConfig
 from engine.memory import collect_rarely
 from engine.presets import load_config
 from engine.run import loop
-from engine.run.plan import Kind, name_of
+from engine.run.plan import Kind, base_evaluations, name_of
 from engine.run.summary import has_report
 from jobs.preview import preview
 from jobs.view import View, a_console, print_summary
@@ -28,7 +28,7 @@ def selftrain(path: Path | None, settings: list[str], cycle: int = 0, kind: Kind
 def evaluate(path: Path | None, settings: list[str], is_dry: bool = False) -> None:
     """Run the loop, and stop when the model before the first cycle is evaluated on every set."""
     config = load_config(path, settings)
-    until = name_of(-1, "evaluate", config.evaluate.sets[-1].name)
+    until = base_evaluations(config)[-1].name
     if is_dry:
         preview(config, until)
     else:

@@ -70,9 +70,13 @@ def rationalize_prompt(prompts: Prompts, question: str, label: Label) -> str:
     >>> rationalize_prompt(PUBLISHED, "Which score?", Number(key="final_score", value=65.6)).splitlines()[1]
     'Answer: final score: 65.6.'
     """
-    hint = published_hint(label) if prompts.published else label.text
-    values = {"{question}": _worded(prompts, question, label), "{label}": hint}
+    values = {"{question}": _worded(prompts, question, label), "{label}": label_text(prompts, label)}
     return re.sub("{question}|{label}", lambda place: values[place[0]], prompts.rationalize)
+
+
+def label_text(prompts: Prompts, label: Label) -> str:
+    """How the prompts write a label: with published ones its times are shares, which is what their questions ask for."""
+    return published_hint(label) if prompts.published else label.text
 
 
 def train_prompt(prompts: Prompts, question: str, label: Label | None = None) -> str:

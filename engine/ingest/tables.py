@@ -30,6 +30,8 @@ Record = tuple[str, Row | ValueError]
 """The place of a row ("labels.csv line 7"), and the row; or its error, in one line that begins with the place."""
 KNOWN_COLUMNS = frozenset({*CLIPS.names, "aliases"})
 """Columns that a manifest may have."""
+CARD = ".card.json"
+"""How the names of the data cards end that `starloop ingest` writes beside its tables."""
 KINDS = {"csv": "csv", "tsv": "tsv", "json": "json", "jsonl": "json", "ndjson": "json", "parquet": "parquet"}
 """Suffix -> how a table is written; .gz, .bz2 or .xz may follow."""
 PACKED: Mapping[str, tuple[bytes, Any]] = {
@@ -157,11 +159,14 @@ def _with_partition(row: Row, partition: Row) -> Row:
 
 
 def part_files(path: str, storage: Storage) -> list[str] | None:
-    """The names of the tables in a folder; None for a file. Raises ValueError for a folder with no tables or several kinds."""
+    """The names of the tables in a folder; None for a file.
+
+    Data cards are no tables. Raises ValueError for a folder with no tables or several kinds.
+    """
     files = files_under(path, storage)
     if files is None:
         return None
-    tables = [name for name in files if kind_of(name)]
+    tables = [name for name in files if kind_of(name) and not name.endswith(CARD)]
     if len(kinds := sorted({kind_of(name) for name in tables})) != 1:
         what = f"{' and '.join(kinds)} tables" if kinds else "neither tables nor videos"
         raise ValueError(f"{path} is a folder with {what}; name a table, or a folder with tables of one kind")

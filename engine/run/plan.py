@@ -163,7 +163,7 @@ def refuse_gaps(config: RunConfig, sealed: Mapping[str, Seal]) -> None:
 def so_far(config: RunConfig, sealed: Mapping[str, Seal]) -> list[Step]:
     """All steps up to and including the cycle that is not evaluated yet, in order."""
     done, empty = history(sealed), without_examples(sealed)
-    steps = [Step(name=INGEST, kind="ingest", cycle=-1, inputs=()), *_evaluations(config, None)]
+    steps = [Step(name=INGEST, kind="ingest", cycle=-1, inputs=()), *base_evaluations(config)]
     if config.evaluate.only:
         return steps
     for cycle in range(min(len(done.cycles), final_cycle(config.loop, done)) + 1):
@@ -175,7 +175,7 @@ def so_far(config: RunConfig, sealed: Mapping[str, Seal]) -> list[Step]:
 def has_ended(config: RunConfig, sealed: Mapping[str, Seal]) -> bool:
     """Whether no cycle is to come; the sets that are asked at the end may still be."""
     if config.evaluate.only:
-        return all(step.name in sealed for step in _evaluations(config, None))
+        return all(step.name in sealed for step in base_evaluations(config))
     done = history(sealed)
     return BASE in sealed and (len(done.cycles) > final_cycle(config.loop, done) or without_examples(sealed) is not None)
 
@@ -209,6 +209,11 @@ def following(step: Step, steps: Sequence[Step]) -> list[Step]:
             if other.kind == "evaluate" and other.split == HELDOUT:
                 decided_after = min(decided_after, max(0, other.cycle))
     return [other for other in steps if other.name in names and other is not step]
+
+
+def base_evaluations(config: RunConfig) -> list[Step]:
+    """Those before the first cycle, of the sets that are asked in every cycle."""
+    return _evaluations(config, None)
 
 
 def _evaluations(config: RunConfig, trained: Step | None, compared: str = "") -> list[Step]:

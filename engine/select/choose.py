@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from engine.config import Prefer
-from engine.generate.prompts import Prompts, train_prompt
+from engine.generate.prompts import Prompts, label_text, train_prompt
 from engine.labels import name_of
 from engine.rows import Answer, Attempt, Clip, Example, Mode
 from engine.select.votes import votes
@@ -96,7 +96,7 @@ def from_template(clips: Sequence[Clip], template: str, prompts: Prompts) -> lis
             start_s=clip.start_s,
             end_s=clip.end_s,
             prompt=train_prompt(prompts, clip.question, clip.label),
-            answer=template.replace("{label}", clip.label.text),
+            answer=template.replace("{label}", label_text(prompts, clip.label)),
             source="template",
         )
         for clip in clips

@@ -31,7 +31,7 @@ from engine.labels import (
     corners,
 )
 from engine.language.answer import Answer
-from engine.language.words import label_words, words
+from engine.language.words import unfolded_words, words
 from engine.rows import Verdict
 from engine.verify.box import box_iou
 from engine.verify.reference import verify_reference
@@ -115,11 +115,14 @@ def verify(reading: Reading, label: Label) -> Verdict:
 def _words(text: str, label_text: str, reading: Reading) -> Verdict:
     """Each label word, without stop words and words of one or two letters, has a similar word anywhere in the text.
 
-    Negation and order are ignored, and a label of stop words only is contained in every text.
+    Negation and order are ignored, and a label of stop words only is contained in every text. Numbers are words as they are
+    spelled: 3.0 has three letters, and 3 has one.
     """
     constants, stop_words = reading.constants, reading.tools.stop_words
-    label_content = [word for word in label_words(label_text) if word not in stop_words and len(word) > 2]
-    text_content = [word for word in words(text) if word not in stop_words and len(word) > 2]
+    label_content, text_content = (
+        [word for word in map(str.casefold, unfolded_words(words_of)) if word not in stop_words and len(word) > 2]
+        for words_of in (label_text, text)
+    )
     ratios = [max((fuzz.ratio(word, other) for other in text_content), default=0.0) for word in label_content]
     matches = [ratio >= constants.ratio if constants.inclusive else ratio > constants.ratio for ratio in ratios]
     score = sum(matches) / len(matches) if matches else 1.0

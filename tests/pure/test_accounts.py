@@ -6,7 +6,7 @@ from dataclasses import replace
 from builders import a_clip, an_attempt
 from engine.generate.ledger import Ledger, balance
 from engine.generate.prompts import PUBLISHED, STRICT, train_prompt
-from engine.labels import Number, name_of
+from engine.labels import Number, TimeRange, name_of
 from engine.rows import Clip
 from engine.select.choose import Limit, from_template, select
 from engine.select.duplicates import Duplicates
@@ -104,6 +104,14 @@ def test_the_template_baseline_uses_every_label() -> None:
         "The answer is x.",
         "The answer is y.",
     ]
+
+
+def test_published_prompts_ask_for_shares_and_the_template_answers_in_them() -> None:
+    clip = replace(a_clip(), label=TimeRange(key="temporal_range", start_s=2, end_s=5, duration_s=8))
+    [example] = from_template([clip], "The answer is {label}.", PUBLISHED)
+    assert (example.prompt.count("shares"), example.answer) == (1, "The answer is temporal range: 0.25, 0.625.")
+    [example] = from_template([clip], "The answer is {label}.", STRICT)
+    assert (example.prompt.count("shares"), example.answer) == (0, "The answer is from 2 s to 5 s.")
 
 
 def test_what_a_question_or_a_label_holds_is_no_template() -> None:

@@ -225,6 +225,8 @@ def test_part_files_of_one_table(tmp_path: Path) -> None:
         columns = {"video": [f"{part}.mp4"], "label": pa.array([label]).dictionary_encode()}
         pq.write_table(pa.table(columns), folder / f"part-{part}.snappy.parquet")
     assert read(folder) == read(f"{folder}/") == [("0", "x", "train"), ("1", "y", "train")]
+    (folder / "part-0.card.json").write_text("{}")
+    assert read(folder) == [("0", "x", "train"), ("1", "y", "train")], "data cards lie beside what ingest writes"
     [first, _] = read_manifest(Data(manifest=f"{folder}/"), Storage())
     assert first.video == str(tmp_path / "0.mp4"), "relative to the folder that the table lies in"
 

@@ -87,3 +87,9 @@ def test_strict_prompts_know_neither_keys_nor_shares() -> None:
     asked = "When? Give times as shares of the video's length, from 0 to 1."
     assert answer_prompt(PUBLISHED, "When?", label).startswith(f"Question: {asked}\n")
     assert train_prompt(PUBLISHED, "When?", label) == asked, "the stored question asks for what its answer says"
+
+
+@pytest.mark.parametrize(("text", "keep"), [("It is a hard dive.", False), ("The difficulty is 3.", False), ("It has 3.0.", True)])
+def test_a_difficulty_is_a_word_as_it_is_spelled(text: str, keep: bool) -> None:
+    label = Keywords(key="action_difficulty", text="3.0")
+    assert verify(text, "?", label, "direct", True, VerifySpec(preset="paper")).keep is keep

@@ -9,6 +9,7 @@ from engine.run.plan import (
     BASE,
     INGEST,
     Step,
+    base_evaluations,
     cycle_steps,
     following,
     has_ended,
@@ -260,6 +261,7 @@ def test_a_set_of_the_end_is_asked_of_the_first_model_and_the_promoted_one_once(
     assert [own.name for own in settings.evaluate.sets] == ["heldout", "mine", "other"], (
         "the held-out split need not be written down"
     )
+    assert [step.name for step in base_evaluations(settings)] == ["base/evaluate", "base/evaluate-other"], "`starloop evaluate`'s"
     order, sealed = play(settings, 0.4, [0.8, 0.7])
     assert [name for name in order if name.endswith("-mine")] == ["base/evaluate-mine", "cycle-000/evaluate-mine"]
     assert [name for name in order if name.endswith("-other")] == [

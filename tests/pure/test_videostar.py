@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,17 @@ def test_star_has_seven_questions(tmp_path: Path) -> None:
     parts = (Keywords(key="first_object", text="clothes"), Keywords(key="second_object", text="clothes"))
     assert both.label == All(labels=(*parts, SameOrNot(key="same_or_not", same=True)))
     assert {(clip.split, clip.group, clip.video) for clip in clips.values()} == {("train", "STAR", "/videos/6H78U.mp4")}
+
+
+def test_half_of_the_comparisons_are_of_one_object_where_a_frame_has_it_twice(tmp_path: Path) -> None:
+    boxes = {"bbox_labels": ["o000", "o027"], "bbox": [[0, 0, 9, 9], [1, 1, 20, 20]]}
+    situations = dict.fromkeys(("000360", "000480"), SITUATION | boxes)
+    items = [STAR | {"question_id": f"q{number}", "situations": situations} for number in range(200)]
+    clips = clips_of(star_folder(tmp_path, *items), "videostar-star")
+    labels = [clip.label for name, clip in clips.items() if name.endswith("_st2")]
+    same = [part.same for label in labels if isinstance(label, All) for part in label.labels if isinstance(part, SameOrNot)]
+    assert len(same) == 200
+    assert 0.65 < sum(same) / len(same) < 0.85, "a half, and by chance half of the others"
 
 
 def test_what_star_lacks_is_a_counted_row_or_one_line(tmp_path: Path) -> None:
@@ -446,6 +458,29 @@ def test_the_releases_wordings_are_read_out_of_a_copy_of_it(tmp_path: Path) -> N
     what = clips_of(path, "videostar-egoexo4d", questions=str(copy))["u1/0/0/ego/action_at"]
     percent, share = what.question.removeprefix("Theirs: ").removesuffix("?").split("% or ")
     assert float(percent) == pytest.approx(100 * float(share))
+
+
+def test_the_releases_wordings_may_round_join_and_cut_gaps(tmp_path: Path) -> None:
+    text = TEMPLATES
+    for plain, theirs in (
+        ("{template}?", "{template.replace('[something]', '___')}?"),
+        ("{objects}?", "{' and '.join(objects)}?"),
+        ("{first} {second} {time}?", "{first} {second} {round(time, 3)}?"),
+    ):
+        assert plain in text
+        text = text.replace(plain, theirs)
+    copy = tmp_path / "templates.py"
+    copy.write_text(text)
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps([SOMETHING]))
+    things, action = clips_of(path, "videostar-something", questions=str(copy)).values()
+    assert things.question == "Theirs: Holding ___ next to ___?"
+    assert action.question == "Theirs: potato and vicks vaporub bottle?"
+    path.write_text(json.dumps(moma()))
+    clips = clips_of(path, "videostar-moma", questions=str(copy))
+    relations = [clip.question for name, clip in clips.items() if "/relation/" in name]
+    assert relations
+    assert all(re.fullmatch(r"Theirs: .* .* 0\.\d+\?", question) for question in relations)
 
 
 @pytest.mark.parametrize(

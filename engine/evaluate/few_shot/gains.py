@@ -45,8 +45,8 @@ class Trend:
 
 
 def measure_of(rows: Iterable[Narrated]) -> str:
-    """What gains are of: STS by a cross-encoder, as EILEV plots it, or what there is of the others."""
-    present = [name for name in ("sts_cross", "sts", "rouge_l") if all(getattr(row, name) is not None for row in rows)]
+    """What gains are of: STS by a bi-encoder, as in EILEV's regression, or what there is of the others."""
+    present = [name for name in ("sts", "sts_cross", "rouge_l") if all(getattr(row, name) is not None for row in rows)]
     return present[0]
 
 

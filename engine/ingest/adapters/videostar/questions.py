@@ -146,5 +146,5 @@ def worded_question(pools: Pools, kind: str, clip_id: str, label: Any, values: M
     """One wording of the kind, with the clip's values, that does not hold the label."""
     if "time" in values:
         values = {**values, "time%": f"{float(values['time']) * 100:g}"}
-    filled = [re.sub(r"\{([\w%]+)\}", lambda place: str(values[place[1]]), template) for template in pools[kind]]
+    filled = [re.sub(r"\{([\w%&]+)\}", lambda place: str(values[place[1]]), template) for template in pools[kind]]
     return ask(filled, clip_id, label)

@@ -1,6 +1,8 @@
 """Wordings of questions out of a copy of Video-STaR's templates.py: it is parsed, and nothing of it is run.
 
-Each pool there is a list of texts, or of lambdas that return an f-string of their arguments: {t}, {round(t*100, 3)} for per cent.
+Each pool there is a list of texts, or of lambdas that return an f-string of their arguments: {t} or {round(t, 3)},
+{round(t*100, 3)} for per cent, {' and '.join(things)} for things one after the other, and {s.replace('[something]', '___')} for a
+sentence with gaps. In our wordings these are {time}, {time%}, {objects&} and {template_}.
 """
 
 import ast
@@ -52,4 +54,19 @@ def _part(path: str, part: ast.expr, names: Mapping[str, str]) -> str:
             value=ast.Call(func=ast.Name(id="round"), args=[ast.BinOp(left=ast.Name(id=name), right=ast.Constant(value=100)), *_])
         ) if name in names:
             return f"{{{names[name]}%}}"
+        case ast.FormattedValue(value=ast.Call(func=ast.Name(id="round"), args=[ast.Name(id=name), ast.Constant(value=int())])) if (
+            name in names
+        ):
+            return f"{{{names[name]}}}"
+        case ast.FormattedValue(
+            value=ast.Call(func=ast.Attribute(value=ast.Constant(value=" and "), attr="join"), args=[ast.Name(id=name)])
+        ) if name in names:
+            return f"{{{names[name]}&}}"
+        case ast.FormattedValue(
+            value=ast.Call(
+                func=ast.Attribute(value=ast.Name(id=name), attr="replace"),
+                args=[ast.Constant(value="[something]"), ast.Constant(value="___")],
+            )
+        ) if name in names:
+            return f"{{{names[name]}_}}"
     raise ValueError(f"{path} line {part.lineno}: {ast.unparse(part)[:60]!r} is no text with plain values; correct or delete it")

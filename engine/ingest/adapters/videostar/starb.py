@@ -63,13 +63,15 @@ class Subject:
             raise ValueError("its situations are of one frame, which is no stretch of time")
         return start_s, end_s
 
-    def placed(self, clip_id: str) -> tuple[str, str, str]:
-        """The name, box and time of an object in a frame that the clip's id draws."""
+    def placed(self, clip_id: str, like: str = "") -> tuple[str, str, str]:
+        """The name, box and time of an object in a frame that the clip's id draws; of one with the name `like`, if it has one."""
         frames = [(frame, situation) for frame, situation in self._situations() if situation.get("bbox_labels")]
         if not frames:
             raise ValueError("none of its situations has an object in a box")
         frame, situation = drawn(frames, clip_id, "frame")
-        code, box = drawn(list(zip(situation["bbox_labels"], situation["bbox"], strict=True)), clip_id, "box")
+        boxes = list(zip(situation["bbox_labels"], situation["bbox"], strict=True))
+        alike = [(code, box) for code, box in boxes if self.name(code) == like]
+        code, box = drawn(alike or boxes, clip_id, "box")
         start_s, end_s = self.window
         at = min(max(self.seconds(frame), start_s), end_s)
         return self.name(code), written(in_square(box, self.size.width, self.size.height)), moment(at, start_s, end_s)
@@ -147,9 +149,9 @@ def _object(subject: Subject, clip_id: str) -> Question:
 
 
 def _comparison(subject: Subject, clip_id: str) -> Question:
-    """With the object that the question before is about."""
+    """With the object that the question before is about; in half of the questions with another box of it, where there is one."""
     first, box, time = subject.placed(clip_id.removesuffix("2"))
-    second, other_box, other_time = subject.placed(clip_id)
+    second, other_box, other_time = subject.placed(clip_id, drawn((first, ""), clip_id, "same"))
     values = {"box": box, "time": time, "other_box": other_box, "other_time": other_time}
     return "same_object", All(labels=comparison(first, second)), values
 
