@@ -106,7 +106,7 @@ test-browser: $(READY)    ## the tests of report.html in a real Chromium, which 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[browser]"
 	$(PYTEST) -m browser tests/browser
 
-science: $(READY)        ## what the papers and we claim, tried with three seeds on two small worlds: a table, in some 40 minutes
+science: $(READY)        ## what the papers and we claim, tried with three seeds on two small worlds: a table, in some 35 minutes
 	PYTHONPATH=.:tests $(BIN)/python tests/bench/science.py
 
 verdict-bench: $(READY)   ## precision and recall of the verdicts by kind, over tests/verdicts

@@ -531,7 +531,7 @@ class Episodes(Section):
     pooling_shape: tuple[int, int, int] | None = None
     """[T', H', W'] of a shot's tokens; default: half the model's in each dimension."""
     split: Literal["manifest", "video", "action"] = "manifest"
-    """For `starloop episodes`. manifest: its own split. video: 75 % of the videos. action: common against rare actions."""
+    """For `starloop episodes`. manifest: its own split. video: 75 % of the clips, by video. action: common against rare actions."""
     common_by: Literal["video", "clip"] = "video"
     """Which common clips are held out by split = "action". video: those of a quarter of the videos. clip: a quarter of the clips,
     as published, so that other clips of their videos are trained on."""

@@ -42,7 +42,8 @@ def ingest(
         ),
     ] = "",
     split: Annotated[
-        str, typer.Option(help="train or heldout, for all clips; default: what the rows say, or the name of a dataset's file.")
+        str,
+        typer.Option(help="train, heldout or test, for all clips; default: what the rows say, or the name of a dataset's file."),
     ] = "",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out and count rows with errors.")] = False,
     dry_run: DryRun = False,

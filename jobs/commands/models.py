@@ -100,7 +100,7 @@ def benchmark(
     config: Config = None,
     only: Annotated[list[str], typer.Option(metavar="NAME", help="A set of the configuration; default: all with files.")] = [],  # noqa: B006
     files: Annotated[str, typer.Option(help="Files of a set that no configuration names.")] = "",
-    form: Annotated[str, typer.Option("--format", help="Their format (docs/benchmarks.md); default: manifest.")] = "",
+    form: Annotated[str, typer.Option("--format", help="Their format (docs/benchmark_formats.md); default: manifest.")] = "",
     videos: Annotated[str, typer.Option(help="Folder or URI of their videos; default: the folder of the files.")] = "",
     metric: Annotated[list[str], typer.Option(help="What they are measured by; repeat it for several. Default: accuracy.")] = [],  # noqa: B006
     prompts: Annotated[str, typer.Option(help="The prompt set by which they are asked; default: generate.prompts.")] = "",
