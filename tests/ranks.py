@@ -89,7 +89,7 @@ class OneBadRank:
         self._value, self._norm, self.stepped = 1.0 if rank.rank == 0 or norm else float("nan"), norm or 1.0, False
 
     def logits(self, batch: dict[str, Any]) -> Any:
-        return batch["input_ids"].unsqueeze(-1) * torch.tensor([self._value, 0.5])
+        return batch["input_ids"][:, batch["logits_to_keep"]].unsqueeze(-1) * torch.tensor([self._value, 0.5])
 
     def backward(self, summed_loss: Any, divide_by: float, last: bool) -> None: ...
 
