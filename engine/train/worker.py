@@ -203,7 +203,9 @@ def _optimizer_step(
         inputs = {name: _on_device(value, device) for name, value in batch.items()}
         logits = session.logits(inputs | {"logits_to_keep": columns.to(device)})
         labels = follows[:, columns].to(device)
-        summed = F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=-100, reduction="sum")
+        # VideoLLaMA3 and others ignore logits_to_keep; `logits` lives on until the backward pass, as DeepSpeed's hooks need it
+        answered = logits if logits.shape[1] == len(columns) else logits[:, columns.to(device)]
+        summed = F.cross_entropy(answered.flatten(0, 1).float(), labels.flatten(), ignore_index=-100, reduction="sum")
         session.backward(summed, num_tokens, last=index == len(batches) - 1)
         sums.append(summed.detach())
         tell(len(sums), len(batches), "trained on")

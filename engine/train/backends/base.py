@@ -33,7 +33,10 @@ class Session(Protocol):
         ...
 
     def logits(self, batch: dict[str, Any]) -> "Tensor":
-        """[N,K,V] of the module for a batch without labels, at the K places of its `logits_to_keep`."""
+        """[N,K,V] of the module for a batch without labels, at the K places of its `logits_to_keep`.
+
+        [N,L,V] where the module ignores these.
+        """
         ...
 
     def backward(self, summed_loss: "Tensor", divide_by: float, last: bool) -> None:
