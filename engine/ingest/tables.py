@@ -128,11 +128,13 @@ def _bad_line(file: BinaryIO) -> int:
 
 
 def kind_of(path: str) -> str:
-    """How the table in a file is written, by its name; "" for another file.
+    """How the table in a file is written, by its name; "" for another file. Data cards are no tables.
 
-    >>> kind_of("a/labels.CSV.gz"), kind_of("rows.ndjson"), kind_of("notes.txt")
-    ('csv', 'json', '')
+    >>> kind_of("a/labels.CSV.gz"), kind_of("rows.ndjson"), kind_of("notes.txt"), kind_of("clips.card.json")
+    ('csv', 'json', '', '')
     """
+    if path.lower().endswith(CARD):
+        return ""
     name, _, suffix = path.rsplit("/", 1)[-1].lower().rpartition(".")
     return kind_of(name) if suffix in PACKED and name else KINDS.get(suffix, "")
 
@@ -159,14 +161,11 @@ def _with_partition(row: Row, partition: Row) -> Row:
 
 
 def part_files(path: str, storage: Storage) -> list[str] | None:
-    """The names of the tables in a folder; None for a file.
-
-    Data cards are no tables. Raises ValueError for a folder with no tables or several kinds.
-    """
+    """The names of the tables in a folder; None for a file. Raises ValueError for a folder with no tables or several kinds."""
     files = files_under(path, storage)
     if files is None:
         return None
-    tables = [name for name in files if kind_of(name) and not name.endswith(CARD)]
+    tables = [name for name in files if kind_of(name)]
     if len(kinds := sorted({kind_of(name) for name in tables})) != 1:
         what = f"{' and '.join(kinds)} tables" if kinds else "neither tables nor videos"
         raise ValueError(f"{path} is a folder with {what}; name a table, or a folder with tables of one kind")
