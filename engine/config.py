@@ -568,7 +568,7 @@ class Episodes(Section):
 
 
 class FewShot(Section):
-    """What `starloop few-shot` measures beside words and ROUGE-L. It needs the extra `metrics`, but for verbs and nouns."""
+    """What `starloop few-shot` measures beside words and ROUGE-L. BLEU, the cross-encoder and gains need the extra `metrics`."""
 
     bleu: bool = cost(False)
     """BLEU of the answers of each point of the curve."""

@@ -26,7 +26,7 @@ def selftrain(path: Path | None, settings: list[str], cycle: int = 0, kind: Kind
 
 
 def evaluate(path: Path | None, settings: list[str], is_dry: bool = False) -> None:
-    """Run the loop, and stop when the model before the first cycle is evaluated on every set."""
+    """Run the loop, and stop when the model before the first cycle is evaluated on every set of the cycles."""
     config = load_config(path, settings)
     until = base_evaluations(config)[-1].name
     if is_dry:

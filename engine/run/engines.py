@@ -37,8 +37,8 @@ def refuse_missing_engine(config: RunConfig) -> None:
             raise ValueError(f"cluster.generator_python = {python!r} has no vLLM; install vllm there")
     elif engine == "vllm" and engine_version(engine) == "vllm":
         raise ValueError(
-            f"generate.engine = 'vllm', and {sys.executable} has no vLLM; pip install vllm, or name a Python that has it as "
-            "cluster.generator_python"
+            f"generate.engine = 'vllm', and {sys.executable} has no vLLM; pip install -e '.[vllm]', or name a Python that has it "
+            "as cluster.generator_python"
         )
 
 

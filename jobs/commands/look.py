@@ -64,7 +64,7 @@ def compare(
     compare.compare(run, other, clips, settings, as_json)
 
 
-@command(LOOK, ["lineage runs/demo train-00007/0/rationalized", "lineage runs/demo train-00007/0/direct --json"])
+@command(LOOK, ["lineage runs/demo train-00007/0/rationalized", "lineage runs/demo train-00007/0/rationalized --json"])
 def lineage(
     run: Run,
     example: Annotated[str, typer.Argument(metavar="EXAMPLE", help="The example_id: CLIP/CYCLE/MODE of a kept answer.")],

@@ -64,7 +64,7 @@ def evaluate(
     dry_run: DryRun = False,
     log_format: LogFormat = "text",
 ) -> None:
-    """Evaluate model.instruct, by default the base, on the evaluation sets."""
+    """Evaluate model.instruct, by default the base, on the evaluation sets that each cycle is measured on."""
     from jobs import selftrain
 
     selftrain.evaluate(config, settings, dry_run)

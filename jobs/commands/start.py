@@ -26,7 +26,10 @@ def _whole(text: str) -> int:
 def demo(
     out: Annotated[str, typer.Option(help="Run folder.")] = "runs/demo",
     ablations: Annotated[
-        bool, typer.Option("--ablations", help="Also run without each of its parts, and with plain finetuning.")
+        bool,
+        typer.Option(
+            "--ablations", help="Then run it five times more: without each of its parts, and with one and eight warm samples."
+        ),
     ] = False,
     settings: Settings = [],  # noqa: B006  # typer reads the default
     log_format: LogFormat = "text",

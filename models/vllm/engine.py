@@ -62,8 +62,8 @@ def load(spec: ModelSpec, device: Device, engine: EngineSpec) -> VllmVideoLLM:
     """Raises ValueError in one line where vLLM is not here, does not know the model, or does not start."""
     if not (number := installed_version()):
         raise ValueError(
-            f"generate.engine = 'vllm', and {sys.executable} has no vLLM; pip install vllm, or name a Python that has it as "
-            "cluster.generator_python"
+            f"generate.engine = 'vllm', and {sys.executable} has no vLLM; pip install -e '.[vllm]', or name a Python that has it "
+            "as cluster.generator_python"
         )
     os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
     if engine.options.get("batch_invariant"):

@@ -114,7 +114,9 @@ def test_doctor_says_which_engine_answers_and_how_much_it_holds(monkeypatch: pyt
         "vllm in /nowhere/python, which is not on this machine; a generator holds 2 pieces at once, 16 clips"
     )
     monkeypatch.setattr(engines, "engine_version", lambda engine: engine)
-    with pytest.raises(ValueError, match=r"generate.engine = 'vllm', and .* has no vLLM; pip install vllm, or name a Python"):
+    with pytest.raises(
+        ValueError, match=r"generate.engine = 'vllm', and .* has no vLLM; pip install .*\[vllm\]', or name a Python"
+    ):
         engines.describe(load_config(None, ["generate.engine=vllm"]))
 
 
