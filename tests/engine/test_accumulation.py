@@ -4,7 +4,6 @@ logits are computed for answers alone, with the loss of all places.
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,16 +41,13 @@ class Plain:
 
     device = torch.device("cpu")
 
-    def __init__(self, module: Any, keeps: bool = True) -> None:
-        self._module, self._keeps, self.places, self.whole = module, keeps, 0, SimpleNamespace(loss=torch.zeros(()))
+    def __init__(self, module: Any, keeps: bool) -> None:
+        self._module, self._keeps = module, keeps
 
     def logits(self, batch: dict[str, Any]) -> Any:
-        self.whole = self._module(**{name: value for name, value in batch.items() if name != "logits_to_keep"})
-        if not self._keeps:
-            return self.whole.logits
-        logits = self._module(**batch).logits
-        self.places = logits.shape[1]
-        return logits
+        self.whole = self._module(**{name: value for name, value in batch.items() if name != "logits_to_keep"}).logits
+        self.given = self._module(**batch).logits if self._keeps else self.whole
+        return self.given
 
     def backward(self, summed_loss: Any, divide_by: float, last: bool) -> None: ...
 
@@ -79,8 +75,9 @@ def test_logits_are_computed_for_answers_alone_and_the_loss_is_that_of_all_place
     session: Any = Plain(student.module, keeps)
     watch, prepared = Watch("train: step 1", 1e-3, [["a", "b"]]), Prepared(batch=batch, fed=Fed(), unused=[])
     loss, tokens, _, _ = _optimizer_step(session, [prepared], 1e-3, watch, lambda *_: None)
-    whole = session.whole.logits[:, :-1].flatten(0, 1).float()
+    whole = session.whole[:, :-1].flatten(0, 1).float()
     assert loss == pytest.approx(F.cross_entropy(whole, labels[:, 1:].flatten(), ignore_index=-100).item(), rel=1e-5)
     learned = (labels[:, 1:] != -100).any(0)
     assert tokens == int((labels[:, 1:] != -100).sum())
-    assert session.places == (int(learned.sum()) if keeps else 0) < labels.shape[1] / 2
+    assert session.given.shape[1] == (int(learned.sum()) if keeps else labels.shape[1])
+    assert learned.sum() < labels.shape[1] / 2

@@ -28,12 +28,12 @@ def _row(source: Source, pools: Pools, item: dict[str, Any], kind: str) -> Row:
         raise ValueError("it has no placeholders, the things that are asked for")
     label: Label
     if kind == "fill_in":
-        label, values = All(labels=tuple(Keywords(key="objects", text=thing) for thing in things)), _gaps(item["template"])
+        label = All(labels=tuple(Keywords(key="objects", text=thing) for thing in things))
     else:
-        label, values = (
-            sentence_label("relationship", item["label"]),
-            {"objects": ", ".join(things), "objects&": " and ".join(things)},
-        )
+        label = sentence_label("relationship", item["label"])
+    template = item["template"]
+    values = {"template": template, "template_": template.replace("[something]", "___")}
+    values |= {"objects": ", ".join(things), "objects&": " and ".join(things)}
     return {
         "clip_id": clip_id,
         "video": source.video_of(VIDEO, item),
@@ -42,7 +42,3 @@ def _row(source: Source, pools: Pools, item: dict[str, Any], kind: str) -> Row:
         "split": source.split_of(),
         "group": GROUP,
     }
-
-
-def _gaps(template: str) -> dict[str, str]:
-    return {"template": template, "template_": template.replace("[something]", "___")}
