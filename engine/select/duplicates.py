@@ -3,6 +3,7 @@
 import hashlib
 from array import array
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,21 +140,28 @@ def _words_of(texts: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.uint64
     data = [_folded(text).encode("utf-8", "surrogatepass") + b" " for text in texts]
     ends = np.cumsum([len(each) for each in data])
     letters = LETTERS[np.frombuffer(b"".join(data), np.uint8)]
-    is_letter = letters > 0
-    is_first = is_letter.copy()
-    is_first[1:] &= ~is_letter[:-1]
-    numbers = np.searchsorted(ends, np.flatnonzero(is_first), side="right")
-    letters = letters[is_letter].astype(np.uint64)
-    starts = np.flatnonzero(is_first[is_letter])
-    places = np.arange(len(letters)) - np.repeat(starts, np.diff(starts, append=len(letters)))
-    in_place = mixed(letters + (places.astype(np.uint64) << np.uint64(8)))
-    hashes = np.add.reduceat(in_place, starts) if len(starts) else in_place
+    edges = np.flatnonzero(np.diff(letters > 0, prepend=False))
+    starts, stops = edges[::2], edges[1::2]
+    numbers = np.searchsorted(ends, starts, side="right")
+    # a word's hash is the polynomial of its letters: a difference of sums over the batch, moved to the word's beginning
+    powers, inverses = _powers(1 << len(letters).bit_length())
+    sums = np.append(np.uint64(0), np.cumsum(letters * powers[: len(letters)]))
+    hashes = mixed((sums[stops] - sums[starts]) * inverses[starts])
     wordless = np.flatnonzero(np.bincount(numbers, minlength=len(texts)) == 0)
     if not len(wordless):
         return numbers, hashes
     numbers, hashes = np.append(numbers, wordless), np.append(hashes, np.zeros(len(wordless), np.uint64))
     order = np.argsort(numbers, kind="stable")
     return numbers[order], hashes[order]
+
+
+@lru_cache(maxsize=2)
+def _powers(length: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """FACTOR to the power of 0, 1, 2 ... modulo 2 to the 64, and what undoes each of them."""
+    inverse = pow(int(FACTOR), -1, 1 << 64)
+    bases = (np.append(np.uint64(1), np.full(length - 1, base, np.uint64)) for base in (FACTOR, np.uint64(inverse)))
+    powers, inverses = map(np.cumprod, bases)
+    return powers, inverses
 
 
 def _folded(text: str) -> str:
