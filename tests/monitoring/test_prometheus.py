@@ -47,11 +47,16 @@ FIRES_S = 400.0
 FEW = ["generate.piece_clips=2", "generate.max_tokens=16", "train.epochs=1.0", "train.batch_rows=8", "loop.max_cycles=1"]
 
 
+TIMES = 20
+"""So often each clip of the world is in the long manifest: a run of it has pieces left when a fault is made after its first one."""
+
+
 class Monitored:
     """A Ray and a Prometheus that scrapes it; runs are commands of their own."""
 
     def __init__(self, address: str, prometheus: Prometheus, world: str, folder: Path) -> None:
         self.address, self.prometheus, self.world, self.folder = address, prometheus, world, folder
+        self.long = write_long(Path(world))
 
     @contextmanager
     def run(self, name: str, *more: str, until: str = "generate", world: str = "") -> Iterator[subprocess.Popen[str]]:
@@ -79,6 +84,15 @@ class Monitored:
     def fires(self, alert: str) -> None:
         wait_for(lambda: alert in self.prometheus.firing(), f"{alert}; fires: {self.prometheus.firing()}", FIRES_S)
         assert self.prometheus.query(f'ALERTS{{alertname="{alert}",alertstate="firing"}}')
+
+
+def write_long(manifest: Path) -> str:
+    """The same videos, each as many clips."""
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    clips = [row | {"clip_id": f"{row['clip_id']}-{time}"} for time in range(TIMES) for row in rows]
+    long = manifest.with_name("long.jsonl")
+    long.write_text("".join(json.dumps(clip) + "\n" for clip in clips))
+    return str(long)
 
 
 @pytest.fixture(scope="module")
@@ -177,23 +191,26 @@ def test_every_query_of_the_dashboard_has_data(monitored: Monitored) -> None:
 
 
 def test_no_progress(monitored: Monitored) -> None:
-    with monitored.run("stands"):
+    with monitored.run("stands", world=monitored.long) as process:
         wait_for(monitored.begun("stands"), "the first piece", FIRES_S)
         generators = processes("generate")
-        for process in generators:
-            process.suspend()
+        for generator in generators:
+            generator.suspend()
         try:
+            assert process.poll() is None, monitored.log("stands")
+            assert generators
             monitored.fires("StarloopNoProgress")
         finally:
-            for process in generators:
-                process.resume()
+            for generator in generators:
+                generator.resume()
 
 
 def test_generators_die(monitored: Monitored) -> None:
-    with monitored.run("dies"):
+    with monitored.run("dies", world=monitored.long) as process:
         wait_for(monitored.begun("dies"), "the first piece", FIRES_S)
-        for process in processes("generate"):
-            process.kill()
+        for generator in processes("generate"):
+            generator.kill()
+        assert process.poll() is None, monitored.log("dies")
         monitored.fires("StarloopGeneratorsDie")
         wait_for(monitored.begun("dies", IDLE_SECONDS.series, ',cause="dead"'), "its seconds", FIRES_S)
 
@@ -213,7 +230,7 @@ def test_failure_rate(monitored: Monitored, tmp_path: Path) -> None:
 
 
 def test_lease_lost(monitored: Monitored) -> None:
-    with monitored.run("taken") as process:
+    with monitored.run("taken", world=monitored.long) as process:
         wait_for(monitored.begun("taken"), "the first piece", FIRES_S)
         (monitored.folder / "taken" / "lease" / "00002.json").write_text(json.dumps({"host": "other", "pid": 7}))
         monitored.fires("StarloopLeaseLost")
@@ -222,8 +239,9 @@ def test_lease_lost(monitored: Monitored) -> None:
 
 
 def test_driver_gone(monitored: Monitored) -> None:
-    with monitored.run("gone") as process:
+    with monitored.run("gone", world=monitored.long) as process:
         wait_for(monitored.begun("gone"), "the first piece", FIRES_S)
+        assert process.poll() is None, monitored.log("gone")
         process.kill()
         monitored.fires("StarloopDriverGone")
 
