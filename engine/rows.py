@@ -626,7 +626,7 @@ class Narrated:
     """Whether the answer has the narrator's verb, in any of its forms."""
     noun_right: bool
     failure: str
-    """Kind of failure of the query's video, which counts as a wrong answer; "" if it was decoded."""
+    """Kind of failure of the query's video, or out_of_memory, which counts as a wrong answer; "" where there is none."""
     shown: int
     """Number of shots that were shown: fewer than `shots` if the sampler found fewer, or if videos are gone."""
     by_class: bool

@@ -3,7 +3,7 @@
 Pure: it imports no torch. models/scoring.py reads such rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -52,6 +52,27 @@ def packed(tokens: Sequence[Tokens], passages: Sequence[int]) -> Row:
                 row.starts[number] = (last, len(row.ids))
                 _add(row, tokens[number].answer, len(question), question_number, len(row.starts))
     return row
+
+
+def of_few_tokens(tokens: Sequence[Tokens], passages: Sequence[int], limit: int) -> Iterator[list[int]]:
+    """The passages, in rows of at most so many tokens; a passage that is longer has a row of its own.
+
+    >>> few = [Tokens((1, 2), (3, 4), "", ()), Tokens((1, 2), (5,), "", ()), Tokens((1,), (6,), "", ())]
+    >>> list(of_few_tokens(few, [0, 1, 2], 5)), list(of_few_tokens(few, [0, 1, 2], 1))
+    ([[0, 1], [2]], [[0], [1], [2]])
+    """
+    part, size, questions = list[int](), 0, set[tuple[int, ...]]()
+    for number in passages:
+        question, answer = tokens[number].question, tokens[number].answer
+        more = len(answer) + (0 if question in questions else len(question))
+        if part and size + more > limit:
+            yield part
+            part, size, questions, more = [], 0, set(), len(question) + len(answer)
+        part.append(number)
+        questions.add(question)
+        size += more
+    if part:
+        yield part
 
 
 def _add(row: Row, ids: Sequence[int], start: int, question: int, text: int) -> None:

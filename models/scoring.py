@@ -1,7 +1,7 @@
 """How likely texts are after prefixes that were computed before: one forward pass over the texts, and nothing is generated.
 
-All texts that are read after one prefix stand in one row, each question once: the mask lets a text see the prefix, its question and
-itself. So the prefix's keys and values are read once and never copied, as a row for each text would do.
+Texts that are read after one prefix stand side by side in few rows, each question once in a row: the mask lets a text see the
+prefix, its question and itself. So the prefix's keys and values are not copied for each text.
 
 Shapes: R rows, P prefix tokens, L tokens of a row's questions and texts together, V vocabulary.
 """
@@ -15,10 +15,12 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from models.base import Likelihood
 from models.decoding import WINDOWS, Prefix
-from models.passages import Row, Tokens, packed
+from models.passages import Row, Tokens, of_few_tokens, packed
 
 READ_TOKENS = 2048
 """Tokens of questions and texts, padding included, that go through the LLM at once: their logits take 0.5 GB at 128,000 words."""
+SHORT_ROW_TOKENS = 256
+"""A row may be so long, or as long as its prefix: attention within it costs as much as it is long."""
 READ_ROWS = 8
 """Prefixes that are read at once: each layer copies theirs while it computes."""
 Read = Callable[[Tensor, Tensor, Tensor, Cache], Tensor]
@@ -62,7 +64,9 @@ def likelihoods(
     for number, row in enumerate(rows):
         by_row.setdefault(row, []).append(number)
     logprobs: dict[int, list[float]] = {}
-    for batch in _batches([(row, packed(tokens, numbers)) for row, numbers in by_row.items()]):
+    limit = min(READ_TOKENS, max(SHORT_ROW_TOKENS, prefix.length))
+    parts = [(row, part) for row, numbers in by_row.items() for part in of_few_tokens(tokens, numbers, limit)]
+    for batch in _batches([(row, packed(tokens, part)) for row, part in parts]):
         longest = prefix.length + max(len(packed_row.ids) for _, packed_row in batch)
         if windows and longest > min(windows):  # a mask of our own would have to know each layer's window
             single = [(row, packed(tokens, [number])) for row, packed_row in batch for number in packed_row.starts]

@@ -279,13 +279,24 @@ def _row_tokens(config: RunConfig, size: ModelSize, shots: int) -> int:
     return min(size.context_tokens, size.clip_tokens + text)
 
 
+def _learned_tokens(config: RunConfig, size: ModelSize, shots: int) -> int:
+    """How many tokens of a row are learned at most: training computes logits for these places alone."""
+    if config.mixture.instruct:
+        return size.context_tokens
+    narrations = (shots + 1 if config.episodes.loss_on == "all" else 1) * EXCHANGE_TOKENS if shots else 0
+    return max(config.generate.max_tokens, narrations)
+
+
 def training(config: RunConfig, size: ModelSize) -> Use:
     """One training worker: DeepSpeed's states by ZeRO stage (arXiv 1910.02054, section 3), activations of a micro-batch."""
     train = config.train
     workers, stage = train.num_workers, train.zero_stage
     dtype, value_bytes = config.model.device(config.cluster.train_gpus).dtype, _value_bytes(config, config.cluster.train_gpus)
     shots = config.episodes.shots[-1] if config.mixture.episodes else 0
-    tokens = train.micro_batch_rows * _row_tokens(config, size, shots)
+    row_tokens = _row_tokens(config, size, shots)
+    tokens = train.micro_batch_rows * row_tokens
+    # answers of rows that differ in length lie in different places, and logits are computed for the places of all of them
+    places = min(row_tokens, train.micro_batch_rows * _learned_tokens(config, size, shots))
     trained = size.trained_params
     layer = tokens * value_bytes * (8 * size.hidden_size + 3 * size.intermediate_size)
     kept = (
@@ -299,7 +310,7 @@ def training(config: RunConfig, size: ModelSize) -> Use:
         "gradients": trained * (FP32 if train.accumulates_float32(dtype) else value_bytes) / (workers if stage >= 2 else 1),
         "optimizer": 0.0 if train.offload else trained * 3 * FP32 / (workers if stage >= 1 else 1),
         "activations": kept + patches * value_bytes * (size.tower_size + 2 * size.hidden_size),
-        "logits": tokens * size.vocab_size * (value_bytes + 2 * FP32),
+        "logits": train.micro_batch_rows * places * size.vocab_size * (value_bytes + 3 * FP32),
         "workspace": WORKSPACE,
     }
     fills = (

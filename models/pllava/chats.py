@@ -3,7 +3,7 @@
 Shapes: N tokens of a view, D hidden size.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
@@ -18,12 +18,10 @@ from models.devices import memory_errors_named
 from models.passages import Tokens
 from models.pllava.passages import behind_videos, passage_tokens
 from models.pllava.samples import View, exchanges_of, refuse_long
-from models.scoring import READ_TOKENS, Read, likelihoods
+from models.scoring import Read, likelihoods
 
 if TYPE_CHECKING:  # it opens these chats
     from models.pllava.video_llm import PllavaVideoLLM
-
-SHORT_ROW_TOKENS = 256
 
 
 class PllavaChats:
@@ -71,14 +69,8 @@ class PllavaChats:
         ]
 
     def _likelihoods(self, prefix: Prefix, tokens: Sequence[Tokens]) -> list[Likelihood]:
-        """The texts of a batch stand in one row, and attention to it costs as much as it is long: no longer than the prefix."""
         model = self._llm.model
-        limit = min(READ_TOKENS, max(SHORT_ROW_TOKENS, prefix.length))
-        return [
-            likelihood
-            for batch in _of_few_tokens(tokens, limit)
-            for likelihood in likelihoods(self._read, model.config.text_config, prefix, [0] * len(batch), batch, model.dtype)
-        ]
+        return likelihoods(self._read, model.config.text_config, prefix, [0] * len(tokens), tokens, model.dtype)
 
     @torch.inference_mode()
     def _prefix(self, number: int, ids: Sequence[int]) -> Prefix:
@@ -97,15 +89,3 @@ def _behind(tokens: Tokens, shared: int) -> Tokens:
     return replace(
         tokens, question=tokens.question + tokens.answer[:shared], answer=tokens.answer[shared:], spans=tokens.spans[shared:]
     )
-
-
-def _of_few_tokens(tokens: Sequence[Tokens], limit: int) -> Iterator[list[Tokens]]:
-    batch, size = list[Tokens](), 0
-    for own in tokens:
-        if batch and size + len(own.answer) > limit:
-            yield batch
-            batch, size = [], 0
-        batch.append(own)
-        size += len(own.answer) + (0 if size else len(own.question))
-    if batch:
-        yield batch

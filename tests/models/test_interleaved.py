@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from jobs.make_base import frames_of
-from models import batching
+from models import batching, scoring
 from models.base import ChatReader, ChatSpec, Device, FinetuneSpec, ModelSpec, Sampling, Turn, Video
-from models.pllava import chats, checkpoints, video_llm
+from models.pllava import checkpoints, video_llm
 from models.pllava.chat import ChatTokenizer
 from models.pllava.forms import FORMS
 from models.pllava.samples import exchanges_of, ids_of, views_of
@@ -134,7 +134,7 @@ def test_texts_after_shots_are_read_as_in_the_whole_chat(
     videos: list[Video], monkeypatch: pytest.MonkeyPatch, tokens_at_once: int
 ) -> None:
     """By one pass over each whole chat, as a finetune has its loss; whatever stands beside a text, and in any order of chats."""
-    monkeypatch.setattr(chats, "READ_TOKENS", tokens_at_once)
+    monkeypatch.setattr(scoring, "READ_TOKENS", tokens_at_once)
     llm, texts = video_llm.load(TINY, CPU), ["The dax zups 1.", "The wug meeks.", "The dax zups 1", "The red circle rises </s>"]
     assert isinstance(llm, ChatReader)
     samples = [a_sample(shots, first=shots, answer="") for shots in SHOTS]

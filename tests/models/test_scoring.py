@@ -10,7 +10,7 @@ import torch
 
 from engine.generate.grounding import score
 from jobs.make_base import frames_of
-from models import registry
+from models import registry, scoring
 from models.base import ChatSpec, Device, Likelihood, ModelSpec, OutOfMemory, Passage, Sampling, Video
 from models.decoding import Prefix
 from models.pllava import video_llm
@@ -62,7 +62,12 @@ def whole(llm: video_llm.PllavaVideoLLM, passage: Passage, video: Video) -> list
     return [float(logprobs[place - 1, token]) for place, token in enumerate(labels) if token != -100]
 
 
-def test_likelihoods_are_those_of_the_whole_chat(llm: video_llm.PllavaVideoLLM, videos: list[Video]) -> None:
+@pytest.mark.parametrize("tokens_at_once", [scoring.READ_TOKENS, 40])
+def test_likelihoods_are_those_of_the_whole_chat(
+    llm: video_llm.PllavaVideoLLM, videos: list[Video], monkeypatch: pytest.MonkeyPatch, tokens_at_once: int
+) -> None:
+    """Whether the texts of a prefix stand in one row or in several."""
+    monkeypatch.setattr(scoring, "READ_TOKENS", tokens_at_once)
     passages = all_passages(videos)
     read = watched_of(llm, videos).score(passages)
     for passage, likelihood in zip(passages, read, strict=True):

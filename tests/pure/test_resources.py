@@ -46,30 +46,42 @@ def test_what_each_zero_stage_shares_out(stage: int, weights: int, gradients: in
     assert parts["optimizer"] == TRAINED * 3 * FP32 / optimizer
 
 
-def test_logits_are_counted_in_bfloat16_and_twice_in_float32() -> None:
-    tokens = 2 * (32 + PROMPT_TOKENS + 50)
-    assert training(a_config(), SIZE).parts["logits"] == tokens * 101 * (BF16 + 2 * FP32)
+LOGIT = 101 * (BF16 + 3 * FP32)
+"""Bytes of a place's logits: in bfloat16, and three times in float32."""
+
+
+def test_logits_are_counted_for_the_places_of_all_answers_of_a_micro_batch() -> None:
+    assert training(a_config(), SIZE).parts["logits"] == 2 * (2 * 50) * LOGIT
+    assert training(a_config(micro_batch_rows=1), SIZE).parts["logits"] == 50 * LOGIT
+    assert training(a_config(micro_batch_rows=8, batch_rows=32), SIZE).parts["logits"] == 8 * (32 + PROMPT_TOKENS + 50) * LOGIT
 
 
 def test_a_row_is_as_long_as_the_longest_episode() -> None:
     config = a_config().model_copy(update={"mixture": a_config().mixture.model_copy(update={"episodes": 1.0})})
     longest = config.episodes.shots[-1]
     tokens = 2 * (32 + max(PROMPT_TOKENS + 50, longest * 8 + (longest + 1) * EXCHANGE_TOKENS))
-    assert training(config, SIZE).parts["logits"] == tokens * 101 * (BF16 + 2 * FP32)
+    layer = tokens * BF16 * (8 * 16 + 3 * 48)
+    patches = 2 * (longest + 1) * 4 * 9
+    assert training(config, SIZE).parts["activations"] == 3 * layer + patches * BF16 * (8 + 2 * 16)
+    assert training(config, SIZE).parts["logits"] == 2 * (2 * 50) * LOGIT
+    learns_all = config.model_copy(update={"episodes": config.episodes.model_copy(update={"loss_on": "all"})})
+    assert training(learns_all, SIZE).parts["logits"] == 2 * min(tokens // 2, 2 * (longest + 1) * EXCHANGE_TOKENS) * LOGIT
 
 
 def test_a_row_of_conversations_may_fill_the_context() -> None:
     config = a_config("mixture.instruct=0.5", "mixture.examples=i.parquet")
-    assert training(config, SIZE).parts["logits"] == 2 * 1024 * 101 * (BF16 + 2 * FP32)
+    assert training(config, SIZE).parts["logits"] == 2 * 1024 * LOGIT
     (refusal,) = budget(config, replace(SIZE, vocab_size=5_000_000)).refusals[-1:]
     assert "; conversations (mixture.instruct) fill the context of 1024 tokens: try train.gradient_checkpointing" in refusal
     longest = replace(SIZE, context_tokens=300)
-    assert training(a_config(), longest).parts["logits"] == 2 * 300 * 101 * (BF16 + 2 * FP32), "no row is longer than the context"
+    assert training(a_config(micro_batch_rows=8, batch_rows=32), longest).parts["logits"] == 8 * 300 * LOGIT, (
+        "no row is longer than the context"
+    )
 
 
 def test_a_picture_counts_where_it_takes_more_tokens_than_a_video() -> None:
     pictures = replace(SIZE, patches_per_frame=49)
-    assert training(a_config(), pictures).parts["logits"] == 2 * (49 + PROMPT_TOKENS + 50) * 101 * (BF16 + 2 * FP32)
+    assert training(a_config(micro_batch_rows=8, batch_rows=32), pictures).parts["logits"] == 8 * (49 + PROMPT_TOKENS + 50) * LOGIT
     assert generation(a_config("generate.piece_clips=10"), pictures).parts["continuation of 10 clips"] == (
         10 * (49 + PROMPT_TOKENS + 50) * 96 * BF16
     )

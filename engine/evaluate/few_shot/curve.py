@@ -181,7 +181,7 @@ class Point:
     """Macro F1 of the verb classes that were chosen; None where none were."""
     noun_f1: float | None
     failed: int
-    """Queries whose video is missing or broken: they count as wrong."""
+    """Queries whose video is missing or broken, or that the device's memory does not hold: they count as wrong."""
     short: int
     """Queries that had fewer shots."""
     by_class: int
@@ -189,8 +189,11 @@ class Point:
 
 
 def too_many_unusable(rows: Iterable[Narrated], limit: float) -> str | None:
-    """The reason not to draw a curve, if more than the share `limit` of the queries have no usable video; else None."""
-    failure = {(row.set, row.query): row.failure for row in rows if row.control != MAJORITY}  # which looks at no video
+    """The reason not to draw a curve, if more than the share `limit` of the queries could not be answered; else None."""
+    failure: dict[tuple[str, str], str] = {}
+    for row in rows:
+        if row.control != MAJORITY:  # which looks at no video
+            failure[row.set, row.query] = failure.get((row.set, row.query)) or row.failure
     return too_many_failed(Counter(filter(None, failure.values())), len(failure), limit)
 
 

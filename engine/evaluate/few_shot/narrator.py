@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -17,8 +17,10 @@ from engine.rows import NARRATED, Failure, Narrated, names_of
 from engine.store.files import Store
 from engine.store.filesystems import Storage
 from engine.store.weights import local
-from models.base import ChatReader, Device, EngineSpec, ModelSpec, Sample, Sampling, Turn, Video, VideoLLM
+from models.base import ChatReader, Device, EngineSpec, ModelSpec, OutOfMemory, Reply, Sample, Sampling, Turn, Video, VideoLLM
 from models.registry import load
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,14 +82,16 @@ class Narrator:
             for number, query in enumerate(queries)
             if query["sample"] and query["sample"][-1]["clip"] in places
         }
-        seeds = [self._seed(queries[number]) for number in samples]
-        replies = self._llm.converse(videos, list(samples.values()), seeds, spec.sampling)
-        texts = dict(zip(samples, (reply.text for reply in replies), strict=True))
-        chosen = self._choose(videos, {number: sample for number, sample in samples.items() if not queries[number]["control"]})
+        seeds = {number: self._seed(queries[number]) for number in samples}
+        texts = {number: reply.text for number, reply in self._replies(videos, samples, seeds).items()}
+        read = {number: sample for number, sample in samples.items() if number in texts and not queries[number]["control"]}
+        chosen = self._choose(videos, read)
         for number, query in enumerate(queries):
             if number in samples:
-                query |= {"text": texts[number], "shown": len(samples[number]) - 1}
+                query |= {"text": texts.get(number, ""), "shown": len(samples[number]) - 1}
                 query |= dict(zip(("chosen_verb", "chosen_noun"), chosen.get(number, ("", "")), strict=True))
+                if number not in texts or (spec.classes and number in read and number not in chosen):
+                    query |= {"failure": "out_of_memory"}
             elif query["sample"]:  # else it is answered without a video
                 failure = results[query["sample"][-1]["clip"]]
                 assert isinstance(failure, Failure)
@@ -102,14 +106,28 @@ class Narrator:
     def _seed(self, query: Mapping[str, Any]) -> int:
         return derive_seed(self._spec.seed, query["shots"], f"{query['set']}/{query['query']}/{query['control']}", "direct")
 
+    def _replies(self, videos: Sequence[Video], samples: Mapping[int, Sample], seeds: Mapping[int, int]) -> dict[int, Reply]:
+        """Of each sample that the device's memory holds; what it does not hold at once is answered in halves."""
+
+        def answered(part: Mapping[int, Sample]) -> dict[int, Reply]:
+            own = [seeds[number] for number in part]
+            return dict(zip(part, self._llm.converse(videos, list(part.values()), own, self._spec.sampling), strict=True))
+
+        return in_halves(answered, samples)
+
     def _choose(self, videos: Sequence[Video], samples: Mapping[int, Sample]) -> dict[int, tuple[str, str]]:
-        """The likeliest verb and noun class of each sample."""
+        """The likeliest verb and noun class of each sample that the device's memory holds."""
         spec, llm = self._spec, self._llm
         if spec.classes is None or not samples:
             return {}
         assert isinstance(llm, ChatReader)
-        chats = llm.open_chats(videos, list(samples.values()))
-        return {number: classify(partial(chats.read, place), spec.pattern, spec.classes) for place, number in enumerate(samples)}
+        classes = spec.classes
+
+        def chosen(part: Mapping[int, Sample]) -> dict[int, tuple[str, str]]:
+            chats = llm.open_chats(videos, list(part.values()))
+            return {number: classify(partial(chats.read, place), spec.pattern, classes) for place, number in enumerate(part)}
+
+        return in_halves(chosen, samples)
 
     def _compared(self, queries: Sequence[Mapping[str, Any]]) -> list[Narrated]:
         """The narrator's own words decide if the narration can be taken apart; otherwise the names of the classes."""
@@ -130,6 +148,18 @@ class Narrator:
                 )
             )
         return rows
+
+
+def in_halves(answered: Callable[[Mapping[int, Sample]], dict[int, T]], samples: Mapping[int, Sample]) -> dict[int, T]:
+    """Where memory does not hold the samples at once, each half by itself; a sample that it does not hold alone is left out."""
+    try:
+        return answered(samples)
+    except OutOfMemory:
+        numbers = list(samples)
+    if len(numbers) == 1:
+        return {}
+    halves = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
+    return {n: value for half in halves for n, value in in_halves(answered, {n: samples[n] for n in half}).items()}
 
 
 def write_answers(row: dict[str, Any], store: Store) -> dict[str, Any]:
