@@ -70,14 +70,12 @@ def kept_by_decay(rank: Rank, case: Case) -> dict[str, float]:
     with backend.building(case.train, device, rank.rank) as read_weights:
         student = trainee(case.model, lora, 0, device, read_weights)
     session = backend.start(student.module, case.train, device)
-    with session.gathered() as trained:
-        before = {name: parameter.detach().clone() for name, parameter in trained.items()}
+    before = {name: parameter.detach().clone() for name, parameter in session.weights()}
     batch = student.batch([], [[Turn(None, "What?", "It.")]])
     del batch["labels"]
     session.backward(session.logits(batch).sum() * 0, 1.0, last=True)
     session.step(0.1)
-    with session.gathered() as trained:
-        return {name: float(parameter.norm() / before[name].norm()) for name, parameter in trained.items() if before[name].any()}
+    return {name: float(parameter.norm() / before[name].norm()) for name, parameter in session.weights() if before[name].any()}
 
 
 class OneBadRank:

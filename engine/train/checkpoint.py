@@ -164,24 +164,26 @@ def _unused_of_all(rank: Rank, state: State) -> dict[str, list[str]]:
 
 
 def save_adapter(session: Session, student: Trainee, job: TrainJob, rank: Rank) -> None:
-    """Rank 0 publishes the adapter; with ZeRO-3 all ranks help to gather it.
+    """Rank 0 publishes the adapter, or the whole model; with ZeRO-3 all ranks help to gather it, one parameter after another.
 
     Raises ValueError, on all ranks, where a weight is not finite: the last step may have made it so.
     """
-    with session.gathered() as trained:
-        for name, parameter in trained.items():
-            if not parameter.isfinite().all():
-                raise ValueError(
-                    f"{job.out}: after the last step {name} holds NaN or infinite values; begin another run (run.uri) with a lower "
-                    "train.lr"
-                )
+    trained: dict[str, Any] = {}
+    for name, parameter in session.weights():
+        if not parameter.isfinite().all():
+            raise ValueError(
+                f"{job.out}: after the last step {name} holds NaN or infinite values; begin another run (run.uri) with a lower "
+                "train.lr"
+            )
         if rank.rank == 0:
-            with tempfile.TemporaryDirectory() as folder:
-                student.save(Path(folder), {name: parameter.detach().cpu().clone() for name, parameter in trained.items()})
-                refuse_taken_over(job)
-                # of ranks that died behind it: it must not stand beside a part of the model
-                job.store.delete(f"{job.out}/{LOSSES}")
-                job.store.put_folder(Path(folder), f"{job.out}/{MODEL}")
+            trained[name] = parameter.detach().cpu().clone()
+    if rank.rank == 0:
+        with tempfile.TemporaryDirectory() as folder:
+            student.save(Path(folder), trained)
+            refuse_taken_over(job)
+            # of ranks that died behind it: it must not stand beside a part of the model
+            job.store.delete(f"{job.out}/{LOSSES}")
+            job.store.put_folder(Path(folder), f"{job.out}/{MODEL}")
 
 
 @dataclass(frozen=True, kw_only=True)

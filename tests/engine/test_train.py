@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,9 +123,8 @@ class Kept:
         assert [path.name for path in folder.iterdir()] == ["state.json"]
         return json.loads((folder / "state.json").read_text())
 
-    @contextmanager
-    def gathered(self) -> Iterator[dict[str, Any]]:
-        yield {"weight": torch.ones(1)}
+    def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        yield "weight", torch.ones(1)
 
 
 def an_attempt(job: TrainJob, rank: Rank) -> tuple[Checkpoints, State, list[str]]:

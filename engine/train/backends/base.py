@@ -1,5 +1,6 @@
 """What engine/train asks of a training backend: Protocols only."""
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +63,9 @@ class Session(Protocol):
         """Continue from a checkpoint, of which the folder has what `loads` names; returns the state that was saved with it."""
         ...
 
-    def gathered(self) -> AbstractContextManager["dict[str, Tensor]"]:
-        """The trained parameters by name, whole on every rank while the block runs."""
+    def weights(self) -> Iterator[tuple[str, "Tensor"]]:
+        """The trained parameters with their names, each whole on every rank until the next one is asked for: a device need not hold
+        all at once. All ranks go through all of them."""
         ...
 
 

@@ -213,11 +213,11 @@ class DeepSpeedSession:
         assert path is not None, f"DeepSpeed found no checkpoint in {folder}"
         return dict(state)
 
-    @contextmanager
-    def gathered(self) -> Iterator["dict[str, Tensor]"]:
+    def weights(self) -> Iterator[tuple[str, "Tensor"]]:
         import deepspeed
 
-        trained = {name: parameter for name, parameter in self._engine.module.named_parameters() if parameter.requires_grad}
         partitioned = self._train.zero_stage == 3
-        with deepspeed.zero.GatheredParameters(list(trained.values()), modifier_rank=None, enabled=partitioned):
-            yield trained
+        for name, parameter in self._engine.module.named_parameters():
+            if parameter.requires_grad:
+                with deepspeed.zero.GatheredParameters([parameter], modifier_rank=None, enabled=partitioned):
+                    yield name, parameter
