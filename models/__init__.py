@@ -8,6 +8,7 @@ digests    sha256 of large files, read once per machine
 context    whether prompt and answer fit into a model's context, in words
 batching   holds questions back until every clip has one, then answers them as one batch
 decoding   batched sampling with shared prefixes
+attention  keys and values that query heads share are not copied for each of them
 streams    several answers to one question, from one prefix
 passages   texts that are read after prefixes, as tokens
 scoring    how likely texts are after prefixes that were computed before

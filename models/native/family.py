@@ -7,6 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from models.attention import share_keys
 from models.base import Device, FinetuneSpec, FrameSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
 from models.folders import digest_of, fetch, new_folder
 from models.native import published
@@ -71,6 +72,7 @@ def load(spec: ModelSpec, device: Device) -> VideoLLM:
     refuse_missing_gpu(device)
     processor = loading.processor_of(spec)
     model = loading.load(spec, device.dtype).to(device.kind).eval().requires_grad_(False)
+    share_keys(model)
     end_ids = loading.end_ids_of(fetch(spec.base), processor)
     model.generation_config = type(model.generation_config)()  # no penalties, no sampling: the configuration of a run decides these
     return video_llm.NativeVideoLLM(model, processor, version(spec), processor.frames, processor.context_tokens, end_ids)

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from models.attention import share_keys
 from models.base import ENCODE_CLIPS, Device, FrameSpec, Likelihood, ModelSpec, Passage, Reply, Sample, Sampling, Video
 from models.batching import Question, WatchedInBatches, batches_by_length, long_question
 from models.context import too_long
@@ -38,6 +39,7 @@ def load(spec: ModelSpec, device: Device) -> "PllavaVideoLLM":
     refuse_missing_gpu(device)
     model, processor = loading.load(spec, device.dtype)
     model.to(device.kind)
+    share_keys(model)
     return PllavaVideoLLM(model, processor, version(spec))
 
 
