@@ -15,7 +15,7 @@ from jobs.view import a_console
 
 
 def list_runs(uri: str, settings: list[str], as_json: bool) -> None:
-    rows = map(row_of, _runs(uri, settings))
+    rows = map(row_of, _runs(uri, settings, skips=True))
     if as_json:
         for row in rows:
             print(to_json(asdict(row)).decode())
@@ -43,12 +43,11 @@ def _cells(row: RunRow) -> list[str]:
 def collect(uri: str, settings: list[str], is_deleting: bool, as_json: bool = False) -> None:
     """One run that cannot be read stops it before anything of the others is deleted: it may need what they have."""
     stores = list(_runs(uri, settings))
-    collections = [collecting.collectable(store) for store in stores]
-    if is_deleting:
-        collections = [collecting.delete(store) for store in stores]
+    planned = [collecting.collectable(store) for store in stores]
+    collections = map(collecting.delete, stores) if is_deleting else iter(planned)
     if as_json:
         for collection in collections:
-            print(to_json(asdict(collection) | {"deleted": is_deleting}).decode())
+            print(to_json(asdict(collection) | {"deleted": is_deleting}).decode(), flush=True)
         return
     console, size = a_console(), 0
     for collection in collections:
@@ -66,11 +65,11 @@ def _lines(collection: Collection) -> Iterator[str]:
         yield f"{collection.run}/{folder.path}  {size_of(folder.size)}  {folder.why}"
 
 
-def _runs(uri: str, settings: list[str]) -> Iterator[Store]:
-    """Raises ValueError where there is none."""
+def _runs(uri: str, settings: list[str], skips: bool = False) -> Iterator[Store]:
+    """See runs_below. Raises ValueError where there is none."""
     store = Store(uri.rstrip("/") or uri, load_config(None, settings).access())
     is_empty = True
-    for run in runs_below(store):
+    for run in runs_below(store, skips):
         is_empty = False
         yield run
     if is_empty:

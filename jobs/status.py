@@ -17,7 +17,7 @@ from engine.run.seals import Seal
 from engine.run.summary import result_of, results_of
 from engine.store.documents import to_json
 from engine.store.files import Store
-from jobs.view import a_console, reasons
+from jobs.view import CONTROLS, a_console, reasons
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,7 +267,8 @@ def _retried(kind: str, again: failing.Retried | failing.Restored | None) -> str
 
 
 def tsv_line(row: failing.Failed) -> str:
-    r"""Step, id, kind and detail, separated by tabs: what would break the line or a column becomes a space, half a character `?`.
+    r"""Step, id, kind and detail, separated by tabs, without control characters: what would break the line or a column becomes a
+    space, half a character `?`.
 
     >>> tsv_line(failing.Failed("cycle-000/generate", "a\tb", "missing", "no such\nfile"))
     'cycle-000/generate\ta b\tmissing\tno such file'
@@ -275,7 +276,7 @@ def tsv_line(row: failing.Failed) -> str:
     cells = (
         " ".join(cell.split()) if set(cell) & set("\t\r\n\v\f") else cell for cell in (row.step, row.name, row.kind, row.detail)
     )
-    return "\t".join(cells).encode(errors="replace").decode()
+    return "\t".join(cell.translate(CONTROLS) for cell in cells).encode(errors="replace").decode()
 
 
 def _store(uri: str, settings: list[str]) -> Store:

@@ -3,14 +3,15 @@
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any, Self
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +28,18 @@ WIDTH_FOR_BAR = 100
 """Columns of a terminal from which there is room for a progress bar beside the line."""
 
 
+CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
+"""Control characters, of which terminals make more than text: for str.translate."""
+
+
+class PlainConsole(Console):
+    """Without the control characters of what it prints: an answer or a label cannot change the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=segment.text.translate(CONTROLS))
+
+
 def a_console() -> Console:
     """A console of the terminal's width, which wraps at words; where there is no terminal, wide enough for the table.
 
@@ -38,7 +51,7 @@ def a_console() -> Console:
         return Console(file=file, highlight=False, soft_wrap=True, markup=False, emoji=False, width=160, color_system=None)
     is_terminal = sys.stdout.isatty()
     width = None if is_terminal else 160
-    return Console(highlight=False, soft_wrap=not is_terminal, markup=False, emoji=False, width=width)
+    return PlainConsole(highlight=False, soft_wrap=not is_terminal, markup=False, emoji=False, width=width)
 
 
 class View(logging.Handler):

@@ -1,5 +1,6 @@
 """The runs below a URI: state, cycles, accuracy, size and parent of each, from their stores alone."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,9 @@ from engine.run.summary import summarize
 from engine.run.work import read_seals, run_config
 from engine.store.files import Store
 from engine.store.parallel import parallel_map
+from engine.store.troubles import StorageError
+
+log = logging.getLogger(__name__)
 
 DEPTH = 4
 """Folders below the given one that are looked into: a run's own folders are not."""
@@ -23,7 +27,7 @@ class RunRow:
     run: str
     """Its folder or URI."""
     state: Literal["complete", "running", "not finished", "unreadable"]
-    """running: a driver holds the lease. unreadable: its configuration or a seal is damaged; `note` says how."""
+    """running: a driver holds the lease. unreadable: its configuration or a seal is damaged, or storage refuses it: see `note`."""
     next_step: str | None = None
     """null if the run is complete, or unreadable."""
     cycles: int | None = None
@@ -40,19 +44,33 @@ class RunRow:
     """What a reader has to know, in one line."""
 
 
-def runs_below(store: Store) -> Iterator[Store]:
-    """The runs in a folder and in the folders below it, in the order of their names; the folder itself if it is one."""
+def runs_below(store: Store, skips: bool = False) -> Iterator[Store]:
+    """The runs in a folder and in the folders below it, in the order of their names; the folder itself if it is one.
+
+    `skips`: a folder below it that storage does not show is left out with a warning. Raises StorageError.
+    """
     level = [store]
-    for _ in range(DEPTH + 1):
-        names = list(parallel_map(partial(Store.names, folder=""), level))
+    for depth in range(DEPTH + 1):
         below: list[Store] = []
-        for folder, files in zip(level, names, strict=True):
-            if "config.json" in files:
-                if is_run(folder):
-                    yield folder
+        for folder, held in zip(level, parallel_map(partial(_look, skips=skips and depth > 0), level), strict=True):
+            if held is None:
+                yield folder
             else:
-                below += [Store(f"{folder.uri.rstrip('/')}/{name}", folder.storage) for name in folder.folders("")]
+                below += [Store(f"{folder.uri.rstrip('/')}/{name}", folder.storage) for name in held]
         level = below
+
+
+def _look(folder: Store, skips: bool) -> list[str] | None:
+    """The folders in a folder; None: it is a run."""
+    try:
+        if "config.json" not in folder.names(""):
+            return folder.folders("")
+        return None if is_run(folder) else []
+    except StorageError as error:
+        if not skips:
+            raise
+        log.warning("left out: %s", error)
+        return []
 
 
 def is_run(store: Store) -> bool:
@@ -69,8 +87,16 @@ def is_run(store: Store) -> bool:
 def row_of(store: Store) -> RunRow:
     try:
         return _row_of(store)
-    except ValueError as error:
-        return RunRow(run=store.uri, state="unreadable", bytes=store.total_bytes(), note=str(error))
+    except (ValueError, StorageError) as error:
+        return RunRow(run=store.uri, state="unreadable", bytes=_bytes_of(store), note=str(error))
+
+
+def _bytes_of(store: Store) -> int:
+    """0 where storage does not say."""
+    try:
+        return store.total_bytes()
+    except StorageError:
+        return 0
 
 
 def _row_of(store: Store) -> RunRow:

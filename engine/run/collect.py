@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from engine.config import Parent, RunConfig
 from engine.run.children import children_of
 from engine.run.collected import note_collected
-from engine.run.lease import Lease, lease_state
+from engine.run.lease import Lease, Occupied, lease_state
 from engine.run.logs import LOGS
 from engine.run.plan import gap, history, name_of, next_step
 from engine.run.refresh import write_cards
@@ -116,6 +116,13 @@ def delete(store: Store) -> Collection:
     first = collectable(store)
     if not first.folders:
         return first
+    try:
+        return _delete_under_lease(store, first)
+    except Occupied as error:
+        return Collection(store.uri, [], str(error))
+
+
+def _delete_under_lease(store: Store, first: Collection) -> Collection:
     with Lease(store) as lease:
         # another command may have been at work since, and this one holds the lease now
         config, sealed = run_config(store), read_seals(store)

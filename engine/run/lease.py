@@ -1,8 +1,8 @@
 """One driver per run: a lease with an epoch. A second driver is refused while the first is alive, and replaces it once it is dead.
 
 A driver that begins epoch 3 creates `lease/00003.json`, which describes its process, if that file is absent; while it is alive it
-overwrites `lease/00003.beat` with a new heartbeat and the name of its step. No clocks are compared between machines: a driver is
-taken for dead when its heartbeat has not changed for STALE_S on the clock of the waiting driver. A driver that was only suspended
+overwrites `lease/00003.beat` with a new heartbeat and the name of its step. To take a run over, no clocks of machines are compared:
+a driver is dead when its heartbeat has not changed for STALE_S on the clock of the waiting driver. A driver that was only suspended
 finds the record of the next epoch when it wakes, and stops before it seals anything. So does a driver that finds another process
 in its own epoch's record: a store that checks first and writes then may tell two drivers that each of them created it.
 """
@@ -31,8 +31,14 @@ FOLDER = "lease"
 RECORD = re.compile(r"([0-9]{5})\.json")
 """The name of an epoch's record. Other files in the folder are not ours, and are left alone."""
 BEAT_S, STALE_S = 3.0, 20.0
+SILENT_S = 600.0
+"""Who only looks takes a driver for dead whose last heartbeat is so old by their two clocks; nobody takes a run over by it."""
 RELEASED = b"released"
 """The last heartbeat of a driver that has released the lease begins with it."""
+
+
+class Occupied(ValueError):
+    """Another driver is at work on the run."""
 
 
 class Fenced(ValueError):
@@ -63,7 +69,7 @@ class Lease:
         self._renewer: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        """Raises ValueError if another driver is alive."""
+        """Raises Occupied if another driver is alive."""
         latest = newest(self._store)
         while True:
             if latest:
@@ -119,7 +125,7 @@ class Lease:
     def _beat(self) -> None:
         with self._writing:
             if not self._ended.is_set() and not self._lost:
-                self._store.write(f"{FOLDER}/{self.epoch:05d}.beat", f"{uuid.uuid4().hex} {self._step}".encode())
+                self._store.write(f"{FOLDER}/{self.epoch:05d}.beat", heartbeat(self._step))
                 self._on_beat()
 
     def _compare(self) -> None:
@@ -131,7 +137,7 @@ class Lease:
             self._on_loss()
 
     def _wait_until_free(self, epoch: int) -> None:
-        """Return once the driver of the epoch has released the lease or is dead. Raises ValueError if it sends a heartbeat."""
+        """Return once the driver of the epoch has released the lease or is dead. Raises Occupied if it sends a heartbeat."""
         driver, path = read_record(self._store, epoch), f"{FOLDER}/{epoch:05d}.beat"
         first = self._store.read(path)
         if _is_released(first) or is_dead(driver):
@@ -144,7 +150,7 @@ class Lease:
             if _is_released(beat) or is_dead(driver):
                 return
             if beat != first:
-                raise ValueError(f"{self._store.url()} is being worked on by {_name(driver)}; wait for its end or stop it first")
+                raise Occupied(f"{self._store.url()} is being worked on by {_name(driver)}; wait for its end or stop it first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +158,8 @@ class LeaseState:
     """The lease as seen from outside: LeaseState(holder="process 7 on a (since ...)", step="cycle-000/generate")"""
 
     holder: str
-    """The driver that holds the lease, as far as can be known without waiting; "": it was released, or its driver is dead."""
+    """The driver that holds the lease, as far as can be known without waiting; "": it was released, its driver is dead, or has sent
+    no heartbeat for SILENT_S."""
     step: str
     """The last step that a driver has begun; "" before the first."""
 
@@ -161,7 +168,7 @@ def lease_state(store: Store) -> LeaseState:
     epoch = newest(store)
     beat, record = parallel_map(store.read, [f"{FOLDER}/{epoch:05d}.beat", f"{FOLDER}/{epoch:05d}.json"])
     driver = _driver_of(record)
-    is_free = not epoch or _is_released(beat) or is_dead(driver)
+    is_free = not epoch or _is_released(beat) or is_dead(driver) or _is_silent(beat)
     return LeaseState(holder="" if is_free else _name(driver), step=(beat or b"").decode(errors="replace").partition(" ")[2])
 
 
@@ -186,6 +193,20 @@ def _driver_of(record: bytes | None) -> dict[str, Any]:
     except ValueError:
         return {}
     return driver if isinstance(driver, dict) and isinstance(driver.get("pid"), int) else {}
+
+
+def heartbeat(step: str) -> bytes:
+    """What a driver at this step sends: never the same twice, with its time."""
+    return f"{uuid.uuid4().hex}@{time.time():.0f} {step}".encode()
+
+
+def _is_silent(beat: bytes | None) -> bool:
+    """
+    >>> _is_silent(heartbeat("ingest")), _is_silent(b"8a1f@1700000000 ingest"), _is_silent(b"8a1f ingest"), _is_silent(None)
+    (False, True, False, False)
+    """
+    sent = re.match(rb"\w+@(\d+) ", beat or b"")
+    return sent is not None and time.time() - int(sent[1]) > SILENT_S
 
 
 def _is_released(beat: bytes | None) -> bool:

@@ -34,6 +34,7 @@ published     Video-STaR's rules for all kinds, as in its paper and its code
 tools         what the published rules use beside the text: models, and a list of stop words
 """
 
+import importlib
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,10 @@ class _Verify(ModuleType):
 
     Importing any module of the package binds its name in `engine`, so a function of the same name there would be lost.
     """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For processes of multiprocessing: a module cannot be pickled."""
+        return importlib.import_module, (self.__name__,)
 
     def __call__(self, text: str, question: str, label: Any, **options: Any) -> "Verdict":
         from engine.verify.library import verify  # whoever imports the package for one of its modules needs none of it

@@ -1,23 +1,26 @@
 """Pins gc and runs: what is taken of finished runs and what never is, that this is no damage, and which folders are runs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from builders import a_seal
 from engine.presets import load_config
+from engine.run import collect as collecting
 from engine.run.catalog import row_of, runs_below
 from engine.run.children import note_child
 from engine.run.collect import collectable, delete
 from engine.run.damage import damage_by_contents, damage_by_sizes
-from engine.run.lease import Lease
+from engine.run.lease import Lease, Occupied
 from engine.run.plan import BASE, INGEST, name_of
 from engine.run.seals import Seal, write_seal
 from engine.run.work import read_seals
 from engine.store.files import Store
+from engine.store.troubles import StorageError
 from jobs.runs import collect, list_runs
 
 ACCOUNTS = {"clips": 1, "direct_kept": 1, "rationalized_kept": 0, "dropped": {}, "failed": {}}
@@ -126,6 +129,51 @@ def test_gc_lists_and_deletes_only_when_it_is_to(tmp_path: Path, capsys: pytest.
     collect(str(tmp_path), [], is_deleting=True)
     assert "10 B deleted" in capsys.readouterr().out
     assert not (tmp_path / "runs/a/cycle-000/train/model").exists()
+
+
+def test_gc_says_of_each_run_what_it_deleted_and_goes_on_after_one_that_a_driver_has_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "abc":
+        a_run(tmp_path / name, [0.2, 0.5])
+
+    def held(store: Store) -> Lease:
+        if store.uri.endswith("/b"):
+            raise Occupied("b is being worked on")
+        return Lease(store)
+
+    monkeypatch.setattr(collecting, "Lease", held)
+    collect(str(tmp_path), [], is_deleting=True, as_json=True)
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(Path(row["run"]).name, row["kept"], len(row["folders"])) for row in rows] == [
+        ("a", "", 2), ("b", "b is being worked on", 0), ("c", "", 2)
+    ]  # fmt: skip
+
+
+def test_what_storage_refuses_is_told_and_the_other_runs_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("first", "lost", "locked/run"):
+        a_run(tmp_path / name, [0.2]).write("lease/00001.json", b"{}")
+
+    def refusing(call: Callable[..., Any], part: str) -> Callable[..., Any]:
+        def refused(store: Store, *given: Any, **options: Any) -> Any:
+            if store.uri.endswith(part):
+                raise StorageError("denied", f"{store.uri} is denied")
+            return call(store, *given, **options)
+
+        return refused
+
+    monkeypatch.setattr(Store, "names", refusing(Store.names, "locked"))
+    for name in ("read", "total_bytes"):
+        monkeypatch.setattr(Store, name, refusing(getattr(Store, name), "lost"))
+    list_runs(str(tmp_path), [], as_json=True)
+    rows = {Path(row["run"]).name: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert {name: row["state"] for name, row in rows.items()} == {"first": "complete", "lost": "unreadable"}
+    assert (rows["lost"]["note"], rows["lost"]["bytes"]) == (f"{tmp_path}/lost is denied", 0)
+    assert caplog.messages == [f"left out: {tmp_path}/locked is denied"]
+    with pytest.raises(StorageError, match="locked is denied"):
+        collect(str(tmp_path), [], is_deleting=True)
 
 
 def test_runs_are_listed_with_their_state_and_other_folders_are_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,6 +63,14 @@ def test_a_driver_elsewhere_that_is_silent_is_replaced(store: Store) -> None:
         assert held.epoch == 2
 
 
+def test_who_only_looks_takes_a_driver_elsewhere_for_dead_by_its_last_heartbeat(store: Store) -> None:
+    stranger(store)
+    store.write("lease/00001.beat", f"8a1f@{time.time() - 500:.0f} ingest".encode())
+    assert "elsewhere" in lease_state(store).holder
+    store.write("lease/00001.beat", f"8a1f@{time.time() - 700:.0f} ingest".encode())
+    assert (lease_state(store).holder, lease_state(store).step) == ("", "ingest")
+
+
 def test_a_dead_driver_of_this_machine_is_replaced_at_once(store: Store) -> None:
     code = "import os, sys; from engine.run.lease import *; Lease(Store(sys.argv[1])).__enter__(); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", code, store.uri], cwd=Path(__file__).parents[2], timeout=60, check=False)

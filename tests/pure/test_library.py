@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import io
+import pickle
 import re
 import subprocess
 import sys
@@ -178,3 +179,7 @@ def test_every_example_of_the_page_runs(run: str, monkeypatch: pytest.MonkeyPatc
 
 def test_the_page_names_all_of_it() -> None:
     assert [name for name in engine.__all__ if f"`{name}" not in PAGE.read_text()] == []
+
+
+def test_verify_goes_to_processes_of_its_own() -> None:
+    assert pickle.loads(pickle.dumps(verify)) is verify
