@@ -18,7 +18,7 @@ from engine.config import RunConfig
 from engine.connection import connect
 from engine.evaluate.few_shot.step import SETTINGS, few_shot
 from engine.presets import load_config
-from engine.report.curve import BASELINES, svg
+from engine.report.curve import BASELINES, Drawn, svg
 from engine.run import loop
 from engine.run.plan import name_of
 from engine.run.resources import needs
@@ -111,12 +111,13 @@ def _report(out: str, results: dict[str, list[dict[str, Any]]], console: Console
         table = Table(box=None, padding=(0, 2), header_style="bold", title=f"{set_name} actions: verb and noun right, by shots")
         for column in ("trained on", *map(str, shots), f"{most} less 0"):
             table.add_column(column, justify="left" if column == "trained on" else "right")
-        series: dict[str, list[tuple[int, float, float]]] = {}
+        series: dict[str, list[Drawn]] = {}
         for title, rows, control in _lines(results):
             numbers = [number for number in shots if number > 1 or not control]
             line = {number: [_both(row, set_name, control, number) for row in rows] for number in numbers}
             gains = [b - a for a, b in zip(line.get(0, []), line.get(most, []), strict=False)]
-            series[title] = [(number, mean(values), _half(values)) for number, values in line.items()]
+            halves = {number: (mean(values), _half(values)) for number, values in line.items()}
+            series[title] = [(number, middle, middle - half, middle + half) for number, (middle, half) in halves.items()]
             means = (f"{mean(line[number]):.3f}" if number in line else "" for number in shots)
             table.add_row(title, *means, f"{mean(gains):+.3f} ± {_half(gains):.3f}" if gains else "")
             summary.setdefault(set_name, {})[title] = {
@@ -127,7 +128,7 @@ def _report(out: str, results: dict[str, list[dict[str, Any]]], console: Console
         for name, title in BASELINES.items():
             bound = {int(number): text_only[name] for number, text_only in properties[set_name]["text_only"].items()}
             table.add_row(title, *(f"{bound[number]:.3f}" if number in bound else "" for number in shots), "")
-            series[title] = [(number, value, 0.0) for number, value in bound.items()]
+            series[title] = [(number, value, value, value) for number, value in bound.items()]
             summary.setdefault(set_name, {})[title] = {"curve": bound}
         console.print(table)
         Store(out).write(f"{set_name}.svg", svg(f"{set_name} actions, mean and 95 % interval over seeds", series).encode())

@@ -41,8 +41,9 @@ CURVE: dict[str, Any] = {
     "model": "tiny",
     "adapter": "cycle-000/train/model",
     "points": [
-        *(_POINT | {"shots": shots, "both": both, "both_error": 0.1, "by_class": 0} for shots, both in ((0, 0.05), (4, 0.45))),
-        _POINT | {"control": "shuffled", "shots": 4, "both": 0.3, "both_error": 0.1, "by_class": 0},
+        _POINT | {"shots": 0, "both": 0.05, "both_low": 0.01, "both_high": 0.24, "by_class": 0},
+        _POINT | {"shots": 4, "both": 0.45, "both_low": 0.26, "both_high": 0.66, "by_class": 0},
+        _POINT | {"control": "shuffled", "shots": 4, "both": 0.3, "both_low": 0.2, "both_high": 0.4, "by_class": 0},
     ],
     "baselines": {"rare": {"ceiling": {"0": 0.0, "4": 0.79}, "counting": {"0": 0.0, "4": 0.24}}},
 }

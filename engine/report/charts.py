@@ -67,8 +67,8 @@ def losses(curves: Sequence[tuple[str, Sequence[float | None]]], title: str) -> 
     return _svg(title, drawn)
 
 
-def by_shots(lines: Mapping[str, Mapping[int, tuple[float, float]]], title: str) -> Markup:
-    """A line for each name: number of shots -> value 0 to 1, and half its interval. The numbers of shots are evenly spaced."""
+def by_shots(lines: Mapping[str, Mapping[int, tuple[float, float, float]]], title: str) -> Markup:
+    """A line for each name: number of shots, evenly spaced on the x-axis -> value 0 to 1, and the ends of its interval."""
     shots = sorted({number for line in lines.values() for number in line})
     low = HEIGHT - BOTTOM + 16 * len(lines)  # names stand below: lines may run anywhere
 
@@ -83,10 +83,10 @@ def by_shots(lines: Mapping[str, Mapping[int, tuple[float, float]]], title: str)
     for place, (name, line) in enumerate(lines.items()):
         css, dash = f"c{place % 4}", ' stroke-dasharray="5 4"' if place >= 4 else ""
         points = sorted(line.items())
-        path = " ".join(f"{'L' if number else 'M'}{x(of)} {y(value)}" for number, (of, (value, _)) in enumerate(points))
+        path = " ".join(f"{'L' if number else 'M'}{x(of)} {y(value)}" for number, (of, (value, *_)) in enumerate(points))
         drawn.append(f'<path class="line {css}"{dash} d="{path}"/>')
-        for of, (value, half) in points:
-            drawn.append(f'<path class="line whisker {css}" d="M{x(of)} {y(value - half)}V{y(value + half)}"/>' if half else "")
+        for of, (value, least, most) in points:
+            drawn.append(f'<path class="line whisker {css}" d="M{x(of)} {y(least)}V{y(most)}"/>' if least < most else "")
             drawn.append(f'<path class="line dot {css}" d="M{x(of)} {y(value)}h.01"/>')
         drawn.append(f'<path class="line {css}"{dash} d="M{LEFT} {HEIGHT + 8 + 16 * place}h24"/>')
         drawn.append(f'<text class="legend {css}" x="{LEFT + 32}" y="{HEIGHT + 12 + 16 * place}">{escape(name)}</text>')

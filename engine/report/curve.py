@@ -10,8 +10,12 @@ WIDTH, HEIGHT = 560, 340
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 34, 40
 
 
-def svg(title: str, series: Mapping[str, Sequence[tuple[int, float, float]]]) -> str:
-    """`series`: line name -> (shots, value 0..1, half its interval). The numbers of shots are evenly spaced on the x-axis."""
+Drawn = tuple[int, float, float, float]
+"""A point: shots, value 0..1, and the ends of its interval, which are the value where it has none."""
+
+
+def svg(title: str, series: Mapping[str, Sequence[Drawn]]) -> str:
+    """`series`: line name -> its points. The numbers of shots are evenly spaced on the x-axis."""
     shots = sorted({point[0] for line in series.values() for point in line})
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
@@ -33,10 +37,10 @@ def svg(title: str, series: Mapping[str, Sequence[tuple[int, float, float]]]) ->
     drawn.append(f"<text x='{LEFT + wide / 2}' y='{HEIGHT - 6}' text-anchor='middle'>shots</text>")
     for number, (name, line) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
-        path = " ".join(f"{'M' if i == 0 else 'L'}{x(shot)} {y(value)}" for i, (shot, value, _) in enumerate(line))
+        path = " ".join(f"{'M' if i == 0 else 'L'}{x(shot)} {y(value)}" for i, (shot, value, *_) in enumerate(line))
         drawn.append(f"<path d='{path}' fill='none' stroke='{colour}' stroke-width='2'/>")
-        for shot, value, error in line:
-            drawn.append(f"<path d='M{x(shot)} {y(value - error)}V{y(value + error)}' stroke='{colour}' opacity='.5'/>")
+        for shot, value, least, most in line:
+            drawn.append(f"<path d='M{x(shot)} {y(least)}V{y(most)}' stroke='{colour}' opacity='.5'/>")
             drawn.append(f"<circle cx='{x(shot)}' cy='{y(value)}' r='3' fill='{colour}'/>")
         drawn.append(f"<text x='{LEFT + 8}' y='{TOP + 14 + 15 * number}' fill='{colour}'>{escape(name)}</text>")
     return "\n".join([*drawn, "</svg>"]) + "\n"

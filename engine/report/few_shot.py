@@ -16,8 +16,9 @@ from engine.run.seals import Seal
 
 CONTROLS = {"as narrated": "", "videos shuffled": "shuffled", "no model: the majority of the shots": "majority"}
 """Lines of a curve, and the control that each is of."""
-Line = Mapping[int, tuple[float, float]]
-"""Number of shots -> share of queries with verb and noun right, and half its interval, 0 where it has none."""
+Line = Mapping[int, tuple[float, float, float]]
+"""Number of shots -> share of queries with verb and noun right, and the ends of its interval, which are the share where it has
+none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +39,11 @@ class Curve:
 def curves_of(where: str, value: Any) -> list[Curve]:
     """Of a curve.json or an icl.json, one for each set of queries; [] for a value that is neither.
 
-    >>> point = {"set": "rare", "control": "", "shots": 4, "queries": 10, "both": 0.5, "both_error": 0.1, "failed": 1}
+    >>> measured = {"queries": 10, "both": 0.5, "both_low": 0.2, "both_high": 0.8, "failed": 1}
+    >>> point = {"set": "rare", "control": "", "shots": 4} | measured
     >>> [curve] = curves_of("few-shot", {"model": "tiny", "adapter": "", "points": [point]})
     >>> curve.about, curve.lines
-    ('tiny; 10 queries, of which 1 without a usable video', {'as narrated': {4: (0.5, 0.1)}})
+    ('tiny; 10 queries, of which 1 without a usable video', {'as narrated': {4: (0.5, 0.2, 0.8)}})
     >>> curves_of("few-shot", {"points": 3}), curves_of("icl.json", [])
     ([], [])
     """
@@ -57,11 +59,15 @@ def _of_points(where: str, value: Mapping[str, Any]) -> Iterator[Curve]:
         of_set = [point for point in points if point["set"] == name]
         lines: dict[str, Line] = {}
         for line, control in CONTROLS.items():
-            own = {point["shots"]: (point["both"], point["both_error"]) for point in of_set if point["control"] == control}
+            own = {
+                point["shots"]: (point["both"], point["both_low"], point["both_high"])
+                for point in of_set
+                if point["control"] == control
+            }
             lines |= {line: own} if own else {}
         for baseline, line in BASELINES.items():
             by_shots = value.get("baselines", {}).get(name, {}).get(baseline, {})
-            lines |= {line: {int(shots): (share, 0.0) for shots, share in by_shots.items()}} if by_shots else {}
+            lines |= {line: _without_interval(by_shots)} if by_shots else {}
         queries, failed = of_set[0]["queries"], max(point["failed"] for point in of_set)
         adapter = f" with {value['adapter']}" if value["adapter"] else ""
         unusable = f", of which {failed:,} without a usable video" if failed else ""
@@ -72,9 +78,13 @@ def _of_points(where: str, value: Mapping[str, Any]) -> Iterator[Curve]:
 def _of_seeds(where: str, value: Mapping[str, Any]) -> Iterator[Curve]:
     """Of icl.json: means over seeds, of each variant of training."""
     for name, variants in value.items():
-        lines = {title: {int(shots): (share, 0.0) for shots, share in of["curve"].items()} for title, of in variants.items()}
+        lines = {title: _without_interval(of["curve"]) for title, of in variants.items()}
         seeds = max(of.get("seeds", 0) for of in variants.values())
         yield Curve(where=where, set=name, about=f"means over {quantity(seeds, 'seed')}, by what was trained on", lines=lines)
+
+
+def _without_interval(shares: Mapping[str, float]) -> Line:
+    return {int(shots): (share, share, share) for shots, share in shares.items()}
 
 
 def episode_rows(sealed: Mapping[str, Seal], summary: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -103,10 +103,10 @@ def test_verbs_and_nouns_are_chosen_together() -> None:
 def test_f1_counts_queries_of_known_classes_and_a_lost_video_as_wrong() -> None:
     texts = ClassTexts({"cuts": "cut", "opens": "open"}, {"the x": "x"})
     rows = [a_row(4, "cut", "cut"), a_row(4, "cut", "open"), a_row(4, "open", "open"), a_row(4, "[other]", "cut"), a_row(4, "open")]
-    [point] = curve(rows, classes=texts)
+    [point] = curve(rows, {"q": "a.mp4"}, classes=texts)
     # cut: 1 of 2 golds and 1 choice; open: 1 of 2 golds and 2 choices
     assert point.verb_f1 == round((2 / 3 + 2 / 4) / 2, 4)
-    assert (point.noun_f1, curve(rows)[0].verb_f1) == (None, None)
+    assert (point.noun_f1, curve(rows, {"q": "a.mp4"})[0].verb_f1) == (None, None)
     assert macro_f1([]) == 0.0
 
 

@@ -4,18 +4,22 @@ This is the pure half: which samples the model answers (pieces), and the means o
 """
 
 import json
-import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from engine.config import Episodes
 from engine.episodes.build import narrated
 from engine.episodes.narration import EVALUATED, surface
 from engine.episodes.sampler import OTHER
 from engine.evaluate.few_shot.classes import ClassTexts, macro_f1
+from engine.evaluate.intervals import interval
+from engine.evaluate.metrics import accuracy
+from engine.evaluate.outcomes import RIGHT, WRONG, Outcomes
 from engine.evaluate.text_metrics import bleu
 from engine.generate.ledger import too_many_failed
 from engine.language.narration import clean
@@ -170,8 +174,9 @@ class Point:
     """Share of queries whose answer contains the narrator's verb."""
     noun: float
     both: float
-    both_error: float
-    """Half the 95 % interval of `both`, from the number of queries (Wald)."""
+    both_low: float
+    """Lower end of the 95 % interval of `both`, clustered by video (engine/evaluate/intervals.py)."""
+    both_high: float
     rouge_l: float
     sts: float | None
     sts_cross: float | None
@@ -197,15 +202,21 @@ def too_many_unusable(rows: Iterable[Narrated], limit: float) -> str | None:
     return too_many_failed(Counter(filter(None, failure.values())), len(failure), limit)
 
 
-def curve(rows: Iterable[Narrated], with_bleu: bool = False, classes: ClassTexts | None = None) -> list[Point]:
-    """One Point for each set, control and number of shots. `classes`: those that are chosen among; queries of others have no F1."""
+def curve(
+    rows: Iterable[Narrated], videos: Mapping[str, str], with_bleu: bool = False, classes: ClassTexts | None = None
+) -> list[Point]:
+    """One Point for each set, control and number of shots.
+
+    `videos`: of each query. `classes`: those that are chosen among; queries of others have no F1.
+    """
     verbs, nouns = (set(classes.verbs.values()), set(classes.nouns.values())) if classes else (set[str](), set[str]())
     groups: dict[tuple[str, str, int], list[Narrated]] = defaultdict(list)
     for row in rows:
         groups[row.set, row.control, row.shots].append(row)
     points = []
     for (name, control, shots), answers in sorted(groups.items()):
-        both = _mean([row.verb_right and row.noun_right for row in answers])
+        right = [row.verb_right and row.noun_right for row in answers]
+        low, high = _interval(right, [videos[row.query] for row in answers])
         points.append(
             Point(
                 set=name,
@@ -214,8 +225,9 @@ def curve(rows: Iterable[Narrated], with_bleu: bool = False, classes: ClassTexts
                 queries=len(answers),
                 verb=_mean([row.verb_right for row in answers]),
                 noun=_mean([row.noun_right for row in answers]),
-                both=both,
-                both_error=round(1.96 * math.sqrt(both * (1 - both) / len(answers)), 4),
+                both=_mean(right),
+                both_low=round(low, 4),
+                both_high=round(high, 4),
                 rouge_l=_mean([row.rouge_l for row in answers]),
                 sts=_mean_of(answers, "sts"),
                 sts_cross=_mean_of(answers, "sts_cross"),
@@ -229,6 +241,21 @@ def curve(rows: Iterable[Narrated], with_bleu: bool = False, classes: ClassTexts
             )
         )
     return points
+
+
+def _interval(right: Sequence[bool], videos: Sequence[str]) -> tuple[float, float]:
+    """
+    >>> _interval([True, True], ["a", "b"])[1], _interval([True, True], ["a", "a"])[0] < _interval([True, True], ["a", "b"])[0]
+    (1.0, True)
+    """
+    numbers = {video: number for number, video in enumerate(dict.fromkeys(videos))}
+    outcomes = Outcomes(
+        ids=np.arange(len(right), dtype=np.uint64),
+        videos=np.array([numbers[video] for video in videos], np.uint64),
+        labels=np.zeros(len(right), np.uint64),
+        states=np.where(right, RIGHT, WRONG).astype(np.uint8),
+    )
+    return interval(accuracy, outcomes)
 
 
 def _mean(values: Sequence[float]) -> float:

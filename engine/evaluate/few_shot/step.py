@@ -22,7 +22,7 @@ from engine.evaluate.text_metrics import refuse_missing
 from engine.ingest.clips import from_table
 from engine.nodes.look import take_inventory
 from engine.nodes.placement import demands, placed
-from engine.report.curve import BASELINES, svg
+from engine.report.curve import BASELINES, Drawn, svg
 from engine.report.few_shot import CONTROLS
 from engine.rows import Clip, Narrated
 from engine.run.resources import needs
@@ -81,7 +81,8 @@ def few_shot(
         raise ValueError(
             f"{out.url()} has no curve: {reason}; see the videos of {episodes.url('clips.parquet')}, or raise the limit"
         )
-    points = curve(rows, config.few_shot.bleu, spec.classes)
+    videos = {clip_id: clip.video for clip_id, clip in clips.items()}
+    points = curve(rows, videos, config.few_shot.bleu, spec.classes)
     result: dict[str, Any] = settings | {"points": [asdict(point) for point in points], "baselines": _baselines(episodes)} | counts
     out.write("curve.json", to_json(result, indent=1))
     if config.few_shot.gains:
@@ -214,12 +215,16 @@ def _baselines(episodes: Store) -> dict[str, dict[str, dict[str, float]]]:
         return {}
 
 
-def series_of(
-    points: list[Point], name: str, baselines: Mapping[str, Mapping[str, float]]
-) -> dict[str, list[tuple[int, float, float]]]:
-    """The lines of a set's plot: name -> (shots, share with verb and noun right, half its interval)."""
+def series_of(points: list[Point], name: str, baselines: Mapping[str, Mapping[str, float]]) -> dict[str, list[Drawn]]:
+    """The lines of a set's plot, by name: shares with verb and noun right."""
     lines = {
-        line: [(point.shots, point.both, point.both_error) for point in points if (point.set, point.control) == (name, control)]
+        line: [
+            (point.shots, point.both, point.both_low, point.both_high)
+            for point in points
+            if (point.set, point.control) == (name, control)
+        ]
         for line, control in CONTROLS.items()
     }
-    return lines | {BASELINES[kind]: [(int(shots), value, 0.0) for shots, value in of.items()] for kind, of in baselines.items()}
+    return lines | {
+        BASELINES[kind]: [(int(shots), value, value, value) for shots, value in of.items()] for kind, of in baselines.items()
+    }
