@@ -19,9 +19,9 @@ INDENT = "  "
 COLOURS = {"kept": "green", "rejected": "red", "failed": "yellow"}
 
 
-def inspect(run: str, clip_id: str, settings: list[str], as_json: bool) -> None:
+def inspect(run: str, clip_id: str, split: str, settings: list[str], as_json: bool) -> None:
     store = Store(run.rstrip("/") or run, load_config(None, settings).access())
-    history = history_of(store, clip_id)
+    history = history_of(store, clip_id, split)
     if as_json:
         print(to_json(asdict(history)).decode())
         return

@@ -75,10 +75,10 @@ class ClipHistory:
     """People's words."""
 
 
-def history_of(store: Store, clip_id: str) -> ClipHistory:
-    """Raises ValueError where there is no run, or no such clip in it."""
+def history_of(store: Store, clip_id: str, split: str = "") -> ClipHistory:
+    """Raises ValueError where there is no run, or no such clip in it, or in several splits; `split` names one."""
     config, sealed = run_config(store), read_seals(store)
-    place = find_clip(store, sealed, clip_id)
+    place = find_clip(store, sealed, clip_id, split)
     steps = [step for step in so_far(config, sealed) if step.split == place.clip.split]
     attempts, absent = _attempts(store, sealed, [step for step in steps if step.kind in WRITE_PIECES], place)
     reviews = {key: word for key, word in people.read(store, people.records_of(store)).items() if word.clip_id == clip_id}

@@ -37,15 +37,21 @@ class Place:
     clip: Clip
 
 
-def find_clip(store: Store, sealed: Mapping[str, Seal], clip_id: str) -> Place:
-    """Raises ValueError where the run has no such clip; it names those whose ids are most like it."""
+def find_clip(store: Store, sealed: Mapping[str, Seal], clip_id: str, split: str = "") -> Place:
+    """`split`: where it is; "": in any. Two evaluation sets may each have a clip of one id.
+
+    Raises ValueError where the run has no such clip, naming those whose ids are most like it, and where several splits have one.
+    """
     if INGEST not in sealed:
         raise ValueError(f"{store.uri} has no clips yet: its ingest step is not sealed")
-    paths = [record.path for record in sealed[INGEST].files if record.path.startswith(f"{INGEST}/")]
+    paths = [record.path for record in sealed[INGEST].files if record.path.startswith(f"{INGEST}/{f'{split}/' if split else ''}")]
     look = partial(rows_with, store, column="clip_id", value=clip_id)
-    for path, match in zip(paths, parallel_map(look, paths, store.calls_at_once), strict=True):
-        if match.numbers:
-            return Place(part=path, row=match.numbers[0], clip=from_table(match.rows)[0])
+    matches = zip(paths, parallel_map(look, paths, store.calls_at_once), strict=True)
+    places = [Place(part=path, row=match.numbers[0], clip=from_table(match.rows)[0]) for path, match in matches if match.numbers]
+    if len(splits := {place.clip.split for place in places}) > 1:
+        raise ValueError(f"{store.uri} has a clip {clip_id!r} in each of {', '.join(sorted(splits))}; name one with --split")
+    if places:
+        return places[0]
     near = nearest(clip_id, (read_column(store, path, "clip_id").to_pylist() for path in paths))
     raise ValueError(f"{store.uri} has no clip {clip_id!r}{_or(near)}")
 

@@ -100,7 +100,7 @@ def _attempt(sources: Sources, example: Example) -> tuple[Attempt | None, str]:
     step = name_of(example.cycle, "generate")
     if example.source != "star" or step not in sources.sealed:
         return None, ""
-    place = find_clip(sources.store, sources.sealed, example.clip_id)
+    place = find_clip(sources.store, sources.sealed, example.clip_id, "train")
     attempts, _ = attempts_at(sources.store, step, sources.sealed[step], place)
     attempt = next((own for own in attempts if (own.mode, own.seed) == (example.mode, example.seed)), None)
     return attempt, attempt.origin if attempt and attempt.origin else sources.store.url(step)

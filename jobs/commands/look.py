@@ -37,13 +37,14 @@ def runs(
 def inspect(
     run: Run,
     clip: Annotated[str, typer.Argument(metavar="CLIP", help="The clip's clip_id.", autocompletion=complete_clip)],
+    split: Annotated[str, typer.Option(help="Of several clips with this id, the one of this split or evaluation set.")] = "",
     as_json: AsJson = False,
     settings: Settings = [],  # noqa: B006
 ) -> None:
     """Show all that ever happened to a clip: its row, each attempt with its verdict, and what became of it in each cycle."""
     from jobs import inspect
 
-    inspect.inspect(run, clip, settings, as_json)
+    inspect.inspect(run, clip, split, settings, as_json)
 
 
 @command(LOOK, ["compare runs/a runs/b", "compare runs/a s3://bucket/runs/b --clips 50", "compare runs/a runs/b --json"])

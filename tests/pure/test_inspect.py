@@ -5,27 +5,29 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builders import a_clip
+from builders import a_clip, a_seal
 from engine.audit.reviews import answer_id
-from engine.ingest.clips import path_of
+from engine.ingest.clips import path_of, write_parts
 from engine.inspect.clip import ClipHistory, history_of
 from engine.inspect.columns import rows_with
 from engine.inspect.compare import difference
-from engine.inspect.find import nearest
+from engine.inspect.find import find_clip, nearest
 from engine.inspect.lineage import lineage_of
 from engine.report.reasons import IN_WORDS
 from engine.rows import Review
 from engine.run.children import note_child
+from engine.run.plan import INGEST
+from engine.run.seals import Seal, read_seal
 from engine.store.files import Store
 from jobs.compare import test_lines as lines_of_test
 from jobs.inspect import inspect
-from lived import DROPPED, TRAIN, review, select_with_reviews, write_run
+from lived import DROPPED, TRAIN, review, seal, select_with_reviews, write_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -142,6 +144,16 @@ def test_an_unknown_clip_is_named_with_those_like_it(store: Store) -> None:
         history_of(store, "c88")
     with pytest.raises(ValueError, match="`clip_id` is a column of the run's manifest"):
         history_of(store, "/absolute/path.mp4")
+
+
+def test_a_clip_of_two_splits_has_to_be_named_with_its_split(tmp_path: Path) -> None:
+    store, clips = Store(str(tmp_path)), [a_clip("x", label=label, split=split) for split, label in (("set", "a"), ("set-2", "b"))]
+    parts = write_parts(store, clips, ("set", "set-2"))
+    seal(store, a_seal(INGEST, parts=parts, inputs={}), [path_of(split, 0) for split in parts])
+    sealed = {INGEST: cast("Seal", read_seal(store, INGEST))}
+    with pytest.raises(ValueError, match=r"has a clip 'x' in each of set, set-2; name one with --split$"):
+        find_clip(store, sealed, "x")
+    assert find_clip(store, sealed, "x", "set").clip.split == "set"
 
 
 def test_only_row_groups_that_may_hold_an_id_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,13 +277,13 @@ def test_an_unknown_example_is_named_with_those_like_it(store: Store) -> None:
 
 
 def test_what_a_reader_sees_of_a_clip(store: Store, capsys: Any) -> None:
-    inspect(store.uri, "c1", [], as_json=False)
+    inspect(store.uri, "c1", "", [], as_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert "label     keywords: rising" in lines
     assert any(line.endswith("c1.mp4  (2 s to 9.5 s)") for line in lines)
     assert "    It is »rising«." in lines
     assert "    grounding +3.50 nats against c6, c7" in lines
-    inspect(store.uri, "c1", [], as_json=True)
+    inspect(store.uri, "c1", "", [], as_json=True)
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(asdict(history_of(store, "c1"))))
 
 
