@@ -180,9 +180,26 @@ def _curves(store: Store) -> dict[str, Any]:
 
 
 def ablations_of(store: Store) -> dict[str, dict[str, Any]]:
-    """The summaries of the run's ablations, which `starloop demo --ablations` writes below it."""
+    """The summaries of the run's ablations, which `starloop demo --ablations` writes below it.
+
+    A file that is no summary is left out.
+    """
     summaries = {}
     for name in store.folders("ablations"):
-        if (data := store.read(f"ablations/{name}/summary.json")) is not None:
-            summaries[name] = json.loads(data)
+        path = f"ablations/{name}/summary.json"
+        if (data := store.read(path)) is None:
+            continue
+        try:
+            value = json.loads(data)
+        except ValueError:
+            value = None
+        if isinstance(value, dict) and all(_is_figure(value.get(key, "")) for key in ("base_accuracy", "best_accuracy")):
+            summaries[name] = value
+        else:
+            log.warning("%s is no summary of a run; the report leaves it out", store.url(path))
     return summaries
+
+
+def _is_figure(value: Any) -> bool:
+    """A number, or null before it is measured."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

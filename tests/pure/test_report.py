@@ -530,6 +530,26 @@ def test_the_summary_and_the_report_of_a_demo_know_its_ablations(tmp_path: Path)
     assert "without grounding" in (store.read("report.html") or b"").decode()
 
 
+def test_a_file_that_is_no_summary_of_an_ablation_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    a_run(tmp_path, train=6, heldout=6)
+    store = Store(str(tmp_path))
+    right = {"base_accuracy": 0.25, "best_accuracy": None}
+    files = {
+        "right": json.dumps(right),
+        "cut": '{"base_acc',
+        "list": "[]",
+        "bare": '{"best_accuracy": 0.5}',
+        "text": '{"base_accuracy": "x"}',
+    }
+    for name, text in files.items():
+        store.write(f"ablations/{name}/summary.json", text.encode())
+    assert refresh(store, run_config(store), read_seals(store))["ablations"] == {"right": right}
+    report(str(tmp_path), "", [])
+    beside = Rows((store.read("report.html") or b"").decode()).of("Beside it")
+    assert [row["Run or set"] for row in beside] == ["this run", "right"]
+    assert f"{tmp_path}/ablations/bare/summary.json is no summary of a run" in caplog.text
+
+
 def test_an_unfinished_run_has_a_report(tmp_path: Path) -> None:
     a_run(tmp_path)
     store = Store(str(tmp_path))
