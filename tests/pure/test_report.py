@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import errno
 import io
 import json
 import re
@@ -659,9 +660,33 @@ def test_the_command_writes_into_the_run_or_a_file(tmp_path: Path, capsys: pytes
     strips = {story["strip"]["missing"] for story in data_of((tmp_path / "out.html").read_text())["stories"]}
     assert all(text.startswith("no such video: /gone/") for text in strips)
     with pytest.raises(ValueError, match=r"--out .* cannot be written"):
-        report(str(tmp_path / "run"), str(tmp_path / "no" / "out.html"), [])
+        report(str(tmp_path / "run"), str(tmp_path / "out.html" / "out.html"), [])
+    with pytest.raises(ValueError, match=r"--out .* is no file"):
+        report(str(tmp_path / "run"), str(tmp_path), [])
     with pytest.raises(ValueError, match="no run at"):
         report(str(tmp_path / "nothing"), "", [])
+
+
+def test_a_page_that_could_not_be_written_whole_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the disk is full."""
+    a_run(tmp_path / "run", train=6, heldout=6)
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    (pages / "real.html").write_text("the page before")
+    (pages / "link.html").symlink_to(pages / "real.html")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", fail)
+        with pytest.raises(ValueError, match="cannot be written: No space left"):
+            report(str(tmp_path / "run"), str(pages / "link.html"), [])
+    assert (pages / "real.html").read_text() == "the page before"
+    assert sorted(path.name for path in pages.iterdir()) == ["link.html", "real.html"]
+    report(str(tmp_path / "run"), str(pages / "link.html"), [])
+    assert (pages / "link.html").is_symlink()
+    assert data_of((pages / "real.html").read_text())["stories"]
 
 
 def test_pieces_are_read_once_and_the_page_stays_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
