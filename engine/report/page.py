@@ -58,7 +58,7 @@ class Parts:
     """All clips that were asked about, by split."""
     audits: Sequence[Audit] = ()
     sample: Mapping[str, Any] | None = None
-    """Of answers for people to read; None where none is generated."""
+    """Of answers for people to read; None where there is none."""
     curves: Sequence[Curve] = ()
     commands: Sequence[Mapping[str, Any]] = ()
     beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

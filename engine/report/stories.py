@@ -118,8 +118,11 @@ def window_of(clip: Clip) -> str:
 def audit_value(
     sample: Sample | None, words: Mapping[str, Review], strip_of: Callable[[Clip | Window], Strip]
 ) -> dict[str, Any] | None:
-    """The sample as the page shows it, and exports it again: the cells of a row are those of `starloop audit`'s own file."""
-    if sample is None:
+    """The sample as the page shows it, and exports it again: the cells of a row are those of `starloop audit`'s own file.
+
+    None where it has no answer, as where all clips failed.
+    """
+    if sample is None or not sample.rows:
         return None
     return {
         "step": sample.step,

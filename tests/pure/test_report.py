@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builders import a_clip, a_seal, an_attempt
+from builders import a_clip, a_seal, an_attempt, seal_attempts
 from engine.audit.audit import Audit, audited, audits, sample_of, take_back
 from engine.audit.figures import Estimate, Stratum
 from engine.audit.sheet import to_csv
@@ -750,6 +750,19 @@ def test_a_run_whose_pieces_gc_took_has_a_report(tmp_path: Path, monkeypatch: py
     store.delete("report")
     names = {step["name"] for story in data_of(html_of(store))["stories"] for step in story["steps"]}
     assert names == {"base evaluate", "cycle 1 evaluate", "cycle 0 generate", "cycle 1 generate"}
+
+
+def test_nobody_is_handed_a_sample_without_answers(tmp_path: Path) -> None:
+    """All clips of the latest cycle failed: a button that saves no row ended the script."""
+    config = a_run(tmp_path / "other", train=1, heldout=1)
+    store = Store(str(tmp_path / "run"))
+    store.write("config.json", config.model_dump_json().encode())
+    failed = an_attempt("a", outcome="failed", reason="missing", text="")
+    seal_attempts(store, [a_clip("a")], [failed], 4096, {"clips": 1, "failed": {"missing": 1}})
+    html = html_of(store)
+    assert data_of(html)["audit"] is None
+    assert 'id="export"' not in html
+    assert "There are no answers to read." in html
 
 
 def test_the_first_screen_says_how_the_run_was_called(tmp_path: Path) -> None:
