@@ -16,13 +16,16 @@ from engine.run.seals import Seal
 from engine.run.work import read_seals, run_config
 from engine.store.files import Store
 
+ORIGIN = ("source", "answer", "seed", "model")
+"""Columns of an example that are the same in a run that continues its own."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ancestor:
     """A model on the way from the base to an example: it gave the answers that the next one was trained on, or the example's."""
 
     model: str
-    """URI of an adapter; of the model before the first cycle its name, as model.instruct or model.base has it."""
+    """URI of an adapter; of the model before the first cycle its name, as model.instruct, model.base or generate.openai has it."""
     digest: str
     """Of its weights and engine; "" where the step that asked it is not sealed."""
     answered: str
@@ -73,7 +76,7 @@ def lineage_of(store: Store, example_id: str) -> Lineage:
     sources = Sources(store, run_config(store), read_seals(store))
     steps = so_far(sources.config, sources.sealed)
     selects = [step for step in steps if step.kind == "select" and step.name in sources.sealed]
-    example = next(filter(None, (_example(store, step, "example_id", example_id) for step in selects)), None)
+    example = next((own for step in selects for own in _examples(store, step, "example_id", example_id)), None)
     if example is None:
         lists = (read_column(store, f"{step.name}/examples.parquet", "example_id").to_pylist() for step in selects)
         near = nearest(example_id, lists)
@@ -90,9 +93,8 @@ def lineage_of(store: Store, example_id: str) -> Lineage:
     )
 
 
-def _example(store: Store, step: Step, column: str, value: str) -> Example | None:
-    rows = rows_with(store, f"{step.name}/examples.parquet", column, value).rows.to_pylist()
-    return Example.from_row(rows[0]) if rows else None
+def _examples(store: Store, step: Step, column: str, value: str) -> list[Example]:
+    return [Example.from_row(row) for row in rows_with(store, f"{step.name}/examples.parquet", column, value).rows.to_pylist()]
 
 
 def _attempt(sources: Sources, example: Example) -> tuple[Attempt | None, str]:
@@ -135,12 +137,11 @@ def _ancestors(store: Store, origin: str) -> Iterator[Ancestor]:
     config, sealed = run_config(own), read_seals(own)
     steps = {step.name: step for step in so_far(config, sealed)}
     while (step := steps.get(step_name)) is not None:
-        digest = sealed[step_name].facts.get("model", {}).get("digest", "") if step_name in sealed else ""
+        model = sealed[step_name].facts.get("model", {}) if step_name in sealed else {}
+        first = config.parent.model or model.get("base") or config.model.instruct or config.model.base
         yield Ancestor(
-            model=own.url(f"{step.model}/model")
-            if step.model
-            else config.parent.model or config.model.instruct or config.model.base,
-            digest=digest,
+            model=own.url(f"{step.model}/model") if step.model else first,
+            digest=model.get("digest", ""),
             answered=own.url(step_name),
             trained_by=step.model or None,
             examples=_counts(sealed, steps, step.model),
@@ -192,8 +193,9 @@ def _uses(store: Store, example: Example) -> Iterator[Use]:
     for step in so_far(sources.config, sealed):
         if step.kind != "select" or step.name not in sealed:
             continue
-        own = _example(store, step, "clip_id", example.clip_id)
-        if own is None or (own.answer, own.seed, own.model) != (example.answer, example.seed, example.model):
+        of_clip = _examples(store, step, "clip_id", example.clip_id)  # a narration stands beside the answer to the same clip
+        own = next((own for own in of_clip if all(getattr(own, name) == getattr(example, name) for name in ORIGIN)), None)
+        if own is None:
             continue
         train, evaluated = name_of(step.cycle, "train"), sealed.get(name_of(step.cycle, "evaluate"))
         yield Use(

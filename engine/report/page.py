@@ -203,10 +203,6 @@ def facts_of(parts: Parts) -> list[tuple[str, str]]:
     ingested = sealed[INGEST].counts
     clips = ", ".join(f"{ingested[split]:,} {split}" for split in ("train", "heldout", "test") if ingested.get(split))
     sizes = [quantity(ingested.get(f"{noun}s", 0), noun) for noun in ("label", "video")]
-    generate = sealed.get(name_of(0, "generate"))
-    model = (generate or sealed.get(BASE) or sealed[INGEST]).facts.get("model", {})
-    digest = f" (digest {model['digest']})" if model.get("digest") else ""
-    instruct = f", first answers by {masked(config.model.instruct)}" if config.model.instruct else ""
     facts = [
         ("Run", parts.url),
         ("Begun", _day(parts.commands[0].get("started")) if parts.commands else ""),
@@ -216,13 +212,25 @@ def facts_of(parts: Parts) -> list[tuple[str, str]]:
         ),
         ("Command", parts.commands[0].get("command", "") if parts.commands else ""),
         ("Last command", _ended(parts.commands, parts.is_at_work) if parts.commands else ""),
-        ("Model", f"{masked(config.model.base)}{digest}{instruct}; engine {config.generate.engine}"),
+        ("Model", f"{_models(config, sealed)}; engine {config.generate.engine}"),
         ("Data", f"{masked(config.data.manifest)}: {clips}; {', '.join(sizes)}"),
         ("Preset and seed", f"{config.preset}, seed {config.run.seed}"),
         ("Continues", f"{masked(config.parent.run)} ({masked(config.parent.model) or 'its base'})" if config.parent.run else ""),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def _models(config: RunConfig, sealed: Mapping[str, Seal]) -> str:
+    """The base, and the models that answered before the first finetune, each with the digest that the run knows of it."""
+    first = config.parent.model or config.model.instruct or config.model.base
+    digests = {config.model.base: ""}
+    for step in (BASE, name_of(0, "generate")):
+        model = sealed[step].facts.get("model", {}) if step in sealed else {}
+        name = config.parent.model or model.get("base", first)
+        digests[name] = model.get("digest") or digests.get(name, "")
+    base, *others = (f"{masked(name)}{f' (digest {digest})' if digest else ''}" for name, digest in digests.items())
+    return f"{base}, first answers by {' and '.join(others)}" if others else base
 
 
 def _day(moment: str | None) -> str:

@@ -3,7 +3,7 @@
 import ast
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,10 +20,12 @@ from engine.inspect.compare import difference
 from engine.inspect.find import find_clip, nearest
 from engine.inspect.lineage import lineage_of
 from engine.report.reasons import IN_WORDS
-from engine.rows import Review
+from engine.rows import Example, Review
 from engine.run.children import note_child
-from engine.run.plan import INGEST
+from engine.run.plan import INGEST, name_of
 from engine.run.seals import Seal, read_seal
+from engine.run.work import read_seals
+from engine.select.examples import to_table
 from engine.store.files import Store
 from jobs.compare import test_lines as lines_of_test
 from jobs.inspect import inspect
@@ -269,6 +271,28 @@ def test_lineage_goes_back_into_the_run_before_and_forward_into_the_one_that_con
     note_child(before, child.url())
     assert [own.model for own in lineage_of(child, "c0/0/direct").ancestors] == [promoted, "tiny"]
     assert [use.run for use in lineage_of(before, "c0/0/direct").uses] == [before.url(), child.url()]
+
+
+def test_the_lineage_of_an_answer_that_a_server_gave_names_the_servers_model(store: Store) -> None:
+    step = name_of(0, "generate")
+    generated = read_seals(store)[step]
+    model = {"digest": "s1", "base": "server-model", "revision": "", "engine": "openai"}
+    store.write(f"{step}/seal.json", replace(generated, facts=generated.facts | {"model": model}).to_json())
+    [first] = lineage_of(store, "c1/0/rationalized").ancestors
+    assert (first.model, first.digest, first.base) == ("server-model", "s1", "tiny")
+
+
+def test_a_narration_is_used_though_its_clip_has_an_answer_before_it(store: Store) -> None:
+    path = "cycle-000/select/examples.parquet"
+    rows = store.read_table(path)
+    [star] = [Example.from_row(row) for row in rows.to_pylist() if row["clip_id"] == "c1"]
+    narration = replace(
+        star, example_id="c1/narration", source="narration", answer="C lifts a cup.", mode="direct", seed=0, model=""
+    )
+    store.write_table(path, pa.concat_tables([rows, to_table([narration])]))
+    [use] = lineage_of(store, "c1/narration").uses
+    assert (use.train, use.trained) == ("cycle-000/train", "not used by cycle-000/train: its source has the weight 0 in [mixture]")
+    assert [use.train for use in lineage_of(store, "c1/0/rationalized").uses] == ["cycle-000/train"]
 
 
 def test_an_unknown_example_is_named_with_those_like_it(store: Store) -> None:

@@ -39,7 +39,7 @@ from engine.rows import FAILURES, Attempt, Audited, Grounding, Judgement, Trace
 from engine.run import reports
 from engine.run.collected import note_collected
 from engine.run.lease import Lease
-from engine.run.plan import BASE
+from engine.run.plan import BASE, name_of
 from engine.run.refresh import refresh
 from engine.run.reports import begin_report, inputs_of, subject_of
 from engine.run.summary import summarize
@@ -52,6 +52,7 @@ from reported import CURVE, HIDDEN, HOSTILE, a_run
 
 NO = {"outcome": "rejected", "reason": "label_missing"}
 ROOT = Path(__file__).parents[2]
+FIRST = name_of(0, "generate")
 
 
 def a_trace(clip_id: str, **fields: Any) -> Trace:
@@ -779,6 +780,41 @@ def test_the_first_screen_says_how_the_run_was_called(tmp_path: Path) -> None:
     assert facts["Last command"] == "starloop train run.toml: ran until cycle-001/train; failed"
     store.write("logs/00001/command.json", json.dumps({name: command[name] for name in command if name != "command"}).encode())
     assert "Command" not in facts_in(html_of(store)), "a run of an older version"
+
+
+@pytest.mark.parametrize(
+    ("settings", "models", "expected"),
+    [
+        ([], {BASE: ("tiny", "d1")}, "tiny (digest d1); engine builtin"),
+        (
+            [],
+            {BASE: ("tiny", "d1"), FIRST: ("server", "d2")},
+            "tiny (digest d1), first answers by server (digest d2); engine builtin",
+        ),
+        (
+            ["model.instruct=chatty"],
+            {BASE: ("chatty", "d1"), FIRST: ("chatty", "d1")},
+            "tiny, first answers by chatty (digest d1); engine builtin",
+        ),
+        (["model.instruct=chatty"], {}, "tiny, first answers by chatty; engine builtin"),
+        (
+            ["parent.run=r", "parent.step=cycle-000/generate", "parent.model=r/cycle-000/train/model"],
+            {BASE: ("tiny", "d1"), FIRST: ("tiny", "d1")},
+            "tiny, first answers by r/cycle-000/train/model (digest d1); engine builtin",
+        ),
+    ],
+)
+def test_a_digest_stands_beside_the_model_that_it_is_of(
+    tmp_path: Path, settings: list[str], models: dict[str, tuple[str, str]], expected: str
+) -> None:
+    a_run(tmp_path, train=2, heldout=2, settings=["model.base=tiny", *settings])
+    store = Store(str(tmp_path))
+    config, sealed = run_config(store), read_seals(store)
+    for step in (BASE, FIRST):
+        base, digest_text = models.get(step, ("", ""))
+        model = {"model": {"base": base, "digest": digest_text} if base else {}}
+        sealed[step] = replace(sealed[step], facts=sealed[step].facts | model)
+    assert facts_in(report_page(subject_of(store, config, sealed), no_strip))["Model"] == expected
 
 
 def facts_in(html: str) -> dict[str, str]:
