@@ -39,6 +39,8 @@ class Evidence:
     labels: Sequence[LabelRow]
     generated: Mapping[int, StepCounts]
     """By cycle, of its generate step."""
+    kept_in: int | None
+    """The cycle whose kept answers the labels' rows count; None: none is generated."""
     audits: Sequence[Audit]
     level: float
     """The p-value above which the promoted cycle's gain over the base is taken for chance."""
@@ -176,11 +178,13 @@ def _labels(evidence: Evidence) -> Iterator[Belief]:
             figure=f"{sizes}: {_named(row.label for row in untrained)}",
             advice="The run cannot learn them; add clips of these labels, or leave them out of the held-out split.",
         )
-    if unkept:
+    if unkept and evidence.kept_in is not None:
+        hint = "" if evidence.generated[evidence.kept_in].clips_by_mode["rationalized"] else ", which shows no clip its label"
+        labels = f"{quantity(len(unkept), 'label')} without a kept answer in cycle {evidence.kept_in}{hint}"
         yield Belief(
             level="doubt",
             name="Labels of which nothing is kept",
-            figure=f"{len(unkept)} labels have train clips and not one kept answer: {_named(row.label for row in unkept)}",
+            figure=f"{labels}: {_named(row.label for row in unkept)}",
             advice="Filter the clips below by one of these labels, and read why its answers are dropped.",
         )
     if evidence.labels and not untrained and not unkept:

@@ -1,7 +1,7 @@
 """A run's report, from what its steps left in the store: all attempts are counted, and some of the clips are shown."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,11 +74,14 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
     generated = {cycle_of(step): counts[step] for step in reading.steps(TRAIN)}
     best = name_of(subject.summary["best_cycle"], "evaluate")
     latest = max(generated, default=None)
-    labels = label_rows(reading.labels(TRAIN), None if latest is None else generated[latest], counts.get(BASE), counts.get(best))
+    kept_in = _answered_in(generated, subject.summary["best_cycle"])
+    kept = None if kept_in is None else generated[kept_in]
+    labels = label_rows(reading.labels(TRAIN), kept, counts.get(BASE), counts.get(best))
     audited, words = audits(store, sealed), reviews.read(store, reviews.records_of(store))
     evidence = Evidence(
         summary=subject.summary,
         labels=labels,
+        kept_in=kept_in,
         generated=generated,
         audits=audited,
         level=level_of_gain(subject.config.loop),
@@ -108,6 +111,7 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
             url=masked(store.url()),
             beliefs=beliefs(evidence),
             labels=labels,
+            kept_in=kept_in,
             counts=counts,
             audits=audited,
             stories=_stories(reading, shown, teller, strip_of),
@@ -117,6 +121,15 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
             sample=audit,
         )
     )
+
+
+def _answered_in(cycles: Iterable[int], best_cycle: int) -> int | None:
+    """The cycle whose answers the promoted finetune was fed; the latest one where none is promoted.
+
+    >>> _answered_in([0, 1, 2], 1), _answered_in([0, 1], 2), _answered_in([0, 1], -1), _answered_in([], -1)
+    (1, 1, 1, None)
+    """
+    return max((cycle for cycle in cycles if best_cycle < 0 or cycle <= best_cycle), default=None)
 
 
 def _stories(reading: Reading, shown: Sequence[Sequence[Shown]], teller: Teller, strip_of: StripOf) -> list[dict[str, Any]]:

@@ -156,7 +156,7 @@ class LabelRow:
     label: str
     train_clips: int
     kept: int | None
-    """Train clips with a kept answer, of the latest generate step; None before it is complete."""
+    """Train clips with a kept answer in one generate step; None before one is complete."""
     heldout_clips: int
     before: float | None
     after: float | None
@@ -169,7 +169,10 @@ class LabelRow:
 def label_rows(
     train_clips: Mapping[str, int], generated: StepCounts | None, before: StepCounts | None, after: StepCounts | None
 ) -> list[LabelRow]:
-    """Labels in alphabetical order. `before`, `after`: of the base and of the best cycle, on held-out clips."""
+    """Labels in alphabetical order. `generated`: of the cycle whose answers the best one's finetune was fed.
+
+    `before`, `after`: of the base and of the best cycle, on held-out clips.
+    """
     heldout = before.clips_by_label if before else Counter[str]()
     return [
         LabelRow(

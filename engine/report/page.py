@@ -50,6 +50,8 @@ class Parts:
     url: str
     beliefs: Sequence[Belief]
     labels: Sequence[LabelRow]
+    kept_in: int | None
+    """The cycle whose kept answers the labels' rows count."""
     counts: Mapping[str, StepCounts]
     """By step."""
     stories: Sequence[Mapping[str, Any]]

@@ -221,7 +221,9 @@ def test_every_reason_and_kind_of_failure_is_put_in_words() -> None:
 def the_beliefs(folder: Path, **fields: Any) -> dict[str, Belief]:
     store = Store(str(folder))
     summary = subject_of(store, run_config(store), read_seals(store)).summary
-    defaults: dict[str, Any] = {"summary": summary, "labels": [], "generated": {}, "audits": [], "level": 0.025}
+    defaults: dict[str, Any] = {
+        "summary": summary, "labels": [], "generated": {}, "kept_in": 0, "audits": [], "level": 0.025,
+    }  # fmt: skip
     return {belief.name: belief for belief in beliefs(Evidence(**defaults | fields))}
 
 
@@ -245,7 +247,7 @@ def test_doubts_name_their_figure(folder: Path) -> None:
     formed = the_beliefs(folder, generated={0: hinted}, labels=labels, audits=[an_audit(0.6)], ignores_copies=True)
     doubts = {name: belief.figure for name, belief in formed.items() if belief.level == "doubt"}
     assert doubts["Labels without training clips"] == "1 label (7 held-out clips): x"
-    assert doubts["Labels of which nothing is kept"].endswith("not one kept answer: y")
+    assert doubts["Labels of which nothing is kept"] == "1 label without a kept answer in cycle 0: y"
     assert doubts["Mostly rationalized"].startswith("cycle 0: 6 of 6 clips")
     assert "Kept answers share a template" in doubts
     assert doubts["People disagree with what is kept"] == "s: precision 0.600 (0.100 to 0.950), by 9 answers that people have read"
@@ -421,6 +423,28 @@ def test_the_tables_hold_the_figures_of_the_run(folder: Path, html: str) -> None
     assert [row["clips"] for row in rows.of("Clips that failed")] == ["2", "2"]
     lineage = rows.of("Lineage")
     assert lineage[1]["answers"] == "by model m1"
+
+
+def test_kept_answers_of_a_label_are_those_that_the_promoted_finetune_was_fed(folder: Path) -> None:
+    """The last cycle shows no clip its label, and its finetune is not promoted."""
+    store = Store(str(folder))
+    sealed = read_seals(store)
+    evaluated = sealed["cycle-001/evaluate"]
+    comparison = {name: evaluated.facts["comparison"] | {"p": 0.9} for name in ("comparison", "over_base")}
+    sealed[evaluated.step] = replace(evaluated, facts=evaluated.facts | comparison | {"accuracy": 0.1})
+    for best, own in ((0, sealed), (1, read_seals(store))):
+        subject = subject_of(store, run_config(store), own)
+        assert subject.summary["best_cycle"] == best
+        rows = Rows(report_page(subject, no_strip)).of("Held-out accuracy by label")
+        kept = subject.summary["cycles"][best]
+        total = kept["direct_kept"] + kept["rationalized_kept"]
+        assert sum(int(row[f"kept in cycle {best}"]) for row in rows if row["train clips"] != "0") == total
+    direct = StepCounts(clips_by_mode=Counter({"direct": 3}), clips_by_label=Counter({"y": 3}))
+    row = LabelRow(label="y", train_clips=3, kept=0, heldout_clips=1, before=0.0, after=0.0)
+    formed = the_beliefs(folder, generated={1: direct}, labels=[row], kept_in=1)
+    assert formed["Labels of which nothing is kept"].figure == (
+        "1 label without a kept answer in cycle 1, which shows no clip its label: y"
+    )
 
 
 def test_grounding_of_nothing_is_a_figure() -> None:
