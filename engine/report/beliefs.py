@@ -11,7 +11,8 @@ from engine.generate.samples import RATIONALIZED_SHARE, TEMPLATE_SHARE
 from engine.generate.scores import FEWEST_MISMATCHED
 from engine.quantities import quantity
 from engine.report.counts import LabelRow, StepCounts
-from engine.report.figures import comparison_text, interval_text
+from engine.report.figures import comparison_text, interval_text, measured_as
+from engine.report.reasons import step_words
 from engine.run.promotion import EVERY_CYCLE
 
 MOST_NAMED = 6
@@ -46,6 +47,8 @@ class Evidence:
     """The p-value above which the promoted cycle's gain over the base is taken for chance."""
     beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Summaries of ablations, by name."""
+    evaluated: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Facts of the held-out evaluations of the base and of the promoted cycle, by step."""
     ignores_copies: bool = False
     """Near-copies of held-out clips are not looked for."""
 
@@ -295,6 +298,20 @@ def _failures(evidence: Evidence) -> Iterator[Belief]:
                 name="Many clips failed",
                 figure=f"cycle {cycle}: {failed:,} of {counts.clips:,} clips ({failed / counts.clips:.1%}) could not be answered",
                 advice="`starloop failures RUN` lists them with what to do. What is left may be another mix of videos.",
+            )
+    for step, facts in evidence.evaluated.items():
+        clips, failed = facts.get("clips", 0), sum(facts.get("failed", {}).values())
+        if failed > FAILED_SHARE * max(1, clips):
+            metric = evidence.summary["metric"]
+            answered = facts.get("answered", {}).get(metric)  # older runs have none
+            others = "" if answered is None else f"; {measured_as(metric)} of the other clips is {answered:.3f}"
+            yield Belief(
+                level="doubt",
+                name="Many held-out clips failed",
+                figure=f"{step_words(step)}: {failed:,} of {clips:,} clips ({failed / clips:.1%}) could not be answered and count "
+                f"as wrong: {measured_as(metric)} is {facts['accuracy']:.3f}{others}",
+                advice="The gain and its test leave these clips out, and the headline does not: put the videos back, see "
+                "`starloop failures RUN`.",
             )
 
 

@@ -86,6 +86,7 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
         audits=audited,
         level=level_of_gain(subject.config.loop),
         beside=subject.beside,
+        evaluated={step: sealed[step].facts for step in dict.fromkeys((BASE, best)) if step in sealed},
         ignores_copies=subject.config.select.near_copies == "ignore",
     )
     sample = None if latest is None else reading.sample(name_of(latest, "generate"))

@@ -447,6 +447,24 @@ def test_kept_answers_of_a_label_are_those_that_the_promoted_finetune_was_fed(fo
     )
 
 
+def test_held_out_clips_that_failed_are_doubted(tmp_path: Path) -> None:
+    """The headline counts them as wrong; gain and test leave them out, and would contradict it."""
+    a_run(tmp_path)
+    store = Store(str(tmp_path))
+    sealed = read_seals(store)
+    assert "Many held-out clips failed" not in html_of(store)
+    failed = {"failed": {"missing": 6}, "answered": {"accuracy": 1 / 3}, "accuracy": 0.25}
+    sealed[BASE] = replace(sealed[BASE], facts=sealed[BASE].facts | failed)
+    html = unescape(report_page(subject_of(store, run_config(store), sealed), no_strip))
+    assert html.count("Many held-out clips failed") == 1
+    assert (
+        "base evaluate: 6 of 24 clips (25.0 %) could not be answered and count as wrong: accuracy is 0.250; accuracy of the other "
+        "clips is 0.333"
+    ) in html
+    older = {BASE: {name: value for name, value in sealed[BASE].facts.items() if name != "answered"}}
+    assert the_beliefs(tmp_path, evaluated=older)["Many held-out clips failed"].figure.endswith("count as wrong: accuracy is 0.250")
+
+
 def test_grounding_of_nothing_is_a_figure() -> None:
     """The least grounded answers: their support rounds to 0."""
     teller = Teller(spec=VerifySpec(), url="runs/a", words={}, uses=Uses())
