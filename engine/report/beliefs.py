@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from engine.audit.audit import Audit
+from engine.evaluate.metrics import metric_of
 from engine.evaluate.paired import smallest_gain
 from engine.generate.samples import RATIONALIZED_SHARE, TEMPLATE_SHARE
 from engine.generate.scores import FEWEST_MISMATCHED
@@ -71,16 +72,20 @@ def _gain(evidence: Evidence) -> Iterator[Belief]:
             advice="Go on with the run: until then the figures below only say what the verifiers keep.",
         )
         return
-    least = smallest_gain(summary["heldout_videos"] or clips, evidence.level)
-    sees = "no gain that a test tells from chance" if least is None else f"gains of {least:.3f} or more, four times out of five"
-    power = f"{_of_videos(clips, summary['heldout_videos'])}, which can show {sees}"
-    if least is None or least > 0.25:
-        yield Belief(
-            level="doubt",
-            name="Held-out set too small",
-            figure=power.replace(", which can", " can"),
-            advice="Set more videos apart (data.heldout), and do not compare runs by this figure.",
-        )
+    metric, power = metric_of(summary["metric"]), _of_videos(clips, summary["heldout_videos"])
+    if metric.is_share:
+        least = smallest_gain(summary["heldout_videos"] or clips, evidence.level)
+        sees = "no gain that a test tells from chance" if least is None else f"gains of {least:.3f} or more, four times out of five"
+        if least is None or least > 0.25:
+            yield Belief(
+                level="doubt",
+                name="Held-out set too small",
+                figure=f"{power} can show {sees}",
+                advice="Set more videos apart (data.heldout), and do not compare runs by this figure.",
+            )
+        power += f", which can show {sees}"
+    elif interval := summary["base_interval"]:  # what gains of another number clips can show follows from its spread
+        power += f", on which the base is known to ±{(interval[1] - interval[0]) / 2:.3f}"
     if summary["best_cycle"] < 0:
         if any(cycle["heldout_accuracy"] is not None for cycle in summary["cycles"]):
             yield Belief(
@@ -91,7 +96,8 @@ def _gain(evidence: Evidence) -> Iterator[Belief]:
             )
         return
     comparison = summary["cycles"][summary["best_cycle"]]["over_base"]
-    gain = comparison["gain"] if comparison else summary["best_accuracy"] - summary["base_accuracy"]
+    risen = summary["best_accuracy"] - summary["base_accuracy"]
+    gain = comparison["gain"] if comparison else -risen if metric.falls else risen
     figure = f"{gain:+.3f} on {power}; {comparison_text(comparison) or 'no test against the base was made'}"
     if gain <= 0:
         yield Belief(
@@ -154,7 +160,8 @@ def _ablations(evidence: Evidence) -> Iterator[Belief]:
     measured = {name: of["best_accuracy"] for name, of in evidence.beside.items() if of.get("best_accuracy") is not None}
     if own is None or not measured:
         return
-    rivals = {name: value for name, value in measured.items() if value >= own}
+    sign = -1 if metric_of(evidence.summary["metric"]).falls else 1
+    rivals = {name: value for name, value in measured.items() if sign * value >= sign * own}
     if rivals:
         names = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in rivals.items())
         yield Belief(
@@ -164,7 +171,7 @@ def _ablations(evidence: Evidence) -> Iterator[Belief]:
             advice="What the ablation leaves out shows no gain on these clips; compare the intervals before you say that it costs.",
         )
     else:
-        name, value = max(measured.items(), key=lambda item: item[1])
+        name, value = max(measured.items(), key=lambda item: sign * item[1])
         figure = f"this run {own:.3f}; the best of {quantity(len(measured), 'ablation')}, {name.replace('_', ' ')}, {value:.3f}"
         yield Belief(level="fine", name="Better than without its parts", figure=figure)
 

@@ -354,6 +354,29 @@ def test_what_can_be_shown_follows_from_the_videos_and_from_the_runs_level(folde
     assert stricter["Held-out set too small for the gain"].level == "doubt"
 
 
+def test_a_metric_that_is_no_share_has_the_width_of_its_interval(folder: Path) -> None:
+    """Of scores from 0 to 5 a gain of 0.15 is not what a share of so many videos can show."""
+    scored = {"metric": "qa_score", "base_accuracy": 2.5, "best_accuracy": 3.1, "base_interval": [2.3, 2.7], "heldout_videos": 5}
+    formed = the_beliefs(folder, summary=with_figures(folder, {"gain": 0.6}, **scored))
+    assert "Held-out set too small" not in formed
+    assert formed["The gain is larger than chance"].figure.startswith(
+        "+0.600 on 24 clips of 5 videos, on which the base is known to ±0.200; 12 clips better"
+    )
+    without = the_beliefs(folder, summary=with_figures(folder, {"gain": 0.6}, **scored | {"base_interval": None}))
+    assert without["The gain is larger than chance"].figure.startswith("+0.600 on 24 clips of 5 videos; 12 clips better")
+
+
+def test_of_a_metric_that_falls_the_smaller_figure_is_the_better_one(folder: Path) -> None:
+    falling = {"metric": "relative_l2", "base_accuracy": 9.0, "best_accuracy": 4.0, "base_interval": [8.0, 10.0]}
+    summary = with_figures(folder, {}, **falling)
+    beside = {"near": {"best_accuracy": 5.0}, "far": {"best_accuracy": 8.0}}
+    assert the_beliefs(folder, summary=summary, beside=beside)["Better than without its parts"].figure.endswith("near, 5.000")
+    rival = the_beliefs(folder, summary=summary, beside=beside | {"less": {"best_accuracy": 3.0}})["An ablation does as well"]
+    assert rival.figure == "this run 4.000; less 3.000"
+    summary["cycles"][summary["best_cycle"]] |= {"over_base": None}
+    assert the_beliefs(folder, summary=summary)["The gain over the base is not tested"].figure.startswith("+5.000 on 24 clips")
+
+
 def test_the_page_may_load_nothing_and_runs_no_other_script(html: str) -> None:
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', html)
     assert policy
