@@ -9,12 +9,12 @@ from typing import Any, Self
 from engine.generate.ledger import deciding
 from engine.generate.samples import COMPARED, template_share
 from engine.ingest.hashes import hash_of
-from engine.labels import name_of
+from engine.labels import Keywords, name_of
 from engine.language.words import label_words, words
 from engine.rows import Clip, Trace
 
 MOST_LABELS = 2_000
-"""Labels up to which it is looked for which of them a rejected answer names."""
+"""Classes up to which it is looked for which of them a rejected answer names."""
 UNTOLD = ""
 """Stands for the answered label where none, or more than one, of the labels is named."""
 
@@ -35,11 +35,11 @@ def ending_of(trace: Trace) -> str:
 
 @dataclass
 class StepCounts:
-    """counts = StepCounts(labels); counts.add(clips, traces) part by part. `labels`: the names of all labels of the run."""
+    """counts = StepCounts(labels); counts.add(clips, traces) part by part. `labels`: the run's classes, which answers may name."""
 
     labels: Sequence[str] = ()
     tells_answers: bool = True
-    """Whether it is looked for what wrong answers name."""
+    """Whether it is looked for what wrong answers name, where there are two classes or more, and at most MOST_LABELS."""
     attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(mode, outcome) -> attempts."""
     clips_by_mode: Counter[str] = field(default_factory=Counter)
@@ -50,7 +50,8 @@ class StepCounts:
     clips_by_label: Counter[str] = field(default_factory=Counter)
     kept_by_label: Counter[str] = field(default_factory=Counter)
     answered: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(true label, answered label) -> clips; of clips without a failure, where that is looked for."""
+    """(true class, answered class) -> clips; of clips of a class without a failure, where that is looked for. Classes with the same
+    words, such as "Put Down" and "put down", are one."""
     described: dict[str, tuple[int, int]] = field(default_factory=dict)
     """mode -> kept attempts that contain their clip's description word for word, and kept attempts at clips that have one."""
     tokens: int = 0
@@ -58,8 +59,10 @@ class StepCounts:
     """(negative hash of the clip's id, text, label) of kept answers: a random sample of COMPARED."""
 
     def __post_init__(self) -> None:
-        few = self.labels if len(self.labels) <= MOST_LABELS else ()
-        self._names = {label_words(label): label for label in few}
+        few = self.labels if self.tells_answers and 1 < len(self.labels) <= MOST_LABELS else ()
+        self._names = dict[tuple[str, ...], str]()
+        for label in few:
+            self._names.setdefault(label_words(label), label)
         self._lengths = sorted({len(name) for name in self._names if name}, reverse=True)
 
     @property
@@ -99,7 +102,8 @@ class StepCounts:
             self.kept_by_label[label] += 1
             drawn = -hash_of(clip.clip_id), trace.text, clip.label.text
             (heapq.heappush if len(self._texts) < COMPARED else heapq.heappushpop)(self._texts, drawn)
-        if self.tells_answers and trace.outcome != "failed":
+        if self._names and isinstance(clip.label, Keywords) and trace.outcome != "failed":
+            label = self._names.get(label_words(label), label)
             self.answered[label, label if trace.outcome == "kept" else self.label_in(trace.text, label)] += 1
 
     def to_value(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from engine.store.parallel import parallel_map
 from engine.store.troubles import StorageError
 
 FOLDER = "report"
-VERSION = 1
+VERSION = 2
 """Counts up where the same pieces give another digest."""
 CANDIDATES = 8_192
 """Clips of a split whose attempts a digest holds. Most clips that are shown are among them; of the others the pieces are read."""
@@ -54,7 +54,7 @@ class Digest:
 def digest_of(
     store: Store, seal: Seal, clips: SplitClips, pieces: Mapping[int, Sequence[FileRecord]], names: Sequence[str]
 ) -> Digest:
-    """Read all pieces of a step, which are given by the number of their part. `names`: of all labels of the run."""
+    """Read all pieces of a step, which are given by the number of their part. `names`: the run's classes."""
     is_generate = seal.step.endswith("/generate")
     counts, strata = StepCounts(names, tells_answers=not is_generate), Strata(size=SIZE, seed=SEED)
     last_hash = int(np.sort(clips.hashes)[min(CANDIDATES, len(clips)) - 1]) if len(clips) else 0

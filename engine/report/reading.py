@@ -73,7 +73,7 @@ class Reading:
 
     def count(self) -> None:
         """Take the digests of the steps, and make those that are not kept."""
-        names = sorted(set().union(*(clips.labels for clips in self._clips.values())))
+        names = sorted(set().union(*(clips.classes for clips in self._clips.values())))
         for split, clips in self._clips.items():
             for step in self._sealed_steps(split):
                 if digest := self._digest(step, clips, names):

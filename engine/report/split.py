@@ -10,7 +10,7 @@ import pyarrow as pa
 from engine.ingest.clips import from_table
 from engine.ingest.hashes import hash_of
 from engine.ingest.pieces import number_of
-from engine.labels import from_json, name_of
+from engine.labels import Keywords, from_json, name_of
 from engine.rows import Clip
 from engine.store.files import FileRecord, Store
 
@@ -27,11 +27,16 @@ class SplitClips:
         """Of the parts."""
         self.labels = Counter[str]()
         """Clips of each label."""
+        self.classes = set[str]()
+        """Labels that are named by their own text, and not by their kind."""
         starts, hashes = [0], [np.empty(0, np.uint64)]
         for record in self.records:
             table = store.read_table(record, ["clip_id", "label"])
             for label in table["label"].value_counts().to_pylist():
-                self.labels[name_of(from_json(label["values"]))] += label["counts"]
+                value = from_json(label["values"])
+                self.labels[name_of(value)] += label["counts"]
+                if isinstance(value, Keywords):
+                    self.classes.add(value.text)
             ids: list[str] = table["clip_id"].to_pylist()
             hashes.append(np.array([hash_of(f"{SEED} {clip_id}") for clip_id in ids], np.uint64))
             starts.append(starts[-1] + len(ids))

@@ -111,10 +111,11 @@ def confusion_of(counts: StepCounts) -> dict[str, Any]:
     """{"labels", "has_others", "matrix", "pairs", "wrong", "untold"}: a matrix where there are few labels, else frequent pairs.
 
     Its last columns are labels that no clip of the step has, all in one, and answers of which it cannot be told what they mean.
+    Nothing is wrong where it was not looked for what answers name.
     """
     wrong = {pair: count for pair, count in counts.answered.items() if pair[0] != pair[1]}
     pairs = sorted(((count, *pair) for pair, count in wrong.items() if pair[1] != UNTOLD), key=lambda row: (-row[0], *row[1:]))
-    labels = sorted(counts.clips_by_label)
+    labels = sorted({label for label, _ in counts.answered})
     is_matrix = 1 < len(labels) <= MATRIX_LABELS
     others = Counter[str]()
     for (label, other), count in wrong.items():
@@ -131,7 +132,6 @@ def confusion_of(counts: StepCounts) -> dict[str, Any]:
                     *([others[label]] if has_others else []),
                     counts.answered[label, UNTOLD],
                 ],
-                "clips": counts.clips_by_label[label],
             }
             for label in (labels if is_matrix else [])
         ],
