@@ -96,7 +96,7 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
         spec=verify_spec_of(subject.config),
         url=store.url(),
         words=words,
-        uses=reading.uses([of.clip.clip_id for of_split in shown for of in of_split]),
+        uses=reading.uses([of.clip.clip_id for of_split in shown for of in of_split], subject.config.mixture),
     )
     return page(
         Parts(

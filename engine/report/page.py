@@ -104,7 +104,7 @@ def page(parts: Parts) -> str:
             failures=tables.failure_rows(counted),
             confusion=tables.confusion_of(best) if best else None,
             work=list(tables.work_rows(summary, parts.sealed, parts.counts)),
-            lineage=tables.lineage_rows(parts.sealed, summary, parts.config.generates),
+            lineage=tables.lineage_rows(parts.sealed, summary, parts.config),
             episodes=episode_rows(parts.sealed, summary),
             contexts=contexts_line(parts.config.episodes),
             curves=[(curve, charts.by_shots(curve.lines, f"{curve.set}: verb and noun right, by shots")) for curve in parts.curves],

@@ -10,16 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.audit.audit import Sample
-from engine.config import HELDOUT
+from engine.config import HELDOUT, Mixture
 from engine.ingest.pieces import Span, span_of
 from engine.report.chosen import Endings, Place, chosen, fates
 from engine.report.counts import StepCounts
 from engine.report.digest import Digest, digest_of, keep_digest, read_digest
 from engine.report.split import SplitClips
-from engine.report.stories import Uses
+from engine.report.stories import AttemptKey, Uses
 from engine.rows import Attempt, Clip
 from engine.run.collected import collected_of
-from engine.run.plan import INGEST, TRAIN
+from engine.run.plan import INGEST, TRAIN, name_of
 from engine.run.seals import Seal
 from engine.run.work import attempts_of, indexed, pieces_of
 from engine.store.files import FileRecord, Store
@@ -27,8 +27,8 @@ from engine.store.parallel import parallel_map
 
 MOST_CLIPS = {TRAIN: 1_200, HELDOUT: 600}
 """Clips of each split that are shown at most."""
-LINEAGE = ["clip_id", "cycle", "mode", "seed"]
-"""Columns of an example by which its attempt is known."""
+LINEAGE = ["clip_id", "cycle", "mode", "seed", "source", "example_id"]
+"""Columns of an example by which its attempt is known, and whether a finetune used it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,26 +143,43 @@ class Reading:
         table = self._store.read_table(record)
         return table.filter(pc.is_in(table["clip_id"], ids))
 
-    def uses(self, clip_ids: Sequence[str]) -> Uses:
-        """What the select steps made of these clips."""
+    def uses(self, clip_ids: Sequence[str], mixture: Mixture) -> Uses:
+        """What the select and train steps made of these clips."""
         ids = pa.array(clip_ids, pa.string())
-        trained: dict[tuple[str, int, str, int], list[int]] = defaultdict(list)
+        picked: dict[AttemptKey, list[int]] = defaultdict(list)
+        trained: dict[AttemptKey, list[int]] = defaultdict(list)
         copies: dict[str, str] = {}
         selects = [step for step in self._sealed if step.endswith("/select")]
         for step in selects:
             cycle = cycle_of(step)
-            for row in self._rows(step, "examples.parquet", ids, LINEAGE):
-                trained[row["clip_id"], row["cycle"], row["mode"], row["seed"]].append(cycle)
+            rows = [row for row in self._rows(step, "examples.parquet", ids, LINEAGE) if row["source"] in ("star", "template")]
+            used = self._used(name_of(cycle, "train"), rows, mixture)
+            for row in rows:
+                key = row["clip_id"], row["cycle"], row["mode"], row["seed"]
+                picked[key].append(cycle)
+                if row["example_id"] in used:
+                    trained[key].append(cycle)
             for row in self._rows(step, "near_copies.parquet", ids, None):
                 copies[row["clip_id"]] = f"{row['copy_of']} ({row['where']})"
-        return Uses(trained=trained, copies=copies, selected=frozenset(map(cycle_of, selects)))
+        return Uses(chosen=picked, trained=trained, copies=copies, selected=frozenset(map(cycle_of, selects)))
 
-    def _rows(self, step: str, name: str, ids: pa.Array, columns: list[str] | None) -> list[dict[str, Any]]:
+    def _used(self, train: str, examples: Sequence[Mapping[str, Any]], mixture: Mixture) -> set[str]:
+        """The ids of those that a finetune used: it is done, they have a weight, and it left none of these out."""
+        if train not in self._sealed:
+            return set()
+        ids = pa.array([row["example_id"] for row in examples if getattr(mixture, row["mode"])], pa.string())
+        unused = self._rows(train, "unused.parquet", ids, ["example_id"], "example_id")
+        return {*ids.to_pylist()} - {row["example_id"] for row in unused}
+
+    def _rows(
+        self, step: str, name: str, ids: pa.Array, columns: list[str] | None, column: str = "clip_id"
+    ) -> list[dict[str, Any]]:
+        """Those with one of the ids in the column."""
         record = next((record for record in self._sealed[step].files if record.path == f"{step}/{name}"), None)
         if record is None:
             return []
         table = self._store.read_table(record, columns)
-        rows: list[dict[str, Any]] = table.filter(pc.is_in(table["clip_id"], ids)).to_pylist()
+        rows: list[dict[str, Any]] = table.filter(pc.is_in(table[column], ids)).to_pylist()
         return rows
 
 

@@ -20,12 +20,18 @@ MEASURED = ("support", "other")
 """Figures of an attempt whose 0 says something."""
 
 
+AttemptKey = tuple[str, int, str, int]
+"""clip_id, cycle, mode and seed of an attempt."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Uses:
     """What select made of the attempts at the clips that are shown."""
 
-    trained: Mapping[tuple[str, int, str, int], list[int]] = field(default_factory=dict)
-    """(clip_id, cycle, mode, seed) of an attempt -> the cycles whose finetune it was an example of."""
+    chosen: Mapping[AttemptKey, list[int]] = field(default_factory=dict)
+    """The cycles whose select step made an example of an attempt."""
+    trained: Mapping[AttemptKey, list[int]] = field(default_factory=dict)
+    """Those of them whose finetune is done and used it."""
     copies: Mapping[str, str] = field(default_factory=dict)
     """clip_id -> where the clip is that it is a near-copy of, and that clip's id."""
     selected: frozenset[int] = frozenset()
@@ -88,8 +94,9 @@ class Teller:
     def _use(self, attempt: Attempt) -> str:
         """What select made of an attempt that is kept, by the verifiers or by a person; "" of others, and before it is asked."""
         key = (attempt.clip_id, attempt.cycle, attempt.mode, attempt.seed)
-        if cycles := self.uses.trained.get(key):
-            return f"trained on in cycle {' and '.join(map(str, cycles))}"
+        for what, uses in (("trained on", self.uses.trained), ("selected", self.uses.chosen)):
+            if cycles := uses.get(key):
+                return f"{what} in cycle {' and '.join(map(str, cycles))}"
         return "kept, and not trained on" if attempt.outcome == "kept" and attempt.cycle in self.uses.selected else ""
 
 

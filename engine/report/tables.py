@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.config import Select
+from engine.config import RunConfig, Select
 from engine.quantities import quantity
 from engine.report.counts import UNTOLD, StepCounts
 from engine.report.figures import measured_as
@@ -182,23 +182,37 @@ def _loss(cycle: Mapping[str, Any]) -> str:
     return "" if cycle["loss_last"] is None else f"loss {cycle['loss_first']:.2f} to {cycle['loss_last']:.2f}"
 
 
-def lineage_rows(sealed: Mapping[str, Seal], summary: Mapping[str, Any], generates: bool) -> list[dict[str, str]]:
-    """Which model answered and was trained in each cycle, and from what. `generates`: whether answers are trained on at all."""
-    rows, without_own = [], "those of the cycle before" if generates else "none: no model is asked"
+def lineage_rows(sealed: Mapping[str, Seal], summary: Mapping[str, Any], config: RunConfig) -> list[dict[str, str]]:
+    """Which model answered and was trained in each cycle, and from what."""
+    rows, without_own = [], "those of the cycle before" if config.generates else "none: no model is asked"
     for of in summary["cycles"]:
         cycle = of["cycle"]
         generate, select = sealed.get(name_of(cycle, "generate")), sealed.get(name_of(cycle, "select"))
         evaluate = sealed.get(name_of(cycle, "evaluate"))
         answered = generate.facts.get("model", {}).get("digest", "") if generate else ""
-        examples = quantity(select.counts.get("examples", 0) if select else 0, "example")
-        direct = " of direct answers alone" if of["direct_only"] and generates else ""
+        train = sealed.get(name_of(cycle, "train"))
         rows.append(
             {
                 "cycle": str(cycle),
                 "answers": f"by model {answered}" if answered else without_own if select else "",
-                "trained": f"from the base, on {examples}{direct}" if name_of(cycle, "train") in sealed else "",
+                "trained": f"from the base, on {_fed(select, train, config)}" if select and train else "",
                 "model": evaluate.facts.get("model", {}).get("digest", "") if evaluate else "",
                 "promoted": "promoted" if cycle == summary["best_cycle"] else "",
             }
         )
     return rows
+
+
+def _fed(select: Seal, train: Seal, config: RunConfig) -> str:
+    """What a finetune was fed: the rows of each source that has a weight in [mixture]."""
+    nouns = {
+        "direct": "direct answer" if config.generates else "template",
+        "rationalized": "rationalized answer",
+        "instruct": "conversation",
+        "episodes": "episode",
+    }
+    sources = [
+        quantity(select.counts[name], nouns[name]) for name in nouns if getattr(config.mixture, name) and select.counts.get(name)
+    ]
+    unused = f"; {train.counts['unused']:,} of these left out" if train.counts.get("unused") else ""
+    return f"{', '.join(sources) or 'nothing'}{unused}"

@@ -37,7 +37,7 @@ REPORT = "report.html"
 CURVE, ICL = "curve.json", "icl.json"
 STEPS = re.compile(r"ingest$|base$|cycle-\d+$|logs$|lease$|report$|audit$|tensorboard$|trackers$|export$|videos$")
 """Folders of a run in which no curve lies."""
-PAGE_VERSION = 4
+PAGE_VERSION = 5
 """Counts up where the same run gives another page."""
 HEAD_BYTES = 4096
 """Of a page, that hold the digest of what it was made of."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from builders import a_clip, a_seal, an_attempt, seal_attempts
@@ -38,15 +39,16 @@ from engine.report.split import SplitClips
 from engine.report.stories import Teller, Uses
 from engine.report.strips import Strip, key_of
 from engine.report.tables import Yield, confusion_of, funnel_of, yield_of
-from engine.rows import FAILURES, Attempt, Audited, Grounding, Judgement, Trace
+from engine.rows import FAILURES, UNUSED, Attempt, Audited, Grounding, Judgement, Trace, Unused
 from engine.run import reports
 from engine.run.collected import note_collected
 from engine.run.lease import Lease
 from engine.run.plan import BASE, name_of
 from engine.run.refresh import refresh
 from engine.run.reports import begin_report, inputs_of, subject_of
+from engine.run.seals import Seal
 from engine.run.summary import summarize
-from engine.run.work import read_seals, run_config
+from engine.run.work import read_seals, run_config, unused_of
 from engine.store.files import Store
 from engine.store.troubles import StorageError
 from engine.verify.verdict import VerifySpec
@@ -515,6 +517,41 @@ def test_held_out_clips_that_failed_are_doubted(tmp_path: Path) -> None:
     assert the_beliefs(tmp_path, evaluated=older)["Many held-out clips failed"].figure.endswith("count as wrong: accuracy is 0.250")
 
 
+def uses_in(store: Store, sealed: dict[str, Seal], clip_id: str) -> set[str]:
+    stories = data_of(report_page(subject_of(store, run_config(store), sealed), no_strip))["stories"]
+    return {attempt["use"] for story in stories if story["id"] == clip_id for attempt in _attempts(story) if "use" in attempt}
+
+
+def test_an_example_is_trained_on_where_a_finetune_used_it(tmp_path: Path) -> None:
+    a_run(tmp_path)
+    store, train = Store(str(tmp_path)), name_of(1, "train")
+    sealed = read_seals(store)
+    example = next(row for row in store.read_table("cycle-001/select/examples.parquet").to_pylist() if row["mode"] == "direct")
+    assert "trained on in cycle 1" in uses_in(store, sealed, example["clip_id"])
+    without = {name: seal for name, seal in sealed.items() if name not in (train, name_of(1, "evaluate"))}
+    assert "selected in cycle 1" in uses_in(store, without, example["clip_id"]), "its finetune is not done"
+    unused = Unused(example_id=example["example_id"], reason="truncated", detail="the file ends early")
+    store.write_table(unused_of(train), pa.Table.from_pylist([unused.to_row()], schema=UNUSED))
+    left_out = replace(sealed[train], files=store.describe([unused_of(train)]), counts={"unused": 1})
+    assert "selected in cycle 1" in uses_in(store, sealed | {train: left_out}, example["clip_id"])
+
+
+def test_what_no_finetune_used_is_not_called_trained_on(tmp_path: Path) -> None:
+    a_run(tmp_path, settings=["mixture.rationalized=0", "mixture.instruct=0.5", "mixture.examples=talks.parquet"])
+    store = Store(str(tmp_path))
+    sealed = read_seals(store)
+    select, train = sealed["cycle-000/select"], sealed["cycle-000/train"]
+    sealed[select.step] = replace(select, counts=select.counts | {"instruct": 9}, facts=select.facts | {"direct_only": True})
+    sealed[train.step] = replace(train, counts={"unused": 2})
+    rows = Rows(report_page(subject_of(store, run_config(store), sealed), no_strip)).of("Lineage")
+    direct = select.counts["direct"]
+    assert rows[0]["trained"] == f"from the base, on {direct} direct answers, 9 conversations; 2 of these left out"
+    example = next(
+        row for row in store.read_table("cycle-000/select/examples.parquet").to_pylist() if row["mode"] == "rationalized"
+    )
+    assert "selected in cycle 0" in uses_in(store, sealed, example["clip_id"])
+
+
 def test_grounding_of_nothing_is_a_figure() -> None:
     """The least grounded answers: their support rounds to 0."""
     teller = Teller(spec=VerifySpec(), url="runs/a", words={}, uses=Uses())
@@ -557,7 +594,7 @@ def test_no_model_answers_where_examples_are_templates(tmp_path: Path) -> None:
     sealed = {name: seal for name, seal in read_seals(store).items() if not name.endswith("/generate")}
     first, _ = Rows(report_page(subject_of(store, run_config(store), sealed), no_strip)).of("Lineage")
     assert first["answers"] == "none: no model is asked"
-    assert "direct answers" not in first["trained"]
+    assert re.fullmatch(r"from the base, on \d+ templates, \d+ rationalized answers", first["trained"])
 
 
 def test_film_strips_of_the_page_before_stay(tmp_path: Path) -> None:
