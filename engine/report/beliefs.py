@@ -12,7 +12,7 @@ from engine.generate.samples import RATIONALIZED_SHARE, TEMPLATE_SHARE
 from engine.generate.scores import FEWEST_MISMATCHED
 from engine.quantities import quantity
 from engine.report.counts import LabelRow, StepCounts
-from engine.report.figures import comparison_text, interval_text, measured_as
+from engine.report.figures import comparison_text, interval_text, label_text, measured_as
 from engine.report.reasons import step_words
 from engine.run.promotion import EVERY_CYCLE
 
@@ -179,6 +179,15 @@ def _ablations(evidence: Evidence) -> Iterator[Belief]:
 def _labels(evidence: Evidence) -> Iterator[Belief]:
     untrained = [row for row in evidence.labels if row.heldout_clips and not row.train_clips]
     unkept = [row for row in evidence.labels if row.train_clips and row.kept == 0]
+    single = sum(row.train_clips + row.heldout_clips == 1 for row in evidence.labels)
+    if single > len(evidence.labels) / 2:
+        yield Belief(
+            level="note",
+            name="Most labels are of one clip",
+            figure=f"{single:,} of {quantity(len(evidence.labels), 'label')}",
+            advice="They are texts, and no classes: read the accuracy, and not the table of labels.",
+        )
+        return
     if untrained:
         clips = sum(row.heldout_clips for row in untrained)
         sizes = f"{quantity(len(untrained), 'label')} ({quantity(clips, 'held-out clip')})"
@@ -202,7 +211,7 @@ def _labels(evidence: Evidence) -> Iterator[Belief]:
 
 
 def _named(labels: Iterable[str]) -> str:
-    names = list(labels)
+    names = [label_text(label) for label in labels]
     return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
 
 

@@ -15,6 +15,8 @@ from engine.rows import Clip, Trace
 
 MOST_LABELS = 2_000
 """Classes up to which it is looked for which of them a rejected answer names."""
+MOST_ROWS = 500
+"""The table shows so many labels with the most clips, and so many with the lowest share of right answers. A row takes 0.8 kB."""
 UNTOLD = ""
 """Stands for the answered label where none, or more than one, of the labels is named."""
 
@@ -193,3 +195,13 @@ def label_rows(
 
 def _share(counts: StepCounts | None, label: str) -> float | None:
     return counts.kept_by_label[label] / clips if counts and (clips := counts.clips_by_label[label]) else None
+
+
+def shown_rows(rows: Sequence[LabelRow]) -> list[LabelRow]:
+    """All of them, in their order, up to twice MOST_ROWS; of more, the largest and the worst."""
+    if len(rows) <= 2 * MOST_ROWS:
+        return list(rows)
+    largest = sorted(rows, key=lambda row: -row.train_clips - row.heldout_clips)[:MOST_ROWS]
+    measured = [(row.after, -row.heldout_clips, row.label) for row in rows if row.after is not None]
+    labels = {row.label for row in largest} | {label for _, _, label in heapq.nsmallest(MOST_ROWS, measured)}
+    return [row for row in rows if row.label in labels]

@@ -5,6 +5,17 @@ from typing import Any
 
 from engine.run.promotion import EVERY_CYCLE
 
+LONGEST_LABEL = 100
+"""Characters of a label in a table, a filter or a sentence; free answers are longer."""
+
+
+def label_text(label: str) -> str:
+    """
+    >>> label_text("rising"), len(label_text("He takes the cup. " * 20))
+    ('rising', 100)
+    """
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
+
 
 def interval_text(interval: Sequence[float] | None) -> str:
     """

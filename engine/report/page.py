@@ -23,9 +23,9 @@ from engine.generate.judged import line_of
 from engine.quantities import quantity
 from engine.report import charts, tables
 from engine.report.beliefs import Belief
-from engine.report.counts import LabelRow, StepCounts
+from engine.report.counts import MOST_ROWS, LabelRow, StepCounts, shown_rows
 from engine.report.few_shot import Curve, contexts_line, episode_rows
-from engine.report.figures import comparison_text, interval_text, measured_as
+from engine.report.figures import comparison_text, interval_text, label_text, measured_as
 from engine.report.people import audit_lines
 from engine.report.reasons import IN_WORDS, step_words
 from engine.report.strips import Strip, translated
@@ -103,6 +103,8 @@ def page(parts: Parts) -> str:
             steps=[step for step, _ in counted],
             failures=tables.failure_rows(counted),
             confusion=tables.confusion_of(best) if best else None,
+            labels=shown_rows(parts.labels),
+            most_rows=MOST_ROWS,
             work=list(tables.work_rows(summary, parts.sealed, parts.counts)),
             lineage=tables.lineage_rows(parts.sealed, summary, parts.config),
             episodes=episode_rows(parts.sealed, summary),
@@ -159,6 +161,7 @@ def _environment() -> Environment:
         percent=lambda part, whole: f"{part / whole:.1%}".replace("%", " %") if whole else "",
         seconds=duration,
         interval=interval_text,
+        label=label_text,
         comparison=comparison_text,
         step=step_words,
         words=lambda text: str(text).replace("_", " "),

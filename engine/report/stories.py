@@ -8,6 +8,7 @@ from engine.audit.audit import Sample
 from engine.audit.reviews import answer_id
 from engine.audit.sheet import cells
 from engine.labels import name_of, plain
+from engine.report.figures import label_text
 from engine.report.reasons import in_words, step_words
 from engine.report.spans import LONGEST_TEXT, deciding_spans, segments
 from engine.report.strips import Strip, key_of
@@ -54,7 +55,7 @@ class Teller:
         return {
             "id": clip.clip_id,
             "split": clip.split,
-            "label": name_of(clip.label),
+            "label": label_text(name_of(clip.label)),
             "text": clip.label.text,
             "question": clip.question,
             "video": masked(clip.video.removeprefix(f"{self.url}/")),

@@ -26,11 +26,12 @@ from engine.evaluate.paired import smallest_gain
 from engine.ingest.clips import path_of, write_parts
 from engine.ingest.hashes import hash_of
 from engine.labels import AnyOf, Number
-from engine.report import digest
+from engine.report import counts, digest, page
 from engine.report.beliefs import Belief, Evidence, beliefs
 from engine.report.build import report_page
 from engine.report.chosen import Endings, chosen
-from engine.report.counts import MOST_LABELS, LabelRow, StepCounts, label_rows
+from engine.report.counts import MOST_LABELS, MOST_ROWS, LabelRow, StepCounts, label_rows, shown_rows
+from engine.report.figures import LONGEST_LABEL, label_text
 from engine.report.frames import strip_of
 from engine.report.page import embedded, strips_in
 from engine.report.reasons import IN_WORDS
@@ -550,6 +551,45 @@ def test_what_no_finetune_used_is_not_called_trained_on(tmp_path: Path) -> None:
         row for row in store.read_table("cycle-000/select/examples.parquet").to_pylist() if row["mode"] == "rationalized"
     )
     assert "selected in cycle 0" in uses_in(store, sealed, example["clip_id"])
+
+
+def a_row(label: str, train: int, heldout: int, after: float | None = None) -> LabelRow:
+    return LabelRow(label=label, train_clips=train, kept=0, heldout_clips=heldout, before=None, after=after)
+
+
+def test_of_many_labels_the_largest_and_the_worst_are_shown() -> None:
+    few = [a_row(f"{number:04d}", 1, 1, 1.0) for number in range(2 * MOST_ROWS)]
+    assert shown_rows(few) == few
+    rows = [a_row(f"{number:04d}", number, 3, number / 2000) for number in range(2000)] + [a_row("unmeasured", 0, 0)]
+    numbers = [int(row.label) for row in shown_rows(rows)]
+    assert numbers == [*range(MOST_ROWS), *range(2000 - MOST_ROWS, 2000)]
+
+
+def test_labels_that_are_free_answers_make_no_doubt(folder: Path) -> None:
+    rows = [a_row("x", 0, 7), *(a_row(f"answer {number} {'and more ' * 50}", 1, 0) for number in range(9_000))]
+    formed = the_beliefs(folder, labels=rows)
+    assert formed["Most labels are of one clip"].figure == "9,000 of 9,001 labels"
+    assert {"Labels without training clips", "Labels of which nothing is kept"} & formed.keys() == set()
+    half = [rows[0], replace(rows[1], train_clips=0, heldout_clips=2), rows[2]]
+    doubt = the_beliefs(folder, labels=half, generated={0: StepCounts()})["Labels without training clips"]
+    assert doubt.figure == f"2 labels (9 held-out clips): x, {label_text(rows[1].label)}"
+
+
+def test_the_page_says_which_labels_it_shows(folder: Path, html: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "labels are shown" not in html
+    for module in (counts, page):
+        monkeypatch.setattr(module, "MOST_ROWS", 1)
+    few = html_of(Store(str(folder)))
+    labels = [row["label"] for row in Rows(few).of("Held-out accuracy by label")]
+    assert labels == ["moving left", HIDDEN]
+    assert "2 of 5 labels are shown: the 1 with the most clips, and the 1 of which" in few
+
+
+def test_a_long_label_is_cut_where_it_is_a_name() -> None:
+    long = "He lifts the cup. " * 50
+    teller = Teller(spec=VerifySpec(), url="runs/a", words={}, uses=Uses())
+    story = teller.story(a_clip("a", long), "", [], Strip())
+    assert (len(story["label"]), story["text"]) == (LONGEST_LABEL, long)
 
 
 def test_grounding_of_nothing_is_a_figure() -> None:
