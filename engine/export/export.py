@@ -23,9 +23,11 @@ from engine.export.formats import (
     shared_folder,
     shown_as,
 )
+from engine.export.front import counted
 from engine.export.kept import Source, rows_by_cycle
 from engine.export.tables import WRITERS, write_parquet
 from engine.export.tar import write_tar
+from engine.generate.ledger import too_many_failed
 from engine.rows import Failure, Takeaway
 from engine.run.plan import TRAIN
 from engine.store.documents import to_json
@@ -52,8 +54,9 @@ class Exported:
 def export(source: Source, form: Form, out: Store, splits: Sequence[str] = (TRAIN,), shard_rows: int | None = None) -> Exported:
     """Write the folder; a folder that an export was stopped in is gone on with, file by file.
 
-    Raises ValueError for a split without rows, which no reader loads, for a folder that holds something else, and for `shard_rows`
-    of a format whose splits are one file each. Raises StorageError where storage fails: then the same call goes on.
+    Raises ValueError for a split without rows, which no reader loads, for a folder that holds something else, for `shard_rows` of a
+    format whose splits are one file each, and where too many videos of a split, or all of them, cannot be read. Raises StorageError
+    where storage fails or denies access: then the same call goes on.
     """
     if shard_rows and LAYOUTS[form].shard_rows is None:
         raise ValueError(f"--shard-rows: each split of {form} is one file; leave it out")
@@ -101,20 +104,38 @@ def _about(source: Source, form: Form, splits: list[str], shard_rows: int | None
 
 
 def _write_split(folder: Folder, source: Source, form: Form, split: str, shard_rows: int, videos: str) -> None:
-    """The files of a split, those that are whole already are only read over. `videos`: of a hub, where names of videos begin."""
+    """The files of a split. Those that are whole already are only read over, those that lack rows are written again.
+
+    `videos`: of a hub, where names of videos begin.
+    """
     shards = max(1, math.ceil(source.count(split) / shard_rows))
     rows = typed_first(source, split) if form in TEXT_ROWS else source.rows(split)
     if form == "hub":
         rows = (for_hub(row, videos) for row in rows)
+    num_written, failed = 0, Counter[str]()
     for number in range(shards):
         path, shard = path_of(form, split, number, shards), islice(rows, shard_rows)
-        if path in folder.shards:
+        if path in folder.shards and not folder.shards[path].failures:
             for _ in shard:
                 pass
         else:
             written, failures = _write(folder, source, form, path, number * shard_rows, shard)
             folder.done(path, Shard(split=split, rows=written, failures=_kinds(failures)))
+        num_written += folder.shards[path].rows
+        failed.update(folder.shards[path].failures)
+        reason = too_many_failed(failed, num_written + failed.total(), source.config.limits.failure_rate, "rows")
+        if reason is not None:
+            raise ValueError(f"{_stopped(folder, split, reason)}; or raise the limit")
+    if not num_written:
+        raise ValueError(_stopped(folder, split, f"none of its {failed.total()} rows could be written ({counted(failed)})"))
     assert next(rows, None) is None, f"{source.step_of(split)} has more rows than its seal counts"
+
+
+def _stopped(folder: Folder, split: str, reason: str) -> str:
+    return (
+        f"the export of {split} stopped: {reason}; {folder.store.url(FAILURES)} names each video; make them readable, then the "
+        "same command goes on"
+    )
 
 
 def _folder_of_videos(source: Source) -> str:
@@ -162,10 +183,12 @@ def _write(
                 packed = write_tar(file, enumerate(rows, start), source.store.storage)
             case _:
                 return WRITERS[LAYOUTS[form].suffix](file, map(TEXT_ROWS[form], rows)), []
+    listing = f"{FAILURES}/{path.rpartition('/')[2].removesuffix(f'.{LAYOUTS[form].suffix}')}.jsonl"
     if packed.failures:
         lines = [to_json({"example_id": name, "kind": f.kind, "detail": f.detail}) + b"\n" for name, f in packed.failures]
-        name = path.rpartition("/")[2].removesuffix(f".{LAYOUTS[form].suffix}")
-        folder.store.write(f"{FAILURES}/{name}.jsonl", b"".join(lines))
+        folder.store.write(listing, b"".join(lines))
+    else:
+        folder.store.delete(listing)  # of a command that was stopped, and did not read these videos
     return packed.rows, packed.failures
 
 

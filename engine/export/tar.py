@@ -28,8 +28,8 @@ IN_MEMORY_BYTES = 32 << 20
 AT_ONCE = 8
 """Videos that are read at once: one connection to a store gives a part of what the network can."""
 
-KINDS = {"missing": "missing", "denied": "denied", "replaced": "replaced", "refused": "unreadable"}
-"""Trouble with one object -> kind of failure."""
+KINDS = {"missing": "missing", "replaced": "replaced", "refused": "unreadable"}
+"""Trouble with one object -> kind of failure. `denied` is not among them: credentials that expire deny all objects."""
 
 
 @dataclass
@@ -70,7 +70,7 @@ def _fetched(storage: Storage, numbered: tuple[int, Takeaway]) -> tuple[int, Tak
         _copy(row, storage, video)
     except StorageError as error:
         video.close()
-        if error.trouble not in KINDS:  # storage that is away, or this machine: the same command goes on later
+        if error.trouble not in KINDS:  # storage that is away or denies, or this machine: the same command goes on later
             raise
         return number, row, Failure(kind=KINDS[error.trouble], detail=str(error))
     return number, row, video
