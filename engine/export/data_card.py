@@ -7,7 +7,7 @@ from typing import Any
 from huggingface_hub.repocard_data import DatasetCardData
 
 from engine.export.folder import Shard
-from engine.export.formats import LAYOUTS, Form, pattern_of
+from engine.export.formats import LAYOUTS, OF_SEVERAL_TYPES, TEXT_ROWS, Form, pattern_of
 from engine.export.front import LICENSE_UNKNOWN, card, counted, size_category, split_name, table
 from engine.export.kept import Source
 from engine.report.reasons import left_out
@@ -70,7 +70,8 @@ def _body(source: Source, form: Form, shards: Mapping[str, Shard], rows: Mapping
     yield from table(["", ""], [[name, value] for name, value in _origin(source, form).items()])
     yield from ("", "## Columns", "")
     yield from table(["column", "meaning"], COLUMNS)
-    yield from ("", f"Read by {LAYOUTS[form].read_by}." + ("" if form in ("parquet", "hub", "webdataset") else _TEXT_NOTE), "")
+    note = _SHARD_NOTE if form == "webdataset" else _TEXT_NOTE if form in TEXT_ROWS else ""
+    yield from ("", f"Read by {LAYOUTS[form].read_by}.{note}", "")
     if generates:
         yield "Answers are a model's: they may be wrong where the label does not tell, and rationalized ones were written by a"
         yield "model that knew the label."
@@ -86,6 +87,7 @@ _TEXT_NOTE = (
     " These tools show whole videos; `row` is a JSON text with all columns but the turns, among them the window, for a tool "
     "that cuts videos."
 )
+_SHARD_NOTE = f" Videos are whole; in a sample's JSON `row` is a JSON text with {', '.join(OF_SEVERAL_TYPES)}."
 
 
 def _yields(source: Source) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 What is beside a tool's own keys is one JSON text, "row": ms-swift takes `label`, `video` and other names at the top for columns of
 its own, and `datasets`, by which these tools read, takes the types of a file from its first 10 MB: a number that is null there, and
-none later, ends the reading.
+none later, ends the reading. So it does in WebDataset's shards, where the first five samples tell the types.
 """
 
 import json
@@ -21,6 +21,8 @@ PICTURES = frozenset("bmp gif jpeg jpg png webp".split())
 ROOT = "/"
 OWN = ("prompt", "answer", "follow_ups", "shown_in")
 """Columns that a conversation says itself."""
+OF_SEVERAL_TYPES = ("start_s", "end_s", "score", "support", "follow_ups")
+"""Columns that are null or an empty list in some rows. All others are texts and whole numbers in each row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,13 @@ def for_llava(row: Takeaway) -> dict[str, Any]:
     """An item of LLaVA's JSON: the tag on a line of its own, and one "video" or "image"."""
     media = {shown_as(row.video): row.video} if row.video else {}
     return {"id": row.example_id, **media, "conversations": _conversation(row, "\n"), "row": _rest(row)}
+
+
+def for_webdataset(row: Takeaway) -> dict[str, Any]:
+    """The JSON of a WebDataset sample: each value has the same type in all samples; `row` is a JSON text with the other columns."""
+    values = row.to_row()
+    rest = {name: values.pop(name) for name in OF_SEVERAL_TYPES}
+    return values | {"row": json.dumps(rest, allow_nan=False)}
 
 
 def _conversation(row: Takeaway, after_tag: str = "") -> list[dict[str, str]]:

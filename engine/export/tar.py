@@ -1,9 +1,9 @@
 """Rows with their videos as WebDataset shards: NUMBER.mp4 and NUMBER.json of each sample, one after the other in a tar file.
 
-Videos are copied whole and byte for byte, so their etag still says which version they are; the window is in the JSON. A window cut
-without encoding it anew would begin at a keyframe and have other timestamps: not what the model has watched. A video that cannot be
-read, or that is not the version which the answer is about, is a counted failure, and its row is no sample: readers ask all samples
-for the same members.
+Videos are copied whole and byte for byte, so their etag still says which version they are; the window is in `row` of the JSON. A
+window cut without encoding it anew would begin at a keyframe and have other timestamps: not what the model has watched. A video
+that cannot be read, or that is not the version which the answer is about, is a counted failure, and its row is no sample: readers
+ask all samples for the same members.
 """
 
 import io
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import BinaryIO
 
-from engine.export.formats import suffix_of
+from engine.export.formats import for_webdataset, suffix_of
 from engine.rows import Failure, Takeaway
 from engine.store.filesystems import Storage
 from engine.store.parallel import parallel_map
@@ -94,4 +94,4 @@ def _add(archive: tarfile.TarFile, name: str, content: BinaryIO | Spooled) -> No
 
 
 def _json(row: Takeaway) -> bytes:
-    return json.dumps(row.to_row(), allow_nan=False).encode()
+    return json.dumps(for_webdataset(row), allow_nan=False).encode()

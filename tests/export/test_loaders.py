@@ -119,6 +119,18 @@ def test_datasets_and_webdataset_load_shards(taken: Taken, load: Callable[..., A
     assert "| train | 9 | 4 | missing 1 |" in DatasetCard.load(out / "README.md").content
 
 
+def test_datasets_loads_shards_whose_numbers_come_after_nulls(tmp_path: Path, load: Callable[..., Any]) -> None:
+    clips, etags = with_videos(tmp_path / "videos", 12)
+    clips = [replace(clip, start_s=None, end_s=None) if at < 9 else clip for at, clip in enumerate(clips)]
+    answers = [replace(answer, support=None) if answer.seed % 100 < 9 else answer for answer in answers_to(clips, etags)]
+    store = Store(str(tmp_path / "run"))
+    config = a_run(store, clips, answers)
+    export(Source(store=store, config=config, sealed=read_seals(store), cycle=0), "webdataset", Store(str(tmp_path / "out")))
+    train = load(str(tmp_path / "out"))["train"].cast_column("mp4", datasets.Video(decode=False))
+    rest = [json.loads(row["json"]["row"]) for row in train]
+    assert [(row["end_s"], row["support"]) for row in rest] == [(None, None)] * 6 + [(4.0, 9.0), (None, 10.0)]
+
+
 @pytest.mark.ray
 def test_ray_data_reads_tables_of_exports_and_of_runs(taken: Taken, ray_cluster: None) -> None:
     for folder in (taken.export("parquet") / "data", taken.export("hub")):

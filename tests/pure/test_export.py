@@ -10,10 +10,10 @@ import pytest
 
 from builders import a_clip, an_attempt
 from engine.export.export import export, typed_first
-from engine.export.formats import for_hub, for_llava, for_messages, for_sharegpt, path_of, pattern_of
+from engine.export.formats import for_hub, for_llava, for_messages, for_sharegpt, for_webdataset, path_of, pattern_of
 from engine.export.kept import Source, default_cycle, taken
 from engine.export.run_card import run_card
-from engine.rows import Example, FollowUp, Takeaway
+from engine.rows import Example, FollowUp, Takeaway, names_of
 from engine.run.collected import note_collected
 from engine.run.plan import name_of
 from engine.run.work import pieces_of, read_seals
@@ -160,6 +160,19 @@ def test_messages_are_what_swift_and_llama_factory_read() -> None:
         "v1",
     )
     assert not {"answer", "prompt", "follow_ups"} & rest.keys()
+
+
+def test_the_json_of_a_shard_has_the_same_types_in_each_row() -> None:
+    rows = [a_row(start_s=None, end_s=None, score=None, support=None), a_row(follow_ups=(FollowUp(prompt="Why?", answer="So."),))]
+    values = [for_webdataset(row) for row in rows]
+    assert [{name: type(value) for name, value in of.items()} for of in values] == [
+        {name: int if name in ("shown_in", "cycle", "sample", "seed") else str for name in values[0]}
+    ] * 2
+    assert [json.loads(of["row"]) for of in values] == [
+        {"start_s": None, "end_s": None, "score": None, "support": None, "follow_ups": []},
+        {"start_s": 1.0, "end_s": 2.0, "score": 1.0, "support": None, "follow_ups": [{"prompt": "Why?", "answer": "So."}]},
+    ]
+    assert {*values[0], *json.loads(values[0]["row"])} == {*names_of(Takeaway), "row"}
 
 
 def test_the_tag_stands_in_the_turn_that_shows_the_video() -> None:
