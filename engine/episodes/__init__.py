@@ -11,5 +11,6 @@ narration   prompts for shots, words of a narration, canonical narrations
 build       the episodes of a set of clips, for each epoch, and frozen contexts for evaluation
 properties  burstiness, tail, dynamic meaning, text-only baselines and leaks of episodes
 export      episodes in the formats of other tools
+tags        how rows of other tools show a file: <video> or <image>, and its list
 lengths     the episodes that do not fit into the model's context; it reads the model's tokenizer
 """

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from engine.episodes.build import narration_id
+from engine.episodes.tags import media_of, tag_of, without_tags
 from engine.rows import Clip, Episode, Example
 
 COLUMNS = (
@@ -81,34 +82,22 @@ def eilev_jsonl(episodes: Iterable[Episode], paths: Mapping[str, str]) -> Iterat
         yield json.dumps(line, ensure_ascii=False) + "\n"
 
 
-TAGS = re.compile(r"<(video|image|audio)>")
-"""Where ms-swift, LLaVA and LLaMA-Factory put what a message shows."""
-
-
-def without_tags(text: str) -> str:
-    """The text with such tags broken, so that it shows nothing of its own.
-
-    >>> without_tags("a <video> tag")
-    'a <video > tag'
-    """
-    return TAGS.sub(r"<\1 >", text)
-
-
 def messages_jsonl(episodes: Iterable[Episode], examples: Mapping[str, Example], loss_on: str = "query") -> Iterator[str]:
-    """One line per episode, in ms-swift's format: messages with one <video> tag per turn, "loss" per answer, the videos in order.
+    """One line per episode, in ms-swift's format: messages with one tag per turn, "loss" per answer, the videos in order.
 
-    Such a tool reads whole videos; "windows" has the start and end of each clip in seconds, for tools that cut videos.
+    Such a tool reads whole videos; "windows" has the start and end of each clip in seconds, for tools that cut videos. It is a JSON
+    text, because what reads the file takes types from its first rows, where all of them may be null.
     """
     for episode in episodes:
         shots = [examples[name] for name in (*episode.context, episode.query)]
         messages: list[dict[str, str | bool]] = []
         for place, (example, prompt) in enumerate(zip(shots, episode.prompts, strict=True)):
-            messages.append({"role": "user", "content": f"<video>{without_tags(prompt)}"})
+            messages.append({"role": "user", "content": tag_of(example.video) + without_tags(prompt)})
             learned = loss_on == "all" or place == len(shots) - 1
             messages.append({"role": "assistant", "content": without_tags(example.answer), "loss": learned})
         line = {
             "messages": messages,
-            "videos": [example.video for example in shots],
-            "windows": [[example.start_s, example.end_s] for example in shots],
+            **media_of([example.video for example in shots]),
+            "windows": json.dumps([[example.start_s, example.end_s] for example in shots]),
         }
         yield json.dumps(line, ensure_ascii=False) + "\n"

@@ -7,7 +7,7 @@ from typing import Any
 from huggingface_hub.repocard_data import DatasetCardData
 
 from engine.export.folder import Shard
-from engine.export.formats import LAYOUTS, OF_SEVERAL_TYPES, TEXT_ROWS, Form, pattern_of
+from engine.export.formats import LAYOUTS, OF_SEVERAL_TYPES, TEXT_ROWS, TEXT_TYPES, Form, pattern_of
 from engine.export.front import LICENSE_UNKNOWN, card, counted, size_category, split_name, table
 from engine.export.kept import Source
 from engine.report.reasons import left_out
@@ -34,6 +34,7 @@ def data_card(source: Source, form: Form, shards: Mapping[str, Shard]) -> bytes:
     splits = dict.fromkeys(shard.split for shard in shards.values())
     rows = {split: sum(shard.rows for shard in shards.values() if shard.split == split) for split in splits}
     license = source.config.data.license
+    types = {"dataset_info": {"config_name": "default", "features": TEXT_TYPES[form]}} if form in TEXT_TYPES else {}
     data = DatasetCardData(
         pretty_name=f"{_name(source)}, cycle {source.cycle}",
         license=license or LICENSE_UNKNOWN,
@@ -47,6 +48,7 @@ def data_card(source: Source, form: Form, shards: Mapping[str, Shard]) -> bytes:
                 "data_files": [{"split": split_name(split), "path": pattern_of(form, split)} for split in splits],
             }
         ],
+        **types,
     )
     return card(data, _body(source, form, shards, rows))
 

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from engine import __version__
+from engine.episodes.tags import shown_as
 from engine.export.data_card import data_card, place
 from engine.export.folder import Folder, Shard, opened
 from engine.export.formats import (
@@ -21,7 +22,6 @@ from engine.export.formats import (
     is_local,
     path_of,
     shared_folder,
-    shown_as,
 )
 from engine.export.front import counted
 from engine.export.kept import Source, rows_by_cycle

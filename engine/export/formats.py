@@ -11,13 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from engine.episodes.export import without_tags
+from engine.episodes.tags import media_of, shown_as, tag_of, without_tags
 from engine.rows import Takeaway
 from engine.store.locations import canonical, local_path, name_below, unsigned
 
 Form = Literal["parquet", "messages", "llava", "sharegpt", "webdataset", "hub"]
-PICTURES = frozenset("bmp gif jpeg jpg png webp".split())
-"""Suffixes of still pictures that a run opens as videos of one frame; a GIF may be more."""
 ROOT = "/"
 OWN = ("prompt", "answer", "follow_ups", "shown_in")
 """Columns that a conversation says itself."""
@@ -64,28 +62,9 @@ def pattern_of(form: Form, split: str) -> str:
     return path_of(form, split, 0, 1).replace("-00000-of-00001", f"-{'[0-9]' * 5}-of-*")
 
 
-def shown_as(video: str) -> str:
-    """
-    >>> shown_as("s3://b/a.mp4"), shown_as("/v/a.JPG"), shown_as("")
-    ('video', 'image', '')
-    """
-    if not video:
-        return ""
-    return "image" if suffix_of(video) in PICTURES else "video"
-
-
-def suffix_of(uri: str) -> str:
-    """
-    >>> suffix_of("https://h/a.MP4?v=1"), suffix_of("/v/clip")
-    ('mp4', '')
-    """
-    path = uri if local_path(uri) is not None else uri.partition("?")[0]
-    return PurePosixPath(path).suffix.lower().removeprefix(".")
-
-
 def _turns(row: Takeaway, after_tag: str = "") -> Iterable[tuple[str, str]]:
     """The turns, with the tag of what is shown at the beginning of the turn that shows it."""
-    tag = f"<{shown_as(row.video)}>{after_tag}" if row.video else ""
+    tag = f"{tag_of(row.video)}{after_tag}" if row.video else ""
     for number, (prompt, answer) in enumerate(row.turns):
         yield (tag if number == row.shown_in else "") + without_tags(prompt), without_tags(answer)
 
@@ -100,12 +79,12 @@ def for_messages(row: Takeaway) -> dict[str, Any]:
     messages = []
     for prompt, answer in _turns(row):
         messages += [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
-    return {"messages": messages} | _media(row) | {"row": _rest(row)}
+    return {"messages": messages} | media_of([row.video]) | {"row": _rest(row)}
 
 
 def for_sharegpt(row: Takeaway) -> dict[str, Any]:
     """A row of LLaMA-Factory's sharegpt."""
-    return {"conversations": _conversation(row)} | _media(row) | {"row": _rest(row)}
+    return {"conversations": _conversation(row)} | media_of([row.video]) | {"row": _rest(row)}
 
 
 def for_llava(row: Takeaway) -> dict[str, Any]:
@@ -128,17 +107,26 @@ def _conversation(row: Takeaway, after_tag: str = "") -> list[dict[str, str]]:
     return turns
 
 
-def _media(row: Takeaway) -> dict[str, list[str]]:
-    shown = shown_as(row.video)
-    return {"videos": [row.video] if shown == "video" else [], "images": [row.video] if shown == "image" else []}
-
-
 TEXT_ROWS: Mapping[Form, Callable[[Takeaway], dict[str, Any]]] = {
     "messages": for_messages,
     "sharegpt": for_sharegpt,
     "llava": for_llava,
 }
 """What a line, or an item, of a format's text files is."""
+
+
+def _text(name: str) -> dict[str, Any]:
+    return {"name": name, "dtype": "string"}
+
+
+_CONVERSATIONS = {"name": "conversations", "list": [_text("from"), _text("value")]}
+_MEDIA = [{"name": name, "sequence": "string"} for name in ("videos", "images")]
+TEXT_TYPES: Mapping[Form, list[dict[str, Any]]] = {
+    "messages": [{"name": "messages", "list": [_text("role"), _text("content")]}, *_MEDIA, _text("row")],
+    "sharegpt": [_CONVERSATIONS, *_MEDIA, _text("row")],
+    "llava": [_text("id"), _text("video"), _text("image"), _CONVERSATIONS, _text("row")],
+}
+"""The columns of text files, for a card: `datasets` would take them from the first split, which may show no picture or no video."""
 
 
 def dataset_info(form: Form, name: str, splits: Iterable[str]) -> bytes | None:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import BinaryIO
 
-from engine.export.formats import for_webdataset, suffix_of
+from engine.episodes.tags import suffix_of
+from engine.export.formats import for_webdataset
 from engine.rows import Failure, Takeaway
 from engine.store.filesystems import Storage
 from engine.store.parallel import parallel_map

@@ -1,6 +1,7 @@
 """Preference pairs: an answer that is trained on, and each answer about the same clip that was rejected; for other tools.
 
 They are written as a table (preferences.parquet), for trl (preferences.trl.jsonl) and for ms-swift (preferences.swift.jsonl).
+There the window is a JSON text: `datasets` takes the types of a file from its first rows, where both of its ends may be null.
 """
 
 import json
@@ -11,7 +12,7 @@ from typing import Any, BinaryIO, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.episodes.export import without_tags
+from engine.episodes.tags import media_of, tag_of, without_tags
 from engine.rows import PREFERENCES, Answer, Example, Preference
 from engine.select.examples import ROW_GROUP
 
@@ -64,7 +65,7 @@ def for_trl(pair: Preference) -> dict[str, Any]:
         "rejected": [{"role": "assistant", "content": pair.rejected}],
         "pair_id": pair.pair_id,
         "video": pair.video,
-        "window": [pair.start_s, pair.end_s],
+        "window": json.dumps([pair.start_s, pair.end_s]),
         "reason": pair.reason,
     }
 
@@ -73,12 +74,12 @@ def for_swift(pair: Preference) -> dict[str, Any]:
     """A row of ms-swift's format for DPO and its kin. It reads whole videos; `window` is for tools that cut them."""
     return {
         "messages": [
-            {"role": "user", "content": f"<video>{without_tags(pair.prompt)}"},
+            {"role": "user", "content": tag_of(pair.video) + without_tags(pair.prompt)},
             {"role": "assistant", "content": without_tags(pair.chosen)},
         ],
         "rejected_response": without_tags(pair.rejected),
-        "videos": [pair.video],
-        "window": [pair.start_s, pair.end_s],
+        **media_of([pair.video]),
+        "window": json.dumps([pair.start_s, pair.end_s]),
         "reason": pair.reason,
     }
 

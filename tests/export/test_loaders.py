@@ -107,6 +107,16 @@ def test_datasets_loads_text_formats(taken: Taken, load: Callable[..., Any], for
     assert json.loads(loaded["train"][0]["row"])["label"] == "rising"
 
 
+@pytest.mark.parametrize("form", ["messages", "sharegpt", "llava"])
+def test_datasets_loads_splits_of_which_the_last_alone_has_a_picture(
+    taken: Taken, tmp_path: Path, load: Callable[..., Any], form: Form
+) -> None:
+    store = Store(str(taken.run))
+    source = Source(store=store, config=run_config(store), sealed=read_seals(store), cycle=0)
+    export(source, form, Store(str(tmp_path / "out")), ["heldout", "train"])
+    assert sizes(load(str(tmp_path / "out"))) == {"heldout": 1, "train": 10}
+
+
 def test_datasets_and_webdataset_load_shards(taken: Taken, load: Callable[..., Any]) -> None:
     out = taken.export("webdataset")
     shards = sorted(str(path) for path in out.glob("data/*.tar"))

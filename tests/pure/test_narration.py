@@ -153,7 +153,18 @@ def test_exports_name_each_clip_and_each_turn() -> None:
     [everything] = map(json.loads, export.messages_jsonl([episode], examples, "all"))
     assert [m.get("loss") for m in query["messages"]] == [None, False, None, False, None, True]
     assert [m.get("loss") for m in everything["messages"]] == [None, True] * 3
-    assert (query["videos"], query["windows"]) == (["s3://b/x.mp4", "s3://b/x.mp4", "s3://b/y.mp4"], [[1.0, 9.0]] * 3)
+    assert (query["videos"], query["windows"]) == (
+        ["s3://b/x.mp4", "s3://b/x.mp4", "s3://b/y.mp4"],
+        "[[1.0, 9.0], [1.0, 9.0], [1.0, 9.0]]",
+    )
+
+
+def test_a_still_picture_is_an_image_of_a_message() -> None:
+    clips = [a_clip("a", video="/v/a.png"), a_clip("b", video="/v/b.mp4", start_s=1.0, end_s=9.0)]
+    examples = {narration_id(clip.clip_id): narration(clip, "it, cut", "?") for clip in clips}
+    [row] = map(json.loads, export.messages_jsonl([an_episode("b", "a")], examples))
+    assert [message["content"][:7] for message in row["messages"][::2]] == ["<image>", "<video>"]
+    assert (row["videos"], row["images"], row["windows"]) == (["/v/b.mp4"], ["/v/a.png"], "[[null, null], [1.0, 9.0]]")
 
 
 def test_contexts_are_read_as_written_and_a_broken_line_is_named() -> None:

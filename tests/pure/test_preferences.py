@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -49,13 +50,21 @@ def test_rows_of_other_tools() -> None:
         "prompt": [{"role": "user", "content": ASKED}],
         "chosen": [{"role": "assistant", "content": "rising"}],
         "rejected": [{"role": "assistant", "content": "a <video> of nothing"}],
-        "pair_id": "a/0/rationalized/0", "video": "s3://b/a.mp4", "window": [1.0, 3.0], "reason": "label_missing",
+        "pair_id": "a/0/rationalized/0", "video": "s3://b/a.mp4", "window": "[1.0, 3.0]", "reason": "label_missing",
     }  # fmt: skip
     assert for_swift(pair) == {
         "messages": [{"role": "user", "content": f"<video>{ASKED}"}, {"role": "assistant", "content": "rising"}],
         "rejected_response": "a <video > of nothing",
-        "videos": ["s3://b/a.mp4"], "window": [1.0, 3.0], "reason": "label_missing",
+        "videos": ["s3://b/a.mp4"], "images": [], "window": "[1.0, 3.0]", "reason": "label_missing",
     }  # fmt: skip
+
+
+def test_a_window_has_one_type_and_a_still_picture_is_an_image() -> None:
+    [pair] = pairs(an_attempt("a", text="x", **NO), an_attempt("a", text="rising", mode="rationalized"))
+    still = replace(pair, video="/v/a.JPG", start_s=None, end_s=None)
+    assert (for_trl(still)["window"], for_swift(still)["window"]) == ("[null, null]", "[null, null]")
+    assert (for_swift(still)["videos"], for_swift(still)["images"]) == ([], ["/v/a.JPG"])
+    assert for_swift(still)["messages"][0]["content"] == f"<image>{ASKED}"
 
 
 def test_the_three_files_hold_the_same_pairs() -> None:
