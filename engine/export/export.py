@@ -1,6 +1,7 @@
 """Takes kept rows away: a folder of files in a tool's format, with a card. Nothing of the run is changed."""
 
 import math
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -141,17 +142,17 @@ def _stopped(folder: Folder, split: str, reason: str) -> str:
 def _folder_of_videos(source: Source) -> str:
     """Where the names of local videos begin: it follows from the run alone, so that each command gives the same names.
 
-    Raises ValueError where the videos share no folder but the root, and two of them have one name.
+    Raises ValueError where the videos share no folder but the root, and two of them have one name without its suffix, as ids are.
     """
     folder = shared_folder(source.all_videos())
     if folder == ROOT:
         names = dict[str, str]()
         for video in filter(is_local, source.all_videos()):
-            name = hub_name(video, folder)
+            name = os.path.splitext(hub_name(video, folder))[0]
             if (other := names.setdefault(name, canonical(video))) != canonical(video):
                 raise ValueError(
-                    f"{other} and {canonical(video)} would both be {name} on a hub, and the videos of {source.store.url()} share "
-                    "no folder below which they could be named; take --format parquet, whose rows have whole paths"
+                    f"{other} and {canonical(video)} would both be named {name} on a hub, and the videos of {source.store.url()} "
+                    "share no folder below which they could be named; take --format parquet, whose rows have whole paths"
                 )
     return folder
 

@@ -6,6 +6,7 @@ none later, ends the reading. So it does in WebDataset's shards, where the first
 """
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -145,8 +146,33 @@ def dataset_info(form: Form, name: str, splits: Iterable[str]) -> bytes | None:
 
 
 def for_hub(row: Takeaway, folder: str) -> Takeaway:
-    """The row without paths of this machine and signatures: a local video is named below the folder, the run by its name."""
-    return replace(row, video=hub_name(row.video, folder), run=row.run.rstrip("/").rpartition("/")[2])
+    """The row without paths of this machine and signatures: a local video is named below the folder, the run by its name.
+
+    So are ids that ingest made of the video's name.
+    """
+    clip_id = hub_id(row.clip_id, row.video, folder)
+    example_id = clip_id + row.example_id.removeprefix(row.clip_id)
+    run = row.run.rstrip("/").rpartition("/")[2]
+    return replace(row, clip_id=clip_id, example_id=example_id, video=hub_name(row.video, folder), run=run)
+
+
+def hub_id(clip_id: str, video: str, folder: str) -> str:
+    """An id that begins with the video's whole name begins with the one that a hub has; others are as they are.
+
+    >>> hub_id("/v/x/../a@0-2", "/v/a.mp4", "/v"), hub_id("https://me:pass@h/a", "https://me:pass@h/a.mp4", "/")
+    ('a@0-2', 'https://h/a')
+    """
+    if not clip_id.startswith(ROOT) and "://" not in clip_id:
+        return clip_id
+    whole, stem = _normal(clip_id), os.path.splitext(_normal(video))[0]
+    is_own = bool(stem) and whole.startswith(stem)
+    return os.path.splitext(hub_name(video, folder))[0] + whole.removeprefix(stem) if is_own else clip_id
+
+
+def _normal(uri: str) -> str:
+    """Without `./` and `../`, where it is local; symbolic links are not followed."""
+    path = local_path(uri) if uri else None
+    return uri if path is None else os.path.normpath(path)
 
 
 def is_local(video: str) -> bool:

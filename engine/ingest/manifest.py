@@ -20,7 +20,7 @@ from engine.ingest.tables import Record, Row
 from engine.labels import Keywords, plain
 from engine.rows import Clip
 from engine.store.filesystems import Storage
-from engine.store.locations import name_below, refuse_odd, refuse_placeholder
+from engine.store.locations import is_signed, name_below, refuse_odd, refuse_placeholder, unsigned
 from engine.verify.keywords import mentions
 
 T = TypeVar("T")
@@ -161,7 +161,7 @@ def _clip_of(row: Row, rows: Rows) -> Clip:
         raise ValueError(f"start_s {start_s} is not before end_s {end_s}")
     texts = {column: _of_column(row, column, optional_text) for column in TEXTS}
     return Clip(
-        clip_id=texts["clip_id"] or os.path.splitext(_one_line(row, "video"))[0] + _window(start_s, end_s),
+        clip_id=texts["clip_id"] or _name_of(_one_line(row, "video")) + _window(start_s, end_s),
         video=located,
         start_s=start_s,
         end_s=end_s,
@@ -210,6 +210,15 @@ def _one_line(row: Row, column: str) -> str:
     if "\n" in text:
         raise ValueError(f"{column} {text[:60]!r} goes over several lines; is a quote not closed? Write it in one line")
     return text
+
+
+def _name_of(video: str) -> str:
+    """The default of an id. A signature is another one tomorrow, and ids are shown wherever rows are.
+
+    >>> _name_of("sub/a.mp4"), _name_of("https://h/get?id=2"), _name_of("https://h/get?id=2&X-Amz-Signature=f3.9")
+    ('sub/a', 'https://h/get?id=2', 'https://h/get?id=2')
+    """
+    return os.path.splitext(unsigned(video) if is_signed(video) else video)[0]
 
 
 def _window(start_s: float | None, end_s: float | None) -> str:

@@ -141,6 +141,18 @@ def unsigned(uri: str) -> str:
     return _web_key(uri, protocol, protocol) if protocol in WEB else uri
 
 
+def is_signed(uri: str) -> bool:
+    """Whether a URI of the web has a login, or parameters that say who may read the object.
+
+    >>> is_signed("https://h/a?X-Amz-Signature=f3"), is_signed("https://me@h/a b.mp4"), is_signed("https://h/a b?id=2")
+    (True, True, False)
+    """
+    if protocol_of(uri).lower() not in WEB:
+        return False
+    queries = (parse_qsl(of.partition("#")[0].partition("?")[2], keep_blank_values=True) for of in (uri, unsigned(uri)))
+    return bool(LOGIN.search(uri)) or len({len(query) for query in queries}) > 1
+
+
 def object_key(uri: str) -> str:
     """The same text for all names of one object: its canonical location, or for a file of several names its device and inode."""
     path = canonical(uri)

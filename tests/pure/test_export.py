@@ -205,6 +205,24 @@ def test_a_hub_is_told_no_path_of_this_machine_and_no_signature(video: str, name
     assert (row.video, row.run) == (named, "demo")
 
 
+@pytest.mark.parametrize(
+    ("video", "clip_id", "named"),
+    [
+        ("/home/ann/v/x/a.mp4", "/home/ann/v/x/a@0-2", "x/a@0-2"),
+        ("/home/ann/v/x/a.mp4", "/home/ann/v/../v/x/a", "x/a"),
+        ("file:///home/ann/v/a.mp4", "file:///home/ann/v/a", "a"),
+        ("https://ann:pw@h/a?X-Amz-Signature=f3", "https://ann:pw@h/a?X-Amz-Signature=f3@0-2", "https://h/a@0-2"),
+        ("/home/ann/v/a.mp4", "kitchen/7", "kitchen/7"),
+        ("s3://b/a.mp4", "s3://b/a", "s3://b/a"),
+        ("/home/ann/v/a.mp4", "/kitchen/7", "/kitchen/7"),
+    ],
+)
+def test_an_id_that_is_made_of_a_videos_name_is_named_like_the_video_on_a_hub(video: str, clip_id: str, named: str) -> None:
+    row = for_hub(a_row(video=video, clip_id=clip_id, example_id=f"{clip_id}/0/direct"), "/home/ann/v")
+    assert (row.clip_id, row.example_id) == (named, f"{named}/0/direct")
+    assert for_hub(a_row(video="/home/ann/v/a.jpg", clip_id="", example_id="talk-1"), "/home/ann/v").example_id == "talk-1"
+
+
 def test_a_split_has_its_own_files_alone() -> None:
     names = [path_of("hub", split, 3, 12) for split in ("kitchen", "kitchen-2")]
     assert [name for name in names if fnmatch(name, pattern_of("hub", "kitchen"))] == names[:1]

@@ -165,7 +165,9 @@ def test_local_videos_of_a_hub_are_named_below_the_folder_that_holds_all_of_them
 
     assert exported("below", "/films/held", *clips[:2]) == ["one/a.mp4", "two/a.mp4"]
     assert exported("apart", "/held", clips[0]) == ["a.mp4"], "no folder but the root holds both: no path of this machine is told"
-    with pytest.raises(ValueError, match=r"/films/one/a.mp4 and /films/two/a.mp4 would both be a.mp4 on a hub, and the videos of"):
+    with pytest.raises(
+        ValueError, match=r"/films/one/a.mp4 and /films/two/a.mp4 would both be named a on a hub, and the videos of"
+    ):
         exported("alike", "/held", *clips[:2])
     assert not (tmp_path / "alike-out").exists()
     assert not (tmp_path / ".alike-out.unfinished").exists()

@@ -42,6 +42,13 @@ def test_a_plain_csv(tmp_path: Path) -> None:
     assert {clip.split for clip in clips} == {"train"}
 
 
+def test_an_id_holds_no_signature_and_other_urls_are_ids_as_they_are(tmp_path: Path) -> None:
+    signed = "https://h/a?X-Amz-Signature=f3.1,x\nhttps://h/b.mp4?sig=1.5&sv=2,x\n"
+    plain = "https://h/c d.mp4,x\nhttps://H:443/get?id=2.5,x\nhttps://h/get?id=a b,x\n"
+    ids = [clip.clip_id for clip in read(tmp_path, f"video,label\n{signed}{plain}")]
+    assert ids == ["https://h/a", "https://h/b", "https://h/c d", "https://H:443/get?id=2", "https://h/get?id=a b"]
+
+
 def test_windows_of_one_video_are_clips_of_their_own(tmp_path: Path) -> None:
     clips = read(tmp_path, "video,label,start_s,end_s\na.mp4,x,0,2\na.mp4,y,2,\n")
     assert [clip.clip_id for clip in clips] == ["a@0-2", "a@2-end"]
