@@ -80,11 +80,11 @@ def _names(storage: Storage, folder: str) -> list[str]:
 
 
 def matroska(pictures: list[bytes], rate: Fraction) -> bytes:
-    """A Matroska file that shows the pictures, each for 1/rate seconds."""
+    """A Matroska file that shows the pictures, each for 1/rate seconds: the same bytes for the same ones, without a random id."""
     import av  # the parent's side does without FFmpeg but for these videos; what it puts here is not read by it
 
     file = io.BytesIO()
-    with av.open(file, "w", format="matroska") as container:
+    with av.open(file, "w", format="matroska", options={"fflags": "bitexact"}) as container:
         stream = container.add_mux_stream("mjpeg", rate=rate, width=UNSEEN_SIZE, height=UNSEEN_SIZE)
         for number, picture in enumerate(pictures):
             packet = av.Packet(picture)

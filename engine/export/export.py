@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from engine import __version__
+from engine.decode.frame_folder import frame_folder
 from engine.episodes.tags import shown_as
 from engine.export.data_card import data_card, place
 from engine.export.folder import Folder, Shard, opened
@@ -27,7 +28,7 @@ from engine.export.formats import (
 from engine.export.front import counted
 from engine.export.kept import Source, rows_by_cycle
 from engine.export.tables import WRITERS, write_parquet
-from engine.export.tar import write_tar
+from engine.export.tar import Packed, write_tar
 from engine.generate.ledger import too_many_failed
 from engine.rows import Failure, Takeaway
 from engine.run.plan import TRAIN
@@ -162,28 +163,34 @@ def typed_first(source: Source, split: str) -> Iterator[Takeaway]:
 
     What reads the files takes a column's type from the first rows, and of an empty list it knows none.
     """
-    kinds = {shown_as(video) for video in source.videos(split)}
+    kinds = {_kind_of(video) for video in source.videos(split)}
     if len(kinds) < 2:
         yield from source.rows(split)
         return
-    first = source.first_of_each(split, lambda row: shown_as(row.video), kinds)
+    first = source.first_of_each(split, lambda row: _kind_of(row.video), kinds)
     ids = {row.example_id for row in first}
     yield from first
     yield from (row for row in source.rows(split) if row.example_id not in ids)
 
 
+def _kind_of(video: str) -> str:
+    return shown_as(video) if frame_folder(video) is None else "folder"
+
+
 def _write(
     folder: Folder, source: Source, form: Form, path: str, start: int, rows: Iterator[Takeaway]
 ) -> tuple[int, list[tuple[str, Failure]]]:
-    """One file. `start`: the number of its first row among those of the split."""
+    """One file, and the list of the rows that it lacks. `start`: the number of its first row among those of the split."""
+    packed = Packed()
     with folder.store.writing(path) as file:
         match form:
             case "parquet" | "hub":
-                return write_parquet(file, rows), []
+                packed.rows = write_parquet(file, rows)
             case "webdataset":
                 packed = write_tar(file, enumerate(rows, start), source.store.storage)
             case _:
-                return WRITERS[LAYOUTS[form].suffix](file, map(TEXT_ROWS[form], rows)), []
+                shown = map(TEXT_ROWS[form], _without_folders(rows, form, packed.failures))
+                packed.rows = WRITERS[LAYOUTS[form].suffix](file, shown)
     listing = f"{FAILURES}/{path.rpartition('/')[2].removesuffix(f'.{LAYOUTS[form].suffix}')}.jsonl"
     if packed.failures:
         lines = [to_json({"example_id": name, "kind": f.kind, "detail": f.detail}) + b"\n" for name, f in packed.failures]
@@ -191,6 +198,18 @@ def _write(
     else:
         folder.store.delete(listing)  # of a command that was stopped, and did not read these videos
     return packed.rows, packed.failures
+
+
+def _without_folders(rows: Iterator[Takeaway], form: Form, failures: list[tuple[str, Failure]]) -> Iterator[Takeaway]:
+    """The rows without those that show a folder of pictures, which become failures."""
+    for row in rows:
+        if frame_folder(row.video) is None:
+            yield row
+        else:
+            detail = (
+                f"{row.video} is a folder of pictures, and {LAYOUTS[form].read_by} open files; --format webdataset holds it as one"
+            )
+            failures.append((row.example_id, Failure(kind="not_video", detail=detail)))
 
 
 def _kinds(failures: list[tuple[str, Failure]]) -> dict[str, int]:

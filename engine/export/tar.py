@@ -1,9 +1,9 @@
 """Rows with their videos as WebDataset shards: NUMBER.mp4 and NUMBER.json of each sample, one after the other in a tar file.
 
 Videos are copied whole and byte for byte, so their etag still says which version they are; the window is in `row` of the JSON. A
-window cut without encoding it anew would begin at a keyframe and have other timestamps: not what the model has watched. A video
-that cannot be read, or that is not the version which the answer is about, is a counted failure, and its row is no sample: readers
-ask all samples for the same members.
+folder of pictures (NAME#fps=3) is the Matroska file as which it was watched. A window cut without encoding it anew would begin at
+a keyframe and have other timestamps: not what the model has watched. A video that cannot be read, or that is not the version
+which the answer is about, is a counted failure, and its row is no sample: readers ask all samples for the same members.
 """
 
 import io
@@ -15,11 +15,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import BinaryIO
 
+from engine.decode.frame_folder import frame_folder, opened
 from engine.episodes.tags import suffix_of
 from engine.export.formats import for_webdataset
 from engine.rows import Failure, Takeaway
 from engine.store.filesystems import Storage
+from engine.store.outage import Places
 from engine.store.parallel import parallel_map
+from engine.store.sources import WHOLE_BYTES
 from engine.store.troubles import StorageError
 
 COPIED_BYTES = 8 << 20
@@ -55,10 +58,18 @@ def write_tar(file: BinaryIO, rows: Iterable[tuple[int, Takeaway]], storage: Sto
                 continue
             if video is not None:
                 with video:
-                    _add(archive, f"{number:08d}.{suffix_of(row.video) or 'video'}", video)
+                    _add(archive, f"{number:08d}.{_suffix_of(row.video)}", video)
             _add(archive, f"{number:08d}.json", io.BytesIO(_json(row)))
             packed.rows += 1
     return packed
+
+
+def _suffix_of(video: str) -> str:
+    """
+    >>> _suffix_of("/v/a.MP4"), _suffix_of("/v/castle.s01#fps=3"), _suffix_of("/v/a")
+    ('mp4', 'mkv', 'video')
+    """
+    return (suffix_of(video) if frame_folder(video) is None else "mkv") or "video"
 
 
 def _fetched(storage: Storage, numbered: tuple[int, Takeaway]) -> tuple[int, Takeaway, Spooled | Failure | None]:
@@ -79,7 +90,7 @@ def _fetched(storage: Storage, numbered: tuple[int, Takeaway]) -> tuple[int, Tak
 
 def _copy(row: Takeaway, storage: Storage, target: Spooled) -> None:
     """Raises StorageError where the video is not there, or is another version than the answer is about."""
-    with storage.opened(row.video) as source:
+    with opened(Places(storage), storage, row.video, WHOLE_BYTES) as source:
         if row.etag and source.etag != row.etag:
             raise StorageError("replaced", f"{row.video} is not the version that the answer is about: its etag is {source.etag!r}")
         for offset in range(0, source.size, COPIED_BYTES):

@@ -3,15 +3,19 @@
 import json
 import tarfile
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
+from engine.decode.frame_folder import opened
 from engine.export.export import FAILURES, export
 from engine.export.kept import Source
 from engine.rows import Clip
 from engine.run.work import read_seals
 from engine.store.files import Store
+from engine.store.filesystems import Storage
+from engine.store.outage import Places
 from engine.store.troubles import StorageError
 from kept_runs import a_run, answers_to, clips_of, with_videos
 from web_server import WebServer
@@ -65,6 +69,28 @@ def test_too_many_rows_without_their_video_stop_an_export_which_goes_on_with_the
     with_videos(tmp_path / "videos", 48)
     done = export(source, "webdataset", out, shard_rows=8)
     assert (done.rows, done.failures, out.names(FAILURES)) == ({"train": 32}, {}, [])
+
+
+def test_a_folder_of_pictures_is_one_file_of_a_shard_and_no_row_of_a_text_format(tmp_path: Path) -> None:
+    clips, etags = with_videos(tmp_path / "videos", 4)
+    (tmp_path / "videos" / "castle").mkdir()
+    for number in range(3):
+        (tmp_path / "videos" / "castle" / f"{number}.jpg").write_bytes(f"picture {number}".encode())  # no decoder opens it
+    clips[0] = replace(clips[0], video=f"{tmp_path}/videos/castle#fps=3")
+    with opened(Places(Storage()), Storage(), clips[0].video, 1 << 20) as film:
+        content = film.read(0, film.size)
+        source = a_source(tmp_path / "run", clips, [film.etag, *etags[1:]])
+    done = export(source, "webdataset", Store(str(tmp_path / "out")))
+    assert (done.rows, done.failures) == ({"train": 3}, {})
+    assert members(tmp_path / "out")[:3] == ["00000000.mkv", "00000000.json", "00000001.mp4"]
+    with tarfile.open(tmp_path / "out" / "data" / "train-00000-of-00001.tar") as archive:
+        assert (archive.extractfile("00000000.mkv") or BytesIO()).read() == content
+    done = export(source, "messages", Store(str(tmp_path / "text")))
+    assert (done.rows, done.failures) == ({"train": 2}, {"not_video": 1})
+    failure = json.loads((tmp_path / "text" / FAILURES / "train.jsonl").read_text())
+    assert failure["detail"].endswith(
+        "castle#fps=3 is a folder of pictures, and ms-swift, LLaMA-Factory open files; --format webdataset holds it as one"
+    )
 
 
 def test_a_split_without_a_video_that_can_be_read_is_no_export(tmp_path: Path) -> None:
