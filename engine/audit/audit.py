@@ -13,9 +13,10 @@ from engine.audit.strata import Strata, stratum_of
 from engine.ingest.clips import read_parts
 from engine.ingest.pieces import number_of, span_of
 from engine.rows import Attempt, Audited, Clip, Review, Trace
+from engine.run.collected import collected_of, refuse_collected
 from engine.run.plan import INGEST, TRAIN, name_of
 from engine.run.seals import Seal
-from engine.run.work import indexed, read_piece, read_rows
+from engine.run.work import indexed, pieces_of, read_piece, read_rows
 from engine.store.documents import to_json
 from engine.store.files import FileRecord, Store
 from engine.store.parallel import parallel_map
@@ -84,7 +85,8 @@ def step_of(sealed: Mapping[str, Seal], cycle: int | None) -> str:
 
 
 def draw(store: Store, sealed: Mapping[str, Seal], step: str, size: int, seed: int) -> Sample:
-    """The sample, which the run keeps from now on."""
+    """The sample, which the run keeps from now on. Raises ValueError where `starloop gc` has deleted the step's answers."""
+    refuse_collected(store, step)
     return _kept(store, sample_of(store, sealed, step, size, seed))
 
 
@@ -177,17 +179,19 @@ def take_back(store: Store, sealed: Mapping[str, Seal], path: str) -> list[Revie
     """Read a file that people have marked, and store what it says; returns what is new. Raises ValueError for a bad row.
 
     The sample that a report shows is drawn without being kept, so that writing a report changes nothing else of the run. It is
-    drawn again, and kept, when words about it come back.
+    drawn again, and kept, when words about it come back. Steps whose answers `starloop gc` has deleted have the samples of before.
     """
     known = {row.answer: row for sample in samples_of(store) for row in sample.rows}
     answers = sheet.answers_in(path, store.storage)
     for step in [name for name in sealed if name.endswith("/generate")][::-1]:
         if answers <= known.keys():
             break
+        if pieces_of(step) in collected_of(store, step):
+            continue
         sample = sample_of(store, sealed, step)
         if answers & {row.answer for row in sample.rows} - known.keys():
             known |= {row.answer: row for row in _kept(store, sample).rows}
-    if not known:
+    if answers and not known:
         raise ValueError(f"{store.uri} has no sample that people could have read; draw one first: starloop audit {store.uri}")
     return reviews.add(store, sheet.read(path, store.storage, known), path)
 

@@ -84,9 +84,10 @@ def read(path: str, storage: Storage, known: Mapping[str, Audited]) -> list[Revi
 
 
 def answers_in(path: str, storage: Storage) -> set[str]:
-    """The answers that a file speaks of, as it names them. What is wrong with the file, `read` says."""
+    """The answers about which a file has a word, as it names them. What is wrong with the file, `read` says."""
     rows = (row for _, row in table_records(path, storage, needed=NEEDED) if not isinstance(row, ValueError))
-    return {str(row.get("answer", "")).strip() for row in rows}
+    texts = ([str(row.get(name) or "").strip() for name in NEEDED] for row in rows)
+    return {answer for answer, word in texts if answer and word}
 
 
 def _places(errors: Sequence[str]) -> str:

@@ -10,18 +10,23 @@ import pytest
 
 from builders import a_clip, an_attempt, seal_attempts
 from command import starloop
+from engine.audit.audit import draw, sample_of, take_back
 from engine.audit.reviews import FOLDER, add, answer_id, read, records_of
+from engine.audit.sheet import to_csv
 from engine.config import RunConfig
 from engine.presets import load_config
 from engine.rows import Review
+from engine.run.collected import note_collected
 from engine.run.lease import Lease
 from engine.run.logs import RunLogs
 from engine.run.loop import Driver
 from engine.run.plan import INGEST, Step
 from engine.run.seals import Seal
 from engine.run.trackers import TrackedRun, tracked
-from engine.run.work import read_seals
+from engine.run.work import pieces_of, read_seals
 from engine.store.files import Store
+from kept_runs import a_run as kept_run
+from kept_runs import answers_to, clips_of
 
 GENERATE = "cycle-000/generate"
 SELECT = Step(name="cycle-000/select", kind="select", cycle=0, inputs=(INGEST, GENERATE))
@@ -154,6 +159,28 @@ def test_words_apply_to_the_next_select_and_are_part_of_what_it_was_made_from(tm
     store.delete(SELECT.name)
     assert do_select(store, config).counts["people.dropped"] == 3
     assert read(store, records_of(store)).keys() == {review.answer for review in [*reviews, later]}
+
+
+def test_words_come_back_where_gc_has_deleted_the_answers_of_another_step(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "run"))
+    clips = clips_of(6)
+    kept_run(store, clips, answers_to(clips))
+    sealed, sheet = read_seals(store), tmp_path / "audit.csv"
+    sheet.write_bytes(to_csv(sample_of(store, sealed, "cycle-001/generate").rows))  # as a report shows it: nobody drew it
+    note_collected(store, GENERATE, [pieces_of(GENERATE)])
+    store.delete(pieces_of(GENERATE))
+    rows = mark(sheet, lambda row: "keep" if row["clip_id"] == "a0" else "")
+    blank = "," * (len(rows[0]) - 1)
+    sheet.write_text(f"{sheet.read_text()}{blank}\n")
+    assert [review.clip_id for review in take_back(store, sealed, str(sheet))] == ["a0"]
+    sheet.write_text(sheet.read_text().replace(blank, f"keep{blank}"))
+    with pytest.raises(ValueError, match="answer = '' is of no sample of this run"):
+        take_back(store, sealed, str(sheet))
+    unmarked = tmp_path / "unmarked.csv"
+    unmarked.write_text("people,answer\n,a0123\n")
+    assert take_back(Store(str(tmp_path / "other")), {}, str(unmarked)) == []
+    with pytest.raises(ValueError, match=r"the answers of cycle-000/generate in .* were deleted by `starloop gc`"):
+        draw(store, sealed, GENERATE, 5, 1)
 
 
 @pytest.mark.parametrize(
