@@ -65,7 +65,7 @@ class Lineage:
     generate: str | None
     """The step that asked for its answer, as a URI; null: it is no answer of a model, or the step is gone."""
     attempt: dict[str, Any] | None
-    """Piece, outcome, reason, score, seed, prompt of the attempt; null as above."""
+    """Piece, outcome, reason, score, seed, prompt of the attempt; null as above, or its piece is gone."""
     ancestors: list[Ancestor]
     """The model that answered, then those whose answers it was trained on, down to the first."""
     uses: list[Use]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -315,6 +316,9 @@ def test_the_command_names_what_it_wrote(tmp_path: Path) -> None:
     a_source(Store(str(tmp_path / "run")))
     run, told = str(tmp_path / "run"), ["--set", "data.license=mit"]
     done = starloop("export-data", run, "--format", "hub", "--json", *told)
+    page = (Path(__file__).parents[2] / "docs" / "scripts.md").read_text()
+    section = page.split("\n## `starloop export-data RUN --json`\n")[1].split("\n## ")[0]
+    assert {*re.findall(r"`(\w+)`", section)} == json.loads(done.stdout).keys()
     assert json.loads(done.stdout) == {
         "uri": f"{run}/export/hub-cycle-000", "cycle": 0, "format": "hub", "rows": {"train": 8}, "failures": {}, "new": True,
     }  # fmt: skip

@@ -263,6 +263,17 @@ def test_the_lineage_of_an_example_leads_to_the_base_and_to_the_models_that_lear
     assert use.trained == "left out by cycle-000/train as truncated: the file ends early; fetch it again"
 
 
+def test_the_lineage_of_an_example_whose_piece_gc_deleted_names_the_step_without_the_attempt(store: Store) -> None:
+    store.write("cycle-000/generate/collected.json", json.dumps({"folders": ["cycle-000/generate/pieces"]}).encode())
+    store.delete("cycle-000/generate/pieces")
+    value = lineage_of(store, "c1/0/rationalized")
+    assert (value.generate, value.attempt, [own.model for own in value.ancestors]) == (
+        store.url("cycle-000/generate"),
+        None,
+        ["tiny"],
+    )
+
+
 def test_lineage_goes_back_into_the_run_before_and_forward_into_the_one_that_continues_it(tmp_path: Path) -> None:
     before = write_run(tmp_path / "a")
     promoted = before.url("cycle-000/train/model")
