@@ -212,8 +212,9 @@ def words_by_step(files: Sequence[Collection[str]], drawn: Mapping[str, Collecti
     `files`: the answers that each file that came back brought, the earliest first. `drawn`: those of each step's samples, in the
     order of the cycles. A file is about the first step whose samples have all of its answers.
 
-    >>> words_by_step([{"a", "b"}, {"c"}, {"z", "d"}], {"cycle-000": {"a", "b"}, "cycle-001": {"a", "c", "d"}})
-    {'cycle-000': {'a', 'b'}, 'cycle-001': {'c'}}
+    >>> words = words_by_step([{"a", "b"}, {"c"}, {"z", "d"}], {"cycle-000": {"a", "b"}, "cycle-001": {"a", "c", "d"}})
+    >>> words == {"cycle-000": {"a", "b"}, "cycle-001": {"c"}}
+    True
     """
     own, known = {step: set[str]() for step in drawn}, set[str]()
     for answers in files:

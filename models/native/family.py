@@ -7,7 +7,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from models.attention import share_keys
 from models.base import Device, FinetuneSpec, FrameSpec, ModelSize, ModelSpec, TokenCounter, Trainee, VideoLLM
 from models.folders import digest_of, fetch, new_folder
 from models.native import published
@@ -66,6 +65,7 @@ def token_counter(spec: ModelSpec) -> TokenCounter:
 
 
 def load(spec: ModelSpec, device: Device) -> VideoLLM:
+    from models.attention import share_keys
     from models.devices import refuse_missing_gpu
     from models.native import loading, video_llm
 
