@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from engine.language.negators import denies
 from engine.language.scope import DENIED, NEGATING_PAIRS, OPEN, PERSON_PRONOUNS, THING_PRONOUNS, Scope
 from engine.language.unreal import DEPICTIONS, PRINTS, is_omitted
+from engine.language.words import lemmas
 
 HEDGES = frozenset(
     "might may maybe perhaps possibly either whether if unless could potentially possible usually typically normally".split()
@@ -18,6 +19,8 @@ UNCERTAIN = frozenset(
 """Words that leave the rest of their sentence open."""
 DIFFICULT = frozenset("hard difficult tough impossible wrong incorrect inaccurate misleading mistake error stretch".split())
 """Words that leave the rest open before "to": hard to tell, wrong to say, a mistake to call."""
+STRIVING = frozenset("work try train fight push pull struggle concentrate focus swing pedal paddle".split())
+"""Verbs that are done hard."""
 MISSING = frozenset("miss overlook deny mistake".split())
 """Verbs with which DIFFICULT asserts: hard to miss."""
 PROOFS = frozenset("evidence sign signs indication trace traces hint proof".split())
@@ -94,7 +97,14 @@ def open_scope(words: Sequence[str], breaks: Sequence[bool], i: int, following: 
         return Scope(OPEN, "unsure", i)  # "according to the caption, he dives"
     if (i and (words[i - 1], word) in ASKING_PAIRS) or (word == "possible" and following.endswith("s")):
         return Scope(OPEN, "unsure", i)
-    if word in DIFFICULT and following == "to" and words[i + 2 : i + 3] and not {*words[i + 2 : i + 4]} & (MISSING | {"anything"}):
+    is_effort = word == "hard" and i > 0 and not lemmas(words[i - 1]).isdisjoint(STRIVING)  # "working hard to lift it"
+    if (
+        word in DIFFICULT
+        and not is_effort
+        and following == "to"
+        and words[i + 2 : i + 3]
+        and not {*words[i + 2 : i + 4]} & (MISSING | {"anything"})
+    ):
         return Scope(OPEN, "unsure", i)
     if word in PROOFS and i and words[i - 1] in ("little", "scant"):
         return Scope(DENIED, "verb", i, bridged=True)

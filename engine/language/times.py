@@ -36,8 +36,9 @@ _LENGTH_AFTER = regex.compile(
     r"|(?:after|before)\s+(?!the\s+(?:video|clip|recording)\b)(?:he|she|it|they|that|this|the\s+\p{L}+\s+\p{L}+(?:s|ed)\b)\b)",
     regex.IGNORECASE,
 )
+HOW_OFTEN = frozenset("once twice thrice".split())
 JOINS = regex.compile(
-    r"^[\s,]*(?:-|–|—|~|\||到|至|から|에서|bis|et|a|e|y|hasta|jusqu['’]à|до|to|and|until|till|through|up\s+to|→|->|,?\s*(?:and\s+)?(?:it\s+)?(?:end(?:s|ing|ed)?|finish(?:es|ing|ed)?|stop(?:s|ping|ped)?|conclud(?:es|ing|ed)?)"
+    r"^[\s,]*(?:-|–|—|~|\||到|至|から|에서|bis|et|a|e|y|hasta|jusqu['’]à|до|to|and|until|till|through|up\s+to|→|-+>|,?\s*(?:and\s+)?(?:it\s+)?(?:end(?:s|ing|ed)?|finish(?:es|ing|ed)?|stop(?:s|ping|ped)?|conclud(?:es|ing|ed)?)"
     r"\s+(?:at|around|by|on|near)?(?:\s+(?:about|around|approximately|roughly|time))?)\s*(?:the\s+|second\s+|time\s+|t\s*=\s*|about\s+|around\s+)?$",
     regex.IGNORECASE,
 )
@@ -212,7 +213,9 @@ def _unit(text: str, offset: int) -> tuple[float | None, int]:
 
 
 def _counts(number: StatedNumber, text: str) -> bool:
-    """Whether a number without a unit counts something, as in "two people"."""
+    """Whether a number without a unit counts something, as in "two people" or "barks twice"."""
+    if text[number.start : number.end].casefold() in HOW_OFTEN:
+        return True
     if not number.noun.isalpha() or number.noun in NOT_COUNTED or number.noun in FUNCTION_WORDS:
         return False
     return _STATED_BEFORE.search(text[max(0, number.start - NEAR) : number.start]) is None

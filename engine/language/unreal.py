@@ -65,6 +65,8 @@ LIKING = frozenset("loves hates likes prefers".split())
 """Verbs before an -ing form that somebody need not be doing now: "he says that he loves cooking"."""
 OPENERS = NEEDING | LIKING | MODALS | SAYING | NEARLY | frozenset("to from like about of word words text".split())
 """All words at which a topic may start, and besides them contractions of "will"."""
+READ = frozenset("name brand title called team written logo".split())
+"""What a question asks for that stands on prints in the picture."""
 MAX_PRINT_WORDS = 6
 """Maximum words from a print to its verb, itself included: "the sign above the door reads"."""
 MAX_OBJECT_WORDS, MAX_VERB_WORDS = 3, 3
@@ -92,7 +94,9 @@ def asked_topics(question_words: tuple[str, ...]) -> frozenset[Topic]:
     topics = {topic for i in range(len(question_words)) if (topic := topic_at(question_words, i))}
     if "next" in question_words:
         topics.add("unreal")
-    if not PRINTS.isdisjoint(question_words):
+    if "why" in question_words:
+        topics.add("unreal")  # "because she wants to reach it"
+    if not PRINTS.isdisjoint(question_words) or not READ.isdisjoint(question_words):
         topics.add("mention")
     return frozenset(topics)
 

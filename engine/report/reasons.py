@@ -21,7 +21,7 @@ IN_WORDS = {
     "label_missing": "The label's words are not in the answer.",
     "no_answer": "The answer holds no number, time, box or option that could be compared.",
     "label_denied": "The answer names the label and denies it.",
-    "label_open": "The answer names the label and leaves open whether it holds.",
+    "label_open": "The answer names the label and does not say that it happens: it is left open, another's, over, or a property.",
     "lists_classes": "The answer lists other classes around the label, and does not choose.",
     "other_answer": "The answer concludes with another answer than the label.",
     "no_rule": "The label is a reference, and no rule decides whether other words mean the same.",

@@ -9,6 +9,7 @@ from engine.evaluate.judge.protocols import refuse_unknown_wordings
 from engine.evaluate.metrics import metric_of
 from engine.evaluate.scores import refuse_missing
 from engine.evaluate.sets import files_beside, read_set
+from engine.generate.grounding import FEWEST_OTHERS
 from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.splits import refuse_empty
@@ -147,6 +148,8 @@ def refuse_contradictions(config: RunConfig) -> None:
             'train.augment = "published" has ImageNet\'s means in a finetune, and episodes are never augmented; leave '
             "train.augment or mixture.episodes out"
         )
+    if config.verify.parser and config.verify.preset != "strict":
+        raise ValueError(f"verify.parser is of the preset strict, and verify.preset is {config.verify.preset}; leave it out")
     value = config.select.min_grounding
     if isinstance(value, str) and value != "off" and not rate_of(value):
         raise ValueError(f"select.min_grounding = {value!r}: {MIN_GROUNDINGS}")
@@ -155,6 +158,11 @@ def refuse_contradictions(config: RunConfig) -> None:
         raise ValueError(
             f"select.min_grounding = {value!r} rejects nothing, since with {cause} no answer has a grounding; leave it out, set it "
             'to "off", or change the other key'
+        )
+    if value not in ("off", Select().min_grounding) and config.generates and config.generate.piece_clips <= FEWEST_OTHERS:
+        raise ValueError(
+            f"select.min_grounding = {value!r} rejects nothing, since a piece of {config.generate.piece_clips} clips has not the "
+            f"{FEWEST_OTHERS} others that a text is compared with; raise generate.piece_clips"
         )
 
 

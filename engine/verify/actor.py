@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from engine.language.answer import Answer
 from engine.language.scope import CLAUSE_STARTS, PERSON_PRONOUNS
+from engine.language.unreal import NAMES
 from engine.language.vocabulary import ARTICLES, NOUN_BEFORE
 from engine.language.words import label_words, lemmas
 from engine.verify.roles import is_passive
@@ -14,6 +15,10 @@ ASIDE = frozenset("unlike whose".split())
 """Words before somebody who is not the person in question."""
 GENERIC = frozenset("person people someone somebody individual individuals subject actor".split())
 """Names for a person that fit everybody."""
+ALIKE = tuple(
+    frozenset(names.split()) for names in ("man guy gentleman male", "woman lady female", "baby infant toddler", "child kid")
+)
+"""Names for one and the same person."""
 SUBJECT_STARTS = frozenset("the a an his her their".split())
 POSSESSIVE = frozenset("his her their".split())
 BODY = frozenset("hand hands finger fingers arm arms foot feet leg legs body head mouth lips eyes face back".split())
@@ -22,7 +27,12 @@ PERCEIVING = frozenset("watch listen film record hear observe cheer applaud teac
 OTHERS = frozenset("others someone somebody people another them him her".split())
 """Behind PERCEIVING: those who do what is perceived."""
 DOING = frozenset("does do did performs perform performed".split())
-VIEWERS = frozenset("i we you one".split())
+OBJECT_PRONOUNS = frozenset("him her them".split())
+VIEWERS = frozenset("i we you one camera video clip footage film recording".split())
+NAMED = NAMES | frozenset(
+    "task exercise sport process footage film recording movement motion scenario image images frame frames".split()
+)
+"""Subjects that say what somebody does, and do nothing: "the answer is"."""
 AGENT_REACH = 3
 """Maximum words between a passive and its "by": "is fed cake by"."""
 SUBJECT_REACH = 10
@@ -43,6 +53,10 @@ def is_of_another(answer: Answer, i: int) -> bool:
     before = answer.words[clause_start:i]
     if _is_perceived(before):
         return True
+    if before[-1:] and before[-1] in OBJECT_PRONOUNS and answer.words[i].endswith("ing"):
+        return False  # "the video shows her swimming"
+    if before[:1] and before[0] in ARTICLES and before[-1] == "to" and len(before) == 3:
+        return False  # "with scissors and a comb to cut hair"
     if clause_start > first and answer.words[clause_start - 1] == "who":
         antecedent = _clause_start(answer, first, clause_start - 1)
         before = answer.words[antecedent : clause_start - 1]
@@ -62,13 +76,19 @@ def is_of_another(answer: Answer, i: int) -> bool:
         return True
     if (subject[-1:] == ["others"] or before[:1] == ("others",)) and _asks_about_one(answer.question):
         return True
-    if not question_subject or not subject:
+    if not question_subject or not subject or subject[-1] in NAMED or _is_the_same(subject[-1], question_subject[-1]):
+        return False
+    if subject[-1] in BODY and before[:1] and before[0] in POSSESSIVE:
         return False
     mentioned = [j for j in _mentions(answer.words, question_subject) if not clause_start <= j < i]
     if subject[-1] != question_subject[-1]:
         return bool(mentioned) and subject[-1] not in GENERIC and bool(before) and _is_subject(answer.words, mentioned)
     foreign = set(subject[:-1]) - set(question_subject)
     return bool(foreign) and bool(mentioned) and not set(question_subject[:-1]) <= set(subject) and len(question_subject) > 1
+
+
+def _is_the_same(noun: str, other: str) -> bool:
+    return noun != other and any({noun, other} <= names for names in ALIKE)
 
 
 def _agent(answer: Answer, i: int) -> list[str]:

@@ -10,7 +10,7 @@ from engine.language.answer import Answer
 from engine.language.cues import conclusion_start
 from engine.language.words import fold, label_words
 from engine.rows import Verdict
-from engine.verify.keywords import verify_keywords
+from engine.verify.keywords import Beside, verify_keywords
 from engine.verify.letters import chosen_letters, is_letter, letter_positions
 
 _CHOSEN = regex.compile(
@@ -118,8 +118,8 @@ def _keys_by_words(answer: Answer, label: Choice) -> set[str]:
     Options that occur literally go before those in other forms. An option whose words are a subset of another asserted option's is
     ignored.
     """
-    option_texts = tuple(label.options.values())
-    asserted = {key for key, text in label.options.items() if verify_keywords(answer, _keywords(text), others=option_texts).keep}
+    beside = _beside(label)
+    asserted = {key for key, text in label.options.items() if verify_keywords(answer, _keywords(text), beside).keep}
     asserted = {key for key in asserted if _has_literally(answer, label.options[key])} or asserted
     asserted = {key for key in asserted if not _is_compared_with(answer, label.options[key])} or asserted
     option_words = {key: set(label_words(text)) for key, text in label.options.items()}
@@ -161,7 +161,12 @@ def _are_reasons(answer: Answer, label: Choice, by_words: set[str]) -> bool:
     if len(answer.sentences) < 2:
         return False
     opening = answer.part(*answer.sentences[0])
-    return not any(verify_keywords(opening, Keywords(text=label.options[key])).keep for key in by_words)
+    return not any(verify_keywords(opening, Keywords(text=label.options[key]), Beside()).keep for key in by_words)
+
+
+def _beside(label: Choice) -> Beside:
+    """The other options; a conclusion may name one by its letter."""
+    return Beside(tuple(label.options.values()), is_words=False)
 
 
 def _option_spans(answer: Answer, label: Choice, key: str) -> tuple[tuple[int, int], ...]:
@@ -172,5 +177,5 @@ def _option_spans(answer: Answer, label: Choice, key: str) -> tuple[tuple[int, i
     )
     if spans:
         return spans
-    verdict = verify_keywords(answer, Keywords(text=label.options[key]), others=tuple(label.options.values()))
+    verdict = verify_keywords(answer, Keywords(text=label.options[key]), _beside(label))
     return verdict.spans if verdict.keep else ()

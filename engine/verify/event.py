@@ -40,16 +40,18 @@ DEPICTED_REACH = 5
 """Words from a verb to the picture in which it happens: "the dancing girl on the poster"."""
 
 
-def is_event(answer: Answer, i: int, subjects: Collection[str], has_object: bool) -> bool:
+def is_event(answer: Answer, i: int, subjects: Collection[str], objects: Collection[str]) -> bool:
     """Whether the verb at position i happens in the video, done by whom the question asks about.
 
-    `subjects`: the label's words before its verb; `has_object`: whether it has others behind it.
+    `subjects`: the label's words before its verb; `objects`: those behind it.
     """
-    is_noun = has_object and bool(i) and answer.words[i - 1] in ARTICLES and _is_base(answer.words[i])  # "a hammer to drive nails"
+    is_noun = (
+        bool(objects) and bool(i) and answer.words[i - 1] in ARTICLES and _is_base(answer.words[i])
+    )  # "a hammer to drive nails"
     return not (
         is_noun
         or _is_thing(answer, i)
-        or is_property(answer, i, subjects)
+        or is_property(answer, i, subjects, objects)
         or is_of_another(answer, i)
         or is_at_another_time(answer, i)
         or is_depicted(answer, i)

@@ -17,7 +17,7 @@ from engine.verify.verdict import VerifySpec
 from models.base import Unanswerable, Video
 from models.endpoint.messages import parts_of, text_part
 
-REMEMBERED = 4096
+REMEMBERED = 1 << 15
 """Replies that an actor keeps: a piece that did not fit a GPU's memory is answered again in halves, and is not judged again."""
 
 

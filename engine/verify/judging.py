@@ -24,7 +24,7 @@ MOST_OBJECTS = 64
 MILLION = 1_000_000
 SEED_BITS = 31
 """Of the seed that is sent: some servers take no larger number."""
-_THOUGHT = re.compile(r"(?s).*</think(?:ing)?>")
+_THOUGHT = re.compile(r"(?s)\A.*</think(?:ing)?>")
 _BARE = re.compile(r"[\W_]*(?:verdict[\W_]+)?(keep|drop)[\W_]*", re.IGNORECASE)
 
 

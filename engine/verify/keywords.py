@@ -1,6 +1,7 @@
 """Keyword labels: the text holds the label's words in any of their forms, near each other, and asserts them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from engine.labels import Keywords
 from engine.language.answer import Answer
@@ -38,8 +39,16 @@ def mentions(text: str, label: Keywords) -> bool:
     return any(_pattern_verdict(answer, pattern).reason != "label_missing" for pattern in patterns)
 
 
-def verify_keywords(answer: Answer, label: Keywords, others: Sequence[str] = ()) -> Verdict:
-    """`others`: texts that the answer may name beside this label, such as other parts of an `all` label."""
+@dataclass(frozen=True)
+class Beside:
+    """What an answer may name beside a label: the other parts of an `all` or `any` label."""
+
+    texts: tuple[str, ...] = ()
+    is_words: bool = True
+    """Whether each of them is named by its words. A number has many forms, so a conclusion without its text may name it."""
+
+
+def verify_keywords(answer: Answer, label: Keywords, beside: Beside) -> Verdict:
     label_text_words = label_words(label.text)
     if label_text_words in YES_NO and (position := _yes_no_position(answer)) is not None:
         word = answer.words[position]
@@ -53,7 +62,7 @@ def verify_keywords(answer: Answer, label: Keywords, others: Sequence[str] = ())
             if verdict.keep and (excluded := _excluded_word(answer, verdict, label)) is not None:
                 verdict = _rejected(answer, "other_answer", excluded, excluded + 1)
             if verdict.keep:
-                return _unless_elsewhere_answered(answer, verdict, label, others)
+                return _unless_elsewhere_answered(answer, verdict, label, beside)
             if best is None or verdict.score > best.score or (verdict.score == best.score and best.reason == "label_missing"):
                 best = verdict
     assert best is not None
@@ -88,21 +97,22 @@ def _yes_no_position(answer: Answer) -> int | None:
     return None
 
 
-def _unless_elsewhere_answered(answer: Answer, verdict: Verdict, label: Keywords, others: Sequence[str]) -> Verdict:
+def _unless_elsewhere_answered(answer: Answer, verdict: Verdict, label: Keywords, beside: Beside) -> Verdict:
     """The kept verdict, or a reject if the text enumerates classes or concludes with another answer."""
     texts = (label.text, *label.aliases)
     if any(answer.words == label_words(text) for text in texts):
         return verdict
-    if enumeration := enumeration_around(answer, verdict.spans[0], [*texts, *others]):
+    named = (*texts, *beside.texts)
+    if enumeration := enumeration_around(answer, verdict.spans[0], named):
         return _rejected(answer, "lists_classes", *enumeration)
-    if answer.conclusion and not others:
+    if answer.conclusion and beside.is_words:
         first, end = answer.conclusion
         if 0 < end - first <= MAX_CONCLUSION_WORDS and answer.words[first] not in NO_CONCLUSION and len(answer.words[first]) > 1:
             conclusion = answer.part(first, end)
-            if not any(_pattern_verdict(conclusion, pattern).keep for text in texts for pattern in patterns_of(text)):
+            if not any(_pattern_verdict(conclusion, pattern).keep for text in named for pattern in patterns_of(text)):
                 return _rejected(answer, "other_answer", first, end)
-    if not others and (named := _other_class(answer, verdict, texts)):
-        return _rejected(answer, "other_answer", *named)
+    if beside.is_words and (other_class := _other_class(answer, verdict, named)):
+        return _rejected(answer, "other_answer", *other_class)
     return verdict
 
 
@@ -168,8 +178,8 @@ def _occurrence_verdict(answer: Answer, pattern: LabelPattern, chosen: list[int]
         position = chosen[pattern.content.index(verb)]
         nouns = [i for i in chosen if i != position]
         subjects = [pattern.words[i] for i in pattern.nouns if i < verb]
-        has_object = any(i > verb for i in pattern.nouns)
-        if not is_event(answer, position, subjects, has_object) or (answer.parser and is_refuted(answer, position, nouns, own)):
+        objects = [pattern.words[i] for i in pattern.nouns if i > verb]
+        if not is_event(answer, position, subjects, objects) or (answer.parser and is_refuted(answer, position, nouns, own)):
             return _rejected(answer, "label_open", first, end)
     spans = tuple(sorted(answer.word_spans[i] for i in chosen))
     return Verdict(keep=True, reason="contains_label", score=1.0, extracted=answer.excerpt(lowest, highest), spans=spans)

@@ -50,7 +50,8 @@ _GIVEAWAYS = phrases(
             r"(?:i|we)(?:'ve)?(?: (?:have|had|was|were|am|are|been|already|just))* (?:told|informed)\b",
             rf"(?:i|we){_WERE}(?:given|provided with) (?:the|this|that|an?) {_RIGHT}(?:answer|label|hint|solution|information)\b",
             r"(?:i|we) (?:already )?know (?:that )?the (?:correct |right )?(?:answer|label)\b",
-            r"you (?:told|gave|said|mentioned|provided)\b",
+            r"(?<!video )(?<!clip )(?<!frames )(?<!images )(?<!footage )(?<!that )you (?:told|gave|said|mentioned|provided)\b",
+            r"(?<!video )(?<!clip )(?<!frames )(?<!images )(?<!footage )that you (?:told|gave|said|mentioned|provided)\b",
             rf"as (?:is |was )?{_TOLD}\b\s*[,.]",
             rf"as (?:is |was )?{_TOLD}(?: \w+)? (?:in|by|with) (?:the|your) "
             r"(?:prompt|question|answer|hint|label|instructions?|user)\b",

@@ -63,8 +63,12 @@ def excluded_words(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1 << 16)
 def patterns_of(text: str) -> tuple[LabelPattern, ...]:
-    """The pattern of a label's text as written, and with each two neighbouring words joined ("sky diving", "skydiving")."""
+    """The patterns of a label: as written, with two neighbouring words joined ("sky diving", "skydiving"), and with one of two verbs
+    alone ("trimming or shaving beard").
+    """
     words = label_words(_EXCLUSION.sub(" ", text)) or label_words(text)
+    at = next((i for i in range(1, len(words) - 1) if words[i] == "or" and {words[i - 1][-3:], words[i + 1][-3:]} == {"ing"}), 0)
+    either = [(*words[: at - 1], verb, *words[at + 2 :]) for verb in (words[at - 1], words[at + 1])] if at else []
     joined = [
         (*words[:i], first + second, *words[i + 2 :])
         for i, (first, second) in enumerate(pairwise(words))
@@ -75,7 +79,7 @@ def patterns_of(text: str) -> tuple[LabelPattern, ...]:
         and second not in NEVER_JOINED
         and (first not in NEVER_JOINED or (not i and first in PARTICLES))
     ]
-    return (_pattern(words), *(replace(_pattern(spelling), is_joined=True) for spelling in joined))
+    return (*map(_pattern, (words, *either)), *(replace(_pattern(spelling), is_joined=True) for spelling in joined))
 
 
 def _pattern(words: tuple[str, ...]) -> LabelPattern:

@@ -3,6 +3,7 @@
 from engine.labels import SameOrNot
 from engine.language.answer import Answer
 from engine.language.scope import ASSERTED, DENIED
+from engine.language.vocabulary import ARTICLES, FUNCTION_WORDS
 from engine.language.words import label_words
 from engine.rows import Verdict
 
@@ -13,6 +14,8 @@ ASIDE = frozenset(
     "angle angles view views viewpoint viewpoints position positions pose poses".split()
 )
 """Behind "same" these say nothing about the things themselves: "at the same time"."""
+ASPECT_BEFORE = frozenset("in with at from under on against have has having had share shares sharing wear wears wearing".split())
+"""Nor do "same" and "different" behind these, which speak of one aspect: "in different lighting", "they have the same shape"."""
 YES_OR_NO = {"yes": True, "yeah": True, "yep": True, "no": False, "nope": False}
 
 
@@ -39,11 +42,20 @@ def verify_same_or_not(answer: Answer, label: SameOrNot) -> Verdict:
 def _stated(answer: Answer, place: int) -> bool | None:
     """What a word says: that the things are the same (True) or not; None for any other word, and for one that is left open."""
     word, stance = answer.words[place], answer.stances[place]
+    before = [other for other in answer.words[max(0, place - 2) : place] if other not in ARTICLES]
+    if before and before[-1] in ASPECT_BEFORE and _has_noun(answer, place):
+        return None
     if word not in SAME | DIFFERENT or not {*answer.words[place + 1 : place + 2]}.isdisjoint(ASIDE):
         return None
     if stance not in (ASSERTED, DENIED):
         return None
     return (word in SAME) == (stance == ASSERTED)
+
+
+def _has_noun(answer: Answer, place: int) -> bool:
+    """Whether a noun stands behind the word: "different lighting"."""
+    behind = answer.words[place + 1 : place + 2]
+    return bool(behind) and behind[0] not in FUNCTION_WORDS and not answer.gap_before(place + 1).strip()
 
 
 def _confirmed(answer: Answer) -> bool | None:

@@ -13,6 +13,11 @@ REMAINING = frozenset("remain remains lie lies stay stays look looks stand stand
 BE = REMAINING | frozenset("is are was were be been".split())
 HAVING = frozenset("wears wearing wore has have having with in on under".split())
 """Words before an -ing form that makes a compound with the noun behind it: "wears running shoes"."""
+ENGAGED = frozenset(
+    "engaged engages engaging occupied busy focused focuses focusing concentrating concentrates concentrated involved immersed "
+    "absorbed participating participates skill skills skilled interested succeeds succeeding working works".split()
+)
+"""Words before "in", "on" or "with" and an action: "engaged in washing dishes"."""
 DETERMINERS = frozenset("a an the his her its their my our your".split())
 SINGULAR = (("a",), ("an",), ("the",), ("his",), ("her",), ("one",))
 FORMS_BEFORE = ARTICLES | NOUN_BEFORE | frozenset("some many these those every each no".split())
@@ -28,10 +33,11 @@ INSERTED_WORDS = 5
 """Maximum words of an insertion behind its first participle."""
 
 
-def is_property(answer: Answer, i: int, own: Collection[str]) -> bool:
+def is_property(answer: Answer, i: int, own: Collection[str], objects: Collection[str] = ()) -> bool:
     """Whether the form at position i describes a thing: "a peeled onion", "the door is open", "in a swimming pool".
 
     `own`: the label's subjects. An -ing form before one of them or a person is an action: "a dancing bear", "a diving man".
+    `objects`: the label's words behind its verb, "occupied with washing dishes".
 
     >>> cases = ("the washed dishes dry", 1), ("he is in a swimming pool", 4), ("a man swimming there", 2), ("a diving man", 1)
     >>> [is_property(Answer(text), i, {"dishes"}) for text, i in cases]
@@ -42,19 +48,23 @@ def is_property(answer: Answer, i: int, own: Collection[str]) -> bool:
     while start and answer.words[start - 1].endswith("ly") and not answer.gap_before(start).strip(" -"):
         start -= 1  # "a freshly washed car"
     before = answer.words[start - 1] if start and not answer.gap_before(start).strip(" -,") else ""
-    following = answer.words[i + 1] if i + 1 < len(answer.words) and not answer.gap_before(i + 1).strip(" -,") else ""
+    joined = " -" if word.endswith("ing") else " -,"
+    following = answer.words[i + 1] if i + 1 < len(answer.words) and not answer.gap_before(i + 1).strip(joined) else ""
     is_noun = bool(following) and not is_grammatical(following) and not following.endswith("ly")
     if word.endswith("ing"):
         is_own = any(not lemmas(following).isdisjoint(lemmas(word)) for word in own) if following else False
         if before in ("a", "an") and following == "of":
             return True  # "a drawing of a girl"
         has_thing = is_noun and not is_own and lemmas(following).isdisjoint(ACTING)
-        return has_thing and (before in FORMS_BEFORE or before in HAVING)
+        if not has_thing or before not in HAVING:
+            return has_thing and before in FORMS_BEFORE
+        is_done = start > 1 and answer.words[start - 2] in ENGAGED
+        return not is_done and all(lemmas(following).isdisjoint(lemmas(word)) for word in objects)
     if not is_noun:
         if word.endswith("ed") and before in REMAINING:
             return True
         return _is_inserted(answer, i) or (word != "cut" and _is_adjective(answer, i) and before in BE and following != "by")
-    if before in FORMS_BEFORE:
+    if before in FORMS_BEFORE and before != "to":
         is_compound = before in DETERMINERS and not word.endswith("s") and lemmas(following).isdisjoint(OCCASIONS)
         return word.endswith("ed") or _is_adjective(answer, i) or is_compound
     is_existential = start > 1 and before in FINITE_VERBS and answer.words[start - 2] == "there"  # "there is grilled meat"

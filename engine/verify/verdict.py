@@ -27,7 +27,7 @@ from engine.verify import published, tools
 from engine.verify.box import verify_box
 from engine.verify.choice import verify_choice
 from engine.verify.judging import JudgeSpec
-from engine.verify.keywords import YES_NO, verify_keywords
+from engine.verify.keywords import YES_NO, Beside, verify_keywords
 from engine.verify.leakage import copies_hint, revealing_span
 from engine.verify.number import verify_number
 from engine.verify.reference import verify_reference
@@ -112,7 +112,7 @@ def verify(text: str, question: str, label: Label, mode: Mode, finished: bool, s
     stated_answer = _stated(answer, label)
     if not stated_answer.words:
         return _rejected("no_answer", "")
-    verdict = _kind_verdict(stated_answer.corrected, question, label, sentence_similarity, ())
+    verdict = _kind_verdict(stated_answer.corrected, question, label, sentence_similarity, Beside())
     if verdict.keep and breaks_off(answer) and answer.words[-1] not in _own_words(label):
         return _rejected("cut_off", text[-EXCERPT_CHARS:], last)
     return verdict
@@ -133,12 +133,12 @@ def _own_words(label: Label) -> frozenset[str]:
 
 
 def _kind_verdict(
-    answer: Answer, question: str, label: Label, sentence_similarity: similarity.Similarity, others: tuple[str, ...]
+    answer: Answer, question: str, label: Label, sentence_similarity: similarity.Similarity, beside: Beside
 ) -> Verdict:
-    """The verdict by the rule of the label's kind. `others`: texts of the labels that an `all` or `any` label holds beside it."""
+    """The verdict by the rule of the label's kind. `beside`: what an `all` or `any` label holds beside it."""
     match label:
         case Keywords():
-            return verify_keywords(answer, label, others)
+            return verify_keywords(answer, label, beside)
         case Choice():
             return verify_choice(answer, label)
         case Number():
@@ -158,8 +158,9 @@ def _kind_verdict(
         case Reference():
             return verify_reference(answer.text, answer.words, label)
         case All() | AnyOf():
-            texts = (*others, *(part.text for part in label.labels))
-            verdicts = [_kind_verdict(answer, question, part, sentence_similarity, texts) for part in label.labels]
+            texts = (*beside.texts, *(part.text for part in label.labels))
+            of_all = Beside(texts, beside.is_words and all(isinstance(part, Keywords) for part in label.labels))
+            verdicts = [_kind_verdict(answer, question, part, sentence_similarity, of_all) for part in label.labels]
             return (
                 _combined(verdicts) if isinstance(label, All) else max(verdicts, key=lambda verdict: (verdict.keep, verdict.score))
             )

@@ -156,8 +156,12 @@ class ChatClient:
         return Unanswerable("refused", f"{self.endpoint} answers other questions, and to this one: {reason}")
 
     async def _out_of_patience(self, trouble: Passing, since: float) -> Exception:
-        """The error of a question that got no answer: of it alone where the server has answered others, or answers the probe."""
-        if self._last_answer <= since and not isinstance(await self._ask_probe(), Completion):
+        """The error of a question that got no answer: of it alone where the server has answered others, or answers the probe.
+
+        A limit that says how long it lasts is everybody's, and longer than patience: a small probe may still pass it.
+        """
+        is_lasting = trouble.is_limit and (trouble.retry_after_s or 0.0) > self.endpoint.patience_s
+        if is_lasting or (self._last_answer <= since and not isinstance(await self._ask_probe(), Completion)):
             waited = f"{self.endpoint.patience_s:g} s ({self.endpoint.section}.patience_s, at the start of a run less)"
             more = f", and it wants {trouble.retry_after_s:g} s more" if trouble.retry_after_s else ""
             verb = "answers with" if trouble.is_answer else "does not answer:"

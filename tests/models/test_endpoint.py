@@ -205,6 +205,13 @@ def test_a_wait_beyond_the_patience_ends_at_once(server: ChatServer) -> None:
     assert time.monotonic() - began < 3.0
 
 
+def test_a_limit_that_lasts_longer_than_patience_ends_all_though_a_small_question_would_pass(server: ChatServer) -> None:
+    llm, server.retry_after = loaded(server), "3600"
+    server.trouble_of = lambda body: "busy" if question_in(body) == "What happens?" else ""
+    with pytest.raises(ModelAway, match=r"HTTP 429: slow down; .* and it wants 3600 s more"):
+        llm.watch([a_video(5)]).ask(0, "What happens?", 0, GREEDY).result(timeout=30)
+
+
 def test_questions_under_way_are_bounded(server: ChatServer) -> None:
     llm, server.answer_s = loaded(server, concurrency=3), 0.05
     watched = llm.watch([a_video(number) for number in range(12)])

@@ -133,7 +133,7 @@ def _mark(value: Mapping[Any, Any], has_verdict: bool) -> Mark | None:
 
 def _dictionaries(reply: str) -> Iterator[Mapping[Any, Any]]:
     """Of JSON or of Python, without reasoning in tags. Judges copy the example of the released prompts, {''score': 4.8}."""
-    stated = re.sub(r"(?s).*</think(?:ing)?>", "", reply)
+    stated = re.sub(r"(?s)\A.*</think(?:ing)?>", "", reply)
     for match in re.finditer(r"\{[^{}]*\}", stated):
         text = match[0].replace("{''", "{'")
         for read in (json.loads, ast.literal_eval):
