@@ -63,8 +63,8 @@ def excluded_words(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1 << 16)
 def patterns_of(text: str) -> tuple[LabelPattern, ...]:
-    """The patterns of a label: as written, with two neighbouring words joined ("sky diving", "skydiving"), and with one of two verbs
-    alone ("trimming or shaving beard").
+    """The patterns of a label: as written, with two neighbouring words joined ("sky diving", "skydiving"), and with one of two
+    verbs alone ("trimming or shaving beard").
     """
     words = label_words(_EXCLUSION.sub(" ", text)) or label_words(text)
     at = next((i for i in range(1, len(words) - 1) if words[i] == "or" and {words[i - 1][-3:], words[i + 1][-3:]} == {"ing"}), 0)
