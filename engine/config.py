@@ -388,11 +388,10 @@ class Verify(Section):
 
     @model_validator(mode="after")
     def _names_a_judge(self) -> "Verify":
-        stages = self.stages
+        named, stages = bool(self.judge.url), self.stages
+        if named and JUDGE not in stages:
+            raise ValueError('judge.url names a server that is never asked; add --set verify.stages=["rules","judge"]')
         if JUDGE not in stages:
-            if changed := self.judge.model_fields_set & {name for name, own in self.judge if own != getattr(Judge(), name)}:
-                key = "url" if "url" in changed else min(changed)
-                raise ValueError(f'judge.{key} is of a judge that is never asked; add --set verify.stages=["rules","judge"]')
             return self
         if "rules" not in stages[: stages.index(JUDGE)]:
             raise ValueError(f"stages = {list(stages)}: the judge is asked what the rules leave open; name rules before it")

@@ -28,7 +28,7 @@ WIDTH_FOR_BAR = 100
 """Columns of a terminal from which there is room for a progress bar beside the line."""
 
 
-CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
+CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {*map(ord, "\t\n")})
 """Control characters, of which terminals make more than text: for str.translate."""
 
 

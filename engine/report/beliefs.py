@@ -72,20 +72,17 @@ def _gain(evidence: Evidence) -> Iterator[Belief]:
             advice="Go on with the run: until then the figures below only say what the verifiers keep.",
         )
         return
-    metric, power = metric_of(summary["metric"]), _of_videos(clips, summary["heldout_videos"])
-    if metric.is_share:
-        least = smallest_gain(summary["heldout_videos"] or clips, evidence.level)
-        sees = "no gain that a test tells from chance" if least is None else f"gains of {least:.3f} or more, four times out of five"
-        if least is None or least > 0.25:
-            yield Belief(
-                level="doubt",
-                name="Held-out set too small",
-                figure=f"{power} can show {sees}",
-                advice="Set more videos apart (data.heldout), and do not compare runs by this figure.",
-            )
-        power += f", which can show {sees}"
-    elif interval := summary["base_interval"]:  # what gains of another number clips can show follows from its spread
-        power += f", on which the base is known to ±{(interval[1] - interval[0]) / 2:.3f}"
+    metric, heldout = metric_of(summary["metric"]), _of_videos(clips, summary["heldout_videos"])
+    least = smallest_gain(summary["heldout_videos"] or clips, evidence.level) if metric.is_share else None
+    sees = "no gain that a test tells from chance" if least is None else f"gains of {least:.3f} or more, four times out of five"
+    if metric.is_share and (least is None or least > 0.25):
+        yield Belief(
+            level="doubt",
+            name="Held-out set too small",
+            figure=f"{heldout} can show {sees}",
+            advice="Set more videos apart (data.heldout), and do not compare runs by this figure.",
+        )
+    power = f"{heldout}, which can show {sees}" if metric.is_share else heldout + _spread(summary["base_interval"])
     if summary["best_cycle"] < 0:
         if any(cycle["heldout_accuracy"] is not None for cycle in summary["cycles"]):
             yield Belief(
@@ -95,33 +92,47 @@ def _gain(evidence: Evidence) -> Iterator[Belief]:
                 advice="The base stays the run's model. Read what was kept: a model learns nothing from answers that it knew.",
             )
         return
-    comparison = summary["cycles"][summary["best_cycle"]]["over_base"]
+    yield _gain_over_base(evidence, power)
+
+
+def _spread(interval: Sequence[float] | None) -> str:
+    """Of a metric that is no share: which gains it can show follows from its spread.
+
+    >>> _spread((2.0, 2.5)), _spread(None)
+    (', on which the base is known to ±0.250', '')
+    """
+    return f", on which the base is known to ±{(interval[1] - interval[0]) / 2:.3f}" if interval else ""
+
+
+def _gain_over_base(evidence: Evidence, power: str) -> Belief:
+    """Whether the promoted cycle's gain is one. `power`: the held-out clips, and what they can show."""
+    summary = evidence.summary
+    metric, comparison = metric_of(summary["metric"]), summary["cycles"][summary["best_cycle"]]["over_base"]
     risen = summary["best_accuracy"] - summary["base_accuracy"]
     gain = comparison["gain"] if comparison else -risen if metric.falls else risen
     figure = f"{gain:+.3f} on {power}; {comparison_text(comparison) or 'no test against the base was made'}"
     if gain <= 0:
-        yield Belief(
+        return Belief(
             level="doubt",
             name="The promoted cycle is no better than the base",
             figure=figure,
             advice='Use the base. With loop.promote = "last" every cycle is promoted, whatever its accuracy.',
         )
-    elif not comparison:
-        yield Belief(
+    if not comparison:
+        return Belief(
             level="note",
             name="The gain over the base is not tested",
             figure=figure,
             advice="An earlier version evaluated the cycle, which compared it with the best cycle before it alone.",
         )
-    elif comparison["p"] > evidence.level:
-        yield Belief(
+    if comparison["p"] > evidence.level:
+        return Belief(
             level="doubt",
             name="Held-out set too small for the gain",
             figure=figure,
             advice="Take the gain for chance. Set more videos apart (data.heldout), or promote by a test (loop.promote).",
         )
-    else:
-        yield Belief(level="fine", name="The gain is larger than chance", figure=figure)
+    return Belief(level="fine", name="The gain is larger than chance", figure=figure)
 
 
 def _of_videos(clips: int, videos: int | None) -> str:

@@ -14,6 +14,7 @@ from engine.ingest import manifest
 from engine.ingest.card import Card
 from engine.ingest.splits import refuse_empty
 from engine.ingest.step import inputs_of
+from engine.judging import Judge
 from engine.labels import has_reference
 from engine.language import parse
 from engine.language.words import refuse_unknown_language
@@ -148,6 +149,9 @@ def refuse_contradictions(config: RunConfig) -> None:
             'train.augment = "published" has ImageNet\'s means in a finetune, and episodes are never augmented; leave '
             "train.augment or mixture.episodes out"
         )
+    unused = [name for name, own in config.verify.judge if JUDGE not in config.verify.stages and own != getattr(Judge(), name)]
+    if unused:
+        raise ValueError(f'verify.judge.{unused[0]} is of a judge that is never asked; add --set verify.stages=["rules","judge"]')
     if config.verify.parser and config.verify.preset != "strict":
         raise ValueError(f"verify.parser is of the preset strict, and verify.preset is {config.verify.preset}; leave it out")
     value = config.select.min_grounding

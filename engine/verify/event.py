@@ -45,9 +45,8 @@ def is_event(answer: Answer, i: int, subjects: Collection[str], objects: Collect
 
     `subjects`: the label's words before its verb; `objects`: those behind it.
     """
-    is_noun = (
-        bool(objects) and bool(i) and answer.words[i - 1] in ARTICLES and _is_base(answer.words[i])
-    )  # "a hammer to drive nails"
+    # "a hammer to drive nails"
+    is_noun = bool(objects) and bool(i) and answer.words[i - 1] in ARTICLES and _is_base(answer.words[i])
     return not (
         is_noun
         or _is_thing(answer, i)

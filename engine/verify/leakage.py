@@ -16,6 +16,8 @@ _AGREES = (
 )
 _RIGHT = r"(?:correct |right |true |given |provided |reference |official |human |gold )?"
 _WERE = r"(?:'ve| have| had)? (?:was |were |am |are |been )?(?:already )?"
+_OF_NO_VIDEO = r"(?<!video )(?<!clip )(?<!frames )(?<!images )(?<!footage )"
+"""What is "provided" with every question reveals nothing."""
 _GIVEAWAYS = phrases(
     "|".join(
         rf"\b(?:{pattern})"
@@ -50,8 +52,7 @@ _GIVEAWAYS = phrases(
             r"(?:i|we)(?:'ve)?(?: (?:have|had|was|were|am|are|been|already|just))* (?:told|informed)\b",
             rf"(?:i|we){_WERE}(?:given|provided with) (?:the|this|that|an?) {_RIGHT}(?:answer|label|hint|solution|information)\b",
             r"(?:i|we) (?:already )?know (?:that )?the (?:correct |right )?(?:answer|label)\b",
-            r"(?<!video )(?<!clip )(?<!frames )(?<!images )(?<!footage )(?<!that )you (?:told|gave|said|mentioned|provided)\b",
-            r"(?<!video )(?<!clip )(?<!frames )(?<!images )(?<!footage )that you (?:told|gave|said|mentioned|provided)\b",
+            rf"{_OF_NO_VIDEO}(?:that you|(?<!that )you) (?:told|gave|said|mentioned|provided)\b",
             rf"as (?:is |was )?{_TOLD}\b\s*[,.]",
             rf"as (?:is |was )?{_TOLD}(?: \w+)? (?:in|by|with) (?:the|your) "
             r"(?:prompt|question|answer|hint|label|instructions?|user)\b",

@@ -62,11 +62,9 @@ def _word_ranges(answer: Answer, content: Sequence[str]) -> list[tuple[int, int]
     for first in label_word_positions(answer, content[0]):
         furthest, chosen = first, [first]
         for positions in positions_of_others:
-            between = next(
-                (i for i in range(first + 1, furthest) if i in positions and i not in chosen), None
-            )  # "puts the cup down"
+            between = next((i for i in range(first + 1, furthest) if i in positions and i not in chosen), None)
             if between is not None:
-                chosen.append(between)
+                chosen.append(between)  # "puts the cup down"
                 continue
             ahead = next((i for i in range(furthest + 1, min(len(answer.words), furthest + WORD_REACH)) if i in positions), None)
             behind = next((i for i in range(first - 1, max(-1, first - WORD_REACH), -1) if i in positions), None)

@@ -65,6 +65,8 @@ NEVER, FIXED = "generate.grounding=0", "select.min_grounding=2.5"
         ([NEVER, FIXED], "^select.min_grounding = 2.5 rejects nothing, since with generate.grounding = 0 no answer"),
         ([NEVER, "select.min_grounding=fdr 0.1"], "^select.min_grounding = 'fdr 0.1' rejects nothing"),
         ([*SERVER, FIXED, "loop.max_cycles=1"], "since with generate.engine = 'openai' no answer has a grounding"),
+        ([FIXED, "generate.piece_clips=2"], "^select.min_grounding = 2.5 rejects nothing, since a piece of 2 clips has not the 2"),
+        (["verify.judge.sample=0.1"], "^verify.judge.sample is of a judge that is never asked; add --set verify.stages"),
     ],
 )
 def test_keys_that_contradict_each_other_are_refused_of_a_run_that_begins(
@@ -77,6 +79,11 @@ def test_keys_that_contradict_each_other_are_refused_of_a_run_that_begins(
     store = Store(str(tmp_path / "run"))
     claim(store, config)
     assert claim(store, run_config(store)) == config == with_settings(run_config(store), [])
+
+
+def test_a_parser_is_of_the_preset_strict(manifest: str) -> None:
+    with pytest.raises(ValueError, match="^verify.parser is of the preset strict, and verify.preset is paper; leave it out"):
+        checks.refuse_contradictions(load_config(None, [manifest, TINY, "verify.preset=paper", "verify.parser=spacy:x"]))
 
 
 @pytest.mark.parametrize(

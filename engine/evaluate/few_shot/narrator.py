@@ -91,7 +91,7 @@ class Narrator:
                 query |= {"text": texts.get(number, ""), "shown": len(samples[number]) - 1}
                 query |= dict(zip(("chosen_verb", "chosen_noun"), chosen.get(number, ("", "")), strict=True))
                 if number not in texts or (spec.classes and number in read and number not in chosen):
-                    query |= {"failure": "out_of_memory"}
+                    query |= {"text": "", "failure": "out_of_memory"}
             elif query["sample"]:  # else it is answered without a video
                 failure = results[query["sample"][-1]["clip"]]
                 assert isinstance(failure, Failure)
