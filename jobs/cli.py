@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import textwrap
+import threading
 import time
 from typing import NoReturn
 
@@ -27,6 +28,8 @@ def _wrapped(text: str) -> str:
     return textwrap.fill(text, max(20, width - 1), break_long_words=False, break_on_hyphens=False)
 
 
+AGAIN_S = 0.05
+"""Until a signal whose exception Python has dropped is sent again."""
 USERS_ERRORS = ("ValueError", "StorageError", "ChildProcessError", "ModelAway")
 """Errors that name what a user can do; by name, because --help must not wait for imports. All others keep their traceback."""
 
@@ -49,6 +52,8 @@ def _end(error: Exception) -> NoReturn:
 def main() -> None:
     choose_format("text")
     signals: list[int] = []
+    dropped: list[int] = []
+    """Signals that are sent again."""
     process, stderr = os.getpid(), os.dup(2)
 
     def write(signal_name: str) -> None:
@@ -68,16 +73,30 @@ def main() -> None:
 
     def terminated(number: int, frame: object) -> None:
         """With SIGTERM systemd and Kubernetes stop a job. Leaving by an exception releases the lease."""
-        signals.append(number)
-        write("terminated")
+        arrived(number, "terminated")
         sys.exit(Exit.TERMINATED)
 
     def interrupted(number: int, frame: object) -> None:
         """Ctrl-C, likewise. It stays an exception of its own: a live view and the follower of a job end by it."""
-        signals.append(number)
-        write("interrupted")
+        arrived(number, "interrupted")
         raise KeyboardInterrupt
 
+    def arrived(number: int, signal_name: str) -> None:
+        signals.append(number)
+        if number in dropped:
+            dropped.remove(number)
+        else:
+            write(signal_name)
+
+    def ignored(what: "sys.UnraisableHookArgs") -> None:
+        """Python drops what is raised in the callback of a weak reference or in __del__, where a signal may find this process."""
+        if signals and what.exc_type in (KeyboardInterrupt, SystemExit) and os.getpid() == process:
+            dropped.append(signals[-1])
+            threading.Timer(AGAIN_S, os.kill, (process, signals[-1])).start()
+        else:
+            before(what)
+
+    before, sys.unraisablehook = sys.unraisablehook, ignored
     signal.signal(signal.SIGTERM, terminated)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell lets what runs in the background ignore it
         signal.signal(signal.SIGINT, interrupted)
@@ -90,6 +109,7 @@ def main() -> None:
     except Exception as error:
         _end(error)
     finally:
+        sys.unraisablehook = before
         if signals:  # whatever libraries have made of the exception
             sys.exit(Exit.TERMINATED if signal.SIGTERM in signals else Exit.INTERRUPTED)
         gc.freeze()  # the process ends: without this the garbage collector would look at every imported module first

@@ -204,6 +204,28 @@ def test_a_command_that_is_stopped_says_so_in_one_line(name: str, status: Exit) 
     assert (done.returncode, done.stdout, done.stderr) == (status, "", f"{words}; run the same command again to continue\n")
 
 
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", Exit.INTERRUPTED), ("SIGTERM", Exit.TERMINATED)])
+def test_a_signal_whose_exception_python_drops_stops_the_command_all_the_same(name: str, status: Exit) -> None:
+    """What is raised in the callback of a weak reference goes nowhere."""
+    program = (
+        "import os, signal, time, weakref, jobs.cli, jobs.status\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "class Kept: pass\n"
+        "def status(*_):\n"
+        "    kept = Kept()\n"
+        f"    reference = weakref.ref(kept, lambda _: os.kill(os.getpid(), signal.{name}) or time.time())\n"
+        "    del kept\n"
+        "    time.sleep(30)\n"
+        "    print('it went on')\n"
+        "jobs.status.status = status\n"
+        "jobs.cli.main()\n"
+    )
+    command = [sys.executable, "-c", program, "status", "r"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    words = {"SIGINT": "interrupted", "SIGTERM": "terminated"}[name]
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", f"{words}; run the same command again to continue\n")
+
+
 def test_ctrl_c_while_ray_starts_is_one_line() -> None:
     """A terminal sends it to the whole group, and the standard error is held back meanwhile."""
     program = (

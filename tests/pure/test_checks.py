@@ -82,7 +82,7 @@ def test_keys_that_contradict_each_other_are_refused_of_a_run_that_begins(
 
 
 def test_a_parser_is_of_the_preset_strict(manifest: str) -> None:
-    with pytest.raises(ValueError, match="^verify.parser is of the preset strict, and verify.preset is paper; leave it out"):
+    with pytest.raises(ValueError, match=r"^verify.parser is of the preset strict, and verify.preset is paper; leave it out"):
         checks.refuse_contradictions(load_config(None, [manifest, TINY, "verify.preset=paper", "verify.parser=spacy:x"]))
 
 
