@@ -14,8 +14,13 @@ PURE := tests/pure engine/verify engine/language engine/run/plan.py engine/prese
 	engine/metrics engine/generate/measures.py engine/episodes engine/evaluate/few_shot/curve.py jobs/view.py
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: demo ablations icl icl-ablations test test-run test-ray test-rest test-pure test-all all-run all-ray all-rest test-similarity test-loaders test-parse test-native test-vllm test-browser test-skypilot test-hosts test-prometheus test-trackers test-lmms chaos science bench \
+.PHONY: help install demo ablations icl icl-ablations test test-run test-ray test-rest test-pure test-all all-run all-ray all-rest test-similarity test-loaders test-parse test-native test-vllm test-browser test-skypilot test-hosts test-prometheus test-trackers test-lmms chaos science bench \
 	verdict-bench copies-bench check format tree monitoring docs pictures base clean
+
+help:                     ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do printf '  make %-16s %s\n' "$$name" "$$what"; done
+
+install: $(READY)         ## install into .venv, with the tools for development; every other target does so, too
 
 demo: $(READY)            ## render a labelled world, and let a tiny model teach itself the labels
 	$(BIN)/starloop demo

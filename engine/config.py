@@ -122,6 +122,11 @@ class Model(Section):
             )
         return self
 
+    @property
+    def toys(self) -> list[str]:
+        """The keys that name the toy."""
+        return [f"model.{key}" for key in ("base", "instruct") if getattr(self, key) == "tiny"]
+
     def device(self, gpus: float) -> Device:
         """Where an actor that is given so many GPUs computes: what torch sees on its node does not matter."""
         if self.dtype != "auto":

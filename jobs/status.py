@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from rich.table import Table
@@ -57,6 +57,8 @@ class StepStatus:
     """What the server of generate.openai and the judge cost in a sealed generate step, by the prices of the configuration."""
     damaged: int = 0
     """Files that are not what the step wrote."""
+    deleted: list[str] = field(default_factory=list)
+    """Folders of it that `starloop gc` has deleted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,8 @@ def status(uri: str, settings: list[str], as_json: bool) -> None:
         console.print(f"{value.logs} has the logs of the last command")
     if any(step.failed or step.unused for step in value.steps):
         console.print(f"starloop failures {uri} names what failed, and what to do about it")
+    if deleted := [folder for step in value.steps for folder in step.deleted]:
+        console.print(f"deleted by starloop gc: {', '.join(deleted)}")
     if value.gap:
         console.print(value.gap)
     if value.damage:
@@ -120,7 +124,7 @@ def _server_lines(sealed: Mapping[str, Seal]) -> list[str]:
 def run_status(uri: str, now: runs.Status) -> RunStatus:
     """Everything that the table shows, as one value."""
     damaged = Counter(file.step for file in now.damage)
-    steps = [_sealed(name, seal, damaged[name]) for name, seal in now.sealed.items()]
+    steps = [_sealed(name, seal, damaged[name], now.collected.get(name, [])) for name, seal in now.sealed.items()]
     steps += [
         StepStatus(
             step=begun.step,
@@ -148,7 +152,7 @@ def run_status(uri: str, now: runs.Status) -> RunStatus:
     )
 
 
-def _sealed(name: str, seal: Seal, damaged: int) -> StepStatus:
+def _sealed(name: str, seal: Seal, damaged: int, deleted: list[str]) -> StepStatus:
     has_accounts = "accuracy" in seal.facts or name.endswith("/generate")
     return StepStatus(
         step=name,
@@ -157,6 +161,7 @@ def _sealed(name: str, seal: Seal, damaged: int) -> StepStatus:
         seconds=seal.seconds,
         cost=sum(bill["cost"] for bill in bills) if (bills := _bills(seal)) else None,
         damaged=damaged,
+        deleted=deleted,
         **(_accounts(seal.facts) if has_accounts else {}),
         **results_of(seal),
     )

@@ -20,6 +20,8 @@ SHOWN = 10
 """The most frequent labels that are shown."""
 UNSEEN_SHOWN = 5
 """Held-out labels without a training clip that are named."""
+FAR = 0.1
+"""Largest difference of the share that is held out from the one that was asked for, of which nothing is said."""
 SHARES = 64
 """Of the windows, by their hashes."""
 HELDOUT_BIT, OTHER_BIT = 1, 2
@@ -157,10 +159,19 @@ class Card:
             remedy = f"the smallest share that holds one out is {enough:g}" if enough < 1 < videos else "two splits need two videos"
             return f"data.heldout = {share:g} holds out none of {videos} videos; {remedy}"
         if not division.is_default:
-            return ""
+            return "" if division.is_mixed or not share else self._far_note(share)
         return (
             f"no split in the manifest: {DEFAULT_SHARE * 100:g} % of the videos are held out ({heldout} of {len(self)} clips); set "
             "data.heldout to another share, or to 0 for none"
+        )
+
+    def _far_note(self, share: float) -> str:
+        heldout, videos = self.heldout_videos(), self.counts()["videos"]
+        if abs(heldout / videos - share) <= FAR:
+            return ""
+        return (
+            f"data.heldout = {share:g} holds out {heldout} of {videos} videos: where a video lies decides about it alone, so of "
+            "few videos the share is a rough one; to decide yourself, give the table a column `split` (train, heldout)"
         )
 
     def _conflict_note(self) -> str:

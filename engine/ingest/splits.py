@@ -64,6 +64,8 @@ class Division:
         self.setting = data.heldout
         self.is_default = False
         """Whether neither manifest nor configuration says which clips are held out, so that DEFAULT_SHARE does."""
+        self.is_mixed = False
+        """Whether a row has named its split."""
         self.smallest: float | None = None
         """The smallest share of a video whose split was not named; None if all were."""
 
@@ -72,6 +74,7 @@ class Division:
         if named:
             if not (split := split_for(named, self._data)):
                 raise ValueError(self._unknown(named))
+            self.is_mixed = True
             return split
         self.smallest = video_share if self.smallest is None else min(video_share, self.smallest)
         if video_share < (heldout := self.share(row)):

@@ -59,9 +59,13 @@ HEAD_BYTES = 1024
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
+class NoFile(ValueError):
+    """There is no file of this name."""
+
+
 @contextmanager
 def opened(path: str, storage: Storage) -> Iterator[BinaryIO]:
-    """The file, for reading. Raises ValueError where there is none, or a pointer or web page in its place, StorageError."""
+    """The file, for reading. Raises NoFile, ValueError for a pointer or a web page in its place, StorageError."""
     try:
         with storage.file(path) as file:
             if what := stand_in(file.read(HEAD_BYTES)):
@@ -72,9 +76,7 @@ def opened(path: str, storage: Storage) -> Iterator[BinaryIO]:
         if error.trouble != "missing":
             raise
         tried = "" if "://" in path or os.path.isabs(path) else f" (looked for {os.path.abspath(path)})"
-        raise ValueError(
-            f"no such file: {path}{tried}; name a CSV, TSV, JSONL or Parquet file, a folder, or the dataset's own annotations"
-        ) from None
+        raise NoFile(f"no such file: {path}{tried}") from None
 
 
 @contextmanager

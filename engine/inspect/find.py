@@ -4,9 +4,11 @@ The parts of ingest say it: of each, the bounds of its ids are read, and only wh
 clips with numbered names this is 122 footers and one column.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from rapidfuzz import process
 from rapidfuzz.distance import JaroWinkler
@@ -52,25 +54,26 @@ def find_clip(store: Store, sealed: Mapping[str, Seal], clip_id: str, split: str
         raise ValueError(f"{store.uri} has a clip {clip_id!r} in each of {', '.join(sorted(splits))}; name one with --split")
     if places:
         return places[0]
-    near = nearest(clip_id, (read_column(store, path, "clip_id").to_pylist() for path in paths))
-    raise ValueError(f"{store.uri} has no clip {clip_id!r}{_or(near)}")
+    ids = (read_column(store, path, "clip_id").to_pylist() for path in paths)
+    raise ValueError(f"{store.uri} has no clip {clip_id!r}; {likest(clip_id, ids) or 'it has no clips'}")
 
 
-def nearest(name: str, lists: Iterable[list[str]]) -> list[str]:
-    """The names of all lists that are most like this one, the likest first.
+def likest(name: str, lists: Iterable[list[str]]) -> str:
+    """The names of all lists that have this one in them or are most like it, as a question; where none is, how one of them looks.
 
-    >>> nearest("train-0007", [["train-00007", "heldout-00007"], ["train-00070"]])
-    ['train-00007', 'train-00070']
+    >>> likest("train-0007", [["train-00007", "heldout-00007"], ["train-00070"]])
+    'did you mean train-00070 or train-00007?'
+    >>> likest("yoga.mp4", [["/videos/dive", "/videos/yoga"]]), likest("17", [["train-00007"]]), likest("17", [])
+    ('did you mean /videos/yoga?', 'one that it has is train-00007', '')
     """
-    scored: list[tuple[float, str]] = []
+    scored, first, stem = list[tuple[float, str]](), "", os.path.splitext(name)[0]
     for names in lists:
+        first = first or next(iter(names), "")
+        within = islice((other for other in names if stem in other), LIKE)
         near = process.extract(name, names, scorer=JaroWinkler.similarity, limit=LIKE, score_cutoff=LEAST_LIKE)
-        scored = sorted({*scored, *((-score, other) for other, score, _ in near)})[:LIKE]
-    return list(dict.fromkeys(other for score, other in scored if -score >= 0.95 * -scored[0][0]))
-
-
-def _or(names: list[str]) -> str:
-    return f"; did you mean {' or '.join(names)}?" if names else "; `clip_id` is a column of the run's manifest"
+        scored = sorted({*scored, *((-1.0, other) for other in within), *((-score, other) for other, score, _ in near)})[:LIKE]
+    likely = dict.fromkeys(other for score, other in scored if -score >= 0.95 * -scored[0][0])
+    return f"did you mean {' or '.join(likely)}?" if likely else f"one that it has is {first}" if first else ""
 
 
 def attempts_at(store: Store, step: str, seal: Seal | None, place: Place) -> tuple[list[Attempt], str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.config import RunConfig
 from engine.inspect.columns import read_column, rows_with
-from engine.inspect.find import attempts_at, find_clip, nearest
+from engine.inspect.find import attempts_at, find_clip, likest
 from engine.inspect.selected import Sources, trained
 from engine.rows import Attempt, Example
 from engine.run.children import children_of
@@ -79,8 +79,7 @@ def lineage_of(store: Store, example_id: str) -> Lineage:
     example = next((own for step in selects for own in _examples(store, step, "example_id", example_id)), None)
     if example is None:
         lists = (read_column(store, f"{step.name}/examples.parquet", "example_id").to_pylist() for step in selects)
-        near = nearest(example_id, lists)
-        remedy = f"did you mean {' or '.join(near)}?" if near else "none is selected yet"
+        remedy = likest(example_id, lists) or ("its select steps chose none" if selects else "no select step is complete yet")
         raise ValueError(f"{store.uri} has no example {example_id!r}; {remedy}")
     attempt, origin = _attempt(sources, example)
     return Lineage(

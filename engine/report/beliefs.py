@@ -52,11 +52,15 @@ class Evidence:
     """Facts of the held-out evaluations of the base and of the promoted cycle, by step."""
     ignores_copies: bool = False
     """Near-copies of held-out clips are not looked for."""
+    videos: int = 0
+    """In the manifest; 0: not known."""
+    is_toy: bool = False
+    """The base is the toy of this project."""
 
 
 def beliefs(evidence: Evidence) -> list[Belief]:
     """Doubts first, then notes, then what is fine."""
-    looks = (_gain, _choice, _ablations, _labels, _rationalized, _templates, _grounding, _copies, _failures, _people)
+    looks = (_gain, _toy, _choice, _ablations, _labels, _rationalized, _templates, _grounding, _copies, _failures, _people)
     formed = [replace(belief, figure=PERCENT.sub(" %", belief.figure)) for look in looks for belief in look(evidence)]
     return sorted(formed, key=lambda belief: ("doubt", "note", "fine").index(belief.level))
 
@@ -80,7 +84,7 @@ def _gain(evidence: Evidence) -> Iterator[Belief]:
             level="doubt",
             name="Held-out set too small",
             figure=f"{heldout} can show {sees}",
-            advice="Set more videos apart (data.heldout), and do not compare runs by this figure.",
+            advice=f"{_more_videos(evidence)}, and do not compare runs by this figure.",
         )
     power = f"{heldout}, which can show {sees}" if metric.is_share else heldout + _spread(summary["base_interval"])
     if summary["best_cycle"] < 0:
@@ -130,9 +134,17 @@ def _gain_over_base(evidence: Evidence, power: str) -> Belief:
             level="doubt",
             name="Held-out set too small for the gain",
             figure=figure,
-            advice="Take the gain for chance. Set more videos apart (data.heldout), or promote by a test (loop.promote).",
+            advice=f"Take the gain for chance. {_more_videos(evidence)}, or promote by a test (loop.promote).",
         )
     return Belief(level="fine", name="The gain is larger than chance", figure=figure)
+
+
+def _more_videos(evidence: Evidence) -> str:
+    """How the held-out set grows: by a larger share of the videos, or by more videos where half of them are held out."""
+    heldout, videos = evidence.summary["heldout_videos"] or evidence.summary["heldout_clips"], evidence.videos
+    if videos and 2 * heldout >= videos:
+        return f"Add labelled videos, of which {heldout} of {videos} are held out"
+    return "Set more videos apart (data.heldout)"
 
 
 def _of_videos(clips: int, videos: int | None) -> str:
@@ -142,6 +154,16 @@ def _of_videos(clips: int, videos: int | None) -> str:
     """
     of = f" of {quantity(videos, 'video')}" if videos not in (None, clips) else ""
     return f"{quantity(clips, 'clip')}{of}"
+
+
+def _toy(evidence: Evidence) -> Iterator[Belief]:
+    if evidence.is_toy:
+        yield Belief(
+            level="note",
+            name="The model is a toy",
+            figure='the base is "tiny", which has only seen moving shapes and describes every video as such',
+            advice="On rendered shapes the figures show that the loop works; on real videos they say nothing. Name a video LLM.",
+        )
 
 
 def _choice(evidence: Evidence) -> Iterator[Belief]:

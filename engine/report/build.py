@@ -88,6 +88,8 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
         beside=subject.beside,
         evaluated={step: sealed[step].facts for step in dict.fromkeys((BASE, best)) if step in sealed},
         ignores_copies=subject.config.select.near_copies == "ignore",
+        videos=sealed[INGEST].counts.get("videos", 0),
+        is_toy=bool(subject.config.model.toys),
     )
     sample = None if latest is None else reading.sample(name_of(latest, "generate"))
     audit = audit_value(sample, words, strip_of)  # before the stories, which take all the frames that are left

@@ -19,7 +19,7 @@ def audit_lines(audit: Audit) -> list[str]:
         )
         return lines
     lines.append(f"precision of what the verifiers keep: {_estimate_text(audit.precision, 'no kept answer is judged yet')}")
-    lines.append(f"recall of what people would keep: {_estimate_text(audit.recall, 'kept and dropped answers have to be judged')}")
+    lines.append(f"recall of what people would keep: {_estimate_text(audit.recall, _without_recall(audit))}")
     if audit.judge:
         lines.append(f"judge and people agree on {agreement_text(audit.judge)}")
     lines += [
@@ -27,6 +27,13 @@ def audit_lines(audit: Audit) -> list[str]:
         for group in audit.groups
     ]
     return lines
+
+
+def _without_recall(audit: Audit) -> str:
+    """Why nothing is known of it: answers of one kind are unread, or people would keep none."""
+    judged = {name.partition(" ")[0] for name, stratum in audit.strata.items() if stratum.judged}
+    unread = {name.partition(" ")[0] for name, stratum in audit.strata.items() if stratum.size} - judged
+    return f"no {' and no '.join(sorted(unread))} answer is judged yet" if unread else "people would keep none of those they judged"
 
 
 def _estimate_text(estimate: Estimate | None, otherwise: str) -> str:

@@ -128,11 +128,10 @@ def refuse_unwritable(config: RunConfig) -> None:
 
 def refuse_tiny(config: RunConfig) -> None:
     """Raises ValueError for the toy base, unless the configuration allows it: on real videos it learns to fill in a pattern."""
-    names = [name for name in ("base", "instruct") if getattr(config.model, name) == "tiny"]
-    if names and not config.model.allow_tiny:
+    if config.model.toys and not config.model.allow_tiny:
         raise ValueError(
-            f'model.{names[0]} is "tiny", a toy that has only seen moving shapes; name a video LLM, --set model.base=FOLDER, or '
-            "try the machinery with --set model.allow_tiny=true"
+            f'{config.model.toys[0]} is "tiny", a toy that has only seen moving shapes; name a video LLM, --set model.base=FOLDER, '
+            "or try the machinery with --set model.allow_tiny=true"
         )
 
 

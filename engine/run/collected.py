@@ -1,10 +1,11 @@
 """What `starloop gc` has deleted of a sealed step: noted in the step's folder before it goes, so that it is no damage."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from engine.run.work import pieces_of
 from engine.store.files import FileRecord, Store
+from engine.store.parallel import parallel_map
 
 COLLECTED = "collected.json"
 
@@ -24,6 +25,12 @@ def collected_of(store: Store, step: str) -> list[str]:
         return [str(folder) for folder in json.loads(data)["folders"]]
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{store.url(step)}/{COLLECTED} is not what `starloop gc` writes; restore it") from None
+
+
+def collected_by_step(store: Store, steps: Iterable[str]) -> dict[str, list[str]]:
+    """The folders that are deleted, of each of these steps that has such."""
+    noted = parallel_map(lambda step: (step, collected_of(store, step)), steps, store.calls_at_once)
+    return {step: folders for step, folders in noted if folders}
 
 
 def refuse_collected(store: Store, step: str) -> None:

@@ -1,20 +1,18 @@
 """What follows from a run's seals and from people's words: summary.json, report.html and cards, written again where they differ."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from engine.config import RunConfig
 from engine.export.model_card import model_card
 from engine.export.run_card import cards
-from engine.run.collected import collected_of
+from engine.run.collected import collected_by_step, collected_of
 from engine.run.plan import INGEST, history, name_of
 from engine.run.reports import ablations_of, begin_report
 from engine.run.seals import Seal
 from engine.run.summary import summarize
 from engine.store.documents import to_json
 from engine.store.files import Store
-from engine.store.parallel import parallel_map
 from engine.store.weights import CARD
 
 
@@ -39,7 +37,7 @@ def refresh(store: Store, config: RunConfig, sealed: Mapping[str, Seal]) -> dict
 def write_cards(store: Store, config: RunConfig, sealed: Mapping[str, Seal]) -> None:
     """Of the run's folder and of its clips, by which `datasets` loads them."""
     if INGEST in sealed:
-        collected = {path for paths in parallel_map(partial(collected_of, store), sealed, store.calls_at_once) for path in paths}
+        collected = {path for paths in collected_by_step(store, sealed).values() for path in paths}
         for path, data in cards(config, sealed, store.url(), collected).items():
             _write(store, path, data)
 

@@ -12,6 +12,7 @@ from engine.generate.ledger import Ledger, balance, total
 from engine.ingest.pieces import groups_of, stretches
 from engine.rows import Outcome
 from engine.run import plan
+from engine.run.collected import collected_by_step
 from engine.run.damage import Damage, damage_by_sizes, read_or_damage
 from engine.run.lease import lease_state
 from engine.run.logs import latest_logs
@@ -56,6 +57,8 @@ class Status:
     """URI of the folder with the logs of the last command that left some; "": none did."""
     gap: str
     """A step that is sealed although one whose output it was made from is not, and the remedy; "": none is."""
+    collected: Mapping[str, list[str]]
+    """By step, the folders that `starloop gc` has deleted."""
 
 
 def status(store: Store) -> Status:
@@ -81,6 +84,7 @@ def status(store: Store) -> Status:
         damage=damage,
         logs=latest_logs(store),
         gap=plan.gap(config, sealed),
+        collected=collected_by_step(store, sealed),
     )
 
 

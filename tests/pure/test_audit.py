@@ -11,7 +11,7 @@ import pytest
 
 from builders import a_clip, a_label, a_seal, an_attempt
 from engine.audit import reviews, sheet
-from engine.audit.audit import SAMPLES, Sample, audited, audits
+from engine.audit.audit import SAMPLES, Audit, Sample, audited, audits
 from engine.audit.figures import Rated, Stratum, agreement, groups_of, precision, recall, strata_of
 from engine.audit.reviews import Overrides, add, answer_id, copy, read, records_of
 from engine.audit.strata import Strata, allocated
@@ -46,6 +46,21 @@ def drawn(size: int, seed: int, pieces: int = 1) -> list[tuple[str, str]]:
     for number in range(pieces):
         strata.add(clips, attempts[number::pieces])
     return [(attempt.clip_id, attempt.mode) for _, attempt in strata.drawn()]
+
+
+@pytest.mark.parametrize(
+    ("keep", "why"),
+    [
+        ({"kept direct": None, "dropped direct": 0}, "no kept answer is judged yet"),
+        ({"kept direct": 0, "dropped direct": None}, "no dropped answer is judged yet"),
+        ({"kept direct": 0, "dropped direct": 0}, "people would keep none of those they judged"),
+    ],
+)
+def test_a_recall_that_is_not_known_says_why(keep: dict[str, int | None], why: str) -> None:
+    strata = {name: Stratum(size=20, judged=0 if count is None else 5, people_keep=count or 0) for name, count in keep.items()}
+    own = Audit(step="s", strata=strata, rows=[], unsure=0, reused=0, is_random=True, precision=None, recall=recall(strata))
+    assert own.recall is None
+    assert f"recall of what people would keep: {why}" in audit_lines(own)
 
 
 def test_the_sample_follows_from_its_seed_alone_and_is_half_kept_and_half_dropped() -> None:

@@ -22,6 +22,7 @@ from engine.run.work import read_seals
 from engine.store.files import Store
 from engine.store.troubles import StorageError
 from jobs.runs import collect, list_runs
+from jobs.status import status
 
 ACCOUNTS = {"clips": 1, "direct_kept": 1, "rationalized_kept": 0, "dropped": {}, "failed": {}}
 
@@ -129,6 +130,14 @@ def test_gc_lists_and_deletes_only_when_it_is_to(tmp_path: Path, capsys: pytest.
     collect(str(tmp_path), [], is_deleting=True)
     assert "10 B deleted" in capsys.readouterr().out
     assert not (tmp_path / "runs/a/cycle-000/train/model").exists()
+    status(f"{tmp_path}/runs/a", [], as_json=True)
+    steps = {step["step"]: step["deleted"] for step in json.loads(capsys.readouterr().out)["steps"]}
+    assert {name: folders for name, folders in steps.items() if folders} == {
+        "cycle-000/train": ["cycle-000/train/model"],
+        "cycle-000/evaluate": ["cycle-000/evaluate/pieces"],
+    }
+    status(f"{tmp_path}/runs/a", [], as_json=False)
+    assert "deleted by starloop gc: cycle-000/train/model, cycle-000/evaluate/pieces" in " ".join(capsys.readouterr().out.split())
 
 
 def test_gc_says_of_each_run_what_it_deleted_and_goes_on_after_one_that_a_driver_has_taken(

@@ -230,7 +230,7 @@ def test_status_as_json(run: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert steps[2] == {
         "step": GENERATE, "state": "sealed", "pieces": None, "planned_pieces": None, "clips": 4, "direct_kept": 3,
         "rationalized_kept": 0, "samples": None, "samples_kept": None, "dropped": {}, "failed": {"missing": 1}, "unused": None,
-        "accuracy": None, "loss_first": None, "loss_last": None, "seconds": 1.0, "cost": None, "damaged": 1,
+        "accuracy": None, "loss_first": None, "loss_last": None, "seconds": 1.0, "cost": None, "damaged": 1, "deleted": [],
     }  # fmt: skip
     assert steps[1]["accuracy"] == 0.5
 

@@ -17,7 +17,7 @@ from engine.ingest.clips import path_of, write_parts
 from engine.inspect.clip import ClipHistory, history_of
 from engine.inspect.columns import rows_with
 from engine.inspect.compare import difference
-from engine.inspect.find import find_clip, nearest
+from engine.inspect.find import find_clip, likest
 from engine.inspect.lineage import lineage_of
 from engine.report.reasons import IN_WORDS
 from engine.rows import Example, Review
@@ -144,7 +144,7 @@ def test_pieces_that_gc_deleted_are_no_damage(store: Store) -> None:
 def test_an_unknown_clip_is_named_with_those_like_it(store: Store) -> None:
     with pytest.raises(ValueError, match=r"has no clip 'c88'; did you mean c8\?$"):
         history_of(store, "c88")
-    with pytest.raises(ValueError, match="`clip_id` is a column of the run's manifest"):
+    with pytest.raises(ValueError, match=r"has no clip '/absolute/path\.mp4'; one that it has is c0$"):
         history_of(store, "/absolute/path.mp4")
 
 
@@ -173,9 +173,19 @@ def test_only_row_groups_that_may_hold_an_id_are_read(tmp_path: Path, monkeypatc
     assert read == [(4, ["clip_id"]), (4, None)]
 
 
-def test_the_nearest_of_many_lists_are_named_once() -> None:
-    assert nearest("train-7", [["train-00007", "train-00070"], ["train-00007"], ["x"]])[0] == "train-00007"
-    assert nearest("zzz", [["a", "b"]]) == []
+def test_the_likest_of_many_lists_are_named_once_and_else_one_of_them() -> None:
+    assert likest("train-7", [["train-00007"], ["train-00007"], ["x"]]) == "did you mean train-00007?"
+    assert likest("zzz", [["a", "b"]]) == "one that it has is a"
+    assert likest("zzz", [[], []]) == ""
+
+
+def test_the_end_of_an_id_names_it() -> None:
+    """Where a manifest has neither ids nor relative paths, ids are whole paths."""
+    ids = [f"/data/archive/{name}" for name in ("yoga", "dance/jesse", "zumba")]
+    assert likest("dance/jesse.mp4", [ids]) == "did you mean /data/archive/dance/jesse?"
+    assert likest("yoga/0/rationalized", [[f"{name}/0/rationalized" for name in ids]]).endswith(
+        "mean /data/archive/yoga/0/rationalized?"
+    )
 
 
 def test_every_reason_has_its_words() -> None:

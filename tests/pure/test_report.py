@@ -289,6 +289,16 @@ def test_doubts_name_their_figure(folder: Path) -> None:
     )
 
 
+def test_a_toy_and_a_manifest_that_has_no_more_videos_to_hold_out_are_named(folder: Path) -> None:
+    roomy, full = (the_beliefs(folder, videos=videos, is_toy=toy) for videos, toy in ((500, True), (30, False)))
+    assert roomy["Held-out set too small"].advice.startswith("Set more videos apart (data.heldout), and")
+    assert full["Held-out set too small"].advice.startswith("Add labelled videos, of which 24 of 30 are held out, and")
+    assert roomy["The model is a toy"].level == "note"
+    assert "The model is a toy" not in full
+    store = Store(str(folder))
+    assert "The model is a toy" in report_page(subject_of(store, run_config(store), read_seals(store)), no_strip)
+
+
 def test_answers_are_said_to_fit_their_videos_only_where_a_threshold_was_set(folder: Path) -> None:
     store = Store(str(folder))
     summary = dict(subject_of(store, run_config(store), read_seals(store)).summary)

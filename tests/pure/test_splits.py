@@ -119,6 +119,16 @@ def test_rows_without_a_split_follow_the_setting(tmp_path: Path) -> None:
     assert notes == []
 
 
+def test_a_share_of_few_videos_that_is_far_from_the_one_asked_for_is_named(tmp_path: Path) -> None:
+    few = table(*[""] * 12, name="note")
+    held = {share: read(tmp_path / "m.csv", few, heldout=share) for share in (0.3, 0.4, 0.5, 0.6)}
+    for share, (splits, notes) in held.items():
+        num = splits.count("heldout")
+        expected = [f"data.heldout = {share:g} holds out {num} of 12 videos"] if abs(num / 12 - share) > 0.1 else []
+        assert [note.partition(":")[0] for note in notes] == expected
+    assert {len(notes) for _, notes in held.values()} == {0, 1}
+
+
 def test_a_share_that_holds_out_nothing_says_which_does(tmp_path: Path) -> None:
     text = "video,label\na.mp4,x\nb.mp4,x\n"
     splits, [note] = read(tmp_path / "m.csv", text)

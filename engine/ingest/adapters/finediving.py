@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from engine.ingest.adapters.source import Source, ask, each, parts, worded
-from engine.ingest.tables import Record, Row, opened
+from engine.ingest.tables import NoFile, Record, Row, opened
 from engine.labels import ClassSequence, Number
 
 VIDEO = "{competition}_{index}.mp4"
@@ -89,10 +89,8 @@ def _heldout(source: Source) -> frozenset[tuple[str, int]] | None:
         return frozenset(
             (str(name), int(index)) for name, index in load(source, f"{folder}/test_split.pkl" if folder else "test_split.pkl")
         )
-    except ValueError as error:
-        if str(error).startswith("no such file"):
-            return None
-        raise
+    except NoFile:
+        return None
 
 
 def _row(source: Source, heldout: frozenset[tuple[str, int]] | None, key: tuple[str, int], dive: dict[str, Any], kind: str) -> Row:

@@ -15,7 +15,7 @@ from engine.ingest.adapters.source import Source, attempted, each, parts, worded
 from engine.ingest.adapters.videostar.parts import drawn, moment, sentence_label
 from engine.ingest.adapters.videostar.questions import Pools, worded_question, wordings
 from engine.ingest.json_rows import json_items
-from engine.ingest.tables import Record, Row, text_of
+from engine.ingest.tables import NoFile, Record, Row, text_of
 from engine.labels import Label, Timestamp
 
 GROUP = "Ego-Exo4D"
@@ -146,9 +146,7 @@ def _takes(source: Source) -> dict[str, dict[str, Any]]:
         try:
             with text_of(path, source.storage) as text:
                 takes = [take for _, take in json_items(path, text, "item")]
-        except ValueError as error:
-            if str(error).startswith("no such file"):
-                continue
-            raise
+        except NoFile:
+            continue
         return {take["take_uid"]: take for take in takes}
     raise ValueError(f"no takes.json in {' or '.join(paths)}; the annotations name their videos in it")
