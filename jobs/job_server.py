@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
@@ -24,8 +24,9 @@ CONFIGURATION = "starloop_configuration"
 """Key of a job's metadata, beside RUN, which is the run's URI: a digest of its configuration."""
 CONNECT_S, FIRST_ANSWER_S, ANSWER_S = 4.0, 5.0, 60.0
 POLL_S, POLL_LOG_S = 2.0, 15.0
-LOST_S = 600.0
-"""A log that says nothing for so long may have lost its connection without a word: connect anew."""
+LOOK_S, LOST_S = 10.0, 120.0
+"""A log that says nothing for so long: see whether its job has ended, of which Ray's stream does not always tell; and connect anew,
+which sends the log once more, since the connection may be lost without a word."""
 TAILS = 3
 """Connections in a row that may break without one new line; after that the whole log is fetched now and then."""
 PATIENCE_S = 180.0
@@ -146,9 +147,8 @@ class JobServer:
         """Print what the log's stream sends after its first `printed` characters, which it sends again; returns the new number."""
         received = 0
         stream = self.client.tail_job_logs(job)
-        with contextlib.suppress(ClientError, RuntimeError, OSError, TimeoutError, StopAsyncIteration):
-            while True:
-                text = await asyncio.wait_for(anext(stream), LOST_S)
+        with contextlib.suppress(ClientError, RuntimeError, OSError, StopAsyncIteration):
+            while (text := await self._next(job, stream)) is not None:
                 sys.stdout.write(text[max(0, printed - received) :])
                 sys.stdout.flush()
                 received += len(text)
@@ -156,6 +156,25 @@ class JobServer:
         with contextlib.suppress(ClientError, RuntimeError, OSError):
             await stream.aclose()
         return printed
+
+    async def _next(self, job: str, stream: AsyncIterator[str]) -> str | None:
+        """The stream's next text; None where the job has ended without a word, or nothing comes for LOST_S."""
+        began, waiting = time.monotonic(), asyncio.ensure_future(anext(stream))
+        try:
+            while not (await asyncio.wait([waiting], timeout=LOOK_S))[0]:
+                if time.monotonic() - began > LOST_S or await asyncio.to_thread(self._has_ended, job):
+                    return None
+            return waiting.result()
+        finally:
+            waiting.cancel()
+            await asyncio.wait([waiting])
+
+    def _has_ended(self, job: str) -> bool:
+        """False where the server does not answer."""
+        try:
+            return bool(self.client.get_job_info(job).status.is_terminal())
+        except (requests.RequestException, ConnectionError, RuntimeError):
+            return False
 
     def _patiently(self, request: Callable[[], T]) -> T:
         """What a request returns, asked again while the server is away. Raises Away, ValueError where it knows no such job."""

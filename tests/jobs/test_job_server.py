@@ -1,6 +1,8 @@
 """Pins what a user is told, in one line and within ten seconds, if a run cannot be sent to a Ray cluster."""
 
+import base64
 import contextlib
+import hashlib
 import http.server
 import json
 import socket
@@ -11,8 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from jobs import job_server
 from jobs.job_server import JobServer, checked_address
 from jobs.submit import package_bytes
+
+WEBSOCKET = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""What RFC 6455 adds to a key."""
 
 
 @contextlib.contextmanager
@@ -158,3 +164,33 @@ def test_a_job_that_the_head_has_forgotten_is_one_line() -> None:
         pytest.raises(ValueError, match="no longer knows this job"),
     ):
         JobServer(address).follow("j")
+
+
+class Silent(Jobs):
+    """Its job ends without a word in the stream of the log, which stays open."""
+
+    log_status, status = 200, "RUNNING"
+
+    def do_GET(self) -> None:
+        if not self.path.endswith("/logs/tail"):
+            super().do_GET()
+            return
+        key = base64.b64encode(hashlib.sha1(f"{self.headers['Sec-WebSocket-Key']}{WEBSOCKET}".encode()).digest()).decode()
+        self.send_response(101)
+        for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", key)):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(b"\x81\x04all ")  # a text of four bytes
+        type(self).status = "SUCCEEDED"
+        self.rfile.read()  # until the follower leaves
+
+
+def test_a_job_that_ended_while_its_log_was_silent_is_seen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_server, "LOOK_S", 0.2)
+    began = time.monotonic()
+    with serving(type("Handler", (Silent,), {})) as address, pytest.raises(SystemExit) as ended:
+        JobServer(address).follow("j")
+    assert time.monotonic() - began < job_server.LOST_S / 4
+    assert (ended.value.code, capsys.readouterr().out) == (0, "all of it\nj succeeded\n")
