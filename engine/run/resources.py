@@ -179,8 +179,10 @@ def budget(config: RunConfig, size: ModelSize, is_trained: bool = True) -> Findi
                 "model.pooling_shape"
             )
     value_bytes = max(_value_bytes(config, gpus) for gpus in (config.cluster.generator_gpus, config.cluster.train_gpus))
+    loaded = size.params * value_bytes
+    amount = f"{loaded / GIB:.1f} GiB" if loaded > 0.1 * GIB else f"{loaded / 2**20:.0f} MiB"
     findings.lines.append(
-        f"each process needs {size.params * value_bytes / GIB:.1f} GiB of its machine's memory while it loads the model "
+        f"each process needs {amount} of its machine's memory while it loads the model "
         "(with ZeRO-3 only the first training worker loads it)"
     )
     for use in _uses(config, size, is_trained):
