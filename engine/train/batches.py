@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from engine.config import Mixture
 from engine.rows import Window
 from engine.train.mixture import Stream
 from models.base import LossOn, Turn
+
+WITH_VIDEO = 1 << 40
+"""In place of the characters of a row with a video."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Material:
         self._examples, self._episodes = examples, episodes
         self._example_rows = _Rows(examples)
         self._episode_rows = None if episodes is None else _Rows(episodes)
+        self._characters = _characters(examples)
         self._shots = None if episodes is None else pc.list_value_length(episodes["rows"]).to_numpy() - 1
 
     def streams(self, mixture: Mixture) -> list[Stream]:
@@ -84,9 +90,13 @@ class Material:
             for name in names
         ]
 
-    def shots(self, row: int) -> int:
-        """Number of clips that the row shows before its query."""
-        return 0 if self._shots is None or row < len(self._examples) else int(self._shots[row - len(self._examples)])
+    def length(self, row: int) -> tuple[int, int]:
+        """What rows of about one length have alike: how many clips stand before the query; and the characters of a row of text
+        alone, which count as more wherever a video is shown, whose tokens are many times those of its text."""
+        if row < len(self._examples):
+            return 0, int(self._characters[row])
+        assert self._shots is not None
+        return int(self._shots[row - len(self._examples)]), WITH_VIDEO
 
     def ids(self, rows: Sequence[int]) -> list[str]:
         """The ids of examples, and those of episodes' queries."""
@@ -153,6 +163,23 @@ def _conversation(example: dict[str, Any], moments: Literal["random", "middle"])
 
 def _window(example: dict[str, Any]) -> Window:
     return Window(video=example["video"], start_s=example["start_s"], end_s=example["end_s"], etag=example["etag"])
+
+
+def _characters(examples: pa.Table) -> NDArray[np.int64]:
+    """Of the prompts and answers of each example without a video; WITH_VIDEO for the others."""
+    counts = [np.empty(0, np.int64)]
+    for batch in examples.select(["video", "prompt", "answer", "follow_ups"]).to_batches():
+        characters = _count(batch["prompt"]) + _count(batch["answer"])
+        turns = batch["follow_ups"].flatten()
+        rows = pc.list_parent_indices(batch["follow_ups"]).to_numpy(zero_copy_only=False)
+        np.add.at(characters, rows, _count(turns.field("prompt")) + _count(turns.field("answer")))
+        counts.append(np.where(_count(batch["video"]) > 0, WITH_VIDEO, characters))
+    return np.concatenate(counts)
+
+
+def _count(texts: pa.Array) -> NDArray[np.int64]:
+    lengths: NDArray[np.int64] = pc.utf8_length(texts).to_numpy(zero_copy_only=False).astype(np.int64)
+    return lengths
 
 
 def _true_rows(mask: pa.ChunkedArray) -> list[int]:

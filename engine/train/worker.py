@@ -49,7 +49,7 @@ def finetune_rank(job: TrainJob, rank: Rank, decode: Decode, listener: Listener)
     material = _material(job, rank)
     steps = order(material.streams(job.mixture), train.epochs, train.batch_rows, job.seed)
     # within a step the order does not matter: samples of a length go together, or most of a micro-batch would be padding
-    work = Share([sorted(step, key=material.shots) for step in steps], rank.rank, rank.world_size, train.micro_batch_rows)
+    work = Share([sorted(step, key=material.length) for step in steps], rank.rank, rank.world_size, train.micro_batch_rows)
     checkpoints = Checkpoints(session, job, rank)
     state = checkpoints.resume(listener)
     remaining = range(len(state.losses), len(steps))

@@ -148,8 +148,8 @@ class VllmPllava(LlavaForConditionalGeneration):
         )
         tokens, start = [], 0
         for frames, shape in zip(videos, shapes, strict=True):
-            rows = list(range(start, start + len(frames)))
-            tokens.append(self.multi_modal_projector(features, [(rows, len(frames), shape)]))
+            own = features[start : start + len(frames)]
+            tokens.append(self.multi_modal_projector(own, [(None, len(frames), shape)]))
             start += len(frames)
         return tokens
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from engine.config import Mixture
 from engine.rows import EPISODES, EXAMPLES
-from engine.train.batches import Material
+from engine.train.batches import WITH_VIDEO, Material
 from engine.train.mixture import Stream
 from engine.train.tables import with_rows
 
@@ -64,7 +64,19 @@ def test_a_micro_batch_names_a_window_once_and_keeps_each_turns_words() -> None:
         [(1, "0?", "c!"), (0, "1?", "e!")],
         [(2, "a?", "a!")],
     ]
-    assert [material().shots(row) for row in range(10)] == [0, 0, 0, 0, 0, 0, 2, 0, 0, 1]
+
+
+def test_rows_of_a_length_have_as_many_shots_and_texts_alone_their_characters() -> None:
+    turn = {"prompt": "Why?", "answer": "It is."}
+    texts = [
+        an_example("t", source="instruct", video=""),
+        an_example("g", source="instruct", video="", follow_ups=[turn, turn]),
+        an_example("v", source="instruct", follow_ups=[turn]),
+    ]
+    lengths = [material().length(row) for row in range(10)]
+    assert lengths == [(shots, WITH_VIDEO) for shots in (0, 0, 0, 0, 0, 0, 2, 0, 0, 1)]
+    alone = Material(pa.concat_tables([pa.Table.from_pylist([row], schema=EXAMPLES) for row in texts]), None)
+    assert [alone.length(row) for row in range(3)] == [(0, 4), (0, 4 + 2 * 10), (0, WITH_VIDEO)]
 
 
 def test_examples_alone_need_no_episodes() -> None:
