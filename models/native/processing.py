@@ -5,6 +5,7 @@ the whole text are made here, in one go, so that each character of an answer has
 """
 
 import re
+import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ class NativeProcessor:
     """Frames of each clip before a sample's last one; None: all."""
     _stand_ins: dict[int, str] = field(default_factory=dict)
     """The text that stands for a video, by the id of its frames, for as long as these live."""
+    _alone: Any = field(default_factory=threading.RLock)
+    """Held while the tokenizer works: how it pads is a state of it, which a thread would change under another one."""
 
     @property
     def tokenizer(self) -> Any:
@@ -82,13 +85,28 @@ class NativeProcessor:
         """The text with its tokens and times that stands for the video, as the processor writes it."""
         key = id(video.frames)
         if key not in self._stand_ins:
-            settings = {"return_tensors": "pt", "do_sample_frames": False, "video_metadata": [metadata_of(video)]}
-            text = self.processor(
-                text=[self.form.video], videos=[[video.frames]], videos_kwargs=settings, return_text_replacement_offsets=True
-            )["text_replacement_offsets"]
-            self._stand_ins[key] = text[0][0]["replacement"]
+            self._stand_ins[key] = self._replacement(video)
             weakref.finalize(video.frames, self._stand_ins.pop, key, None)
         return self._stand_ins[key]
+
+    def _replacement(self, video: Video) -> str:
+        """It follows from the frames' shape and times, so frames without pixels do, which cost no time to scale."""
+        import torch
+
+        empty = torch.empty(video.frames.shape, dtype=torch.uint8, device="meta").permute(0, 3, 1, 2)
+        try:
+            return self._written(video, empty)
+        except RuntimeError:  # some processors look at pixels all the same: LLaVA-NeXT-Video's, Video-LLaVA's and VideoLLaMA3's
+            return self._written(video, video.frames)
+
+    def _written(self, video: Video, frames: Any) -> str:
+        settings = {"return_tensors": "pt", "do_sample_frames": False, "video_metadata": [metadata_of(video)]}
+        with self._alone:
+            texts = self.processor(
+                text=[self.form.video], videos=[[frames]], videos_kwargs=settings, return_text_replacement_offsets=True
+            )["text_replacement_offsets"]
+        text: str = texts[0][0]["replacement"]
+        return text
 
     def whole(self, chat: str, stand_ins: Sequence[str]) -> str:
         """The chat with the text of each video in its place."""
@@ -96,8 +114,12 @@ class NativeProcessor:
         return re.sub(re.escape(self.form.video), lambda _: next(texts), chat)
 
     def ids_of(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids: list[int] = self._encoded(text)["input_ids"]
         return ids
+
+    def _encoded(self, text: str, **settings: Any) -> Any:
+        with self._alone:
+            return self.tokenizer(text, add_special_tokens=False, **settings)
 
     def chat_ids(self, chat: str, shown: Sequence[Video]) -> list[int]:
         return self.ids_of(self.whole(chat, [self.stand_in(video) for video in shown]))
@@ -109,7 +131,7 @@ class NativeProcessor:
         """How many tokens of a prompt end where the video's text ends, or before: all questions about the video share them."""
         chat, stand_in = self.probe, self.stand_in(video)
         end = chat.index(self.form.video) + len(stand_in)
-        encoded = self.tokenizer(self.whole(chat, [stand_in]), add_special_tokens=False, return_offsets_mapping=True)
+        encoded = self._encoded(self.whole(chat, [stand_in]), return_offsets_mapping=True)
         return sum(1 for _, token_end in encoded["offset_mapping"] if token_end <= end)
 
     def shown(self, sample: Sample, videos: Sequence[Video]) -> list[Video]:
@@ -141,7 +163,7 @@ class NativeProcessor:
                 answered = self.chat(exchanges[: last + 1])
                 assert all(map(chat.startswith, (beginning, answered))), "Form.write refuses other templates"
                 learned.append((len(self.whole(beginning, stand_ins)), len(self.whole(answered, stand_ins))))
-        encoded = self.tokenizer(self.whole(chat, stand_ins), add_special_tokens=False, return_offsets_mapping=True)
+        encoded = self._encoded(self.whole(chat, stand_ins), return_offsets_mapping=True)
         tokens = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
         return [token if any(a <= start < b for a, b in learned) else -100 for token, (start, _) in tokens]
 
@@ -156,7 +178,8 @@ class NativeProcessor:
             shown = {"videos": [[video.frames for video in own] for own in videos]}
             shown |= {"video_metadata": [metadata_of(video) for video in flat], "do_sample_frames": False}
         settings = {"return_tensors": "pt", "padding": True, "padding_side": side, "add_special_tokens": False}
-        inputs = dict(self.processor(text=list(chats), **shown, **settings))
+        with self._alone:
+            inputs = dict(self.processor(text=list(chats), **shown, **settings))
         inputs |= dict(self.tokenizer.pad({"input_ids": rows}, padding_side=side, return_tensors="pt"))
         if "mm_token_type_ids" in inputs:
             kinds = self.processor.create_mm_token_type_ids(inputs["input_ids"].tolist())

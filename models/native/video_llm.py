@@ -66,14 +66,13 @@ class NativeVideoLLM:
 
     @memory_errors_named
     def watch(self, videos: Sequence[Video], scores: bool = False) -> WatchedInBatches:
-        with self.lock:
-            prefixes = self._prefill(videos) if self.shares_prefixes and videos else None
+        prefixes = self._prefill(videos) if self.shares_prefixes and videos else None
         score = functools.partial(score_all, self, videos, prefixes) if scores and prefixes else None
         return WatchedInBatches(len(videos), functools.partial(answer_batch, self, videos, prefixes), score)
 
     @torch.inference_mode()
     def _prefill(self, videos: Sequence[Video]) -> "Prefixes":
-        """Keys and values of each clip's prompt up to the video's end."""
+        """Keys and values of each clip's prompt up to the video's end. Frames are scaled while another piece may compute."""
         chat = self.processor.probe
         lengths = [self.processor.prefix_tokens(video) for video in videos]
         order = sorted(range(len(videos)), key=lambda clip: (lengths[clip], videos[clip].frames.shape))
@@ -82,11 +81,12 @@ class NativeVideoLLM:
 
         def caches() -> Iterator[Cache]:
             for clips in alike(order, [(lengths[clip], videos[clip].frames.shape) for clip in range(len(videos))], PREFILL_TOKENS):
-                inputs = self._on_device(self.processor.inputs([chat] * len(clips), [[videos[clip]] for clip in clips]))
-                whole, tokens = inputs["input_ids"].shape, lengths[clips[0]]
-                cut = {name: value[:, :tokens] if value.shape[:2] == whole else value for name, value in inputs.items()}
-                cache = DynamicCache()
-                self.model.base_model(**cut, past_key_values=cache, use_cache=True)
+                inputs = self.processor.inputs([chat] * len(clips), [[videos[clip]] for clip in clips])
+                whole, tokens, cache = inputs["input_ids"].shape, lengths[clips[0]], DynamicCache()
+                with self.lock:
+                    inputs = self._on_device(inputs)
+                    cut = {name: value[:, :tokens] if value.shape[:2] == whole else value for name, value in inputs.items()}
+                    self.model.base_model(**cut, past_key_values=cache, use_cache=True)
                 if hasattr(self.model.base_model, "get_rope_index"):  # positions[3,b,L] in time, height and width
                     positions, _ = self.model.base_model.get_rope_index(**inputs)
                     ahead.extend((positions[0, :, tokens] - tokens).tolist())
@@ -126,8 +126,7 @@ class NativeVideoLLM:
         for sample, tokens in zip(samples, lengths, strict=True):
             if reason := processor.too_long(sample, tokens + sampling.max_tokens):
                 raise ValueError(reason)
-        with self.lock:
-            return self.generated(chats, shown, lengths, seeds, sampling)
+        return self.generated(chats, shown, lengths, seeds, sampling)
 
     @torch.inference_mode()
     def generated(
@@ -146,9 +145,11 @@ class NativeVideoLLM:
         for alike_rows in by_shape.values():
             for batch in batches_by_length([lengths[row] + sampling.max_tokens for row in alike_rows]):
                 rows = [alike_rows[index] for index in batch]
-                inputs = self._on_device(self.processor.inputs([chats[row] for row in rows], [shown[row] for row in rows]))
+                inputs = self.processor.inputs([chats[row] for row in rows], [shown[row] for row in rows])
                 settings = self._settings([seeds[row] for row in rows], sampling)
-                tokens = self.model.generate(**inputs, **settings)[:, inputs["input_ids"].shape[1] :]
+                with self.lock:
+                    whole = self.model.generate(**self._on_device(inputs), **settings)
+                tokens = whole[:, inputs["input_ids"].shape[1] :]
                 answers = [list(takewhile(lambda token: token not in self.end_ids, row)) for row in tokens.tolist()]
                 replies |= zip(rows, replies_of(self.processor, answers, sampling), strict=True)
         return [replies[row] for row in range(len(chats))]
@@ -185,19 +186,19 @@ def answer_batch(
             outcomes[row] = error
         else:  # a question whose first characters make one token with the last ones before it shares nothing
             groups.setdefault((question.sampling, bool(shared) and prompt[: len(shared)] == shared), []).append(row)
-    with llm.lock:
-        for (sampling, is_shared), rows in groups.items():
-            own, seeds = [questions[row] for row in rows], [questions[row].seed for row in rows]
-            if is_shared and prefixes:
-                places = [prefixes.row_of[question.clip] for question in own]
-                rest = [ids[row][len(prefixes.ids[questions[row].clip]) :] for row in rows]
+    for (sampling, is_shared), rows in groups.items():
+        own, seeds = [questions[row] for row in rows], [questions[row].seed for row in rows]
+        if is_shared and prefixes:
+            places = [prefixes.row_of[question.clip] for question in own]
+            rest = [ids[row][len(prefixes.ids[questions[row].clip]) :] for row in rows]
+            with llm.lock:
                 answers = llm.writer.answers(prefixes.prefix, places, rest, seeds, sampling)
-                replies = replies_of(llm.processor, answers, sampling)
-            else:
-                chats = [llm.processor.sample_chat([Turn(0, question.text, "")]) for question in own]
-                shown = [[videos[question.clip]] for question in own]
-                replies = llm.generated(chats, shown, [len(ids[row]) for row in rows], seeds, sampling)
-            outcomes |= zip(rows, replies, strict=True)
+            replies = replies_of(llm.processor, answers, sampling)
+        else:
+            chats = [llm.processor.sample_chat([Turn(0, question.text, "")]) for question in own]
+            shown = [[videos[question.clip]] for question in own]
+            replies = llm.generated(chats, shown, [len(ids[row]) for row in rows], seeds, sampling)
+        outcomes |= zip(rows, replies, strict=True)
     return [outcomes[row] for row in range(len(questions))]
 
 

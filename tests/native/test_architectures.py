@@ -1,5 +1,6 @@
 """Pins the adapter to transformers for many architectures: answers, losses, what a finetune changes, exports, sizes."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,24 @@ def test_greedy_answers_are_those_of_generate(made: Any, kind: str) -> None:
     assert checks.answers(llm, videos) == expected
     samples = [[Turn(clip, question, "")] for clip, question in enumerate(checks.QUESTIONS)]
     assert llm.converse(videos, samples, [0, 1, 2], checks.GREEDY) == expected
+
+
+@pytest.mark.parametrize("kind", sorted(FIELDS))
+def test_the_text_for_a_video_follows_from_its_shape_and_times(made: Any, kind: str) -> None:
+    llm: Any = registry.load(made(kind), CPU)
+    for video in checks.three_videos(llm):
+        assert llm.processor.stand_in(video) == llm.processor._written(video, video.frames)
+
+
+def test_threads_may_write_chats_while_others_pad_theirs(made: Any) -> None:
+    """As with generate.pieces_in_flight = 2; without its lock the processor fails some ten times in so many."""
+    processor = registry.load(made("smolvlm"), CPU).processor  # type: ignore[attr-defined]
+    first, second, third = checks.three_videos(registry.load(made("smolvlm"), CPU))
+    with ThreadPoolExecutor(2) as pool:
+        padded = pool.submit(lambda: [processor.inputs([processor.probe] * 2, [[first], [second]]) for _ in range(400)])
+        written = pool.submit(lambda: [processor.prompt_ids(checks.QUESTIONS[1] * 9, third) for _ in range(2000)])
+    assert {inputs["input_ids"].shape for inputs in padded.result()} == {padded.result()[0]["input_ids"].shape}
+    assert all(ids == written.result()[0] for ids in written.result())
 
 
 @pytest.mark.parametrize("kind", ["qwen2_5_vl", "smolvlm", "qwen3_5"])
