@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.markup import escape
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from engine import __version__
 from engine.logs.lines import FORMAT, choose_format
@@ -32,6 +32,16 @@ class InPanels(TyperGroup):
         panels = {name: getattr(command, "rich_help_panel", None) for name, command in self.commands.items()}
         places = {name: PANELS.index(panel) if panel in PANELS else len(PANELS) for name, panel in panels.items()}
         return sorted(self.commands, key=places.__getitem__)
+
+
+class Unmarked(TyperCommand):
+    """Its help is text, in which rich would take the name of a section, such as [limits], for markup."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        texts: Sequence[Any] = (self, *self.params)
+        for of in texts:
+            of.help = escape(getattr(of, "help", None) or "")
 
 
 app = typer.Typer(
@@ -61,7 +71,7 @@ def options_of_all(
 
 def command(panel: str, examples: Sequence[str], name: str | None = None) -> Callable[[Function], Function]:
     """A command of the application. `examples`: command lines without `starloop`; a test parses each of them."""
-    return app.command(name=name, rich_help_panel=panel, epilog=example_text(examples))
+    return app.command(name=name, cls=Unmarked, rich_help_panel=panel, epilog=example_text(examples))
 
 
 def example_text(examples: Sequence[str]) -> str:

@@ -56,6 +56,12 @@ def test_an_example_with_brackets_is_no_markup() -> None:
     assert "starloop inspect runs/demo train-00007" in starloop("inspect", "--help").stdout
 
 
+def test_help_is_text_and_no_markup() -> None:
+    """rich leaves out what it takes for markup, as the name of a section."""
+    words = starloop("ask", "--help").stdout.replace("│", " ").split()
+    assert {"[model],", "[prompts.NAME],", "[limits]."} <= {*words}
+
+
 def test_what_changes_or_starts_something_has_a_dry_run() -> None:
     dry = [name for name, command in COMMANDS.items() if any("--dry-run" in option.opts for option in command.params)]
     assert sorted(dry) == sorted(CHANGING)
