@@ -5,6 +5,7 @@ import logging
 import os
 import platform
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -44,6 +45,8 @@ START_S, WITHOUT_END_S = 600.0, 30 * 86400.0
 ALONE_S = 2 * 3600.0
 """How long the other ranks wait for one that works alone, beside what storage may take: rank 0 writes and uploads a model of 70 B
 parameters, or one rank waits for a slow video. torch's own bound is half an hour."""
+END_S = 10.0
+"""How long the driver waits for the trainer to end where the finetune is stopped."""
 GIVE_UP_S = 60.0
 """How long Ray Train may take to end after an error that a restart cannot mend."""
 
@@ -201,6 +204,17 @@ def _follow(trainer: TorchTrainer, meter: Any, name: str, follow: Follow) -> Non
 
     thread = threading.Thread(target=fit, name="train", daemon=True)
     thread.start()
+    try:
+        _listen(thread, meter, name, follow)
+    except BaseException:
+        _end(thread)
+        raise
+    if errors:
+        raise errors[0]
+
+
+def _listen(thread: threading.Thread, meter: Any, name: str, follow: Follow) -> None:
+    """Pass on what the ranks tell, for as long as the trainer's thread is alive."""
     last_step = num_notes = 0
     alive = True
     while alive:
@@ -219,5 +233,25 @@ def _follow(trainer: TorchTrainer, meter: Any, name: str, follow: Follow) -> Non
         if alive:
             follow.check()
             time.sleep(POLL_S)
-    if errors:
-        raise errors[0]
+
+
+def _end(thread: threading.Thread) -> None:
+    """End the trainer's controller, with which its ranks die, and wait for the trainer's thread.
+
+    A thread that lets go of Ray's objects while Ray is shut down ends the whole process, with status 1 and without a word.
+    """
+    deadline = time.monotonic() + END_S
+    while thread.is_alive() and time.monotonic() < deadline:
+        if (controller := _awaited_by(thread)) is not None:
+            ray.kill(controller)
+        thread.join(POLL_S)
+
+
+def _awaited_by(thread: threading.Thread) -> Any:
+    """The controller that the trainer waits for: Ray Train gives it to nobody, and it is a variable of the call that waits."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None:
+        if frame.f_code.co_name == "_initialize_and_run_controller":
+            return frame.f_locals.get("controller")
+        frame = frame.f_back
+    return None

@@ -7,8 +7,9 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 SETTINGS = {"batch_rows": 4, "micro_batch_rows": 2, "epochs": 3.0, "lr": 1e-3, "lora_rank": 4, "lora_dropout": 0.0}
 
 
-def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[StepRecord]]:
+def train(world: Path, run: Path, check: Callable[[], None] = lambda: None, **section: object) -> tuple[Trained, list[StepRecord]]:
     clips = [clip for clip in read_manifest(Data(manifest=str(world)), Storage()) if clip.split == "train"]
     store = Store(str(run))
     rows = [
@@ -56,7 +57,7 @@ def train(world: Path, run: Path, **section: object) -> tuple[Trained, list[Step
     store.write_table("examples.parquet", pa.Table.from_pylist(rows, schema=EXAMPLES))
     job = a_train_job(store, Train.model_validate(SETTINGS | section))
     records: list[StepRecord] = []
-    return finetune(job, Cluster(train_cpus=0.5), Follow(records.append)), records
+    return finetune(job, Cluster(train_cpus=0.5), Follow(records.append, check)), records
 
 
 def test_a_finetune_without_videos_stops_at_the_limit_and_not_at_its_end(tmp_path: Path) -> None:
@@ -253,6 +254,20 @@ def test_out_of_memory_ends_the_step_in_one_line(world: Path, tmp_path: Path, ra
     ):
         train(world, tmp_path, lora_rank=1 << 40)
     assert time.monotonic() - started < 150  # ten restarts would take longer
+
+
+def test_a_finetune_that_is_stopped_leaves_no_thread(world: Path, tmp_path: Path, ray_cluster: None) -> None:
+    """One that let go of Ray's objects while Ray is shut down would end the process with status 1, and without a word."""
+    stop_at = time.monotonic() + 3.0
+
+    def check() -> None:
+        """As a signal does it, or another driver, while ranks start."""
+        if time.monotonic() > stop_at:
+            sys.exit(143)
+
+    with pytest.raises(SystemExit):
+        train(world, tmp_path, check)
+    assert [thread.name for thread in threading.enumerate() if thread.name == "train"] == []
 
 
 SCRATCH = """
