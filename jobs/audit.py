@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import BinaryIO
 
 from engine.audit import sheet
@@ -81,9 +82,10 @@ def _draw(store: Store, options: AuditOptions) -> list[str]:
             raise
         file.write(form(sample.rows))
     sizes = ", ".join(f"{count:,} {name}" for name, count in sorted(sample.strata.items()))
+    back = f"starloop audit {quote(store.uri)} --overrides {quote(str(options.out))}"
     return [
         f"{options.out} has {len(sample.rows)} answers of {sample.step} ({sizes})",
-        f"write keep, drop or unsure into its column people, then: starloop audit {store.uri} --overrides {options.out}",
+        f"write keep, drop or unsure into its column people, then: {back}",
     ]
 
 
@@ -105,7 +107,7 @@ def _take_back(store: Store, path: str) -> list[str]:
 
 def counts_from(config: RunConfig, sealed: Mapping[str, Seal], is_driven: bool, run: str) -> str:
     """In which select step new words count. `is_driven`: a driver is at work, and a select that is next has read its words."""
-    step, continuation = next_step(config, sealed), f"starloop extend {run} MANIFEST, with the same manifest"
+    step, continuation = next_step(config, sealed), f"starloop extend {quote(run)} MANIFEST, with the same manifest"
     if step is None:
         return f"the run is complete, so they count in one that continues it ({continuation})"
     waiting = [of for of in so_far(config, sealed) if of.kind == "select" and of.name not in sealed]

@@ -8,6 +8,7 @@ from engine.export.export import Exported, export
 from engine.export.formats import LAYOUTS, Form
 from engine.export.kept import Source, default_cycle
 from engine.presets import load_config, with_settings
+from engine.quantities import quantity
 from engine.run.plan import TRAIN
 from engine.run.work import read_seals, run_config
 from engine.store.documents import to_json
@@ -70,7 +71,7 @@ def _opened(run: str, settings: list[str]) -> tuple[Store, RunConfig]:
 
 
 def _lines(done: Exported, form: Form) -> list[str]:
-    rows = ", ".join(f"{count} rows of {split}" for split, count in done.rows.items())
+    rows = ", ".join(f"{quantity(count, 'row')} of {split}" for split, count in done.rows.items())
     wrote = "wrote" if done.is_new else "nothing to do:"
     lines = [f"{wrote} {done.uri}: {rows}, of cycle {done.cycle}, as {form}; read by {LAYOUTS[form].read_by}"]
     if done.failures:

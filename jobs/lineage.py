@@ -58,6 +58,7 @@ def ancestor_line(ancestor: Ancestor) -> str:
 
 
 def use_line(use: Use) -> str:
-    model = f"{use.model}{' (promoted)' if use.promoted else ''}" if use.model else f"{use.train} of {use.run} is not done yet"
+    model = use.model or f"{use.train} of {use.run} is not done yet"
+    model += f"{' (promoted)' if use.promoted else ''}{' (deleted by starloop gc)' if use.is_deleted else ''}"
     accuracy = "" if use.accuracy is None else f", {use.accuracy:.3f} on the held-out clips"
     return f"used      {model}{accuracy}: {use.trained or f'selected by {use.select}'}"

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from shlex import quote
 from typing import Any, Literal
 
 from rich.table import Table
@@ -98,12 +99,14 @@ def status(uri: str, settings: list[str], as_json: bool) -> None:
     console.print(f"{now.holder} holds the lease" if now.holder else "no driver holds the lease")
     if value.complete:
         console.print("complete")
+    elif not now.holder:
+        console.print(f"next is {value.next_step}; the command that was stopped goes on where it was")
     if value.report:
         console.print(f"{value.report} has the evidence up to the last command that ended")
     if value.logs:
         console.print(f"{value.logs} has the logs of the last command")
     if any(step.failed or step.unused for step in value.steps):
-        console.print(f"starloop failures {uri} names what failed, and what to do about it")
+        console.print(f"starloop failures {quote(uri)} names what failed, and what to do about it")
     if deleted := [folder for step in value.steps for folder in step.deleted]:
         console.print(f"deleted by starloop gc: {', '.join(deleted)}")
     if value.gap:
@@ -187,7 +190,8 @@ def damage_line(damage: list[Damage]) -> str:
 
 
 def remedy(uri: str) -> str:
-    return f"restore what is damaged, or `starloop failures {uri} --retry {failing.DAMAGED}` deletes it, so that it is made again"
+    deletes = f"`starloop failures {quote(uri)} --retry {failing.DAMAGED}`"
+    return f"restore what is damaged, or {deletes} deletes it, so that it is made again"
 
 
 def _table(steps: list[StepStatus], sealed: Mapping[str, Seal]) -> Table:

@@ -100,9 +100,10 @@ def _open(cases: Path) -> BinaryIO:
 
 def _lines(cases: Path, file: BinaryIO) -> Iterator[tuple[str, bytes]]:
     """The lines that are not blank, each with its place for messages."""
+    name = "standard input" if str(cases) == "-" else cases
     for number, line in enumerate(file, 1):
         if line.strip():
-            yield f"{cases} line {number}", line.removeprefix(b"\xef\xbb\xbf")
+            yield f"{name} line {number}", line.removeprefix(b"\xef\xbb\xbf")
 
 
 def _verified_line(line: bytes, spec: VerifySpec, explain: bool) -> str:

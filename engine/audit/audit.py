@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from shlex import quote
 from typing import Any
 
 from engine.audit import reviews, sheet
@@ -192,7 +193,9 @@ def take_back(store: Store, sealed: Mapping[str, Seal], path: str) -> list[Revie
         if answers & {row.answer for row in sample.rows} - known.keys():
             known |= {row.answer: row for row in _kept(store, sample).rows}
     if answers and not known:
-        raise ValueError(f"{store.uri} has no sample that people could have read; draw one first: starloop audit {store.uri}")
+        raise ValueError(
+            f"{store.uri} has no sample that people could have read; draw one first: starloop audit {quote(store.uri)}"
+        )
     return reviews.add(store, sheet.read(path, store.storage, known), path)
 
 

@@ -146,7 +146,8 @@ def _estimate(value: float, draws: NDArray[np.float64]) -> Estimate:
 
 
 def groups_of(rated: Sequence[Rated]) -> list[Group]:
-    """By verdict and reason, then by verdict and kind of label, those with ENOUGH judged answers; the most frequent first."""
+    """By verdict and reason, then by verdict and kind of label, those with ENOUGH judged answers, or with one that
+    people overrule; the most frequent first."""
     groups = []
     for attribute in ("reason", "kind"):
         agree = defaultdict[str, list[bool]](list)
@@ -155,7 +156,7 @@ def groups_of(rated: Sequence[Rated]) -> list[Group]:
         of_attribute = [
             Group(name=name, judged=len(values), agree=sum(values), share=share_of(sum(values), len(values)))
             for name, values in agree.items()
-            if len(values) >= ENOUGH
+            if len(values) >= ENOUGH or not all(values)
         ]
         groups += sorted(of_attribute, key=lambda group: (-group.judged, group.name))
     return groups

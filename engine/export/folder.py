@@ -70,6 +70,8 @@ def opened(out: Store, about: Mapping[str, Any]) -> Iterator[Folder]:
     `about`: JSON values.
     """
     path = local_path(out.uri)
+    if path is not None and os.path.isfile(path):
+        raise ValueError(f"{path} is a file; name a folder with --out")
     place = Store(_beside(path), out.storage) if path is not None else out
     folder = _claimed(out, about)
     if folder is not None and (folder.is_complete or path is None):

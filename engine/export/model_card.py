@@ -12,7 +12,7 @@ from huggingface_hub.repocard_data import EvalResult, ModelCardData
 
 from engine.config import RunConfig
 from engine.export.front import card, counted, table
-from engine.run.plan import history, name_of
+from engine.run.plan import BASE, history, name_of
 from engine.run.seals import Seal
 from engine.store.locations import masked
 
@@ -68,7 +68,10 @@ def _body(config: RunConfig, sealed: Mapping[str, Seal], cycle: int, run: str) -
     yield ""
     yield "It is the promoted model of its run." if promoted else _other(past.best_cycle)
     yield from ("", "## Evaluation", "")
-    rows = [["base", f"{past.base:.3f}", "", ""], [f"cycle {cycle}", f"{evaluated['accuracy']:.3f}", *_compared(evaluated)]]
+    rows = [
+        ["base", f"{past.base:.3f}", _interval(sealed[BASE].facts), ""],
+        [f"cycle {cycle}", f"{evaluated['accuracy']:.3f}", *_compared(evaluated)],
+    ]
     yield from table(
         [
             f"held-out, {evaluated['clips']} clips",
@@ -103,11 +106,14 @@ def _other(best: int) -> str:
 
 
 def _compared(facts: Mapping[str, Any]) -> list[str]:
-    low, high = next(iter(facts["intervals"].values())) if facts.get("intervals") else (None, None)
-    interval = "" if low is None else f"{low:.3f} to {high:.3f}"
     comparison = facts.get("comparison")
     test = f"{comparison['won']} better, {comparison['lost']} worse, p = {comparison['p']:.2g}" if comparison else ""
-    return [interval, test]
+    return [_interval(facts), test]
+
+
+def _interval(facts: Mapping[str, Any]) -> str:
+    low, high = next(iter(facts["intervals"].values())) if facts.get("intervals") else (None, None)
+    return "" if low is None else f"{low:.3f} to {high:.3f}"
 
 
 def _training(config: RunConfig, sealed: Mapping[str, Seal], cycle: int, run: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from engine.config import Data
+from engine.quantities import quantity
 
 DEFAULT_SHARE = 0.1
 """Share of the videos that are held out where neither manifest nor configuration says anything."""
@@ -104,7 +105,7 @@ class Division:
         return Counter(name for name in self._names() if name)
 
     def _unknown(self, named: str) -> str:
-        names = ", ".join(f"{name!r} ({count} rows)" for name, count in self._counts.most_common(NAMED))
+        names = ", ".join(f"{name!r} ({quantity(count, 'row')})" for name, count in self._counts.most_common(NAMED))
         more = f" and {len(self._counts) - NAMED} more" if len(self._counts) > NAMED else ""
         return (
             f"split {named!r} is neither train nor held out ({HELDOUT_NAMES}); the splits are {names}{more}: rename them, or say "

@@ -11,6 +11,7 @@ from engine.inspect.find import attempts_at, find_clip, likest
 from engine.inspect.selected import Sources, trained
 from engine.rows import Attempt, Example
 from engine.run.children import children_of
+from engine.run.collected import collected_of
 from engine.run.plan import Step, history, name_of, so_far
 from engine.run.seals import Seal
 from engine.run.work import read_seals, run_config
@@ -47,6 +48,8 @@ class Use:
     train: str
     model: str | None
     """URI; null: the train step is not sealed."""
+    is_deleted: bool
+    """`starloop gc` has deleted it."""
     trained: str | None
     """What the train step did with it, in words."""
     accuracy: float | None
@@ -80,6 +83,8 @@ def lineage_of(store: Store, example_id: str) -> Lineage:
     if example is None:
         lists = (read_column(store, f"{step.name}/examples.parquet", "example_id").to_pylist() for step in selects)
         remedy = likest(example_id, lists) or ("its select steps chose none" if selects else "no select step is complete yet")
+        if not remedy.endswith("?"):
+            remedy += "; `starloop inspect` says what became of a clip"
         raise ValueError(f"{store.uri} has no example {example_id!r}; {remedy}")
     attempt, origin = _attempt(sources, example)
     return Lineage(
@@ -202,6 +207,7 @@ def _uses(store: Store, example: Example) -> Iterator[Use]:
             select=step.name,
             train=train,
             model=store.url(f"{train}/model") if train in sealed else None,
+            is_deleted=f"{train}/model" in collected_of(store, train),
             trained=trained(sources, step, own),
             accuracy=evaluated.facts["accuracy"] if evaluated else None,
             promoted=step.cycle == best,

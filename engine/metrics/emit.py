@@ -84,7 +84,7 @@ class Reporter:
         if metric not in self._instruments:
             make = ray_metrics.Counter if metric.kind == "counter" else ray_metrics.Gauge
             self._instruments[metric] = make(metric.name, description=metric.meaning, tag_keys=metric.labels)
-        instrument, tags = self._instruments[metric], dict(zip(metric.labels, values, strict=True))
+        instrument, tags = self._instruments[metric], dict(zip(metric.labels, map(_ascii, values), strict=True))
         if metric.kind == "gauge":
             instrument.set(value, tags)
             return
@@ -95,6 +95,15 @@ class Reporter:
         if more > 0 and (is_last or time.monotonic() - self._began[series] >= self._zero_s):
             instrument.inc(more, tags)
             self._sent[series] = value
+
+
+def _ascii(label: str) -> str:
+    """Ray takes no other labels; a name of a set or of a group may have others.
+
+    >>> _ascii("café")
+    'caf\\\\xe9'
+    """
+    return label.encode("ascii", "backslashreplace").decode()
 
 
 _REPORTER = Reporter()

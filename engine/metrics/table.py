@@ -108,10 +108,13 @@ CAUSES = ("starting", "no_input", "output_blocked", "handover", "dead")
 
 
 def run_label(uri: str) -> str:
-    """The last name of a run's folder: nothing of a URI that may hold a credential, and no character that a query would quote.
+    """The last name of a run's folder: nothing of a URI that may hold a credential, and no character that a query would
+    quote, or that Ray, whose labels are ASCII, would not take.
 
     >>> run_label("s3://key:secret@bucket/runs/first/"), run_label("/tmp/my run"), run_label("s3://key:secret@bucket")
     ('first', 'my-run', 'run')
+    >>> run_label("/tmp/café")
+    'caf-'
     >>> run_label("https://account.blob/runs/first?sv=2026&sig=SECRET"), run_label("first")
     ('first', 'first')
     """
@@ -119,7 +122,7 @@ def run_label(uri: str) -> str:
     path = rest.partition("?")[0].rstrip("/")
     has_folder = not scheme or "/" in path
     name = path.rpartition("/")[2] if has_folder else ""
-    return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)[:100] or "run"
+    return "".join(letter if (letter.isascii() and letter.isalnum()) or letter in "._-" else "-" for letter in name)[:100] or "run"
 
 
 def step_labels(step: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from engine.audit.audit import Audit
 from engine.evaluate.metrics import metric_of
 from engine.evaluate.paired import smallest_gain
-from engine.generate.samples import RATIONALIZED_SHARE, TEMPLATE_SHARE
+from engine.generate.samples import FEWEST_COMPARED, RATIONALIZED_SHARE, TEMPLATE_SHARE
 from engine.generate.scores import FEWEST_MISMATCHED
 from engine.quantities import quantity
 from engine.report.counts import LabelRow, StepCounts
@@ -56,6 +56,10 @@ class Evidence:
     """In the manifest; 0: not known."""
     is_toy: bool = False
     """The base is the toy of this project."""
+    is_rendered: bool = False
+    """The videos are the shapes that it knows, which the demo renders."""
+    words: int = 0
+    """People's words that the run has."""
 
 
 def beliefs(evidence: Evidence) -> list[Belief]:
@@ -159,10 +163,10 @@ def _of_videos(clips: int, videos: int | None) -> str:
 def _toy(evidence: Evidence) -> Iterator[Belief]:
     if evidence.is_toy:
         yield Belief(
-            level="note",
+            level="note" if evidence.is_rendered else "doubt",
             name="The model is a toy",
             figure='the base is "tiny", which has only seen moving shapes and describes every video as such',
-            advice="On rendered shapes the figures show that the loop works; on real videos they say nothing. Name a video LLM.",
+            advice="On the demo's shapes the figures show that the loop works; on other videos they say nothing. Name a video LLM.",
         )
 
 
@@ -217,8 +221,9 @@ def _labels(evidence: Evidence) -> Iterator[Belief]:
         yield Belief(
             level="note",
             name="Most labels are of one clip",
-            figure=f"{single:,} of {quantity(len(evidence.labels), 'label')}",
-            advice="They are texts, and no classes: read the accuracy, and not the table of labels.",
+            figure=f"{single:,} of {quantity(len(evidence.labels), 'label')}{_unseen(untrained)}",
+            advice="If they are texts, read the accuracy, and not the table of labels. If they are classes, give each two clips or "
+            "more: what has no clip to train on is not learned.",
         )
         return
     if untrained:
@@ -241,6 +246,17 @@ def _labels(evidence: Evidence) -> Iterator[Belief]:
         )
     if evidence.labels and not untrained and not unkept:
         yield Belief(level="fine", name="Labels", figure=f"all {len(evidence.labels)} labels have train clips and kept answers")
+
+
+def _unseen(untrained: Sequence[LabelRow]) -> str:
+    """
+    >>> _unseen([LabelRow(label="x", train_clips=0, kept=0, heldout_clips=2, before=None, after=None)])
+    '; 2 held-out clips have a label that no training clip has'
+    """
+    clips = sum(row.heldout_clips for row in untrained)
+    return (
+        f"; {quantity(clips, 'held-out clip')} {'has' if clips == 1 else 'have'} a label that no training clip has" if clips else ""
+    )
 
 
 def _named(labels: Iterable[str]) -> str:
@@ -274,7 +290,15 @@ def _templates(evidence: Evidence) -> Iterator[Belief]:
         if share > TEMPLATE_SHARE:
             advice = "A model that says the same of every clip may not look at the clips: compare answers and frames below."
             yield Belief(level="doubt", name="Kept answers share a template", figure=figure, advice=advice)
-        elif share:
+        elif 0 < (kept := counts.endings["kept rationalized"] + counts.endings["kept direct"]) < FEWEST_COMPARED:
+            yield Belief(
+                level="note",
+                name="Too few kept answers to compare",
+                figure=f"cycle {cycle}: of {quantity(kept, 'kept answer')} a shared template does not show; it takes "
+                f"{FEWEST_COMPARED}",
+                advice="Read them side by side below.",
+            )
+        elif kept:
             yield Belief(level="fine", name="No shared template", figure=figure)
 
 
@@ -289,7 +313,9 @@ def _grounding(evidence: Evidence) -> Iterator[Belief]:
                     level="note",
                     name="Grounding is unknown",
                     figure=f"cycle {cycle['cycle']}: no kept answer was read again with other videos",
-                    advice="Set generate.grounding, or read more answers: rules check what is said, and not what is seen.",
+                    advice="Its pieces had no other video to read it with: more clips, or larger pieces (generate.piece_clips)."
+                    if grounding and grounding["unscored"]
+                    else "Set generate.grounding, or read more answers: rules check what is said, and not what is seen.",
                 )
             continue
         ungrounded = grounding["ungrounded"]
@@ -341,7 +367,10 @@ def _copies(evidence: Evidence) -> Iterator[Belief]:
 def _failures(evidence: Evidence) -> Iterator[Belief]:
     for cycle, counts in evidence.generated.items():
         failed = sum(count for ending, count in counts.endings.items() if ending.startswith("failed"))
-        if failed > FAILED_SHARE * max(1, counts.clips):
+        if failed <= FAILED_SHARE * max(1, counts.clips):
+            figure = f"cycle {cycle}: {failed:,} of {quantity(counts.clips, 'clip')} could not be answered"
+            yield Belief(level="fine", name="Hardly a clip failed" if failed else "No clip failed", figure=figure)
+        else:
             yield Belief(
                 level="doubt",
                 name="Many clips failed",
@@ -366,7 +395,15 @@ def _failures(evidence: Evidence) -> Iterator[Belief]:
 
 def _people(evidence: Evidence) -> Iterator[Belief]:
     audits = [audit for audit in evidence.audits if audit.judged]
-    if not audits:
+    if not audits and evidence.words:
+        yield Belief(
+            level="note",
+            name="The sample has no precision yet",
+            figure=f"people's words about {quantity(evidence.words, 'answer')} count here and were given in the run that this one "
+            "continues; of this run's own sample none is read",
+            advice="Mark the answers under Audit, at the end of this page, and hand the file back.",
+        )
+    elif not audits:
         yield Belief(
             level="note",
             name="Nobody has read a sample",

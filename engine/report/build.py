@@ -90,6 +90,8 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
         ignores_copies=subject.config.select.near_copies == "ignore",
         videos=sealed[INGEST].counts.get("videos", 0),
         is_toy=bool(subject.config.model.toys),
+        is_rendered=_is_rendered(subject.config),
+        words=len(words),
     )
     sample = None if latest is None else reading.sample(name_of(latest, "generate"))
     audit = audit_value(sample, words, strip_of)  # before the stories, which take all the frames that are left
@@ -124,6 +126,12 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
             sample=audit,
         )
     )
+
+
+def _is_rendered(config: RunConfig) -> bool:
+    """Whether the manifest is the one that the demo writes into its run's folder, below which its ablations are, too."""
+    folder, _, name = config.data.manifest.rpartition("/")
+    return name == "manifest.jsonl" and f"{config.run.uri}/".startswith(f"{folder}/")
 
 
 def _answered_in(cycles: Iterable[int], best_cycle: int) -> int | None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -101,6 +102,7 @@ def page(parts: Parts) -> str:
             described=[(cycle, counts.described) for cycle, counts in generated.items() if counts and _repeats(counts)],
             reasons=tables.reason_rows(counted),
             steps=[step for step, _ in counted],
+            deleted=[step for step in parts.sealed if _asks(step) and step not in parts.counts],
             failures=tables.failure_rows(counted),
             confusion=tables.confusion_of(best) if best else None,
             labels=shown_rows(parts.labels),
@@ -164,6 +166,7 @@ def _environment() -> Environment:
         label=label_text,
         comparison=comparison_text,
         step=step_words,
+        quoted=quote,
         words=lambda text: str(text).replace("_", " "),
     )
     return environment
@@ -193,12 +196,13 @@ def headline_of(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         "clips": f"{quantity(summary['heldout_clips'], 'clip')} that no finetune saw",
         "comparison": summary["cycles"][summary["best_cycle"]]["over_base"] if summary["best_cycle"] >= 0 else None,
         "chosen_by": None,
+        "is_compared": any(cycle["heldout_accuracy"] is not None for cycle in summary["cycles"]),
     }
     if not (test := summary["test"]):
         return heldout
     own = {name: test[name] for name in ("base", "best", "base_interval", "best_interval", "comparison")}
     clips = f"{test['clips']:,} clips that were opened once, at the end"
-    return own | {"what": f"Test {measured_as(test['metric'])}", "clips": clips, "chosen_by": heldout}
+    return heldout | own | {"what": f"Test {measured_as(test['metric'])}", "clips": clips, "chosen_by": heldout}
 
 
 def facts_of(parts: Parts) -> list[tuple[str, str]]:
@@ -271,6 +275,10 @@ def _losses(sealed: Mapping[str, Seal], summary: Mapping[str, Any]) -> Markup | 
     steps = [(f"cycle {of['cycle']}", sealed.get(name_of(of["cycle"], "train"))) for of in summary["cycles"]]
     curves = [(name, seal.facts["losses"]) for name, seal in steps if seal and seal.facts.get("losses")]
     return charts.losses(curves, "Training loss by optimizer step, for each cycle") if curves else None
+
+
+def _asks(step: str) -> bool:
+    return step.endswith("/generate") or step.endswith("/evaluate")
 
 
 def _repeats(counts: StepCounts) -> bool:

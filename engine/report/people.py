@@ -8,7 +8,7 @@ from engine.report.figures import interval_text
 def audit_lines(audit: Audit) -> list[str]:
     """The figures, a line each."""
     judged, total = audit.judged, sum(stratum.size for stratum in audit.strata.values())
-    unsure = f", and {audit.unsure} are left open" if audit.unsure else ""
+    unsure = f", and {audit.unsure} {'is' if audit.unsure == 1 else 'are'} left open" if audit.unsure else ""
     lines = [f"{audit.step}: people have judged {judged} of {len(audit.rows)} answers that were drawn of {total:,}{unsure}"]
     if not judged:
         return lines

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from shlex import quote
 
 from engine.config import HELDOUT, JUDGE, MIN_GROUNDINGS, TEST, RunConfig, Select
 from engine.episodes.lengths import refuse_shots
@@ -199,7 +200,8 @@ def refuse_changed_inputs(config: RunConfig, store: Store, ingested: Seal, until
         if ingested.facts["inputs"][name] != fingerprint:
             files = {own.name: [own.files, *files_beside(own, config.access())] for own in config.evaluate.sets if own.files}
             path = " or ".join(files.get(name, [config.data.manifest]))
-            again = "" if name in files else f", or continue the run with what it holds now: `starloop extend {store.url()} {path}`"
+            how = f"`starloop extend {quote(store.url())} {quote(path)}`"
+            again = "" if name in files else f", or continue the run with what it holds now: {how}"
             raise ValueError(f"{path} has changed since {store.url()} read it; restore it or choose another run.uri{again}")
     refuse_empty_splits(ingested, until)
 
@@ -248,7 +250,8 @@ def continued(store: Store, config: RunConfig) -> RunConfig:
         config = config.model_copy(update={"data": config.data.model_copy(update={"heldout": begun.data.heldout})})
     if changed := differing_keys(begun.identity(), config.identity()):
         is_manifest = [line.partition(":")[0] for line in changed] == ["data.manifest"]
-        again = f", or continue the run with it: `starloop extend {store.uri} {config.data.manifest}`" if is_manifest else ""
+        how = f"`starloop extend {quote(store.uri)} {quote(config.data.manifest)}`"
+        again = f", or continue the run with it: {how}" if is_manifest else ""
         raise ValueError(
             f"{store.uri} was begun with another configuration ({'; '.join(changed)}); restore it or choose another run.uri{again}"
         )

@@ -67,6 +67,7 @@ def respondent(model: str, config: RunConfig, settings: Sequence[str], prompts: 
     store = _run_at(model, config)
     if store is None:
         _refuse_unknown(prompts, config)
+        _refuse_absent(adapter)
         prompts = prompts or (config.generate.prompts if config.generate.prompts in config.prompts else "")
         spec = config.spec(model, adapter or None, config.generate.lora_alpha, prompts)
         return Respondent(config=config, spec=spec, origin="", prompts=prompts, wording="answer")
@@ -75,6 +76,13 @@ def respondent(model: str, config: RunConfig, settings: Sequence[str], prompts: 
     own = with_settings(run_config(store), list(settings))
     _refuse_unknown(prompts, own)
     return _of_run(store, own, prompts)
+
+
+def _refuse_absent(adapter: str) -> None:
+    """Raises ValueError for a path, as a hub id is none, that is no folder: a run's model may be deleted."""
+    is_path = "://" not in adapter and (adapter.startswith((".", "/", "~")) or adapter.count("/") != 1)
+    if adapter and is_path and not Path(adapter).expanduser().is_dir():
+        raise ValueError(f"--adapter {adapter}: there is no such folder; name an adapter's, such as RUN/cycle-000/train/model")
 
 
 def _run_at(model: str, config: RunConfig) -> Store | None:

@@ -19,6 +19,8 @@ from engine.nodes.shortage import Shortage, refusal, shortage
 log = logging.getLogger(__name__)
 
 LOOK_S, FIRST_S, THEN_S = 2.0, 4.0, 60.0
+START_S = 15.0
+"""What a step may take to begin without a word: its processes start, and import torch."""
 """Seconds between two looks; until a shortage is named, because processes come and go; between two lines about one shortage."""
 IDLE_S = 20.0
 """A step that has done nothing for so long may lack decode tasks, too."""
@@ -117,7 +119,7 @@ class Waiting:
             self._logged = 0.0
         is_starting = not self._has_progress and now - self._began > FIRST_S
         emit.waiting(self._step, "start", now - self._began if is_starting else 0.0)
-        if before is None and is_starting and now - self._logged > THEN_S:
+        if before is None and is_starting and now - self._began > START_S and now - self._logged > THEN_S:
             self._logged = now
             log.info(
                 "%s: nothing is done after %.0f s; its processes start and load the model, or storage has not answered yet",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from itertools import chain, count, groupby, islice
+from shlex import quote
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -157,7 +158,7 @@ class Work:
         """Raises ValueError if there is a reason to stop the step."""
         if reason:
             raise ValueError(
-                f"{self.step.name} stopped: {reason}; `starloop failures {self.config.run.uri}` lists them with what to do, "
+                f"{self.step.name} stopped: {reason}; `starloop failures {quote(self.config.run.uri)}` lists them with what to do, "
                 "`--retry KIND` lets them be tried again; or raise the limit"
             )
 

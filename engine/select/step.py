@@ -103,7 +103,7 @@ def select_examples(work: Work) -> StepResult:
     direct_only = work.step.final or not always["rationalized"] or not config.learns_from_hints
     facts |= total | {"direct_only": direct_only, "episodes": counts["episodes"]}
     facts["weighed"] = weighed  # rows that the finetune is fed in a long enough epoch
-    rest = {"near_duplicates": duplicates.count(), "unused": len(unused)}
+    rest = {"near_duplicates_noted": duplicates.count(), "unused": len(unused)}
     rest |= {"preferences": pair_writer.count} if pair_writer else {}
     return StepResult(files=files, counts=total | always | rest | dict(counts), facts=facts)
 

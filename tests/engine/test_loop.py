@@ -110,7 +110,7 @@ def test_examples_are_capped_balanced_and_carried_over(undisturbed: Finished, tm
 
     everything, rows = select(("cycle-000/generate",))
     assert everything["examples"] == undisturbed.summary["cycles"][0]["examples"] == len(rows)
-    assert (everything["over_limit"], 0 <= everything["near_duplicates"] < len(rows)) == (0, True)
+    assert (everything["over_limit"], 0 <= everything["near_duplicates_noted"] < len(rows)) == (0, True)
     label_of = {clip.clip_id: clip.label.text for clip in from_table(store.read_table(path_of("train", 0)))}
     capped, rows = select(("cycle-000/generate",), max_per_label=2)
     assert max(Counter(label_of[row["clip_id"]] for row in rows).values()) == 2

@@ -291,12 +291,25 @@ def test_doubts_name_their_figure(folder: Path) -> None:
 
 def test_a_toy_and_a_manifest_that_has_no_more_videos_to_hold_out_are_named(folder: Path) -> None:
     roomy, full = (the_beliefs(folder, videos=videos, is_toy=toy) for videos, toy in ((500, True), (30, False)))
+    demo = the_beliefs(folder, is_toy=True, is_rendered=True)
     assert roomy["Held-out set too small"].advice.startswith("Set more videos apart (data.heldout), and")
     assert full["Held-out set too small"].advice.startswith("Add labelled videos, of which 24 of 30 are held out, and")
-    assert roomy["The model is a toy"].level == "note"
+    assert (roomy["The model is a toy"].level, demo["The model is a toy"].level) == ("doubt", "note")
     assert "The model is a toy" not in full
     store = Store(str(folder))
     assert "The model is a toy" in report_page(subject_of(store, run_config(store), read_seals(store)), no_strip)
+
+
+def test_what_few_answers_or_words_cannot_show_is_said(folder: Path) -> None:
+    few = StepCounts()
+    few.add([a_clip(name) for name in "abc"], [a_trace(name) for name in "abc"])
+    formed = the_beliefs(folder, generated={0: few}, words=9)
+    assert (
+        formed["Too few kept answers to compare"].figure == "cycle 0: of 3 kept answers a shared template does not show; it takes 5"
+    )
+    assert formed["No clip failed"].figure == "cycle 0: 0 of 3 clips could not be answered"
+    assert formed["The sample has no precision yet"].figure.startswith("people's words about 9 answers count here")
+    assert "Nobody has read a sample" not in formed
 
 
 def test_answers_are_said_to_fit_their_videos_only_where_a_threshold_was_set(folder: Path) -> None:
@@ -578,7 +591,10 @@ def test_of_many_labels_the_largest_and_the_worst_are_shown() -> None:
 def test_labels_that_are_free_answers_make_no_doubt(folder: Path) -> None:
     rows = [a_row("x", 0, 7), *(a_row(f"answer {number} {'and more ' * 50}", 1, 0) for number in range(9_000))]
     formed = the_beliefs(folder, labels=rows)
-    assert formed["Most labels are of one clip"].figure == "9,000 of 9,001 labels"
+    assert (
+        formed["Most labels are of one clip"].figure
+        == "9,000 of 9,001 labels; 7 held-out clips have a label that no training clip has"
+    )
     assert {"Labels without training clips", "Labels of which nothing is kept"} & formed.keys() == set()
     half = [rows[0], replace(rows[1], train_clips=0, heldout_clips=2), rows[2]]
     doubt = the_beliefs(folder, labels=half, generated={0: StepCounts()})["Labels without training clips"]

@@ -81,7 +81,7 @@ def test_names_that_say_neither_split(name: str) -> None:
 
 
 def test_an_unknown_split_is_one_error_with_the_values_of_the_file(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"line 3: split 'fold2' .*are 'fold2' \(2 rows\), 'train' \(1 rows\): .*--split train"):
+    with pytest.raises(ValueError, match=r"line 3: split 'fold2' .*are 'fold2' \(2 rows\), 'train' \(1 row\): .*--split train"):
         read(tmp_path / "m.csv", table("train", "fold2", "fold2"))
     skipped = Skipped()
     assert read(tmp_path / "m.csv", table("train", "fold2", "val"), skipped)[0] == ["train", "heldout"]
