@@ -333,7 +333,7 @@ def _stream(rows: list[Row], stages: list[Stage], manner: Manner, block_rows: in
         for stage in stages:
             dataset = _mapped(dataset, stage)
         if manner.name:
-            dataset.set_name(re.sub(r"[^\w.-]+", "-", manner.name))  # it is a log file's name too
+            dataset.set_name(re.sub(r"[^\w.-]+", "-", manner.name, flags=re.ASCII))  # it is a log file's name too
         try:
             yield from dataset.iter_rows()
         finally:

@@ -121,7 +121,7 @@ def test_the_error_that_ends_a_run_is_kept_and_is_one_line(tmp_path: Path, world
 
 def test_a_command_that_is_terminated_leaves_its_logs(tmp_path: Path, world: Path, ray_cluster: None) -> None:
     """As the handler of SIGTERM does it, in this process: it raises SystemExit wherever the driver is."""
-    manifest, run = a_manifest(tmp_path, world, 3, []), tmp_path / "run"
+    manifest, run = a_manifest(tmp_path, world, 3, []), tmp_path / "run é"
     config = load_config(None, [*settings(manifest, run), "data.heldout=0"])
 
     def terminate(progress: Progress) -> None:
