@@ -399,8 +399,8 @@ def _people(evidence: Evidence) -> Iterator[Belief]:
         yield Belief(
             level="note",
             name="The sample has no precision yet",
-            figure=f"people's words about {quantity(evidence.words, 'answer')} count here and were given in the run that this one "
-            "continues; of this run's own sample none is read",
+            figure=f"people's words about {quantity(evidence.words, 'answer')} count here, and came with another sample: of the "
+            "run before, or of a step that was done again",
             advice="Mark the answers under Audit, at the end of this page, and hand the file back.",
         )
     elif not audits:

@@ -18,6 +18,7 @@ from engine.report.reading import Reading, Shown, cycle_of
 from engine.report.stories import Teller, audit_value
 from engine.report.strips import Strip
 from engine.rows import Clip, Window
+from engine.run.collected import collected_by_step
 from engine.run.plan import BASE, INGEST, TRAIN, name_of
 from engine.run.promotion import level_of_gain
 from engine.run.seals import Seal
@@ -89,7 +90,7 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
         evaluated={step: sealed[step].facts for step in dict.fromkeys((BASE, best)) if step in sealed},
         ignores_copies=subject.config.select.near_copies == "ignore",
         videos=sealed[INGEST].counts.get("videos", 0),
-        is_toy=bool(subject.config.model.toys),
+        is_toy="model.base" in subject.config.model.toys,
         is_rendered=_is_rendered(subject.config),
         words=len(words),
     )
@@ -118,6 +119,7 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
             labels=labels,
             kept_in=kept_in,
             counts=counts,
+            deleted=[step for step in collected_by_step(store, sealed) if reading.is_collected(step) and step not in counts],
             audits=audited,
             stories=_stories(reading, shown, teller, strip_of),
             clips={
@@ -131,7 +133,7 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
 def _is_rendered(config: RunConfig) -> bool:
     """Whether the manifest is the one that the demo writes into its run's folder, below which its ablations are, too."""
     folder, _, name = config.data.manifest.rpartition("/")
-    return name == "manifest.jsonl" and f"{config.run.uri}/".startswith(f"{folder}/")
+    return bool(folder) and name == "manifest.jsonl" and f"{config.run.uri}/".startswith(f"{folder}/")
 
 
 def _answered_in(cycles: Iterable[int], best_cycle: int) -> int | None:

@@ -59,6 +59,8 @@ class Parts:
     """Clips, for the browser."""
     clips: Mapping[str, int]
     """All clips that were asked about, by split."""
+    deleted: Sequence[str] = ()
+    """Steps whose answers `starloop gc` has deleted, before a report had counted them."""
     audits: Sequence[Audit] = ()
     sample: Mapping[str, Any] | None = None
     """Of answers for people to read; None where there is none."""
@@ -102,7 +104,6 @@ def page(parts: Parts) -> str:
             described=[(cycle, counts.described) for cycle, counts in generated.items() if counts and _repeats(counts)],
             reasons=tables.reason_rows(counted),
             steps=[step for step, _ in counted],
-            deleted=[step for step in parts.sealed if _asks(step) and step not in parts.counts],
             failures=tables.failure_rows(counted),
             confusion=tables.confusion_of(best) if best else None,
             labels=shown_rows(parts.labels),
@@ -275,10 +276,6 @@ def _losses(sealed: Mapping[str, Seal], summary: Mapping[str, Any]) -> Markup | 
     steps = [(f"cycle {of['cycle']}", sealed.get(name_of(of["cycle"], "train"))) for of in summary["cycles"]]
     curves = [(name, seal.facts["losses"]) for name, seal in steps if seal and seal.facts.get("losses")]
     return charts.losses(curves, "Training loss by optimizer step, for each cycle") if curves else None
-
-
-def _asks(step: str) -> bool:
-    return step.endswith("/generate") or step.endswith("/evaluate")
 
 
 def _repeats(counts: StepCounts) -> bool:

@@ -943,7 +943,9 @@ def test_a_run_whose_pieces_gc_took_has_a_report(tmp_path: Path, monkeypatch: py
     note_collected(store, step, [f"{step}/pieces"])
     store.delete(f"{step}/pieces")
     assert html_of(store) == whole, "the digest is enough"
+    assert "were deleted by starloop gc" not in whole
     store.delete("report")
+    assert "The answers of cycle 0 evaluate were deleted by starloop gc" in html_of(store)
     names = {step["name"] for story in data_of(html_of(store))["stories"] for step in story["steps"]}
     assert names == {"base evaluate", "cycle 1 evaluate", "cycle 0 generate", "cycle 1 generate"}
 
