@@ -6,7 +6,7 @@ The name of a piece is a digest of the model and its questions, so a killed eval
 import json
 import re
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -107,7 +107,8 @@ def _answer(
             needed = demands(cluster, "evaluate", config.train.num_workers)
             waiting = stack.enter_context(Waiting("few-shot", needed, config.limits.resource_patience_s))
             stages = _stages(config.model_copy(update={"cluster": cluster}), spec, out)
-            for row in flow.run(todo, stages, flow.Manner(check=waiting.check)):
+            rows = stack.enter_context(closing(flow.run(todo, stages, flow.Manner(check=waiting.check))))  # before Ray is shut down
+            for row in rows:
                 waiting.progress()
                 done, shown, encoded = done + row["answers"], shown + row["shown"], encoded + row["encoded"]
                 report(Progress(step="few-shot", unit="answers", done=done, total=total, before=before))
