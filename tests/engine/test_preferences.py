@@ -54,9 +54,9 @@ def test_near_duplicate_answers_are_dropped_before_labels_are_capped(tmp_path: P
     attempts = [an_attempt(name, text=same + "." * number) for number, name in enumerate("abc")]
     attempts += [an_attempt("d", text="Somebody lifts a heavy box off the floor, so x"), an_attempt("e", text="A dog swims: x")]
     counts = selected(Store(str(tmp_path / "all")), clips, attempts)
-    assert (counts["examples"], counts["near_duplicates"], counts.get("near_duplicates_dropped")) == (5, 2, None)
+    assert (counts["examples"], counts["near_duplicates_noted"], counts.get("near_duplicates_dropped")) == (5, 2, None)
     counts = selected(Store(str(tmp_path / "one")), clips, attempts, "select.near_duplicates=1", "select.max_per_label=3")
-    assert (counts["examples"], counts["near_duplicates_dropped"], counts["over_limit"], counts["near_duplicates"]) == (3, 2, 0, 0)
+    assert (counts["examples"], counts["near_duplicates_dropped"], counts["over_limit"], counts["near_duplicates_noted"]) == (3, 2, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_a_bad_annotation_is_one_bad_row(tmp_path: Path, form: str, content: Any
 
 def test_an_unknown_published_split_is_named(tmp_path: Path) -> None:
     text = "label,youtube_id,time_start,time_end,split\nx,a,3,13,train\ny,b,3,13,holdback\n"
-    with pytest.raises(ValueError, match=r"line 3: split 'holdback' is neither .* 'train' \(1 rows\), 'holdback' \(1 rows\)"):
+    with pytest.raises(ValueError, match=r"line 3: split 'holdback' is neither .* 'train' \(1 row\), 'holdback' \(1 row\)"):
         clips_of(tmp_path / "k.csv", "kinetics", text)
     assert [clip.split for clip in clips_of(tmp_path / "k.csv", "kinetics", text, split="train")] == ["train", "train"]
 
