@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -76,6 +76,7 @@ def connect(address: str, cpus: float = 0, gpus: float = 0, run: str = "") -> It
     if not remote:  # one machine is not preempted in part, and each finetune would start a process to watch for it
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     terminated = signal.getsignal(signal.SIGTERM)
+    ending = ExitStack()
     try:
         with _quiet_stderr():
             ray.init(
@@ -85,6 +86,8 @@ def connect(address: str, cpus: float = 0, gpus: float = 0, run: str = "") -> It
                 job_config=ray.job_config.JobConfig(metadata={RUN: run}),
                 include_dashboard=None if remote else False,
             )
+            ending.callback(ray.shutdown)
+            ending.enter_context(forwarded())  # what Ray has printed before is held back, too
     except (ConnectionError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise _closed(remote, reason) if remote and is_answered else _absent(remote or "local", reason) from None
@@ -96,13 +99,10 @@ def connect(address: str, cpus: float = 0, gpus: float = 0, run: str = "") -> It
         raise ValueError("Ray did not start in time on this machine; is it busy? Run the same command again") from None
     if threading.current_thread() is threading.main_thread() and terminated is not None:  # None: it is not Python's
         signal.signal(signal.SIGTERM, terminated)  # Ray's own handler prints a stack trace
-    try:
-        with forwarded():
-            resources = ray.cluster_resources()
-            _compare({"CPU": cpus, "GPU": gpus}, resources, is_remote=bool(remote))
-            yield resources
-    finally:
-        ray.shutdown()
+    with ending:
+        resources = ray.cluster_resources()
+        _compare({"CPU": cpus, "GPU": gpus}, resources, is_remote=bool(remote))
+        yield resources
 
 
 def refuse_missing_token() -> None:

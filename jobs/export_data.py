@@ -1,8 +1,10 @@
 """Takes kept rows away in the format of another tool: a folder with files and a card."""
 
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import get_args
 
+from engine.audit.reviews import unheard
 from engine.config import RunConfig
 from engine.export.export import Exported, export
 from engine.export.formats import LAYOUTS, Form
@@ -51,7 +53,11 @@ def export_data(run: str, options: ExportOptions, settings: list[str]) -> None:
         }
         print(to_json(keys).decode())
         return
-    for line in _lines(done, form):
+    lines = _lines(done, form)
+    if late := unheard(store, sealed):
+        words = f"people's words about {quantity(late, 'answer')} came after these rows were chosen"
+        lines.append(f"{words}: starloop extend {quote(store.uri)} MANIFEST, with the same manifest, chooses again")
+    for line in lines:
         a_console().print(line, soft_wrap=True)
 
 

@@ -100,7 +100,7 @@ def status(uri: str, settings: list[str], as_json: bool) -> None:
     if value.complete:
         console.print("complete")
     elif not now.holder:
-        console.print(f"next is {value.next_step}; the command that was stopped goes on where it was")
+        console.print(f"next is {value.next_step}; the last command, given again, goes on where it was")
     if value.report:
         console.print(f"{value.report} has the evidence up to the last command that ended")
     if value.logs:

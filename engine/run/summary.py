@@ -216,14 +216,21 @@ def result_of(seal: Seal) -> str:
     results = results_of(seal)
     if results["accuracy"] is not None:
         return f"{next(iter(seal.facts.get('metrics', ())), 'accuracy').replace('_', ' ')} {results['accuracy']:.3f}"
-    return "" if results["loss_first"] is None else f"loss {results['loss_first']} -> {results['loss_last']}"
+    if results["loss_first"] is None:
+        return ""
+    steps = _ends_of(seal.facts["losses"])
+    return f"loss {results['loss_first']} -> {results['loss_last']}{f' (means of {steps} steps)' if steps > 1 else ''}"
 
 
 def _ends(losses: list[float | None]) -> tuple[float | None, float | None]:
     """The mean loss of the first and of the last steps, none in both. Steps without an answer to learn from have no loss."""
-    finite = [loss for loss in losses if loss is not None]
-    steps = min(LOSS_STEPS, max(1, len(finite) // 2))
+    finite, steps = [loss for loss in losses if loss is not None], _ends_of(losses)
     return _mean(finite[:steps]), _mean(finite[-steps:])
+
+
+def _ends_of(losses: list[float | None]) -> int:
+    """How many steps make an end."""
+    return min(LOSS_STEPS, max(1, sum(loss is not None for loss in losses) // 2))
 
 
 def _mean(losses: list[float]) -> float | None:
