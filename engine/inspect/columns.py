@@ -13,8 +13,6 @@ from engine.store.files import RESTORE, Store
 from engine.store.sources import SourceFile
 from engine.store.troubles import StorageError
 
-ALONE = {"use_threads": False}
-"""Where Python ends before a thread of Arrow's that reads by its file, the process is aborted; a column needs no threads."""
 BUFFER_BYTES = 64 << 10
 """Read ahead of what is asked for: a footer and a column of ids are one request each, and not one for each page."""
 
@@ -30,7 +28,7 @@ class Match:
 def read_column(store: Store, path: str, column: str) -> pa.ChunkedArray:
     """Raises StorageError where the file is gone or damaged."""
     with _opened(store, path) as file:
-        return file.read([column], **ALONE).column(0)
+        return file.read([column]).column(0)
 
 
 def rows_with(store: Store, path: str, column: str, value: str) -> Match:
@@ -40,9 +38,9 @@ def rows_with(store: Store, path: str, column: str, value: str) -> Match:
         for group in range(file.metadata.num_row_groups):
             size = file.metadata.row_group(group).num_rows
             if _may_hold(file, group, column, value):
-                places = pc.indices_nonzero(pc.equal(file.read_row_group(group, [column], **ALONE).column(0), value))
+                places = pc.indices_nonzero(pc.equal(file.read_row_group(group, [column]).column(0), value))
                 if len(places):
-                    tables.append(file.read_row_group(group, **ALONE).take(places))
+                    tables.append(file.read_row_group(group).take(places))
                     numbers += [first + place for place in places.to_pylist()]
             first += size
         return Match(numbers, pa.concat_tables(tables) if tables else file.schema_arrow.empty_table())

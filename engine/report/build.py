@@ -22,6 +22,7 @@ from engine.run.collected import collected_by_step
 from engine.run.plan import BASE, INGEST, TRAIN, name_of
 from engine.run.promotion import level_of_gain
 from engine.run.seals import Seal
+from engine.run.work import pieces_of
 from engine.store.files import Store
 from engine.store.locations import masked
 
@@ -119,7 +120,11 @@ def _page(subject: Subject, reading: Reading, strip_of: StripOf) -> str:
             labels=labels,
             kept_in=kept_in,
             counts=counts,
-            deleted=[step for step in collected_by_step(store, sealed) if reading.is_collected(step) and step not in counts],
+            deleted=[
+                step
+                for step, folders in collected_by_step(store, sealed).items()
+                if pieces_of(step) in folders and step not in counts
+            ],
             audits=audited,
             stories=_stories(reading, shown, teller, strip_of),
             clips={

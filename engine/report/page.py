@@ -97,9 +97,7 @@ def page(parts: Parts) -> str:
                 for cycle, counts in generated.items()
             ],
             has_answers=generated,
-            collected=[
-                cycle for cycle, counts in generated.items() if counts is None and name_of(cycle, "generate") in parts.sealed
-            ],
+            collected=[cycle for cycle in generated if name_of(cycle, "generate") in parts.deleted],
             yields=[tables.yield_of(cycle, counts) for cycle, counts in generated.items() if counts],
             described=[(cycle, counts.described) for cycle, counts in generated.items() if counts and _repeats(counts)],
             reasons=tables.reason_rows(counted),

@@ -84,14 +84,14 @@ class Reading:
     def _digest(self, step: str, clips: SplitClips, names: Sequence[str]) -> Digest | None:
         """None where `starloop gc` has deleted the pieces, and no digest was kept before."""
         seal = self._sealed[step]
-        if (digest := read_digest(self._store, seal)) or self.is_collected(step):
+        if (digest := read_digest(self._store, seal)) or self._is_collected(step):
             return digest
         records = {part: [record for _, record in of_part] for part, of_part in self._by_part(step).items()}
         digest = digest_of(self._store, seal, clips, records, names)
         keep_digest(self._store, seal, digest)
         return digest
 
-    def is_collected(self, step: str) -> bool:
+    def _is_collected(self, step: str) -> bool:
         return pieces_of(step) in collected_of(self._store, step)
 
     def _by_part(self, step: str) -> dict[int, list[tuple[Span, FileRecord]]]:
@@ -120,7 +120,7 @@ class Reading:
             digest = self._digests[step]
             tables = [digest.attempts.filter(pc.is_in(digest.attempts["clip_id"], ids))]
             others = [shown for shown in of_clips if hashes[shown.place.row] > digest.last_hash]
-            if others and not self.is_collected(step):
+            if others and not self._is_collected(step):
                 records = self._records_with(step, split, [shown.place.row for shown in others])
                 other_ids = pa.array([shown.clip.clip_id for shown in others], pa.string())
                 tables += parallel_map(partial(self._attempts_in, other_ids), records, self._store.calls_at_once)
